@@ -1,0 +1,42 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## what can be done here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+run: .venv/run ## install what is missing and open the dashboard
+	$(BIN)/streamlit run dashboard.py
+
+test: .venv/dev ## everything: lint, types, unit, screens, browser
+	$(BIN)/python tests/browser/provide.py
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
+	$(BIN)/python -m pytest
+
+slow: .venv/dev ## the slow tests, run once before a release
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev ## lint and types only
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: .venv/dev ## put the code in order
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: .venv/dev ## what is fast, measured against the peers
+	$(BIN)/python -m benchmarks speed
+
+.venv/run: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sightglass needs Python 3.11 or newer: make PYTHON=python3.12 run")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -r requirements.txt
+	# A server without a screen has no libGL: OpenCV's build without windows is laid over the other one there.
+	$(BIN)/python -c 'import cv2' 2>/dev/null || $(BIN)/pip install --force-reinstall --no-deps opencv-python-headless
+	touch $@
+
+.venv/dev: requirements-dev.txt .venv/run
+	$(BIN)/pip install -r requirements-dev.txt
+	touch $@
+
+.PHONY: help run test slow check format bench

@@ -1,0 +1,39 @@
+// Lines of equal heat: marching squares.
+
+/**
+ * Segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples lie at the centres
+ * of cells. The field goes on unchanged over its edge, so lines run up to it and none runs along it.
+ * @param {Float32Array} field w x h values @returns {number[]}
+ */
+export function isolines(field, w, h, level) {
+  const place = (i, size) => Math.min(size, Math.max(0, i - 0.5));
+  const sample = (x, y) => field[Math.min(h - 1, Math.max(0, y - 1)) * w + Math.min(w - 1, Math.max(0, x - 1))];
+  const segments = [];
+  for (let y = 0; y <= h; y++) {
+    const top = place(y, h), bottom = place(y + 1, h);
+    let a = sample(0, y), d = sample(0, y + 1);
+    for (let x = 0; x <= w; x++) {
+      const b = sample(x + 1, y), c = sample(x + 1, y + 1);
+      const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
+      if (code !== 0 && code !== 15) {
+        const left = place(x, w), right = place(x + 1, w);
+        const north = () => [left + ((level - a) / (b - a)) * (right - left), top];
+        const south = () => [left + ((level - d) / (c - d)) * (right - left), bottom];
+        const west = () => [left, top + ((level - a) / (d - a)) * (bottom - top)];
+        const east = () => [right, top + ((level - b) / (c - b)) * (bottom - top)];
+        const middle = (a + b + c + d) / 4 >= level;
+        if (code === 1 || code === 14) segments.push(...west(), ...south());
+        else if (code === 2 || code === 13) segments.push(...south(), ...east());
+        else if (code === 3 || code === 12) segments.push(...west(), ...east());
+        else if (code === 4 || code === 11) segments.push(...north(), ...east());
+        else if (code === 6 || code === 9) segments.push(...north(), ...south());
+        else if (code === 7 || code === 8) segments.push(...north(), ...west());
+        else if ((code === 5) === middle) segments.push(...north(), ...west(), ...south(), ...east());
+        else segments.push(...north(), ...east(), ...west(), ...south());
+      }
+      a = b;
+      d = c;
+    }
+  }
+  return segments;
+}

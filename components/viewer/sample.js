@@ -1,0 +1,66 @@
+// A map on another grid: bilinear between pixel centres, clamped at the edges, as OpenCV and PyTorch do it.
+
+/**
+ * @typedef {{values: Uint16Array, w: number, h: number, extent: [number, number, number, number], kind: string}} Grid
+ */
+
+/** For each of `count` target pixels over `from`..`to`: the two source samples and how far towards the second. */
+function axis(count, from, to, low, high, size) {
+  const first = new Int32Array(count), second = new Int32Array(count), part = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const at = from + ((i + 0.5) / count) * (to - from);
+    const u = Math.min(size - 1, Math.max(0, ((at - low) / (high - low)) * size - 0.5));
+    first[i] = Math.floor(u);
+    second[i] = Math.min(size - 1, first[i] + 1);
+    part[i] = u - first[i];
+  }
+  return { first, second, part };
+}
+
+/**
+ * The map (0..65535) at the centres of width x height pixels over `rect`, in the unit of `extent`.
+ * @param {Grid} grid @param {(value: number) => number} convert applied to each sample @param {any} out array to fill
+ */
+export function resample({ values, w, h, extent }, rect, width, height, convert, out) {
+  const X = axis(width, rect[0], rect[2], extent[0], extent[2], w);
+  const Y = axis(height, rect[1], rect[3], extent[1], extent[3], h);
+  for (let y = 0, i = 0; y < height; y++) {
+    const top = Y.first[y] * w, bottom = Y.second[y] * w, down = Y.part[y];
+    for (let x = 0; x < width; x++, i++) {
+      const left = X.first[x], right = X.second[x], across = X.part[x];
+      const a = values[top + left], b = values[bottom + left];
+      const upper = a + across * (values[top + right] - a), lower = b + across * (values[bottom + right] - b);
+      out[i] = convert(upper + down * (lower - upper));
+    }
+  }
+  return out;
+}
+
+/** 0..65535 to a level: 0..255, or for a difference 1..255 around 128. */
+export function level(kind) {
+  return kind === "difference" ? (value) => Math.round((value * 254) / 65535) + 1 : (value) => (value / 257 + 0.5) | 0;
+}
+
+/** The map's true cells as a map of their own: what the model computed, before anything was made smooth. */
+export function cellsOf(grid, [rows, columns]) {
+  const values = resample(grid, grid.extent, columns, rows, Math.round, new Uint16Array(rows * columns));
+  return { ...grid, values, w: columns, h: rows };
+}
+
+/** As `resample`, but each pixel takes the cell it lies in. */
+export function nearest({ values, w, h, extent }, rect, width, height, convert, out) {
+  const at = (i, count, from, to, low, high, size) =>
+    Math.min(size - 1, Math.max(0, Math.floor(((from + ((i + 0.5) / count) * (to - from) - low) / (high - low)) * size)));
+  const across = Int32Array.from({ length: width }, (_, x) => at(x, width, rect[0], rect[2], extent[0], extent[2], w));
+  for (let y = 0, i = 0; y < height; y++) {
+    const row = w * at(y, height, rect[1], rect[3], extent[1], extent[3], h);
+    for (let x = 0; x < width; x++, i++) out[i] = convert(values[row + across[x]]);
+  }
+  return out;
+}
+
+/** The value at one point, 0..1 or, for a difference, -1..1. @param {Grid} grid */
+export function valueAt(grid, x, y) {
+  const [value] = resample(grid, [x - 1e-6, y - 1e-6, x + 1e-6, y + 1e-6], 1, 1, (v) => v / 65535, new Float32Array(1));
+  return grid.kind === "difference" ? 2 * value - 1 : value;
+}

@@ -1,0 +1,119 @@
+// The colour of a level: everything that can be changed without a new map is folded into one table of 256 entries,
+// so that a redraw is one multiply and one add a channel. The same formula as explain/render.py.
+
+/**
+ * @typedef {{K: Float32Array, A: Float32Array}} Table  out = pixel * K[level] + A[3 * level + channel]
+ * @typedef {{alpha: number, even: boolean, threshold: number}} Opacity
+ */
+
+const GAMMA = 1.5;
+const FIRST = [0x1f, 0x5f, 0xd0];
+const SECOND = [0xc8, 0x32, 0x1f];
+
+/** Rounds halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70. */
+export function rint(value) {
+  const low = Math.floor(value), rest = value - low;
+  return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
+}
+
+/** @param {Opacity} opacity @returns {Float32Array} how opaque each level is */
+export function opacities({ alpha, even, threshold }) {
+  const table = new Float32Array(256);
+  for (let i = rint(255 * threshold); i < 256; i++) table[i] = even ? alpha : alpha * (i / 255) ** GAMMA;
+  return table;
+}
+
+/** @param {Uint8Array} lut 256 RGB colours @param {Opacity} opacity @returns {Table} */
+export function overlayTable(lut, opacity) {
+  const a = opacities(opacity), K = new Float32Array(256), A = new Float32Array(768);
+  for (let i = 0; i < 256; i++) {
+    K[i] = 1 - a[i];
+    for (let c = 0; c < 3; c++) A[3 * i + c] = a[i] * lut[3 * i + c];
+  }
+  return { K, A };
+}
+
+/** The map alone; below the threshold a flat ground that is in no colormap. @returns {Table} */
+export function mapTable(lut, threshold, ground) {
+  const first = rint(255 * threshold), A = new Float32Array(768);
+  for (let i = 0; i < 768; i++) A[i] = i < 3 * first ? ground : lut[i];
+  return { K: new Float32Array(256), A };
+}
+
+/** The picture darkened where it is cold. @returns {Table} */
+export function spotlightTable(alpha, threshold) {
+  const K = new Float32Array(256), first = rint(255 * threshold);
+  for (let i = 0; i < 256; i++) {
+    const t = Math.min(1, Math.max(0, (i / 255 - 0.1) / 0.6));
+    K[i] = 1 - alpha * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
+  }
+  return { K, A: new Float32Array(768) };
+}
+
+/** For levels 1..255 around 128: how far a level is from no difference, 0..1. */
+function distance(level) {
+  return Math.min(Math.abs(level - 128) / 127, 1);
+}
+
+/** More in the first map is blue, more in the second red, over a grey picture. @returns {Table} */
+export function differenceTable({ alpha, even, threshold }) {
+  const K = new Float32Array(256), A = new Float32Array(768);
+  for (let i = 0; i < 256; i++) {
+    const d = distance(i), a = d < threshold || d === 0 ? 0 : even ? alpha : alpha * d ** 0.6;
+    K[i] = 1 - a;
+    for (let c = 0; c < 3; c++) A[3 * i + c] = a * (i > 128 ? FIRST : SECOND)[c];
+  }
+  return { K, A };
+}
+
+/** The difference alone, from a neutral ground to its two colours. @returns {Table} */
+export function differenceMapTable(threshold, ground) {
+  const A = new Float32Array(768);
+  for (let i = 0; i < 256; i++) {
+    const d = distance(i) < threshold ? 0 : distance(i);
+    for (let c = 0; c < 3; c++) A[3 * i + c] = ground + d * ((i > 128 ? FIRST : SECOND)[c] - ground);
+  }
+  return { K: new Float32Array(256), A };
+}
+
+/** @returns {Table} */
+export function differenceSpotlightTable(alpha, threshold) {
+  const { K } = spotlightTable(alpha, threshold), out = new Float32Array(256);
+  for (let i = 0; i < 256; i++) out[i] = K[Math.round(255 * distance(i))];
+  return { K: out, A: new Float32Array(768) };
+}
+
+/** Writes source * K + A into `out`, only within the rectangle; both are RGBA, `width` pixels wide. */
+export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
+  for (let y = y0; y < y1; y++) {
+    for (let i = y * width + x0, end = y * width + x1, p = 4 * i; i < end; i++, p += 4) {
+      const level = levels[i], k = K[level], t = 3 * level;
+      out[p] = source[p] * k + A[t];
+      out[p + 1] = source[p + 1] * k + A[t + 1];
+      out[p + 2] = source[p + 2] * k + A[t + 2];
+    }
+  }
+}
+
+/** The same picture in grey, with OpenCV's weights. */
+export function grey(source) {
+  const out = new Uint8ClampedArray(source.length);
+  for (let p = 0; p < source.length; p += 4) {
+    out[p] = out[p + 1] = out[p + 2] = 0.299 * source[p] + 0.587 * source[p + 1] + 0.114 * source[p + 2];
+    out[p + 3] = 255;
+  }
+  return out;
+}
+
+/** Grey and two thirds into the page outside the rectangle: what the model was never given. */
+export function fade(source, width, [x0, y0, x1, y1], ground) {
+  const out = new Uint8ClampedArray(source), height = source.length / 4 / width;
+  for (let y = 0, p = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, p += 4) {
+      if (x >= x0 && x < x1 && y >= y0 && y < y1) continue;
+      const g = Math.round(0.299 * source[p] + 0.587 * source[p + 1] + 0.114 * source[p + 2]);
+      out[p] = out[p + 1] = out[p + 2] = 0.34 * g + 0.66 * ground;
+    }
+  }
+  return out;
+}

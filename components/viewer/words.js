@@ -1,0 +1,48 @@
+// The line under the pictures. Text is [words, bold] pairs, so that nothing from a label is ever read as HTML.
+
+/** @typedef {[string, boolean][]} Line */
+
+/** Three significant digits, without an exponent for everyday sizes. */
+export function digits(value) {
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+  return text.replace(/-/g, "\u2212");
+}
+
+/** @param {string} text with **bold** parts; a text that begins with the title has that bold @returns {Line} */
+export function idle(text, title) {
+  if (title && !text.includes("**") && text.startsWith(title)) return [[title, true], [text.slice(title.length), false]];
+  return text.split("**").map((part, i) => [part, i % 2 === 1]);
+}
+
+/**
+ * What every map says at one point.
+ * @param {{title: string, kind: string, raw: number[]|null, value: number|null, full: boolean}[]} readings value null:
+ * not seen; full: its own maximum is 1, so a share of it can be named
+ * @returns {Line}
+ */
+export function reading(readings, x, y) {
+  const at = ` at ${Math.floor(x)}, ${Math.floor(y)}`;
+  const seen = readings.filter(({ value }) => value !== null);
+  if (!readings.length) return [[`Pixel${at}`, false]];
+  if (!seen.length) return [["The model did not see this part of the picture", false], [`,${at}`, false]];
+  const line = [];
+  const whole = seen.filter(({ kind }) => kind !== "difference").every(({ full }) => full);
+  const heats = seen.filter(({ kind }) => kind !== "difference").length;
+  const measure = whole ? (heats > 1 ? " of their maxima" : " of its maximum") : " of the scale";
+  seen.forEach(({ title, kind, raw, value }, i) => {
+    if (i) line.push([", ", false]);
+    line.push([`${title} `, false]);
+    if (kind === "difference") {
+      line.push([(value > 0 ? "+" : "") + value.toFixed(2).replace("-", "\u2212"), true]);
+      return;
+    }
+    line.push([value.toFixed(2), true]);
+    if (heats === 1) line.push([measure, false]);
+    if (raw && heats === 1) line.push([", raw ", false], [digits(raw[0] + value * (raw[1] - raw[0])), true]);
+    else if (raw) line.push([` (raw ${digits(raw[0] + value * (raw[1] - raw[0]))})`, false]);
+  });
+  if (heats > 1) line.push([measure, false]);
+  line.push([at, false]);
+  return line;
+}

@@ -1,0 +1,38 @@
+"""Sightglass, the engine: a picture and a model in, an honest explanation out.
+
+    from explain import Explainer
+    result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
+
+Importing this package is free; torch comes in with the first Explainer.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explain.explainer import Explainer as Explainer
+    from explain.explainer import replay as replay
+    from explain.explanation import Explanation as Explanation
+    from explain.heatmap import Heatmap as Heatmap
+    from explain.image import Image as Image
+    from explain.recipe import Recipe as Recipe
+    from models.errors import Problem as Problem
+
+_HOMES = {
+    "Explainer": "explain.explainer",
+    "replay": "explain.explainer",
+    "Explanation": "explain.explanation",
+    "Heatmap": "explain.heatmap",
+    "Image": "explain.image",
+    "Recipe": "explain.recipe",
+    "Problem": "models.errors",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'explain' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

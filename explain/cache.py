@@ -1,0 +1,57 @@
+"""A cache bounded by bytes, least recently used first out. What is evicted is let go, never torn down."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+Value = TypeVar("Value")
+
+
+class ByteCache(Generic[Value]):
+    """Keeps values up to `budget` bytes as `size` tells them; sizes are asked again whenever something is added."""
+
+    def __init__(self, budget: int, size: Callable[[Value], int]) -> None:
+        self.budget = budget
+        self._size = size
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable) -> Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Keep a value; the newest stays even where it alone is larger than the budget."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            self.shrink(self.budget)
+
+    def shrink(self, budget: int) -> None:
+        """Let the least recently used go until at most `budget` bytes, or one value, are left."""
+        with self._lock:
+            while len(self._values) > 1 and self.nbytes > budget:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()
+
+    def values(self) -> list[Value]:
+        with self._lock:
+            return list(self._values.values())
+
+    @property
+    def nbytes(self) -> int:
+        with self._lock:
+            return sum(self._size(value) for value in self._values.values())
+
+    def __len__(self) -> int:
+        return len(self._values)

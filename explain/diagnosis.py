@@ -1,0 +1,136 @@
+"""What a map cannot say, said: each finding is one sentence made of numbers that were measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from explain.methods import METHODS
+from explain.statistics import describe_place
+from explain.words import article, listing, percent, plural
+
+if TYPE_CHECKING:
+    from explain.explanation import Explanation
+
+UNSURE = 0.2
+ALIKE = 0.95
+BORDER = 2.0
+CROPPED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`serious`: the map means nothing as it is. `caution`: read it with care. `note`: good to know."""
+
+    kind: str
+    level: Literal["serious", "caution", "note"]
+    text: str
+
+
+def headline(explanation: Explanation, hot: str) -> str:
+    """The one sentence over the picture. `hot` is the colormap's own word for its hottest colour."""
+    found = explanation.predictions
+    if explanation.model.task == "detect":
+        if not found:
+            return nothing_found(explanation)
+        groups = [plural(n, label) for label, n in Counter(p.label for p in found).most_common()]
+        shown = groups if len(groups) <= 3 else [*groups[:2], f"{len(groups) - 2} other kinds"]
+        return f"The model found {listing(shown)}. {hot.capitalize()} is where it looked."
+    best = found[0]
+    if best.score < UNSURE:
+        return f"The model is unsure; its best answer is {best.label}, {percent(best.score)}."
+    return (
+        f"A model called this {article(best.label)}, {percent(best.score)} sure. {hot.capitalize()} is where it looked."
+    )
+
+
+def nothing_found(explanation: Explanation) -> str:
+    """Of a detector that shows no box: what came nearest."""
+    adapter, confidence = explanation.evidence.resident.adapter, explanation.options.confidence
+    scores = adapter.class_logits(explanation.evidence.outputs)[0].detach().sigmoid()
+    best = int(scores.argmax())
+    return (
+        f"No detections above {confidence:.2f}; the highest was {adapter.labels[best]} at {float(scores[best]):.2f}: "
+        "lower the threshold?"
+    )
+
+
+def looks(explanation: Explanation, index: int = 0) -> str:
+    """Where one map lies, in words: `minibus is hottest in the middle of the picture: half of its heat ...`."""
+    heatmap = explanation.heatmaps[index]
+    if heatmap.state != "ok":
+        return _empty(explanation, index)
+    statistics = explanation.statistics[index]
+    place = describe_place(statistics, heatmap.seen)
+    part = "of what the model saw" if unseen(explanation) >= CROPPED else "of the picture"
+    return (
+        f"**{heatmap.target.label}** is hottest {place}: half of the heat lies on "
+        f"{percent(statistics.half_heat_area)} {part}."
+    )
+
+
+def unseen(explanation: Explanation) -> float:
+    """Share of the picture that was cropped away before the model looked."""
+    left, top, right, bottom = explanation.evidence.geometry.seen
+    return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
+
+
+def diagnose(explanation: Explanation, index: int = 0) -> tuple[Finding, ...]:
+    """Everything that is to be said against the map at `index`, most serious first."""
+    found = [Finding("note", "note", note) for note in explanation.notes]
+    if (hidden := unseen(explanation)) >= CROPPED:
+        found.append(
+            Finding("cropped", "note", f"{percent(hidden)} of the picture was cropped away before the model looked.")
+        )
+    if not explanation.heatmaps:
+        kind = nothing_found(explanation) if explanation.model.task == "detect" else "There is nothing to explain."
+        return (Finding("nothing", "serious", kind), *found)
+    found += _of_map(explanation, index)
+    order = ("serious", "caution", "note")
+    return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
+
+
+def _of_map(explanation: Explanation, index: int) -> list[Finding]:
+    heatmap, statistics = explanation.heatmaps[index], explanation.statistics[index]
+    method, label = METHODS[heatmap.method], heatmap.target.label
+    if heatmap.state != "ok":
+        return [Finding(heatmap.state, "serious", _empty(explanation, index))]
+    found = []
+    if not method.per_class:
+        text = f"{method.name} shows what stands out to the model, not what speaks for {label}."
+        found.append(Finding("not per class", "caution", text))
+    elif (twin := _twin(explanation, index)) is not None:
+        text = f"The map for {label} is nearly the one for {twin}: it does not show what sets the two apart."
+        found.append(Finding("alike", "caution", text))
+    if statistics.border_share > min(BORDER * statistics.border_area, 0.9):
+        text = (
+            f"{percent(statistics.border_share)} of the heat lies on the outer border, "
+            f"which is {percent(statistics.border_area)} of the area: the model may use the surroundings."
+        )
+        found.append(Finding("border", "caution", text))
+    height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
+    if height * width <= 400:
+        text = f"The map's true grid is {height} by {width} cells: its smooth edges are drawn, not measured."
+        found.append(Finding("coarse", "note", text))
+    return found
+
+
+def _twin(explanation: Explanation, index: int) -> str | None:
+    """The label of another class whose map is nearly the same."""
+    for other, heatmap in enumerate(explanation.heatmaps):
+        if other != index and heatmap.state == "ok":
+            agreement = explanation.agreement(index, other)
+            if agreement.rank_correlation > ALIKE and agreement.iou_top20 > ALIKE:
+                return heatmap.target.label
+    return None
+
+
+def _empty(explanation: Explanation, index: int) -> str:
+    heatmap = explanation.heatmaps[index]
+    name, label = METHODS[heatmap.method].name, heatmap.target.label
+    return {
+        "flat": f"The map for {label} is the same everywhere: {name} finds no place that matters more at this layer.",
+        "no evidence": f"Nothing in the picture speaks for {label} by {name} at this layer: try another class or layer.",
+        "not a number": f"{name} broke down on {label} (not a number): try another method or layer.",
+    }[heatmap.state]

@@ -1,0 +1,176 @@
+"""The front of the engine: a model by name, a picture in, an explanation out."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explain.cache import ByteCache
+from explain.evidence import Evidence
+from explain.explanation import Explanation, Options, explain
+from explain.image import Image
+from explain.layers import find
+from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident, device
+from models.catalog import spec
+from models.errors import ModelProblem
+from models.preprocess import WAYS
+
+if TYPE_CHECKING:
+    import threading
+
+    from explain.recipe import Recipe
+    from models.adapter import Layer, ModelSpec
+
+EVIDENCE: ByteCache[Evidence] = ByteCache(
+    int(os.environ.get("SIGHTGLASS_EVIDENCE_MB", "256")) * MIB, lambda evidence: evidence.nbytes
+)
+"""Evidence of the latest pictures, so that another class, method or scale of one of them costs no pass."""
+
+
+class Explainer:
+    """A model that explains pictures; it stays resident until others need its room."""
+
+    def __init__(
+        self,
+        model: str = "efficientnet-lite0",
+        *,
+        device: str = "auto",
+        residency: Residency = RESIDENCY,
+        progress: Progress | None = None,
+    ) -> None:
+        """Load a model of the catalogue.
+
+        `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or WeightsProblem, one sentence each.
+        """
+        self.model: ModelSpec = spec(model)
+        self._residency = residency
+        self._device = _device(device)
+        self._progress = progress
+        self.resident: Resident = residency.get(self.model, self._device, progress)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.resident.adapter.labels
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer that can be explained, in the order of execution, with its (C, h, w)."""
+        return self.resident.layers[1]
+
+    @property
+    def default_layers(self) -> tuple[str, ...]:
+        return self.resident.default_layers
+
+    def __call__(
+        self,
+        source: Any,
+        *,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+        **options: Any,
+    ) -> Explanation:
+        """Explain one picture: a path, bytes, PIL image, ndarray, tensor or Image.
+
+        Options are the fields of `Options`: method, layers, targets, top_k, scale, preprocessing, confidence, iou.
+        """
+        chosen = _options(options)
+        image = Image.open(source)
+        try:
+            return self._explain(self.resident, image, chosen, image.notes, progress, cancel)
+        except torch.OutOfMemoryError:
+            # Made room once; a second failure means that this picture does not fit the GPU at all.
+            EVIDENCE.clear()
+            self._residency.free(keep=self.resident)
+        note = "The GPU ran out of memory: other models were let go."
+        try:
+            return self._explain(self.resident, image, chosen, (*image.notes, note), progress, cancel)
+        except torch.OutOfMemoryError:
+            EVIDENCE.clear()
+            self._residency.free()
+        note = "The GPU ran out of memory: this was computed on the CPU."
+        resident = self._residency.get(self.model, torch.device("cpu"), self._progress)
+        return self._explain(resident, image, chosen, (*image.notes, note), progress, cancel)
+
+    def _explain(
+        self,
+        resident: Resident,
+        image: Image,
+        options: Options,
+        notes: tuple[str, ...],
+        progress: Progress | None,
+        cancel: threading.Event | None,
+    ) -> Explanation:
+        adapter = resident.adapter
+        if options.preprocessing not in adapter.preprocessings:
+            raise ModelProblem(
+                f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
+                f"use one of {', '.join(adapter.preprocessings)}."
+            )
+        layers = find(resident.layers[0], options.layers or resident.default_layers, adapter.module)
+        key = (
+            image.sha256,
+            resident.adapter.weights_sha256,
+            self.model.id,
+            layers,
+            options.preprocessing,
+            resident.device,
+        )
+        milliseconds: dict[str, float] = {}
+        if (evidence := EVIDENCE.get(key)) is None:
+            start = time.perf_counter()
+            given = adapter.prepare(image.pixels, options.preprocessing)
+            prepared = time.perf_counter()
+            evidence = Evidence(resident, given, layers)
+            if resident.device.type == "cuda":
+                torch.cuda.synchronize(resident.device)
+            done = time.perf_counter()
+            milliseconds = {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
+        made = explain(
+            image, evidence, options, milliseconds=milliseconds, notes=notes, progress=progress, cancel=cancel
+        )
+        # Only now: its gradients count towards the cache's bytes.
+        EVIDENCE.put(key, evidence)
+        return made
+
+
+def replay(recipe: Recipe, source: Any) -> Explanation:
+    """Make a recipe's explanation again; raises ModelProblem where picture or weights are not the same."""
+    explainer = Explainer(recipe.model, device=recipe.device)
+    image = Image.open(source)
+    if image.sha256 != recipe.picture_sha256:
+        raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
+    if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:
+        raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
+    kept = recipe.model_dump(
+        include={"method", "layers", "targets", "top_k", "scale", "preprocessing", "confidence", "iou"}
+    )
+    return explainer(image, **kept)
+
+
+def _device(name: str) -> torch.device:
+    return device(name)
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """Check what a caller passes, with the value received."""
+    if isinstance(targets := given.get("targets"), int | str):
+        given["targets"] = (targets,)
+    if isinstance(layers := given.get("layers"), str):
+        given["layers"] = (layers,)
+    for name in ("targets", "layers"):
+        if name in given:
+            given[name] = tuple(given[name])
+    options = Options(**given)
+    if options.top_k < 1:
+        raise ModelProblem(f"top_k is {options.top_k}: ask for at least one class.")
+    if options.scale not in ("own", "shared"):
+        raise ModelProblem(f"There is no scale called {options.scale}: use own or shared.")
+    if options.preprocessing not in WAYS:
+        raise ModelProblem(f"There is no preprocessing called {options.preprocessing}: use one of {', '.join(WAYS)}.")
+    for name in ("confidence", "iou"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise ModelProblem(f"{name} is {getattr(options, name)}: it goes from 0 to 1.")
+    return options

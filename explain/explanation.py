@@ -1,0 +1,247 @@
+"""One picture, one model: what it said, where that came from, and how to make it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explain import render
+from explain.diagnosis import Finding, diagnose
+from explain.heatmap import Heatmap, Scale, heatmaps, raw_maps
+from explain.image import Image, to_png
+from explain.methods import method as find_method
+from explain.recipe import Recipe, versions
+from explain.statistics import Agreement, Statistics, compare, describe
+from models.adapter import Prediction, Target
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.evidence import Evidence
+    from explain.residency import Progress
+    from models.adapter import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person can choose; with the picture and the model it makes the recipe."""
+
+    method: str | None = None
+    """None: the model's own default."""
+    layers: tuple[str, ...] = ()
+    """Dotted paths; empty: found by themselves."""
+    targets: tuple[int | str, ...] = ()
+    """Classes by index or label; empty: the `top_k` best."""
+    top_k: int = 5
+    scale: Scale = "own"
+    preprocessing: str = "trained"
+    confidence: float = 0.25
+    iou: float = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What a model said of a picture and where it looked. `with_method` and its like run no model again."""
+
+    image: Image
+    model: ModelSpec
+    predictions: tuple[Prediction, ...]
+    """Best first: classes of a classifier, boxes of a detector."""
+    heatmaps: tuple[Heatmap, ...]
+    """One per target, in the order of the targets."""
+    options: Options
+    evidence: Evidence
+    milliseconds: dict[str, float]
+    """`prepare`, `model` and `maps`, as measured for this very explanation; 0 for a step that was not needed."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: decoding, a device that ran out of memory."""
+
+    @cached_property
+    def statistics(self) -> tuple[Statistics, ...]:
+        """One per heatmap, over the part of the picture that the model saw."""
+        return tuple(describe(heatmap.content, heatmap.seen) for heatmap in self.heatmaps)
+
+    @cached_property
+    def diagnosis(self) -> tuple[Finding, ...]:
+        """What the first map cannot be trusted for, and why, in plain words; most serious first."""
+        return diagnose(self)
+
+    @property
+    def recipe(self) -> Recipe:
+        resident = self.evidence.resident
+        return Recipe(
+            picture_sha256=self.image.sha256,
+            picture_name=self.image.name,
+            model=self.model.id,
+            weights_sha256=resident.adapter.weights_sha256,
+            method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
+            layers=tuple(layer.path for layer in self.evidence.layers),
+            targets=tuple(heatmap.target.index for heatmap in self.heatmaps),
+            top_k=self.options.top_k,
+            scale=self.options.scale,
+            preprocessing=self.options.preprocessing,
+            confidence=self.options.confidence,
+            iou=self.options.iou,
+            device=str(resident.device),
+            versions=versions(),
+        )
+
+    def with_method(
+        self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
+    ) -> Explanation:
+        """The same targets by another method; no model pass, but for the slow ones that are made of passes."""
+        return self._again(replace(self.options, method=find_method(name).id), progress, cancel)
+
+    def with_targets(self, *targets: int | str) -> Explanation:
+        """The same method for other classes, by index or label."""
+        return self._again(replace(self.options, targets=targets), None, None)
+
+    def with_scale(self, scale: Scale) -> Explanation:
+        """The same maps, each on its own scale or all on one."""
+        return self._again(replace(self.options, scale=scale), None, None)
+
+    def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
+        return explain(
+            self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
+        )
+
+    def overlay(self, index: int = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
+        """The picture under one heatmap, uint8 (H, W, 3) RGB; alpha 0 is the picture, 1 is the map, exactly.
+
+        What the model did not see is never coloured, and faded wherever there is a map over the rest.
+        """
+        heatmap = self.heatmaps[index]
+        return render.overlay(
+            self.image.pixels,
+            heatmap.values,
+            colormap=colormap,
+            alpha=alpha,
+            seen=heatmap.seen,
+            unseen="light" if alpha else "keep",
+        )
+
+    def agreement(self, first: int, second: int) -> Agreement:
+        """How alike two of the maps are."""
+        return compare(self.heatmaps[first].content, self.heatmaps[second].content)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write overlays, heatmaps, raw maps, statistics and the recipe into a folder, whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".sightglass-", dir=folder))
+        try:
+            for i, heatmap in enumerate(self.heatmaps, 1):
+                label = "".join(c if c.isalnum() else "_" for c in heatmap.target.label)
+                stem = f"{i}_{label}_{heatmap.method}"
+                (work / f"{stem}_overlay.png").write_bytes(to_png(self.overlay(i - 1)))
+                (work / f"{stem}_heatmap.png").write_bytes(to_png(render.heatmap_only(heatmap.values, "inferno")))
+                np.savez_compressed(work / f"{stem}_raw.npz", *heatmap.raw)
+            (work / "recipe.json").write_text(self.recipe.model_dump_json(indent=1))
+            (work / "explanation.json").write_text(json.dumps(self.summary(), indent=1))
+            for file in work.iterdir():
+                file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return folder
+
+    def summary(self) -> dict[str, Any]:
+        """Predictions, statistics and findings as plain values, ready for JSON."""
+        return {
+            "picture": self.image.name,
+            "model": self.model.id,
+            "predictions": [
+                {"label": p.label, "index": p.index, "score": p.score, "box": p.box} for p in self.predictions
+            ],
+            "heatmaps": [
+                {"label": h.target.label, "method": h.method, "layers": h.layers, "state": h.state, "raw": h.raw_range}
+                for h in self.heatmaps
+            ],
+            "statistics": [asdict(s) for s in self.statistics],
+            "diagnosis": [finding.text for finding in self.diagnosis],
+            "milliseconds": self.milliseconds,
+            "notes": self.notes,
+        }
+
+
+def explain(
+    image: Image,
+    evidence: Evidence,
+    options: Options,
+    *,
+    milliseconds: dict[str, float],
+    notes: tuple[str, ...] = (),
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Explanation:
+    """Predictions and heatmaps of held Evidence."""
+    adapter = evidence.resident.adapter
+    method = find_method(options.method or adapter.spec.method)
+    start = time.perf_counter()
+    predictions = tuple(
+        adapter.decode(
+            evidence.outputs,
+            evidence.geometry,
+            top_k=options.top_k,
+            confidence=options.confidence,
+            iou=options.iou,
+        )
+    )
+    targets = resolve(options, predictions, adapter.labels)
+    maps: tuple[Heatmap, ...] = ()
+    if targets:
+        if method.family == "library":
+            from explain.methods import library
+
+            raws = library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
+        else:
+            raws = raw_maps(evidence, method, targets)
+        # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
+        layers = ("all",) if method.id == "fullgrad" else tuple(layer.path for layer in evidence.layers)
+        maps = heatmaps(raws, targets, method=method.id, layers=layers, geometry=evidence.geometry, scale=options.scale)
+    took = (time.perf_counter() - start) * 1e3
+    timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
+    return Explanation(image, adapter.spec, predictions, maps, options, evidence, timings, notes)
+
+
+def resolve(options: Options, predictions: Sequence[Prediction], labels: Sequence[str]) -> list[Target]:
+    """The targets asked for, or the best `top_k` classes among the predictions."""
+    wanted = [class_index(target, labels) for target in options.targets]
+    if not options.targets:
+        wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
+    return [
+        Target(
+            index,
+            labels[index],
+            tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
+        )
+        for index in wanted
+    ]
+
+
+def class_index(target: int | str, labels: Sequence[str]) -> int:
+    """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
+    if isinstance(target, int):
+        if not 0 <= target < len(labels):
+            raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
+        return target
+    lowered = [label.lower() for label in labels]
+    if target.lower() in lowered:
+        return lowered.index(target.lower())
+    import difflib
+
+    near = difflib.get_close_matches(target.lower(), lowered, n=1)
+    inside = [label for label in lowered if target.lower() in label]
+    hint = f"did you mean {near[0] if near else inside[0]}?" if near or inside else "look it up in the list of labels."
+    raise ModelProblem(f"This model has no class called {target}: {hint}")

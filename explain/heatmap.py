@@ -1,0 +1,161 @@
+"""From a method's raw maps to a heatmap: clipped, scaled and grown in named steps, the raw values kept beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from explain.methods import function
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from explain.evidence import Evidence
+    from explain.methods import Method
+    from models.adapter import Geometry, Target
+
+Scale = Literal["own", "shared"]
+State = Literal["ok", "flat", "no evidence", "not a number"]
+EPSILON = 1e-7
+"""pytorch-grad-cam's, so that the maps agree to the last digit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """Where one target's evidence lies."""
+
+    target: Target
+    method: str
+    layers: tuple[str, ...]
+    raw: tuple[NDArray[np.float32], ...]
+    """As computed, signed, on each layer's own grid: one float32 (h, w) per layer."""
+    at_input: NDArray[np.float32]
+    """float32 (h, w), 0..1, at the model's input resolution; 0 on a letterbox's bars."""
+    geometry: Geometry
+    scale: Scale
+    """`own`: its maximum is 1. `shared`: 1 is the maximum over all the maps computed together."""
+    state: State
+    """Why there is nothing to see, where there is nothing to see; `values` are 0 then."""
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`. Computed when first asked for."""
+        values = np.clip(self.geometry.to_original(self.at_input), 0, 1)
+        values.flags.writeable = False
+        return values
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """xyxy in original pixels: what lies outside was cropped away before the model looked."""
+        return self.geometry.seen
+
+    @property
+    def content(self) -> NDArray[np.float32]:
+        """The part of `at_input` that is picture, float32 (h, w): what statistics are computed on."""
+        left, top, right, bottom = self.geometry.content
+        return self.at_input[top:bottom, left:right]
+
+    @property
+    def raw_range(self) -> tuple[float, float]:
+        """Smallest and largest raw value over all layers."""
+        return float(min(raw.min() for raw in self.raw)), float(max(raw.max() for raw in self.raw))
+
+
+def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
+    """What a method that needs only Evidence makes of it: one (k, h, w) per layer, signed, on the model's device.
+
+    Held with the Evidence, so that asking again, or for a class among those held, costs nothing.
+    """
+    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
+    if missing:
+        compute = function(method)
+        if method.gradients:
+            gradients = evidence.gradients(missing)
+        else:
+            # Such a method still is asked for k maps: it reads k off a stand-in that takes no memory.
+            gradients = [a.new_zeros(()).expand(len(missing), *a.shape[1:]) for a in evidence.activations]
+        with torch.no_grad():
+            maps = [compute(a, g) for a, g in zip(evidence.activations, gradients, strict=True)]
+        for i, target in enumerate(missing):
+            evidence.raws[method.id, target] = [layer[i] for layer in maps]
+    held = [evidence.raws[method.id, target] for target in targets]
+    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
+    """Clip, scale, grow to the model's input and average raw maps, as pytorch-grad-cam does; (k, h, w) in 0..1.
+
+    Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
+    again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
+    the minima and maxima are those of all k maps.
+    """
+    height, width = geometry.input
+    left, top, right, bottom = geometry.content
+    grown = []
+    for raw in raws:
+        h, w = raw.shape[-2:]
+        positive = raw.float().clamp_min(0)
+        part = positive[:, top * h // height : -(-bottom * h // height), left * w // width : -(-right * w // width)]
+        low, high = _range(part, scale)
+        unit = ((positive - low) / (EPSILON + (high - low))).unsqueeze(1)
+        grown.append(F.interpolate(unit, (height, width), mode="bilinear", align_corners=False))
+    mean = grown[0] if len(grown) == 1 else torch.stack(grown).mean(0)
+    mean = mean.squeeze(1).clamp_min_(0)
+    low, high = _range(mean[:, top:bottom, left:right], scale)
+    result = mean.sub_(low).div_(EPSILON + (high - low)).clamp_(0, 1)
+    if (left, top, right, bottom) != (0, 0, width, height):
+        bars = torch.zeros_like(result)
+        bars[:, top:bottom, left:right] = result[:, top:bottom, left:right]
+        return bars
+    return result
+
+
+def _range(maps: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1)."""
+    low, high = torch.aminmax(maps.flatten(1), dim=1)
+    if scale == "shared":
+        low, high = low.min().unsqueeze(0), high.max().unsqueeze(0)
+    return low.view(-1, 1, 1), high.view(-1, 1, 1)
+
+
+def heatmaps(
+    raws: Sequence[Tensor],
+    targets: Sequence[Target],
+    *,
+    method: str,
+    layers: tuple[str, ...],
+    geometry: Geometry,
+    scale: Scale,
+) -> tuple[Heatmap, ...]:
+    """Raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones are named and shown as nothing."""
+    kept = [raw.cpu().numpy() for raw in raws]
+    states = [_state([raw[i] for raw in kept]) for i in range(len(targets))]
+    usable = [raw.nan_to_num(0, 0, 0) for raw in raws] if "not a number" in states else raws
+    units = scaled(usable, geometry, scale).cpu().numpy()
+    for i, state in enumerate(states):
+        if state != "ok":
+            units[i] = 0
+    units.flags.writeable = False
+    return tuple(
+        Heatmap(target, method, layers, tuple(raw[i] for raw in kept), units[i], geometry, scale, states[i])
+        for i, target in enumerate(targets)
+    )
+
+
+def _state(raws: Sequence[NDArray[np.float32]]) -> State:
+    if not all(np.isfinite(raw).all() for raw in raws):
+        return "not a number"
+    highest = max(float(raw.max()) for raw in raws)
+    if highest <= 0:
+        return "no evidence"
+    if all(float(np.ptp(np.maximum(raw, 0))) <= 1e-6 * highest for raw in raws):
+        return "flat"
+    return "ok"

@@ -1,0 +1,100 @@
+"""Every method, in one table: what it is called, what it costs, where it comes from.
+
+A method that is a function of Evidence takes activations (1, C, h, w) and gradients (k, C, h, w) of one layer and
+returns k signed maps (k, h, w): nothing is clipped or scaled here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way of turning what a model computed into a map."""
+
+    id: str
+    name: str
+    """As in its paper."""
+    about: str
+    """What it is, in a few words for a menu."""
+    family: str
+    """`gradient`, `eigen`, or `library` (slow; through the grad-cam library)."""
+    gradients: bool
+    per_class: bool
+    """False where the map is the same whatever the class: it shows what stands out, not what speaks for the class."""
+    cost: str
+    """In forward passes of the model, roughly, for one class."""
+    paper: str
+
+    @property
+    def slow(self) -> bool:
+        return self.family == "library" and self.cost != "1"
+
+
+_TABLE = (
+    Method("gradcam", "GradCAM", "channels weighted by their mean gradient", "gradient", True, True, "0",
+           "Selvaraju et al. 2017, arXiv:1610.02391"),
+    Method("gradcam++", "GradCAM++", "weights lean to strong positive gradients", "gradient", True, True, "0",
+           "Chattopadhay et al. 2018, arXiv:1710.11063"),
+    Method("hirescam", "HiResCAM", "gradient times activation, place by place", "gradient", True, True, "0",
+           "Draelos & Carin 2020, arXiv:2011.08891"),
+    Method("xgradcam", "XGradCAM", "gradients weighted by normalised activation", "gradient", True, True, "0",
+           "Fu et al. 2020, arXiv:2008.02312"),
+    Method("layercam", "LayerCAM", "only positive gradients; good in early layers", "gradient", True, True, "0",
+           "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"),
+    Method("eigencam", "EigenCAM", "what stands out, whatever the class", "eigen", False, False, "0",
+           "Muhammad & Yeasin 2020, arXiv:2008.00299"),
+    Method("eigengradcam", "EigenGradCAM", "main direction of gradient times activation", "eigen", True, True, "0",
+           "the grad-cam library, after arXiv:2008.00299"),
+    Method("gradcamelementwise", "GradCAMElementWise", "positive gradient times activation, by place", "library",
+           True, True, "1", "the grad-cam library"),
+    Method("finercam", "FinerCAM", "why this class and not its neighbours", "library", True, True, "1",
+           "Zhang et al. 2025, arXiv:2501.11309"),
+    Method("shapleycam", "ShapleyCAM", "GradCAM with a second-order correction", "library", True, True, "1",
+           "Cai 2025, arXiv:2501.06261"),
+    Method("kpcacam", "KPCA-CAM", "EigenCAM with a kernel; whatever the class", "library", False, False, "1",
+           "Karmani et al. 2024, arXiv:2410.00267"),
+    Method("fullgrad", "FullGrad", "input and bias gradients of all layers", "library", True, True, "3",
+           "Srinivas & Fleuret 2019, arXiv:1905.00780"),
+    Method("scorecam", "ScoreCAM", "masks the picture with every channel; slow", "library", False, True, "channels",
+           "Wang et al. 2020, arXiv:1910.01279"),
+    Method("ablationcam", "AblationCAM", "removes every channel in turn; slow", "library", False, True, "channels",
+           "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"),
+)  # fmt: skip
+METHODS = {method.id: method for method in _TABLE}
+
+
+def method(name: str) -> Method:
+    """Look a method up by id or by its paper's name, in any case; raises ModelProblem with a suggestion."""
+    wanted = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    if wanted in METHODS:
+        return METHODS[wanted]
+    near = difflib.get_close_matches(wanted, METHODS, n=1)
+    hint = f"did you mean {METHODS[near[0]].name}?" if near else f"choose one of {', '.join(METHODS)}."
+    raise ModelProblem(f"There is no method called {name}: {hint}")
+
+
+def function(method: Method) -> Callable[[Tensor, Tensor], Tensor]:
+    """The maths of a method that needs only Evidence."""
+    from explain.methods import eigen, gradient
+
+    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "gradcam": gradient.gradcam,
+        "gradcam++": gradient.gradcam_plus_plus,
+        "hirescam": gradient.hirescam,
+        "xgradcam": gradient.xgradcam,
+        "layercam": gradient.layercam,
+        "eigencam": eigen.eigencam,
+        "eigengradcam": eigen.eigengradcam,
+    }
+    return functions[method.id]

@@ -1,0 +1,210 @@
+"""The slow and the gradient-free methods, through the grad-cam library's own objects (MIT, Jacob Gildenblat).
+
+They work on a shadow of the model: its modules copied, its weights shared. So their hooks, and the layer that
+AblationCAM swaps, never touch the model that everybody else is using, and nobody waits for them. The raw maps are
+taken from the library before it scales them, so that they go the same way as all the others.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from explain.layers import as_map
+from explain.methods.gradient import gradcam
+from models.errors import Cancelled, ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from explain.evidence import Evidence
+    from explain.methods import Method
+    from explain.residency import Progress
+    from models.adapter import Adapter, Layer, Target
+
+BATCH = 16
+"""The library's own; so many masked pictures go through the model at once."""
+_CLASSES = {
+    "gradcamelementwise": "GradCAMElementWise",
+    "finercam": "FinerCAM",
+    "shapleycam": "ShapleyCAM",
+    "kpcacam": "KPCA_CAM",
+    "fullgrad": "FullGrad",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
+}
+
+
+def raw_maps(
+    evidence: Evidence,
+    method: Method,
+    targets: Sequence[Target],
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> list[Tensor]:
+    """One (k, h, w) per layer, signed, as `explain.heatmap.raw_maps`; raises Cancelled within one module of a stop."""
+    _check(evidence, method)
+    resident = evidence.resident
+    if resident.shadow is None:
+        resident.shadow = Shadow(resident.adapter)
+    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
+    passes = sum(layer.shape[0] // BATCH + 1 for layer in evidence.layers) if method.cost == "channels" else 2
+    passes * len(missing)
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        if progress is not None:
+            progress(
+                min(done / (passes * len(missing)), 0.99), f"{method.name}, {done} of {passes * len(missing)} passes"
+            )
+        done += 1
+
+    shadow = resident.shadow
+    for target in missing:
+        if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
+            evidence.raws[method.id, target] = [exact]
+            continue
+        try:
+            maps = shadow.run(evidence, method, target, tick, cancel)
+        except BaseException:
+            # Stopped in the middle, the shadow may be left with a layer swapped: the next call makes a new one.
+            resident.shadow = None
+            raise
+        evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
+    held = [evidence.raws[method.id, target] for target in targets]
+    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+def _check(evidence: Evidence, method: Method) -> None:
+    """Refuse, in one sentence, what the library cannot do."""
+    if method.id == "fullgrad" and evidence.resident.adapter.spec.task != "classify":
+        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
+    if method.id == "shapleycam" and len(evidence.layers) > 1:
+        raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
+    if len({layer.layout for layer in evidence.layers}) > 1:
+        raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
+
+
+def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
+    """ShapleyCAM's map (h, w) where only linear layers follow: its second-order term is 0, which the library trips on.
+
+    None where the gradient depends on the activations, so that the term is there.
+    """
+    with evidence.resident.lock, torch.enable_grad():
+        scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
+        (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
+    if gradient.requires_grad:
+        return None
+    return gradcam(evidence.activations[0], as_map(gradient, evidence.layers[0]))[0]
+
+
+class _Logits(nn.Module):
+    """A model as the library wants it: a picture in, one row of class logits out."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        super().__init__()
+        self.model = adapter.module
+        self._adapter = [adapter]
+        self.tick: Callable[[], None] = lambda: None
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        self.tick()
+        return self._adapter[0].class_logits(self._adapter[0].run(tensor))
+
+
+class Shadow:
+    """A second set of modules over the same weights, and the library's objects built on it, one method at a time."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        shared = {id(tensor): tensor for tensor in (*adapter.module.parameters(), *adapter.module.buffers())}
+        own = copy.copy(adapter)
+        own.module = copy.deepcopy(adapter.module, shared)
+        self._logits = _Logits(own)
+        self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._lock = threading.Lock()
+        self._cancel: threading.Event | None = None
+        for module in own.module.modules():
+            # Asked before every module, and not every pass: a batch through a large model takes seconds.
+            module.register_forward_pre_hook(self._stop)
+
+    def _stop(self, *_: Any) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+
+    def run(
+        self,
+        evidence: Evidence,
+        method: Method,
+        target: Target,
+        tick: Callable[[], None],
+        cancel: threading.Event | None,
+    ) -> list[NDArray[np.float32]]:
+        """One target's raw maps, an (h, w) per layer; FullGrad's one map is over all layers."""
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+        with self._lock, torch.enable_grad():
+            self._cancel, self._logits.tick = cancel, tick
+            cam = self._object(method, evidence.layers)
+            base = getattr(cam, "base_cam", cam)
+            hooks = base.activations_and_grads
+            # The object stays; its hooks are on only now, so that they record nothing for the other methods.
+            base.activations_and_grads = type(hooks)(
+                base.model, base.target_layers, base.reshape_transform, base.detach
+            )
+            captured: list[NDArray[np.float32]] = []
+            original = base.get_cam_image
+
+            def capture(*args: Any, **kwargs: Any) -> NDArray[np.float32]:
+                captured.append(original(*args, **kwargs))
+                return captured[-1]
+
+            base.get_cam_image = capture
+            try:
+                # The library differentiates with respect to the picture where the weights are frozen.
+                tensor = evidence.tensor.detach().clone().requires_grad_()
+                if method.id == "finercam":
+                    final = cam(tensor, targets=None, target_idx=target.index)
+                else:
+                    final = cam(tensor, targets=[ClassifierOutputTarget(target.index)])
+            finally:
+                base.activations_and_grads.release()
+                base.outputs = None
+                del base.get_cam_image
+                self._cancel, self._logits.tick = None, lambda: None
+        return [raw[0] for raw in captured] if captured else [final[0]]
+
+    def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:
+        key = (method.id, tuple(layer.path for layer in layers))
+        if key not in self._objects:
+            library = _library()
+            # FullGrad finds its own layers, and complains in print of any it is given.
+            paths = () if method.id == "fullgrad" else key[1]
+            modules = [self._logits.model.get_submodule(path) for path in paths]
+            reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
+            cam = getattr(library, _CLASSES[method.id])(self._logits, modules, reshape)
+            base = getattr(cam, "base_cam", cam)
+            base.activations_and_grads.release()
+            base.batch_size = BATCH
+            self._objects[key] = cam
+        return self._objects[key]
+
+
+def _library() -> Any:
+    """The grad-cam library, without the progress bars it prints."""
+    import pytorch_grad_cam
+    from pytorch_grad_cam import ablation_cam, score_cam
+
+    quiet = SimpleNamespace(tqdm=lambda steps: steps)
+    ablation_cam.tqdm = score_cam.tqdm = quiet
+    return pytorch_grad_cam

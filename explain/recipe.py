@@ -1,0 +1,44 @@
+"""Everything needed to make the same explanation again."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+VERSION = "0.1.0"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on, and of this project."""
+    found = {"sightglass": VERSION}
+    for package in ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "pillow", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Recipe(BaseModel):
+    """The same recipe gives the same map, bit for bit on one CPU machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    picture_sha256: str
+    picture_name: str
+    model: str
+    weights_sha256: str
+    method: str
+    layers: tuple[str, ...]
+    targets: tuple[int, ...]
+    top_k: int
+    scale: Literal["own", "shared"]
+    preprocessing: str
+    confidence: float
+    iou: float
+    device: str
+    versions: dict[str, str]

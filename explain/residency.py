@@ -1,0 +1,142 @@
+"""Models that stay loaded: one lock a model, one load however many ask, least recently used out by bytes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from explain.cache import ByteCache
+from explain.layers import discover
+from models.errors import ModelProblem
+from models.load import load
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from explain.methods.library import Shadow
+    from models.adapter import Adapter, Layer, ModelSpec
+
+Progress = Callable[[float, str], None]
+MIB = 2**20
+BUDGET = int(os.environ.get("SIGHTGLASS_MODELS_MB", "2048")) * MIB
+
+
+class Resident:
+    """A loaded model on its device, with the lock that every forward and backward pass holds."""
+
+    def __init__(self, adapter: Adapter, device: torch.device) -> None:
+        self.adapter = adapter
+        self.device = device
+        self.lock = threading.RLock()
+        self.shadow: Shadow | None = None
+        """Where the grad-cam library's methods work (explain/methods/library.py)."""
+        # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
+        channels_last = adapter.spec.channels_last and device.type == "cpu"
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        adapter.module.to(device).to(memory_format=self.memory_format)
+        self.pointers = frozenset(tensor.data_ptr() for tensor in self._tensors())
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.adapter.module.parameters(), *self.adapter.module.buffers()]
+
+    def place(self, tensor: Tensor) -> Tensor:
+        """A (B, 3, h, w) on the model's device, laid out as the model wants it."""
+        return tensor.to(device=self.device, memory_format=self.memory_format)
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.adapter.module.parameters())
+
+    @cached_property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._tensors())
+
+    @cached_property
+    def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
+        """All layers that can be explained by path, and the short list for a picker, in order of execution."""
+        blank = self.adapter.prepare(np.full((64, 64, 3), 128, np.uint8), self.adapter.preprocessings[0])
+        with self.lock:
+            return discover(self.adapter, self.place(blank.tensor))
+
+    @cached_property
+    def default_layers(self) -> tuple[str, ...]:
+        named = self.adapter.spec.target_layers
+        short = self.layers[1]
+        if not short:
+            raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
+        return named or self.adapter.default_layers(short)
+
+
+class Residency:
+    """The models that are loaded, by id and device, within a budget of bytes."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._held: ByteCache[Resident] = ByteCache(budget, lambda resident: resident.nbytes)
+        self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
+        """The model on that device, loaded now if need be; many who ask at once wait for one load."""
+        key = (spec.id, str(device))
+        if (resident := self._held.get(key)) is not None:
+            return resident
+        with self._loading[key]:
+            if (resident := self._held.get(key)) is None:
+                resident = Resident(load(spec, progress=_of_download(spec.id, progress)), device)
+                self._held.put(key, resident)
+        return resident
+
+    def free(self, keep: Resident | None = None) -> None:
+        """Let every model go but one, and hand the GPU's memory back."""
+        kept = [r for r in self._held.values() if r is keep]
+        self._held.clear()
+        for resident in kept:
+            self._held.put((resident.adapter.spec.id, str(resident.device)), resident)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def residents(self) -> list[Resident]:
+        return self._held.values()
+
+    @property
+    def nbytes(self) -> int:
+        return self._held.nbytes
+
+
+def _of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+    """Bytes done and in all, as a share and words."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(
+        done / total if total else 0.0, f"Fetching {name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+    )
+
+
+RESIDENCY = Residency()
+"""The process's own: library, dashboard and API share it."""
+
+
+def device(name: str = "auto") -> torch.device:
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` as a device that is there; raises ModelProblem where it is not."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+    except RuntimeError as error:
+        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.") from error
+    if found.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (found.index or 0) >= count:
+            raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
+        return torch.device("cuda", found.index or 0)
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
+    return found

@@ -1,0 +1,50 @@
+"""Numbers and findings as sentences. Everything named here comes from a measurement."""
+
+from __future__ import annotations
+
+NBSP = " "
+MINUS = "−"
+
+
+def percent(share: float) -> str:
+    """0.716 -> `72 %`, with a space that does not break; `< 1 %` where something is left but rounds to nothing."""
+    if 0 < share < 0.01:
+        return f"<{NBSP}1{NBSP}%"
+    return f"{share * 100:.0f}{NBSP}%"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.0f}{NBSP}ms" if value >= 10 else f"{value:.1f}{NBSP}ms"
+
+
+def count(number: int) -> str:
+    """4652008 -> `4.7 M`."""
+    for unit, name in ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")):
+        if number >= unit:
+            return f"{number / unit:.1f}{NBSP}{name}"
+    return str(number)
+
+
+def megabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.0f}{NBSP}MB"
+
+
+def pixels(width: int, height: int) -> str:
+    return f"{width}{NBSP}×{NBSP}{height}"
+
+
+def article(label: str) -> str:
+    """`a minibus`, `an acoustic guitar`."""
+    return f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
+
+
+def listing(words: list[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 bus`, `4 persons`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"

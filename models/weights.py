@@ -1,0 +1,176 @@
+"""Where weights are: packaged, the operator's folders, the libraries' caches, our own cache, and last a download.
+
+No torch in here: the menu asks what is present before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from models.download import Progress, download, sha256_of
+from models.errors import WeightsProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from models.adapter import ModelSpec
+
+__all__ = ["Progress", "cache", "download", "find", "folders", "locate", "offline", "places", "sha256_of"]
+
+EXTENSIONS = (".safetensors", ".pth", ".pt", ".bin")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def folders() -> tuple[Path, ...]:
+    """The folders that the operator named in `SIGHTGLASS_WEIGHTS`."""
+    named = os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep)
+    return tuple(Path(name).expanduser() for name in named if name.strip())
+
+
+def cache() -> Path:
+    """Our own folder, where downloads go."""
+    return _caches() / "sightglass"
+
+
+def offline() -> bool:
+    """Whether the operator forbade downloads (`SIGHTGLASS_OFFLINE`)."""
+    return os.environ.get("SIGHTGLASS_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+
+
+def places() -> tuple[Path, ...]:
+    """Every folder in which a weights file is looked for by its name, in order."""
+    torch_home = os.environ.get("TORCH_HOME")
+    torch_hub = Path(torch_home).expanduser() if torch_home else _caches() / "torch"
+    return (*folders(), torch_hub / "hub" / "checkpoints", cache())
+
+
+def find(spec: ModelSpec) -> Path | None:
+    """The model's weights on this machine, or None."""
+    return next(_present(spec), None)
+
+
+def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None = None) -> Path:
+    """The model's weights file, downloaded if need be and checked against the sha256 that is known of it."""
+    path = find(spec)
+    if path is not None:
+        _check(path, _expected(spec.weights, path))
+        return path
+    url = _url(spec) if download and not offline() else None
+    if url is None:
+        raise WeightsProblem(_missing(spec))
+    name = _names(spec)[0]
+    try:
+        return _fetch(url, cache() / name, sha256=spec.weights.get("sha256"), progress=progress)
+    except WeightsProblem as problem:
+        raise WeightsProblem(f"{str(problem).rstrip('.')}: {_advice(spec)}") from problem
+
+
+def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None) -> Path:
+    """Download, and where nobody publishes a hash remember the first one, so that a later change is noticed."""
+    path = download(url, to, sha256=sha256, progress=progress)
+    note = _note(path)
+    if sha256 is None and not note.exists():
+        draft = note.with_name(f"{note.name}.{uuid.uuid4().hex}")
+        draft.write_text(json.dumps({"url": url, "sha256": sha256_of(path)}), encoding="utf-8")
+        os.replace(draft, note)
+    return path
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _present(spec: ModelSpec) -> Iterator[Path]:
+    weights = spec.weights
+    if "package" in weights:
+        found = importlib.util.find_spec(weights["package"])
+        if found is not None and found.origin:
+            yield from _files([Path(found.origin).parent / weights["file"]])
+    if "path" in weights:
+        yield from _files([Path(weights["path"])])
+    for place in places():
+        yield from _files([place / name for name in _names(spec)])
+    if "hub" in weights:
+        yield from _in_hub(weights["hub"])
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    return (path for path in paths if path.is_file())
+
+
+def _in_hub(name: str) -> Iterator[Path]:
+    """Snapshots in the Hugging Face cache; a name without its tag is any of that model's."""
+    home = Path(os.environ.get("HF_HOME") or _caches() / "huggingface").expanduser()
+    root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    folder = "models--" + name.replace("/", "--")
+    for repository in (root / folder, *sorted(root.glob(f"{folder}.*"))):
+        for file in HUB_FILES:
+            snapshots = repository.glob(f"snapshots/*/{file}")
+            yield from sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _names(spec: ModelSpec) -> list[str]:
+    """The names that the model's file may have in a folder; a download gets the first."""
+    weights = spec.weights
+    if "file" in weights:
+        return [Path(weights["file"]).name]
+    if "url" in weights:
+        return [Path(unquote(urlsplit(weights["url"]).path)).name]
+    if "hub" in weights:
+        tagged = weights["hub"].rpartition("/")[2]
+        # The tag says which training; a file that lies there without one is the operator's own choice.
+        stems = dict.fromkeys((tagged, tagged.partition(".")[0]))
+        return [stem + extension for stem in stems for extension in EXTENSIONS]
+    return [Path(weights["path"]).name] if "path" in weights else [spec.arch]
+
+
+def _url(spec: ModelSpec) -> str | None:
+    if "hub" in spec.weights:
+        from huggingface_hub import hf_hub_url
+
+        url: str | None = hf_hub_url(spec.weights["hub"], HUB_FILES[0])
+    else:
+        url = spec.weights.get("url")
+    return url
+
+
+def _expected(weights: Mapping[str, Any], path: Path) -> str | None:
+    """The sha256 of the catalogue, or its beginning, or the one noted at the first download."""
+    known: str | None = weights.get("sha256")
+    note = _note(path)
+    if known is None and path.parent == cache() and note.is_file():
+        known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
+    return known
+
+
+def _check(path: Path, expected: str | None) -> None:
+    if expected and not sha256_of(path).startswith(expected):
+        raise WeightsProblem(
+            f"{path} is not the file it should be "
+            f"(its sha256 begins with {sha256_of(path)[:8]}, not {expected[:8]}): delete it or replace it."
+        )
+
+
+def _missing(spec: ModelSpec) -> str:
+    name = spec.weights["path"] if "path" in spec.weights else _names(spec)[0]
+    why = "is not here and SIGHTGLASS_OFFLINE forbids to download it" if offline() else "is not here"
+    return f"{name}, the weights of {spec.id}, {why}: {_advice(spec)}"
+
+
+def _advice(spec: ModelSpec) -> str:
+    if "package" in spec.weights:
+        return f"install the package {spec.weights['package'].replace('_', '-')}."
+    looked = ", ".join(str(place) for place in places())
+    return (
+        f"put {_names(spec)[0]} into one of the folders looked in ({looked}), or name its folder in SIGHTGLASS_WEIGHTS."
+    )
+
+
+def _caches() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()

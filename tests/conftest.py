@@ -1,0 +1,37 @@
+"""What all tests share: pictures, weights where they are to be had, and a process that never reaches out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
+os.environ.setdefault("YOLO_OFFLINE", "1")
+
+
+def asset(package: str, *parts: str) -> Path:
+    """A picture that an installed package carries, found without importing the package."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.submodule_search_locations
+    return Path(found.submodule_search_locations[0]).joinpath(*parts)
+
+
+@pytest.fixture(scope="session")
+def bus() -> Path:
+    return asset("ultralytics", "assets", "bus.jpg")
+
+
+@pytest.fixture(scope="session")
+def pictures(bus: Path) -> list[Path]:
+    return [bus, bus.with_name("zidane.jpg"), *sorted(asset("sklearn", "datasets", "images").glob("*.jpg"))]
+
+
+def weight(name: str) -> Path:
+    """A weight file from SIGHTGLASS_WEIGHTS; skips the test, with the reason, where it is not there."""
+    for folder in os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep):
+        if folder and (path := Path(folder) / name).is_file():
+            return path
+    pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
