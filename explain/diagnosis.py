@@ -17,6 +17,8 @@ UNSURE = 0.2
 ALIKE = 0.95
 BORDER = 2.0
 CROPPED = 0.1
+SAME_PLACE = 0.5
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,22 @@ def looks(explanation: Explanation, index: int = 0) -> str:
         f"**{heatmap.target.label}** is hottest {place}: half of the heat lies on "
         f"{percent(statistics.half_heat_area)} {part}."
     )
+
+
+def agreement_sentence(explanation: Explanation) -> str:
+    """Over several classes' maps: whether they look at the same place, by the overlap of their hottest fifths."""
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    if not labels:
+        return nothing_found(explanation) if explanation.model.task == "detect" else "There is nothing to explain."
+    if len(labels) == 1:
+        return f"There is only {labels[0]} to look at."
+    alike = [explanation.agreement(0, i).iou_top20 for i in range(1, len(labels))]
+    far = min(range(len(alike)), key=alike.__getitem__)
+    if min(alike) >= SAME_PLACE:
+        return f"All {NUMBERS.get(len(labels), len(labels))} look at the same place."
+    if max(alike) < SAME_PLACE:
+        return f"{labels[0].capitalize()} looks elsewhere than the others."
+    return f"{labels[far + 1].capitalize()} looks elsewhere than {labels[0]}: {alike[far]:.2f} in common."
 
 
 def unseen(explanation: Explanation) -> float:
@@ -131,6 +149,6 @@ def _empty(explanation: Explanation, index: int) -> str:
     name, label = METHODS[heatmap.method].name, heatmap.target.label
     return {
         "flat": f"The map for {label} is the same everywhere: {name} finds no place that matters more at this layer.",
-        "no evidence": f"Nothing in the picture speaks for {label} by {name} at this layer: try another class or layer.",
+        "no evidence": f"Nothing in the picture speaks for {label} by {name} at this layer: try another layer.",
         "not a number": f"{name} broke down on {label} (not a number): try another method or layer.",
     }[heatmap.state]

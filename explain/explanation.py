@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,7 @@ class Explanation:
     """`prepare`, `model` and `maps`, as measured for this very explanation; 0 for a step that was not needed."""
     notes: tuple[str, ...] = ()
     """What a reader should know: decoding, a device that ran out of memory."""
+    _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
@@ -133,8 +134,24 @@ class Explanation:
         )
 
     def agreement(self, first: int, second: int) -> Agreement:
-        """How alike two of the maps are."""
-        return compare(self.heatmaps[first].content, self.heatmaps[second].content)
+        """How alike two of the maps are; computed once."""
+        pair = (min(first, second), max(first, second))
+        if pair not in self._agreements:
+            self._agreements[pair] = compare(self.heatmaps[first].content, self.heatmaps[second].content)
+        return self._agreements[pair]
+
+    def inside_boxes(self, index: int = 0) -> tuple[float, float] | None:
+        """Shares of heat and area inside the boxes of a map's class; None where there are no boxes."""
+        heatmap = self.heatmaps[index]
+        found = [p.box for p in self.predictions if p.box is not None and p.index == heatmap.target.index]
+        if not found or heatmap.state != "ok":
+            return None
+        inside = np.zeros(heatmap.values.shape, bool)
+        for x0, y0, x1, y1 in found:
+            inside[round(y0) : round(y1), round(x0) : round(x1)] = True
+        return float(heatmap.values[inside].sum(dtype=np.float64) / heatmap.values.sum(dtype=np.float64)), float(
+            inside.mean()
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write overlays, heatmaps, raw maps, statistics and the recipe into a folder, whole or not at all."""

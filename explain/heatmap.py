@@ -47,7 +47,7 @@ class Heatmap:
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`. Computed when first asked for."""
+        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`. Computed when asked for."""
         values = np.clip(self.geometry.to_original(self.at_input), 0, 1)
         values.flags.writeable = False
         return values

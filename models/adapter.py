@@ -46,6 +46,13 @@ class Geometry:
         (top, bottom), (left, right) = (self._span(axis, inverse=False) for axis in (0, 1))
         return left, top, right, bottom
 
+    @property
+    def extent(self) -> Box:
+        """xyxy in original pixels, not rounded, of what `content` covers: where a map of the content belongs."""
+        left, top, right, bottom = self.content
+        (sy, sx), (oy, ox) = self.scale, self.offset
+        return (left - ox) / sx, (top - oy) / sy, (right - ox) / sx, (bottom - oy) / sy
+
     def _span(self, axis: int, *, inverse: bool) -> tuple[int, int]:
         scale, offset = self.scale[axis], self.offset[axis]
         if inverse:
@@ -184,7 +191,9 @@ class Adapter(Protocol):
     def run(self, tensor: Tensor) -> Any:
         """One forward pass of (B, 3, h, w); the outputs' form is this family's own business."""
 
-    def decode(self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float) -> list[Prediction]:
+    def decode(
+        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
+    ) -> list[Prediction]:
         """Outputs of one picture as predictions, best first. Classifiers return the `top_k` classes."""
 
     def class_logits(self, outputs: Any) -> Tensor:

@@ -53,7 +53,9 @@ _WEIGHTS = {
     "sha256": str,
     "labels": (str, list),
     "random": int,
+    "preprocessing": dict,
 }
+_PREPROCESSING = {"size": int, "short_side": int, "mean": list, "std": list}
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -102,8 +104,8 @@ def _state() -> tuple[Any, ...]:
     """What the answer depends on: the operator's file, and what lies in their folders."""
     named = os.environ.get("SIGHTGLASS_MODELS")
     path = Path(named or "models.toml").expanduser().absolute()
-    own = (path, path.stat().st_mtime_ns) if path.is_file() else (path, None) if named else None
-    files = tuple(file for folder in weights.folders() for file in sorted(folder.glob("*.pt")))
+    own = (path, path.stat().st_mtime_ns) if os.path.isfile(path) else (path, None) if named else None
+    files = tuple(file for folder in weights.folders() for file in sorted(folder.glob("*.pt")) if os.path.isfile(file))
     return own, files
 
 
@@ -207,6 +209,10 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no module of models.")
         if key == "weights":
             _check(path, f"weights of {where}", value, _WEIGHTS)
+        elif key == "preprocessing":
+            _check(path, f"preprocessing of {where}", value, _PREPROCESSING)
+        elif key in ("mean", "std") and [type(number) for number in value] != [float] * 3:
+            raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5.")
         elif isinstance(value, dict) and allowed is not _TOP:
             _check(path, f"{key} of {where}", value, dict.fromkeys(value, str))
     for key in needed:

@@ -128,6 +128,7 @@ def _stream(
     except (OSError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
         reason = getattr(problem, "reason", None) or problem
+        reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
     finally:
         with contextlib.suppress(OSError):

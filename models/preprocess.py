@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as Pillow
@@ -11,11 +11,13 @@ from PIL import Image as Pillow
 from models.adapter import Geometry, ModelInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
 WAYS = {
-    "trained": "As trained: short side resized, centre cut out",
+    "trained": "As the model was trained",
     "crop": "Largest square in the middle, nothing more cut off",
     "squash": "Whole picture, squeezed into the model's square",
     "letterbox": "Whole picture, with bars",
@@ -32,6 +34,14 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Pillow.Resampling = Pillow.Resampling.BICUBIC
+
+    def changed(self, given: Mapping[str, Any]) -> Preprocessing:
+        """As an operator's table says: `size` and `short_side` in pixels, `mean` and `std` of red, green and blue."""
+        size, short_side = self.size, self.short_side
+        if "size" in given:
+            size, short_side = (given["size"],) * 2, given["size"]
+        mean, std = (tuple(given.get(key, getattr(self, key))) for key in ("mean", "std"))
+        return replace(self, size=size, short_side=given.get("short_side", short_side), mean=mean, std=std)
 
 
 def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> ModelInput:
@@ -64,7 +74,9 @@ def place(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> 
     top, left = (round((a - b) / 2) for a, b in zip(resized, (h, w), strict=True))
     geometry = Geometry((height, width), (h, w), scale, (float(-top), float(-left)))
     # Only the window that the crop keeps is resized: the same pixels, and a 1-px-wide picture stays small.
-    window = [(max(start, 0), min(start + side, full)) for start, side, full in ((top, h, resized[0]), (left, w, resized[1]))]
+    window = [
+        (max(start, 0), min(start + side, full)) for start, side, full in ((top, h, resized[0]), (left, w, resized[1]))
+    ]
     (y0, y1), (x0, x1) = window
     box = (x0 / scale[1], y0 / scale[0], min(x1 / scale[1], width), min(y1 / scale[0], height))
     small = Pillow.fromarray(pixels).resize((x1 - x0, y1 - y0), preprocessing.interpolation, box=box)
@@ -73,4 +85,3 @@ def place(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> 
     canvas = np.full((h, w, 3), GREY, np.uint8)
     canvas[y0 - top : y1 - top, x0 - left : x1 - left] = np.asarray(small)
     return canvas, geometry
-

@@ -44,26 +44,29 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     except (RuntimeError, KeyError):
         config = None
     if config is None or not timm.is_model(spec.arch):
-        raise ModelProblem(f"timm has no model {spec.arch}{_meant(spec.arch)}.")
+        raise ModelProblem(f"timm has no model {spec.arch}{_meant(spec.arch)}")
+    own = labels.own(spec)
+    if not (own or config.num_classes):
+        raise ModelProblem(f"{spec.id} names no classes, so there is nothing to explain: take one that was fine-tuned.")
     if "random" in spec.weights:
         module = checkpoint.seeded(lambda: timm.create_model(spec.arch), spec.weights["random"])
         sha256, suffix = checkpoint.digest(module), " (untrained)"
     else:
-        own = len(labels.own(spec))
         if "hub" in spec.weights and config.hf_hub_id:
             spec = dataclasses.replace(spec, weights={**spec.weights, "hub": config.hf_hub_id})
         path = locate(spec, progress=progress)
         overlay = {"state_dict": checkpoint.read(path), "custom_load": False}
         if own:
-            overlay["num_classes"] = own
-        module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=own or None)
+            overlay["num_classes"] = len(own)
+        module = timm.create_model(
+            spec.arch, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=len(own) or None
+        )
         # timm keeps what it was given, and with it every tensor a second time.
         module.pretrained_cfg.pop("state_dict", None)
         sha256, suffix = sha256_of(path), ""
-    if not getattr(module, "num_classes", 0):
-        raise ModelProblem(f"{spec.id} names no classes, so there is nothing to explain: take one that was fine-tuned.")
-    names = labels.own(spec) or names_of(module)
-    adapter = TimmClassifier(spec, module, [name + suffix for name in names], preprocessing_of(module), sha256)
+    names = own or names_of(module)
+    preprocessing = preprocessing_of(module).changed(spec.weights.get("preprocessing", {}))
+    adapter = TimmClassifier(spec, module, [name + suffix for name in names], preprocessing, sha256)
     adapter.preprocessings = WAYS.get(config_of(module)["crop_mode"], adapter.preprocessings)
     return adapter
 
@@ -107,4 +110,4 @@ def _meant(name: str) -> str:
     import timm
 
     close = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), 3)
-    return f": did you mean {' or '.join(close)}?"[:-1] if close else ""
+    return f": did you mean {' or '.join(close)}?" if close else "."

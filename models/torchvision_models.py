@@ -39,7 +39,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     if "random" in spec.weights:
         module = build(spec.arch, weights=spec.weights, classes=len(names))
         names = tuple(f"{name} (untrained)" for name in names)
-        return TorchvisionClassifier(spec, module, names, preprocessing_of(default), checkpoint.digest(module))
+        return TorchvisionClassifier(spec, module, names, preprocessing_of(default, spec), checkpoint.digest(module))
     if not {"url", "path", "file", "package"} & spec.weights.keys():
         spec = dataclasses.replace(spec, weights={**spec.weights, "url": default.url})
     path = locate(spec, progress=progress)
@@ -48,7 +48,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         module.load_state_dict(_modern(checkpoint.read(path)))
     except RuntimeError as problem:
         raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch} with {len(names)} classes.") from problem
-    return TorchvisionClassifier(spec, module, names, preprocessing_of(default), sha256_of(path))
+    if spec.arch == "googlenet":
+        # Never trained, never run: without them the list of layers has only what works.
+        vars(module)["aux_logits"] = False
+        module.register_module("aux1", None)
+        module.register_module("aux2", None)
+    return TorchvisionClassifier(spec, module, names, preprocessing_of(default, spec), sha256_of(path))
 
 
 def build(arch: str, *, weights: Mapping[str, Any] | None = None, classes: int = 1000) -> nn.Module:
@@ -76,23 +81,24 @@ def default_weights(arch: str) -> WeightsEnum:
 
     if arch not in torchvision.models.list_models(module=torchvision.models):
         close = difflib.get_close_matches(arch, torchvision.models.list_models(module=torchvision.models), 3)
-        hint = f": did you mean {' or '.join(close)}" if close else ""
-        raise ModelProblem(f"torchvision has no classifier {arch}{hint}.")
+        hint = f": did you mean {' or '.join(close)}?" if close else "."
+        raise ModelProblem(f"torchvision has no classifier {arch}{hint}")
     default: WeightsEnum = torchvision.models.get_model_weights(arch).DEFAULT
     return default
 
 
-def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
-    """The preset that the weights were tested with, as ours."""
+def preprocessing_of(weights: WeightsEnum, spec: ModelSpec) -> Preprocessing:
+    """The preset that the weights were tested with, as ours, unless the operator's table says otherwise."""
     preset = weights.transforms()
     (size,), (short_side,) = preset.crop_size, preset.resize_size
-    return Preprocessing(
+    trained = Preprocessing(
         size=(size, size),
         short_side=short_side,
         mean=tuple(preset.mean),
         std=tuple(preset.std),
         interpolation=Pillow.Resampling[preset.interpolation.name],
     )
+    return trained.changed(spec.weights.get("preprocessing", {}))
 
 
 def _modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

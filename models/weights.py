@@ -101,7 +101,8 @@ def _present(spec: ModelSpec) -> Iterator[Path]:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    return (path for path in paths if path.is_file())
+    # Not Path.is_file: that raises where a folder may not be looked into.
+    return (path for path in paths if os.path.isfile(path))
 
 
 def _in_hub(name: str) -> Iterator[Path]:
@@ -173,4 +174,5 @@ def _advice(spec: ModelSpec) -> str:
 
 
 def _caches() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    # Not Path.expanduser: that raises where a container's user has no home.
+    return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))

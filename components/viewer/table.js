@@ -44,8 +44,8 @@ export function mapTable(lut, threshold, ground) {
 export function spotlightTable(alpha, threshold) {
   const K = new Float32Array(256), first = rint(255 * threshold);
   for (let i = 0; i < 256; i++) {
-    const t = Math.min(1, Math.max(0, (i / 255 - 0.1) / 0.6));
-    K[i] = 1 - alpha * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
+    const t = Math.min(1, i / 255 / 0.7);
+    K[i] = 1 - 0.92 * alpha * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
   }
   return { K, A: new Float32Array(768) };
 }

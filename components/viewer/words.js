@@ -26,23 +26,22 @@ export function reading(readings, x, y) {
   const seen = readings.filter(({ value }) => value !== null);
   if (!readings.length) return [[`Pixel${at}`, false]];
   if (!seen.length) return [["The model did not see this part of the picture", false], [`,${at}`, false]];
-  const line = [];
-  const whole = seen.filter(({ kind }) => kind !== "difference").every(({ full }) => full);
-  const heats = seen.filter(({ kind }) => kind !== "difference").length;
-  const measure = whole ? (heats > 1 ? " of their maxima" : " of its maximum") : " of the scale";
-  seen.forEach(({ title, kind, raw, value }, i) => {
-    if (i) line.push([", ", false]);
-    line.push([`${title} `, false]);
-    if (kind === "difference") {
-      line.push([(value > 0 ? "+" : "") + value.toFixed(2).replace("-", "\u2212"), true]);
-      return;
-    }
-    line.push([value.toFixed(2), true]);
-    if (heats === 1) line.push([measure, false]);
-    if (raw && heats === 1) line.push([", raw ", false], [digits(raw[0] + value * (raw[1] - raw[0])), true]);
-    else if (raw) line.push([` (raw ${digits(raw[0] + value * (raw[1] - raw[0]))})`, false]);
-  });
-  if (heats > 1) line.push([measure, false]);
+  const heats = seen.filter(({ kind }) => kind !== "difference"), gaps = seen.filter(({ kind }) => kind === "difference");
+  const many = heats.length > 1, line = [];
+  const measure = heats.every(({ full }) => full) ? (many ? " of their maxima" : " of its maximum") : " of the scale";
+  for (const { title, raw, value } of heats) {
+    if (line.length) line.push([", ", false]);
+    line.push([`${title} `, false], [value.toFixed(2), true]);
+    if (!many) line.push([measure, false]);
+    if (!raw) continue;
+    const text = digits(raw[0] + value * (raw[1] - raw[0]));
+    line.push(...(many ? [[` (raw ${text})`, false]] : [[", raw ", false], [text, true]]));
+  }
+  if (many) line.push([measure, false]);
+  for (const { title, value } of gaps) {
+    const text = Math.abs(value).toFixed(2), sign = text === "0.00" ? "" : value > 0 ? "+" : "\u2212";
+    line.push([`${line.length ? ", " : ""}${title} `, false], [sign + text, true]);
+  }
   line.push([at, false]);
   return line;
 }

@@ -1,4 +1,4 @@
-"""Methods that project on the first principal component. `a` is (1, C, h, w), `g` (k, C, h, w), the result (k, h, w)."""
+"""Methods that project on the first principal component. `a` is (1, C, h, w), `g` (k, C, h, w), out comes (k, h, w)."""
 
 from __future__ import annotations
 

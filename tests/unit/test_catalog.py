@@ -17,6 +17,7 @@ from models.adapter import ModelSpec
 from models.classifier import Classifier
 from models.errors import ModelProblem, Problem, WeightsProblem
 from models.load import load
+from models.preprocess import Preprocessing
 
 EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != catalog.OWN_FILES)
 BUSES = {"minibus", "trolleybus", "school bus", "passenger car", "streetcar"}
@@ -95,6 +96,10 @@ def test_any_timm_name_is_a_model() -> None:
     assert (spec.loader, spec.arch, spec.weights) == ("timm_models", "resnet18d", {"hub": "timm/resnet18d"})
     with pytest.raises(ModelProblem, match=r"did you mean .*resnet18d"):
         load(catalog.spec("timm/resnet18dd"))
+    with pytest.raises(ModelProblem, match="names no classes"):
+        load(catalog.spec("timm/vit_small_patch14_dinov2"))
+    with pytest.raises(WeightsProblem, match="SIGHTGLASS_OFFLINE forbids"):
+        load(catalog.spec("timm/tinynet_e"))
 
 
 def test_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +154,7 @@ arch = "resnet10t"
         ('[model."leaf"]\nlicence = "MIT"', ['[model."leaf"]', "loader"]),
         ('[model."resnet18"]\ntask = "segment"', ['[model."resnet18"]', "task"]),
         ('[model."resnet18".weights]\nsha = "1"', ['weights of [model."resnet18"]', "sha256"]),
+        ('[model."resnet18".weights.preprocessing]\nmean = [1, 2]', ['[model."resnet18"]', "mean"]),
         ("model = 3", ["models.toml", "model"]),
         ("[models]", ["models.toml", "models"]),
     ],
@@ -234,6 +240,17 @@ def test_untrained_models_run_and_say_that_they_are_untrained(spec: ModelSpec, l
     assert adapter.default_layers(layers) == (layer or names[-1],)
 
 
+def test_every_torchvision_model_is_built_as_its_weights_need_it() -> None:
+    from models.torchvision_models import build, default_weights
+
+    with torch.device("meta"):
+        for spec in EVERY:
+            # RegNet's builder computes with tensors, and GoogLeNet's number leaves out heads that its file holds.
+            if spec.loader == "torchvision_models" and not spec.arch.startswith(("regnet_", "googlenet")):
+                count = sum(tensor.numel() for tensor in build(spec.arch).parameters())
+                assert count == default_weights(spec.arch).meta["num_params"], spec.arch
+
+
 def test_a_seed_is_a_model() -> None:
     state = torch.get_rng_state()
     first, again, other = (load(random_spec("squeezenet1_1", seed=seed)) for seed in (1, 1, 2))
@@ -248,14 +265,18 @@ def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
 [model."leaf"]
 loader = "torchvision_models"
 arch = "squeezenet1_1"
-weights = { path = "leaf.pth", labels = "leaf.txt" }
+weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64, mean = [0.5, 0.5, 0.5] } }
 """)
     (own_file.parent / "leaf.txt").write_text("healthy\nrust\n\n", encoding="utf-8")
     module = build("squeezenet1_1", weights={"random": 3}, classes=2)
     torch.save({"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}}, own_file.parent / "leaf.pth")
     adapter = load(catalog.spec("leaf"))
     assert adapter.labels == ("healthy", "rust")
-    probe = torch.zeros(1, 3, 224, 224)
+    assert isinstance(adapter, Classifier)
+    assert adapter.preprocessing == Preprocessing(
+        (64, 64), 64, (0.5, 0.5, 0.5), (0.229, 0.224, 0.225), Pillow.Resampling.BILINEAR
+    )
+    probe = torch.zeros(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(adapter.run(probe), module.eval()(probe))
     (own_file.parent / "leaf.txt").write_text("healthy\n", encoding="utf-8")
@@ -292,6 +313,24 @@ def test_a_checkpoint_never_runs_code(content: bytes | str, tmp_path: Path, monk
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     with pytest.raises(Problem, match="is not a checkpoint of plain tensors"):
         load(catalog.spec("timm/resnet10t"))
+
+
+def test_googlenet_runs_without_the_heads_that_its_file_holds(own_file: Path) -> None:
+    from models.torchvision_models import build
+
+    own_file.write_text("""
+[model."mine"]
+loader = "torchvision_models"
+arch = "googlenet"
+weights = { path = "mine.pth", labels = ["a", "b"] }
+""")
+    module = build("googlenet", weights={"random": 0}, classes=2).eval()
+    torch.save(module.state_dict(), own_file.parent / "mine.pth")
+    adapter = load(catalog.spec("mine"))
+    assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
+    probe = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(adapter.run(probe), module(probe))
 
 
 def test_densenets_old_names_are_understood() -> None:

@@ -1,0 +1,1 @@
+"""What is fast and what is right, measured against the peers in one run: `python -m benchmarks`."""

@@ -1,0 +1,86 @@
+"""What only a GPU can tell: what crosses the bus, and what is left of the time when no kernel waits for Python."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.contender import Contender
+from benchmarks.sightglass import GRADCAM, maps
+from explain.evidence import Evidence
+from explain.heatmap import heatmaps, raw_maps
+
+if TYPE_CHECKING:
+    from benchmarks.case import Case
+
+LOGGER = logging.getLogger(__name__)
+
+
+def contenders(case: Case) -> list[Contender]:
+    """The bare pass and Sightglass's, each recorded once as a CUDA graph; none where that cannot be recorded."""
+    module = case.module()
+
+    @torch.no_grad()
+    def bare() -> Any:
+        return module(case.tensor)
+
+    lines = []
+    for name, title, call in (
+        ("bare_graph", "bare forward, as a CUDA graph", bare),
+        ("sightglass_graph", f"Sightglass, {len(case.targets)} maps, as a CUDA graph", lambda: maps(case)[0]),
+    ):
+        try:
+            graph = _recorded(call)
+        except RuntimeError as problem:
+            LOGGER.warning("%s: %s", title, str(problem).partition("\n")[0])
+        else:
+            lines.append(Contender(name, title, lambda _, graph=graph: graph.replay()))
+    return lines
+
+
+def _recorded(call: Any) -> torch.cuda.CUDAGraph:
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        # What the graph writes into must live as long as the graph.
+        graph.result = call()  # type: ignore[attr-defined]
+    return graph
+
+
+def facts(case: Case) -> dict[str, Any]:
+    """Bytes from device to host while raw maps become heatmaps, beside the bytes that the maps themselves have."""
+    evidence = Evidence(case.resident, case.given, (case.layer,))
+    raws = raw_maps(evidence, GRADCAM, case.targets)
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    torch.cuda.synchronize(case.device)
+    with torch.profiler.profile(activities=activities) as profile:
+        made = heatmaps(
+            raws,
+            case.targets,
+            method=GRADCAM.id,
+            layers=(case.layer.path,),
+            geometry=evidence.geometry,
+            scale="own",
+        )
+        torch.cuda.synchronize(case.device)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profile.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    crossed = [event["args"]["bytes"] for event in events if "Memcpy DtoH" in str(event.get("name"))]
+    return {
+        "gpu": torch.cuda.get_device_name(case.device),
+        "bytes_to_host": sum(crossed),
+        "bytes_of_maps": sum(h.at_input.nbytes + sum(raw.nbytes for raw in h.raw) for h in made),
+        "bytes_of_activations": sum(activation.nbytes for activation in evidence.activations),
+    }

@@ -1,0 +1,152 @@
+"""What was measured beside what was wanted, as Markdown; a miss is a miss."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+Rows = list[dict[str, Any]]
+PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")
+MEGABYTES = 80
+
+
+def machine(threads: int, device: str) -> dict[str, Any]:
+    """Where and when, and how busy the machine was with other things."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": device,
+        "threads": threads,
+        "load": round(load, 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+    }
+
+
+def _processor() -> str:
+    cpus = Path("/proc/cpuinfo")
+    named = cpus.read_text().splitlines() if cpus.exists() else []
+    return next((line.partition(":")[2].strip() for line in named if line.startswith("model name")), platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def goals(result: dict[str, Any]) -> Rows:
+    """Every goal for every model that was measured, and whether it was met."""
+    found: Rows = []
+    for table in result.get("speed", ()):
+        lines = {line["id"]: line for line in table["lines"]}
+        bare, ours = lines["bare"]["ms"], lines["maps"]
+
+        def goal(text: str, value: float, limit: float, unit: str, model: str = table["model"]) -> None:
+            found.append(
+                {"model": model, "goal": text, "result": value, "limit": limit, "unit": unit, "met": value <= limit}
+            )
+
+        goal("class maps, to a bare forward", ours["ratio"], 1.05, "x")
+        if "torch_cam" in lines:
+            goal("class maps, to torch-cam's raw ones", ours["ms"], lines["torch_cam"]["ms"], "ms")
+        goal("all methods x classes, to a bare forward", lines["methods"]["ratio"], 2.0, "x")
+        for line, text in (("method", "another method on held evidence"), ("class", "a new class on held evidence")):
+            goal(text, lines[line]["ms"], max(0.05 * bare, 5.0), "ms")
+        if table["difference"] is not None:
+            goal("maps equal pytorch-grad-cam's", table["difference"], 1e-4, "")
+    for row in result.get("memory", ()):
+        if row["id"] == "maps":
+            for text, key, limit, unit in (
+                (f"memory over the bare model, {row['calls']} calls", "over", MEGABYTES, "MB"),
+                (f"hooks left after {row['calls']} calls", "hooks", 0, ""),
+            ):
+                found.append(
+                    {"model": row["model"], "goal": text, "result": row[key], "limit": limit, "unit": unit}
+                    | {"met": row[key] <= limit}
+                )
+    return found
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole report."""
+    at = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
+    parts = [
+        "# Benchmarks",
+        "Written by `python -m benchmarks all --markdown docs/benchmarks.md`; do not edit by hand.",
+        f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['threads']} threads, device {at['device']}, "
+        f"{at['system']}; {versions}. Load of the machine when it began: {at['load']:.2f}.",
+        "All contenders run in one process on the same picture, weights, layer and classes, once a round each, in "
+        f"another order every round; {result['rounds']} rounds are counted and the warm-up is not. Every contender has "
+        "a model of its own. The ratio is to the median bare eager forward pass of the model as its library makes it.",
+    ]
+    if made := result["goals"]:
+        parts += ["## Goals", _table(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]
+    if result.get("speed"):
+        parts += ["## Speed", *(part for table in result["speed"] for part in _speed(table))]
+    if result.get("memory"):
+        parts += ["## Memory", *_memory(result["memory"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _goal(row: dict[str, Any]) -> tuple[str, ...]:
+    met = "pass" if row["met"] else "**miss**"
+    return row["model"], row["goal"], _number(row["result"], row["unit"]), _number(row["limit"], row["unit"]), met
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "x":
+        return f"{value:.2f}x"
+    if not unit:
+        return f"{value:.0e}" if 0 < value < 1 else f"{value:.0f}"
+    return f"{value:.1f} {unit}"
+
+
+def _speed(table: dict[str, Any]) -> list[str]:
+    height, width = table["input"]
+    layout = "channels_last" if table["channels_last"] else "contiguous"
+    weights = {"real": "trained weights", "random": "random weights (trained ones are not on this machine)"}
+    said = (
+        f"{weights[table['weights']]}, layer `{table['layer']}`, input {width}x{height}; Sightglass runs it {layout}."
+    )
+    if table["difference"] is not None:
+        said += f" Largest difference between its maps and pytorch-grad-cam's: {table['difference']:.1e}."
+    rows = [
+        (line["name"], f"{line['ms']:.2f}", f"{line['p10']:.2f} .. {line['p90']:.2f}", f"{line['ratio']:.2f}x")
+        for line in table["lines"]
+    ]
+    parts = [
+        f"### {table['model']}",
+        said[0].upper() + said[1:],
+        _table(("what", "median ms", "p10 .. p90", "ratio"), rows),
+    ]
+    if "bytes_to_host" in table:
+        parts.append(
+            f"{table['gpu']}: while raw maps become heatmaps {table['bytes_to_host']:,} bytes go from device to host; "
+            f"the maps have {table['bytes_of_maps']:,}, the activations that stay {table['bytes_of_activations']:,}."
+        )
+    return parts
+
+
+def _memory(rows: Rows) -> list[str]:
+    made = [
+        (row["model"], row["name"], *(f"{row[key]:+.1f}" for key in ("over", "peak", "growth")), str(row["hooks"]))
+        for row in rows
+    ]
+    return [
+        "Resident memory in MB over the same process with the bare model only, a fresh process each; importing the "
+        "library counts. Growth is from call 20 to the last. Hooks are counted while the library's object is alive.",
+        _table(("model", f"after {rows[0]['calls']} calls", "over", "peak", "growth", "hooks"), made),
+    ]
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))

@@ -1,0 +1,103 @@
+"""Speed: all contenders in one process, once a round each, in another order every round."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks import cuda
+from benchmarks.case import SEED, Case
+from benchmarks.peers import peers
+from benchmarks.sightglass import maps, sightglass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benchmarks.contender import Contender
+
+WARM_UP = 3
+"""Rounds that are run and not counted."""
+
+
+def speed(
+    models: Sequence[str], path: Path, device: torch.device, *, rounds: int, classes: int
+) -> list[dict[str, Any]]:
+    """One table per model, as plain values."""
+    return [table(Case.build(model, path, device, classes), rounds) for model in models]
+
+
+def table(case: Case, rounds: int) -> dict[str, Any]:
+    """Every line of one model: milliseconds, their spread, the ratio to the bare forward, and the maps' difference."""
+    lines = [*peers(case), *sightglass(case)]
+    if case.device.type == "cuda":
+        lines += cuda.contenders(case)
+    times = measure(lines, rounds, case.device)
+    bare = float(np.median(times["bare"]))
+    spec = case.resident.adapter.spec
+    return {
+        "model": spec.id,
+        "weights": case.weights,
+        "layer": case.layer.path,
+        "input": case.given.geometry.input,
+        "channels_last": case.resident.memory_format == torch.channels_last,
+        "difference": difference(case, {line.id: line for line in lines}),
+        "lines": [_line(line, times[line.id], bare) for line in lines],
+        **(cuda.facts(case) if case.device.type == "cuda" else {}),
+    }
+
+
+def measure(lines: Sequence[Contender], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Milliseconds of every round by the line's id."""
+    times: dict[str, list[float]] = {line.id: [] for line in lines}
+    # Shuffled and not rotated: in a rotation everybody always follows the same neighbour, whose leavings are in the
+    # processor's caches.
+    shuffle = random.Random(SEED).shuffle
+    order = list(lines)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for number in range(-WARM_UP, rounds):
+            shuffle(order)
+            gc.collect()
+            for line in order:
+                took = timed(line.call, line.prepare(), device)
+                if number >= 0:
+                    times[line.id].append(took)
+    finally:
+        if collecting:
+            gc.enable()
+    return times
+
+
+def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> float:
+    """Milliseconds of one call, on a GPU until its last kernel is done."""
+    if device.type == "cuda":
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        torch.cuda.synchronize(device)
+        start.record()
+        call(argument)
+        end.record()
+        torch.cuda.synchronize(device)
+        return float(start.elapsed_time(end))
+    begin = time.perf_counter()
+    call(argument)
+    return (time.perf_counter() - begin) * 1e3
+
+
+def difference(case: Case, lines: dict[str, Contender]) -> float | None:
+    """Largest absolute difference between Sightglass's maps and pytorch-grad-cam's; None where that is not there."""
+    if "grad_cam" not in lines:
+        return None
+    theirs = np.stack(lines["grad_cam"].call(None))
+    return float(np.abs(maps(case)[0].cpu().numpy() - theirs).max())
+
+
+def _line(line: Contender, times: list[float], bare: float) -> dict[str, Any]:
+    p10, median, p90 = np.percentile(times, (10, 50, 90)).tolist()
+    return {"id": line.id, "name": line.name, "ms": median, "p10": p10, "p90": p90, "ratio": median / bare}

@@ -1,0 +1,167 @@
+"""What stands beside and below the pictures: three numbers, all numbers, downloads."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from components import panels
+from explain import render
+from explain.diagnosis import diagnose, unseen
+from explain.image import to_jpeg, to_png
+from explain.statistics import MEANING
+from explain.words import milliseconds, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from explain import Explanation
+
+
+def metric(label: str, value: str, measure: str, help: str) -> None:  # noqa: A002 - Streamlit's own word
+    """A number in three parts: what it is, the number, and what it is measured by."""
+    st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help)
+
+
+def numbers(explanation: Explanation, index: int) -> None:
+    """The three numbers that say most about a map; a map that shows nothing has none."""
+    if explanation.heatmaps[index].state != "ok":
+        st.caption("There is nothing to measure on this map.")
+        return
+    statistics = explanation.statistics[index]
+    part = "of what it saw" if unseen(explanation) else "of the picture"
+    metric("Half of the heat lies on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+    if (inside := explanation.inside_boxes(index)) is not None:
+        metric(
+            "Heat inside its boxes",
+            percent(inside[0]),
+            f"on {percent(inside[1])} of the picture",
+            "How much of the heat lies within the boxes of this class.",
+        )
+    else:
+        metric(
+            "Heat near the edges",
+            percent(statistics.border_share),
+            f"on {percent(statistics.border_area)} of the area",
+            MEANING["border_share"],
+        )
+    if len(explanation.heatmaps) > 1:
+        other = 1 if index == 0 else 0
+        metric(
+            f"Same place as {explanation.heatmaps[other].target.label}",
+            f"{explanation.agreement(index, other).iou_top20:.2f}",
+            "overlap of the hottest fifths",
+            "1 is the very same places, 0 none in common. Near 1, the map does not say what sets the two apart.",
+        )
+
+
+def all_numbers(explanation: Explanation, index: int) -> None:
+    """Every statistic of one map with its meaning, its histogram, and how alike the maps are."""
+    statistics = asdict(explanation.statistics[index])
+    counts = statistics.pop("histogram")
+    regions = statistics.pop("regions")
+    st.markdown(f"##### {explanation.heatmaps[index].target.label}")
+    table = pd.DataFrame(
+        [
+            {"number": name.replace("_", " "), "value": _plain(value), "meaning": MEANING[name]}
+            for name, value in statistics.items()
+        ]
+    )
+    st.dataframe(
+        table, hide_index=True, height=320, column_config={"meaning": st.column_config.TextColumn(width="large")}
+    )
+    if regions:
+        st.markdown("##### Hot regions")
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {"box": _plain(r["box"]), "share of heat": percent(r["share_of_heat"]), "peak": f"{r['peak']:.2f}"}
+                    for r in regions
+                ]
+            ),
+            hide_index=True,
+        )
+    st.markdown("##### From cold to hot")
+    edges = np.arange(len(counts)) / len(counts)
+    chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
+    chart.update_layout(
+        height=180, margin={"l": 0, "r": 0, "t": 8, "b": 0}, xaxis_title="value", yaxis_title="cells", bargap=0.05
+    )
+    st.plotly_chart(chart, config={"displayModeBar": False}, key=f"histogram-{index}")
+
+
+def findings(explanation: Explanation, index: int) -> None:
+    """What is to be said against the map, one line each, the most serious first."""
+    icons = {"serious": "error", "caution": "warning", "note": "info"}
+    lines = [f":material/{icons[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
+    st.markdown("  \n".join(lines))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(_plain(part) for part in value)
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:.0f}"
+
+
+def timings(explanation: Explanation) -> str:
+    """`model 11 ms, maps 2 ms`; what was held and not run again is not named."""
+    named = {"model": "model", "maps": "maps", "prepare": "picture prepared in"}
+    took = explanation.milliseconds
+    return ", ".join(f"{named[name]} {milliseconds(took[name])}" for name in named if took.get(name))
+
+
+def downloads(explanation: Explanation, index: int) -> None:
+    """Every form of one map, each made when it is asked for."""
+    heatmap = explanation.heatmaps[index]
+    stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
+    colormap, alpha = panels.colormap(), panels.alpha()
+
+    def overlay() -> Any:
+        return render.overlay(
+            explanation.image.pixels,
+            heatmap.values,
+            colormap=colormap,
+            alpha=alpha,
+            weighted=True,
+            seen=heatmap.seen,
+            unseen="light" if alpha else "keep",
+        )
+
+    def raw() -> bytes:
+        buffer = io.BytesIO()
+        if len(heatmap.raw) == 1:
+            np.save(buffer, heatmap.raw[0])
+        else:
+            np.savez_compressed(buffer, **dict(zip(heatmap.layers, heatmap.raw, strict=True)))
+        return buffer.getvalue()
+
+    kind = "npy" if len(heatmap.raw) == 1 else "npz"
+    offers: Sequence[tuple[str, str, str, Callable[[], Any]]] = (
+        ("Overlay, PNG", "overlay.png", "image/png", lambda: to_png(overlay())),
+        ("Overlay, JPG", "overlay.jpg", "image/jpeg", lambda: to_jpeg(overlay())),
+        ("Heatmap, PNG", "heatmap.png", "image/png", lambda: to_png(render.heatmap_only(heatmap.values, colormap))),
+        (f"Raw map, .{kind}", f"raw.{kind}", "application/octet-stream", raw),
+        ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
+    )
+    with st.popover(
+        "Download", icon=":material/download:", help="The map as it is set now, the raw values, the recipe."
+    ):
+        for label, ending, mime, make in offers:
+            st.download_button(
+                label,
+                make,
+                file_name=f"{stem}-{ending}",
+                mime=mime,
+                on_click="ignore",
+                type="tertiary",
+                key=f"download-{ending}",
+                help=f"{stem}-{ending}",
+            )

@@ -1,0 +1,61 @@
+"""What every screen stands in: errors as sentences, the engine warmed up, the view that follows from page to page."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from models.errors import Cancelled, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOGGER = logging.getLogger(__name__)
+ROOT = Path(__file__).parents[1]
+HELP = {
+    "explore": "What the model sees in a picture, and where it looked.",
+    "topk": "The model's best classes side by side, and what speaks for one and not for another.",
+    "compare": "A small, a medium and a large model, or any four, on the same picture.",
+}
+SOMETHING_BROKE = "Something broke in here, not in your picture: choose another model or method, or reload the page."
+
+
+def screen(draw: Callable[[], None]) -> Callable[[], None]:
+    """A page's own function, with every failure shown as one sentence where the result would be."""
+
+    @wraps(draw)
+    def drawn() -> None:
+        try:
+            draw()
+        except Cancelled:
+            st.info("Stopped. Choose another method, or start again.", icon=":material/stop_circle:")
+        except Problem as problem:
+            st.error(str(problem), icon=":material/error:")
+        except Exception:
+            LOGGER.exception("a screen failed")
+            st.error(SOMETHING_BROKE, icon=":material/error:")
+
+    return drawn
+
+
+@st.cache_resource(show_spinner=False)
+def warm() -> threading.Thread:
+    """Import torch and load the default model behind the first screen; once a process."""
+    thread = threading.Thread(target=_warm, daemon=True)
+    thread.start()
+    return thread
+
+
+def _warm() -> None:
+    try:
+        from explain import Explainer
+
+        Explainer()
+    except Exception:
+        # The first explanation meets the same trouble and says it on the screen.
+        LOGGER.exception("could not warm up")

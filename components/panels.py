@@ -1,0 +1,104 @@
+"""Explanations as the viewer wants them, and the view that follows from screen to screen and lives in the address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components.viewer import Box, Map, Panel, View, viewer
+from explain.diagnosis import looks
+from explain.render import colormaps
+from explain.words import percent, pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from explain import Explanation, Image
+
+NAMED = ("mode", "colormap", "alpha", "threshold")
+
+
+def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
+    """One heatmap of an explanation for a panel."""
+    heatmap = explanation.heatmaps[index]
+    cells, score = heatmap.raw[0].shape, best_score(explanation, index)
+    low, high = heatmap.raw_range
+    return Map(
+        title=title or heatmap.target.label,
+        note=note if note is not None else percent(score) if score is not None else "",
+        values=heatmap.content,
+        extent=explanation.evidence.geometry.extent,
+        seen=heatmap.seen,
+        # Several layers, or a shared scale, have no one raw value at full heat.
+        raw=(max(low, 0.0), high) if len(heatmap.raw) == 1 and heatmap.scale == "own" and high > 0 else None,
+        cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
+        text=looks(explanation, index) + _faded(explanation),
+        kind="heat",
+    )
+
+
+def plain(image: Image) -> Panel:
+    return Panel(title="Picture", note=pixels(image.width, image.height))
+
+
+def best_score(explanation: Explanation, index: int) -> float | None:
+    """How sure the model is of the class of one map, 0..1; None where it is not among the predictions."""
+    target = explanation.heatmaps[index].target.index
+    return max((p.score for p in explanation.predictions if p.index == target), default=None)
+
+
+def _faded(explanation: Explanation) -> str:
+    left, top, right, bottom = explanation.evidence.geometry.seen
+    whole = (right - left, bottom - top) == (explanation.image.width, explanation.image.height)
+    return "" if whole else " The faded edges were cropped away before the model looked."
+
+
+def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
+    """A detector's boxes; those of the class at `index` are marked."""
+    chosen = explanation.heatmaps[index].target.index if index is not None and explanation.heatmaps else None
+    return tuple(
+        Box(prediction.box, f"{prediction.label} {percent(prediction.score)}", number, prediction.index == chosen)
+        for number, prediction in enumerate(explanation.predictions, 1)
+        if prediction.box is not None
+    )
+
+
+def show(image: Image, panels: Sequence[Panel], *, key: str, marks: Sequence[Box] = (), height: int = 496) -> View:
+    """The viewer, with the view of the address it was opened at, and what is set in it written to the address."""
+    initial = st.session_state.setdefault("initial_view", _from_address(st.query_params.to_dict()))
+    view = viewer(image.pixels, image.sha256, panels, boxes=marks, key=key, initial=initial, height=height)
+    current = st.session_state["view"] = {**initial, **st.session_state.get("view", {}), **(view.view or {})}
+    for name in NAMED:
+        if name in current and st.query_params.get(name) != (text := str(current[name])):
+            st.query_params[name] = text
+    return view
+
+
+def _from_address(parameters: Mapping[str, str]) -> dict[str, str | float]:
+    """What of a view an address says, less what is not there or makes no sense."""
+    found: dict[str, str | float] = {}
+    if parameters.get("mode") in ("overlay", "map", "contour", "spotlight", "picture"):
+        found["mode"] = parameters["mode"]
+    if parameters.get("colormap") in {colormap.name for colormap in colormaps()}:
+        found["colormap"] = parameters["colormap"]
+    for name in ("alpha", "threshold"):
+        try:
+            found[name] = min(max(float(parameters[name]), 0.0), 1.0)
+        except (KeyError, ValueError):
+            continue
+    return found
+
+
+def colormap() -> str:
+    """The colormap as it is set, for the words and the downloads."""
+    return str(st.session_state.get("view", {}).get("colormap", "inferno"))
+
+
+def alpha() -> float:
+    return float(st.session_state.get("view", {}).get("alpha", 0.9))
+
+
+def hot() -> str:
+    """The word for the hottest colour of the colormap that is set."""
+    return next(known.hot for known in colormaps() if known.name == colormap())

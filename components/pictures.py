@@ -1,0 +1,132 @@
+"""Which picture everything is about: examples that installed packages carry, and what this session was given."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components.intake import intake
+from explain.image import Image
+from explain.words import pixels
+from models.errors import ImageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EXAMPLES = {
+    "bus": ("ultralytics", "assets/bus.jpg"),
+    "zidane": ("ultralytics", "assets/zidane.jpg"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+}
+KEPT = 12
+"""Pictures of one session that stay in memory; the oldest goes first."""
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def example(name: str) -> Image:
+    """A bundled photograph; the package that carries it is not imported."""
+    package, part = EXAMPLES[name]
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
+    return Image.open(Path(found.submodule_search_locations[0]) / part)
+
+
+def choose() -> Image:
+    """The picture's place at the top of the sidebar: thumbnail, name, and every way to change it."""
+    _take(intake(key="intake"))
+    given: dict[str, Image] = st.session_state.setdefault("pictures", {})
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+        thumbnail, beside = st.container(width=72), st.container(width=118, gap="xxsmall")
+    with beside:
+        title = st.empty()
+        with st.popover("Change", icon=":material/swap_horiz:", width="stretch", help="Choose another picture."):
+            _ways(given)
+    image = _current(given)
+    thumbnail.image(image.thumbnail(160), width=72, alt=f"The chosen picture, {image.name}")
+    title.markdown(f"**{_short(image.name)}**  \n:small[{pixels(image.width, image.height)}]")
+    if problem := st.session_state.get("picture_problem"):
+        st.error(problem, icon=":material/error:")
+    return image
+
+
+def _current(given: dict[str, Image]) -> Image:
+    chosen = st.session_state.get("picture")
+    if chosen in given:
+        return given[chosen]
+    return example(st.session_state.get("example") or next(iter(EXAMPLES)))
+
+
+def _ways(given: dict[str, Image]) -> None:
+    st.pills(
+        "Examples",
+        list(EXAMPLES),
+        default=next(iter(EXAMPLES)),
+        format_func=str.capitalize,
+        key="example",
+        bind="query-params",
+        on_change=_to_example,
+        help="Photographs that come with the installed packages.",
+    )
+    if given:
+        st.selectbox(
+            "Your pictures",
+            [None, *given],
+            format_func=lambda key: "none, an example" if key is None else given[key].name,
+            key="picture",
+            help="What this session was given; it is forgotten when the session ends.",
+        )
+    count = st.session_state.setdefault("uploads", 0)
+    files = st.file_uploader(
+        "Your own, one or several",
+        accept_multiple_files=True,
+        key=f"upload-{count}",
+        help="Or drop pictures anywhere on the page, or paste one with Ctrl+V. They stay on this machine.",
+    )
+    if files:
+        _take((file.name, file.getvalue()) for file in files)
+        st.session_state.uploads += 1
+        st.rerun()
+    if st.toggle("Use the camera", help="Take a picture with this device's camera."):
+        photo = st.camera_input(
+            "Take a picture", label_visibility="collapsed", help="The picture stays on this machine."
+        )
+        if photo is not None and st.session_state.get("photo") != photo.file_id:
+            st.session_state.photo = photo.file_id
+            _take([("camera.jpg", photo.getvalue())])
+            st.rerun()
+
+
+def _take(files: Iterable[tuple[str, bytes]]) -> None:
+    """Decode what came in; the last good one is chosen, and what is wrong with the others is said."""
+    given: dict[str, Image] = st.session_state.setdefault("pictures", {})
+    problems: list[str] = []
+    arrived = False
+    for name, data in files:
+        arrived = True
+        try:
+            image = Image.open(data, name=name)
+        except ImageProblem as problem:
+            problems.append(str(problem))
+            continue
+        given.pop(image.sha256, None)
+        given[image.sha256] = image
+        st.session_state.picture = image.sha256
+    while len(given) > KEPT:
+        del given[next(iter(given))]
+    if arrived:
+        st.session_state.picture_problem = " ".join(problems) or None
+
+
+def _to_example() -> None:
+    st.session_state.picture = None
+    st.session_state.picture_problem = None
+
+
+def _short(name: str, most: int = 16) -> str:
+    cut: Any = name if len(name) <= most else f"{name[: most - 6]}…{name[-5:]}"
+    return str(cut).replace("*", r"\*").replace("_", r"\_").replace("[", r"\[")

@@ -1,0 +1,132 @@
+"""From choices to explanations: kept while asked for, and the slow ones made aside, with progress and a stop."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from explain.cache import ByteCache
+from explain.methods import METHODS
+from models.errors import Cancelled, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.sidebar import Choices
+    from explain import Explainer, Explanation
+    from explain.timing import Timing
+
+PATIENCE = 0.4
+"""Seconds that a slow method may take before a progress bar is worth showing."""
+
+
+@st.cache_resource(show_spinner=False)
+def _kept() -> ByteCache[Explanation]:
+    """Explanations by everything they depend on, so that two sessions can share what is equal and nothing else."""
+
+    def size(explanation: Explanation) -> int:
+        maps = sum(heatmap.at_input.nbytes for heatmap in explanation.heatmaps)
+        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
+
+    return ByteCache(256 * 2**20, size)
+
+
+class Job:
+    """One slow explanation in a thread of its own."""
+
+    def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
+        self.share, self.words = 0.0, "Starting"
+        self.cancel = threading.Event()
+        self.result: Explanation | None = None
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(explainer, choices, options), daemon=True)
+        self._thread.start()
+
+    def _run(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
+        try:
+            self.result = explainer(choices.image, progress=self._progress, cancel=self.cancel, **options)
+        except (Exception, Cancelled) as failure:
+            self.failure = failure
+
+    def _progress(self, share: float, words: str) -> None:
+        self.share, self.words = share, words
+
+    def finished(self, wait: float = 0.0) -> bool:
+        self._thread.join(wait)
+        return not self._thread.is_alive()
+
+
+def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanation | None:
+    """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen."""
+    options = {"method": choices.method, **choices.options, **more}
+    key = (choices.image.sha256, choices.model.id, explainer.resident.adapter.weights_sha256, *sorted(options.items()))
+    if (found := _kept().get(key)) is not None:
+        return found
+    if METHODS[options["method"]].family != "library":
+        _stop()
+        made = explainer(choices.image, **options)
+    else:
+        made = _aside(key, choices, explainer, options)
+    if made is not None:
+        _kept().put(key, made)
+    return made
+
+
+def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options: dict[str, Any]) -> Explanation | None:
+    held: tuple[Any, Job] | None = st.session_state.get("job")
+    if held is None or held[0] != key:
+        _stop()
+        held = st.session_state.job = (key, Job(explainer, choices, options))
+    job = held[1]
+    if not job.finished(PATIENCE):
+        _watch()
+        return None
+    # Kept as it is after a failure, so that a rerun says the same and does not start it all again.
+    if job.failure is not None:
+        raise job.failure
+    del st.session_state.job
+    return job.result
+
+
+@st.fragment(run_every=0.3)
+def _watch() -> None:
+    job: Job = st.session_state.job[1]
+    if job.finished():
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(job.share, job.words)
+        if st.button("Stop", icon=":material/stop_circle:", help="Stop this method; everything else goes on."):
+            job.cancel.set()
+            job.finished(2.0)
+            st.rerun()
+
+
+def _stop() -> None:
+    """Whoever chooses something else no longer waits for the slow one."""
+    if (held := st.session_state.pop("job", None)) is not None:
+        held[1].cancel.set()
+
+
+def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
+    """The explanation with the wanted class among its maps, and its place there; the first where none is wanted."""
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    if wanted is None or wanted in labels:
+        return explanation, labels.index(wanted) if wanted else 0
+    try:
+        indices: Sequence[int] = [heatmap.target.index for heatmap in explanation.heatmaps]
+        return explanation.with_targets(*indices, wanted), len(labels)
+    except Problem:
+        return explanation, 0
+
+
+def timed(explanation: Explanation) -> Timing:
+    """A model's time on this picture, measured once a session."""
+    held: dict[str, Timing] = st.session_state.setdefault("timings", {})
+    key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
+    if key not in held:
+        from explain.timing import measure
+
+        held[key] = measure(explanation.evidence)
+    return held[key]

@@ -1,0 +1,91 @@
+"""One picture through several models: what each said, where it looked, and how far they agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from explain.diagnosis import NUMBERS
+from explain.statistics import Agreement, compare
+from explain.words import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation
+    from explain.timing import Timing
+    from models.adapter import Prediction
+
+GRID = 320
+"""Long side, in cells, of the common grid that maps of different models are compared on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Explanations of one picture; each's first map is compared."""
+
+    explanations: tuple[Explanation, ...]
+    names: tuple[str, ...]
+    """Short, for panels and sentences: `s`, `m`, `l`."""
+    timings: tuple[Timing, ...]
+
+    @cached_property
+    def common(self) -> tuple[int, int, int, int]:
+        """xyxy in original pixels of what every model saw; only there are maps compared."""
+        seen = np.array([e.evidence.geometry.seen for e in self.explanations])
+        left, top = seen[:, :2].max(0)
+        right, bottom = seen[:, 2:].min(0)
+        return int(left), int(top), int(right), int(bottom)
+
+    @cached_property
+    def maps(self) -> tuple[NDArray[np.float32], ...]:
+        """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none."""
+        left, top, right, bottom = self.common
+        scale = min(1.0, GRID / max(right - left, bottom - top))
+        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+        return tuple(
+            np.asarray(cv2.resize(e.heatmaps[0].values[top:bottom, left:right], size, interpolation=cv2.INTER_AREA))
+            if e.heatmaps
+            else np.zeros(size[::-1], np.float32)
+            for e in self.explanations
+        )
+
+    def agreement(self, first: int, second: int) -> Agreement:
+        return compare(self.maps[first], self.maps[second])
+
+    def best(self, index: int) -> Prediction | None:
+        """What a model said first."""
+        return next(iter(self.explanations[index].predictions), None)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
+        answers = [best.label if (best := self.best(i)) else "nothing" for i in range(len(self.names))]
+        sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
+        count = NUMBERS.get(len(answers), str(len(answers)))
+        if len(set(answers)) == 1:
+            surest = self.names[int(np.argmax(sure))]
+            agreed = "Both" if len(answers) == 2 else f"All {count}"
+            return f"{agreed} say {answers[0]}; {surest} is the surest."
+        groups: dict[str, list[str]] = {}
+        for name, answer in zip(self.names, answers, strict=True):
+            groups.setdefault(answer, []).append(name)
+        return f"They disagree: {listing([_says(names, answer) for answer, names in groups.items()])}."
+
+    @property
+    def fastest(self) -> str | None:
+        """The name of the fastest model, where its range of times touches no other's."""
+        order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
+        if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
+            return None
+        return self.names[order[0]]
+
+
+def _says(names: Sequence[str], answer: str) -> str:
+    return f"{listing(list(names))} {'say' if len(names) > 1 else 'says'} {answer}"

@@ -1,0 +1,175 @@
+"""Compare: a family's small, medium and large model, or any two to four, on the same picture."""
+
+from itertools import combinations
+
+import pandas as pd
+import streamlit as st
+
+from components import frame, panels, sidebar, work
+from components.viewer import Map, Panel
+from explain.comparison import Comparison
+from explain.methods import METHODS
+from explain.render import share_difference
+from explain.words import count, listing, percent
+from models import catalog
+from models.adapter import ModelSpec
+
+MOST = 4
+
+
+@frame.screen
+def compare() -> None:
+    top, main = st.container(), st.container()
+    choices, _first = sidebar.draw()
+    with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        title = st.container(width="content").empty()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            models = _models(choices.model)
+            pair = _pair([_name(model, models) for model in models])
+    with main:
+        if len(models) < 2:
+            title.markdown("## Choose two models or more.")
+            return
+        method = choices.method if METHODS[choices.method].family != "library" else "gradcam"
+        if method != choices.method:
+            st.caption(f"{METHODS[choices.method].name} is slow: this screen uses GradCAM instead.")
+        comparison = _comparison(choices, models, method)
+        title.markdown(f"## {comparison.verdict}")
+        _panels(comparison, pair)
+        _table(comparison)
+
+
+def _models(chosen: ModelSpec) -> list[ModelSpec]:
+    family = catalog.families().get(chosen.family, [chosen])
+    here = [spec for spec in family if catalog.available(spec)]
+    default = (here if len(here) > 1 else family)[:3]
+    if len(default) == 1:
+        default += [spec for spec in catalog.catalog().values() if catalog.available(spec) and spec != chosen][:1]
+    ids = st.session_state.get("models") or [spec.id for spec in default]
+    with st.popover(f"{len(ids)} models", icon=":material/tune:", help="Which models stand side by side."):
+        every = catalog.catalog()
+        if st.button(
+            f"All sizes of {chosen.family}", help="The family's sizes, small to large.", icon=":material/straighten:"
+        ):
+            st.session_state["models"] = [spec.id for spec in family[:MOST]]
+        ids = st.multiselect(
+            "Models, two to four",
+            list(every),
+            default=None if st.session_state.get("models") else ids,
+            format_func=lambda key: key if catalog.available(every[key]) else f"{key} (download)",
+            key="models",
+            bind="query-params",
+            max_selections=MOST,
+            help="Any models of the catalogue; those marked with download are fetched first.",
+        )
+    return [every[key] for key in ids]
+
+
+def _name(model: ModelSpec, among: list[ModelSpec]) -> str:
+    """The size alone where all are of one family: `s`, `m`, `l`."""
+    return model.size if len({other.family for other in among}) == 1 and model.size else model.id
+
+
+def _pair(names: list[str]) -> tuple[int, int] | None:
+    """Two models whose difference is shown."""
+    pairs = list(combinations(range(len(names)), 2))
+    if not pairs:
+        return None
+    last = (0, len(names) - 1)
+    return (
+        st.selectbox(
+            "Difference",
+            pairs,
+            index=pairs.index(last),
+            format_func=lambda pair: f"{names[pair[0]]} − {names[pair[1]]}",
+            key=f"pair-{'-'.join(names)}",
+            label_visibility="collapsed",
+            width=150,
+            help="Two models whose maps are set against each other in the last panel.",
+        )
+        or last
+    )
+
+
+def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) -> Comparison:
+    explanations, timings = [], []
+    for model in models:
+        explainer = sidebar.loaded(model.id)
+        explanation = work.explained(sidebar.fitting(choices, explainer, method), explainer)
+        assert explanation is not None  # only slow methods are made aside
+        explanations.append(explanation)
+        timings.append(work.timed(explanation))
+    return Comparison(tuple(explanations), tuple(_name(model, models) for model in models), tuple(timings))
+
+
+def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
+    shown = []
+    for i, explanation in enumerate(comparison.explanations):
+        best = comparison.best(i)
+        note = f"{best.label} {percent(best.score)}" if best else "nothing found"
+        name = comparison.names[i]
+        if explanation.heatmaps:
+            shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),)))
+        else:
+            shown.append(Panel(title=name, note=note))
+    names = comparison.names
+    if pair is not None:
+        first, second = pair
+        shown.append(
+            Panel(
+                maps=(
+                    Map(
+                        title="Difference",
+                        note=f"blue {names[first]} · red {names[second]}",
+                        values=share_difference(comparison.maps[first], comparison.maps[second]),
+                        extent=comparison.common,
+                        seen=comparison.common,
+                        text=f"Blue is where {names[first]} has more of its heat, red where {names[second]} has.",
+                        kind="difference",
+                    ),
+                )
+            )
+        )
+    overlaps = [
+        f"{names[a]} and {names[b]} **{comparison.agreement(a, b).iou_top20:.2f}**"
+        for a, b in combinations(range(len(names)), 2)
+    ]
+    panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
+    st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}. Blue: more heat of the first, red: of the second.")
+
+
+def _table(comparison: Comparison) -> None:
+    rows = []
+    for i, explanation in enumerate(comparison.explanations):
+        best, timing, resident = comparison.best(i), comparison.timings[i], explanation.evidence.resident
+        height, width = explanation.evidence.geometry.input
+        rows.append(
+            {
+                "Model": explanation.model.id,
+                "Says": best.label if best else "nothing",
+                "How sure": best.score * 100 if best else 0.0,
+                "One pass": round(timing.median, 1),
+                "Spread": f"{timing.fastest:.0f} to {timing.slowest:.0f}",
+                "Parameters": count(resident.parameters),
+                "Input": f"{width} × {height} px",
+                "Half the heat on": percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
+                f"Same place as {comparison.names[0]}": round(comparison.agreement(0, i).iou_top20, 2),
+                "Rank correlation": round(comparison.agreement(0, i).rank_correlation, 2),
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={
+            "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
+            "One pass": st.column_config.NumberColumn(
+                format="%.1f ms", help="Median of five warm passes on this machine, just now."
+            ),
+            "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms."),
+        },
+    )
+    if comparison.fastest:
+        st.caption(f"{comparison.fastest} is the fastest here: its slowest pass beats the others' fastest.")
+
+
+compare()

@@ -1,0 +1,60 @@
+"""Explore: what a model sees in a picture, and where it looked."""
+
+import streamlit as st
+
+from components import charts, classes, frame, panels, sidebar, work
+from components.viewer import Panel
+from explain import Explanation
+from explain.diagnosis import headline
+from explain.methods import METHODS
+
+
+@frame.screen
+def explore() -> None:
+    title, main = st.empty(), st.container()
+    choices, explainer = sidebar.draw()
+    wanted = classes.wanted(choices.image)
+    slow = METHODS[choices.method].family == "library"
+    with main:
+        explanation = classes.one(choices, explainer, wanted) if slow else work.explained(choices, explainer)
+        if explanation is None:
+            title.markdown(f"## {METHODS[choices.method].name} is at work.")
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+            return
+        explanation, index = (explanation, 0) if slow else work.class_of(explanation, wanted)
+        title.markdown(f"## {headline(explanation, panels.hot())}")
+        left, right = st.columns([3, 1], gap="medium")
+        with right:
+            index = _said(explanation, index)
+        with left:
+            _shown(explanation, index)
+
+
+def _said(explanation: Explanation, index: int) -> int:
+    st.markdown("##### What it says")
+    if not explanation.heatmaps:
+        st.caption("No box is sure enough to be shown.")
+        return 0
+    index = classes.answers(explanation, index)
+    st.markdown("##### What the map says")
+    charts.numbers(explanation, index)
+    return index
+
+
+def _shown(explanation: Explanation, index: int) -> None:
+    image = explanation.image
+    maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
+    # A wide picture fills the room alone; the plain one is a key away (hold space).
+    beside = [panels.plain(image)] if not maps or image.height >= image.width else []
+    shown = [*beside, Panel(maps=maps)] if maps else beside
+    panels.show(image, shown, key="viewer", marks=panels.boxes(explanation, index))
+    charts.findings(explanation, index)
+    if maps:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            charts.downloads(explanation, index)
+            with st.popover("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
+                charts.all_numbers(explanation, index)
+            st.caption(charts.timings(explanation))
+
+
+explore()

@@ -1,0 +1,140 @@
+"""Top-k: the best classes side by side, on one scale or each on its own, and the difference of any two."""
+
+import pandas as pd
+import streamlit as st
+
+from components import charts, frame, panels, sidebar, work
+from components.viewer import Map, Panel
+from explain import Explanation
+from explain.diagnosis import agreement_sentence
+from explain.methods import METHODS
+from explain.render import share_difference
+from explain.words import percent
+
+
+@frame.screen
+def topk() -> None:
+    top, main = st.container(), st.container()
+    choices, explainer = sidebar.draw()
+    with (
+        top,
+        st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="topk-head"),
+    ):
+        title = st.container(width="content").empty()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            count = st.segmented_control(
+                "How many classes",
+                [2, 3, 4, 5],
+                default=4,
+                required=True,
+                format_func=lambda k: f"Top {k}",
+                key="k",
+                bind="query-params",
+                label_visibility="collapsed",
+                help="How many of the model's best classes are shown.",
+            )
+            scale = st.segmented_control(
+                "Scale",
+                ["own", "shared"],
+                default="own",
+                required=True,
+                format_func=lambda s: {"own": "Own scale", "shared": "Shared scale"}[s],
+                key="scale",
+                bind="query-params",
+                label_visibility="collapsed",
+                help="Own: each map's hottest place is 1. Shared: 1 is the hottest place of all, "
+                "so that a class with little evidence looks pale.",
+            )
+    with main:
+        if METHODS[choices.method].slow:
+            title.markdown("## One map at a time.")
+            st.info(
+                f"{METHODS[choices.method].name} takes minutes for several classes: choose a quick method for this "
+                "screen, or look at one class on Explore.",
+                icon=":material/hourglass:",
+            )
+            return
+        explanation = work.explained(choices, explainer, top_k=count or 4, scale=scale or "own")
+        if explanation is None:
+            title.markdown(f"## {METHODS[choices.method].name} is at work.")
+            return
+        title.markdown(f"## {agreement_sentence(explanation)}")
+        if not explanation.heatmaps:
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
+            charts.findings(explanation, 0)
+            return
+        _panels(explanation)
+        _table(explanation)
+
+
+def _panels(explanation: Explanation) -> None:
+    shown = [Panel(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    pair = _pair(labels)
+    if pair is not None:
+        first, second = (labels.index(label) for label in pair)
+        shown.append(Panel(maps=(_difference(explanation, first, second),)))
+    panels.show(explanation.image, shown, key="viewer-topk", marks=panels.boxes(explanation), height=360)
+
+
+def _pair(labels: list[str]) -> tuple[str, str] | None:
+    """Two classes to set against each other, or none."""
+    if len(labels) < 2:
+        return None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("What speaks for", width="content")
+        first = st.selectbox(
+            "For", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
+            placeholder="a class", help="The class that something speaks for.",
+        )  # fmt: skip
+        st.markdown("and not for", width="content")
+        second = st.selectbox(
+            "Not for", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
+            placeholder="another", help="The class that it does not speak for.",
+        )  # fmt: skip
+    return (first, second) if first and second and first != second else None
+
+
+def _difference(explanation: Explanation, first: int, second: int) -> Map:
+    a, b = explanation.heatmaps[first], explanation.heatmaps[second]
+    return Map(
+        title="Difference",
+        note=f"blue {a.target.label} · red {b.target.label}",
+        values=share_difference(a.content, b.content),
+        extent=explanation.evidence.geometry.extent,
+        seen=a.seen,
+        text=f"Blue is where **{a.target.label}** has more of its heat, red where **{b.target.label}** has.",
+        kind="difference",
+    )
+
+
+def _table(explanation: Explanation) -> None:
+    rows = []
+    for i, heatmap in enumerate(explanation.heatmaps):
+        statistics, score = explanation.statistics[i], panels.best_score(explanation, i)
+        rows.append(
+            {
+                "Class": heatmap.target.label,
+                "How sure": None if score is None else score * 100,
+                "Half the heat on": percent(statistics.half_heat_area),
+                "Same place as the first": round(explanation.agreement(0, i).iou_top20, 2),
+                "Strongest value, raw": f"{heatmap.raw_range[1]:.3g}",
+                "Map": heatmap.state,
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={
+            "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
+            "Same place as the first": st.column_config.NumberColumn(
+                format="%.2f", help="Overlap of the hottest fifths: 1 the same, 0 none in common."
+            ),
+            "Strongest value, raw": st.column_config.TextColumn(
+                help="Before any scaling; only this one compares maps."
+            ),
+        },
+    )
+
+
+topk()

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import * as g from "../../components/viewer/geometry.js";
+
+test("as many columns as fit, in rows of equal length", () => {
+  assert.equal(g.columnsFor(4, 1026, null), 4);
+  assert.equal(g.columnsFor(4, 600, null), 2);
+  assert.equal(g.columnsFor(4, 360, null), 2);
+  assert.equal(g.columnsFor(5, 700, null), 3);
+  assert.equal(g.columnsFor(3, 100, null), 1);
+  assert.equal(g.columnsFor(4, 100, 3), 3);
+});
+
+test("a panel is as wide as its column or as high as allowed", () => {
+  assert.deepEqual(g.panelSize(754, 2, 0.75, 496), [369, 492]);
+  assert.deepEqual(g.panelSize(754, 1, 0.75, 480), [360, 480]);
+});
+
+test("zooming keeps what is under the pointer, and never leaves the picture", () => {
+  const look = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
+  assert.deepEqual(g.visible(look, [800, 400]), [300, 75, 500, 175]);
+  assert.deepEqual(g.panned(look, 10, 10), { x: 0, y: 0, zoom: 4 });
+  assert.deepEqual(g.zoomAt(look, 0, 0, 0.01), { x: 0, y: 0, zoom: 1 });
+});
+
+test("a pixel belongs to a rectangle that holds its centre", () => {
+  assert.deepEqual(g.inCanvas([0, 1, 10, 3], [0, 0, 10, 4], 5, 2), [0, 0, 5, 1]);
+});
+
+test("inside nested boxes the smallest is meant", () => {
+  const boxes = [{ xyxy: [0, 0, 10, 10], index: 0 }, { xyxy: [2, 2, 4, 4], index: 1 }];
+  assert.equal(g.smallestBox(boxes, 3, 3).index, 1);
+  assert.equal(g.smallestBox(boxes, 5, 5).index, 0);
+  assert.equal(g.smallestBox(boxes, 11, 5), null);
+});
