@@ -12,22 +12,29 @@ st.set_page_config(
 st.logo(str(ROOT / "assets/logo.svg"), icon_image=str(ROOT / "assets/icon.svg"), size="large")
 frame.warm()
 
-explore = "pages/explore.py"
+explore = st.Page(
+    "pages/explore.py",
+    title="Explore",
+    icon=":material/visibility:",
+    # Leaves /explore free: the default page answers at / only, whatever it is called.
+    url_path="start",
+    default=True,
+    help=frame.HELP["explore"],
+)
+
+
+def to_explore() -> None:
+    """The start page's own address."""
+    st.switch_page(explore, query_params=st.query_params.to_dict())
+
+
 st.navigation(
     {
         "": [
-            st.Page(
-                explore,
-                title="Explore",
-                icon=":material/visibility:",
-                url_path="start",
-                default=True,
-                help=frame.HELP["explore"],
-            ),
+            explore,
             st.Page("pages/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=frame.HELP["topk"]),
             st.Page("pages/compare.py", title="Compare", icon=":material/compare:", help=frame.HELP["compare"]),
-            # The default page answers at / only; its own address is a second, hidden door to the same screen.
-            st.Page(explore, title="Explore", url_path="explore", visibility="hidden"),
+            st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
         ]
     },
     position="top",

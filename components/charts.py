@@ -122,7 +122,8 @@ def downloads(explanation: Explanation, index: int) -> None:
     """Every form of one map, each made when it is asked for."""
     heatmap = explanation.heatmaps[index]
     stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
-    colormap, alpha = panels.colormap(), panels.alpha()
+    view = panels.current()
+    colormap, alpha = view["colormap"], view["alpha"]
 
     def overlay() -> Any:
         return render.overlay(
@@ -130,7 +131,7 @@ def downloads(explanation: Explanation, index: int) -> None:
             heatmap.values,
             colormap=colormap,
             alpha=alpha,
-            weighted=True,
+            weighted=not view["even"],
             seen=heatmap.seen,
             unseen="light" if alpha else "keep",
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import work
+from components import address, work
 from components.rows import Row, rows
 from explain.words import percent
 
@@ -63,10 +63,7 @@ def _row(label: str, scores: list[float]) -> Row:
 
 def _choose(label: str | None) -> None:
     st.session_state["class"] = label
-    if label is None:
-        st.query_params.pop("class", None)
-    elif st.query_params.get("class") != label:
-        st.query_params["class"] = label
+    address.write("class", label)
 
 
 def _another(explanation: Explanation) -> None:

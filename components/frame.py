@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from components import address
 from models.errors import Cancelled, Problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def screen(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def drawn() -> None:
+        address.arrive(draw.__name__)
         try:
             draw()
         except Cancelled:

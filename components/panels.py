@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from components import address
 from components.viewer import Box, Map, Panel, View, viewer
 from explain.diagnosis import looks
 from explain.render import colormaps
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from explain import Explanation, Image
 
 NAMED = ("mode", "colormap", "alpha", "threshold")
+"""What of a view an address carries, where it is not as it was at first."""
+VIEWERS = ("viewer", "viewer-topk", "viewer-compare")
+DEFAULT: dict[str, Any] = {"mode": "overlay", "colormap": "inferno", "alpha": 0.9, "threshold": 0.0, "even": False}
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
@@ -66,13 +70,30 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
 
 def show(image: Image, panels: Sequence[Panel], *, key: str, marks: Sequence[Box] = (), height: int = 496) -> View:
     """The viewer, with the view of the address it was opened at, and what is set in it written to the address."""
-    initial = st.session_state.setdefault("initial_view", _from_address(st.query_params.to_dict()))
-    view = viewer(image.pixels, image.sha256, panels, boxes=marks, key=key, initial=initial, height=height)
-    current = st.session_state["view"] = {**initial, **st.session_state.get("view", {}), **(view.view or {})}
+    view = viewer(image.pixels, image.sha256, panels, boxes=marks, key=key, initial=_initial(), height=height)
     for name in NAMED:
-        if name in current and st.query_params.get(name) != (text := str(current[name])):
-            st.query_params[name] = text
+        address.write(name, current()[name], DEFAULT[name])
     return view
+
+
+def current() -> dict[str, Any]:
+    """Colormap, alpha, mode and threshold as they are set: by the address, then on any screen's viewer."""
+    state = st.session_state
+    for key in VIEWERS:
+        state.setdefault("view", {}).update(state.get(key, {}).get("view") or {})
+    return DEFAULT | _initial() | state["view"]
+
+
+def _initial() -> dict[str, str | float]:
+    found: dict[str, str | float] = st.session_state.setdefault(
+        "initial_view", _from_address(st.query_params.to_dict())
+    )
+    return found
+
+
+def hot() -> str:
+    """The word for the hottest colour of the colormap that is set."""
+    return next(known.hot for known in colormaps() if known.name == current()["colormap"])
 
 
 def _from_address(parameters: Mapping[str, str]) -> dict[str, str | float]:
@@ -88,17 +109,3 @@ def _from_address(parameters: Mapping[str, str]) -> dict[str, str | float]:
         except (KeyError, ValueError):
             continue
     return found
-
-
-def colormap() -> str:
-    """The colormap as it is set, for the words and the downloads."""
-    return str(st.session_state.get("view", {}).get("colormap", "inferno"))
-
-
-def alpha() -> float:
-    return float(st.session_state.get("view", {}).get("alpha", 0.9))
-
-
-def hot() -> str:
-    """The word for the hottest colour of the colormap that is set."""
-    return next(known.hot for known in colormaps() if known.name == colormap())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from components import address
 from components.intake import intake
 from explain.image import Image
 from explain.words import pixels
@@ -22,6 +23,7 @@ EXAMPLES = {
     "china": ("sklearn", "datasets/images/china.jpg"),
     "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
+FIRST = "bus"
 KEPT = 12
 """Pictures of one session that stay in memory; the oldest goes first."""
 
@@ -38,8 +40,10 @@ def example(name: str) -> Image:
 
 def choose() -> Image:
     """The picture's place at the top of the sidebar: thumbnail, name, and every way to change it."""
+    address.recall("example", EXAMPLES, FIRST, name="example")
     _take(intake(key="intake"))
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
+    address.recall("picture", given, None)
     with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
         thumbnail, beside = st.container(width=72), st.container(width=118, gap="xxsmall")
     with beside:
@@ -56,19 +60,21 @@ def choose() -> Image:
 
 def _current(given: dict[str, Image]) -> Image:
     chosen = st.session_state.get("picture")
+    address.keep("picture", chosen)
     if chosen in given:
+        address.write("example", None)
         return given[chosen]
-    return example(st.session_state.get("example") or next(iter(EXAMPLES)))
+    address.keep("example", st.session_state.example, FIRST, name="example")
+    return example(st.session_state.example)
 
 
 def _ways(given: dict[str, Image]) -> None:
     st.pills(
         "Examples",
         list(EXAMPLES),
-        default=next(iter(EXAMPLES)),
         format_func=str.capitalize,
         key="example",
-        bind="query-params",
+        required=True,
         on_change=_to_example,
         help="Photographs that come with the installed packages.",
     )

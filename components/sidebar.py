@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import pictures
+from components import address, pictures
 from explain.methods import METHODS
 from explain.words import megabytes, plural
 from models import catalog
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from explain import Explainer
     from explain.image import Image
     from models.adapter import ModelSpec
+from models.errors import ModelProblem
 
+FIRST = "efficientnet-lite0"
 OTHER = "timm, by name"
+TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def loaded(model_id: str) -> Explainer:
 
 
 @st.cache_data(show_spinner=False, ttl=30)
-def _menu() -> tuple[list[str], set[str]]:
+def menu() -> tuple[list[str], set[str]]:
     """Families in the catalogue's order, those with weights on this machine first; and the ids that are here."""
     families = catalog.families()
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
@@ -74,108 +77,129 @@ def _menu() -> tuple[list[str], set[str]]:
 
 
 def _model() -> ModelSpec:
-    names, here = _menu()
+    names, here = menu()
     families = catalog.families()
+    asked = _asked()
+    address.recall(
+        "family", [*names, OTHER], asked.family if asked and asked.family in families else OTHER if asked else names[0]
+    )
     family = st.selectbox(
         "Model",
         [*names, OTHER],
-        format_func=lambda name: name if name == OTHER or _any_here(families[name], here) else f"{name} (download)",
-        key="model",
-        bind="query-params",
+        format_func=lambda name: name if name == OTHER or _any(families[name], here) else f"{name} (download)",
+        key="family",
         help="A family of models. Those marked with download are fetched when you choose them.",
     )
-    if family == OTHER:
-        name = st.text_input(
-            "Name in timm",
-            key="timm",
-            bind="query-params",
-            placeholder="mobilenetv3_small_100",
-            help="Any model of the timm library with ImageNet weights.",
-        )
-        return catalog.spec(f"timm/{name}" if name else "timm/mobilenetv3_small_100")
-    specs = families[family]
+    address.keep("family", family)
+    spec = _by_name(asked) if family == OTHER else _size(families[family], here, asked)
+    address.write("model", spec.id, FIRST)
+    return spec
+
+
+def _asked() -> ModelSpec | None:
+    """The model that the address names."""
+    try:
+        return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
+    except ModelProblem:
+        return None
+
+
+def _by_name(asked: ModelSpec | None) -> ModelSpec:
+    address.recall("timm", None, asked.id.removeprefix("timm/") if asked and asked.id.startswith("timm/") else "")
+    name = st.text_input(
+        "Name in timm",
+        key="timm",
+        placeholder=TIMM_EXAMPLE,
+        help="Any model of the timm library with ImageNet weights.",
+    )
+    address.keep("timm", name)
+    return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
+
+
+def _size(specs: list[ModelSpec], here: set[str], asked: ModelSpec | None) -> ModelSpec:
     if len(specs) == 1:
         return specs[0]
-    sizes = {spec.size: spec for spec in specs}
-    first = next((spec.size for spec in specs if spec.id in here), specs[0].size)
-    control = st.segmented_control if len(sizes) <= 5 else st.selectbox
-    extra: dict[str, Any] = (
-        {"default": first, "required": True} if len(sizes) <= 5 else {"index": list(sizes).index(first)}
-    )
-    size = control(
-        "Size",
-        list(sizes),
-        key=f"size-{family}",
-        bind="query-params",
-        width="stretch",
-        help="From small and fast to large and slow.",
-        **extra,
-    )
-    return sizes[size or first]
+    sizes, key = {spec.id: spec for spec in specs}, f"size-{specs[0].family}"
+    first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
+    address.recall(key, sizes, asked.id if asked and asked.id in sizes else first)
+    about: dict[str, Any] = {
+        "format_func": lambda spec_id: sizes[spec_id].size,
+        "key": key,
+        "help": "From small and fast to large and slow.",
+        "width": "stretch",
+    }
+    if len(sizes) <= 5:
+        chosen = st.segmented_control("Size", list(sizes), required=True, **about)
+    else:
+        chosen = st.selectbox("Size", list(sizes), **about)
+    address.keep(key, chosen)
+    return sizes[chosen or first]
 
 
-def _any_here(specs: list[ModelSpec], here: set[str]) -> bool:
+def _any(specs: list[ModelSpec], here: set[str]) -> bool:
     return any(spec.id in here for spec in specs)
 
 
 def _method(model: ModelSpec) -> str:
-    ids = list(METHODS)
-    # The default depends on the model, so the control does too; a choice once made stays for models of that kind.
+    # Classifiers and detectors start with different methods; a choice stays for models of its kind.
+    key = f"method-{model.task}"
+    address.recall(key, METHODS, model.method, name="method")
     name = st.selectbox(
         "Method",
-        ids,
-        index=ids.index(model.method),
-        format_func=lambda key: METHODS[key].name + (" (slow)" if METHODS[key].slow else ""),
-        key="method" if model.task == "classify" else "method-detect",
-        bind="query-params",
+        list(METHODS),
+        format_func=lambda method: METHODS[method].name + (" (slow)" if METHODS[method].slow else ""),
+        key=key,
         help="How the map is made. Slow ones run the model hundreds of times; they show progress and can be stopped.",
     )
+    address.keep(key, name, model.method, name="method")
     st.caption(METHODS[name].about.capitalize() + ".")
-    return str(name)
+    return name
 
 
 def _details(explainer: Explainer) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     shapes = {layer.path: layer.shape for layer in explainer.layers}
-    chosen: list[str] = st.session_state.get(f"layers-{spec.id}", [])
+    key = f"layers-{spec.id}"
+    address.recall(key, shapes, [])
+    chosen: list[str] = st.session_state[key]
     shown = ", ".join(chosen) if chosen else "automatic"
     with st.expander(f"Layers: {shown}"):
         layers = st.multiselect(
             "Target layers",
             list(shapes),
             format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
-            key=f"layers-{spec.id}",
-            persist_state="session",
+            key=key,
             max_selections=8,
             placeholder=f"automatic: {', '.join(explainer.default_layers)}",
             help="Where in the model the map is taken, in the order of execution. Several are averaged. "
             "Late layers know what, early ones know where.",
         )
+        address.keep(key, layers)
         options: dict[str, Any] = {"layers": tuple(layers)}
         if len(adapter.preprocessings) > 1:
+            fit = f"fit-{spec.task}"
+            address.recall(fit, adapter.preprocessings, adapter.preprocessings[0], name="fit")
             options["preprocessing"] = st.selectbox(
                 "How the picture is fitted",
                 list(adapter.preprocessings),
                 format_func=WAYS.__getitem__,
-                key=f"fit-{spec.task}",
-                bind="query-params",
+                key=fit,
                 help="Models look at a small picture of one size. What a crop cuts off is faded on the screen; "
                 "ways other than the first are off the model's training.",
             )
+            address.keep(fit, options["preprocessing"], adapter.preprocessings[0], name="fit")
         if spec.task == "detect":
-            options["confidence"] = (
-                st.slider(
-                    "Show boxes above",
-                    1,
-                    95,
-                    25,
-                    format="%d %%",
-                    key="confidence",
-                    bind="query-params",
-                    help="Boxes whose score is lower are left out.",
-                )
-                / 100
+            address.recall("confidence", range(1, 96), 25, name="confidence", read=int)
+            above = st.slider(
+                "Show boxes above",
+                1,
+                95,
+                format="%d %%",
+                key="confidence",
+                help="Boxes whose score is lower are left out.",
             )
+            address.keep("confidence", above, 25, name="confidence")
+            options["confidence"] = above / 100
     return options
 
 
@@ -185,8 +209,7 @@ def _residents() -> None:
     residents = RESIDENCY.residents()
     device = str(residents[-1].device).upper() if residents else "CPU"
     st.caption(
-        f":material/memory: {device} · {plural(len(residents), 'model')} resident, {megabytes(RESIDENCY.nbytes)}",
-        help="Models stay loaded until others need their room.",
+        f":material/memory: {device} · {plural(len(residents), 'model')} resident, {megabytes(RESIDENCY.nbytes)}"
     )
 
 

@@ -62,10 +62,10 @@ def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanatio
     """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen."""
     options = {"method": choices.method, **choices.options, **more}
     key = (choices.image.sha256, choices.model.id, explainer.resident.adapter.weights_sha256, *sorted(options.items()))
+    _stop(but=key)
     if (found := _kept().get(key)) is not None:
         return found
     if METHODS[options["method"]].family != "library":
-        _stop()
         made = explainer(choices.image, **options)
     else:
         made = _aside(key, choices, explainer, options)
@@ -75,11 +75,12 @@ def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanatio
 
 
 def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options: dict[str, Any]) -> Explanation | None:
-    held: tuple[Any, Job] | None = st.session_state.get("job")
-    if held is None or held[0] != key:
-        _stop()
-        held = st.session_state.job = (key, Job(explainer, choices, options))
-    job = held[1]
+    if "job" not in st.session_state:
+        st.session_state.job = (key, Job(explainer, choices, options))
+    job: Job = st.session_state.job[1]
+    # Nobody waits for a stopped thread: it ends by itself before the model's next module.
+    if job.cancel.is_set():
+        raise Cancelled
     if not job.finished(PATIENCE):
         _watch()
         return None
@@ -99,14 +100,15 @@ def _watch() -> None:
         st.progress(job.share, job.words)
         if st.button("Stop", icon=":material/stop_circle:", help="Stop this method; everything else goes on."):
             job.cancel.set()
-            job.finished(2.0)
             st.rerun()
 
 
-def _stop() -> None:
+def _stop(but: tuple[Any, ...]) -> None:
     """Whoever chooses something else no longer waits for the slow one."""
-    if (held := st.session_state.pop("job", None)) is not None:
-        held[1].cancel.set()
+    key, job = st.session_state.get("job", (but, None))
+    if key != but and job is not None:
+        job.cancel.set()
+        del st.session_state.job
 
 
 def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:

@@ -5,7 +5,7 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from components import frame, panels, sidebar, work
+from components import address, frame, panels, sidebar, work
 from components.viewer import Map, Panel
 from explain.comparison import Comparison
 from explain.methods import METHODS
@@ -40,29 +40,41 @@ def compare() -> None:
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
-    family = catalog.families().get(chosen.family, [chosen])
-    here = [spec for spec in family if catalog.available(spec)]
-    default = (here if len(here) > 1 else family)[:3]
-    if len(default) == 1:
-        default += [spec for spec in catalog.catalog().values() if catalog.available(spec) and spec != chosen][:1]
-    ids = st.session_state.get("models") or [spec.id for spec in default]
-    with st.popover(f"{len(ids)} models", icon=":material/tune:", help="Which models stand side by side."):
-        every = catalog.catalog()
-        if st.button(
-            f"All sizes of {chosen.family}", help="The family's sizes, small to large.", icon=":material/straighten:"
-        ):
-            st.session_state["models"] = [spec.id for spec in family[:MOST]]
+    """Two to four models: the sizes of the sidebar's family, until others are picked here."""
+    every, state = catalog.catalog(), st.session_state
+    if state.get("models_of", chosen.family) != chosen.family:
+        state["models"] = _sizes(chosen)
+    state["models_of"] = chosen.family
+    address.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MOST])
+    with st.popover(f"{len(state['models'])} models", icon=":material/tune:", help="Which models stand side by side."):
+        st.button(
+            f"All sizes of {chosen.family}",
+            icon=":material/straighten:",
+            on_click=lambda: state.update(models=_sizes(chosen, MOST)),
+            help="Small to large, those that are on this machine.",
+        )
+        here = sidebar.menu()[1]
         ids = st.multiselect(
             "Models, two to four",
             list(every),
-            default=None if st.session_state.get("models") else ids,
-            format_func=lambda key: key if catalog.available(every[key]) else f"{key} (download)",
+            format_func=lambda key: key if key in here else f"{key} (download)",
             key="models",
-            bind="query-params",
             max_selections=MOST,
             help="Any models of the catalogue; those marked with download are fetched first.",
         )
+    address.keep("models", ids)
+    address.write("models", ",".join(ids), ",".join(_sizes(chosen)))
     return [every[key] for key in ids]
+
+
+def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
+    """The family's models that are on this machine; where there is one, others of its kind beside it."""
+    here = sidebar.menu()[1]
+    family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
+    if len(family) > 1:
+        return family[:most]
+    others = [spec.id for spec in catalog.catalog().values() if spec.id in here and spec.task == chosen.task]
+    return list(dict.fromkeys([chosen.id, *others]))[:2]
 
 
 def _name(model: ModelSpec, among: list[ModelSpec]) -> str:

@@ -3,13 +3,16 @@
 import pandas as pd
 import streamlit as st
 
-from components import charts, frame, panels, sidebar, work
+from components import address, charts, frame, panels, sidebar, work
 from components.viewer import Map, Panel
 from explain import Explanation
 from explain.diagnosis import agreement_sentence
 from explain.methods import METHODS
 from explain.render import share_difference
 from explain.words import percent
+
+COUNTS = [2, 3, 4, 5]
+SCALES = {"own": "Own scale", "shared": "Shared scale"}
 
 
 @frame.screen
@@ -22,29 +25,29 @@ def topk() -> None:
     ):
         title = st.container(width="content").empty()
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            address.recall("k", COUNTS, 4, name="k", read=int)
+            address.recall("scale", SCALES, "own", name="scale")
             count = st.segmented_control(
                 "How many classes",
-                [2, 3, 4, 5],
-                default=4,
+                COUNTS,
                 required=True,
                 format_func=lambda k: f"Top {k}",
                 key="k",
-                bind="query-params",
                 label_visibility="collapsed",
                 help="How many of the model's best classes are shown.",
             )
             scale = st.segmented_control(
                 "Scale",
-                ["own", "shared"],
-                default="own",
+                list(SCALES),
                 required=True,
-                format_func=lambda s: {"own": "Own scale", "shared": "Shared scale"}[s],
+                format_func=SCALES.__getitem__,
                 key="scale",
-                bind="query-params",
                 label_visibility="collapsed",
                 help="Own: each map's hottest place is 1. Shared: 1 is the hottest place of all, "
                 "so that a class with little evidence looks pale.",
             )
+    address.keep("k", count, 4, name="k")
+    address.keep("scale", scale, "own", name="scale")
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
@@ -70,11 +73,13 @@ def topk() -> None:
 def _panels(explanation: Explanation) -> None:
     shown = [Panel(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    above = st.container()
     pair = _pair(labels)
     if pair is not None:
         first, second = (labels.index(label) for label in pair)
         shown.append(Panel(maps=(_difference(explanation, first, second),)))
-    panels.show(explanation.image, shown, key="viewer-topk", marks=panels.boxes(explanation), height=360)
+    with above:
+        panels.show(explanation.image, shown, key="viewer-topk", marks=panels.boxes(explanation), height=360)
 
 
 def _pair(labels: list[str]) -> tuple[str, str] | None:
@@ -119,11 +124,11 @@ def _table(explanation: Explanation) -> None:
                 "Half the heat on": percent(statistics.half_heat_area),
                 "Same place as the first": round(explanation.agreement(0, i).iou_top20, 2),
                 "Strongest value, raw": f"{heatmap.raw_range[1]:.3g}",
-                "Map": heatmap.state,
+                "Map": None if heatmap.state == "ok" else heatmap.state,
             }
         )
     st.dataframe(
-        pd.DataFrame(rows),
+        pd.DataFrame(rows).dropna(axis="columns", how="all"),
         hide_index=True,
         column_config={
             "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),

@@ -14,18 +14,21 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from explain.cache import ByteCache
 from explain.render import colormaps, lut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 Rect = tuple[float, float, float, float]
 Setting = str | float
@@ -211,7 +214,7 @@ def _deflated(values: NDArray[np.float32], kind: str) -> bytes:
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"A map must have the shape (h, w), got {array.shape}.")
-    key = (kind, array.shape, hashlib.blake2b(array, digest_size=16).digest())
+    key = (kind, array.shape, hashlib.blake2b(array.data, digest_size=16).digest())
     found = _blobs.get(key)
     if found is None:
         low, high = (-1.0, 1.0) if kind == "difference" else (0.0, 1.0)

@@ -10,6 +10,7 @@ import { listen } from "./gestures.js";
 
 const LONGEST = 1280;
 const PHONE = 640;
+const STILL_MS = 150;
 const HINT = "Point at a picture: the value of every map at that spot appears here.";
 const live = new WeakMap();
 
@@ -20,7 +21,7 @@ function mount(root) {
   const wide = { x: 0, y: 0, zoom: 1 };
   const state = { send: null, head: null, picture: null, panels: [], settings: null, luts: new Map(), look: wide };
   Object.assign(state, { choice: null, point: null, plain: false, dark: false, font: "sans-serif" });
-  let pixels = false, lines = false, frame = 0;
+  let pixels = false, lines = false, frame = 0, moving = 0;
 
   // ---- drawing, at most once a frame
 
@@ -36,6 +37,9 @@ function mount(root) {
     const rect = visible(state.look, state.head.size);
     for (const panel of state.panels) {
       if (!panel.width) continue;
+      // While the picture moves a dense screen gets plain pixels: a frame missed is seen, a pixel is not.
+      const ratio = moving ? Math.min(1, panel.fine) : panel.fine;
+      if (pixels) resize(panel.base.canvas, panel.width * ratio, panel.height * ratio);
       if (pixels) paint(panel.base, state.picture, rect, shown(panel), state.settings, lut(), state.dark);
       if (lines) strokes(panel.lines, panel, panel.width, panel.height, panel.ratio, rect);
     }
@@ -86,7 +90,7 @@ function mount(root) {
     const figures = [...holder.children];
     state.panels = wanted.map((panel, i) => {
       const element = figures[i], [base, over] = element.querySelectorAll("canvas");
-      const kept = { element, base: element.context, lines: over.getContext("2d"), width: 0, height: 0, ratio: 1 };
+      const kept = { element, base: element.context, lines: over.getContext("2d"), width: 0, height: 0, ratio: 1, fine: 1 };
       return { ...panel, ...kept, canvas: base };
     });
     root.classList.toggle("bare", !some);
@@ -139,12 +143,13 @@ function mount(root) {
       columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
     }
     const [width, height] = panelSize(room, columns, aspect, tallest(columns));
-    $(".panels").style.gridTemplateColumns = `repeat(${columns}, ${width}px)`;
+    // A tower of a picture leaves its column wide enough for a title.
+    const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
+    $(".panels").style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
     const density = Math.min(devicePixelRatio || 1, 3), ratio = Math.min(density, LONGEST / Math.max(width, height));
     for (const panel of panels) {
-      Object.assign(panel, { width, height, ratio: density });
+      Object.assign(panel, { width, height, ratio: density, fine: ratio });
       Object.assign(panel.element.querySelector(".stage").style, { width: `${width}px`, height: `${height}px` });
-      resize(panel.base.canvas, width * ratio, height * ratio);
       resize(panel.lines.canvas, width * density, height * density);
     }
     place();
@@ -210,6 +215,11 @@ function mount(root) {
     state.look = look;
     root.classList.toggle("zoomed", look.zoom > 1);
     place();
+    clearTimeout(moving);
+    moving = setTimeout(() => {
+      moving = 0;
+      redraw();
+    }, STILL_MS);
     redraw();
   }
 
@@ -399,7 +409,8 @@ function mount(root) {
     if (state.coming !== head.id || signal.aborted) return;
     if (!same) {
       state.picture?.bitmap.close();
-      looking(wide);
+      state.look = wide;
+      root.classList.remove("zoomed");
       state.choice = null;
       state.point = null;
     }
@@ -456,6 +467,7 @@ function mount(root) {
       gone.abort();
       observer.disconnect();
       cancelAnimationFrame(frame);
+      clearTimeout(moving);
       state.picture?.bitmap.close();
       $(".panels").replaceChildren();
       $(".colormap").replaceChildren();

@@ -33,6 +33,7 @@ from models.classifier import Classifier
 from models.errors import Cancelled, ModelProblem
 from models.load import load
 from models.preprocess import Preprocessing
+from tests.conftest import asset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,12 +74,16 @@ def resident_of(name: str) -> Resident:
     spec = ModelSpec(name, "test", "s", "torchvision_models", name, "classify", "none", weights={"random": 5})
     adapter = load(spec)
     generator = torch.Generator().manual_seed(6)
-    for part in adapter.module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.weight.add_(torch.rand(part.weight.shape, generator=generator) - 0.5)
-            part.bias.add_(torch.rand(part.bias.shape, generator=generator) - 0.3)
-            part.running_mean.add_(0.2 * torch.randn(part.running_mean.shape, generator=generator))
-            part.running_var.mul_(torch.rand(part.running_var.shape, generator=generator) + 0.5)
+    norms = [part for part in adapter.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    for part in norms:
+        part.momentum = 1.0
+        part.weight.add_(torch.rand(part.weight.shape, generator=generator) - 0.5)
+        part.bias.add_(torch.rand(part.bias.shape, generator=generator) - 0.5)
+    # Statistics of real pixels: without them deep maps are the same everywhere but for rounding.
+    pixels = Image.open(asset("ultralytics", "assets", "zidane.jpg")).pixels
+    with torch.no_grad():
+        adapter.module.train()(torch.cat([adapter.prepare(pixels[:, x : x + 720], "trained").tensor for x in (0, 500)]))
+    adapter.module.eval()
     return Resident(adapter, CPU)
 
 

@@ -1,0 +1,209 @@
+"""The main job as a person does it: a picture in, its map, another class, another model, a file out."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from conftest import ARTEFACTS, ROOT, serving
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
+LIMIT = 60_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str):
+    """A page of its own; afterwards nothing may have gone wrong in it, nor left this machine."""
+    opened, wrong = [], []
+
+    def go(path: str = "/", **context: object) -> Page:
+        page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
+        opened.append(page)
+        page.set_default_timeout(LIMIT)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
+        page.goto(server + path)
+        return page
+
+    yield go
+    for page in opened:
+        assert page.locator('[data-testid="stException"]').count() == 0
+        page.context.close()
+    assert wrong == []
+
+
+def leaves(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https", "ws") and parts.hostname not in ("127.0.0.1", "localhost")
+
+
+def headline(page: Page):
+    return page.locator('[data-testid="stHeading"] h2, [data-testid="stMarkdown"] h2').first
+
+
+def settled(page: Page) -> None:
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState !== 'running'"
+    )
+
+
+def pixels(page: Page) -> np.ndarray:
+    """The canvas of the last panel as it is on the screen, uint8 (h, w, 3); empty while there is none."""
+    data = page.evaluate(
+        """() => {
+            const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')];
+            const within = node => node.shadowRoot || [...node.querySelectorAll("*")].find(e => e.shadowRoot)?.shadowRoot;
+            const found = roots.flatMap(node => [...(within(node)?.querySelectorAll("canvas") ?? [])]);
+            const seen = found.filter(canvas => canvas.offsetParent && canvas.width);
+            return seen.length ? seen.at(-1).toDataURL() : "";
+        }"""
+    )
+    if not data:
+        return np.zeros((0, 0, 3), int)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
+
+
+def until_changed(page: Page, before: np.ndarray) -> None:
+    for _ in range(600):
+        now = pixels(page)
+        if now.size and (now.shape != before.shape or np.abs(now - before).mean() > 0.5):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the picture did not change")
+
+
+def test_upload_map_other_class_other_model_download(visit, measured, pictures: list[Path], tmp_path: Path):
+    start = time.perf_counter()
+    page = visit()
+    headline(page).wait_for()
+    page.locator(CANVAS).first.wait_for()
+    page.get_by_role("button", name="Change").wait_for()
+    measured["page opened → first explained picture"] = time.perf_counter() - start
+    settled(page)
+    assert "sure" in headline(page).inner_text()
+    page.screenshot(path=ARTEFACTS / "explore-first.png")
+
+    before = pixels(page)
+    page.get_by_role("button", name="Change").click()
+    start = time.perf_counter()
+    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(pictures[2])
+    page.get_by_text("china.jpg").first.wait_for()
+    until_changed(page, before)
+    measured["upload → map"] = time.perf_counter() - start
+    settled(page)
+    page.keyboard.press("Escape")
+
+    before = pixels(page)
+    answers = page.get_by_role("button", pressed=False).filter(has_text="%")
+    other = answers.first.inner_text().split("\n")[0]
+    start = time.perf_counter()
+    answers.first.click()
+    until_changed(page, before)
+    measured["click → other class"] = time.perf_counter() - start
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("class") == [other])
+    settled(page)
+
+    before, said = pixels(page), headline(page).inner_text()
+    start = time.perf_counter()
+    page.locator('[data-testid="stSidebar"]').get_by_role("radio", name="l", exact=True).click()
+    until_changed(page, before)
+    measured["click → other model"] = time.perf_counter() - start
+    settled(page)
+    assert "model=efficientnet-lite2" in page.url
+    assert headline(page).inner_text() != said
+
+    page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Raw map, .npy").click()
+    raw = np.load(io.BytesIO(saved.value.path().read_bytes()))
+    assert raw.shape == (9, 9)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Recipe, .json").click()
+    recipe = json.loads(saved.value.path().read_text())
+    assert (recipe["model"], recipe["picture_name"]) == ("efficientnet-lite2", "china.jpg")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Overlay, PNG").click()
+    assert Image.open(saved.value.path()).size == (640, 427)
+    page.screenshot(path=ARTEFACTS / "explore-download.png")
+
+
+def test_a_link_opens_the_very_view_on_every_screen(visit):
+    page = visit("/explore?example=flower&class=daisy&colormap=viridis&alpha=0.5&method=layercam")
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    assert page.locator("select").first.input_value() == "viridis"
+    assert page.get_by_text("flower.jpg").count() > 0
+    assert page.get_by_role("button", name="daisy", pressed=True).count() == 1
+    for name in ("Top-k", "Compare"):
+        page.get_by_role("link", name=name).click()
+        headline(page).wait_for()
+        page.locator(CANVAS).nth(2).wait_for()
+        settled(page)
+        query = parse_qs(urlsplit(page.url).query)
+        assert (query["example"], query["colormap"], query["alpha"]) == (["flower"], ["viridis"], ["0.5"])
+        assert query["method"] == ["layercam"]
+        page.screenshot(path=ARTEFACTS / f"{name.lower()}.png")
+
+
+def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):
+    page = visit()
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    for event, name, path in (("drop", "dropped.jpg", pictures[1]), ("paste", "pasted.jpg", pictures[3])):
+        page.evaluate(
+            """([event, name, data]) => {
+                const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+                const carried = new DataTransfer();
+                carried.items.add(new File([bytes], name, {type: "image/jpeg"}));
+                const made = event === "paste"
+                    ? new ClipboardEvent("paste", {clipboardData: carried, bubbles: true})
+                    : new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true});
+                document.querySelector('[data-testid="stMain"]').dispatchEvent(made);
+            }""",
+            [event, name, base64.b64encode(path.read_bytes()).decode()],
+        )
+        page.get_by_text(name).first.wait_for()
+        settled(page)
+
+
+def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
+    page = visit("/?method=scorecam")
+    page.get_by_role("button", name="Stop").wait_for()
+    page.wait_for_timeout(1500)
+    start = time.perf_counter()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped.").wait_for()
+    measured["Stop → stopped"] = time.perf_counter() - start
+    page.screenshot(path=ARTEFACTS / "stopped.png")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light"), (390, "dark")])
+def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
+    height = 900 if width == 1440 else 844
+    for path in ("/", "/topk", "/compare"):
+        page = visit(path, viewport={"width": width, "height": height}, color_scheme=scheme)
+        page.locator(CANVAS).first.wait_for()
+        settled(page)
+        assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 1
+        name = path.strip("/") or "explore"
+        page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)

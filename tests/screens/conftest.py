@@ -1,0 +1,68 @@
+"""The dashboard in Streamlit's own test harness, and what its components were given."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Shown:
+    """What the viewer was given: its header, and its maps as float32 (h, w) in the order of the panels."""
+
+    head: dict[str, Any]
+    maps: list[np.ndarray]
+
+    @property
+    def titles(self) -> list[str]:
+        return [panel["title"] or panel["maps"][0]["title"] for panel in self.head["panels"]]
+
+
+def shown(app: AppTest) -> Shown:
+    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer"))
+    (length,) = struct.unpack("<I", payload[:4])
+    head = json.loads(payload[4 : 4 + length])
+    blobs, at = [], 4 + length
+    for size in head["sizes"]:
+        blobs.append(payload[at : at + size])
+        at += size
+    maps = []
+    for panel in head["panels"]:
+        for item in panel["maps"]:
+            raw = np.frombuffer(zlib.decompress(blobs[item["blob"]]), "<u2").reshape(item["shape"])
+            maps.append(raw.astype(np.float32) / 65535)
+    return Shown(head, maps)
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(str(element.value) for element in (*app.markdown, *app.caption, *app.info, *app.error))
+
+
+@pytest.fixture
+def app() -> AppTest:
+    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+
+
+@pytest.fixture
+def page(app: AppTest):
+    """A screen, run once: `page("pages/topk.py")`, with query parameters as keywords."""
+
+    def opened(path: str | None = None, **parameters: str) -> AppTest:
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        app.run()
+        if path:
+            app.switch_page(path).run()
+        return app
+
+    return opened

@@ -1,0 +1,129 @@
+"""Explore: what it says is what the engine says, every choice counts, and what goes wrong is a sentence."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image as Pillow
+
+from explain import Explainer
+from tests.screens.conftest import shown, texts
+
+
+def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(page, bus):
+    app = page()
+    assert not app.exception and not app.error
+    result = Explainer()(bus)
+    best = result.predictions[0]
+    assert best.label in app.markdown[0].value or any(best.label in m.value for m in app.markdown)
+    view = shown(app)
+    assert view.titles[0] == "Picture"
+    np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    assert len(view.maps) == 5
+    assert len(app.metric) == 3
+
+
+def test_another_class_by_name_becomes_a_row_and_is_in_the_address(page):
+    app = page()
+    app.selectbox(key="another-class").select("goldfish").run()
+    assert not app.exception
+    assert shown(app).head["panels"][-1]["maps"][-1]["title"] == "goldfish"
+    assert app.query_params["class"] == "goldfish"
+    assert app.selectbox(key="another-class").value is None
+
+
+def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
+    app = page(**{"class": "trolleybus", "model": "efficientnet-lite1", "colormap": "jet", "alpha": "0.4"})
+    assert not app.exception
+    view = shown(app)
+    assert view.head["initial"] == {"colormap": "jet", "alpha": 0.4}
+    assert any("Red is where it looked" in m.value for m in app.markdown)
+    maps = view.head["panels"][-1]["maps"]
+    assert "trolleybus" in [item["title"] for item in maps]
+    result = Explainer("efficientnet-lite1")(bus)
+    np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_nonsense_in_the_address_is_passed_over(page):
+    app = page(**{"class": "<script>", "colormap": "nope", "alpha": "many", "model": "none", "method": "x"})
+    assert not app.exception and not app.error
+    assert shown(app).head["initial"] in (None, {})
+
+
+def test_a_click_on_a_row_is_followed_by_words_and_address(page):
+    app = page()
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
+    app.session_state[key] = {"chosen": 1}
+    app.run()
+    second = shown(app).head["panels"][-1]["maps"][1]["title"]
+    assert app.query_params["class"] == second
+    assert any("Same place as" in m.label for m in app.metric)
+
+
+def test_method_layers_and_fit_change_the_map(page, bus):
+    app = page()
+    before = shown(app).maps[0]
+    app.selectbox(key="method-classify").select("layercam").run()
+    np.testing.assert_allclose(shown(app).maps[0], Explainer()(bus, method="layercam").heatmaps[0].content, atol=1e-4)
+    app.selectbox(key="fit-classify").select("letterbox").run()
+    view = shown(app)
+    assert view.head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
+    app.multiselect(key="layers-efficientnet-lite0").select("blocks.4").run()
+    assert not app.exception and not app.error
+    assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
+
+
+def test_a_picture_that_is_none_is_a_sentence_and_the_last_one_stays(page):
+    app = page()
+    app.file_uploader[0].upload("fake.jpg", b"this is not a picture", "image/jpeg").run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "fake.jpg" in app.error[0].value
+    assert shown(app).titles[0] == "Picture"
+
+
+def test_an_upload_is_explained_beside_its_own_name(page, pictures):
+    app = page()
+    app.file_uploader[0].upload("zidane.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert not app.exception and not app.error
+    assert "zidane.jpg" in texts(app)
+    assert shown(app).head["size"] == [1280, 720]
+    # A wide picture has the room to itself.
+    assert len(shown(app).head["panels"]) == 1
+    app.pills(key="example").select("china").run()
+    assert shown(app).head["size"] == [640, 427]
+
+
+def test_a_one_pixel_picture_is_no_trouble(page):
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (1, 40), "red").save(buffer, "PNG")
+    app = page()
+    app.file_uploader[0].upload("thin.png", buffer.getvalue(), "image/png").run()
+    assert not app.exception and not app.error
+
+
+def test_weights_that_are_not_here_are_a_sentence_and_the_sidebar_stays(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    app = page()
+    app.selectbox(key="family").select("ResNeXt").run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "resnext50_32x4d" in app.error[0].value
+    app.selectbox(key="family").select("EfficientNet-Lite").run()
+    assert not app.error
+
+
+def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(page):
+    app = page()
+    app.selectbox(key="method-classify").select("scorecam").run()
+    assert not app.exception
+    assert "ScoreCAM is at work." in app.markdown[0].value
+    assert shown(app).head["panels"][0]["maps"] == []
+    job = app.session_state["job"][1]
+    assert not job.finished()
+    app.selectbox(key="method-classify").select("gradcam").run()
+    assert job.cancel.is_set()
+    assert job.finished(20)
+    assert "ScoreCAM" not in app.markdown[0].value
+    assert len(shown(app).maps) == 5
