@@ -17,9 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     import torch
 
-    from benchmarks.case import MODELS, picture
+    from benchmarks.case import MODELS, WEIGHED, picture
     from benchmarks.memory import memory
-    from benchmarks.report import goals, machine, markdown
+    from benchmarks.report import goals, load, machine, markdown
     from benchmarks.speed import speed
     from explain.residency import device
     from models.errors import Problem
@@ -30,14 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
             torch.set_num_threads(asked.threads)
         threads = torch.get_num_threads()
         result: dict[str, Any] = {"machine": machine(threads, str(on)), "rounds": asked.rounds}
-        models = asked.models or MODELS
         if asked.what in ("speed", "all"):
-            result["speed"] = speed(models, path, on, rounds=asked.rounds, classes=asked.classes)
+            result["speed"] = speed(asked.models or MODELS, path, on, rounds=asked.rounds, classes=asked.classes)
         if asked.what in ("memory", "all"):
-            result["memory"] = memory(models, path, calls=asked.calls, classes=asked.classes, threads=threads)
+            result["memory"] = memory(
+                asked.models or WEIGHED, path, calls=asked.calls, classes=asked.classes, threads=threads
+            )
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2
+    result["machine"]["load_after"] = load()
     result["goals"] = goals(result)
     report = markdown(result)
     print(report)

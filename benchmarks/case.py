@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from models.adapter import Adapter, Layer, ModelSpec
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
+WEIGHED = ("resnet18", "efficientnet-lite0")
+"""For memory: 300 calls of a slow peer on a large model take very long."""
 SEED = 0
 
 

@@ -87,7 +87,7 @@ def torch_cam_unclosed(case: Case, module: nn.Module) -> Iterator[Contender]:
 
 
 def captum(case: Case, module: nn.Module) -> Iterator[Contender]:
-    from captum.attr import LayerGradCam
+    from captum.attr import LayerGradCam  # type: ignore[import-not-found, unused-ignore]
 
     if case.layer.layout != "nchw":
         return

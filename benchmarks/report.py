@@ -7,7 +7,10 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Rows = list[dict[str, Any]]
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")
@@ -16,17 +19,21 @@ MEGABYTES = 80
 
 def machine(threads: int, device: str) -> dict[str, Any]:
     """Where and when, and how busy the machine was with other things."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "device": device,
         "threads": threads,
-        "load": round(load, 2),
+        "load": load(),
         "system": f"{platform.system()} {platform.machine()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
+
+
+def load() -> float:
+    """How many processes wanted a core in the last minute; this one is among them only at the end."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0
 
 
 def _processor() -> str:
@@ -83,15 +90,19 @@ def markdown(result: dict[str, Any]) -> str:
         "# Benchmarks",
         "Written by `python -m benchmarks all --markdown docs/benchmarks.md`; do not edit by hand.",
         f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['threads']} threads, device {at['device']}, "
-        f"{at['system']}; {versions}. Load of the machine when it began: {at['load']:.2f}.",
-        "All contenders run in one process on the same picture, weights, layer and classes, once a round each, in "
-        f"another order every round; {result['rounds']} rounds are counted and the warm-up is not. Every contender has "
-        "a model of its own. The ratio is to the median bare eager forward pass of the model as its library makes it.",
+        f"{at['system']}; {versions}. Load average of the machine before: {at['load']:.2f}"
+        + (f", after: {at['load_after']:.2f}." if "load_after" in at else "."),
     ]
     if made := result["goals"]:
         parts += ["## Goals", _table(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]
     if result.get("speed"):
-        parts += ["## Speed", *(part for table in result["speed"] for part in _speed(table))]
+        how = (
+            "All contenders run in one process on the same picture, weights, layer and classes, once a round each, "
+            f"in another order every round; {result['rounds']} rounds are counted and the warm-up is not. Every "
+            "contender has a model of its own. The ratio is to the median bare eager forward pass of the model as its "
+            "library makes it."
+        )
+        parts += ["## Speed", how, *(part for table in result["speed"] for part in _speed(table))]
     if result.get("memory"):
         parts += ["## Memory", *_memory(result["memory"])]
     return "\n\n".join(parts) + "\n"
@@ -119,6 +130,10 @@ def _speed(table: dict[str, Any]) -> list[str]:
     )
     if table["difference"] is not None:
         said += f" Largest difference between its maps and pytorch-grad-cam's: {table['difference']:.1e}."
+    if table["empty"]:
+        said += f" {table['empty']} of its maps are empty: no evidence for that class at this layer."
+    if "gpu" in table:
+        said += " The input lies on the device already; Sightglass's and torch-cam's maps stay there."
     rows = [
         (line["name"], f"{line['ms']:.2f}", f"{line['p10']:.2f} .. {line['p90']:.2f}", f"{line['ratio']:.2f}x")
         for line in table["lines"]
@@ -148,5 +163,5 @@ def _memory(rows: Rows) -> list[str]:
     ]
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))

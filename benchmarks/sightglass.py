@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.contender import Contender
 from explain.evidence import Evidence
@@ -42,7 +42,7 @@ def sightglass(case: Case) -> Iterator[Contender]:
     count, (height, width) = len(case.targets), case.image.pixels.shape[:2]
     seven = _WORDS[len(FAST)] if len(FAST) < len(_WORDS) else str(len(FAST))
     explainer = Explainer(case.resident.adapter.spec.id, device=str(case.device), residency=case.residency)
-    chosen = {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
+    chosen: dict[str, Any] = {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
 
     def held() -> Explanation:
         return explanation(case)

@@ -46,7 +46,7 @@ def table(case: Case, rounds: int) -> dict[str, Any]:
         "layer": case.layer.path,
         "input": case.given.geometry.input,
         "channels_last": case.resident.memory_format == torch.channels_last,
-        "difference": difference(case, {line.id: line for line in lines}),
+        **equality(case, {line.id: line for line in lines}),
         "lines": [_line(line, times[line.id], bare) for line in lines],
         **(cuda.facts(case) if case.device.type == "cuda" else {}),
     }
@@ -78,7 +78,7 @@ def measure(lines: Sequence[Contender], rounds: int, device: torch.device) -> di
 def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> float:
     """Milliseconds of one call, on a GPU until its last kernel is done."""
     if device.type == "cuda":
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         torch.cuda.synchronize(device)
         start.record()
         call(argument)
@@ -90,12 +90,16 @@ def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> fl
     return (time.perf_counter() - begin) * 1e3
 
 
-def difference(case: Case, lines: dict[str, Contender]) -> float | None:
-    """Largest absolute difference between Sightglass's maps and pytorch-grad-cam's; None where that is not there."""
+def equality(case: Case, lines: dict[str, Contender]) -> dict[str, Any]:
+    """Largest absolute difference between Sightglass's maps and pytorch-grad-cam's, and how many of ours are empty.
+
+    Untrained weights can make empty maps, that agree with anything; the difference is None where there is no peer.
+    """
+    ours = maps(case)[0].cpu().numpy()
+    empty = sum(not values.any() for values in ours)
     if "grad_cam" not in lines:
-        return None
-    theirs = np.stack(lines["grad_cam"].call(None))
-    return float(np.abs(maps(case)[0].cpu().numpy() - theirs).max())
+        return {"difference": None, "empty": empty}
+    return {"difference": float(np.abs(ours - np.stack(lines["grad_cam"].call(None))).max()), "empty": empty}
 
 
 def _line(line: Contender, times: list[float], bare: float) -> dict[str, Any]:

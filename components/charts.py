@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from explain import Explanation
 
 
-def metric(label: str, value: str, measure: str, help: str) -> None:  # noqa: A002 - Streamlit's own word
+def metric(label: str, value: str, measure: str, help: str) -> None:
     """A number in three parts: what it is, the number, and what it is measured by."""
     st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components import address
-from models.errors import Cancelled, Problem
+from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,6 @@ def screen(draw: Callable[[], None]) -> Callable[[], None]:
         address.arrive(draw.__name__)
         try:
             draw()
-        except Cancelled:
-            st.info("Stopped. Choose another method, or start again.", icon=":material/stop_circle:")
         except Problem as problem:
             st.error(str(problem), icon=":material/error:")
         except Exception:

@@ -8,8 +8,8 @@ import streamlit as st
 
 from components import address
 from components.viewer import Box, Map, Panel, View, viewer
+from explain.colormaps import colormaps
 from explain.diagnosis import looks
-from explain.render import colormaps
 from explain.words import percent, pixels
 
 if TYPE_CHECKING:

@@ -130,6 +130,7 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
 
 def _to_example() -> None:
     st.session_state.picture = None
+    address.keep("picture", None)
     st.session_state.picture_problem = None
 
 

@@ -111,6 +111,11 @@ def _stop(but: tuple[Any, ...]) -> None:
         del st.session_state.job
 
 
+def forget() -> None:
+    """Clear a stopped job, so that the next run starts it again."""
+    st.session_state.pop("job", None)
+
+
 def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
     """The explanation with the wanted class among its maps, and its place there; the first where none is wanted."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]

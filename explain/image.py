@@ -9,50 +9,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import struct
 import sys
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageFile
 
+from explain.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of
 from models.errors import ImageProblem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
-READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF or PPM"
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-_ORIENTATION = 0x0112
-_TURN = Pillow.Transpose
-_FIRST_HALF = (_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM)
-_UPRIGHT = dict(enumerate((*_FIRST_HALF, _TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90), 2))
-_REFUSED = {
-    rb"\s*%PDF": "a PDF document",
-    rb"\s*%!PS|\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
-    rb"8BPS": "a Photoshop (PSD) file",
-    rb"\x00\x00\x01\x00": "an icon (ICO) file",
-    rb"\x00\x00\x00\x0cJXL|\xff\x0a": "a JPEG XL file",
-    rb"\x00\x00\x00\x0cjP|\xff\x4f\xff\x51": "a JPEG 2000 file",
-    rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": "an archive or office document",
-    rb"\x1a\x45\xdf\xa3|.{4}ftyp|RIFF.{4}AVI": "a video",
-    rb"version https://git-lfs": "a Git LFS pointer without the picture behind it",
-    rb"[^\x00]*<svg": "an SVG drawing, which has no pixels",
-    rb"[^\x00]*<(!doctype\s+html|html|head|body)": "a web page",
-    rb"[\t\n\r\x20-\x7e]+$": "a text file",
-}
-
-_Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +35,7 @@ class Image:
     tell in plain words what decoding changed. Two Images are the same picture when their `sha256` agree.
     """
 
-    pixels: _Pixels
+    pixels: Pixels
     name: str = "picture"
     notes: tuple[str, ...] = ()
 
@@ -93,7 +65,7 @@ class Image:
         """Columns of `pixels`."""
         return int(self.pixels.shape[1])
 
-    def thumbnail(self, side: int) -> _Pixels:
+    def thumbnail(self, side: int) -> Pixels:
         """Return uint8 (h, w, 3) with the same proportions, no edge longer than `side` and never enlarged."""
         if side < 1:
             raise ImageProblem(f"A thumbnail's side must be at least 1 pixel, not {side}.")
@@ -121,33 +93,33 @@ class Image:
         title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
         try:
             if isinstance(source, Pillow.Image):
-                pixels, notes = _decode(lambda: source, title, max_pixels)
+                pixels, notes = decode(lambda: source, title, max_pixels)
             elif torch is not None and isinstance(source, torch.Tensor):
-                pixels, notes = _from_array(_channels_last(source, torch), title, max_pixels)
+                pixels, notes = from_array(channels_last(source, torch), title, max_pixels)
             elif isinstance(source, np.ndarray):
-                pixels, notes = _from_array(source, title, max_pixels)
+                pixels, notes = from_array(source, title, max_pixels)
             else:
                 data = _read(source, title, max_bytes)
-                kind = _kind(data, title)
-                pixels, notes = _decode(lambda: _header(data, kind), title, max_pixels)
-                notes += _frames(data, kind)
+                kind = kind_of(data, title)
+                pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
+                notes += frames(data, kind)
         except MemoryError as error:
             raise ImageProblem(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False
         return Image(pixels, title, notes)
 
 
-def to_png(pixels: _Pixels) -> bytes:
+def to_png(pixels: Pixels) -> bytes:
     """Encode uint8 (H, W), (H, W, 3) or (H, W, 4) as PNG, without loss."""
     return _encode(pixels, "PNG", (3, 4))
 
 
-def to_jpeg(pixels: _Pixels, quality: int = 90) -> bytes:
+def to_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
     """Encode uint8 (H, W) or (H, W, 3) as JPEG with `quality` in 1..95."""
     return _encode(pixels, "JPEG", (3,), quality=quality)
 
 
-def _encode(pixels: _Pixels, kind: str, channels: tuple[int, ...], **options: int) -> bytes:
+def _encode(pixels: Pixels, kind: str, channels: tuple[int, ...], **options: int) -> bytes:
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in channels)
     if pixels.dtype != np.uint8 or not fits or not pixels.size:
         raise ImageProblem(f"{kind} takes uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}.")
@@ -209,164 +181,3 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
             raise ImageProblem('The file was opened as text; open it with mode "rb".')
         data += part
     return bytes(data)
-
-
-def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
-    if width * height > max_pixels:
-        raise ImageProblem(
-            f"{name} has {width:,} x {height:,} = {width * height:,} pixels; give at most {max_pixels:,}."
-        )
-
-
-def _kind(data: bytes, name: str) -> str:
-    head = data[:1024]
-    if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
-        # The brand mif1 alone may be either: what else the file says it is decides.
-        return "AVIF" if re.search(rb"avi[fs]", head[8:64]) else "HEIC"
-    Pillow.init()
-    for kind in _FORMATS:
-        accepts = Pillow.OPEN[kind][1]
-        if accepts is not None and accepts(head[:16]) is True:
-            return kind
-    for pattern, words in _REFUSED.items():
-        if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
-            raise ImageProblem(f"{name} is {words}; give a picture as {READABLE}.")
-    raise ImageProblem(f"{name} is not a picture of a known kind; give {READABLE}.")
-
-
-def _header(data: bytes, kind: str) -> ImageFile.ImageFile:
-    # Not PIL.Image.open: its size limit is one global for every thread, and it warns where we must refuse.
-    if kind != "HEIC":
-        return Pillow.OPEN[kind][0](BytesIO(data), b"")
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise ImageProblem("HEIC pictures need the package pillow-heif; install it, or save as JPEG.") from error
-    return cast("Callable[[BytesIO], ImageFile.ImageFile]", HeifImageFile)(BytesIO(data))
-
-
-def _frames(data: bytes, kind: str) -> tuple[str, ...]:
-    try:
-        count = getattr(_header(data, kind), "n_frames", 1)
-    except Exception:
-        # The first frame is whole, only a later one is not.
-        return ("first of several frames",)
-    return (f"first of {count} frames",) if count > 1 else ()
-
-
-def _decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[_Pixels, tuple[str, ...]]:
-    try:
-        image = opened()
-        _check_size(*image.size, name, max_pixels)
-        return _flatten(image)
-    except (ImageProblem, MemoryError):
-        raise
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        size = re.search(r"\d+", str(error))
-        count = f"{int(size[0]):,}" if size else "too many"
-        raise ImageProblem(f"{name} has {count} pixels; give at most {max_pixels:,}.") from error
-    except Exception as error:
-        # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
-        words = str(error).lower()
-        if isinstance(error, (EOFError, struct.error)) or re.search(r"trunc|eof|end of|not enough|incompl", words):
-            raise ImageProblem(f"{name} is cut off: part of the file is missing, so send it again.") from error
-        raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
-
-
-def _flatten(image: Pillow.Image) -> tuple[_Pixels, tuple[str, ...]]:
-    # Pillow turns a TIFF itself while loading, and forgets that it did.
-    turned = _orientation(image) if image.format == "TIFF" else 1
-    notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
-    image.load()
-    if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image)
-        grey, note = _grey(values)
-        rgb, notes = Pillow.fromarray(grey).convert("RGB"), [note]
-        seen_through = isinstance(key := image.info.get("transparency"), int)
-        if seen_through:
-            rgb.paste("white", mask=Pillow.fromarray(values == key))
-    else:
-        rgb, seen_through = _on_white(image)
-    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        notes.append(f"{image.mode} converted to RGB")
-    if seen_through:
-        notes.append("transparent parts shown on white")
-    left = _orientation(image)
-    if turned in _UPRIGHT or left in _UPRIGHT:
-        notes.append("rotated as its EXIF orientation says")
-    return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
-
-
-def _orientation(image: Pillow.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        # Damaged EXIF is no reason to refuse a picture whose pixels are whole.
-        return 1
-
-
-def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
-    if image.has_transparency_data:
-        # Premultiplied La has no direct way to RGBA.
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        alpha = rgba.getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            white = Pillow.new("RGB", image.size, "white")
-            white.paste(rgba, mask=alpha)
-            return white, True
-    return image.convert("RGB"), False
-
-
-def _grey(values: NDArray[Any]) -> tuple[_Pixels, str]:
-    if not np.isfinite(values).all():
-        raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
-    low, high = float(values.min()), float(values.max())
-    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
-        return (values >> 8).astype(np.uint8), "16-bit reduced to 8 bits"
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    scaled = (values.astype(np.float64) - low) * 255 / ((high - low) or 1)
-    return np.rint(scaled).astype(np.uint8), f"values from {low:g} to {high:g} scaled to 0 to 255"
-
-
-def _channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
-        # numpy knows no bfloat16.
-        tensor = tensor.to(torch.float32)
-    array: NDArray[Any] = tensor.numpy()
-    if array.ndim == 4 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim != 3 or array.shape[0] not in (1, 3):
-        raise ImageProblem(f"A tensor must be (3, height, width), alone or as a batch of one, not {array.shape}.")
-    return array.transpose(1, 2, 0)
-
-
-def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[_Pixels, tuple[str, ...]]:
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
-    _check_size(array.shape[1], array.shape[0], name, max_pixels)
-    notes: tuple[str, ...] = ()
-    if array.dtype == np.bool_:
-        array = array * np.uint8(255)
-    elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        array, notes = array >> 8, ("16-bit reduced to 8 bits",)
-    elif array.dtype.kind == "f":
-        low, high = float(array.min()), float(array.max())
-        # Resizing leaves a hair beyond the ends; NaN fails both comparisons.
-        if not (low >= -1e-6 and high <= 1 + 1e-6):
-            raise ImageProblem(
-                f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; divide by its full scale."
-            )
-        array = np.rint(array.astype(np.float32).clip(0, 1) * 255)
-    elif array.dtype != np.uint8:
-        raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")
-    array = np.ascontiguousarray(array, dtype=np.uint8)
-    if array.shape[2] == 4:
-        rgb, seen_through = _on_white(Pillow.fromarray(array))
-        return np.array(rgb), notes + ("transparent parts shown on white",) * seen_through
-    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), notes

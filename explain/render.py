@@ -8,21 +8,17 @@ lies outside it is faded as `unseen` says ("light", "dark", or "keep" for a pict
 
 from __future__ import annotations
 
-import colorsys
-import difflib
-import functools
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import Problem
+from explain.colormaps import lut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
@@ -31,44 +27,8 @@ Box = tuple[int, int, int, int]
 Unseen = Literal["light", "dark", "keep"]
 
 FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # a difference: more in the first, in the second map
-_WHITE, _HALO, _INK = (255, 255, 255), (20, 20, 20), (28, 28, 28)
+WHITE, HALO = (255, 255, 255), (20, 20, 20)
 _GROUND = {"light": 255, "dark": 20}  # the page behind the picture, which the unseen part fades into
-_UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
-# Lightness keeps rising for protanopes, deuteranopes and tritanopes alike (the tests simulate all three).
-_SAFE = {*_UNIFORM, "bone", "deepgreen", "pink", "summer"}
-
-
-@dataclass(frozen=True)
-class Colormap:
-    """A table of 256 colours; `hot` is the word for its last one, `cyclic` says that cold and hot look the same."""
-
-    name: str
-    uniform: bool
-    colour_blind_safe: bool
-    hot: str
-    cyclic: bool
-
-
-@functools.cache
-def colormaps() -> tuple[Colormap, ...]:
-    """Every colormap there is, the perceptually uniform ones first."""
-    others = sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM))
-    found = []
-    for name in (*_UNIFORM, *others):
-        table = _table(name).astype(int)
-        cyclic = bool(abs(table[0] - table[-1]).max() < 8)
-        found.append(Colormap(name, name in _UNIFORM, name in _SAFE, _word(*table[-1] / 255), cyclic))
-    return tuple(found)
-
-
-def lut(name: str) -> Pixels:
-    """The colours of a colormap: uint8 (256, 3) RGB, coldest first, read-only; an unknown name is a Problem."""
-    names = [colormap.name for colormap in colormaps()]
-    if name in names:
-        return _table(name)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
-    raise Problem(f"There is no colormap called {name!r}: {hint}")
 
 
 def quantise(values: Values) -> Pixels:
@@ -143,8 +103,8 @@ def contour(
     out = _fade(pixels.copy(), pixels, seen, unseen)
     lines = [line + np.array((x0, y0)) for level in levels for line in _isolines(values[y0:y1, x0:x1], level)]
     fixed = [np.rint(line * 16).astype(np.int32) for line in lines]  # four binary places, which `shift` undoes
-    thick = width or _line(values.shape)
-    for colour, size in ((_HALO, thick + 2 * max(1, round(thick / 3))), (_WHITE, thick)):
+    thick = width or line_width(values.shape)
+    for colour, size in ((HALO, thick + 2 * max(1, round(thick / 3))), (WHITE, thick)):
         # OpenCV draws smooth lines of two and more some two pixels wider than asked.
         cv2.polylines(out, fixed, False, colour, 1 if size < 3 else max(2, size - 2), cv2.LINE_AA, shift=4)
     return out
@@ -211,80 +171,6 @@ def difference(
     return _fade(_blend(_grey(pixels), levels, colours, table), pixels, seen, unseen)
 
 
-def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chosen: int | None = None) -> Pixels:
-    """Boxes (xyxy in pixels, label), white over a dark halo; the chosen one stronger, with a white label, on top."""
-    out = _picture(pixels).copy()
-    line, size = _line(out.shape), max(12, round(max(out.shape) / 48))
-    listed = list(enumerate(items))
-    for number, (xyxy, label) in sorted(listed, key=lambda item: item[0] == chosen):
-        if len(xyxy) != 4 or not np.isfinite(xyxy).all():
-            raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
-        x0, y0, x1, y1 = (round(float(corner)) for corner in xyxy)
-        thick = round(line * 1.8) if number == chosen else line
-        for colour, width in ((_HALO, thick + 2 * max(1, round(line / 2))), (_WHITE, thick)):
-            cv2.rectangle(out, (x0, y0), (x1, y1), colour, width)
-        if not label:
-            continue
-        pad, wide = size // 3, _wide(label, size)
-        left = max(0, min(x0, out.shape[1] - wide - 2 * pad))
-        top = max(0, y0)
-        end = (left + wide + 2 * pad, top + size + pad)
-        cv2.rectangle(out, (left, top), end, _WHITE if number == chosen else _HALO, cv2.FILLED)
-        _write(out, label, (left + pad, top + size), size, _INK if number == chosen else _WHITE)
-    return out
-
-
-def grid(
-    panels: Sequence[Pixels],
-    captions: Sequence[str] | None = None,
-    columns: int | None = None,
-    gap: int = 16,
-    height: int = 320,
-) -> Pixels:
-    """A white sheet of panels in equal cells, `height` pixels high, each caption over its panel.
-
-    A panel is scaled to fit its cell and centred there. Up to three stand in a row by default, four as 2 x 2.
-    """
-    if not panels or height < 1 or gap < 0 or (columns is not None and columns < 1):
-        raise ValueError(f"A grid needs panels, height and columns: got {len(panels)}, {height} px, {columns}.")
-    if captions is not None and len(captions) != len(panels):
-        raise ValueError(f"A grid needs a caption for each panel, got {len(captions)} for {len(panels)}.")
-    ratios = [_picture(panel).shape[1] / panel.shape[0] for panel in panels]
-    cell = max(
-        1, round(height * sorted(ratios)[len(ratios) // 2])
-    )  # the median: one panorama must not widen every cell
-    across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
-    size = max(11, round(height / 20)) if captions is not None else 0
-    head = size + size // 2
-    rows = math.ceil(len(panels) / across)
-    sheet = np.full((gap + rows * (head + height + gap), gap + across * (cell + gap), 3), 255, dtype=np.uint8)
-    for number, panel in enumerate(panels):
-        scale = min(height / panel.shape[0], cell / panel.shape[1])
-        wide, high = max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale))
-        left = gap + number % across * (cell + gap) + (cell - wide) // 2
-        top = gap + number // across * (head + height + gap) + head + (height - high) // 2
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
-        if captions is not None:
-            line = top - (height - high) // 2 - size // 2
-            _write(sheet, _shortened(captions[number], size, cell - (cell - wide) // 2), (left, line), size)
-    return sheet
-
-
-def colour_bar(
-    colormap: str = "inferno", *, width: int = 320, height: int = 14, low: str = "Cold", high: str = "Hot"
-) -> Pixels:
-    """The colormap from cold to hot, `height` pixels high, over a line with a word at each end."""
-    if width < 1 or height < 1:
-        raise ValueError(f"A colour bar must be at least one pixel wide and high, got {width} x {height}.")
-    size = 13
-    out = np.full((height + 2 * size, width, 3), 255, dtype=np.uint8)
-    out[:height] = lut(colormap)[np.rint(np.linspace(0, 255, width)).astype(int)]
-    _write(out, low, (0, height + size + 4), size)
-    _write(out, high, (width - _wide(high, size), height + size + 4), size)
-    return out
-
-
 def checked(values: Values, pixels: Pixels | None = None) -> Values:
     """The values as contiguous float32, or a ValueError that says what is wrong with them (or with the picture)."""
     array = np.ascontiguousarray(values, dtype=np.float32)
@@ -293,12 +179,12 @@ def checked(values: Values, pixels: Pixels | None = None) -> Values:
     low, high = float(array.min()), float(array.max())  # both NaN if any value is
     if not (low >= -1e-5 and high <= 1 + 1e-5):
         raise ValueError(f"A map's values must lie within 0..1, got {low:.4g} to {high:.4g}.")
-    if pixels is not None and _picture(pixels).shape[:2] != array.shape:
+    if pixels is not None and picture(pixels).shape[:2] != array.shape:
         raise ValueError(f"Picture and map must be of one size, got {pixels.shape} and {array.shape}.")
     return array
 
 
-def _picture(pixels: Pixels) -> Pixels:
+def picture(pixels: Pixels) -> Pixels:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
     return pixels
@@ -365,41 +251,9 @@ def _isolines(values: Values, level: float) -> list[npt.NDArray[np.float64]]:
     return lines
 
 
-def _line(shape: tuple[int, ...]) -> int:
+def line_width(shape: tuple[int, ...]) -> int:
     """A line's width in pixels: about 1.25 on a screen where the picture is shown 500 high."""
     return max(1, round(max(shape[:2]) / 400))
-
-
-def _write(image: Pixels, text: str, start: tuple[int, int], size: int, colour: tuple[int, int, int] = _INK) -> None:
-    cv2.putText(image, text, start, cv2.FONT_HERSHEY_SIMPLEX, size / 26, colour, 1, cv2.LINE_AA)
-
-
-def _wide(text: str, size: int) -> int:
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 26, 1)[0][0])
-
-
-def _shortened(text: str, size: int, room: int) -> str:
-    """The text, cut with an ellipsis where it is wider than the room."""
-    cut = next((n for n in range(len(text), 0, -1) if _wide(text[:n] + "…" * (n < len(text)), size) <= room), 0)
-    return text if cut == len(text) else text[:cut] + "…"
-
-
-@functools.cache
-def _table(name: str) -> Pixels:
-    code = getattr(cv2, f"COLORMAP_{name.upper()}")
-    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], code)[:, 0, ::-1].copy()
-    table.setflags(write=False)
-    return _u8(table)
-
-
-def _word(red: float, green: float, blue: float) -> str:
-    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
-    if saturation < 0.12:
-        return "white" if value > 0.85 else "grey"
-    names = ("red", "orange", "yellow", "green", "turquoise", "blue", "violet", "magenta", "red")
-    name = names[sum(hue * 360 >= edge for edge in (15, 45, 70, 165, 200, 250, 290, 330))]
-    shade = "dark " if value < 0.35 else "pale " if saturation < 0.3 else ""
-    return shade + name
 
 
 def _u8(array: Any) -> Pixels:

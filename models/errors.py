@@ -19,5 +19,5 @@ class WeightsProblem(Problem):
     """The weights are nowhere to be had, or are not what they should be."""
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody pressed stop
+class Cancelled(Exception):
     """The work was stopped because somebody asked for it."""

@@ -7,6 +7,7 @@ from components.viewer import Panel
 from explain import Explanation
 from explain.diagnosis import headline
 from explain.methods import METHODS
+from models.errors import Cancelled
 
 
 @frame.screen
@@ -15,10 +16,16 @@ def explore() -> None:
     choices, explainer = sidebar.draw()
     wanted = classes.wanted(choices.image)
     slow = METHODS[choices.method].family == "library"
+    name = METHODS[choices.method].name
     with main:
-        explanation = classes.one(choices, explainer, wanted) if slow else work.explained(choices, explainer)
+        try:
+            explanation = classes.one(choices, explainer, wanted) if slow else work.explained(choices, explainer)
+            heading = f"{name} is at work."
+        except Cancelled:
+            explanation, heading = None, f"{name} was stopped."
+            st.button("Start again", icon=":material/replay:", on_click=work.forget, help="Or choose a quicker method.")
         if explanation is None:
-            title.markdown(f"## {METHODS[choices.method].name} is at work.")
+            title.markdown(f"## {heading}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
             return
         explanation, index = (explanation, 0) if slow else work.class_of(explanation, wanted)

@@ -23,7 +23,7 @@ import numpy as np
 import streamlit as st
 
 from explain.cache import ByteCache
-from explain.render import colormaps, lut
+from explain.colormaps import colormaps, lut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

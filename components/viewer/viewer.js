@@ -4,7 +4,7 @@ import { bytes, inflate, unpack } from "./unpack.js";
 import { GAP, columnsFor, contains, panelSize, panned, smallestBox, visible, zoomAt } from "./geometry.js";
 import { createMap, createPicture, outline, paint } from "./draw.js";
 import { valueAt } from "./sample.js";
-import { keep, recalled } from "./settings.js";
+import { defaults, keep, merged, recalled } from "./settings.js";
 import { idle, reading } from "./words.js";
 import { listen } from "./gestures.js";
 
@@ -305,6 +305,10 @@ function mount(root) {
     redraw();
     if (!done) return;
     keep(sessionStorage, state.settings);
+    tell();
+  }
+
+  function tell() {
     const { boxes, ...view } = state.settings;
     state.send.setStateValue("view", view);
   }
@@ -426,6 +430,10 @@ function mount(root) {
     const names = [...state.luts.keys()];
     state.settings = recalled(sessionStorage, head.initial, names);
     if (!state.luts.has(state.settings.colormap)) state.settings.colormap = names[0];
+    // What this browser remembers is news to a fresh session, whose words would speak of other colours.
+    const expected = merged(defaults(), head.initial, names);
+    if (!state.known && Object.keys(expected).some((name) => expected[name] !== state.settings[name])) tell();
+    state.known = true;
     controls();
     build();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.

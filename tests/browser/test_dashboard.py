@@ -72,7 +72,8 @@ def pixels(page: Page) -> np.ndarray:
     data = page.evaluate(
         """() => {
             const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')];
-            const within = node => node.shadowRoot || [...node.querySelectorAll("*")].find(e => e.shadowRoot)?.shadowRoot;
+            const within = node =>
+                node.shadowRoot || [...node.querySelectorAll("*")].find(e => e.shadowRoot)?.shadowRoot;
             const found = roots.flatMap(node => [...(within(node)?.querySelectorAll("canvas") ?? [])]);
             const seen = found.filter(canvas => canvas.offsetParent && canvas.width);
             return seen.length ? seen.at(-1).toDataURL() : "";
@@ -192,7 +193,7 @@ def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
     page.wait_for_timeout(1500)
     start = time.perf_counter()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_text("Stopped.").wait_for()
+    page.get_by_text("ScoreCAM was stopped.").wait_for()
     measured["Stop → stopped"] = time.perf_counter() - start
     page.screenshot(path=ARTEFACTS / "stopped.png")
 

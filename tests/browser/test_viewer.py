@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,10 +11,12 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT, serving
 from PIL import Image
 
 from components.viewer import Box, Map, Panel, pack
-from explain.render import difference, lut, overlay, share_difference
+from explain.colormaps import lut
+from explain.render import difference, overlay, share_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,20 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 sync = pytest.importorskip("playwright.sync_api")
-provide = pytest.importorskip("provide")
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HIGH, WIDE = 496, 372  # the bus at a window height of 900 px: every one of its edges falls on a canvas pixel's
 
 MAPS = """
@@ -110,37 +93,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, bus: Path) -> Iterator[str]
     (folder / ".streamlit").mkdir()
     (folder / ".streamlit" / "secrets.toml").write_text(f"bus = '{bus}'")
     (folder / ".streamlit" / "config.toml").write_bytes((ROOT / ".streamlit" / "config.toml").read_bytes())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [*command, "--server.address=127.0.0.1"], cwd=folder, env=environment, stdout=subprocess.DEVNULL
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(150):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-                break
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.1)
+    with serving(folder / "app.py", folder) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync.Browser]:
-    path = provide.find()
-    if path is None:
-        pytest.skip(provide.REASON)
-    with sync.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

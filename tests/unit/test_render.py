@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from explain import render
+from explain import colormaps, render, sheet
 from models.errors import Problem
 
-NAMES = [colormap.name for colormap in render.colormaps()]
+NAMES = [colormap.name for colormap in colormaps.colormaps()]
 EXPECTED = "autumn bone cividis cool hot inferno jet magma plasma rainbow spring summer turbo viridis winter"
 # Machado, Oliveira, Fernandes 2009, severity 1.0, on linear RGB: protan, deutan, tritan.
 BLINDNESS = [
@@ -48,55 +48,55 @@ def lightness(rgb):
 def test_every_familiar_colormap_is_there_and_the_uniform_ones_come_first():
     assert set(EXPECTED.split()) <= set(NAMES)
     assert len(set(NAMES)) == len(NAMES) >= 22
-    uniform = [colormap.uniform for colormap in render.colormaps()]
+    uniform = [colormap.uniform for colormap in colormaps.colormaps()]
     assert uniform == sorted(uniform, reverse=True)
 
 
 def test_opencv_gives_the_published_tables():
     # matplotlib's _cm_listed.py, first and last rows times 255
-    assert render.lut("inferno")[[0, -1]].tolist() == [[0, 0, 4], [252, 255, 164]]
-    assert render.lut("viridis")[[0, -1]].tolist() == [[68, 1, 84], [253, 231, 37]]
-    assert render.lut("jet")[[0, -1]].tolist() == [[0, 0, 128], [128, 0, 0]]
+    assert colormaps.lut("inferno")[[0, -1]].tolist() == [[0, 0, 4], [252, 255, 164]]
+    assert colormaps.lut("viridis")[[0, -1]].tolist() == [[68, 1, 84], [253, 231, 37]]
+    assert colormaps.lut("jet")[[0, -1]].tolist() == [[0, 0, 128], [128, 0, 0]]
 
 
 def test_uniform_maps_get_lighter_at_a_steady_pace():
-    for colormap in render.colormaps():
+    for colormap in colormaps.colormaps():
         if colormap.uniform:
-            steps = np.diff(lightness(render.lut(colormap.name))[0][::15])
+            steps = np.diff(lightness(colormaps.lut(colormap.name))[0][::15])
             assert 2.5 < steps.min() < steps.max() < 8, colormap.name
 
 
-@pytest.mark.parametrize("colormap", render.colormaps(), ids=NAMES)
+@pytest.mark.parametrize("colormap", colormaps.colormaps(), ids=NAMES)
 def test_safe_for_the_colour_blind_means_getting_lighter_for_every_eye(colormap):
-    views = [light[::15] for light in lightness(render.lut(colormap.name))]
+    views = [light[::15] for light in lightness(colormaps.lut(colormap.name))]
     assert colormap.colour_blind_safe == all(np.diff(v).min() >= 1 and v[-1] - v[0] >= 40 for v in views)
 
 
 def test_the_word_for_hot_is_that_of_the_last_colour():
-    hot = {colormap.name: colormap.hot for colormap in render.colormaps()}
+    hot = {colormap.name: colormap.hot for colormap in colormaps.colormaps()}
     expected = {"inferno": "yellow", "viridis": "yellow", "magma": "pale yellow", "jet": "red", "turbo": "red"}
     expected |= {"bone": "white", "cool": "magenta", "winter": "green", "rainbow": "violet", "autumn": "yellow"}
     assert {name: hot[name] for name in expected} == expected
-    assert {c.name for c in render.colormaps() if c.cyclic} == {"hsv", "twilight", "twilight_shifted"}
+    assert {c.name for c in colormaps.colormaps() if c.cyclic} == {"hsv", "twilight", "twilight_shifted"}
 
 
 def test_an_unknown_colormap_is_a_problem_that_suggests_one():
     with pytest.raises(Problem, match="did you mean inferno"):
-        render.lut("infreno")
+        colormaps.lut("infreno")
     with pytest.raises(Problem, match="choose one of inferno"):
-        render.lut("qqqq")
+        colormaps.lut("qqqq")
 
 
 def test_a_table_cannot_be_spoiled_by_a_caller():
     with pytest.raises(ValueError, match="read-only"):
-        render.lut("jet")[0] = 0
+        colormaps.lut("jet")[0] = 0
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_alpha_0_is_the_picture_and_alpha_1_the_map(name, pixels, values):
     assert np.array_equal(render.overlay(pixels, values, colormap=name, alpha=0), pixels)
     assert np.array_equal(render.overlay(pixels, values, colormap=name, alpha=0, weighted=True), pixels)
-    coloured = render.lut(name)[np.rint(values * np.float32(255)).astype(int)]
+    coloured = colormaps.lut(name)[np.rint(values * np.float32(255)).astype(int)]
     assert np.array_equal(render.overlay(pixels, values, colormap=name, alpha=1), coloured)
     assert np.array_equal(render.heatmap_only(values, name), coloured)
 
@@ -107,7 +107,7 @@ def test_alpha_0_is_the_picture_and_alpha_1_the_map(name, pixels, values):
 def test_overlay_is_the_plain_formula_to_one_level(pixels, values, alpha, weighted, gamma):
     level = np.rint(values.astype(np.float64) * 255)
     a = np.where(values < 0.3, 0, alpha * (level / 255) ** gamma if weighted else alpha)[..., None]
-    expected = pixels * (1 - a) + render.lut("turbo")[level.astype(int)].astype(np.float64) * a
+    expected = pixels * (1 - a) + colormaps.lut("turbo")[level.astype(int)].astype(np.float64) * a
     got = render.overlay(pixels, values, colormap="turbo", alpha=alpha, weighted=weighted, gamma=gamma, threshold=0.3)
     firm = abs(values - 0.3) > 1 / 255  # nearer than a level, the table decides
     assert abs(got - expected)[firm].max() <= 1
@@ -239,34 +239,34 @@ def test_what_was_not_seen_takes_no_share():
 
 def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
     grey = np.full((200, 200, 3), 100, np.uint8)
-    out = render.boxes(grey, [((20, 60, 150, 150), "1"), ((20, 60, 150, 150), "2")], chosen=0)
+    out = sheet.boxes(grey, [((20, 60, 150, 150), "1"), ((20, 60, 150, 150), "2")], chosen=0)
     assert out[100, 20].min() > 200
     assert out[100, 22].max() < 60
     assert np.array_equal(out[100, 60:120], grey[100, 60:120])
     assert out[62, 22].min() > 200  # the chosen label is white, though the other was given last
     assert np.array_equal(grey, np.full_like(grey, 100))
     with pytest.raises(ValueError, match="four finite numbers"):
-        render.boxes(grey, [((0, 0, math.nan, 4), "")])
+        sheet.boxes(grey, [((0, 0, math.nan, 4), "")])
 
 
 def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
     red, tall = np.full((40, 40, 3), (255, 0, 0), np.uint8), np.full((80, 20, 3), (0, 0, 255), np.uint8)
-    sheet = render.grid([red, tall, red], columns=2, gap=4, height=40)
-    assert sheet.shape == (4 + 2 * 44, 4 + 2 * 44, 3)
-    assert np.array_equal(sheet[4:44, 4:44], red)
-    assert (sheet[4:44, 48:62] == 255).all()
-    assert (sheet[4:44, 63:73] == (0, 0, 255)).all()
-    assert (sheet[48:, 48:] == 255).all()
-    assert render.grid([red] * 4, gap=0, height=40).shape == (80, 80, 3)
-    captioned = render.grid([red, red], ["one", "a very long caption indeed"], gap=4, height=40)
+    made = sheet.grid([red, tall, red], columns=2, gap=4, height=40)
+    assert made.shape == (4 + 2 * 44, 4 + 2 * 44, 3)
+    assert np.array_equal(made[4:44, 4:44], red)
+    assert (made[4:44, 48:62] == 255).all()
+    assert (made[4:44, 63:73] == (0, 0, 255)).all()
+    assert (made[48:, 48:] == 255).all()
+    assert sheet.grid([red] * 4, gap=0, height=40).shape == (80, 80, 3)
+    captioned = sheet.grid([red, red], ["one", "a very long caption indeed"], gap=4, height=40)
     assert captioned.shape[0] > 48
     assert captioned[:16].min() < 100
     assert (captioned[:, 44:48] == 255).all()  # the long one did not run into its neighbour
 
 
 def test_a_colour_bar_runs_from_cold_to_hot():
-    bar = render.colour_bar("viridis", width=256, height=10)
-    assert np.array_equal(bar[0], render.lut("viridis"))
+    bar = sheet.colour_bar("viridis", width=256, height=10)
+    assert np.array_equal(bar[0], colormaps.lut("viridis"))
     assert bar[10:, :40].min() < 100
     assert bar[10:, -30:].min() < 100
     assert (bar[10:, 60:200] == 255).all()
@@ -301,6 +301,6 @@ def test_wrong_input_is_stopped_at_the_door(pixels, change, says):
 
 def test_a_grid_says_what_it_lacks(pixels):
     with pytest.raises(ValueError, match="needs panels"):
-        render.grid([])
+        sheet.grid([])
     with pytest.raises(ValueError, match="got 1 for 2"):
-        render.grid([pixels, pixels], ["one"])
+        sheet.grid([pixels, pixels], ["one"])

@@ -1,0 +1,208 @@
+"""Bytes, Pillow images and arrays into RGB pixels: what a picture is, is read from its content.
+
+A picture's size is checked in its header before any pixel is unpacked, and whatever a decoder raises ends as one
+sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from models.errors import ImageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL import ImageFile
+
+READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF or PPM"
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_ORIENTATION = 0x0112
+_TURN = Pillow.Transpose
+_FIRST_HALF = (_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM)
+_UPRIGHT = dict(enumerate((*_FIRST_HALF, _TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90), 2))
+_REFUSED = {
+    rb"\s*%PDF": "a PDF document",
+    rb"\s*%!PS|\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
+    rb"8BPS": "a Photoshop (PSD) file",
+    rb"\x00\x00\x01\x00": "an icon (ICO) file",
+    rb"\x00\x00\x00\x0cJXL|\xff\x0a": "a JPEG XL file",
+    rb"\x00\x00\x00\x0cjP|\xff\x4f\xff\x51": "a JPEG 2000 file",
+    rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": "an archive or office document",
+    rb"\x1a\x45\xdf\xa3|.{4}ftyp|RIFF.{4}AVI": "a video",
+    rb"version https://git-lfs": "a Git LFS pointer without the picture behind it",
+    rb"[^\x00]*<svg": "an SVG drawing, which has no pixels",
+    rb"[^\x00]*<(!doctype\s+html|html|head|body)": "a web page",
+    rb"[\t\n\r\x20-\x7e]+$": "a text file",
+}
+
+Pixels = NDArray[np.uint8]
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
+    if width * height > max_pixels:
+        raise ImageProblem(
+            f"{name} has {width:,} x {height:,} = {width * height:,} pixels; give at most {max_pixels:,}."
+        )
+
+
+def kind_of(data: bytes, name: str) -> str:
+    head = data[:1024]
+    if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
+        # The brand mif1 alone may be either: what else the file says it is decides.
+        return "AVIF" if re.search(rb"avi[fs]", head[8:64]) else "HEIC"
+    Pillow.init()
+    for kind in _FORMATS:
+        accepts = Pillow.OPEN[kind][1]
+        if accepts is not None and accepts(head[:16]) is True:
+            return kind
+    for pattern, words in _REFUSED.items():
+        if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
+            raise ImageProblem(f"{name} is {words}; give a picture as {READABLE}.")
+    raise ImageProblem(f"{name} is not a picture of a known kind; give {READABLE}.")
+
+
+def header(data: bytes, kind: str) -> ImageFile.ImageFile:
+    # Not PIL.Image.open: its size limit is one global for every thread, and it warns where we must refuse.
+    if kind != "HEIC":
+        return Pillow.OPEN[kind][0](BytesIO(data), b"")
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise ImageProblem("HEIC pictures need the package pillow-heif; install it, or save as JPEG.") from error
+    return cast("Callable[[BytesIO], ImageFile.ImageFile]", HeifImageFile)(BytesIO(data))
+
+
+def frames(data: bytes, kind: str) -> tuple[str, ...]:
+    try:
+        count = getattr(header(data, kind), "n_frames", 1)
+    except Exception:
+        # The first frame is whole, only a later one is not.
+        return ("first of several frames",)
+    return (f"first of {count} frames",) if count > 1 else ()
+
+
+def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+    try:
+        image = opened()
+        _check_size(*image.size, name, max_pixels)
+        return _flatten(image)
+    except (ImageProblem, MemoryError):
+        raise
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        size = re.search(r"\d+", str(error))
+        count = f"{int(size[0]):,}" if size else "too many"
+        raise ImageProblem(f"{name} has {count} pixels; give at most {max_pixels:,}.") from error
+    except Exception as error:
+        # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
+        words = str(error).lower()
+        if isinstance(error, (EOFError, struct.error)) or re.search(r"trunc|eof|end of|not enough|incompl", words):
+            raise ImageProblem(f"{name} is cut off: part of the file is missing, so send it again.") from error
+        raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
+
+
+def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
+    # Pillow turns a TIFF itself while loading, and forgets that it did.
+    turned = _orientation(image) if image.format == "TIFF" else 1
+    notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
+    image.load()
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        grey, note = _grey(values)
+        rgb, notes = Pillow.fromarray(grey).convert("RGB"), [note]
+        seen_through = isinstance(key := image.info.get("transparency"), int)
+        if seen_through:
+            rgb.paste("white", mask=Pillow.fromarray(values == key))
+    else:
+        rgb, seen_through = _on_white(image)
+    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        notes.append(f"{image.mode} converted to RGB")
+    if seen_through:
+        notes.append("transparent parts shown on white")
+    left = _orientation(image)
+    if turned in _UPRIGHT or left in _UPRIGHT:
+        notes.append("rotated as its EXIF orientation says")
+    return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
+
+
+def _orientation(image: Pillow.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # Damaged EXIF is no reason to refuse a picture whose pixels are whole.
+        return 1
+
+
+def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
+    if image.has_transparency_data:
+        # Premultiplied La has no direct way to RGBA.
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        alpha = rgba.getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            white = Pillow.new("RGB", image.size, "white")
+            white.paste(rgba, mask=alpha)
+            return white, True
+    return image.convert("RGB"), False
+
+
+def _grey(values: NDArray[Any]) -> tuple[Pixels, str]:
+    if not np.isfinite(values).all():
+        raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
+    low, high = float(values.min()), float(values.max())
+    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
+        return (values >> 8).astype(np.uint8), "16-bit reduced to 8 bits"
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = (values.astype(np.float64) - low) * 255 / ((high - low) or 1)
+    return np.rint(scaled).astype(np.uint8), f"values from {low:g} to {high:g} scaled to 0 to 255"
+
+
+def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        # numpy knows no bfloat16.
+        tensor = tensor.to(torch.float32)
+    array: NDArray[Any] = tensor.numpy()
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 3 or array.shape[0] not in (1, 3):
+        raise ImageProblem(f"A tensor must be (3, height, width), alone or as a batch of one, not {array.shape}.")
+    return array.transpose(1, 2, 0)
+
+
+def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
+    _check_size(array.shape[1], array.shape[0], name, max_pixels)
+    notes: tuple[str, ...] = ()
+    if array.dtype == np.bool_:
+        array = array * np.uint8(255)
+    elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        array, notes = array >> 8, ("16-bit reduced to 8 bits",)
+    elif array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())
+        # Resizing leaves a hair beyond the ends; NaN fails both comparisons.
+        if not (low >= -1e-6 and high <= 1 + 1e-6):
+            raise ImageProblem(
+                f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; divide by its full scale."
+            )
+        array = np.rint(array.astype(np.float32).clip(0, 1) * 255)
+    elif array.dtype != np.uint8:
+        raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")
+    array = np.ascontiguousarray(array, dtype=np.uint8)
+    if array.shape[2] == 4:
+        rgb, seen_through = _on_white(Pillow.fromarray(array))
+        return np.array(rgb), notes + ("transparent parts shown on white",) * seen_through
+    return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), notes
