@@ -66,7 +66,8 @@ def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanatio
     if (found := _kept().get(key)) is not None:
         return found
     if METHODS[options["method"]].family != "library":
-        made = explainer(choices.image, **options)
+        with st.spinner(f"{explainer.model.id} is looking", show_time=False):
+            made = explainer(choices.image, **options)
     else:
         made = _aside(key, choices, explainer, options)
     if made is not None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from explain.diagnosis import NUMBERS
+from explain.heatmap import COARSE
 from explain.statistics import Agreement, compare
 from explain.words import listing
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.timing import Timing
     from models.adapter import Prediction
-
-GRID = 320
-"""Long side, in cells, of the common grid that maps of different models are compared on."""
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -47,7 +44,7 @@ class Comparison:
     def maps(self) -> tuple[NDArray[np.float32], ...]:
         """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none."""
         left, top, right, bottom = self.common
-        scale = min(1.0, GRID / max(right - left, bottom - top))
+        scale = min(1.0, COARSE / max(right - left, bottom - top))
         size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
         return tuple(
             np.asarray(cv2.resize(e.heatmaps[0].values[top:bottom, left:right], size, interpolation=cv2.INTER_AREA))

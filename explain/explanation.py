@@ -72,7 +72,7 @@ class Explanation:
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
         """One per heatmap, over the part of the picture that the model saw."""
-        return tuple(describe(heatmap.content, heatmap.seen) for heatmap in self.heatmaps)
+        return tuple(describe(heatmap.coarse, heatmap.seen) for heatmap in self.heatmaps)
 
     @cached_property
     def diagnosis(self) -> tuple[Finding, ...]:
@@ -137,7 +137,7 @@ class Explanation:
         """How alike two of the maps are; computed once."""
         pair = (min(first, second), max(first, second))
         if pair not in self._agreements:
-            self._agreements[pair] = compare(self.heatmaps[first].content, self.heatmaps[second].content)
+            self._agreements[pair] = compare(self.heatmaps[first].coarse, self.heatmaps[second].coarse)
         return self._agreements[pair]
 
     def inside_boxes(self, index: int = 0) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Scale = Literal["own", "shared"]
 State = Literal["ok", "flat", "no evidence", "not a number"]
+COARSE = 320
 EPSILON = 1e-7
 """pytorch-grad-cam's, so that the maps agree to the last digit."""
 
@@ -59,9 +61,22 @@ class Heatmap:
 
     @property
     def content(self) -> NDArray[np.float32]:
-        """The part of `at_input` that is picture, float32 (h, w): what statistics are computed on."""
+        """The part of `at_input` that is picture, float32 (h, w)."""
         left, top, right, bottom = self.geometry.content
         return self.at_input[top:bottom, left:right]
+
+    @cached_property
+    def coarse(self) -> NDArray[np.float32]:
+        """`content` with at most 320 cells a side, by area: what statistics are computed on.
+
+        Maps are grown from grids far smaller than that, so nothing is lost and a number costs milliseconds.
+        """
+        height, width = self.content.shape
+        scale = COARSE / max(height, width)
+        if scale >= 1:
+            return self.content
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(cv2.resize(self.content, size, interpolation=cv2.INTER_AREA))
 
     @property
     def raw_range(self) -> tuple[float, float]:

@@ -32,36 +32,44 @@ def explore() -> None:
         title.markdown(f"## {headline(explanation, panels.hot())}")
         left, right = st.columns([3, 1], gap="medium")
         with right:
-            index = _said(explanation, index)
+            index = _answers(explanation, index)
+        # The picture before the numbers: they take longer to make and are read second.
         with left:
-            _shown(explanation, index)
+            _picture(explanation, index)
+        if explanation.heatmaps:
+            with right:
+                st.markdown("##### What the map says")
+                charts.numbers(explanation, index)
+        with left:
+            _below(explanation, index)
 
 
-def _said(explanation: Explanation, index: int) -> int:
+def _answers(explanation: Explanation, index: int) -> int:
     st.markdown("##### What it says")
     if not explanation.heatmaps:
         st.caption("No box is sure enough to be shown.")
         return 0
-    index = classes.answers(explanation, index)
-    st.markdown("##### What the map says")
-    charts.numbers(explanation, index)
-    return index
+    return classes.answers(explanation, index)
 
 
-def _shown(explanation: Explanation, index: int) -> None:
+def _picture(explanation: Explanation, index: int) -> None:
     image = explanation.image
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the room alone; the plain one is a key away (hold space).
     beside = [panels.plain(image)] if not maps or image.height >= image.width else []
     shown = [*beside, Panel(maps=maps)] if maps else beside
     panels.show(image, shown, key="viewer", marks=panels.boxes(explanation, index))
+
+
+def _below(explanation: Explanation, index: int) -> None:
     charts.findings(explanation, index)
-    if maps:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            charts.downloads(explanation, index)
-            with st.popover("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
-                charts.all_numbers(explanation, index)
-            st.caption(charts.timings(explanation))
+    if not explanation.heatmaps:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        charts.downloads(explanation, index)
+        with st.popover("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
+            charts.all_numbers(explanation, index)
+        st.caption(charts.timings(explanation))
 
 
 explore()
