@@ -57,6 +57,9 @@ class _One(Residency):
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         return self._resident
 
+    def residents(self) -> list[Resident]:
+        return [self._resident]
+
 
 @dataclass(frozen=True, eq=False)
 class Case:

@@ -59,12 +59,12 @@ def _faded(explanation: Explanation) -> str:
 
 
 def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
-    """A detector's boxes; those of the class at `index` are marked."""
-    chosen = explanation.heatmaps[index].target.index if index is not None and explanation.heatmaps else None
+    """A detector's boxes, each with the place of its class's map; those of the map at `index` are marked."""
+    places = [heatmap.target.index for heatmap in explanation.heatmaps]
     return tuple(
-        Box(prediction.box, f"{prediction.label} {percent(prediction.score)}", number, prediction.index == chosen)
-        for number, prediction in enumerate(explanation.predictions, 1)
-        if prediction.box is not None
+        Box(p.box, f"{p.label} {percent(p.score)}", places.index(p.index), places.index(p.index) == index)
+        for p in explanation.predictions
+        if p.box is not None and p.index in places
     )
 
 

@@ -40,6 +40,11 @@ class ByteCache(Generic[Value]):
             while len(self._values) > 1 and self.nbytes > budget:
                 self._values.popitem(last=False)
 
+    def discard(self, unwanted: Callable[[Value], bool]) -> None:
+        with self._lock:
+            for key in [key for key, value in self._values.items() if unwanted(value)]:
+                del self._values[key]
+
     def clear(self) -> None:
         with self._lock:
             self._values.clear()

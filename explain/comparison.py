@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from explain.timing import Timing
     from models.adapter import Prediction
 
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Explanations of one picture; each's first map is compared."""

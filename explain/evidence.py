@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explain.layers import as_map
+from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,6 @@ class Evidence:
         self._gradients: dict[Target, list[Tensor]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """What each method made of it, by (method, target): one (h, w) map per layer."""
-        self._graph_bytes = 0
         adapter = resident.adapter
         with resident.lock:
             recorded, self.outputs = self._forward(adapter.module)
@@ -57,14 +57,6 @@ class Evidence:
             # What follows may write into its input; what was recorded must not change.
             return kept.clone()
 
-        saved = set(self.resident.pointers)
-
-        def count(tensor: Tensor) -> Tensor:
-            if (pointer := tensor.data_ptr()) not in saved:
-                saved.add(pointer)
-                self._graph_bytes += tensor.nbytes
-            return tensor
-
         handles = [
             module.get_submodule(layer.path).register_forward_hook(
                 lambda _module, _inputs, output, path=layer.path: record(path, output)
@@ -72,7 +64,7 @@ class Evidence:
             for layer in self.layers
         ]
         try:
-            with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            with torch.enable_grad():
                 outputs = self.resident.adapter.run(self.tensor)
         finally:
             for handle in handles:
@@ -90,7 +82,15 @@ class Evidence:
 
     def _backward(self, target: Target) -> list[Tensor]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
-        found = torch.autograd.grad(scalar, self.recorded, retain_graph=True, allow_unused=True)
+        found: Sequence[Tensor | None] = [None] * len(self.recorded)
+        # A target that hangs on none of the layers has no graph at all.
+        if scalar.requires_grad:
+            try:
+                found = torch.autograd.grad(scalar, self.recorded, retain_graph=True, allow_unused=True)
+            except RuntimeError as error:
+                if "inplace" not in str(error):
+                    raise
+                raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
         return [
             as_map(torch.zeros_like(out) if gradient is None else gradient, layer)
             for gradient, out, layer in zip(found, self.recorded, self.layers, strict=True)
@@ -98,7 +98,9 @@ class Evidence:
 
     @property
     def nbytes(self) -> int:
-        """Bytes it keeps alive: activations, gradients, and what autograd saved for later targets."""
-        held = [self.tensor, *self.recorded, *(g for gradients in self._gradients.values() for g in gradients)]
-        held += [raw for raws in self.raws.values() for raw in raws]
-        return self._graph_bytes + sum(tensor.nbytes for tensor in held)
+        """About how many bytes it keeps alive: activations, gradients, and the graph behind them for later targets."""
+        # Copied first, in one step: another thread may be adding.
+        lists = [*list(self._gradients.values()), *list(self.raws.values())]
+        held = [self.tensor, *self.recorded, *(tensor for tensors in lists for tensor in tensors)]
+        graph = max(layer.tail_bytes for layer in self.layers) * self.tensor.shape[-2] * self.tensor.shape[-1]
+        return graph // self.resident.probed_pixels + sum(tensor.nbytes for tensor in held)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,6 +52,8 @@ class Explainer:
         self._device = _device(device)
         self._progress = progress
         self.resident: Resident = residency.get(self.model, self._device, progress)
+        # What was let go to make room must not live on in a cache.
+        EVIDENCE.discard(lambda evidence: evidence.resident not in residency.residents())
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -156,7 +160,9 @@ def _device(name: str) -> torch.device:
 
 def _options(given: dict[str, Any]) -> Options:
     """Check what a caller passes, with the value received."""
-    if isinstance(targets := given.get("targets"), int | str):
+    if unknown := set(given) - {field.name for field in fields(Options)}:
+        raise ModelProblem(f"There is no option called {', '.join(sorted(unknown))}.")
+    if isinstance(targets := given.get("targets"), Integral | str):
         given["targets"] = (targets,)
     if isinstance(layers := given.get("layers"), str):
         given["layers"] = (layers,)
@@ -164,13 +170,14 @@ def _options(given: dict[str, Any]) -> Options:
         if name in given:
             given[name] = tuple(given[name])
     options = Options(**given)
-    if options.top_k < 1:
+    if not isinstance(options.top_k, Integral) or options.top_k < 1:
         raise ModelProblem(f"top_k is {options.top_k}: ask for at least one class.")
     if options.scale not in ("own", "shared"):
         raise ModelProblem(f"There is no scale called {options.scale}: use own or shared.")
     if options.preprocessing not in WAYS:
         raise ModelProblem(f"There is no preprocessing called {options.preprocessing}: use one of {', '.join(WAYS)}.")
     for name in ("confidence", "iou"):
-        if not 0 <= getattr(options, name) <= 1:
+        value = getattr(options, name)
+        if not (isinstance(value, Real) and 0 <= value <= 1):
             raise ModelProblem(f"{name} is {getattr(options, name)}: it goes from 0 to 1.")
     return options

@@ -8,8 +8,9 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -111,6 +112,8 @@ class Explanation:
 
     def with_scale(self, scale: Scale) -> Explanation:
         """The same maps, each on its own scale or all on one."""
+        if scale not in get_args(Scale):
+            raise ModelProblem(f"There is no scale called {scale}: use own or shared.")
         return self._again(replace(self.options, scale=scale), None, None)
 
     def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
@@ -167,8 +170,14 @@ class Explanation:
                 np.savez_compressed(work / f"{stem}_raw.npz", *heatmap.raw)
             (work / "recipe.json").write_text(self.recipe.model_dump_json(indent=1))
             (work / "explanation.json").write_text(json.dumps(self.summary(), indent=1))
-            for file in work.iterdir():
-                file.replace(folder / file.name)
+            placed: list[Path] = []
+            try:
+                for file in work.iterdir():
+                    placed.append(file.replace(folder / file.name))
+            except OSError:
+                for file in placed:
+                    file.unlink(missing_ok=True)
+                raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return folder
@@ -249,10 +258,12 @@ def resolve(options: Options, predictions: Sequence[Prediction], labels: Sequenc
 
 def class_index(target: int | str, labels: Sequence[str]) -> int:
     """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
-    if isinstance(target, int):
+    if isinstance(target, Integral):
         if not 0 <= target < len(labels):
             raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
-        return target
+        return int(target)
+    if not isinstance(target, str):
+        raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
     lowered = [label.lower() for label in labels]
     if target.lower() in lowered:
         return lowered.index(target.lower())

@@ -118,9 +118,12 @@ def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
     for raw in raws:
         h, w = raw.shape[-2:]
         positive = raw.float().clamp_min(0)
-        part = positive[:, top * h // height : -(-bottom * h // height), left * w // width : -(-right * w // width)]
+        y0, y1, x0, x1 = _cells(geometry, h, w)
+        part = positive[:, y0:y1, x0:x1]
         low, high = _range(part, scale)
-        unit = ((positive - low) / (EPSILON + (high - low))).unsqueeze(1)
+        unit = ((part - low) / (EPSILON + (high - low))).unsqueeze(1)
+        # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
+        unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate")
         grown.append(F.interpolate(unit, (height, width), mode="bilinear", align_corners=False))
     mean = grown[0] if len(grown) == 1 else torch.stack(grown).mean(0)
     mean = mean.squeeze(1).clamp_min_(0)
@@ -131,6 +134,12 @@ def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
         bars[:, top:bottom, left:right] = result[:, top:bottom, left:right]
         return bars
     return result
+
+
+def _cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
+    """First and last row, first and last column of a layer's grid that hold any picture."""
+    (height, width), (left, top, right, bottom) = geometry.input, geometry.content
+    return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
 
 
 def _range(maps: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
@@ -152,8 +161,14 @@ def heatmaps(
 ) -> tuple[Heatmap, ...]:
     """Raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones are named and shown as nothing."""
     kept = [raw.cpu().numpy() for raw in raws]
-    states = [_state([raw[i] for raw in kept]) for i in range(len(targets))]
-    usable = [raw.nan_to_num(0, 0, 0) for raw in raws] if "not a number" in states else raws
+    pictured = []
+    for raw in kept:
+        y0, y1, x0, x1 = _cells(geometry, *raw.shape[-2:])
+        pictured.append(raw[:, y0:y1, x0:x1])
+    states = [_state([raw[i] for raw in pictured]) for i in range(len(targets))]
+    # A broken map must not set the scale that it shares with others.
+    broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
+    usable = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
     units = scaled(usable, geometry, scale).cpu().numpy()
     for i, state in enumerate(states):
         if state != "ok":

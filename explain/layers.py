@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,33 +31,39 @@ def discover(adapter: Adapter, tensor: Tensor) -> tuple[dict[str, Layer], tuple[
     """
     size = (tensor.shape[-2], tensor.shape[-1])
     known: dict[str, Layer] = {}
-    short: list[Layer] = []
+    short: list[str] = []
     previous: Tensor | None = None
+    returned = 0
+    before: dict[str, int] = {}
 
-    def look(path: str, output: Any) -> None:
-        nonlocal previous
-        if not isinstance(output, torch.Tensor) or (layer := describe(path, output, size)) is None:
+    def look(path: str, leaf: bool, output: Any) -> None:
+        nonlocal previous, returned
+        if not isinstance(output, torch.Tensor):
             return
-        known[path] = layer
+        returned += output.nbytes if leaf else 0
+        if (layer := describe(path, output, size)) is None:
+            return
+        known[path], before[path] = layer, returned
         if output is previous:
-            short[-1] = layer
+            short[-1] = path
         else:
-            short.append(layer)
+            short.append(path)
         previous = output
 
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output, path=path: look(path, output))
-        for path, module in adapter.module.named_modules()
-        if path
-    ]
+    handles = []
+    for path, module in adapter.module.named_modules():
+        if path:
+            seen = partial(look, path, next(module.children(), None) is None)
+            handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
     try:
         with torch.no_grad():
             adapter.run(tensor)
     finally:
         for handle in handles:
             handle.remove()
+    known = {path: replace(layer, tail_bytes=returned - before[path]) for path, layer in known.items()}
     # A module that is called twice (one ReLU for all) has no single map of its own.
-    return known, tuple(layer for layer in dict.fromkeys(short) if short.count(layer) == 1)
+    return known, tuple(known[path] for path in short if short.count(path) == 1)
 
 
 def describe(path: str, output: Tensor, size: tuple[int, int]) -> Layer | None:

@@ -41,7 +41,8 @@ class Resident:
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         adapter.module.to(device).to(memory_format=self.memory_format)
-        self.pointers = frozenset(tensor.data_ptr() for tensor in self._tensors())
+        self.probed_pixels = 1
+        """Pixels of the input that `layers` was found with."""
 
     def _tensors(self) -> list[Tensor]:
         return [*self.adapter.module.parameters(), *self.adapter.module.buffers()]
@@ -62,6 +63,7 @@ class Resident:
     def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
         """All layers that can be explained by path, and the short list for a picker, in order of execution."""
         blank = self.adapter.prepare(np.full((64, 64, 3), 128, np.uint8), self.adapter.preprocessings[0])
+        self.probed_pixels = blank.tensor.shape[-2] * blank.tensor.shape[-1]
         with self.lock:
             return discover(self.adapter, self.place(blank.tensor))
 
@@ -137,6 +139,8 @@ def device(name: str = "auto") -> torch.device:
         if (found.index or 0) >= count:
             raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
         return torch.device("cuda", found.index or 0)
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
     return found

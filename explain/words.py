@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NBSP = " "
+NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "−"
 
 

@@ -146,6 +146,8 @@ class Layer:
     """`nchw`, `nhwc` (Swin) or `tokens` (a ViT's (N, C) rows, its prefix tokens first)."""
     prefix: int = 0
     """Tokens before the grid's (CLS, registers)."""
+    tail_bytes: int = field(default=0, compare=False)
+    """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
 
 
 @dataclass(frozen=True, slots=True)

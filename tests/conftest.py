@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
+# Spinning threads on a shared machine make the tests ten times slower, see components/frame.py.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
 
 
 def asset(package: str, *parts: str) -> Path:
     """A picture that an installed package carries, found without importing the package."""
     found = importlib.util.find_spec(package)
-    assert found is not None and found.submodule_search_locations
+    assert found is not None
+    assert found.submodule_search_locations
     return Path(found.submodule_search_locations[0]).joinpath(*parts)
 
 

@@ -68,10 +68,12 @@ function mount(root) {
   function boxesOf(panel) {
     if (state.plain || !state.settings.boxes) return [];
     const alone = !state.panels.some(({ maps }) => !maps.length);
+    const single = new Set(state.head.boxes.map(({ index }) => index)).size === state.head.boxes.length;
     return state.head.boxes.flatMap((box) => {
       const chosen = box.index === state.choice;
       if (panel.maps.length && !alone && !chosen) return [];
-      const number = state.head.boxes.length > 1 ? String(box.index + 1) : "";
+      // Numbers name single boxes; where a class has several, they would all be called the same.
+      const number = single && state.head.boxes.length > 1 ? String(box.index + 1) : "";
       const tag = chosen || !number ? [number, box.label].filter(Boolean).join("  ") : number;
       return [{ xyxy: box.xyxy, chosen, tag }];
     });

@@ -8,6 +8,7 @@ taken from the library before it scales them, so that they go the same way as al
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -55,32 +56,26 @@ def raw_maps(
     """One (k, h, w) per layer, signed, as `explain.heatmap.raw_maps`; raises Cancelled within one module of a stop."""
     _check(evidence, method)
     resident = evidence.resident
-    if resident.shadow is None:
-        resident.shadow = Shadow(resident.adapter)
     missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
-    passes = sum(layer.shape[0] // BATCH + 1 for layer in evidence.layers) if method.cost == "channels" else 2
-    passes * len(missing)
+    passes = _passes(evidence, method) * len(missing)
     done = 0
 
     def tick() -> None:
         nonlocal done
         if progress is not None:
-            progress(
-                min(done / (passes * len(missing)), 0.99), f"{method.name}, {done} of {passes * len(missing)} passes"
-            )
+            progress(min(done / passes, 0.99), f"{method.name}, {done} of {passes} passes")
         done += 1
 
-    shadow = resident.shadow
     for target in missing:
         if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
             evidence.raws[method.id, target] = [exact]
             continue
-        try:
+        maps = None
+        while maps is None:
+            # Whoever waited behind one who was stopped finds the shadow broken, and takes a new one.
+            if (shadow := resident.shadow) is None or shadow.broken:
+                shadow = resident.shadow = Shadow(resident.adapter)
             maps = shadow.run(evidence, method, target, tick, cancel)
-        except BaseException:
-            # Stopped in the middle, the shadow may be left with a layer swapped: the next call makes a new one.
-            resident.shadow = None
-            raise
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     held = [evidence.raws[method.id, target] for target in targets]
     return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
@@ -94,6 +89,14 @@ def _check(evidence: Evidence, method: Method) -> None:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
         raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
+
+
+def _passes(evidence: Evidence, method: Method) -> int:
+    """Forward passes for one target; AblationCAM needs the score as it was too, for each layer."""
+    if method.cost != "channels":
+        return 1
+    extra = method.id == "ablationcam"
+    return 1 + sum(-(-layer.shape[0] // BATCH) + extra for layer in evidence.layers)
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
@@ -134,6 +137,8 @@ class Shadow:
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._lock = threading.Lock()
         self._cancel: threading.Event | None = None
+        self.broken = False
+        """Stopped in the middle it may be left with a layer swapped."""
         for module in own.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
             module.register_forward_pre_hook(self._stop)
@@ -149,11 +154,30 @@ class Shadow:
         target: Target,
         tick: Callable[[], None],
         cancel: threading.Event | None,
+    ) -> list[NDArray[np.float32]] | None:
+        """One target's raw maps, an (h, w) per layer (FullGrad: one over all layers); None where it is broken."""
+        while not self._lock.acquire(timeout=0.05):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+        try:
+            return None if self.broken else self._run(evidence, method, target, tick, cancel)
+        except BaseException:
+            self.broken = True
+            raise
+        finally:
+            self._lock.release()
+
+    def _run(
+        self,
+        evidence: Evidence,
+        method: Method,
+        target: Target,
+        tick: Callable[[], None],
+        cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]]:
-        """One target's raw maps, an (h, w) per layer; FullGrad's one map is over all layers."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        with self._lock, torch.enable_grad():
+        with torch.enable_grad():
             self._cancel, self._logits.tick = cancel, tick
             cam = self._object(method, evidence.layers)
             base = getattr(cam, "base_cam", cam)
@@ -187,6 +211,8 @@ class Shadow:
     def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:
         key = (method.id, tuple(layer.path for layer in layers))
         if key not in self._objects:
+            from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
+
             library = _library()
             # FullGrad finds its own layers, and complains in print of any it is given.
             paths = () if method.id == "fullgrad" else key[1]
@@ -196,6 +222,9 @@ class Shadow:
             base = getattr(cam, "base_cam", cam)
             base.activations_and_grads.release()
             base.batch_size = BATCH
+            if method.id == "ablationcam":
+                # The library's default is one object for the whole process, and cuts tokens where it means channels.
+                base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
             self._objects[key] = cam
         return self._objects[key]
 
@@ -204,7 +233,11 @@ def _library() -> Any:
     """The grad-cam library, without the progress bars it prints."""
     import pytorch_grad_cam
     from pytorch_grad_cam import ablation_cam, score_cam
+    from pytorch_grad_cam.utils import svd_on_activations
+    from sklearn.decomposition import KernelPCA
 
     quiet = SimpleNamespace(tqdm=lambda steps: steps)
     ablation_cam.tqdm = score_cam.tqdm = quiet
+    # Beyond 200 places its solver starts at random.
+    svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
     return pytorch_grad_cam

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
 
@@ -27,6 +26,8 @@ LINES = {
 
 @pytest.fixture(autouse=True)
 def _threads() -> Iterator[None]:
+    import torch
+
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
