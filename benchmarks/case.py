@@ -87,7 +87,7 @@ class Case:
         given = made.prepare(image.pixels, made.preprocessings[0])
         given = ModelInput(given.tensor.to(device), given.geometry)
         with torch.no_grad():
-            best = made.run(resident.place(given.tensor))[0].topk(classes + 1).indices.tolist()
+            best = made.run(resident.place(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
         *targets, other = (Target(index, made.labels[index]) for index in best)
         return cls(path, image, device, resident, weights, given, layer, tuple(targets), other)
 

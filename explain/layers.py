@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from models.adapter import Layer
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -56,7 +57,8 @@ def discover(adapter: Adapter, tensor: Tensor) -> tuple[dict[str, Layer], tuple[
             seen = partial(look, path, next(module.children(), None) is None)
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
     try:
-        with torch.no_grad():
+        # An activation in place returns what it was given: norm and ReLU would look like one layer.
+        with torch.no_grad(), not_in_place(adapter.module):
             adapter.run(tensor)
     finally:
         for handle in handles:
@@ -64,6 +66,19 @@ def discover(adapter: Adapter, tensor: Tensor) -> tuple[dict[str, Layer], tuple[
     known = {path: replace(layer, tail_bytes=returned - before[path]) for path, layer in known.items()}
     # A module that is called twice (one ReLU for all) has no single map of its own.
     return known, tuple(known[path] for path in short if short.count(path) == 1)
+
+
+@contextmanager
+def not_in_place(module: nn.Module) -> Iterator[None]:
+    """Activations that keep their input, for as long as this lasts."""
+    parts = [part for part in module.modules() if getattr(part, "inplace", None) is True]
+    for part in parts:
+        part.inplace = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.inplace = True  # type: ignore[assignment]
 
 
 def describe(path: str, output: Tensor, size: tuple[int, int]) -> Layer | None:

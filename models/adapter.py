@@ -181,7 +181,7 @@ class Adapter(Protocol):
 
     spec: ModelSpec
     module: nn.Module
-    """In eval mode, frozen, with in-place activations switched off."""
+    """In eval mode, frozen."""
     labels: tuple[str, ...]
     preprocessings: tuple[str, ...]
     """Ways of preparing a picture that make sense here; the first is the one the model was trained with."""

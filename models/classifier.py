@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Prediction, Target
@@ -16,12 +17,24 @@ if TYPE_CHECKING:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Eval mode, no parameter gradients, and no activation that overwrites what a hook has recorded."""
-    module.eval().requires_grad_(False)
-    for part in module.modules():
-        if getattr(part, "inplace", None) is True:
-            part.inplace = False  # type: ignore[assignment]
-    return module
+    """Eval mode and no parameter gradients."""
+    return module.eval().requires_grad_(False)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    from torch import nn
+
+    return isinstance(module, nn.Linear)
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What a classifier answers, and what its last linear layer made it of."""
+
+    logits: Tensor
+    """(B, classes)"""
+    features: Tensor | None
+    """(B, F), the last layer's input, where the logits are that layer's output as it is; else None."""
 
 
 class Classifier:
@@ -42,18 +55,35 @@ class Classifier:
         self.labels = tuple(labels)
         self.preprocessing = preprocessing
         self.weights_sha256 = weights_sha256
+        linear = [path for path, part in module.named_modules() if path and _is_linear(part)]
+        self._last = linear[-1] if linear else None
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         return prepare(pixels, self.preprocessing, preprocessing)
 
-    def run(self, tensor: Tensor) -> Tensor:
+    def run(self, tensor: Tensor) -> Logits:
+        seen: list[tuple[Tensor, Tensor]] = []
+        if self._last is None:
+            return Logits(self._answer(tensor), None)
+        last = self.module.get_submodule(self._last)
+        handle = last.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output)))
+        try:
+            logits = self._answer(tensor)
+        finally:
+            handle.remove()
+        # Another thread's pass through a shared module would be seen too; only one of them returned these logits.
+        features = next((given for given, output in seen if output is logits and given.ndim == 2), None)
+        return Logits(logits, features)
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        """The logits alone; a module that returns more than them has its own."""
         logits: Tensor = self.module(tensor)
         return logits
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        scores = outputs[0].detach().float().softmax(0)
+        scores = outputs.logits[0].detach().float().softmax(0)
         best = scores.topk(min(top_k, len(scores)))
         return [
             Prediction(self.labels[index], index, score)
@@ -61,12 +91,17 @@ class Classifier:
         ]
 
     def class_logits(self, outputs: Any) -> Tensor:
-        logits: Tensor = outputs
+        logits: Tensor = outputs.logits
         return logits
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        logit: Tensor = outputs[0, target.index]
-        return logit
+        if outputs.features is None or self._last is None:
+            logit: Tensor = outputs.logits[0, target.index]
+            return logit
+        # The same gradient from one row of the weights: through the logits it would read all of them, 5 MB a class.
+        weight = self.module.get_parameter(f"{self._last}.weight")
+        row: Tensor = outputs.features[0] @ weight[target.index]
+        return row
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return (layers[-1].path,)

@@ -103,6 +103,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
     for part in list(fused.modules()):
         if isinstance(getattr(part, "act", None), nn.Module):
             part.act = deepcopy(part.act)
+            part.act.inplace = False
     if task == "detect":
         return YoloDetector(spec, fused, weights_sha256)
     names = _labels(spec, fused, fused.model[-1].linear.out_features)
@@ -132,7 +133,7 @@ def _preprocessing(module: Any) -> Preprocessing:
 class YoloClassifier(Classifier):
     """A `-cls` model, which in eval mode returns its probabilities and its logits."""
 
-    def run(self, tensor: Tensor) -> Any:
+    def _answer(self, tensor: Tensor) -> Any:
         return self.module(tensor)[1]
 
 

@@ -142,6 +142,9 @@ class Shadow:
         for module in own.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
             module.register_forward_pre_hook(self._stop)
+            # The library records what a later activation in place would overwrite.
+            if getattr(module, "inplace", None) is True:
+                module.inplace = False  # type: ignore[assignment]
 
     def _stop(self, *_: Any) -> None:
         if self._cancel is not None and self._cancel.is_set():

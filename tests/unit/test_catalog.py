@@ -278,7 +278,7 @@ weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64,
     )
     probe = torch.zeros(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(adapter.run(probe), module.eval()(probe))
+        assert torch.equal(adapter.run(probe).logits, module.eval()(probe))
     (own_file.parent / "leaf.txt").write_text("healthy\n", encoding="utf-8")
     with pytest.raises(WeightsProblem, match="does not hold the tensors of squeezenet1_1 with 1 classes"):
         load(catalog.spec("leaf"))
@@ -300,7 +300,7 @@ def test_a_timm_file_in_a_folder_is_loaded_with_timms_own_filter(
     assert adapter.labels[0] == "tench"
     probe = torch.zeros(1, 3, 176, 176)
     with torch.no_grad():
-        assert torch.equal(adapter.run(probe), module(probe))
+        assert torch.equal(adapter.run(probe).logits, module(probe))
 
 
 @pytest.mark.parametrize("content", [b"no checkpoint", b"", "pickled code"])
@@ -330,7 +330,7 @@ weights = { path = "mine.pth", labels = ["a", "b"] }
     assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
     probe = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(adapter.run(probe), module(probe))
+        assert torch.equal(adapter.run(probe).logits, module(probe))
 
 
 def test_densenets_old_names_are_understood() -> None:

@@ -99,7 +99,7 @@ def explained(evidence: Evidence, bus: Path, **options: Any) -> Explanation:
 
 
 def best_class(evidence: Evidence) -> int:
-    return int(evidence.outputs[0].argmax())
+    return int(evidence.outputs.logits[0].argmax())
 
 
 def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:

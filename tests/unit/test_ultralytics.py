@@ -303,10 +303,11 @@ def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() 
     pixels = picture("bus.jpg")
     given = adapter.prepare(pixels, "trained")
     assert torch.allclose(given.tensor[0], classify_transforms(224)(Image.fromarray(pixels)), atol=1.01 / 255)
-    logits = adapter.run(given.tensor)
+    outputs = adapter.run(given.tensor)
+    logits = outputs.logits
     probabilities, raw = build("yolo11n-cls.yaml").fuse(verbose=False)(given.tensor)
     assert torch.allclose(logits, raw, atol=1e-4)
-    (best,) = adapter.decode(logits, given.geometry, top_k=1, confidence=0, iou=0)
+    (best,) = adapter.decode(outputs, given.geometry, top_k=1, confidence=0, iou=0)
     assert best.index == probabilities.argmax()
     assert best.score == pytest.approx(probabilities.max().item(), abs=1e-5)
     assert len(adapter.labels) == logits.shape[1] == 1000
