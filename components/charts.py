@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from components import panels
+from components import address, panels
 from explain import render
 from explain.diagnosis import diagnose, unseen
 from explain.image import to_jpeg, to_png
@@ -22,6 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from explain import Explanation
+
+
+SCALES = {"own": "Own scale", "shared": "Shared scale"}
+
+
+def scale() -> str:
+    """The choice between each map's own scale and one for all; the same on every screen."""
+    address.recall("scale", SCALES, "own", name="scale")
+    chosen = st.segmented_control(
+        "Scale",
+        list(SCALES),
+        required=True,
+        format_func=SCALES.__getitem__,
+        key="scale",
+        label_visibility="collapsed",
+        help="Own: each map's hottest place is 1. Shared: 1 is the hottest place of all the classes, "
+        "so that a class with little evidence looks pale.",
+    )
+    address.keep("scale", chosen, "own", name="scale")
+    return chosen or "own"
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
@@ -67,6 +87,8 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     counts = statistics.pop("histogram")
     regions = statistics.pop("regions")
     st.markdown(f"##### {explanation.heatmaps[index].target.label}")
+    took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
+    st.caption(f"Taken for this picture: {took}. A step that was held and not run again is not named.")
     table = pd.DataFrame(
         [
             {"number": name.replace("_", " "), "value": _plain(value), "meaning": MEANING[name]}
@@ -113,9 +135,8 @@ def _plain(value: Any) -> str:
 
 def timings(explanation: Explanation) -> str:
     """`model 11 ms, maps 2 ms`; what was held and not run again is not named."""
-    named = {"model": "model", "maps": "maps", "prepare": "picture prepared in"}
     took = explanation.milliseconds
-    return ", ".join(f"{named[name]} {milliseconds(took[name])}" for name in named if took.get(name))
+    return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
 
 
 def downloads(explanation: Explanation, index: int) -> None:

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from explain.diagnosis import NUMBERS
-from explain.heatmap import COARSE
-from explain.statistics import Agreement, compare
+from explain.statistics import COARSE, Agreement, compare
 from explain.words import listing
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from explain.methods import function
+from explain.statistics import COARSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Scale = Literal["own", "shared"]
 State = Literal["ok", "flat", "no evidence", "not a number"]
-COARSE = 320
 EPSILON = 1e-7
 """pytorch-grad-cam's, so that the maps agree to the last digit."""
 
@@ -67,10 +67,7 @@ class Heatmap:
 
     @cached_property
     def coarse(self) -> NDArray[np.float32]:
-        """`content` with at most 320 cells a side, by area: what statistics are computed on.
-
-        Maps are grown from grids far smaller than that, so nothing is lost and a number costs milliseconds.
-        """
+        """`content` with at most 320 cells a side, by area: what statistics are computed on."""
         height, width = self.content.shape
         scale = COARSE / max(height, width)
         if scale >= 1:

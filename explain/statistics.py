@@ -20,6 +20,8 @@ from explain.render import Mask, Values, checked, hottest_mask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+COARSE = 320
+"""Cells a side that a map is brought down to, by area, before anything is counted: its own grid is far smaller."""
 Extent = tuple[float, float, float, float]
 Point = tuple[float, float]
 Floats = npt.NDArray[np.float64]

@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from explain.evidence import Evidence
 
@@ -30,6 +28,8 @@ class Timing:
 
 def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
     """Run the model `rounds` times on the picture that the Evidence is of, after one pass that does not count."""
+    import torch
+
     resident, took = evidence.resident, []
     with resident.lock, torch.no_grad():
         for _ in range(rounds + 1):

@@ -87,10 +87,10 @@ def spec(model_id: str) -> ModelSpec:
     raise ModelProblem(f"There is no model {model_id!r}: {hint}")
 
 
-def families() -> dict[str, list[ModelSpec]]:
-    """The models of each family, both in the catalogue's order."""
+def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
+    """The models of each family, both in the catalogue's order; `packaged` leaves out what an operator added."""
     grouped: dict[str, list[ModelSpec]] = {}
-    for model in catalog().values():
+    for model in (_packaged() if packaged else catalog()).values():
         grouped.setdefault(model.family, []).append(model)
     return grouped
 

@@ -1,19 +1,27 @@
 """Explore: what a model sees in a picture, and where it looked."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from components import charts, classes, frame, panels, sidebar, work
+from components import address, charts, classes, frame, panels, sidebar, work
 from components.viewer import Panel
-from explain import Explanation
 from explain.diagnosis import headline
 from explain.methods import METHODS
 from models.errors import Cancelled
+
+if TYPE_CHECKING:
+    from explain import Explanation
 
 
 @frame.screen
 def explore() -> None:
     title, main = st.empty(), st.container()
     choices, explainer = sidebar.draw()
+    address.recall("scale", charts.SCALES, "own", name="scale")
+    choices.options["scale"] = st.session_state["scale"]
     wanted = classes.wanted(choices.image)
     slow = METHODS[choices.method].family == "library"
     name = METHODS[choices.method].name
@@ -67,9 +75,10 @@ def _below(explanation: Explanation, index: int) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         charts.downloads(explanation, index)
+        charts.scale()
         with st.popover("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
             charts.all_numbers(explanation, index)
-        st.caption(charts.timings(explanation))
+        st.caption(charts.timings(explanation), width="content")
 
 
 explore()

@@ -1,18 +1,23 @@
 """Top-k: the best classes side by side, on one scale or each on its own, and the difference of any two."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import streamlit as st
 
 from components import address, charts, frame, panels, sidebar, work
 from components.viewer import Map, Panel
-from explain import Explanation
 from explain.diagnosis import agreement_sentence
 from explain.methods import METHODS
 from explain.render import share_difference
 from explain.words import percent
 
+if TYPE_CHECKING:
+    from explain import Explanation
+
 COUNTS = [2, 3, 4, 5]
-SCALES = {"own": "Own scale", "shared": "Shared scale"}
 
 
 @frame.screen
@@ -26,7 +31,6 @@ def topk() -> None:
         title = st.container(width="content").empty()
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             address.recall("k", COUNTS, 4, name="k", read=int)
-            address.recall("scale", SCALES, "own", name="scale")
             count = st.segmented_control(
                 "How many classes",
                 COUNTS,
@@ -36,18 +40,8 @@ def topk() -> None:
                 label_visibility="collapsed",
                 help="How many of the model's best classes are shown.",
             )
-            scale = st.segmented_control(
-                "Scale",
-                list(SCALES),
-                required=True,
-                format_func=SCALES.__getitem__,
-                key="scale",
-                label_visibility="collapsed",
-                help="Own: each map's hottest place is 1. Shared: 1 is the hottest place of all, "
-                "so that a class with little evidence looks pale.",
-            )
+            scale = charts.scale()
     address.keep("k", count, 4, name="k")
-    address.keep("scale", scale, "own", name="scale")
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
@@ -57,7 +51,7 @@ def topk() -> None:
                 icon=":material/hourglass:",
             )
             return
-        explanation = work.explained(choices, explainer, top_k=count or 4, scale=scale or "own")
+        explanation = work.explained(choices, explainer, top_k=count or 4, scale=scale)
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name} is at work.")
             return
@@ -123,7 +117,7 @@ def _table(explanation: Explanation) -> None:
                 "How sure": None if score is None else score * 100,
                 "Half the heat on": percent(statistics.half_heat_area),
                 "Same place as the first": round(explanation.agreement(0, i).iou_top20, 2),
-                "Strongest value, raw": f"{heatmap.raw_range[1]:.3g}",
+                "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
                 "Map": None if heatmap.state == "ok" else heatmap.state,
             }
         )

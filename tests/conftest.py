@@ -38,3 +38,11 @@ def weight(name: str) -> Path:
         if folder and (path := Path(folder) / name).is_file():
             return path
     pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of a run says where the browser tests were skipped, and why."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", []) if "browser" in report.nodeid}
+    if reasons:
+        print(f"Browser tests were skipped: {'; '.join(sorted(reasons)).removeprefix('Skipped: ')}.")

@@ -338,3 +338,9 @@ def test_densenets_old_names_are_understood() -> None:
 
     old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "features.norm5.weight": torch.zeros(1)}
     assert set(_modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
+
+
+def test_the_list_in_the_docs_is_the_catalogue() -> None:
+    from models.__main__ import table
+
+    assert (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8") == table()

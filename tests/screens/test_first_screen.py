@@ -1,0 +1,23 @@
+"""The first screen is drawn before torch is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.screens.conftest import ROOT
+
+CODE = """
+import runpy, sys
+from components import frame
+frame.screen = lambda draw: (lambda: None)
+for page in ("explore", "topk", "compare"):
+    runpy.run_path(f"pages/{page}.py")
+heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_no_page_imports_anything_heavy():
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
