@@ -46,6 +46,7 @@ _MODULES = (
     "words.js",
     "gestures.js",
     "draw.js",
+    "save.js",
     "viewer.js",
 )
 _MEMORY = "sightglass viewer links"

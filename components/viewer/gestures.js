@@ -78,3 +78,11 @@ export function listen(stage, on, signal) {
   }, { passive: false });
   window.addEventListener("scroll", (event) => (scrolled = event.timeStamp), { signal, capture: true, passive: true });
 }
+
+/** Space belongs to whatever else can be pressed or typed into. */
+export function free(event) {
+  const target = event.composedPath()[0];
+  if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
+  if (target.matches("input[type=range], input[type=radio]:checked")) return true;
+  return !target.closest("input, textarea, select, button, a, summary, [contenteditable], [role=button], [role=tab]");
+}

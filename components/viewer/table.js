@@ -117,3 +117,9 @@ export function fade(source, width, [x0, y0, x1, y1], ground) {
   }
   return out;
 }
+
+/** The table as a CSS gradient. @param {Uint8Array} table */
+export function gradient(table) {
+  const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
+  return `linear-gradient(90deg, ${stops.join()})`;
+}

@@ -3,10 +3,12 @@
 import { bytes, inflate, unpack } from "./unpack.js";
 import { GAP, columnsFor, contains, panelSize, panned, smallestBox, visible, zoomAt } from "./geometry.js";
 import { createMap, createPicture, outline, paint } from "./draw.js";
+import { gradient } from "./table.js";
 import { valueAt } from "./sample.js";
 import { defaults, keep, merged, recalled } from "./settings.js";
 import { idle, reading } from "./words.js";
-import { listen } from "./gestures.js";
+import { free, listen } from "./gestures.js";
+import { download, sheet } from "./save.js";
 
 const LONGEST = 1280;
 const PHONE = 640;
@@ -276,14 +278,6 @@ function mount(root) {
     event.preventDefault();
   }
 
-  /** Space belongs to whatever else can be pressed or typed into. */
-  function free(event) {
-    const target = event.composedPath()[0];
-    if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
-    if (target.matches("input[type=range], input[type=radio]:checked")) return true;
-    return !target.closest("input, textarea, select, button, a, summary, [contenteditable], [role=button], [role=tab]");
-  }
-
   on(window, "keydown", (event) => {
     if (event.key !== " " || !free(event)) return;
     event.preventDefault();
@@ -333,11 +327,6 @@ function mount(root) {
     }
   }
 
-  function gradient(table) {
-    const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
-    return `linear-gradient(90deg, ${stops.join()})`;
-  }
-
   on($(".modes"), "change", (event) => set({ mode: event.target.value }));
   on($(".alpha"), "input", (event) => set({ alpha: Number(event.target.value) }, false));
   on($(".alpha"), "change", (event) => set({ alpha: Number(event.target.value) }));
@@ -354,43 +343,17 @@ function mount(root) {
     return root.getRootNode().fullscreenElement === root;
   }
 
-  /** What is on the screen, at the picture's own resolution; several panels side by side with their titles. */
   function save() {
-    const { panels, picture, head, look } = state, rect = visible(look, head.size);
-    const width = Math.round(picture.bitmap.width / look.zoom), height = Math.round(picture.bitmap.height / look.zoom);
+    const { panels, picture, head, look, dark, font } = state, rect = visible(look, head.size);
+    const drawn = panels.map((panel) => ({
+      title: mapOf(panel)?.title ?? panel.title,
+      draw: (context) => paint(context, picture, rect, shown(panel), state.settings, lut(), dark),
+      lines: (context, unit) => strokes(context, panel, panel.width, panel.height, unit, rect),
+    }));
+    const size = [picture.bitmap.width, picture.bitmap.height].map((side) => Math.round(side / look.zoom));
     const columns = getComputedStyle($(".panels")).gridTemplateColumns.split(" ").length;
-    const unit = width / panels[0].width, title = panels.length > 1 ? Math.round(28 * unit) : 0;
-    const gap = panels.length > 1 ? Math.round(GAP * unit) : 0, rows = Math.ceil(panels.length / columns);
-    const sheet = document.createElement("canvas"), page = sheet.getContext("2d");
-    sheet.width = columns * (width + gap) + gap;
-    sheet.height = rows * (height + title + gap) + (title ? 0 : gap);
-    page.fillStyle = state.dark ? "#161616" : "#fff";
-    page.fillRect(0, 0, sheet.width, sheet.height);
-    const canvas = document.createElement("canvas");
-    Object.assign(canvas, { width, height });
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    const over = document.createElement("canvas");
-    Object.assign(over, { width, height });
-    panels.forEach((panel, i) => {
-      const x = gap + (i % columns) * (width + gap), y = title + Math.floor(i / columns) * (height + title + gap);
-      paint(context, picture, rect, shown(panel), state.settings, lut(), state.dark);
-      page.drawImage(canvas, x, y);
-      strokes(over.getContext("2d"), panel, panel.width, panel.height, unit, rect);
-      page.drawImage(over, x, y);
-      if (!title) return;
-      page.font = `600 ${Math.round(14 * unit)}px ${state.font}`;
-      page.fillStyle = state.dark ? "#eaeaea" : "#1c1c1c";
-      page.textBaseline = "middle";
-      page.fillText(mapOf(panel)?.title ?? panel.title, x, y - title / 2, width);
-    });
     const name = panels.map((panel) => mapOf(panel)?.title).filter(Boolean)[0] ?? "picture";
-    sheet.toBlob((blob) => {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `${name} ${state.settings.mode}`.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() + ".png";
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    });
+    download(sheet(drawn, size, size[0] / panels[0].width, columns, dark, font), `${name} ${state.settings.mode}`);
     redraw();
   }
 
