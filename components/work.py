@@ -27,7 +27,9 @@ def _kept() -> ByteCache[Explanation]:
     """Explanations by everything they depend on, so that two sessions can share what is equal and nothing else."""
 
     def size(explanation: Explanation) -> int:
-        maps = sum(heatmap.at_input.nbytes for heatmap in explanation.heatmaps)
+        # A map that was once grown to the picture's own grid stays grown.
+        grown = [heatmap.__dict__.get("values", heatmap.at_input) for heatmap in explanation.heatmaps]
+        maps = sum(array.nbytes for array in grown)
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
     return ByteCache(256 * 2**20, size)
