@@ -153,6 +153,7 @@ def downloads(explanation: Explanation, index: int) -> None:
             colormap=colormap,
             alpha=alpha,
             weighted=not view["even"],
+            threshold=view["threshold"],
             seen=heatmap.seen,
             unseen="light" if alpha else "keep",
         )
@@ -174,7 +175,9 @@ def downloads(explanation: Explanation, index: int) -> None:
         ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
     )
     with st.popover(
-        "Download", icon=":material/download:", help="The map as it is set now, the raw values, the recipe."
+        "Download",
+        icon=":material/download:",
+        help="The map in its colour, opacity and threshold, the raw values, and the recipe.",
     ):
         for label, ending, mime, make in offers:
             st.download_button(

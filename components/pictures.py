@@ -51,7 +51,9 @@ def choose() -> Image:
         with st.popover("Change", icon=":material/swap_horiz:", width="stretch", help="Choose another picture."):
             _ways(given)
     image = _current(given)
-    thumbnail.image(image.thumbnail(160), width=72, alt=f"The chosen picture, {image.name}")
+    small = image.thumbnail(160)
+    # A tower of a picture would push everything else off the screen.
+    thumbnail.image(small[: max(1, round(1.4 * small.shape[1]))], width=72, alt=f"The chosen picture, {image.name}")
     title.markdown(f"**{_short(image.name)}**  \n:small[{pixels(image.width, image.height)}]")
     if problem := st.session_state.get("picture_problem"):
         st.error(problem, icon=":material/error:")
@@ -86,25 +88,23 @@ def _ways(given: dict[str, Image]) -> None:
             key="picture",
             help="What this session was given; it is forgotten when the session ends.",
         )
-    count = st.session_state.setdefault("uploads", 0)
-    files = st.file_uploader(
+    key = f"upload-{st.session_state.setdefault('uploads', 0)}"
+    st.file_uploader(
         "Your own, one or several",
         accept_multiple_files=True,
-        key=f"upload-{count}",
+        key=key,
+        on_change=_uploaded,
+        args=(key,),
         help="Or drop pictures anywhere on the page, or paste one with Ctrl+V. They stay on this machine.",
     )
-    if files:
-        _take((file.name, file.getvalue()) for file in files)
-        st.session_state.uploads += 1
-        st.rerun()
     if st.toggle("Use the camera", help="Take a picture with this device's camera."):
-        photo = st.camera_input(
-            "Take a picture", label_visibility="collapsed", help="The picture stays on this machine."
+        st.camera_input(
+            "Take a picture",
+            label_visibility="collapsed",
+            key="camera",
+            on_change=_photographed,
+            help="The picture stays on this machine.",
         )
-        if photo is not None and st.session_state.get("photo") != photo.file_id:
-            st.session_state.photo = photo.file_id
-            _take([("camera.jpg", photo.getvalue())])
-            st.rerun()
 
 
 def _take(files: Iterable[tuple[str, bytes]]) -> None:
@@ -128,7 +128,23 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
         st.session_state.picture_problem = " ".join(problems) or None
 
 
+# Callbacks run before the page is drawn, when the choice of picture may still be set.
+
+
+def _uploaded(key: str) -> None:
+    _take((file.name, file.getvalue()) for file in st.session_state[key] or ())
+    st.session_state.uploads += 1
+
+
+def _photographed() -> None:
+    if (photo := st.session_state.camera) is not None:
+        _take([("camera.jpg", photo.getvalue())])
+
+
 def _to_example() -> None:
+    # Drawn for the first time, the pills report what they were given as if it had been chosen.
+    if st.session_state.example == st.session_state.get("memory", {}).get("example"):
+        return
     st.session_state.picture = None
     address.keep("picture", None)
     st.session_state.picture_problem = None

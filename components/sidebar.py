@@ -143,10 +143,11 @@ def _any(specs: list[ModelSpec], here: set[str]) -> bool:
 def _method(model: ModelSpec) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     key = f"method-{model.task}"
-    address.recall(key, METHODS, model.method, name="method")
+    offered = [method.id for method in METHODS.values() if method.detectors or model.task == "classify"]
+    address.recall(key, offered, model.method, name="method")
     name = st.selectbox(
         "Method",
-        list(METHODS),
+        offered,
         format_func=lambda method: METHODS[method].name + (" (slow)" if METHODS[method].slow else ""),
         key=key,
         help="How the map is made. Slow ones run the model hundreds of times; they show progress and can be stopped.",
@@ -160,21 +161,21 @@ def _details(explainer: Explainer) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     shapes = {layer.path: layer.shape for layer in explainer.layers}
     key = f"layers-{spec.id}"
-    address.recall(key, shapes, [])
-    chosen: list[str] = st.session_state[key]
-    shown = ", ".join(chosen) if chosen else "automatic"
-    with st.expander(f"Layers: {shown}"):
+    address.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
+    with st.expander("Layers and fit"):
         layers = st.multiselect(
             "Target layers",
             list(shapes),
             format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
             key=key,
             max_selections=8,
+            select_all=False,
             placeholder=f"automatic: {', '.join(explainer.default_layers)}",
             help="Where in the model the map is taken, in the order of execution. Several are averaged. "
             "Late layers know what, early ones know where.",
         )
         address.keep(key, layers)
+        address.write("layers", ",".join(layers), "")
         options: dict[str, Any] = {"layers": tuple(layers)}
         if len(adapter.preprocessings) > 1:
             fit = f"fit-{spec.task}"
@@ -214,7 +215,10 @@ def _residents() -> None:
 
 
 def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
-    """The same choices for another model: its own layers, and the way of fitting a picture only where it has it."""
+    """The same choices for another model: its own layers, its own method where it is of another kind than the chosen
+    one, and the way of fitting a picture only where it has it."""
+    if explainer.model.task != choices.model.task:
+        method = explainer.model.method
     options = {key: value for key, value in choices.options.items() if key == "confidence"}
     way = choices.options.get("preprocessing")
     if way in explainer.resident.adapter.preprocessings:

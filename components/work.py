@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from explain import Explainer, Explanation
     from explain.timing import Timing
 
+ABANDONED = 15.0
+"""Seconds after which a slow method that no screen asks after is stopped."""
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
 
@@ -41,6 +44,7 @@ class Job:
     def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
         self.share, self.words = 0.0, "Starting"
         self.cancel = threading.Event()
+        self.watched = time.monotonic()
         self.result: Explanation | None = None
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(explainer, choices, options), daemon=True)
@@ -54,6 +58,9 @@ class Job:
 
     def _progress(self, share: float, words: str) -> None:
         self.share, self.words = share, words
+        # The page was left or its tab closed: nobody is waiting.
+        if time.monotonic() - self.watched > ABANDONED:
+            self.cancel.set()
 
     def finished(self, wait: float = 0.0) -> bool:
         self._thread.join(wait)
@@ -63,8 +70,16 @@ class Job:
 def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanation | None:
     """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen."""
     options = {"method": choices.method, **choices.options, **more}
-    key = (choices.image.sha256, choices.model.id, explainer.resident.adapter.weights_sha256, *sorted(options.items()))
+    image = choices.image
+    # Name and notes too: the same pixels under another session's file name are another session's.
+    key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, choices.model.id)
+    key += tuple(sorted(options.items()))
     _stop(but=key)
+    from explain.residency import RESIDENCY
+
+    # What was let go to make room must not live on here.
+    residents = RESIDENCY.residents()
+    _kept().discard(lambda explanation: explanation.evidence.resident not in residents)
     if (found := _kept().get(key)) is not None:
         return found
     if METHODS[options["method"]].family != "library":
@@ -94,9 +109,12 @@ def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options
     return job.result
 
 
-@st.fragment(run_every=0.3)
+@st.fragment(run_every=0.5)
 def _watch() -> None:
+    if "job" not in st.session_state:
+        return
     job: Job = st.session_state.job[1]
+    job.watched = time.monotonic()
     if job.finished():
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -30,21 +30,31 @@ class Finding:
     text: str
 
 
-def headline(explanation: Explanation, hot: str) -> str:
-    """The one sentence over the picture. `hot` is the colormap's own word for its hottest colour."""
+def headline(explanation: Explanation, hot: str, index: int = 0) -> str:
+    """The one sentence over the picture and its map at `index`. `hot` is the word for the colormap's hottest colour."""
     found = explanation.predictions
     if explanation.model.task == "detect":
         if not found:
             return nothing_found(explanation)
         groups = [plural(n, label) for label, n in Counter(p.label for p in found).most_common()]
         shown = groups if len(groups) <= 3 else [*groups[:2], f"{len(groups) - 2} other kinds"]
-        return f"The model found {listing(shown)}. {hot.capitalize()} is where it looked."
+        return f"The model found {listing(shown)}. {_hottest(explanation, hot, index, of_class=True)}"
     best = found[0]
     if best.score < UNSURE:
         return f"The model is unsure; its best answer is {best.label}, {percent(best.score)}."
-    return (
-        f"A model called this {article(best.label)}, {percent(best.score)} sure. {hot.capitalize()} is where it looked."
-    )
+    other = bool(explanation.heatmaps) and explanation.heatmaps[index].target.index != best.index
+    tail = _hottest(explanation, hot, index, of_class=other)
+    return f"A model called this {article(best.label)}, {percent(best.score)} sure. {tail}"
+
+
+def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) -> str:
+    """What the hottest colour means on this map; `of_class`: for which class, where that is not clear by itself."""
+    if not explanation.heatmaps:
+        return ""
+    heatmap = explanation.heatmaps[index]
+    if not METHODS[heatmap.method].per_class:
+        return f"{hot.capitalize()} is what stands out to it."
+    return f"{hot.capitalize()} is where it looked{f' for {heatmap.target.label}' if of_class else ''}."
 
 
 def nothing_found(explanation: Explanation) -> str:
@@ -83,6 +93,8 @@ def agreement_sentence(explanation: Explanation) -> str:
     far = min(range(len(alike)), key=alike.__getitem__)
     if min(alike) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(labels), len(labels))} look at the same place."
+    if len(labels) == 2:
+        return f"{labels[0].capitalize()} and {labels[1]} look at different places: {alike[0]:.2f} in common."
     if max(alike) < SAME_PLACE:
         return f"{labels[0].capitalize()} looks elsewhere than the others."
     return f"{labels[far + 1].capitalize()} looks elsewhere than {labels[0]}: {alike[far]:.2f} in common."

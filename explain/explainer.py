@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from explain.evidence import Evidence
 from explain.explanation import Explanation, Options, explain
 from explain.image import Image
 from explain.layers import find
+from explain.recipe import Recipe
 from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident, device
 from models.catalog import spec
 from models.errors import ModelProblem
@@ -23,7 +25,6 @@ from models.preprocess import WAYS
 if TYPE_CHECKING:
     import threading
 
-    from explain.recipe import Recipe
     from models.adapter import Layer, ModelSpec
 
 EVIDENCE: ByteCache[Evidence] = ByteCache(
@@ -140,8 +141,18 @@ class Explainer:
         return made
 
 
-def replay(recipe: Recipe, source: Any) -> Explanation:
-    """Make a recipe's explanation again; raises ModelProblem where picture or weights are not the same."""
+def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
+    """Make a recipe's explanation again, from a Recipe or its file.
+
+    Raises ModelProblem where the file is no recipe, or picture or weights are not the same.
+    """
+    if not isinstance(recipe, Recipe):
+        try:
+            recipe = Recipe.model_validate_json(Path(recipe).read_text("utf-8"))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelProblem(
+                f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
+            ) from error
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)
     if image.sha256 != recipe.picture_sha256:
@@ -171,7 +182,7 @@ def _options(given: dict[str, Any]) -> Options:
             given[name] = tuple(given[name])
     options = Options(**given)
     if not isinstance(options.top_k, Integral) or options.top_k < 1:
-        raise ModelProblem(f"top_k is {options.top_k}: ask for at least one class.")
+        raise ModelProblem(f"top_k is {options.top_k!r}: ask for a whole number of classes, one at least.")
     if options.scale not in ("own", "shared"):
         raise ModelProblem(f"There is no scale called {options.scale}: use own or shared.")
     if options.preprocessing not in WAYS:

@@ -52,7 +52,7 @@ class Options:
     iou: float = 0.7
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What a model said of a picture and where it looked. `with_method` and its like run no model again."""
 
@@ -69,6 +69,10 @@ class Explanation:
     notes: tuple[str, ...] = ()
     """What a reader should know: decoding, a device that ran out of memory."""
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{p.label} {p.score:.2f}" for p in self.predictions[:3])
+        return f"Explanation({self.image.name!r}, {self.model.id!r}: {said}; {len(self.heatmaps)} heatmaps)"
 
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:

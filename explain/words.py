@@ -14,6 +14,8 @@ def percent(share: float) -> str:
 
 
 def milliseconds(value: float) -> str:
+    if value >= 10_000:
+        return f"{value / 1000:.0f}{NBSP}s"
     return f"{value:.0f}{NBSP}ms" if value >= 10 else f"{value:.1f}{NBSP}ms"
 
 

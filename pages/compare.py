@@ -10,7 +10,7 @@ from components.viewer import Map, Panel
 from explain.comparison import Comparison
 from explain.methods import METHODS
 from explain.render import share_difference
-from explain.words import count, listing, percent
+from explain.words import count, listing, percent, plural
 from models import catalog
 from models.adapter import ModelSpec
 
@@ -46,7 +46,9 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
         state["models"] = _sizes(chosen)
     state["models_of"] = chosen.family
     address.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MOST])
-    with st.popover(f"{len(state['models'])} models", icon=":material/tune:", help="Which models stand side by side."):
+    with st.popover(
+        plural(len(state["models"]), "model"), icon=":material/tune:", help="Which models stand side by side."
+    ):
         st.button(
             f"All sizes of {chosen.family}",
             icon=":material/straighten:",
@@ -147,7 +149,9 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         for a, b in combinations(range(len(names)), 2)
     ]
     panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
-    st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}. Blue: more heat of the first, red: of the second.")
+    explained = dict.fromkeys(e.heatmaps[0].target.label for e in comparison.explanations if e.heatmaps)
+    own = f" These are maps of different classes: {listing(list(explained))}." if len(explained) > 1 else ""
+    st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}.{own}")
 
 
 def _table(comparison: Comparison) -> None:
@@ -175,7 +179,7 @@ def _table(comparison: Comparison) -> None:
         column_config={
             "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
             "One pass": st.column_config.NumberColumn(
-                format="%.1f ms", help="Median of five warm passes on this machine, just now."
+                format="%.1f ms", help="Median of five warm passes on this machine, measured once a session."
             ),
             "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms."),
         },

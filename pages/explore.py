@@ -37,10 +37,10 @@ def explore() -> None:
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
             return
         explanation, index = (explanation, 0) if slow else work.class_of(explanation, wanted)
-        title.markdown(f"## {headline(explanation, panels.hot())}")
         left, right = st.columns([3, 1], gap="medium")
         with right:
             index = _answers(explanation, index)
+        title.markdown(f"## {headline(explanation, panels.hot(), index)}")
         # The picture before the numbers: they take longer to make and are read second.
         with left:
             _picture(explanation, index)

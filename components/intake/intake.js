@@ -1,5 +1,7 @@
 // Streamlit's own uploader takes what is dropped on it; this takes what is dropped anywhere else, and what is pasted.
-const MAX_BYTES = 64 * 2 ** 20
+// One message carries all files of a drop as text, a third longer, and the server takes 25 MB of it.
+const MAX_BYTES = 17e6
+const TOO_LARGE = "Too large to drop: use Change and its upload"
 const live = new WeakMap()
 
 /** @param {File} file */
@@ -30,9 +32,14 @@ export default function ({ parentElement: root, setTriggerValue }) {
   }
   const state = { send: setTriggerValue, stop: () => {} }
   const veil = root.querySelector(".veil")
+  const INVITING = veil.textContent
   const take = async (files) => {
-    const chosen = [...files].filter((file) => file.size <= MAX_BYTES)
-    if (chosen.length) state.send("files", await Promise.all(chosen.map(read)))
+    const chosen = [...files]
+    if (chosen.reduce((sum, file) => sum + file.size, 0) > MAX_BYTES) {
+      veil.textContent = TOO_LARGE
+      veil.hidden = false
+      setTimeout(() => Object.assign(veil, { textContent: INVITING, hidden: true }), 4000)
+    } else if (chosen.length) state.send("files", await Promise.all(chosen.map(read)))
   }
   const over = (event) => {
     if (!carriesFiles(event)) return

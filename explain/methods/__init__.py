@@ -35,6 +35,8 @@ class Method:
     cost: str
     """In forward passes of the model, roughly, for one class."""
     paper: str
+    detectors: bool = True
+    """False where it explains classifiers only."""
 
     @property
     def slow(self) -> bool:
@@ -61,11 +63,11 @@ _TABLE = (
     Method("finercam", "FinerCAM", "why this class and not its neighbours", "library", True, True, "1",
            "Zhang et al. 2025, arXiv:2501.11309"),
     Method("shapleycam", "ShapleyCAM", "GradCAM with a second-order correction", "library", True, True, "1",
-           "Cai 2025, arXiv:2501.06261"),
+           "Cai 2025, arXiv:2501.06261", detectors=False),
     Method("kpcacam", "KPCA-CAM", "EigenCAM with a kernel; whatever the class", "library", False, False, "1",
            "Karmani et al. 2024, arXiv:2410.00267"),
     Method("fullgrad", "FullGrad", "input and bias gradients of all layers", "library", True, True, "3",
-           "Srinivas & Fleuret 2019, arXiv:1905.00780"),
+           "Srinivas & Fleuret 2019, arXiv:1905.00780", detectors=False),
     Method("scorecam", "ScoreCAM", "masks the picture with every channel; slow", "library", False, True, "channels",
            "Wang et al. 2020, arXiv:1910.01279"),
     Method("ablationcam", "AblationCAM", "removes every channel in turn; slow", "library", False, True, "channels",

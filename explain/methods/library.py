@@ -63,7 +63,7 @@ def raw_maps(
     def tick() -> None:
         nonlocal done
         if progress is not None:
-            progress(min(done / passes, 0.99), f"{method.name}, {done} of {passes} passes")
+            progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
         done += 1
 
     for target in missing:
@@ -72,8 +72,8 @@ def raw_maps(
             continue
         maps = None
         while maps is None:
-            # Whoever waited behind one who was stopped finds the shadow broken, and takes a new one.
-            if (shadow := resident.shadow) is None or shadow.broken:
+            # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
+            if (shadow := resident.shadow) is None or shadow.broken or shadow.busy:
                 shadow = resident.shadow = Shadow(resident.adapter)
             maps = shadow.run(evidence, method, target, tick, cancel)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
@@ -146,6 +146,10 @@ class Shadow:
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
 
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
+
     def _stop(self, *_: Any) -> None:
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled
@@ -158,10 +162,9 @@ class Shadow:
         tick: Callable[[], None],
         cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]] | None:
-        """One target's raw maps, an (h, w) per layer (FullGrad: one over all layers); None where it is broken."""
-        while not self._lock.acquire(timeout=0.05):
-            if cancel is not None and cancel.is_set():
-                raise Cancelled
+        """One target's raw maps, an (h, w) per layer (FullGrad: one over all layers); None where it is broken or busy."""
+        if not self._lock.acquire(blocking=False):
+            return None
         try:
             return None if self.broken else self._run(evidence, method, target, tick, cancel)
         except BaseException:

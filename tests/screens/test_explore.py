@@ -95,6 +95,32 @@ def test_an_upload_is_explained_beside_its_own_name(page, pictures):
     assert shown(app).head["size"] == [640, 427]
 
 
+def test_a_second_upload_is_as_good_as_the_first(page, pictures):
+    app = page()
+    for path, size in ((pictures[1], [1280, 720]), (pictures[2], [640, 427]), (pictures[3], [640, 427])):
+        app.file_uploader[0].upload(path.name, path.read_bytes(), "image/jpeg").run()
+        assert not app.exception and not app.error
+        assert shown(app).head["size"] == size
+    assert "flower.jpg" in texts(app)
+
+
+def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
+    app = page()
+    for name in ("secret.jpg", "mine.jpg"):
+        app.file_uploader[0].upload(name, pictures[1].read_bytes(), "image/jpeg").run()
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels
+    assert not any("secret" in button.proto.help for button in app.get("download_button"))
+    assert all("mine" in button.proto.help for button in app.get("download_button"))
+
+
+def test_the_headline_speaks_of_the_map_that_is_shown(page):
+    app = page(**{"class": "trolleybus"})
+    assert any("is where it looked for trolleybus." in m.value for m in app.markdown)
+    app.selectbox(key="method-classify").select("eigencam").run()
+    assert any("is what stands out to it." in m.value for m in app.markdown)
+
+
 def test_a_one_pixel_picture_is_no_trouble(page):
     buffer = io.BytesIO()
     Pillow.new("RGB", (1, 40), "red").save(buffer, "PNG")

@@ -128,8 +128,10 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
         found = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
         return headline(Explanation(**{**vars(made), "predictions": found}), "yellow")
 
-    assert detector(0, 1, 0, 0, 0) == "The model found 4 persons and 1 bus. Yellow is where it looked."
-    assert detector(1) == "The model found 1 bus. Yellow is where it looked."
+    label = explanation(blob(), task="detect", labels=labels, scores=()).heatmaps[0].target.label
+    looked = f"Yellow is where it looked for {label}."
+    assert detector(0, 1, 0, 0, 0) == f"The model found 4 persons and 1 bus. {looked}"
+    assert detector(1) == f"The model found 1 bus. {looked}"
     assert detector(0, 0, 1, 2, 3).startswith("The model found 2 persons, 1 bus and 2 other kinds.")
 
 

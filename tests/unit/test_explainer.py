@@ -496,7 +496,7 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"top_k": 0}, "top_k is 0: ask for at least one class."),
+        ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
         ({"top_k": -3}, "top_k is -3: ask"),
         ({"top_k": "five"}, "five"),
         ({"top_k": 2.5}, "2.5"),

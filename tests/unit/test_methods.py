@@ -438,7 +438,7 @@ def test_progress_rises_to_less_than_one_and_counts_the_passes(name: str) -> Non
     assert len(shares) >= 2
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] < 1
-    counts = [re.fullmatch(rf"{METHODS[name].name}, (\d+) of (\d+) passes", words) for _, words in heard]
+    counts = [re.fullmatch(rf"{METHODS[name].name}, step (\d+) of (\d+)", words) for _, words in heard]
     assert all(found and int(found[1]) < int(found[2]) for found in counts), heard[-1]
     # Twenty channels in batches of 16; ablation also needs the score as it was.
     assert len(heard) == {"scorecam": 2 * 3, "ablationcam": 2 * 4}.get(name, 2)
