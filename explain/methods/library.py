@@ -162,7 +162,7 @@ class Shadow:
         tick: Callable[[], None],
         cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]] | None:
-        """One target's raw maps, an (h, w) per layer (FullGrad: one over all layers); None where it is broken or busy."""
+        """One target's raw maps, an (h, w) per layer (FullGrad: one over all); None where it is broken or busy."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
