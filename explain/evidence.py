@@ -76,6 +76,8 @@ class Evidence:
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
             with self.resident.lock, torch.enable_grad():
+                # One by one: a batched product was measured slower at deep layers, and its rounding depends on who
+                # shares the batch, so the same recipe would no longer give the same bits.
                 for target in missing:
                     self._gradients[target] = self._backward(target)
         return [torch.cat([self._gradients[target][i] for target in targets]) for i in range(len(self.layers))]

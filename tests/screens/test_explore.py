@@ -104,6 +104,15 @@ def test_a_second_upload_is_as_good_as_the_first(page, pictures):
     assert "flower.jpg" in texts(app)
 
 
+def test_a_photo_is_taken_and_a_second_one_too(page, pictures):
+    app = page()
+    app.toggle[0].set_value(True).run()
+    for path, size in ((pictures[2], [640, 427]), (pictures[1], [1280, 720])):
+        app.camera_input[0].upload("camera.jpg", path.read_bytes(), "image/jpeg").run()
+        assert not app.exception and not app.error
+        assert shown(app).head["size"] == size
+
+
 def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
     app = page()
     for name in ("secret.jpg", "mine.jpg"):
