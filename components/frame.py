@@ -40,6 +40,9 @@ def screen(draw: Callable[[], None]) -> Callable[[], None]:
             draw()
         except Problem as problem:
             st.error(str(problem), icon=":material/error:")
+            # Who sees what went wrong still sees what it was about.
+            if (image := st.session_state.get("current")) is not None:
+                st.image(image.thumbnail(720), caption=image.name)
         except Exception:
             LOGGER.exception("a screen failed")
             st.error(SOMETHING_BROKE, icon=":material/error:")

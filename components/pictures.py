@@ -50,7 +50,7 @@ def choose() -> Image:
         title = st.empty()
         with st.popover("Change", icon=":material/swap_horiz:", width="stretch", help="Choose another picture."):
             _ways(given)
-    image = _current(given)
+    image = st.session_state["current"] = _current(given)
     small = image.thumbnail(160)
     # A tower of a picture would push everything else off the screen.
     thumbnail.image(small[: max(1, round(1.4 * small.shape[1]))], width=72, alt=f"The chosen picture, {image.name}")

@@ -145,6 +145,7 @@ def test_weights_that_are_not_here_are_a_sentence_and_the_sidebar_stays(page, mo
     assert not app.exception
     assert len(app.error) == 1
     assert "resnext50_32x4d" in app.error[0].value
+    assert any("bus.jpg" in str(element.proto) for element in app.main.get("image"))
     app.selectbox(key="family").select("EfficientNet-Lite").run()
     assert not app.error
 
