@@ -44,14 +44,17 @@ def answers(explanation: Explanation, index: int) -> int:
     for prediction in explanation.predictions:
         scores.setdefault(prediction.label, []).append(prediction.score)
     held = [heatmap.target.label for heatmap in explanation.heatmaps]
-    # Maps in the order of the rows, so that a click finds its map in the browser by its place.
-    labels = held if len(held) >= len(scores) else [*scores, *(label for label in held if label not in scores)]
+    # Rows in the order of the maps, so that a click finds its map in the browser by its place.
+    order = [*scores, *held] if len(held) == 1 else [*held, *scores]
+    labels = list(dict.fromkeys(order))
     at = labels.index(held[index])
     key = f"rows-{st.session_state.setdefault('rows', 0)}-{explanation.image.sha256[:12]}-{explanation.model.id}"
     chosen = rows([_row(label, scores.get(label, [])) for label in labels], key=f"{key}-{len(labels)}", chosen=at)
     _choose(None if chosen == 0 else labels[chosen])
     _another(explanation)
     if labels[chosen] not in held:
+        # Its map may come to another place: the list starts anew, at the class that was chosen here.
+        st.session_state["rows"] += 1
         st.rerun()
     return held.index(labels[chosen])
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components import address
-from components.viewer import Box, Map, Panel, View, viewer
+from components.viewer import MODES, Box, Map, Panel, View, viewer
 from explain.colormaps import colormaps
-from explain.diagnosis import looks
+from explain.diagnosis import looks, unseen
 from explain.words import percent, pixels
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def best_score(explanation: Explanation, index: int) -> float | None:
 
 
 def _faded(explanation: Explanation) -> str:
-    left, top, right, bottom = explanation.evidence.geometry.seen
-    whole = (right - left, bottom - top) == (explanation.image.width, explanation.image.height)
-    return "" if whole else " The faded edges were cropped away before the model looked."
+    return " The faded edges were cropped away before the model looked." if unseen(explanation) else ""
 
 
 def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
@@ -71,8 +69,9 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
 def show(image: Image, panels: Sequence[Panel], *, key: str, marks: Sequence[Box] = (), height: int = 496) -> View:
     """The viewer, with the view of the address it was opened at, and what is set in it written to the address."""
     view = viewer(image.pixels, image.sha256, panels, boxes=marks, key=key, initial=_initial(), height=height)
+    now = current()
     for name in NAMED:
-        address.write(name, current()[name], DEFAULT[name])
+        address.write(name, now[name], DEFAULT[name])
     return view
 
 
@@ -99,7 +98,7 @@ def hot() -> str:
 def _from_address(parameters: Mapping[str, str]) -> dict[str, str | float]:
     """What of a view an address says, less what is not there or makes no sense."""
     found: dict[str, str | float] = {}
-    if parameters.get("mode") in ("overlay", "map", "contour", "spotlight", "picture"):
+    if parameters.get("mode") in MODES:
         found["mode"] = parameters["mode"]
     if parameters.get("colormap") in {colormap.name for colormap in colormaps()}:
         found["colormap"] = parameters["colormap"]

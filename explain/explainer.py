@@ -17,7 +17,8 @@ from explain.explanation import Explanation, Options, explain
 from explain.image import Image
 from explain.layers import find
 from explain.recipe import Recipe
-from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident, device
+from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident
+from explain.residency import device as find_device
 from models.catalog import spec
 from models.errors import ModelProblem
 from models.preprocess import WAYS
@@ -50,11 +51,12 @@ class Explainer:
         """
         self.model: ModelSpec = spec(model)
         self._residency = residency
-        self._device = _device(device)
+        self._device = find_device(device)
         self._progress = progress
         self.resident: Resident = residency.get(self.model, self._device, progress)
         # What was let go to make room must not live on in a cache.
-        EVIDENCE.discard(lambda evidence: evidence.resident not in residency.residents())
+        residents = residency.residents()
+        EVIDENCE.discard(lambda evidence: evidence.resident not in residents)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -163,10 +165,6 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         include={"method", "layers", "targets", "top_k", "scale", "preprocessing", "confidence", "iou"}
     )
     return explainer(image, **kept)
-
-
-def _device(name: str) -> torch.device:
-    return device(name)
 
 
 def _options(given: dict[str, Any]) -> Options:

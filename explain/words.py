@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 NBSP = "\N{NO-BREAK SPACE}"
-MINUS = "−"
 
 
 def percent(share: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 from PIL import Image as Pillow
@@ -59,6 +60,26 @@ def test_a_click_on_a_row_is_followed_by_words_and_address(page):
     second = shown(app).head["panels"][-1]["maps"][1]["title"]
     assert app.query_params["class"] == second
     assert any("Same place as" in m.label for m in app.metric)
+
+
+def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
+    app = page()
+    second = shown(app).head["panels"][-1]["maps"][1]["title"]
+    app.selectbox(key="method-classify").select("kpcacam").run()
+    for _ in range(40):
+        if shown(app).maps:
+            break
+        time.sleep(0.25)
+        app.run()
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
+    app.session_state[key] = {"chosen": 1}
+    for _ in range(40):
+        app.run()
+        if shown(app).maps and shown(app).titles[-1] == second:
+            break
+        time.sleep(0.25)
+    assert shown(app).titles[-1] == second
+    assert app.query_params["class"] == second
 
 
 def test_method_layers_and_fit_change_the_map(page, bus):
