@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,37 +12,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from components import address, panels
-from explain import render
 from explain.diagnosis import diagnose, unseen
-from explain.image import to_jpeg, to_png
 from explain.statistics import MEANING
-from explain.words import milliseconds, percent
+from explain.words import listing, milliseconds, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from components.viewer import Region
     from explain import Explanation
-
-
-SCALES = {"own": "Own scale", "shared": "Shared scale"}
-
-
-def scale() -> str:
-    """The choice between each map's own scale and one for all; the same on every screen."""
-    address.recall("scale", SCALES, "own", name="scale")
-    chosen = st.segmented_control(
-        "Scale",
-        list(SCALES),
-        required=True,
-        format_func=SCALES.__getitem__,
-        key="scale",
-        label_visibility="collapsed",
-        help="Own: each map's hottest place is 1. Shared: 1 is the hottest place of all the classes, "
-        "so that a class with little evidence looks pale.",
-    )
-    address.keep("scale", chosen, "own", name="scale")
-    return chosen or "own"
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
@@ -139,24 +118,29 @@ def timings(explanation: Explanation) -> str:
     return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
 
 
+def marked(explanation: Explanation, region: Region, first: int) -> None:
+    """How much of each map's heat lies in the area that was marked; the map at `first` comes first."""
+    mask = region.mask(explanation.image.height, explanation.image.width)
+    left, top, right, bottom = explanation.heatmaps[first].seen
+    area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
+    part = "of what the model saw" if unseen(explanation) else "of the picture"
+    if not area:
+        st.markdown(":material/ink_selection: The marked area is not in the part that the model saw.")
+        return
+    order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
+    shares = [
+        f"{'**' if i == first else ''}{percent(explanation.inside(mask, i))}{'** of the heat' if i == first else ''} "
+        f"for {explanation.heatmaps[i].target.label}"
+        for i in order
+        if explanation.heatmaps[i].state == "ok"
+    ]
+    st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
+
+
 def downloads(explanation: Explanation, index: int) -> None:
-    """Every form of one map, each made when it is asked for."""
+    """What a program reads of one map, made when it is asked for; pictures of it come from the viewer."""
     heatmap = explanation.heatmaps[index]
     stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
-    view = panels.current()
-    colormap, alpha = view["colormap"], view["alpha"]
-
-    def overlay() -> Any:
-        return render.overlay(
-            explanation.image.pixels,
-            heatmap.values,
-            colormap=colormap,
-            alpha=alpha,
-            weighted=not view["even"],
-            threshold=view["threshold"],
-            seen=heatmap.seen,
-            unseen="light" if alpha else "keep",
-        )
 
     def raw() -> bytes:
         buffer = io.BytesIO()
@@ -168,16 +152,14 @@ def downloads(explanation: Explanation, index: int) -> None:
 
     kind = "npy" if len(heatmap.raw) == 1 else "npz"
     offers: Sequence[tuple[str, str, str, Callable[[], Any]]] = (
-        ("Overlay, PNG", "overlay.png", "image/png", lambda: to_png(overlay())),
-        ("Overlay, JPG", "overlay.jpg", "image/jpeg", lambda: to_jpeg(overlay())),
-        ("Heatmap, PNG", "heatmap.png", "image/png", lambda: to_png(render.heatmap_only(heatmap.values, colormap))),
         (f"Raw map, .{kind}", f"raw.{kind}", "application/octet-stream", raw),
+        ("All numbers, .json", "numbers.json", "application/json", lambda: json.dumps(explanation.summary(), indent=1)),
         ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
     )
     with st.popover(
-        "Download",
-        icon=":material/download:",
-        help="The map in its colour, opacity and threshold, the raw values, and the recipe.",
+        "Data",
+        icon=":material/database:",
+        help="The raw values, every number, and the recipe. Pictures are downloaded in the viewer's own bar.",
     ):
         for label, ending, mime, make in offers:
             st.download_button(

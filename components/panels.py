@@ -1,41 +1,39 @@
-"""Explanations as the viewer wants them, and the view that follows from screen to screen and lives in the address."""
+"""Explanations as the viewer wants them, and the sentence over it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import secrets
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import address
-from components.viewer import MODES, Box, Map, Panel, View, viewer
+from components import headline
+from components.viewer import SETTINGS, Box, Map, Panel, View, viewer
 from explain.colormaps import colormaps
 from explain.diagnosis import looks, unseen
 from explain.words import percent, pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from explain import Explanation, Image
-
-NAMED = ("mode", "colormap", "alpha", "threshold")
-"""What of a view an address carries, where it is not as it was at first."""
-VIEWERS = ("viewer", "viewer-topk", "viewer-compare")
-DEFAULT: dict[str, Any] = {"mode": "overlay", "colormap": "inferno", "alpha": 0.9, "threshold": 0.0, "even": False}
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
     """One heatmap of an explanation for a panel."""
     heatmap = explanation.heatmaps[index]
     cells, score = heatmap.raw[0].shape, best_score(explanation, index)
-    low, high = heatmap.raw_range
+    several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
     return Map(
         title=title or heatmap.target.label,
         note=note if note is not None else percent(score) if score is not None else "",
         values=heatmap.content,
         extent=explanation.evidence.geometry.extent,
         seen=heatmap.seen,
-        # Several layers, or a shared scale, have no one raw value at full heat.
-        raw=(max(low, 0.0), high) if len(heatmap.raw) == 1 and heatmap.scale == "own" and high > 0 else None,
+        # A map with nothing to see has nothing on any scale.
+        raw=heatmap.ends or ((0.0, 0.0) if len(heatmap.raw) == 1 else None),
+        # Several layers have no one raw value at full heat: their shared scale is a map of its own.
+        shared=explanation.shared[index].content if several else None,
         cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
         text=looks(explanation, index) + _faded(explanation),
         kind="heat",
@@ -66,45 +64,51 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     )
 
 
-def show(image: Image, panels: Sequence[Panel], *, key: str, marks: Sequence[Box] = (), height: int = 496) -> View:
-    """The viewer, with the view of the address it was opened at, and what is set in it written to the address."""
-    view = viewer(image.pixels, image.sha256, panels, boxes=marks, key=key, initial=_initial(), height=height)
-    now = current()
-    for name in NAMED:
-        address.write(name, now[name], DEFAULT[name])
-    return view
+def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """The boxes of one map's class, for a panel of their own."""
+    return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
-def current() -> dict[str, Any]:
-    """Colormap, alpha, mode and threshold as they are set: by the address, then on any screen's viewer."""
-    state = st.session_state
-    for key in VIEWERS:
-        state.setdefault("view", {}).update(state.get(key, {}).get("view") or {})
-    return DEFAULT | _initial() | state["view"]
-
-
-def _initial() -> dict[str, str | float]:
-    found: dict[str, str | float] = st.session_state.setdefault(
-        "initial_view", _from_address(st.query_params.to_dict())
+def show(
+    image: Image,
+    panels: Sequence[Panel],
+    *,
+    key: str,
+    marks: Sequence[Box] = (),
+    height: int = 496,
+    beside: bool = False,
+    area: bool = False,
+) -> View:
+    """The viewer; `area`: areas can be marked in it."""
+    return viewer(
+        image.pixels,
+        image.sha256,
+        panels,
+        boxes=marks,
+        key=key,
+        name=image.name,
+        initial=_initial(),
+        height=height,
+        beside=beside,
+        marks=area,
+        private=st.session_state.get("picture") is not None,
     )
-    return found
 
 
-def hot() -> str:
-    """The word for the hottest colour of the colormap that is set."""
-    return next(known.hot for known in colormaps() if known.name == current()["colormap"])
+def say(text: str, *, key: str) -> None:
+    """The sentence that a screen opens with; `{hot}` in it is the word for what looks hot in the viewer."""
+    initial = _initial() or {}
+    known = {colormap.name: colormap.hot for colormap in colormaps()}
+    headline.headline(text, key=key, hot=known.get(initial.get("colormap", ""), known["inferno"]).capitalize())
 
 
-def _from_address(parameters: Mapping[str, str]) -> dict[str, str | float]:
-    """What of a view an address says, less what is not there or makes no sense."""
-    found: dict[str, str | float] = {}
-    if parameters.get("mode") in MODES:
-        found["mode"] = parameters["mode"]
-    if parameters.get("colormap") in {colormap.name for colormap in colormaps()}:
-        found["colormap"] = parameters["colormap"]
-    for name in ("alpha", "threshold"):
-        try:
-            found[name] = min(max(float(parameters[name]), 0.0), 1.0)
-        except (KeyError, ValueError):
-            continue
-    return found
+def _initial() -> dict[str, str] | None:
+    """The view of the link that this session was opened with. From here on it is the viewer's, not the address's."""
+    state = st.session_state
+    if "initial_view" not in state:
+        found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
+        state["initial_view"] = found | {"id": secrets.token_hex(8)} if found else None
+    for name in SETTINGS:
+        st.query_params.pop(name, None)
+    initial: dict[str, str] | None = state["initial_view"]
+    return initial

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+import torch
 
 from explain import render
 from explain.diagnosis import Finding, diagnose
@@ -78,6 +79,19 @@ class Explanation:
     def statistics(self) -> tuple[Statistics, ...]:
         """One per heatmap, over the part of the picture that the model saw."""
         return tuple(describe(heatmap.coarse, heatmap.seen) for heatmap in self.heatmaps)
+
+    @cached_property
+    def shared(self) -> tuple[Heatmap, ...]:
+        """The same maps on one scale, where 1 is the hottest place of all. From the raw maps: nothing is run again."""
+        if len(self.heatmaps) < 2:
+            return self.heatmaps
+        layers = range(len(self.heatmaps[0].raw))
+        raws = [torch.from_numpy(np.stack([heatmap.raw[layer] for heatmap in self.heatmaps])) for layer in layers]
+        first = self.heatmaps[0]
+        targets = [heatmap.target for heatmap in self.heatmaps]
+        return heatmaps(
+            raws, targets, method=first.method, layers=first.layers, geometry=first.geometry, scale="shared"
+        )
 
     @cached_property
     def diagnosis(self) -> tuple[Finding, ...]:
@@ -156,9 +170,15 @@ class Explanation:
         inside = np.zeros(heatmap.values.shape, bool)
         for x0, y0, x1, y1 in found:
             inside[round(y0) : round(y1), round(x0) : round(x1)] = True
-        return float(heatmap.values[inside].sum(dtype=np.float64) / heatmap.values.sum(dtype=np.float64)), float(
-            inside.mean()
-        )
+        return self.inside(inside, index), float(inside.mean())
+
+    def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
+        """Share of a map's heat within a mask, bool (H, W) on the picture's own grid; 0 where there is no heat."""
+        values = self.heatmaps[index].values
+        if mask.shape != values.shape:
+            raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")
+        total = float(values.sum(dtype=np.float64))
+        return float(values[mask].sum(dtype=np.float64)) / total if total else 0.0
 
     def save(self, folder: str | Path) -> Path:
         """Write overlays, heatmaps, raw maps, statistics and the recipe into a folder, whole or not at all."""

@@ -46,6 +46,11 @@ class Heatmap:
     """`own`: its maximum is 1. `shared`: 1 is the maximum over all the maps computed together."""
     state: State
     """Why there is nothing to see, where there is nothing to see; `values` are 0 then."""
+    ends: tuple[float, float] | None = None
+    """What the raw map of one layer, clipped at 0 and grown, is where `at_input` is 0 and where it is 1.
+
+    Growing flattens peaks, so these are not `raw_range`. None for a mix of layers and where there is nothing to see.
+    """
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
@@ -109,6 +114,11 @@ def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
     the minima and maxima are those of all k maps.
     """
+    return _scaled(raws, geometry, scale)[0]
+
+
+def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`scaled`, and the last layer's low and high before it is grown, the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     grown = []
@@ -124,13 +134,13 @@ def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
         rows, columns = _bilinear(h, height, raw.device), _bilinear(w, width, raw.device)
         grown.append(rows @ unit @ columns.T)
     mean = grown[0] if len(grown) == 1 else torch.stack(grown).mean(0)
-    low, high = _range(mean[:, top:bottom, left:right], scale)
-    result = (mean - low).mul_(1 / (EPSILON + (high - low)))
+    lowest, highest = _range(mean[:, top:bottom, left:right], scale)
+    result = (mean - lowest).mul_(1 / (EPSILON + (highest - lowest)))
     if (left, top, right, bottom) != (0, 0, width, height):
         bars = torch.zeros_like(result)
         bars[:, top:bottom, left:right] = result[:, top:bottom, left:right]
-        return bars
-    return result
+        result = bars
+    return result, (low, high, lowest, highest)
 
 
 @lru_cache(maxsize=64)
@@ -174,15 +184,33 @@ def heatmaps(
     # A broken map must not set the scale that it shares with others.
     broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
     usable = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    units = scaled(usable, geometry, scale).cpu().numpy()
+    scaled_maps, ranges = _scaled(usable, geometry, scale)
+    units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
     for i, state in enumerate(states):
         if state != "ok":
             units[i] = 0
     units.flags.writeable = False
     return tuple(
-        Heatmap(target, method, layers, tuple(raw[i] for raw in kept), units[i], geometry, scale, states[i])
+        Heatmap(
+            target,
+            method,
+            layers,
+            tuple(raw[i] for raw in kept),
+            units[i],
+            geometry,
+            scale,
+            states[i],
+            ends[i] if len(raws) == 1 and states[i] == "ok" else None,
+        )
         for i, target in enumerate(targets)
     )
+
+
+def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
+    """What 0 and 1 of a scaled map stand for: both scalings of one layer undone, in double precision."""
+    low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()
+    before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
+    return [(float(at), float(at + by)) for at, by in zip(low + lowest * before, after * before, strict=True)]
 
 
 def _state(raws: Sequence[NDArray[np.float32]]) -> State:

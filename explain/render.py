@@ -1,4 +1,4 @@
-"""From heat to pixels: pure functions over arrays, with the same formula as the viewer in the browser.
+"""From heat to pixels: pure functions over arrays. `shown` is what the viewer in the browser shows, to 1/255.
 
 Everything goes through one table of 256 entries: a value v becomes the level round(255 v), the level becomes a
 colour and an opacity. Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) within 0..1 on the same grid.
@@ -9,43 +9,127 @@ lies outside it is faded as `unseen` says ("light", "dark", or "keep" for a pict
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from explain import isolines, sampling, tables
 from explain.colormaps import lut
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from explain.tables import check_fraction, opacity
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 Unseen = Literal["light", "dark", "keep"]
+Kind = Literal["heat", "difference"]
+Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
 
-FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # a difference: more in the first, in the second map
-WHITE, HALO = (255, 255, 255), (20, 20, 20)
+HALO = (isolines.DARK,) * 3
 _GROUND = {"light": 255, "dark": 20}  # the page behind the picture, which the unseen part fades into
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One map over a picture, on whatever grid.
+
+    `values` float32 (h, w): 0..1 or, for a difference, -1..1, positive where the first map has more. `extent`: the
+    part of the picture that they cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that the
+    model computed.
+    """
+
+    values: Values
+    extent: tuple[float, float, float, float]
+    seen: Box
+    kind: Kind = "heat"
+    cells: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.extent
+        if not (np.isfinite(self.extent).all() and x0 < x1 and y0 < y1):
+            raise ValueError(f"extent must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {self.extent}.")
+        _one_of(self.kind, Kind, "kind")
+        if self.cells is not None and min(self.cells) < 1:
+            raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a field is shown. Of heat a value v is shown as offset + gain * v, within 0..1.
+
+    `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: as the model computed them, not smooth. `split`:
+    pixels whose centres lie left of that part of the width are the plain picture.
+    """
+
+    mode: Mode = "overlay"
+    colormap: str = "inferno"
+    alpha: float = 0.9
+    threshold: float = 0.0
+    even: bool = False
+    invert: bool = False
+    cells: bool = False
+    gain: float = 1.0
+    offset: float = 0.0
+    split: float | None = None
+
+    def __post_init__(self) -> None:
+        _one_of(self.mode, Mode, "mode")
+        check_fraction(self.alpha, "alpha")
+        check_fraction(self.threshold, "threshold")
+        check_fraction(self.split or 0.0, "split")
+        if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
+            raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
+
+
+def shown(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
+    """What the viewer shows of a field over the picture, at the picture's own size.
+
+    `unit`: pixels of the picture in one pixel of the screen, for the width of lines; by default as if the picture were
+    shown 500 pixels long.
+    """
+    height, width = picture(pixels).shape[:2]
+    x0, y0, x1, y1 = seen = _inside(field.seen, pixels.shape)
+    unit = max(1.0, max(height, width) / 500) if unit is None else unit
+    if not 0 < unit < math.inf:
+        raise ValueError(f"unit must be above 0, got {unit}.")
+    out = pixels.copy()
+    if style.mode == "picture":
+        return out
+    values = samples(field.values, field.kind)
+    _fade(out, pixels, seen, unseen)
+    inside = out[y0:y1, x0:x1]
+    table = tables.of(field.kind, style, 48 if unseen == "dark" else 228)
+    if table is not None:
+        grey = field.kind == "difference" and style.mode == "overlay" and style.alpha > 0
+        for rows, levels in sampling.levels(values, field, style, seen, (height, width)):
+            under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
+            kept = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
+            inside[rows] = cv2.add(kept, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
+    planes = isolines.planes(values, field, style, (height, width), unit)
+    if planes is not None:
+        isolines.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
+    if style.split is not None:
+        plain = max(0, math.ceil(style.split * width - 0.5))
+        out[:, :plain] = pixels[:, :plain]
+    return out
+
+
+def samples(values: Values, kind: Kind = "heat") -> sampling.Samples:
+    """The values as the browser is sent them: uint16 (h, w), 0 to 65535 from the lowest to the highest possible."""
+    low = -1 if kind == "difference" else 0
+    shares = np.clip(checked(values, low=low), low, 1)
+    shares -= low
+    shares /= 1 - low
+    shares *= 65535
+    return np.rint(shares, out=shares).astype(np.uint16)
 
 
 def quantise(values: Values) -> Pixels:
     """The level of each value, round(255 v): uint8 of the same shape."""
     return _u8(cv2.convertScaleAbs(values, alpha=255))
-
-
-def opacity(alpha: float, *, weighted: bool = False, gamma: float = 1.5, threshold: float = 0.0) -> Values:
-    """How opaque each of the 256 levels is: alpha, or alpha * v**gamma if weighted; 0 below the threshold."""
-    _fraction(alpha, "alpha")
-    _fraction(threshold, "threshold")
-    if not 0 < gamma < math.inf:
-        raise ValueError(f"gamma must be above 0, got {gamma}.")
-    levels = np.arange(256, dtype=np.float32) / 255
-    table = alpha * levels**gamma if weighted else np.full(256, alpha)
-    table[: quantise(np.full((1, 1), threshold, np.float32))[0, 0]] = 0
-    return table.astype(np.float32)
 
 
 def overlay(
@@ -84,32 +168,6 @@ def heatmap_only(
     return _fade(out, _u8(cv2.merge([hatch] * 3)), seen, "keep")
 
 
-def contour(
-    pixels: Pixels,
-    values: Values,
-    levels: Sequence[float] = (0.5,),
-    *,
-    seen: Box | None = None,
-    unseen: Unseen = "light",
-    width: int | None = None,
-) -> Pixels:
-    """A white line with a dark halo where the heat crosses each level; `width` in pixels, by default from the size.
-
-    Where a hot area meets the edge of what was seen no line is drawn: the heat does not end there. Of a map that is
-    all specks only the 1000 longest lines of a level are drawn.
-    """
-    values = checked(values, pixels)
-    x0, y0, x1, y1 = _inside(seen, values.shape)
-    out = _fade(pixels.copy(), pixels, seen, unseen)
-    lines = [line + np.array((x0, y0)) for level in levels for line in _isolines(values[y0:y1, x0:x1], level)]
-    fixed = [np.rint(line * 16).astype(np.int32) for line in lines]  # four binary places, which `shift` undoes
-    thick = width or line_width(values.shape)
-    for colour, size in ((HALO, thick + 2 * max(1, round(thick / 3))), (WHITE, thick)):
-        # OpenCV draws smooth lines of two and more some two pixels wider than asked.
-        cv2.polylines(out, fixed, False, colour, 1 if size < 3 else max(2, size - 2), cv2.LINE_AA, shift=4)
-    return out
-
-
 def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Mask:
     """The hottest fraction of the (seen) picture: bool (H, W), False outside `seen`.
 
@@ -117,7 +175,7 @@ def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Ma
     (none if both are). So a flat map gives nothing up to a half, everything above.
     """
     values = checked(values)
-    _fraction(fraction, "fraction")
+    check_fraction(fraction, "fraction")
     x0, y0, x1, y1 = _inside(seen, values.shape)
     part = values[y0:y1, x0:x1]
     mask = np.zeros(values.shape, dtype=np.bool_)
@@ -128,17 +186,6 @@ def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Ma
         nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
         mask[y0:y1, x0:x1] = with_edge if nearer else above
     return mask
-
-
-def hottest(
-    pixels: Pixels, values: Values, fraction: float = 0.2, *, seen: Box | None = None, unseen: Unseen = "light"
-) -> Pixels:
-    """Only the hottest fraction of the (seen) picture as it is, the rest grey and dark."""
-    values = checked(values, pixels)
-    mask = hottest_mask(values, fraction, seen).astype(np.uint8)
-    out = _u8(cv2.addWeighted(pixels, 0.14, _grey(pixels), 0.2, 0))
-    cv2.copyTo(pixels, mask, out)
-    return _fade(out, pixels, seen, unseen)
 
 
 def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
@@ -158,27 +205,14 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
     return out
 
 
-def difference(
-    pixels: Pixels, a: Values, b: Values, *, alpha: float = 0.9, seen: Box | None = None, unseen: Unseen = "light"
-) -> Pixels:
-    """Two maps against each other on a grey picture: blue where a has more of its heat, red where b has."""
-    checked(a, pixels)
-    _fraction(alpha, "alpha")
-    levels = (np.rint(share_difference(a, b, seen) * 127) + 128).astype(np.uint8)  # 128: no difference
-    side = np.arange(256) - 128
-    colours = np.where(side[:, None] > 0, FIRST_RGB, SECOND_RGB).astype(np.uint8)
-    table = (alpha * np.minimum(abs(side) / 127, 1) ** 0.6).astype(np.float32)  # linear hides the broader map's share
-    return _fade(_blend(_grey(pixels), levels, colours, table), pixels, seen, unseen)
-
-
-def checked(values: Values, pixels: Pixels | None = None) -> Values:
+def checked(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
     """The values as contiguous float32, or a ValueError that says what is wrong with them (or with the picture)."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
-    low, high = float(array.min()), float(array.max())  # both NaN if any value is
-    if not (low >= -1e-5 and high <= 1 + 1e-5):
-        raise ValueError(f"A map's values must lie within 0..1, got {low:.4g} to {high:.4g}.")
+    lowest, highest = float(array.min()), float(array.max())  # both NaN if any value is
+    if not (lowest >= low - 1e-5 and highest <= 1 + 1e-5):
+        raise ValueError(f"A map's values must lie within {low:g}..1, got {lowest:.4g} to {highest:.4g}.")
     if pixels is not None and picture(pixels).shape[:2] != array.shape:
         raise ValueError(f"Picture and map must be of one size, got {pixels.shape} and {array.shape}.")
     return array
@@ -190,9 +224,9 @@ def picture(pixels: Pixels) -> Pixels:
     return pixels
 
 
-def _fraction(value: float, name: str) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie within 0..1, got {value}.")
+def _one_of(value: str, choices: Any, name: str) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
 
 
 def _inside(seen: Box | None, shape: tuple[int, ...]) -> Box:
@@ -227,28 +261,6 @@ def _paint(levels: Pixels, colours: Pixels) -> Pixels:
 
 def _grey(pixels: Pixels) -> Pixels:
     return _u8(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
-
-
-def _isolines(values: Values, level: float) -> list[npt.NDArray[np.float64]]:
-    """Open and closed lines (N, 2) of x, y where the values cross the level, to a fraction of a pixel."""
-    _fraction(level, "level")
-    bottom, right = values.shape[0] - 1, values.shape[1] - 1
-    traced, _ = cv2.findContours((values >= level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    lines = []
-    for points in sorted(traced, key=len, reverse=True)[:1000]:
-        x, y = points[:, 0, 0], points[:, 0, 1]
-        slope_x = (values[y, np.minimum(x + 1, right)] - values[y, np.maximum(x - 1, 0)]) / 2
-        slope_y = (values[np.minimum(y + 1, bottom), x] - values[np.maximum(y - 1, 0), x]) / 2
-        steep = np.hypot(slope_x, slope_y) + 1e-12
-        # The traced pixels are the last ones above the level: one Newton step down the slope reaches the level itself.
-        step = np.clip((values[y, x] - level) / steep, 0, 1) / steep
-        line = np.stack([x - step * slope_x, y - step * slope_y], axis=1).astype(np.float64)
-        edge = (x == 0) | (y == 0) | (x == right) | (y == bottom)
-        line, edge = np.append(line, line[:1], axis=0), np.append(edge, edge[0])
-        along = edge[1:] & edge[:-1]
-        pieces = np.split(np.arange(len(along)), np.flatnonzero(np.diff(along)) + 1)
-        lines += [line[piece[0] : piece[-1] + 2] for piece in pieces if not along[piece[0]]]
-    return lines
 
 
 def line_width(shape: tuple[int, ...]) -> int:

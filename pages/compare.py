@@ -123,7 +123,8 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         note = f"{best.label} {percent(best.score)}" if best else "nothing found"
         name = comparison.names[i]
         if explanation.heatmaps:
-            shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),)))
+            boxes = panels.boxes_of(explanation, 0) or None
+            shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             shown.append(Panel(title=name, note=note))
     names = comparison.names
@@ -134,12 +135,13 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
                 maps=(
                     Map(
                         title="Difference",
-                        note=f"blue {names[first]} · red {names[second]}",
+                        note="share of heat",
                         values=share_difference(comparison.maps[first], comparison.maps[second]),
                         extent=comparison.common,
                         seen=comparison.common,
                         text=f"Blue is where {names[first]} has more of its heat, red where {names[second]} has.",
                         kind="difference",
+                        sides=(names[first], names[second]),
                     ),
                 )
             )

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import address, charts, classes, frame, panels, sidebar, work
+from components import charts, classes, frame, panels, sidebar, work
+from components.headline import HOT
 from components.viewer import Panel
 from explain.diagnosis import headline
 from explain.methods import METHODS
 from models.errors import Cancelled
 
 if TYPE_CHECKING:
+    from components.viewer import View
     from explain import Explanation
 
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 def explore() -> None:
     title, main = st.empty(), st.container()
     choices, explainer = sidebar.draw()
-    address.recall("scale", charts.SCALES, "own", name="scale")
-    choices.options["scale"] = st.session_state["scale"]
     wanted = classes.wanted(choices.image)
     slow = METHODS[choices.method].family == "library"
     name = METHODS[choices.method].name
@@ -40,16 +40,17 @@ def explore() -> None:
         left, right = st.columns([3, 1], gap="medium")
         with right:
             index = _answers(explanation, index)
-        title.markdown(f"## {headline(explanation, panels.hot(), index)}")
+        with title:
+            panels.say(headline(explanation, HOT, index), key="headline")
         # The picture before the numbers: they take longer to make and are read second.
         with left:
-            _picture(explanation, index)
+            view = _picture(explanation, index)
         if explanation.heatmaps:
             with right:
                 st.markdown("##### What the map says")
                 charts.numbers(explanation, index)
         with left:
-            _below(explanation, index)
+            _below(explanation, index, view)
 
 
 def _answers(explanation: Explanation, index: int) -> int:
@@ -60,22 +61,23 @@ def _answers(explanation: Explanation, index: int) -> int:
     return classes.answers(explanation, index)
 
 
-def _picture(explanation: Explanation, index: int) -> None:
+def _picture(explanation: Explanation, index: int) -> View:
     image = explanation.image
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the room alone; the plain one is a key away (hold space).
-    beside = [panels.plain(image)] if not maps or image.height >= image.width else []
-    shown = [*beside, Panel(maps=maps)] if maps else beside
-    panels.show(image, shown, key="viewer", marks=panels.boxes(explanation, index))
+    shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
+    marks = panels.boxes(explanation, index)
+    return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True)
 
 
-def _below(explanation: Explanation, index: int) -> None:
+def _below(explanation: Explanation, index: int, view: View) -> None:
+    if view.region is not None and explanation.heatmaps:
+        charts.marked(explanation, view.region, index)
     charts.findings(explanation, index)
     if not explanation.heatmaps:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         charts.downloads(explanation, index)
-        charts.scale()
         with st.popover("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
             charts.all_numbers(explanation, index)
         st.caption(charts.timings(explanation), width="content")

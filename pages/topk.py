@@ -1,4 +1,4 @@
-"""Top-k: the best classes side by side, on one scale or each on its own, and the difference of any two."""
+"""Top-k: the best classes side by side, and the difference of any two."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ def topk() -> None:
                 label_visibility="collapsed",
                 help="How many of the model's best classes are shown.",
             )
-            scale = charts.scale()
     address.keep("k", count, 4, name="k")
     with main:
         if METHODS[choices.method].slow:
@@ -51,7 +50,7 @@ def topk() -> None:
                 icon=":material/hourglass:",
             )
             return
-        explanation = work.explained(choices, explainer, top_k=count or 4, scale=scale)
+        explanation = work.explained(choices, explainer, top_k=count or 4)
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name} is at work.")
             return
@@ -73,7 +72,10 @@ def _panels(explanation: Explanation) -> None:
         first, second = (labels.index(label) for label in pair)
         shown.append(Panel(maps=(_difference(explanation, first, second),)))
     with above:
-        panels.show(explanation.image, shown, key="viewer-topk", marks=panels.boxes(explanation), height=360)
+        marks = panels.boxes(explanation)
+        view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True)
+        if view.region is not None:
+            charts.marked(explanation, view.region, 0)
 
 
 def _pair(labels: list[str]) -> tuple[str, str] | None:
@@ -98,12 +100,13 @@ def _difference(explanation: Explanation, first: int, second: int) -> Map:
     a, b = explanation.heatmaps[first], explanation.heatmaps[second]
     return Map(
         title="Difference",
-        note=f"blue {a.target.label} · red {b.target.label}",
+        note="share of heat",
         values=share_difference(a.content, b.content),
         extent=explanation.evidence.geometry.extent,
         seen=a.seen,
         text=f"Blue is where **{a.target.label}** has more of its heat, red where **{b.target.label}** has.",
         kind="difference",
+        sides=(a.target.label, b.target.label),
     )
 
 

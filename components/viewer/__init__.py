@@ -1,111 +1,53 @@
 """The viewer: a picture and its maps on canvases in the browser, where everything but the maps themselves is decided.
 
-Opacity, colormap, threshold and mode change without a rerun. Python sends one payload that depends on the picture and
-the maps alone: a rerun that changes neither gives the same bytes, which Streamlit does not send again.
+Mode, colormap, opacity, threshold, scale and zoom change without a rerun, and Python never hears of them. Python sends
+one payload that depends on the picture and the maps alone: a rerun that changes neither gives the same bytes, which
+Streamlit does not send again.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import json
-import math
 import re
-import struct
-import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 import streamlit as st
 
-from explain.cache import ByteCache
-from explain.colormaps import colormaps, lut
+from components.viewer import replies
+from components.viewer.payload import Box, Map, Panel, pack
+from components.viewer.replies import Region
+from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-Rect = tuple[float, float, float, float]
-Setting = str | float
-MODES = ("overlay", "map", "contour", "spotlight", "picture")
+__all__ = ["SETTINGS", "Box", "Map", "Panel", "Region", "View", "joined", "pack", "viewer"]
+
+SETTINGS = ("mode", "layout", "split", "alpha", "colormap", "threshold", "scale", "top", "even", "invert", "cells")
+SETTINGS += ("boxes", "zoom")
+"""What of a view a link can carry, by its names in the address."""
 
 _HERE = Path(__file__).parent
-_LONGEST = 1600
-_MODULES = (
-    "table.js",
-    "unpack.js",
-    "geometry.js",
-    "sample.js",
-    "contour.js",
-    "settings.js",
-    "words.js",
-    "gestures.js",
-    "draw.js",
-    "save.js",
-    "viewer.js",
-)
-_MEMORY = "sightglass viewer links"
-_blobs: ByteCache[bytes] = ByteCache(64 * 2**20, len)
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
-
-    `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
-    """
-
-    xyxy: Rect
-    label: str
-    index: int = 0
-    chosen: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Map:
-    """One map over the picture.
-
-    `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (blue) where the first has more, as
-    `explain.render.share_difference` gives it. `extent`: what they cover, in original pixels; `seen`: outside it the
-    picture is faded and never coloured. `raw`: the raw values at 0 and at 1, for the read-out. `cells`: rows and
-    columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
-    """
-
-    title: str
-    note: str
-    values: NDArray[np.float32]
-    extent: Rect
-    seen: tuple[int, int, int, int]
-    raw: tuple[float, float] | None = None
-    cells: tuple[int, int] | None = None
-    text: str = ""
-    kind: Literal["heat", "difference"] = "heat"
-
-
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """One canvas: the plain picture without maps; with several, one of them, as `sightglass:choose` says."""
-
-    maps: tuple[Map, ...] = ()
-    title: str = ""
-    note: str = ""
+_MODULES = ("table.js", "unpack.js", "geometry.js", "sample.js", "contour.js", "lines.js", "settings.js", "link.js")
+_MODULES += ("words.js", "marks.js", "gestures.js", "draw.js", "outline.js", "panels.js", "controls.js", "save.js")
+_MODULES += ("viewer.js",)
+_COURIER = ("unpack.js", "courier.js")
 
 
 @dataclass(frozen=True)
 class View:
     """What the viewer tells Python."""
 
-    view: dict[str, Any] = field(default_factory=dict)
-    """mode, alpha, colormap, threshold, even, cells: as last released; empty before anything was touched."""
     point: tuple[float, float] | None = None
     """Where it was clicked, in original pixels: for one run only."""
     box: int | None = None
     """The index of the smallest box around that point."""
+    region: Region | None = None
+    """The area that is marked, for as long as it is."""
 
 
 def viewer(
@@ -115,154 +57,59 @@ def viewer(
     *,
     boxes: Sequence[Box] = (),
     key: str,
-    initial: Mapping[str, Setting] | None = None,
+    name: str = "picture",
+    initial: Mapping[str, str] | None = None,
     height: int = 496,
     columns: int | None = None,
     line: str = "",
+    beside: bool = False,
+    marks: bool = False,
+    private: bool = False,
 ) -> View:
-    """Show the panels side by side; `line` replaces the sentence below them.
+    """Show the panels; `line` replaces the sentence below them.
 
-    `picture_id` must change with the pixels. `height` is a panel's at a window height of 900 px. `initial` are settings
-    from a shared link: they win over what this browser remembers, once.
+    `picture_id` must change with the pixels. `name` begins the names of files. `height` is a panel's at a window height
+    of 900 px. `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser
+    remembers once for each id. `beside`: a portrait has the plain picture beside it until a person says otherwise.
+    `marks`: areas can be marked. `private`: a link to this page does not carry the picture.
     """
+    about = {"height": height, "columns": columns, "line": line, "beside": beside, "marks": marks, "private": private}
     result = _component(
         key=key,
-        data=pack(pixels, picture_id, panels, boxes, _link(initial, key), height, columns, line),
-        on_view_change=_nothing,
+        data=pack(pixels, picture_id, panels, boxes, initial=initial, **about),  # type: ignore[arg-type]
         on_point_change=_nothing,
+        on_file_change=_nothing,
+        on_region_change=_nothing,
+        on_detail_change=_nothing,
     )
-    view, point = result.view or {}, result.point
-    return View(dict(view), (float(point["x"]), float(point["y"])) if point else None, point["box"] if point else None)
+    parcel = b""
+    if result.file:
+        parcel = _file(pixels, panels, boxes, result.file, picture_id, name)
+    elif result.detail and result.detail.get("picture") == picture_id:
+        parcel = replies.detail(pixels, result.detail)
+    if parcel:
+        _courier(key=f"{key}-courier", data=parcel, height=1)
+    point = result.point
+    return View(
+        (float(point["x"]), float(point["y"])) if point else None,
+        point["box"] if point else None,
+        replies.region_of(result.region, picture_id, (pixels.shape[1], pixels.shape[0])),
+    )
 
 
-def pack(
+def _file(
     pixels: NDArray[np.uint8],
-    picture_id: str,
     panels: Sequence[Panel],
-    boxes: Sequence[Box] = (),
-    initial: Mapping[str, Setting] | None = None,
-    height: int = 496,
-    columns: int | None = None,
-    line: str = "",
+    boxes: Sequence[Box],
+    given: Mapping[str, Any],
+    picture_id: str,
+    name: str,
 ) -> bytes:
-    """The payload: [u32 header length][JSON header, padded to 4][JPEG][deflated uint16 map]..., little-endian."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-    if not panels:
-        raise ValueError("A viewer needs at least one panel.")
-    blobs = [_jpeg(pixels, picture_id)]
-    listed = []
-    for panel in panels:
-        maps = []
-        for item in panel.maps:
-            maps.append(_described(item) | {"blob": len(blobs)})
-            blobs.append(_deflated(item.values, item.kind))
-        listed.append({"title": panel.title, "note": panel.note, "maps": maps})
-    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
-    head: dict[str, Any] = {
-        "picture": picture_id,
-        "size": [pixels.shape[1], pixels.shape[0]],
-        "panels": listed,
-        "boxes": [{"xyxy": list(map(float, box.xyxy)), "label": box.label, "index": box.index} for box in boxes],
-        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
-        "initial": dict(initial) if initial else None,
-        "height": height,
-        "columns": columns,
-        "line": line,
-        "colormaps": _tables(),
-    }
-    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
-    for blob in blobs:
-        digest.update(blob)
-    text = json.dumps(head | {"id": digest.hexdigest(), "sizes": [len(blob) for blob in blobs]}).encode()
-    text += b" " * (-len(text) % 4)
-    return b"".join([struct.pack("<I", len(text)), text, *blobs])
-
-
-def _described(item: Map) -> dict[str, Any]:
-    raw = item.raw if item.raw is not None and all(map(math.isfinite, item.raw)) else None
-    return {
-        "title": item.title,
-        "note": item.note,
-        "text": item.text,
-        "kind": item.kind,
-        "shape": list(item.values.shape),
-        "extent": [float(edge) for edge in item.extent],
-        "seen": [int(edge) for edge in item.seen],
-        "raw": [float(value) for value in raw] if raw else None,
-        "cells": [int(count) for count in item.cells] if item.cells else None,
-    }
-
-
-def _jpeg(pixels: NDArray[np.uint8], picture_id: str) -> bytes:
-    key = ("jpeg", picture_id, pixels.shape)
-    found = _blobs.get(key)
-    if found is None:
-        height, width = pixels.shape[:2]
-        scale = _LONGEST / max(height, width)
-        if scale < 1:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        # Full colour resolution: red edges on thin things are what a person zooms into.
-        options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
-        found = encoded.tobytes()
-        _blobs.put(key, found)
-    return found
-
-
-def _deflated(values: NDArray[np.float32], kind: str) -> bytes:
-    array = np.ascontiguousarray(values, dtype=np.float32)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"A map must have the shape (h, w), got {array.shape}.")
-    key = (kind, array.shape, hashlib.blake2b(array.data, digest_size=16).digest())
-    found = _blobs.get(key)
-    if found is None:
-        low, high = (-1.0, 1.0) if kind == "difference" else (0.0, 1.0)
-        if not (array.min() >= low - 1e-5 and array.max() <= high + 1e-5):
-            raise ValueError(f"A {kind} map must lie within {low:g}..{high:g}, got {array.min():g}..{array.max():g}.")
-        share = (np.clip(array, low, high) - low) / (high - low)
-        found = zlib.compress(np.rint(share * 65535).astype("<u2").tobytes(), 1)
-        _blobs.put(key, found)
-    return found
-
-
-@functools.cache
-def _tables() -> list[dict[str, Any]]:
-    return [
-        {
-            "name": colormap.name,
-            "uniform": colormap.uniform,
-            "lut": base64.b64encode(lut(colormap.name).tobytes()).decode(),
-        }
-        for colormap in colormaps()
-    ]
-
-
-def _link(initial: Mapping[str, Setting] | None, key: str) -> Mapping[str, Setting] | None:
-    """`initial`, or what it was before if it only repeats what the viewer itself told.
-
-    A page that writes the view into its address and reads it back would else send the whole payload at each release
-    of a slider, and with it a setting that the hand may have left meanwhile.
-    """
-    memory = st.session_state.setdefault(_MEMORY, {"initial": None, "told": []})
-    view = st.session_state.get(key, {}).get("view")
-    if view and dict(view) not in memory["told"]:
-        memory["told"] = [*memory["told"][-15:], dict(view)]
-    given = dict(initial or {})
-    if given and not any(_repeats(given, told) for told in memory["told"]):
-        memory["initial"] = given
-    found: Mapping[str, Setting] | None = memory["initial"]
-    return found
-
-
-def _repeats(given: Mapping[str, Setting], told: Mapping[str, Any]) -> bool:
-    def same(name: str, value: Setting) -> bool:
-        if isinstance(value, str) or isinstance(told.get(name), str):
-            return value == told.get(name)
-        return name in told and abs(float(value) - float(told[name])) < 0.006
-
-    return all(same(name, value) for name, value in given.items())
+    try:
+        with st.spinner("Making the file", show_time=False):
+            return replies.file(pixels, panels, boxes, given, picture_id, name)
+    except (KeyError, TypeError, ValueError) as reason:
+        raise Problem("The browser asked for a file in a way that makes no sense: reload the page.") from reason
 
 
 def _nothing() -> None:
@@ -284,3 +131,4 @@ _component = st.components.v2.component(
     css=(_HERE / "viewer.css").read_text("utf-8"),
     js=joined(_HERE, _MODULES),
 )
+_courier = st.components.v2.component("sightglass_courier", js=joined(_HERE, _COURIER))

@@ -3,11 +3,13 @@
 /**
  * Segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples lie at the centres
  * of cells. The field goes on unchanged over its edge, so lines run up to it and none runs along it.
- * @param {Float32Array} field w x h values @returns {number[]}
+ * @param {Float32Array} field w x h values @param {number} w @param {number} h @param {number} level @returns {number[]}
  */
 export function isolines(field, w, h, level) {
-  const place = (i, size) => Math.min(size, Math.max(0, i - 0.5));
-  const sample = (x, y) => field[Math.min(h - 1, Math.max(0, y - 1)) * w + Math.min(w - 1, Math.max(0, x - 1))];
+  const place = (/** @type {number} */ i, /** @type {number} */ size) => Math.min(size, Math.max(0, i - 0.5));
+  const sample = (/** @type {number} */ x, /** @type {number} */ y) =>
+    field[Math.min(h - 1, Math.max(0, y - 1)) * w + Math.min(w - 1, Math.max(0, x - 1))];
+  /** @type {number[]} */
   const segments = [];
   for (let y = 0; y <= h; y++) {
     const top = place(y, h), bottom = place(y + 1, h);

@@ -1,80 +1,184 @@
-// Pixels and lines of one panel. Nothing here knows of the page: canvas, rectangle and settings in, picture out.
+// Pixels of one panel. Nothing here knows of the page: canvas, rectangle and settings in, picture out.
 
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
-import { differenceSpotlightTable, blend, grey, fade } from "./table.js";
+import { differenceSpotlightTable, inverted, blend, grey, fade } from "./table.js";
 import { inCanvas } from "./geometry.js";
 import { resample, nearest, level, cellsOf } from "./sample.js";
 import { isolines } from "./contour.js";
+import { cover, planes, stroke } from "./lines.js";
+
+/**
+ * @typedef {import("./settings.js").Settings} Settings
+ * @typedef {import("./sample.js").Grid & {coarse: import("./sample.js").Grid|null, field: Float32Array|null,
+ *   lines: Map<number, number[]>, peak: number}} KeptGrid
+ * @typedef {{title: string, note: string, text: string, kind: string, seen: number[], extent: number[],
+ *   raw: number[]|null, cells: number[]|null, sides: string[]|null, own: KeptGrid, shared: KeptGrid|null}} HeatMap
+ * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null}} Style  range: raw, of all maps
+ * @typedef {{bitmap: ImageBitmap, rect: number[]}} Detail  a part of the picture, finer than the whole
+ */
 
 const FINE = 320;
-const HALO = "rgba(20, 20, 20, 0.75)";
-const CONTOURS = { overlay: [[0.5, 1.25]], contour: [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]] };
+const OVERLAY_LINES = [[0.5, 1.25]];
+const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 
-/** The photograph at a size and a place, read once for all panels. */
+/**
+ * The photograph at a size and a place, read once for all panels.
+ * @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of
+ */
 export function createPicture(bitmap, size) {
   const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  let key = "", part = null;
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  /** @type {Detail|null} */
+  let detail = null;
+  let key = "";
+  /** @type {ReturnType<typeof read>|null} */
+  let part = null;
+
+  /** @param {number} width @param {number} height @param {number[]} rect */
+  function read(width, height, rect) {
+    canvas.width = width;
+    canvas.height = height;
+    place(bitmap, [0, 0, ...size], width, height, rect);
+    if (detail) place(detail.bitmap, detail.rect, width, height, rect);
+    const source = context.getImageData(0, 0, width, height).data;
+    /** @type {Map<string, Uint8ClampedArray>} */
+    const faded = new Map();
+    /** @type {Uint8ClampedArray|null} */
+    let gray = null;
+    return {
+      source,
+      grey: () => (gray ??= grey(source)),
+      /** @param {number[]} seen @param {number} ground */
+      faded(seen, ground) {
+        const name = [...seen, ground].join();
+        let found = faded.get(name);
+        if (!found) faded.set(name, (found = fade(source, width, seen, ground)));
+        return found;
+      },
+    };
+  }
+
+  /** @param {ImageBitmap} from @param {number[]} covers @param {number} width @param {number} height @param {number[]} rect */
+  function place(from, covers, width, height, rect) {
+    const sx = from.width / (covers[2] - covers[0]), sy = from.height / (covers[3] - covers[1]);
+    const across = rect[2] - rect[0], down = rect[3] - rect[1];
+    context.imageSmoothingEnabled = width < 3 * across * sx;
+    context.imageSmoothingQuality = "high";
+    const x0 = Math.max(rect[0], covers[0]), y0 = Math.max(rect[1], covers[1]);
+    const x1 = Math.min(rect[2], covers[2]), y1 = Math.min(rect[3], covers[3]);
+    if (x1 <= x0 || y1 <= y0) return;
+    const from_ = [(x0 - covers[0]) * sx, (y0 - covers[1]) * sy, (x1 - x0) * sx, (y1 - y0) * sy];
+    const to = [((x0 - rect[0]) / across) * width, ((y0 - rect[1]) / down) * height];
+    const extent = [((x1 - x0) / across) * width, ((y1 - y0) / down) * height];
+    context.drawImage(from, from_[0], from_[1], from_[2], from_[3], to[0], to[1], extent[0], extent[1]);
+  }
+
   return {
     bitmap,
+    /** How many pixels there are of one of the original, in this rectangle. @param {number[]} rect */
+    density(rect) {
+      const [x0, y0, x1, y1] = detail?.rect ?? [0, 0, 0, 0];
+      const inside = detail && rect[0] >= x0 - 1 && rect[1] >= y0 - 1 && rect[2] <= x1 + 1 && rect[3] <= y1 + 1;
+      return inside && detail ? detail.bitmap.width / (x1 - x0) : bitmap.width / size[0];
+    },
+    /** @param {Detail} found takes the place of the one before, so that there is never more than one */
+    refine(found) {
+      detail?.bitmap.close();
+      detail = found;
+      key = "";
+    },
+    close() {
+      bitmap.close();
+      detail?.bitmap.close();
+    },
+    /** @param {number} width @param {number} height @param {number[]} rect */
     at(width, height, rect) {
       const wanted = [width, height, ...rect].join();
-      if (wanted === key) return part;
-      key = wanted;
-      canvas.width = width;
-      canvas.height = height;
-      const sx = bitmap.width / size[0], sy = bitmap.height / size[1];
-      const across = (rect[2] - rect[0]) * sx, down = (rect[3] - rect[1]) * sy;
-      context.imageSmoothingEnabled = width < 3 * across;
-      context.imageSmoothingQuality = "high";
-      context.drawImage(bitmap, rect[0] * sx, rect[1] * sy, across, down, 0, 0, width, height);
-      const source = context.getImageData(0, 0, width, height).data, faded = new Map();
-      let gray = null;
-      part = {
-        source,
-        grey: () => (gray ??= grey(source)),
-        faded(seen, ground) {
-          const name = [...seen, ground].join();
-          if (!faded.has(name)) faded.set(name, fade(source, width, seen, ground));
-          return faded.get(name);
-        },
-      };
+      if (!part || wanted !== key) {
+        key = wanted;
+        part = read(width, height, rect);
+      }
       return part;
     },
   };
 }
 
-/** A map with everything worked out from it kept: its levels where it was last drawn, its cells, its lines. */
-export function createMap(head, values) {
-  const [h, w] = head.shape;
-  const map = { ...head, values, w, h, lines: new Map(), levels: null, key: "", coarse: null, peak: 0 };
-  for (const value of values) if (value > map.peak) map.peak = value;
-  return map;
+/** @typedef {ReturnType<typeof createPicture>} Picture */
+
+/**
+ * A map with everything worked out from it kept: its cells, its lines, its maximum.
+ * @param {any} head @param {Uint16Array} values @param {Uint16Array|null} shared the same on one scale with its like
+ * @returns {HeatMap}
+ */
+export function createMap(head, values, shared) {
+  const grid = (/** @type {Uint16Array} */ given) => {
+    let peak = 0;
+    for (const value of given) if (value > peak) peak = value;
+    const { shape, extent, kind } = head;
+    return { values: given, w: shape[1], h: shape[0], extent, kind, coarse: null, field: null, lines: new Map(), peak };
+  };
+  return { ...head, own: grid(values), shared: shared && grid(shared) };
 }
 
-function levelsOf(map, cells, rect, width, height) {
-  const key = [cells, width, height, ...rect].join();
-  if (key === map.key) return map.levels;
-  map.key = key;
-  const out = map.levels?.length === width * height ? map.levels : new Uint8Array(width * height);
-  if (cells && map.cells) {
-    map.coarse ??= cellsOf(map, map.cells);
-    map.levels = nearest(map.coarse, rect, width, height, level(map.kind), out);
-  } else map.levels = resample(map, rect, width, height, level(map.kind), out);
-  return map.levels;
+/**
+ * Which values a map is shown by, and how they become a share of the scale that is set.
+ * @param {HeatMap} map @param {Settings} settings @param {number[]|null} range
+ * @returns {{grid: KeptGrid, gain: number, offset: number}}
+ */
+export function scaling(map, { scale, top }, range) {
+  if (scale === "shared" && map.shared) return { grid: map.shared, gain: 1, offset: 0 };
+  const wanted = scale === "fixed" ? [0, top] : scale === "shared" ? range : null;
+  if (!wanted || !map.raw) return { grid: map.own, gain: 1, offset: 0 };
+  const [low, high] = map.raw, span = wanted[1] - wanted[0] || 1;
+  return { grid: map.own, gain: (high - low) / span, offset: (low - wanted[0]) / span };
 }
 
-function tableOf(kind, { mode, alpha, even, threshold }, lut, dark) {
-  const ground = dark ? 48 : 228, difference = kind === "difference";
-  if (mode === "overlay") return (difference ? differenceTable : (o) => overlayTable(lut, o))({ alpha, even, threshold });
-  if (mode === "map") return difference ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
-  if (mode === "spotlight") return (difference ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
-  return null;
+/** One panel's levels and lines, kept from draw to draw: most changes of a setting leave them as they are. */
+export function createLayer() {
+  return {
+    key: "",
+    levels: new Uint8Array(0),
+    linesKey: "",
+    /** @type {import("./lines.js").Planes|null} */
+    lines: null,
+  };
 }
 
-/** @returns {void} fills the whole canvas; `map` null: the plain picture */
-export function paint(context, picture, rect, map, settings, lut, dark) {
-  const { width, height } = context.canvas;
+/** @typedef {ReturnType<typeof createLayer>} Layer */
+
+/**
+ * @param {Layer} layer @param {HeatMap} map @param {ReturnType<typeof scaling>} scaled @param {boolean} cells
+ * @param {number[]} rect @param {number} width @param {number} height
+ */
+function levelsOf(layer, map, { grid, gain, offset }, cells, rect, width, height) {
+  const key = [gain, offset, cells, width, height, ...rect].join();
+  if (key === layer.key) return layer.levels;
+  layer.key = key;
+  if (layer.levels.length !== width * height) layer.levels = new Uint8Array(width * height);
+  const convert = level(map.kind, gain, offset);
+  if (!cells || !map.cells) return resample(grid, rect, width, height, convert, layer.levels);
+  grid.coarse ??= cellsOf(grid, map.cells);
+  return nearest(grid.coarse, rect, width, height, convert, layer.levels);
+}
+
+/** @param {string} kind @param {Style} style @returns {import("./table.js").Table|null} */
+function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut, dark }) {
+  const ground = dark ? 48 : 228, gap = kind === "difference";
+  /** @type {import("./table.js").Table|null} */
+  let table = null;
+  if (mode === "overlay") table = (gap ? differenceTable : overlayTable.bind(null, lut))({ alpha, even, threshold });
+  if (mode === "map") table = gap ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
+  if (mode === "spotlight") table = (gap ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
+  return table && invert ? inverted(table, kind) : table;
+}
+
+/**
+ * Fills the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
+ * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {number[]} rect @param {HeatMap|null} map
+ * @param {Layer} layer @param {Style} style @param {number} unit
+ */
+export function paint(context, picture, rect, map, layer, style, unit) {
+  const { width, height } = context.canvas, { settings, dark } = style;
   const part = picture.at(width, height, rect);
   if (!map || settings.mode === "picture") {
     context.putImageData(new ImageData(part.source, width, height), 0, 0);
@@ -82,76 +186,71 @@ export function paint(context, picture, rect, map, settings, lut, dark) {
   }
   const seen = inCanvas(map.seen, rect, width, height), out = new ImageData(width, height);
   out.data.set(part.faded(seen, dark ? 20 : 255));
-  const table = tableOf(map.kind, settings, lut, dark);
+  const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
   if (table) {
-    const under = map.kind === "difference" && settings.mode === "overlay" ? part.grey() : part.source;
-    blend(out.data, under, levelsOf(map, settings.cells, rect, width, height), table, width, seen);
+    const greyed = map.kind === "difference" && settings.mode === "overlay" && settings.alpha > 0;
+    const under = greyed ? part.grey() : part.source;
+    blend(out.data, under, levelsOf(layer, map, scaled, settings.cells, rect, width, height), table, width, seen);
   }
+  const lines = linesOf(layer, map, scaled, settings, rect, width, height, unit);
+  if (lines) stroke(out.data, width, lines, seen);
+  if (settings.layout === "swipe") uncover(out.data, part.source, width, height, settings.split);
   context.putImageData(out, 0, 0);
 }
 
-/** The segments of a level, in original pixels. A difference is asked for with its sign. */
-function segmentsOf(map, at) {
-  if (!map.lines.has(at)) {
-    const longest = Math.max(map.w, map.h), scale = longest < FINE / 2 || longest > FINE ? FINE / longest : 1;
-    const w = Math.max(1, Math.round(map.w * scale)), h = Math.max(1, Math.round(map.h * scale));
-    const share = map.kind === "difference" ? (v) => v / 32767.5 - 1 : (v) => v / 65535;
-    map.field ??= resample(map, map.extent, w, h, share, new Float32Array(w * h));
-    const field = at < 0 ? map.field.map((v) => -v) : map.field;
-    const [x0, y0, x1, y1] = map.extent;
-    const found = isolines(field, w, h, Math.abs(at));
-    const placed = found.map((v, i) => (i % 2 ? y0 + (v / h) * (y1 - y0) : x0 + (v / w) * (x1 - x0)));
-    if (map.lines.size > 24) map.lines.clear();
-    map.lines.set(at, placed);
-  }
-  return map.lines.get(at);
+/**
+ * The plain picture left of the divider.
+ * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number} height
+ * @param {number} split share of the width
+ */
+function uncover(out, source, width, height, split) {
+  const columns = Math.min(width, Math.max(0, Math.ceil(split * width - 0.5)));
+  for (let y = 0; y < height; y++) out.set(source.subarray(4 * y * width, 4 * (y * width + columns)), 4 * y * width);
 }
 
-/** Contours and boxes, over a cleared canvas of `width` CSS pixels at `scale`. */
-export function outline(context, width, height, scale, rect, map, settings, boxes, font) {
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  const X = (x) => ((x - rect[0]) / (rect[2] - rect[0])) * width;
-  const Y = (y) => ((y - rect[1]) / (rect[3] - rect[1])) * height;
-  context.lineCap = context.lineJoin = "round";
-  if (map && CONTOURS[settings.mode] && !(settings.mode === "overlay" && (settings.cells || map.kind === "difference"))) {
-    context.save();
-    context.beginPath();
-    const [x0, y0, x1, y1] = map.seen;
-    context.rect(X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
-    context.clip();
-    for (const [standard, thick] of CONTOURS[settings.mode]) {
-      const at = settings.mode === "overlay" && settings.threshold > 0 ? settings.threshold : standard;
-      for (const sign of map.kind === "difference" ? [1, -1] : [1]) {
-        const path = new Path2D(), segments = segmentsOf(map, sign * at);
-        for (let i = 0; i < segments.length; i += 4) {
-          path.moveTo(X(segments[i]), Y(segments[i + 1]));
-          path.lineTo(X(segments[i + 2]), Y(segments[i + 3]));
-        }
-        for (const [colour, more] of [[HALO, 1.75], ["#fff", 0]]) {
-          context.strokeStyle = colour;
-          context.lineWidth = thick + more;
-          context.stroke(path);
-        }
-      }
+/** Which lines a mode has, as [level of the scale, thickness]. @param {HeatMap} map @param {Settings} settings */
+function linesWanted(map, { mode, alpha, threshold, cells }) {
+  if (mode === "contour") return CONTOUR_LINES;
+  if (mode !== "overlay" || cells || map.kind === "difference" || alpha === 0) return [];
+  return threshold > 0 ? [[threshold, OVERLAY_LINES[0][1]]] : OVERLAY_LINES;
+}
+
+/**
+ * @param {Layer} layer @param {HeatMap} map @param {ReturnType<typeof scaling>} scaled @param {Settings} settings
+ * @param {number[]} rect @param {number} width @param {number} height @param {number} unit
+ */
+function linesOf(layer, map, { grid, gain, offset }, settings, rect, width, height, unit) {
+  const wanted = linesWanted(map, settings);
+  if (!wanted.length) return null;
+  const key = [gain, offset, settings.invert, width, height, unit, ...rect, ...wanted.flat()].join();
+  if (key === layer.linesKey) return layer.lines;
+  layer.linesKey = key;
+  layer.lines = planes(width, height, layer.lines);
+  const sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]), gap = map.kind === "difference";
+  for (const [standard, thick] of wanted) {
+    const at = gap ? standard : ((settings.invert ? 1 - standard : standard) - offset) / gain;
+    if (!(at > 0 && at <= 1)) continue;
+    for (const sign of gap ? [1, -1] : [1]) {
+      const placed = segmentsOf(grid, sign * at).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
+      cover(layer.lines, width, height, placed, thick * unit, unit);
     }
-    context.restore();
   }
-  for (const box of [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen))) {
-    const left = X(box.xyxy[0]), top = Y(box.xyxy[1]), right = X(box.xyxy[2]), bottom = Y(box.xyxy[3]);
-    const thick = box.chosen ? 2.25 : 1.25;
-    for (const [colour, more] of [[HALO, 1.75], ["#fff", 0]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = thick + more;
-      context.strokeRect(left, top, right - left, bottom - top);
-    }
-    if (!box.tag || right < 0 || left > width || bottom < 0 || top > height) continue;
-    context.font = `600 13px ${font}`;
-    const wide = context.measureText(box.tag).width + 12, high = 20;
-    const x = Math.min(Math.max(0, left), Math.max(0, width - wide)), y = top >= high ? top - high : Math.max(0, top);
-    context.fillStyle = box.chosen ? "#fff" : "rgba(20, 20, 20, 0.85)";
-    context.fillRect(x, y, wide, high);
-    context.fillStyle = box.chosen ? "#1c1c1c" : "#fff";
-    context.textBaseline = "middle";
-    context.fillText(box.tag, x + 6, y + high / 2 + 0.5);
-  }
+  return layer.lines;
+}
+
+/** The segments of a level, in original pixels. A difference is asked for with its sign. @param {KeptGrid} grid @param {number} at */
+function segmentsOf(grid, at) {
+  const held = grid.lines.get(at);
+  if (held) return held;
+  const longest = Math.max(grid.w, grid.h), scale = longest < FINE / 2 || longest > FINE ? FINE / longest : 1;
+  const w = Math.max(1, Math.round(grid.w * scale)), h = Math.max(1, Math.round(grid.h * scale));
+  const share = grid.kind === "difference" ? (/** @type {number} */ v) => v / 32767.5 - 1 : (/** @type {number} */ v) => v / 65535;
+  grid.field ??= resample(grid, grid.extent, w, h, share, new Float32Array(w * h));
+  const field = at < 0 ? grid.field.map((v) => -v) : grid.field;
+  const [x0, y0, x1, y1] = grid.extent;
+  const found = isolines(field, w, h, Math.abs(at));
+  const placed = found.map((v, i) => (i % 2 ? y0 + (v / h) * (y1 - y0) : x0 + (v / w) * (x1 - x0)));
+  if (grid.lines.size > 24) grid.lines.clear();
+  grid.lines.set(at, placed);
+  return placed;
 }

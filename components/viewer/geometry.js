@@ -1,60 +1,77 @@
 // Where things are: panels on the page, the visible part of the picture, boxes. Rectangles are x0, y0, x1, y1.
 
-/** @typedef {[number, number, number, number]} Rect */
+/** @typedef {number[]} Rect */
 /** @typedef {{x: number, y: number, zoom: number}} Look  top left corner as a fraction of the picture, and 1..16 */
 
 export const GAP = 16;
 const NARROWEST = 150;
 const DEEPEST = 16;
 
-/** As many columns as fit, in rows of equal length: four panels where three fit are two by two. */
+/**
+ * As many columns as fit, in rows of equal length: four panels where three fit are two by two.
+ * @param {number} count @param {number} room CSS pixels @param {number|null} fixed
+ */
 export function columnsFor(count, room, fixed) {
   if (fixed) return Math.max(1, Math.min(fixed, count));
   const most = Math.min(count, Math.max(1, Math.floor((room + GAP) / (NARROWEST + GAP))));
   return Math.ceil(count / Math.ceil(count / most));
 }
 
-/** @returns {[number, number]} CSS pixels */
+/**
+ * @param {number} room @param {number} columns @param {number} aspect @param {number} tallest
+ * @returns {[number, number]} CSS pixels
+ */
 export function panelSize(room, columns, aspect, tallest) {
   const width = Math.min((room - GAP * (columns - 1)) / columns, tallest * aspect);
   return [Math.max(1, Math.floor(width)), Math.max(1, Math.round(width / aspect))];
 }
 
-/** @param {Look} look @returns {Rect} what is visible, in original pixels */
+/** @param {Look} look @param {number[]} size @returns {Rect} what is visible, in original pixels */
 export function visible({ x, y, zoom }, [width, height]) {
   return [x * width, y * height, (x + 1 / zoom) * width, (y + 1 / zoom) * height];
 }
 
-/** Zooms so that what lies at the fraction (fx, fy) of a panel stays there. @param {Look} look @returns {Look} */
+/**
+ * Zooms so that what lies at the fraction (fx, fy) of a panel stays there.
+ * @param {Look} look @param {number} fx @param {number} fy @param {number} factor @returns {Look}
+ */
 export function zoomAt(look, fx, fy, factor) {
   const zoom = Math.min(DEEPEST, Math.max(1, look.zoom * factor));
   return held({ x: look.x + fx / look.zoom - fx / zoom, y: look.y + fy / look.zoom - fy / zoom, zoom });
 }
 
-/** @param {Look} look @returns {Look} moved by fractions of a panel */
+/** @param {Look} look @param {number} dx @param {number} dy @returns {Look} moved by fractions of a panel */
 export function panned(look, dx, dy) {
   return held({ x: look.x - dx / look.zoom, y: look.y - dy / look.zoom, zoom: look.zoom });
 }
 
+/** @param {Look} look @returns {Look} */
 function held({ x, y, zoom }) {
   const most = 1 - 1 / zoom;
   return { x: Math.min(most, Math.max(0, x)), y: Math.min(most, Math.max(0, y)), zoom };
 }
 
-/** The canvas pixels whose centre lies in `rect` (original pixels). @returns {Rect} */
+/**
+ * The canvas pixels whose centre lies in a rectangle of original pixels.
+ * @param {Rect} rect @param {Rect} view what the canvas shows @param {number} width @param {number} height @returns {Rect}
+ */
 export function inCanvas([x0, y0, x1, y1], [left, top, right, bottom], width, height) {
-  const across = (x) => Math.min(width, Math.max(0, Math.ceil(((x - left) / (right - left)) * width - 0.5)));
-  const down = (y) => Math.min(height, Math.max(0, Math.ceil(((y - top) / (bottom - top)) * height - 0.5)));
+  const across = (/** @type {number} */ x) => Math.min(width, Math.max(0, Math.ceil(((x - left) / (right - left)) * width - 0.5)));
+  const down = (/** @type {number} */ y) => Math.min(height, Math.max(0, Math.ceil(((y - top) / (bottom - top)) * height - 0.5)));
   return [across(x0), down(y0), across(x1), down(y1)];
 }
 
+/** @param {Rect} rect @param {number} x @param {number} y */
 export function contains([x0, y0, x1, y1], x, y) {
   return x >= x0 && x < x1 && y >= y0 && y < y1;
 }
 
-/** Of boxes inside each other the smallest is meant: the larger ones can be hit beside it. */
+/**
+ * Of boxes inside each other the smallest is meant: the larger ones can be hit beside it.
+ * @param {any[]} boxes @param {number} x @param {number} y
+ */
 export function smallestBox(boxes, x, y) {
-  const area = ({ xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
+  const area = (/** @type {{xyxy: Rect}} */ { xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
   const hit = boxes.filter(({ xyxy }) => contains(xyxy, x, y)).sort((a, b) => area(a) - area(b));
   return hit.length ? hit[0] : null;
 }

@@ -1,10 +1,12 @@
 // A map on another grid: bilinear between pixel centres, clamped at the edges, as OpenCV and PyTorch do it.
 
-/**
- * @typedef {{values: Uint16Array, w: number, h: number, extent: [number, number, number, number], kind: string}} Grid
- */
+/** @typedef {{values: Uint16Array, w: number, h: number, extent: number[], kind: string}} Grid */
 
-/** For each of `count` target pixels over `from`..`to`: the two source samples and how far towards the second. */
+/**
+ * For each of `count` target pixels over `from`..`to`: the two source samples and how far towards the second.
+ * @param {number} count @param {number} from @param {number} to @param {number} low @param {number} high
+ * @param {number} size
+ */
 function axis(count, from, to, low, high, size) {
   const first = new Int32Array(count), second = new Int32Array(count), part = new Float32Array(count);
   for (let i = 0; i < count; i++) {
@@ -19,7 +21,9 @@ function axis(count, from, to, low, high, size) {
 
 /**
  * The map (0..65535) at the centres of width x height pixels over `rect`, in the unit of `extent`.
- * @param {Grid} grid @param {(value: number) => number} convert applied to each sample @param {any} out array to fill
+ * @template {Uint8Array|Uint16Array|Float32Array} T
+ * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height
+ * @param {(value: number) => number} convert applied to each sample @param {T} out array to fill @returns {T}
  */
 export function resample({ values, w, h, extent }, rect, width, height, convert, out) {
   const X = axis(width, rect[0], rect[2], extent[0], extent[2], w);
@@ -36,30 +40,52 @@ export function resample({ values, w, h, extent }, rect, width, height, convert,
   return out;
 }
 
-/** 0..65535 to a level: 0..255, or for a difference 1..255 around 128. */
-export function level(kind) {
-  return kind === "difference" ? (value) => Math.round((value * 254) / 65535) + 1 : (value) => (value / 257 + 0.5) | 0;
+/**
+ * 0..65535 to a level: 0..255 after `gain` and `offset`, or for a difference 1..255 around 128.
+ * @param {string} kind @param {number} [gain] @param {number} [offset] @returns {(value: number) => number}
+ */
+export function level(kind, gain = 1, offset = 0) {
+  if (kind === "difference") return (value) => Math.round((value * 254) / 65535) + 1;
+  if (gain === 1 && offset === 0) return (value) => (value / 257 + 0.5) | 0;
+  return (value) => (Math.min(65535, Math.max(0, offset * 65535 + gain * value)) / 257 + 0.5) | 0;
 }
 
-/** The map's true cells as a map of their own: what the model computed, before anything was made smooth. */
+/**
+ * The map's true cells as a map of their own: what the model computed, before anything was made smooth.
+ * @template {Grid} G @param {G} grid @param {number[]} cells rows and columns @returns {G}
+ */
 export function cellsOf(grid, [rows, columns]) {
   const values = resample(grid, grid.extent, columns, rows, Math.round, new Uint16Array(rows * columns));
   return { ...grid, values, w: columns, h: rows };
 }
 
-/** As `resample`, but each pixel takes the cell it lies in. */
+/**
+ * As `resample`, but each pixel takes the cell it lies in.
+ * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height
+ * @param {(value: number) => number} convert @param {Uint8Array} out
+ */
 export function nearest({ values, w, h, extent }, rect, width, height, convert, out) {
-  const at = (i, count, from, to, low, high, size) =>
-    Math.min(size - 1, Math.max(0, Math.floor(((from + ((i + 0.5) / count) * (to - from) - low) / (high - low)) * size)));
-  const across = Int32Array.from({ length: width }, (_, x) => at(x, width, rect[0], rect[2], extent[0], extent[2], w));
+  const across = cellsAlong(width, rect[0], rect[2], extent[0], extent[2], w);
+  const down = cellsAlong(height, rect[1], rect[3], extent[1], extent[3], h);
   for (let y = 0, i = 0; y < height; y++) {
-    const row = w * at(y, height, rect[1], rect[3], extent[1], extent[3], h);
+    const row = w * down[y];
     for (let x = 0; x < width; x++, i++) out[i] = convert(values[row + across[x]]);
   }
   return out;
 }
 
-/** The value at one point, 0..1 or, for a difference, -1..1. @param {Grid} grid */
+/**
+ * @param {number} count @param {number} from @param {number} to @param {number} low @param {number} high
+ * @param {number} size
+ */
+function cellsAlong(count, from, to, low, high, size) {
+  return Int32Array.from({ length: count }, (_, i) => {
+    const at = from + ((i + 0.5) / count) * (to - from);
+    return Math.min(size - 1, Math.max(0, Math.floor(((at - low) / (high - low)) * size)));
+  });
+}
+
+/** The value at one point, 0..1 or, for a difference, -1..1. @param {Grid} grid @param {number} x @param {number} y */
 export function valueAt(grid, x, y) {
   const [value] = resample(grid, [x - 1e-6, y - 1e-6, x + 1e-6, y + 1e-6], 1, 1, (v) => v / 65535, new Float32Array(1));
   return grid.kind === "difference" ? 2 * value - 1 : value;

@@ -1,53 +1,84 @@
 // How one likes to look: kept in the browser, so that it outlives a change of page and a reload without a rerun.
 
 /**
- * @typedef {{mode: string, alpha: number, colormap: string, threshold: number, even: boolean, cells: boolean,
- *   boxes: boolean}} Settings
+ * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
+ * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
+ * @typedef {"own"|"shared"|"fixed"} Scale  1 is each map's own maximum, that of all the maps, or the raw value `top`
+ * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
+ *   top: number, even: boolean, invert: boolean, cells: boolean, boxes: boolean}} Settings
  */
 
 const STORE = "sightglass.view";
-export const MODES = ["overlay", "map", "contour", "spotlight", "picture"];
+/** @type {Record<string, string[]>} */
+const CHOICES = {
+  mode: ["overlay", "map", "contour", "spotlight", "picture"],
+  layout: ["auto", "single", "beside", "swipe"],
+  scale: ["own", "shared", "fixed"],
+};
 
 /** @returns {Settings} */
 export function defaults() {
-  return { mode: "overlay", alpha: 0.9, colormap: "inferno", threshold: 0, even: false, cells: false, boxes: true };
+  return {
+    mode: "overlay",
+    layout: "auto",
+    split: 0.5,
+    alpha: 0.9,
+    colormap: "inferno",
+    threshold: 0,
+    scale: "own",
+    top: 1,
+    even: false,
+    invert: false,
+    cells: false,
+    boxes: true,
+  };
 }
 
-/** What is usable of `given`, over `base`: a link can carry anything. @returns {Settings} */
+/**
+ * What is usable of `given`, over `base`: a link can carry anything.
+ * @param {Settings} base @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
+ * @returns {Settings}
+ */
 export function merged(base, given, colormaps) {
+  /** @type {any} */
   const out = { ...base };
   for (const [name, value] of Object.entries(given ?? {})) {
-    if (!(name in out)) continue;
+    if (!Object.hasOwn(out, name)) continue;
     if (typeof out[name] === "number") {
-      const number = Number(value);
-      if (number >= 0 && number <= 1) out[name] = number;
+      const number = Number(value), most = name === "top" ? 1e9 : 1;
+      if (number >= 0 && number <= most && (name !== "top" || number > 0)) out[name] = number;
     } else if (typeof out[name] === "boolean") out[name] = value === true || Number(value) === 1 || value === "true";
-    else if ((name === "mode" ? MODES : colormaps).includes(value)) out[name] = value;
+    else if ((CHOICES[name] ?? colormaps).includes(String(value))) out[name] = value;
   }
   return out;
 }
 
-/** The kept settings, unless a link brings others than the last one did. @returns {Settings} */
+/**
+ * The kept settings, unless a link brings others: it wins once, by its id.
+ * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Settings}
+ */
 export function recalled(storage, initial, colormaps) {
-  let kept = {};
-  try {
-    kept = JSON.parse(storage.getItem(STORE)) ?? {};
-  } catch {
-    // Not ours, or storage is forbidden: the defaults are good.
-  }
-  const settings = merged(defaults(), kept.settings, colormaps), link = initial ? JSON.stringify(initial) : null;
-  if (!link || link === kept.link) return settings;
-  const wanted = merged(settings, initial, colormaps);
-  keep(storage, wanted, link);
+  const kept = stored(storage), settings = merged(defaults(), kept.settings, colormaps);
+  if (!initial || initial.id === kept.link) return settings;
+  const wanted = merged(defaults(), initial, colormaps);
+  keep(storage, wanted, initial.id);
   return wanted;
 }
 
-/** @param {Settings} settings */
+/** @param {Storage} storage @param {Settings} settings @param {unknown} [link] */
 export function keep(storage, settings, link) {
   try {
-    const before = JSON.parse(storage.getItem(STORE)) ?? {};
-    storage.setItem(STORE, JSON.stringify({ settings, link: link ?? before.link }));
+    storage.setItem(STORE, JSON.stringify({ settings, link: link ?? stored(storage).link }));
   } catch {
     // Private windows may forbid storage: then settings last as long as the page.
+  }
+}
+
+/** @param {Storage} storage @returns {{settings?: Record<string, unknown>, link?: unknown}} */
+function stored(storage) {
+  try {
+    return JSON.parse(storage.getItem(STORE) ?? "{}") ?? {};
+  } catch {
+    return {};
   }
 }

@@ -10,7 +10,10 @@ const GAMMA = 1.5;
 const FIRST = [0x1f, 0x5f, 0xd0];
 const SECOND = [0xc8, 0x32, 0x1f];
 
-/** Rounds halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70. */
+/**
+ * Rounds halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
+ * @param {number} value
+ */
 export function rint(value) {
   const low = Math.floor(value), rest = value - low;
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
@@ -33,14 +36,17 @@ export function overlayTable(lut, opacity) {
   return { K, A };
 }
 
-/** The map alone; below the threshold a flat ground that is in no colormap. @returns {Table} */
+/**
+ * The map alone; below the threshold a flat ground that is in no colormap.
+ * @param {Uint8Array} lut @param {number} threshold @param {number} ground grey @returns {Table}
+ */
 export function mapTable(lut, threshold, ground) {
   const first = rint(255 * threshold), A = new Float32Array(768);
   for (let i = 0; i < 768; i++) A[i] = i < 3 * first ? ground : lut[i];
   return { K: new Float32Array(256), A };
 }
 
-/** The picture darkened where it is cold. @returns {Table} */
+/** The picture darkened where it is cold. @param {number} alpha @param {number} threshold @returns {Table} */
 export function spotlightTable(alpha, threshold) {
   const K = new Float32Array(256), first = rint(255 * threshold);
   for (let i = 0; i < 256; i++) {
@@ -50,12 +56,25 @@ export function spotlightTable(alpha, threshold) {
   return { K, A: new Float32Array(768) };
 }
 
-/** For levels 1..255 around 128: how far a level is from no difference, 0..1. */
+/**
+ * The same table read from the other end: what was hot is cold, what one map has more of the other has.
+ * @param {Table} table @param {string} kind @returns {Table}
+ */
+export function inverted({ K, A }, kind) {
+  const last = kind === "difference" ? 256 : 255, out = { K: new Float32Array(256), A: new Float32Array(768) };
+  for (let i = last - 255; i < 256; i++) {
+    out.K[i] = K[last - i];
+    for (let c = 0; c < 3; c++) out.A[3 * i + c] = A[3 * (last - i) + c];
+  }
+  return out;
+}
+
+/** For levels 1..255 around 128: how far a level is from no difference, 0..1. @param {number} level */
 function distance(level) {
   return Math.min(Math.abs(level - 128) / 127, 1);
 }
 
-/** More in the first map is blue, more in the second red, over a grey picture. @returns {Table} */
+/** More in the first map is blue, more in the second red, over a grey picture. @param {Opacity} opacity @returns {Table} */
 export function differenceTable({ alpha, even, threshold }) {
   const K = new Float32Array(256), A = new Float32Array(768);
   for (let i = 0; i < 256; i++) {
@@ -66,7 +85,10 @@ export function differenceTable({ alpha, even, threshold }) {
   return { K, A };
 }
 
-/** The difference alone, from a neutral ground to its two colours. @returns {Table} */
+/**
+ * The difference alone, from a neutral ground to its two colours.
+ * @param {number} threshold @param {number} ground @returns {Table}
+ */
 export function differenceMapTable(threshold, ground) {
   const A = new Float32Array(768);
   for (let i = 0; i < 256; i++) {
@@ -76,14 +98,18 @@ export function differenceMapTable(threshold, ground) {
   return { K: new Float32Array(256), A };
 }
 
-/** @returns {Table} */
+/** @param {number} alpha @param {number} threshold @returns {Table} */
 export function differenceSpotlightTable(alpha, threshold) {
   const { K } = spotlightTable(alpha, threshold), out = new Float32Array(256);
   for (let i = 0; i < 256; i++) out[i] = K[Math.round(255 * distance(i))];
   return { K: out, A: new Float32Array(768) };
 }
 
-/** Writes source * K + A into `out`, only within the rectangle; both are RGBA, `width` pixels wide. */
+/**
+ * Writes source * K + A into `out`, only within the rectangle; both are RGBA, `width` pixels wide.
+ * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {Uint8Array} levels @param {Table} table
+ * @param {number} width @param {number[]} within
+ */
 export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
   for (let y = y0; y < y1; y++) {
     for (let i = y * width + x0, end = y * width + x1, p = 4 * i; i < end; i++, p += 4) {
@@ -95,7 +121,7 @@ export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
   }
 }
 
-/** The same picture in grey, with OpenCV's weights. */
+/** The same picture in grey, with OpenCV's weights. @param {Uint8ClampedArray} source */
 export function grey(source) {
   const out = new Uint8ClampedArray(source.length);
   for (let p = 0; p < source.length; p += 4) {
@@ -105,7 +131,10 @@ export function grey(source) {
   return out;
 }
 
-/** Grey and two thirds into the page outside the rectangle: what the model was never given. */
+/**
+ * Grey and two thirds into the page outside the rectangle: what the model was never given.
+ * @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen @param {number} ground grey
+ */
 export function fade(source, width, [x0, y0, x1, y1], ground) {
   const out = new Uint8ClampedArray(source), height = source.length / 4 / width;
   for (let y = 0, p = 0; y < height; y++) {
@@ -122,4 +151,9 @@ export function fade(source, width, [x0, y0, x1, y1], ground) {
 export function gradient(table) {
   const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
   return `linear-gradient(90deg, ${stops.join()})`;
+}
+
+/** A difference's colours from the second's to the first's, over a ground. @param {number} ground */
+export function differenceGradient(ground) {
+  return `linear-gradient(90deg, rgb(${SECOND.join()}), rgb(${[ground, ground, ground].join()}), rgb(${FIRST.join()}))`;
 }

@@ -11,7 +11,7 @@ export function unpack(data) {
 
 /** @param {Uint8Array} blob deflated uint16 @returns {Promise<Uint16Array>} */
 export async function inflate(blob) {
-  const stream = new Blob([blob]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([/** @type {BlobPart} */ (blob)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint16Array(await new Response(stream).arrayBuffer());
 }
 

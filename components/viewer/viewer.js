@@ -1,81 +1,140 @@
 // The component: what Streamlit calls, what a person does, and when to draw.
 
 import { bytes, inflate, unpack } from "./unpack.js";
-import { GAP, columnsFor, contains, panelSize, panned, smallestBox, visible, zoomAt } from "./geometry.js";
-import { createMap, createPicture, outline, paint } from "./draw.js";
-import { gradient } from "./table.js";
+import { contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
+import { createLayer, createMap, createPicture, paint, scaling } from "./draw.js";
+import { outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
+import { arrange, figure, fit, onPhone, panelOf } from "./panels.js";
+import { showControls, wireControls } from "./controls.js";
 import { valueAt } from "./sample.js";
-import { defaults, keep, merged, recalled } from "./settings.js";
-import { idle, reading } from "./words.js";
+import { keep, recalled } from "./settings.js";
+import { copied, linkTo, lookOf } from "./link.js";
+import { hotWords, idle, reading } from "./words.js";
+import { blank, paintStroke, rectangle, tint, told } from "./marks.js";
 import { free, listen } from "./gestures.js";
 import { download, sheet } from "./save.js";
 
-const LONGEST = 1280;
-const PHONE = 640;
+/**
+ * @typedef {import("./settings.js").Settings} Settings
+ * @typedef {import("./panels.js").Panel} Panel
+ * @typedef {{setStateValue: (name: string, value: unknown) => void,
+ *   setTriggerValue: (name: string, value: unknown) => void}} Send
+ */
+
 const STILL_MS = 150;
+const FRAME_MS = 24;
 const HINT = "Point at a picture: the value of every map at that spot appears here.";
+const WIDE = { x: 0, y: 0, zoom: 1 };
+/** @type {WeakMap<Element, ReturnType<typeof mount>>} */
 const live = new WeakMap();
 
+/** So that an answer is told from the one before, though it may be the same. */
+function nonce() {
+  return `${performance.now()}-${Math.random()}`;
+}
+
+/** @param {HTMLElement} root */
 function mount(root) {
   const gone = new AbortController(), { signal } = gone;
-  const $ = (selector) => root.querySelector(selector);
+  const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
+  /** @param {EventTarget} target @param {string} type @param {(event: any) => void} handler */
   const on = (target, type, handler) => target.addEventListener(type, handler, { signal });
-  const wide = { x: 0, y: 0, zoom: 1 };
-  const state = { send: null, head: null, picture: null, panels: [], settings: null, luts: new Map(), look: wide };
-  Object.assign(state, { choice: null, point: null, plain: false, dark: false, font: "sans-serif" });
-  let pixels = false, lines = false, frame = 0, moving = 0;
+  /**
+   * @type {{send: Send, head: any, picture: import("./draw.js").Picture|null, all: import("./panels.js").Listed[],
+   *   panels: Panel[], settings: Settings, luts: Map<string, Uint8Array>, hot: Map<string, string>,
+   *   look: import("./geometry.js").Look, choice: number|null, point: number[]|null, plain: boolean, dark: boolean,
+   *   font: string, tool: string|null, region: import("./marks.js").Region|null, coming: string, asked: string}}
+   */
+  const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
+  Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
+  Object.assign(state, { dark: false, font: "sans-serif", tool: null, region: null, coming: "", asked: "" });
+  let frame = 0, moving = 0, start = /** @type {number[]|null} */ (null);
 
   // ---- drawing, at most once a frame
 
   function redraw(withPixels = true) {
-    pixels ||= withPixels;
-    lines = true;
+    if (withPixels) for (const panel of state.panels) panel.dirty = true;
     frame ||= requestAnimationFrame(draw);
   }
 
   function draw() {
     frame = 0;
     if (!state.picture) return;
-    const rect = visible(state.look, state.head.size);
+    const rect = visible(state.look, state.head.size), began = performance.now();
     for (const panel of state.panels) {
       if (!panel.width) continue;
-      // While the picture moves a dense screen gets plain pixels: a frame missed is seen, a pixel is not.
-      const ratio = moving ? Math.min(1, panel.fine) : panel.fine;
-      if (pixels) resize(panel.base.canvas, panel.width * ratio, panel.height * ratio);
-      if (pixels) paint(panel.base, state.picture, rect, shown(panel), state.settings, lut(), state.dark);
-      if (lines) strokes(panel.lines, panel, panel.width, panel.height, panel.ratio, rect);
+      // A dozen large panels would hold the page up: the rest of them comes with the next frame.
+      if (panel.dirty && performance.now() - began > FRAME_MS) frame ||= requestAnimationFrame(draw);
+      else if (panel.dirty) {
+        const ratio = moving ? panel.quick : panel.fine;
+        fit(panel.canvas, panel.width * ratio, panel.height * ratio);
+        paint(panel.base, state.picture, rect, shown(panel), panel.layer, style(), ratio);
+        panel.dirty = false;
+      }
+      strokes(panel.lines, panel, panel.density, rect);
     }
-    pixels = lines = false;
+    if (!moving) wantDetail(rect);
   }
 
-  function strokes(context, panel, width, height, scale, rect) {
-    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-    const map = shown(panel);
-    outline(context, width, height, scale, rect, map, state.settings, boxesOf(panel), state.font);
+  function style() {
+    const { settings, dark, head } = state;
+    return { settings: { ...settings, layout: layoutNow(), scale: scaleNow() }, lut: lut(), dark, range: head.range };
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {Panel} panel @param {number} scale @param {number[]} rect */
+  function strokes(context, panel, scale, rect) {
+    const { width, height } = panel, map = shown(panel), { settings, head } = state;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.lineCap = context.lineJoin = "round";
+    if (map && settings.cells && !["picture", "contour"].includes(settings.mode)) {
+      outlineCells(context, width, height, rect, map, layoutNow() === "swipe" ? settings.split * width : 0);
+    }
+    outlineBoxes(context, width, height, rect, boxesOf(panel), state.font);
+    if (!state.plain) outlineRegion(context, width, height, rect, state.region, head.size);
   }
 
   function lut() {
     return state.luts.get(state.settings.colormap) ?? [...state.luts.values()][0];
   }
 
-  /** The map a panel speaks of, whether or not it is covered by the plain picture just now. */
+  /** The map a panel speaks of, whether or not it is covered by the plain picture just now. @param {Panel} panel */
   function mapOf(panel) {
     return panel.maps.length === 1 ? panel.maps[0] : (panel.maps[state.choice ?? 0] ?? null);
   }
 
+  /** @param {Panel} panel */
   function shown(panel) {
     return state.plain ? null : mapOf(panel);
   }
 
+  function everyMap() {
+    return state.all.flatMap(({ maps }) => maps);
+  }
+
+  function layoutNow() {
+    const { settings: { layout }, head } = state;
+    if (layout !== "auto") return layout;
+    return head.beside && head.size[1] >= head.size[0] && !onPhone() ? "beside" : "single";
+  }
+
+  function scaleNow() {
+    const heats = everyMap().filter(({ kind }) => kind === "heat"), { scale } = state.settings;
+    const fits = heats.every(({ raw, shared }) => raw || (scale === "shared" && shared));
+    return fits ? scale : "own";
+  }
+
+  /** @param {Panel} panel */
   function boxesOf(panel) {
     if (state.plain || !state.settings.boxes) return [];
-    const alone = !state.panels.some(({ maps }) => !maps.length);
-    const single = new Set(state.head.boxes.map(({ index }) => index)).size === state.head.boxes.length;
-    return state.head.boxes.flatMap((box) => {
+    if (panel.boxes) return panel.boxes.map(({ xyxy, label }) => ({ xyxy, chosen: false, tag: label }));
+    const alone = !state.panels.some(({ maps }) => !maps.length), { boxes } = state.head;
+    const single = new Set(boxes.map((/** @type {any} */ { index }) => index)).size === boxes.length;
+    return boxes.flatMap((/** @type {any} */ box) => {
       const chosen = box.index === state.choice;
       if (panel.maps.length && !alone && !chosen) return [];
       // Numbers name single boxes; where a class has several, they would all be called the same.
-      const number = single && state.head.boxes.length > 1 ? String(box.index + 1) : "";
+      const number = single && boxes.length > 1 ? String(box.index + 1) : "";
       const tag = chosen || !number ? [number, box.label].filter(Boolean).join("  ") : number;
       return [{ xyxy: box.xyxy, chosen, tag }];
     });
@@ -84,115 +143,99 @@ function mount(root) {
   // ---- panels
 
   function build() {
-    const phone = innerWidth < PHONE, { head } = state;
-    const some = state.all.some(({ maps }) => maps.length);
-    const wanted = phone && some ? state.all.filter(({ maps }) => maps.length) : state.all;
+    const { head, all } = state, some = all.some(({ maps }) => maps.length), layout = layoutNow();
+    let wanted = all;
+    if (some && layout === "beside" && all.every(({ maps }) => maps.length)) wanted = [head.plain, ...all];
+    else if (some && (layout === "swipe" || onPhone())) wanted = all.filter(({ maps }) => maps.length);
     const holder = $(".panels");
-    if (state.panels.length !== wanted.length) {
-      holder.replaceChildren(...wanted.map(figure));
-    }
-    const figures = [...holder.children];
-    state.panels = wanted.map((panel, i) => {
-      const element = figures[i], [base, over] = element.querySelectorAll("canvas");
-      const kept = { element, base: element.context, lines: over.getContext("2d"), width: 0, height: 0, ratio: 1, fine: 1 };
-      return { ...panel, ...kept, canvas: base };
-    });
+    if (state.panels.length !== wanted.length) holder.replaceChildren(...wanted.map(element));
+    state.panels = wanted.map((panel, i) => panelOf(panel, /** @type {HTMLElement} */ (holder.children[i])));
+    const heats = everyMap().filter(({ kind }) => kind === "heat");
     root.classList.toggle("bare", !some);
-    $(".cells").hidden = !state.all.some(({ maps }) => maps.some(({ cells }) => cells));
-    $(".boxes").hidden = !head.boxes.length;
-    $(".scale").hidden = $(".colormap").hidden = !state.all.some(({ maps }) => maps.some((m) => m.kind !== "difference"));
+    root.classList.toggle("swiping", layout === "swipe");
+    $(".celled").hidden = !everyMap().some(({ cells }) => cells);
+    $(".boxes").hidden = !head.boxes.length && !all.some(({ boxes }) => boxes);
+    $(".mark").hidden = !head.marks;
+    $(".colormap").hidden = !heats.length;
+    $(".why").hidden = heats.every(({ raw, shared }) => raw || shared);
+    for (const name of ["shared", "fixed"]) {
+      const fits = heats.length > 0 && heats.every(({ raw, shared }) => raw || (name === "shared" && shared));
+      /** @type {HTMLInputElement} */ ($(`[value="${name}"]`)).disabled = !fits;
+    }
     captions();
-    layout();
+    relayout();
   }
 
-  function figure() {
-    const element = document.createElement("figure");
-    element.className = "panel";
-    element.innerHTML =
-      '<figcaption><span class="title"></span><span class="note"></span></figcaption>' +
-      '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
-      '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i></div>';
-    const stage = element.querySelector(".stage"), canvas = element.querySelector(".base");
-    element.context = canvas.getContext("2d", { willReadFrequently: true });
-    listen(stage, gestures, signal);
+  function element() {
+    const made = figure(), split = /** @type {HTMLInputElement} */ (made.querySelector(".split"));
+    listen(/** @type {HTMLElement} */ (made.querySelector(".stage")), gestures, signal);
+    const canvas = /** @type {HTMLElement} */ (made.querySelector(".base"));
     on(canvas, "keydown", keys);
     on(canvas, "blur", () => point(null));
-    return element;
+    on(split, "input", () => set({ split: Number(split.value) }, false));
+    on(split, "change", () => set({ split: Number(split.value) }));
+    return made;
   }
 
   function captions() {
-    const phrase = (text) => text.replaceAll("**", "");
     for (const panel of state.panels) {
       const map = mapOf(panel), title = map?.title ?? panel.title;
-      panel.element.querySelector(".title").textContent = title;
-      panel.element.querySelector(".title").title = title;
-      panel.element.querySelector(".note").textContent = map?.note ?? panel.note;
-      panel.canvas.setAttribute("aria-label", phrase(map?.text || title || "The picture"));
+      const put = (/** @type {string} */ selector, /** @type {string} */ text) => {
+        const part = /** @type {HTMLElement} */ (panel.element.querySelector(selector));
+        part.textContent = text;
+        return part;
+      };
+      put(".title", title).title = title;
+      put(".note", map?.note ?? panel.note);
+      panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
+      const legend = /** @type {HTMLElement} */ (panel.element.querySelector(".legend"));
+      legend.hidden = !map?.sides;
+      if (map?.sides) {
+        put(".first", `more ${map.sides[0]}`);
+        put(".second", `more ${map.sides[1]}`);
+      }
     }
     say();
   }
 
-  function layout() {
-    const { head, panels } = state, room = $(".panels").clientWidth, count = panels.length;
-    if (!room || !count) return;
-    const full = isFull(), phone = innerWidth < PHONE, aspect = head.size[0] / head.size[1];
-    const tallest = (columns) => {
-      const rows = Math.ceil(count / columns);
-      if (full) return Math.max(120, (innerHeight - 220 - 40 * (rows - 1)) / rows);
-      return phone ? 480 : Math.max(300, head.height + innerHeight - 900);
-    };
-    let columns = columnsFor(count, room, head.columns);
-    if (full) {
-      const sizes = panels.map((_, i) => panelSize(room, i + 1, aspect, tallest(i + 1))[0]);
-      columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
-    }
-    const [width, height] = panelSize(room, columns, aspect, tallest(columns));
-    // A tower of a picture leaves its column wide enough for a title.
-    const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
-    $(".panels").style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
-    const density = Math.min(devicePixelRatio || 1, 3), ratio = Math.min(density, LONGEST / Math.max(width, height));
-    for (const panel of panels) {
-      Object.assign(panel, { width, height, ratio: density, fine: ratio });
-      Object.assign(panel.element.querySelector(".stage").style, { width: `${width}px`, height: `${height}px` });
-      resize(panel.lines.canvas, width * density, height * density);
-    }
+  function relayout() {
+    if (!arrange($(".panels"), state.panels, state.head, isFull())) return;
     place();
     redraw();
   }
 
-  function resize(canvas, width, height) {
-    const [w, h] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
-    if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
-  }
-
   // ---- the line of text and the crosshair
 
-  function say(aloud = false) {
-    const { panels, point: at, head } = state, maps = panels.map(mapOf).filter(Boolean);
+  function say(aloud = false, words = "") {
+    const { panels, point: at, head } = state, maps = panels.map(mapOf).filter((map) => map !== null);
     let line;
-    if (at) {
-      const readings = maps.map((map) => ({
-        title: map.title,
-        kind: map.kind,
-        raw: map.raw,
-        full: map.peak > 65535 * 0.995,
-        value: contains(map.seen, ...at) ? valueAt(map, ...at) : null,
-      }));
-      line = reading(readings, ...at);
-    } else if (maps.length === 1) line = idle(head.line || maps[0].text, maps[0].title);
+    if (words) line = idle(words, "");
+    else if (at) line = reading(maps.map((map) => readingOf(map, at)), at[0], at[1]);
+    else if (maps.length === 1) line = idle(head.line || maps[0].text, maps[0].title);
     else line = idle(head.line || (maps.length ? HINT : ""), "");
-    const parts = line.map(([text, bold]) => {
-      const part = document.createElement(bold ? "b" : "span");
-      part.textContent = text;
-      return part;
-    });
+    const parts = line.map(([text, bold]) => Object.assign(document.createElement(bold ? "b" : "span"), { textContent: text }));
     $(".line").replaceChildren(...parts);
     if (aloud) $(".spoken").textContent = $(".line").textContent;
   }
 
+  /** @param {import("./draw.js").HeatMap} map @param {number[]} at @returns {import("./words.js").Reading} */
+  function readingOf(map, [x, y]) {
+    const { settings, range } = style(), { grid, gain, offset } = scaling(map, settings, range);
+    const { title, kind, raw } = map, [low, high] = raw ?? [0, 0], [zero, one] = [-offset / gain, (1 - offset) / gain];
+    const full = offset + gain * (grid.peak / 65535) > 0.995 && settings.scale !== "fixed";
+    const at = contains(map.seen, x, y) ? valueAt(grid, x, y) : null;
+    return {
+      title,
+      kind,
+      raw: raw && high > low ? [low + zero * (high - low), low + one * (high - low)] : null,
+      full,
+      value: at === null || kind === "difference" ? at : offset + gain * at,
+    };
+  }
+
+  /** @param {number[]|null} at */
   function point(at, aloud = false) {
-    const inside = at && contains([0, 0, ...state.head.size], ...at);
-    state.point = inside ? at : null;
+    state.point = at && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
     place();
     say(aloud);
   }
@@ -201,13 +244,15 @@ function mount(root) {
     root.classList.toggle("pointing", Boolean(state.point));
     if (!state.point) return;
     const [x0, y0, x1, y1] = visible(state.look, state.head.size), [x, y] = state.point;
-    for (const { element, width, height } of state.panels) {
-      const across = element.querySelector(".across"), down = element.querySelector(".down");
+    for (const { element: panel, width, height } of state.panels) {
+      const across = /** @type {HTMLElement} */ (panel.querySelector(".across"));
+      const down = /** @type {HTMLElement} */ (panel.querySelector(".down"));
       across.style.transform = `translateY(${(((y - y0) / (y1 - y0)) * height).toFixed(1)}px)`;
       down.style.transform = `translateX(${(((x - x0) / (x1 - x0)) * width).toFixed(1)}px)`;
     }
   }
 
+  /** @param {number} fx @param {number} fy */
   function original(fx, fy) {
     const [x0, y0, x1, y1] = visible(state.look, state.head.size);
     return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
@@ -215,29 +260,53 @@ function mount(root) {
 
   // ---- what a person does
 
+  /** Draws coarser for as long as a hand is at it: a frame missed is seen, a pixel is not. */
+  function stir() {
+    clearTimeout(moving);
+    moving = window.setTimeout(() => {
+      moving = 0;
+      redraw();
+    }, STILL_MS);
+  }
+
+  /** @param {import("./geometry.js").Look} look */
   function looking(look) {
     state.look = look;
     root.classList.toggle("zoomed", look.zoom > 1);
     place();
-    clearTimeout(moving);
-    moving = setTimeout(() => {
-      moving = 0;
-      redraw();
-    }, STILL_MS);
+    stir();
     redraw();
   }
 
+  /** Finer pixels of what is visible, where there are some: a large picture came as a small copy. @param {number[]} rect */
+  function wantDetail(rect) {
+    const { head, picture, panels } = state, [width, height] = head.size;
+    const asked = Math.max(...panels.map((panel) => (panel.width * panel.fine) / (rect[2] - rect[0])));
+    if (!picture || Math.min(1, asked) <= 1.15 * picture.density(rect)) return;
+    const mx = (rect[2] - rect[0]) / 4, my = (rect[3] - rect[1]) / 4;
+    const wider = [rect[0] - mx, rect[1] - my, rect[2] + mx, rect[3] + my].map(Math.round);
+    const within = wider.map((v, i) => Math.min(i % 2 ? height : width, Math.max(0, v)));
+    const key = [head.picture, ...within].join();
+    if (key === state.asked) return;
+    state.asked = key;
+    state.send.setStateValue("detail", { picture: head.picture, rect: within, id: nonce() });
+  }
+
+  /** @type {import("./gestures.js").Meant} */
   const gestures = {
     zoomed: () => state.look.zoom > 1,
+    marking: () => Boolean(state.tool && state.head),
     over: (fx, fy) => state.head && point(original(fx, fy)),
     out: () => state.head && point(null),
     hold: plain,
     click: (fx, fy) => state.head && choosePoint(original(fx, fy)),
+    mark,
     zoom: (fx, fy, factor) => looking(zoomAt(state.look, fx, fy, factor)),
     pan: (dx, dy) => looking(panned(state.look, dx, dy)),
-    reset: () => looking(wide),
+    reset: () => looking(WIDE),
   };
 
+  /** @param {number[]} at */
   function choosePoint([x, y]) {
     const box = state.settings.boxes ? smallestBox(state.head.boxes, x, y) : null;
     if (box) {
@@ -247,35 +316,82 @@ function mount(root) {
     state.send.setTriggerValue("point", { x, y, box: box ? box.index : null });
   }
 
+  /** @param {string} phase @param {number} fx @param {number} fy */
+  function mark(phase, fx, fy) {
+    const at = original(fx, fy), { size } = state.head;
+    if (phase === "start") start = at;
+    if (!start) return;
+    if (phase === "cancel") state.region = state.region?.kind === "brush" ? state.region : null;
+    else if (state.tool === "rectangle") state.region = rectangle(start, at, size);
+    else {
+      if (state.region?.kind !== "brush") state.region = blank(size);
+      const share = (/** @type {number[]} */ [x, y]) => [x / size[0], y / size[1]];
+      const brush = Number(/** @type {HTMLInputElement} */ ($(".size")).value) / 2 / state.look.zoom;
+      tint(state.region, paintStroke(state.region, share(start), share(at), brush));
+      start = at;
+    }
+    redraw(false);
+    if (phase !== "end" && phase !== "cancel") return;
+    start = null;
+    const region = state.region;
+    const empty = region?.kind === "rectangle" && (region.xyxy[2] - region.xyxy[0] < 2 || region.xyxy[3] - region.xyxy[1] < 2);
+    if (empty) state.region = null;
+    tellRegion();
+  }
+
+  async function tellRegion() {
+    controls();
+    redraw(false);
+    state.send.setStateValue("region", await told(state.region, state.head.picture));
+  }
+
+  /** @param {number|undefined} index */
   function choose(index) {
-    if (!Number.isInteger(index) || index < 0 || index === state.choice) return;
+    if (index === undefined || !Number.isInteger(index) || index < 0 || index === state.choice) return;
     state.choice = index;
     if (!state.head) return;
     captions();
+    for (const panel of state.panels) if (panel.maps.length > 1) panel.layer = createLayer();
+    controls();
     redraw();
   }
 
-  function plain(on) {
-    if (state.plain === on) return;
-    state.plain = on;
+  /** @param {boolean} shownPlain */
+  function plain(shownPlain) {
+    if (state.plain === shownPlain) return;
+    state.plain = shownPlain;
     redraw();
   }
 
+  /** @param {KeyboardEvent} event */
   function keys(event) {
     const [w, h] = state.head.size, step = (event.shiftKey ? 0.01 : 0.05) / state.look.zoom;
-    const moves = { ArrowLeft: [-w, 0], ArrowRight: [w, 0], ArrowUp: [0, -h], ArrowDown: [0, h] }[event.key];
-    const [x, y] = state.point ?? original(0.5, 0.5);
-    if (moves) {
-      const clamp = (value, most) => Math.min(most - 0.5, Math.max(0.5, value));
-      point([clamp(x + step * moves[0], w), clamp(y + step * moves[1], h)], true);
-    } else if (event.key === "Enter") choosePoint([x, y]);
-    else if (event.key === "Escape") point(null);
-    else if (event.key === "0") looking(wide);
+    /** @type {Record<string, number[]>} */
+    const arrows = { ArrowLeft: [-w, 0], ArrowRight: [w, 0], ArrowUp: [0, -h], ArrowDown: [0, h] };
+    const [x, y] = state.point ?? original(0.5, 0.5), move = arrows[event.key];
+    if (move) {
+      const clamp = (/** @type {number} */ value, /** @type {number} */ most) => Math.min(most - 0.5, Math.max(0.5, value));
+      point([clamp(x + step * move[0], w), clamp(y + step * move[1], h)], true);
+    } else if (event.key === "Enter" && state.tool) markByKey([x, y]);
+    else if (event.key === "Enter") choosePoint([x, y]);
+    else if (event.key === "Escape") {
+      start = null;
+      point(null);
+    } else if (event.key === "0") looking(WIDE);
     else if ("+=-".includes(event.key)) {
       const [x0, y0, x1, y1] = visible(state.look, [w, h]);
       looking(zoomAt(state.look, (x - x0) / (x1 - x0), (y - y0) / (y1 - y0), event.key === "-" ? 0.8 : 1.25));
     } else return;
     event.preventDefault();
+  }
+
+  /** Enter sets one corner, Enter again the other; a brush dabs. @param {number[]} at */
+  function markByKey(at) {
+    const [x0, y0, x1, y1] = visible(state.look, state.head.size);
+    const fx = (at[0] - x0) / (x1 - x0), fy = (at[1] - y0) / (y1 - y0);
+    if (!start) mark("start", fx, fy);
+    else mark("end", fx, fy);
+    if (start && state.tool === "brush") mark("end", fx, fy);
   }
 
   on(window, "keydown", (event) => {
@@ -286,138 +402,187 @@ function mount(root) {
   on(window, "keyup", (event) => event.key === " " && plain(false));
   on(window, "blur", () => plain(false));
   on(window, "sightglass:choose", ({ detail }) => choose(detail?.index));
+  on(window, "sightglass:ask-view", tellView);
+  on(window, "sightglass:parcel", ({ detail }) => receive(detail));
   on(window, "resize", () => state.head && build());
   on(root, "fullscreenchange", () => {
     $(".full .icon").textContent = isFull() ? "fullscreen_exit" : "fullscreen";
     theme();
-    layout();
+    relayout();
   });
 
-  // ---- controls: `input` only draws, `change` (released) is told to Python
+  // ---- controls: nothing that is set here is told to Python, which has no use for it
 
+  /** @param {Partial<Settings>} changes @param {boolean} [done] */
   function set(changes, done = true) {
+    const before = layoutNow();
     Object.assign(state.settings, changes);
     controls();
-    redraw();
+    if (!done) stir();
+    if (layoutNow() === before) redraw();
+    else build();
     if (!done) return;
     keep(sessionStorage, state.settings);
-    tell();
+    tellView();
   }
 
-  function tell() {
-    const { boxes, ...view } = state.settings;
-    state.send.setStateValue("view", view);
+  function tellView() {
+    if (!state.settings) return;
+    const hot = hotWords(state.settings, state.hot.get(state.settings.colormap) ?? "");
+    window.dispatchEvent(new CustomEvent("sightglass:view", { detail: { hot } }));
   }
 
   function controls() {
-    const { mode, alpha, threshold, colormap, even, cells, boxes } = state.settings;
-    $(`[value="${mode}"]`).checked = true;
-    $(".alpha").value = alpha;
-    $(".alpha").disabled = !["overlay", "spotlight"].includes(mode);
-    $(".alpha").setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
-    $(".threshold").value = threshold;
-    $(".threshold").setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "everything");
-    const percent = `${100 * threshold}%`, veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
-    $(".threshold").style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${percent}, transparent ${percent})`);
-    $(".threshold").style.setProperty("--colours", gradient(lut()));
-    $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : "Cold";
-    $(".colormap").value = colormap;
-    for (const [name, pressed] of Object.entries({ even, cells, boxes })) {
-      $(`.tools .${name}`).setAttribute("aria-pressed", String(pressed));
+    const { settings, dark, tool, region } = state, scale = scaleNow(), maps = state.panels.map(mapOf);
+    const heats = maps.filter((map) => map?.kind === "heat"), gaps = heats.length === 0 && maps.some(Boolean);
+    /** @type {[number, number]|null} */
+    let ends = null;
+    if (scale === "fixed") ends = [0, settings.top];
+    else if (scale === "shared" && state.head.range) ends = state.head.range;
+    if (ends && settings.invert) ends = [ends[1], ends[0]];
+    showControls(root, settings, { lut: lut(), layout: layoutNow(), scale, ends, gaps, dark, tool, marked: region !== null });
+    root.classList.toggle("marking", Boolean(tool));
+    for (const split of /** @type {NodeListOf<HTMLInputElement>} */ (root.querySelectorAll(".split"))) {
+      split.value = String(settings.split);
     }
   }
 
-  on($(".modes"), "change", (event) => set({ mode: event.target.value }));
-  on($(".alpha"), "input", (event) => set({ alpha: Number(event.target.value) }, false));
-  on($(".alpha"), "change", (event) => set({ alpha: Number(event.target.value) }));
-  on($(".threshold"), "input", (event) => set({ threshold: Number(event.target.value) }, false));
-  on($(".threshold"), "change", (event) => set({ threshold: Number(event.target.value) }));
-  on($(".colormap"), "change", (event) => set({ colormap: event.target.value }));
-  for (const name of ["even", "cells", "boxes"]) {
-    on($(`.tools .${name}`), "click", () => set({ [name]: !state.settings[name] }));
-  }
-  on($(".save"), "click", save);
-  on($(".full"), "click", () => (isFull() ? document.exitFullscreen() : root.requestFullscreen()));
+  wireControls(root, signal, {
+    set,
+    layout: (name) => set({ layout: layoutNow() === name ? "single" : name }),
+    boxes: () => set({ boxes: !state.settings.boxes }),
+    tool: (name) => {
+      state.tool = name;
+      start = null;
+      controls();
+      if (name) say(true, "Drag over a picture, or move with the arrow keys and press Enter.");
+    },
+    clear: () => {
+      state.region = state.tool = start = null;
+      tellRegion();
+    },
+    full: () => (isFull() ? document.exitFullscreen() : root.requestFullscreen()),
+    save,
+    fetch: (format) => {
+      const { choice, dark } = state, { settings } = style();
+      state.send.setTriggerValue("file", { id: nonce(), format, choice, dark, columns: columnsNow(), settings });
+      say(true, "The file is being made.");
+    },
+    link: async () => {
+      const address = linkTo(location.href, state.settings, state.look);
+      const words = (await copied(address, root)) ? "The link is in the clipboard." : address;
+      say(true, state.head.private ? `${words} Your own picture is not in it: whoever opens it needs the picture.` : words);
+    },
+  });
 
   function isFull() {
-    return root.getRootNode().fullscreenElement === root;
+    return /** @type {ShadowRoot} */ (root.getRootNode()).fullscreenElement === root;
+  }
+
+  function columnsNow() {
+    return getComputedStyle($(".panels")).gridTemplateColumns.split(" ").length;
   }
 
   function save() {
     const { panels, picture, head, look, dark, font } = state, rect = visible(look, head.size);
+    if (!picture) return;
+    const width = Math.min(rect[2] - rect[0], Math.max(1600, panels[0].width * panels[0].fine));
+    const size = [Math.round(width), Math.round((width * (rect[3] - rect[1])) / (rect[2] - rect[0]))];
+    const unit = size[0] / panels[0].width, layer = createLayer();
     const drawn = panels.map((panel) => ({
       title: mapOf(panel)?.title ?? panel.title,
-      draw: (context) => paint(context, picture, rect, shown(panel), state.settings, lut(), dark),
-      lines: (context, unit) => strokes(context, panel, panel.width, panel.height, unit, rect),
+      draw: (/** @type {CanvasRenderingContext2D} */ context) => {
+        Object.assign(layer, createLayer());
+        paint(context, picture, rect, shown(panel), layer, style(), unit);
+      },
+      lines: (/** @type {CanvasRenderingContext2D} */ context) => strokes(context, panel, unit, rect),
     }));
-    const size = [picture.bitmap.width, picture.bitmap.height].map((side) => Math.round(side / look.zoom));
-    const columns = getComputedStyle($(".panels")).gridTemplateColumns.split(" ").length;
     const name = panels.map((panel) => mapOf(panel)?.title).filter(Boolean)[0] ?? "picture";
-    download(sheet(drawn, size, size[0] / panels[0].width, columns, dark, font), `${name} ${state.settings.mode}`);
+    download(sheet(drawn, size, unit, columnsNow(), dark, font), `${name} ${state.settings.mode}`);
     redraw();
   }
 
   // ---- what Streamlit sends
 
   function theme() {
-    const style = getComputedStyle(root), probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = style.getPropertyValue("--st-background-color").trim() || "#fff";
-    const [r, g, b] = [1, 3, 5].map((i) => parseInt(probe.fillStyle.slice(i, i + 2), 16));
+    const look = getComputedStyle(root);
+    const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+    probe.fillStyle = look.getPropertyValue("--st-background-color").trim() || "#fff";
+    const [r, g, b] = [1, 3, 5].map((i) => parseInt(String(probe.fillStyle).slice(i, i + 2), 16));
     state.dark = 0.299 * r + 0.587 * g + 0.114 * b < 128;
-    state.font = style.fontFamily;
+    state.font = look.fontFamily;
   }
 
+  /** @param {Uint8Array} data */
   async function show(data) {
     const { head, blobs } = unpack(data);
     theme();
-    if (state.head?.id === head.id) return redraw();
+    if (state.head?.id === head.id) {
+      controls();
+      return redraw();
+    }
     state.coming = head.id;
-    const same = state.head?.picture === head.picture && state.picture;
-    const decode = () => createImageBitmap(new Blob([blobs[0]], { type: "image/jpeg" }));
-    const [bitmap, ...values] = await Promise.all([same ? state.picture.bitmap : decode(), ...blobs.slice(1).map(inflate)]);
+    const same = state.head?.picture === head.picture ? state.picture : null;
+    const decode = () => createImageBitmap(new Blob([/** @type {BlobPart} */ (blobs[0])], { type: "image/jpeg" }));
+    const [bitmap, ...values] = await Promise.all([same ? same.bitmap : decode(), ...blobs.slice(1).map(inflate)]);
     if (state.coming !== head.id || signal.aborted) return;
     if (!same) {
-      state.picture?.bitmap.close();
-      state.look = wide;
+      state.picture?.close();
+      state.picture = createPicture(bitmap, head.size);
+      state.look = WIDE;
       root.classList.remove("zoomed");
-      state.choice = null;
-      state.point = null;
+      state.choice = state.point = state.region = null;
     }
     if (head.choice !== (state.head?.choice ?? null) || state.choice === null) state.choice = head.choice ?? state.choice;
-    state.head = head;
-    state.picture = createPicture(bitmap, head.size);
-    state.all = head.panels.map((panel) => ({
+    state.all = head.panels.map((/** @type {any} */ panel) => ({
       ...panel,
-      maps: panel.maps.map((map) => createMap(map, values[map.blob - 1])),
+      maps: panel.maps.map((/** @type {any} */ map) =>
+        createMap(map, values[map.blob - 1], map.shared === null ? null : values[map.shared - 1])),
     }));
     if (state.choice === null && state.all.some(({ maps }) => maps.length > 1)) state.choice = 0;
-    colormaps(head.colormaps);
-    const names = [...state.luts.keys()];
-    state.settings = recalled(sessionStorage, head.initial, names);
-    if (!state.luts.has(state.settings.colormap)) state.settings.colormap = names[0];
-    // What this browser remembers is news to a fresh session, whose words would speak of other colours.
-    const expected = merged(defaults(), head.initial, names);
-    if (!state.known && Object.keys(expected).some((name) => expected[name] !== state.settings[name])) tell();
-    state.known = true;
-    controls();
+    if (!state.head) {
+      colormaps(head.colormaps);
+      const names = [...state.luts.keys()];
+      state.settings = recalled(sessionStorage, head.initial, names);
+      if (!state.luts.has(state.settings.colormap)) state.settings.colormap = names[0];
+      const look = lookOf(head.initial?.zoom);
+      if (look) {
+        state.look = look;
+        root.classList.add("zoomed");
+      }
+    }
+    state.head = head;
     build();
+    controls();
+    tellView();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.
     window.dispatchEvent(new CustomEvent("sightglass:ask"));
     root.dataset.shown = head.id;
   }
 
-  function colormaps(listed) {
-    if (state.luts.size) return;
-    const groups = { true: ["Even steps"], false: ["Others"] };
-    for (const { name, uniform, lut: table } of listed) {
-      state.luts.set(name, bytes(table));
-      const words = name.replaceAll("_", " ");
-      groups[uniform].push(new Option(words[0].toUpperCase() + words.slice(1), name));
+  /** What Python made on request: a finer part of the picture, or a file. @param {any} parcel */
+  async function receive({ head, blob }) {
+    if (head.picture !== state.head?.picture) return;
+    if (head.kind === "file") {
+      download(new Blob([blob], { type: head.mime }), head.name);
+      return say(true, `${head.name} is downloaded.`);
     }
-    for (const [label, ...options] of Object.values(groups)) {
-      const group = document.createElement("optgroup");
-      group.label = label;
-      group.append(...options);
+    const bitmap = await createImageBitmap(new Blob([blob], { type: "image/jpeg" }));
+    if (head.picture !== state.head?.picture || signal.aborted) return bitmap.close();
+    state.picture?.refine({ bitmap, rect: head.rect });
+    redraw();
+  }
+
+  /** @param {{name: string, uniform: boolean, hot: string, lut: string}[]} listed */
+  function colormaps(listed) {
+    for (const [label, names] of [["Even steps", true], ["Others", false]]) {
+      const group = Object.assign(document.createElement("optgroup"), { label });
+      for (const { name, lut: table, hot } of listed.filter(({ uniform }) => uniform === names)) {
+        state.luts.set(name, bytes(table));
+        state.hot.set(name, hot);
+        const words = name.replaceAll("_", " ");
+        group.append(new Option(words[0].toUpperCase() + words.slice(1), name));
+      }
       $(".colormap").append(group);
     }
   }
@@ -427,11 +592,12 @@ function mount(root) {
     const now = $(".panels").clientWidth;
     if (now === room || !state.head) return;
     room = now;
-    layout();
+    relayout();
   });
   observer.observe(root);
 
   return {
+    /** @param {Uint8Array} data @param {Send} send */
     show(data, send) {
       state.send = send;
       return show(data);
@@ -441,15 +607,16 @@ function mount(root) {
       observer.disconnect();
       cancelAnimationFrame(frame);
       clearTimeout(moving);
-      state.picture?.bitmap.close();
+      state.picture?.close();
       $(".panels").replaceChildren();
       $(".colormap").replaceChildren();
     },
   };
 }
 
+/** @param {{data: Uint8Array, parentElement: HTMLElement} & Send} given */
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
-  const root = parentElement.querySelector(".viewer");
+  const root = /** @type {HTMLElement} */ (parentElement.querySelector(".viewer"));
   let viewer = live.get(root);
   if (!viewer) live.set(root, (viewer = mount(root)));
   viewer.show(data, { setStateValue, setTriggerValue });

@@ -37,3 +37,9 @@ test("the value under a point", () => {
   assert.ok(Math.abs(valueAt(grid([0, 65535], 2, 1), 1, 0.5) - 0.5) < 1e-4);
   assert.equal(valueAt(grid([0, 65535], 2, 1, [0, 0, 2, 1], "difference"), 0.2, 0.5), -1);
 });
+
+test("another scale is a gain and an offset, and ends at both ends", () => {
+  const shared = level("heat", 0.5, 0.25), steep = level("heat", 2, 0);
+  assert.deepEqual([shared(0), shared(65535), steep(40000)], [64, 191, 255]);
+  assert.deepEqual([level("heat", 1, 0)(12345), level("heat")(12345)], [48, 48]);
+});

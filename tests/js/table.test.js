@@ -61,3 +61,13 @@ test("fading keeps the rectangle and mixes the rest into the page", () => {
   const source = Uint8ClampedArray.from([100, 100, 100, 255, 10, 20, 30, 255]);
   assert.deepEqual([...t.fade(source, 2, [1, 0, 2, 1], 255)], [202, 202, 202, 255, 10, 20, 30, 255]);
 });
+
+test("inverted, a table reads from the other end, and twice is as before", () => {
+  const table = t.overlayTable(LUT, { alpha: 0.7, even: false, threshold: 0.2 }), turned = t.inverted(table, "heat");
+  assert.equal(turned.K[255], table.K[0]);
+  assert.deepEqual([...turned.A.subarray(0, 3)], [...table.A.subarray(765)]);
+  assert.deepEqual(t.inverted(turned, "heat"), table);
+  const gap = t.differenceTable({ alpha: 1, even: false, threshold: 0 }), other = t.inverted(gap, "difference");
+  assert.equal(other.K[128], gap.K[128]);
+  assert.deepEqual([...other.A.subarray(765)], [...gap.A.subarray(3, 6)]);
+});

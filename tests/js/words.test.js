@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, keep, merged, recalled } from "../../components/viewer/settings.js";
-import { digits, idle, reading } from "../../components/viewer/words.js";
+import { defaults } from "../../components/viewer/settings.js";
+import { digits, hotWords, idle, reading } from "../../components/viewer/words.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });
@@ -32,24 +32,12 @@ test("the idle line", () => {
   assert.equal(plain(idle("s and m **0.65**.", "")), "s and m *0.65*.");
 });
 
-test("a link wins once over what is remembered, and cannot bring nonsense", () => {
-  const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
-  const maps = ["inferno", "jet"];
-  assert.deepEqual(recalled(storage, null, maps), defaults());
-  keep(storage, { ...defaults(), alpha: 0.2 });
-  assert.equal(recalled(storage, null, maps).alpha, 0.2);
-  assert.equal(recalled(storage, { alpha: 0.7, colormap: "jet" }, maps).alpha, 0.7);
-  keep(storage, { ...defaults(), alpha: 0.4, colormap: "jet" });
-  assert.equal(recalled(storage, { alpha: 0.7, colormap: "jet" }, maps).alpha, 0.4);
-  assert.equal(recalled(storage, { alpha: 0.6 }, maps).alpha, 0.6);
-  const odd = { alpha: 7, mode: "<b>", colormap: "none", threshold: "x", even: "1", other: 1 };
-  assert.deepEqual(merged(defaults(), odd, maps), { ...defaults(), even: true });
-});
-
-test("storage that is forbidden or broken is no error", () => {
-  const broken = { getItem: () => "{", setItem: () => assert.fail("unexpected") };
-  const forbidden = { getItem: () => { throw new Error("no"); } };
-  assert.deepEqual(recalled(broken, null, []), defaults());
-  assert.deepEqual(recalled(forbidden, null, []), defaults());
-  keep(forbidden, defaults());
+test("what looks hot follows the mode, the colormap and the inversion", () => {
+  const said = (changes) => hotWords({ ...defaults(), ...changes }, "pale yellow");
+  assert.equal(said({}), "Pale yellow");
+  assert.equal(said({ mode: "map", invert: true }), "What is not pale yellow");
+  assert.equal(said({ mode: "contour" }), "Inside the lines");
+  assert.equal(said({ mode: "contour", invert: true }), "Outside the lines");
+  assert.equal(said({ mode: "spotlight" }), "What is bright");
+  assert.equal(said({ mode: "picture" }), "");
 });

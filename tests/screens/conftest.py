@@ -22,6 +22,7 @@ class Shown:
 
     head: dict[str, Any]
     maps: list[np.ndarray]
+    shared: list[np.ndarray]
 
     @property
     def titles(self) -> list[str]:
@@ -36,12 +37,20 @@ def shown(app: AppTest) -> Shown:
     for size in head["sizes"]:
         blobs.append(payload[at : at + size])
         at += size
-    maps = []
-    for panel in head["panels"]:
-        for item in panel["maps"]:
-            raw = np.frombuffer(zlib.decompress(blobs[item["blob"]]), "<u2").reshape(item["shape"])
-            maps.append(raw.astype(np.float32) / 65535)
-    return Shown(head, maps)
+
+    def values(item: dict[str, Any], name: str) -> np.ndarray:
+        raw = np.frombuffer(zlib.decompress(blobs[item[name]]), "<u2").reshape(item["shape"])
+        return raw.astype(np.float32) / 65535
+
+    items = [item for panel in head["panels"] for item in panel["maps"]]
+    shared = [values(item, "shared") for item in items if item["shared"] is not None]
+    return Shown(head, [values(item, "blob") for item in items], shared)
+
+
+def headline(app: AppTest) -> str:
+    """The sentence over the picture, with `{hot}` where the browser names the colour."""
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("headline"))
+    return str(json.loads(found.json)["text"])
 
 
 def texts(app: AppTest) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from explain import Explainer
-from tests.screens.conftest import shown, texts
+from explain.words import percent
+from tests.screens.conftest import headline, shown, texts
 
 
 def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(page, bus):
@@ -17,9 +18,10 @@ def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(
     assert not app.exception and not app.error
     result = Explainer()(bus)
     best = result.predictions[0]
-    assert best.label in app.markdown[0].value or any(best.label in m.value for m in app.markdown)
+    assert best.label in headline(app)
     view = shown(app)
-    assert view.titles[0] == "Picture"
+    assert view.titles == [best.label]
+    assert view.head["beside"]
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert len(view.maps) == 5
     assert len(app.metric) == 3
@@ -38,8 +40,10 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     app = page(**{"class": "trolleybus", "model": "efficientnet-lite1", "colormap": "jet", "alpha": "0.4"})
     assert not app.exception
     view = shown(app)
-    assert view.head["initial"] == {"colormap": "jet", "alpha": 0.4}
-    assert any("Red is where it looked" in m.value for m in app.markdown)
+    initial = view.head["initial"]
+    assert (initial["colormap"], initial["alpha"]) == ("jet", "0.4")
+    assert not {"colormap", "alpha"} & set(app.query_params)  # from here on it is the viewer's
+    assert app.run() and shown(app).head["initial"] == initial
     maps = view.head["panels"][-1]["maps"]
     assert "trolleybus" in [item["title"] for item in maps]
     result = Explainer("efficientnet-lite1")(bus)
@@ -49,7 +53,6 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
 def test_nonsense_in_the_address_is_passed_over(page):
     app = page(**{"class": "<script>", "colormap": "nope", "alpha": "many", "model": "none", "method": "x"})
     assert not app.exception and not app.error
-    assert shown(app).head["initial"] in (None, {})
 
 
 def test_a_click_on_a_row_is_followed_by_words_and_address(page):
@@ -101,7 +104,7 @@ def test_a_picture_that_is_none_is_a_sentence_and_the_last_one_stays(page):
     assert not app.exception
     assert len(app.error) == 1
     assert "fake.jpg" in app.error[0].value
-    assert shown(app).titles[0] == "Picture"
+    assert shown(app).head["size"] == [810, 1080]
 
 
 def test_an_upload_is_explained_beside_its_own_name(page, pictures):
@@ -110,8 +113,6 @@ def test_an_upload_is_explained_beside_its_own_name(page, pictures):
     assert not app.exception and not app.error
     assert "zidane.jpg" in texts(app)
     assert shown(app).head["size"] == [1280, 720]
-    # A wide picture has the room to itself.
-    assert len(shown(app).head["panels"]) == 1
     app.pills(key="example").select("china").run()
     assert shown(app).head["size"] == [640, 427]
 
@@ -146,9 +147,31 @@ def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
 
 def test_the_headline_speaks_of_the_map_that_is_shown(page):
     app = page(**{"class": "trolleybus"})
-    assert any("is where it looked for trolleybus." in m.value for m in app.markdown)
+    assert headline(app).endswith("{hot} is where it looked for trolleybus.")
     app.selectbox(key="method-classify").select("eigencam").run()
-    assert any("is what stands out to it." in m.value for m in app.markdown)
+    assert headline(app).endswith("{hot} is what stands out to it.")
+
+
+def test_what_is_marked_is_measured_for_every_class(page, bus):
+    app = page()
+    sha = shown(app).head["picture"]
+    app.session_state["viewer"] = {"region": {"picture": sha, "kind": "rectangle", "xyxy": [200, 300, 600, 700]}}
+    app.run()
+    result = Explainer()(bus)
+    mask = np.zeros((1080, 810), bool)
+    mask[300:700, 200:600] = True
+    said = next(m.value for m in app.markdown if "In the marked area" in m.value)
+    assert f"**{percent(result.inside(mask, 0))}** of the heat for {result.heatmaps[0].target.label}" in said
+    for i in range(1, 5):
+        assert f"{percent(result.inside(mask, i))} for {result.heatmaps[i].target.label}" in said
+    left, top, right, bottom = result.heatmaps[0].seen
+    assert f", {percent(mask[top:bottom, left:right].mean())} of what the model saw" in said
+    app.session_state["viewer"] = {"region": {"picture": sha, "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
+    app.run()
+    assert any("not in the part that the model saw" in m.value for m in app.markdown)
+    app.session_state["viewer"] = {"region": {"picture": "another", "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
+    app.run()
+    assert not any("marked area" in m.value for m in app.markdown)
 
 
 def test_a_one_pixel_picture_is_no_trouble(page):

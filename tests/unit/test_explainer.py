@@ -23,8 +23,10 @@ import explain.residency
 from explain import Explainer, Explanation, Image, Recipe, replay
 from explain.cache import ByteCache
 from explain.explainer import EVIDENCE
+from explain.heatmap import Heatmap, heatmaps
 from explain.methods import METHODS
 from explain.residency import RESIDENCY, Residency, device
+from models.adapter import Geometry, Target
 from models.catalog import spec
 from models.errors import ModelProblem, WeightsProblem
 
@@ -130,6 +132,74 @@ def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
     assert [h.target.index for h in explainer(bus, targets=[281, 0]).heatmaps] == [281, 0]
     assert [h.target.index for h in explainer(bus, targets=281).heatmaps] == [281]
     assert [h.target.index for h in explainer(bus, targets=np.int64(281)).heatmaps] == [281]
+
+
+# What the ends of a map's scale stand for.
+
+
+def grown_raw(heatmap: Heatmap) -> np.ndarray:
+    raw = torch.from_numpy(heatmap.raw[0]).double().clamp_min(0)[None, None]
+    return torch.nn.functional.interpolate(raw, heatmap.geometry.input, mode="bilinear")[0, 0].numpy()
+
+
+@pytest.mark.parametrize("scale", ["own", "shared"])
+@pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam", "eigencam"])
+@pytest.mark.parametrize("layer", ["bn2", "blocks.4"])
+def test_ends_turn_a_map_back_into_raw_values(
+    explainer: Explainer, bus: Path, layer: str, method: str, scale: str
+) -> None:
+    made = explainer(bus, top_k=4, method=method, layers=layer, scale=scale).heatmaps
+    assert [h.state for h in made] == ["ok"] * 4
+    assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
+    for heatmap in made:
+        low, high = heatmap.ends
+        expected = grown_raw(heatmap)
+        np.testing.assert_allclose(low + heatmap.at_input * (high - low), expected, rtol=1e-5, atol=1e-5 * high)
+        if scale == "own":
+            assert (low, high) == pytest.approx((expected.min(), expected.max()), rel=1e-5, abs=1e-5 * high)
+
+
+@pytest.mark.parametrize("preprocessing", ["trained", "letterbox"])
+def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer, bus: Path, preprocessing: str) -> None:
+    own, shared = (
+        explainer(bus, top_k=4, preprocessing=preprocessing, scale=scale).heatmaps for scale in ("own", "shared")
+    )
+    lowest, highest = min(h.ends[0] for h in own), max(h.ends[1] for h in own)
+    assert shared[0].ends == pytest.approx((lowest, highest), rel=1e-5, abs=1e-5 * highest)
+    for one, wanted in zip(own, shared, strict=True):
+        low, high = one.ends
+        found = (low - lowest) / (highest - lowest) + one.content * (high - low) / (highest - lowest)
+        np.testing.assert_allclose(found, wanted.content, atol=1e-5)
+
+
+def test_bars_do_not_set_the_ends(explainer: Explainer, bus: Path) -> None:
+    (heatmap,) = explainer(bus, top_k=1, preprocessing="letterbox").heatmaps
+    left, top, right, bottom = heatmap.geometry.content
+    cell = heatmap.geometry.input[1] // heatmap.raw[0].shape[1]
+    assert (left, top, right, bottom) != (0, 0, *heatmap.geometry.input[::-1])
+    # Next to a bar the map goes on as at the picture's last cell, not as in the bar.
+    part = np.s_[:, left + cell : right - cell]
+    low, high = heatmap.ends
+    found = (low + heatmap.at_input * (high - low))[part]
+    np.testing.assert_allclose(found, grown_raw(heatmap)[part], rtol=1e-5, atol=1e-5 * high)
+
+
+def test_tiny_raw_values_have_ends_too() -> None:
+    raw = torch.rand(1, 5, 5, generator=torch.Generator().manual_seed(0)) * 1e-6 + 1e-6
+    geometry = Geometry((20, 20), (20, 20), (1.0, 1.0), (0.0, 0.0))
+    (heatmap,) = heatmaps([raw], [Target(0, "")], method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    low, high = heatmap.ends
+    np.testing.assert_allclose(low + heatmap.at_input * (high - low), grown_raw(heatmap), rtol=1e-5)
+
+
+def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
+    assert [h.ends for h in explainer(bus, top_k=2, layers=("blocks.4", "bn2")).heatmaps] == [None, None]
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    raws = torch.stack([torch.full((4, 4), value) for value in (1.0, -1.0, torch.nan)] + [torch.eye(4)])
+    targets = [Target(i, "") for i in range(4)]
+    made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
+    assert [h.ends is None for h in made] == [True, True, True, False]
 
 
 # The same again.

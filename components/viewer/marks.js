@@ -1,0 +1,73 @@
+// An area that a person marks: a rectangle, or whatever a brush was drawn over.
+
+/**
+ * @typedef {{kind: "rectangle", xyxy: number[]}} MarkedRectangle
+ * @typedef {{kind: "brush", mask: Uint8Array, w: number, h: number, picture: HTMLCanvasElement}} Painted
+ * @typedef {MarkedRectangle|Painted} Region
+ */
+
+const LONGEST_MASK = 512;
+const TEAL = [34, 160, 172, 130];
+
+/** @param {number[]} from @param {number[]} to corners in original pixels @param {number[]} size @returns {MarkedRectangle} */
+export function rectangle(from, to, [width, height]) {
+  const [x0, x1] = [from[0], to[0]].map((x) => Math.min(width, Math.max(0, x))).sort((a, b) => a - b);
+  const [y0, y1] = [from[1], to[1]].map((y) => Math.min(height, Math.max(0, y))).sort((a, b) => a - b);
+  return { kind: "rectangle", xyxy: [x0, y0, x1, y1] };
+}
+
+/** An empty canvas to paint on, coarser than the picture. @param {number[]} size @returns {Painted} */
+export function blank([width, height]) {
+  const scale = Math.min(1, LONGEST_MASK / Math.max(width, height));
+  const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
+  const picture = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  return { kind: "brush", mask: new Uint8Array(w * h), w, h, picture };
+}
+
+/**
+ * One stroke of a round brush, in shares of the picture's width and height; `radius` in shares of its longer side.
+ * @param {{mask: Uint8Array, w: number, h: number}} painted @param {number[]} from @param {number[]} to
+ * @param {number} radius
+ * @returns {[number, number, number, number]} the cells that may have changed
+ */
+export function paintStroke({ mask, w, h }, from, to, radius) {
+  const r = Math.max(0.5, radius * Math.max(w, h)), ax = from[0] * w, ay = from[1] * h;
+  const dx = to[0] * w - ax, dy = to[1] * h - ay, long = dx * dx + dy * dy;
+  const left = Math.max(0, Math.floor(Math.min(ax, ax + dx) - r)), right = Math.min(w, Math.ceil(Math.max(ax, ax + dx) + r));
+  const top = Math.max(0, Math.floor(Math.min(ay, ay + dy) - r)), bottom = Math.min(h, Math.ceil(Math.max(ay, ay + dy) + r));
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      const px = x + 0.5 - ax, py = y + 0.5 - ay;
+      const t = long > 0 ? Math.min(1, Math.max(0, (px * dx + py * dy) / long)) : 0;
+      if (Math.hypot(px - t * dx, py - t * dy) <= r) mask[y * w + x] = 1;
+    }
+  }
+  return [left, top, right, bottom];
+}
+
+/** @param {Painted} painted @param {[number, number, number, number]} changed cells to colour anew */
+export function tint({ mask, w, picture }, [left, top, right, bottom]) {
+  const across = right - left, down = bottom - top;
+  if (across < 1 || down < 1) return;
+  const part = new ImageData(across, down);
+  for (let y = 0; y < down; y++) {
+    for (let x = 0; x < across; x++) if (mask[(top + y) * w + left + x]) part.data.set(TEAL, 4 * (y * across + x));
+  }
+  picture.getContext("2d")?.putImageData(part, left, top);
+}
+
+/** A mask as bits, the first one the highest of its byte: what numpy.unpackbits reads. @param {Uint8Array} mask */
+export function packed(mask) {
+  const out = new Uint8Array(Math.ceil(mask.length / 8));
+  for (let i = 0; i < mask.length; i++) if (mask[i]) out[i >> 3] |= 128 >> (i & 7);
+  return out;
+}
+
+/** A region as Python is told of it. @param {Region|null} region @param {string} picture */
+export async function told(region, picture) {
+  if (!region) return null;
+  if (region.kind === "rectangle") return { picture, kind: region.kind, xyxy: region.xyxy };
+  const stream = new Blob([packed(region.mask)]).stream().pipeThrough(new CompressionStream("deflate"));
+  const bits = new Uint8Array(await new Response(stream).arrayBuffer());
+  return { picture, kind: region.kind, size: [region.w, region.h], bits: btoa(String.fromCharCode(...bits)) };
+}

@@ -1,0 +1,85 @@
+// The panels as elements on the page: made once, sized to the room there is.
+
+import { GAP, columnsFor, panelSize } from "./geometry.js";
+import { createLayer } from "./draw.js";
+
+/**
+ * @typedef {import("./draw.js").HeatMap} HeatMap
+ * @typedef {{title: string, note: string, maps: HeatMap[], boxes: any[]|null}} Listed  as Python listed it
+ * @typedef {Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
+ *   lines: CanvasRenderingContext2D, layer: import("./draw.js").Layer, width: number, height: number, density: number,
+ *   fine: number, quick: number, dirty: boolean}} Panel  width, height: CSS pixels; fine, quick: canvas pixels in one
+ *   of them, at rest and while a hand moves something
+ */
+
+const PHONE = 640;
+/** Canvas pixels a panel's longer side at rest, and of all panels together while something moves: one frame's worth. */
+const LONGEST = 2560;
+const MOVING = 1.4e6;
+
+export function onPhone() {
+  return innerWidth < PHONE;
+}
+
+/** @returns {HTMLElement} one panel, empty */
+export function figure() {
+  const element = document.createElement("figure");
+  element.className = "panel";
+  element.innerHTML =
+    '<figcaption><span class="title"></span><span class="note"></span></figcaption>' +
+    '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
+    '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i>' +
+    '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map"></div>' +
+    '<div class="legend" hidden><span class="second"></span><i></i><span class="first"></span></div>';
+  return element;
+}
+
+/** @param {Listed} listed @param {HTMLElement} element @returns {Panel} */
+export function panelOf(listed, element) {
+  const canvas = /** @type {HTMLCanvasElement} */ (element.querySelector(".base"));
+  const over = /** @type {HTMLCanvasElement} */ (element.querySelector(".lines"));
+  const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
+  const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, dirty: true };
+  return { ...listed, element, canvas, base, lines, layer: createLayer(), ...sizes };
+}
+
+/**
+ * Gives every panel its size; all are equal.
+ * @param {HTMLElement} holder @param {Panel[]} panels
+ * @param {{size: number[], height: number, columns: number|null}} head @param {boolean} full on the whole screen
+ * @returns {boolean} false where there is no room yet
+ */
+export function arrange(holder, panels, head, full) {
+  const room = holder.clientWidth, count = panels.length, aspect = head.size[0] / head.size[1];
+  if (!room || !count) return false;
+  const tallest = (/** @type {number} */ across) => {
+    const rows = Math.ceil(count / across);
+    if (full) return Math.max(120, (innerHeight - 220 - 40 * (rows - 1)) / rows);
+    return onPhone() ? 480 : Math.max(300, head.height + innerHeight - 900);
+  };
+  let columns = columnsFor(count, room, head.columns);
+  if (full) {
+    const sizes = panels.map((_, i) => panelSize(room, i + 1, aspect, tallest(i + 1))[0]);
+    columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
+  }
+  const [width, height] = panelSize(room, columns, aspect, tallest(columns));
+  // A tower of a picture leaves its column wide enough for a title.
+  const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
+  holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
+  const density = Math.min(devicePixelRatio || 1, 3), fine = Math.min(density, LONGEST / Math.max(width, height));
+  const quick = Math.min(fine, Math.sqrt(MOVING / (width * height * count)));
+  for (const panel of panels) {
+    Object.assign(panel, { width, height, density, fine, quick });
+    const stage = /** @type {HTMLElement} */ (panel.element.querySelector(".stage"));
+    Object.assign(stage.style, { width: `${width}px`, height: `${height}px` });
+    fit(panel.lines.canvas, width * density, height * density);
+  }
+  return true;
+}
+
+/** @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
+export function fit(canvas, width, height) {
+  const [w, h] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+}

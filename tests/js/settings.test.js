@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { linkTo, lookOf } from "../../components/viewer/link.js";
+import { defaults, keep, merged, recalled } from "../../components/viewer/settings.js";
+
+const MAPS = ["inferno", "jet"];
+const WIDE = { x: 0, y: 0, zoom: 1 };
+
+test("a link wins once over what is remembered, and says all that is not the default", () => {
+  const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
+  assert.deepEqual(recalled(storage, null, MAPS), defaults());
+  keep(storage, { ...defaults(), alpha: 0.2, even: true });
+  assert.equal(recalled(storage, null, MAPS).alpha, 0.2);
+  assert.deepEqual(recalled(storage, { alpha: "0.7", id: "a" }, MAPS), { ...defaults(), alpha: 0.7 });
+  keep(storage, { ...defaults(), alpha: 0.4, colormap: "jet" });
+  assert.equal(recalled(storage, { alpha: "0.7", id: "a" }, MAPS).alpha, 0.4);
+  assert.equal(recalled(storage, { alpha: "0.7", id: "b" }, MAPS).alpha, 0.7);
+});
+
+test("a link cannot bring nonsense", () => {
+  const odd = { alpha: 7, mode: "<b>", colormap: "none", threshold: "x", even: "1", top: 0, scale: "log", other: 1 };
+  assert.deepEqual(merged(defaults(), odd, MAPS), { ...defaults(), even: true });
+  assert.deepEqual(merged(defaults(), { __proto__: null, constructor: "x", top: "1e12" }, MAPS), defaults());
+});
+
+test("storage that is forbidden or broken is no error", () => {
+  const broken = { getItem: () => "{", setItem: () => assert.fail("unexpected") };
+  const forbidden = { getItem: () => { throw new Error("no"); } };
+  assert.deepEqual(recalled(broken, null, []), defaults());
+  assert.deepEqual(recalled(forbidden, null, []), defaults());
+  keep(forbidden, defaults());
+});
+
+test("a view goes into an address and comes out the same", () => {
+  const wanted = { ...defaults(), mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "fixed", top: 0.37 };
+  const settings = { ...wanted, even: true, boxes: false, threshold: 1 / 3 }, look = { x: 0.125, y: 0.3, zoom: 4 };
+  const url = new URL(linkTo("http://here/topk?model=m&alpha=0.1&class=a+b#x", settings, look));
+  assert.equal(url.searchParams.get("model"), "m");
+  assert.equal(url.searchParams.get("class"), "a b");
+  assert.equal(url.searchParams.get("alpha"), null);
+  const back = merged(defaults(), Object.fromEntries(url.searchParams), MAPS);
+  assert.deepEqual(back, { ...settings, threshold: 0.3333 });
+  assert.deepEqual(lookOf(url.searchParams.get("zoom")), look);
+  assert.equal(new URL(linkTo(url.href, defaults(), WIDE)).search, "?model=m&class=a+b");
+});
+
+test("a place that is not on the picture is no place", () => {
+  for (const text of [null, "", "1", "0,0,99", "0.9,0,2", "-1,0,2", "a,b,c"]) assert.equal(lookOf(text), null);
+});

@@ -1,0 +1,69 @@
+"""Joined modules share one scope, and only some forms of import and export can be cut away."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components import viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+IMPORT = re.compile(r'import \{ \w+(?:, \w+)* \} from "\./(\w+\.js)";')
+EXPORT = re.compile(r"export (default )?(async )?(function|class|const|let)\b.*")
+NODE = shutil.which("node")
+
+
+def misfit(folder: Path, names: Sequence[str]) -> str:
+    """What keeps modules from being one script; empty where nothing does."""
+    for place, name in enumerate(names):
+        for line in (folder / name).read_text("utf-8").splitlines():
+            if re.match(r"\s*import\b", line):
+                found = IMPORT.fullmatch(line)
+                if found is None:
+                    return f"{name} has an import that is not of plain names on one line: {line}"
+                if found[1] not in names[:place]:
+                    return f"{name} comes before {found[1]}, which it needs"
+            if re.match(r"\s*export\b", line) and not EXPORT.fullmatch(line):
+                return f"{name} has an export that is not of one declaration: {line}"
+    if NODE is None:
+        return ""
+    # What scripts and functions let pass, a function declared twice, is an error in a module.
+    command = [NODE, "--check", "--input-type=module", "-"]
+    return subprocess.run(command, input=viewer.joined(folder, names), capture_output=True, text=True).stderr
+
+
+def test_the_viewer_is_one_script():
+    assert misfit(viewer._HERE, viewer._MODULES) == ""
+    assert misfit(viewer._HERE, viewer._COURIER) == ""
+    assert {path.name for path in viewer._HERE.glob("*.js")} == {*viewer._MODULES, *viewer._COURIER}
+
+
+@pytest.mark.parametrize(
+    ("second", "wrong"),
+    [
+        ("function a() {}", "has already been declared"),
+        ("let b = 1, a = 2;", "has already been declared"),
+        ("const { a } = window;", "has already been declared"),
+        ('import {\n  a,\n} from "./first.js";', "one line"),
+        ('import { a as b } from "./first.js";', "plain names"),
+        ('import * as b from "./first.js";', "plain names"),
+        ('import { a } from "./third.js";', "third.js, which it needs"),
+        ("const b = 1;\nexport { b };", "one declaration"),
+        ('export * from "./first.js";', "one declaration"),
+        ('import { a } from "./first.js";\nexport const b = a;', ""),
+    ],
+)
+def test_what_cannot_be_joined_is_found(tmp_path: Path, second: str, wrong: str):
+    if "declared" in wrong and NODE is None:
+        pytest.skip("only node finds names that are declared twice")
+    (tmp_path / "first.js").write_text("export function a() {}\n")
+    (tmp_path / "second.js").write_text(second + "\n")
+    found = misfit(tmp_path, ["first.js", "second.js"])
+    assert wrong in found if wrong else found == ""
