@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+JS := tests/js/node_modules/.done
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## what can be done here
@@ -8,10 +9,11 @@ help: ## what can be done here
 run: .venv/run ## install what is missing and open the dashboard
 	$(BIN)/streamlit run dashboard.py
 
-test: .venv/dev ## everything: lint, types, unit, screens, browser
+test: .venv/dev $(JS) ## everything: lint, types, unit, screens, browser
 	$(BIN)/python tests/browser/provide.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
+	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; fi
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
 	$(BIN)/python -m pytest
 
@@ -20,6 +22,7 @@ slow: .venv/dev ## the slow tests, run once before a release
 
 check: .venv/dev ## lint and types only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; else echo "JavaScript not checked: make test installs what that takes."; fi
 
 format: .venv/dev ## put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -38,5 +41,8 @@ bench: .venv/dev ## what is fast, measured against the peers
 .venv/dev: requirements-dev.txt .venv/run
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
+
+$(JS): tests/js/package.json
+	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
 .PHONY: help run test slow check format bench

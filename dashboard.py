@@ -10,10 +10,9 @@ st.set_page_config(
     page_title="Sightglass", page_icon=str(ROOT / "assets/icon.png"), layout="wide", initial_sidebar_state=264
 )
 st.logo(str(ROOT / "assets/logo.svg"), icon_image=str(ROOT / "assets/icon.svg"), size="large")
-frame.warm()
 
 explore = st.Page(
-    "pages/explore.py",
+    "screens/explore.py",
     title="Explore",
     icon=":material/visibility:",
     # Leaves /explore free: the default page answers at / only, whatever it is called.
@@ -32,8 +31,8 @@ st.navigation(
     {
         "": [
             explore,
-            st.Page("pages/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=frame.HELP["topk"]),
-            st.Page("pages/compare.py", title="Compare", icon=":material/compare:", help=frame.HELP["compare"]),
+            st.Page("screens/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=frame.HELP["topk"]),
+            st.Page("screens/compare.py", title="Compare", icon=":material/compare:", help=frame.HELP["compare"]),
             st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
         ]
     },

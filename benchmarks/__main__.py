@@ -1,4 +1,4 @@
-"""`python -m benchmarks speed | memory | all`."""
+"""`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.viewer import LINES
+
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
+ROUNDS = 21
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the report, and write it where it was asked for."""
     asked = _parser().parse_args(arguments)
+    if asked.what == "viewer":
+        return _viewer(asked)
     import torch
 
     from benchmarks.case import MODELS, WEIGHED, picture
@@ -24,14 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     from explain.residency import device
     from models.errors import Problem
 
+    rounds = asked.rounds or ROUNDS
     try:
         on, path = device(asked.device), asked.picture or picture()
         if asked.threads:
             torch.set_num_threads(asked.threads)
         threads = torch.get_num_threads()
-        result: dict[str, Any] = {"machine": machine(threads, str(on)), "rounds": asked.rounds}
+        result: dict[str, Any] = {"machine": machine(threads, str(on)), "rounds": rounds}
         if asked.what in ("speed", "all"):
-            result["speed"] = speed(asked.models or MODELS, path, on, rounds=asked.rounds, classes=asked.classes)
+            result["speed"] = speed(asked.models or MODELS, path, on, rounds=rounds, classes=asked.classes)
         if asked.what in ("memory", "all"):
             result["memory"] = memory(
                 asked.models or WEIGHED, path, calls=asked.calls, classes=asked.classes, threads=threads
@@ -41,22 +47,38 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     result["machine"]["load_after"] = load()
     result["goals"] = goals(result)
-    report = markdown(result)
+    _report(result, markdown(result), asked.json, asked.markdown)
+    return 0
+
+
+def _viewer(asked: argparse.Namespace) -> int:
+    from benchmarks.results import markdown
+    from benchmarks.viewer import RESULTS, viewer
+
+    # Part of the lines must not overwrite the whole.
+    result, into = viewer(asked.only, asked.rounds), asked.markdown or (None if asked.only else RESULTS)
+    _report(result, markdown(result), asked.json, into)
+    return 0
+
+
+def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
     print(report)
-    for file, text in ((asked.json, json.dumps(result, indent=1) + "\n"), (asked.markdown, report)):
+    for file, text in zip(files, (json.dumps(result, indent=1) + "\n", report), strict=True):
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("speed", "memory", "all"))
+    parser.add_argument("what", choices=("speed", "memory", "all", "viewer"))
     parser.add_argument("--models", nargs="+", help="ids of classifiers in the catalogue")
     parser.add_argument("--picture", type=Path, help="a file; the bus that the Ultralytics package carries")
     parser.add_argument("--classes", type=int, default=5, help="how many classes are explained")
-    parser.add_argument("--rounds", type=int, default=21, help="how often each line is timed")
+    parser.add_argument(
+        "--rounds", type=int, help=f"how often each line is timed: {ROUNDS}, the viewer's as each needs"
+    )
+    parser.add_argument("--only", nargs="+", choices=LINES, default=(), help="of the viewer, these lines")
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="as many as torch takes")

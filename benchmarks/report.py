@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "n
 MEGABYTES = 80
 
 
-def machine(threads: int, device: str) -> dict[str, Any]:
+def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """Where and when, and how busy the machine was with other things."""
     return {
         "processor": _processor(),
@@ -27,7 +27,7 @@ def machine(threads: int, device: str) -> dict[str, Any]:
         "load": load(),
         "system": f"{platform.system()} {platform.machine()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
 
 
@@ -94,7 +94,7 @@ def markdown(result: dict[str, Any]) -> str:
         + (f", after: {at['load_after']:.2f}." if "load_after" in at else "."),
     ]
     if made := result["goals"]:
-        parts += ["## Goals", _table(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]
+        parts += ["## Goals", grid(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]
     if result.get("speed"):
         how = (
             "All contenders run in one process on the same picture, weights, layer and classes, once a round each, "
@@ -141,7 +141,7 @@ def _speed(table: dict[str, Any]) -> list[str]:
     parts = [
         f"### {table['model']}",
         said[0].upper() + said[1:],
-        _table(("what", "median ms", "p10 .. p90", "ratio"), rows),
+        grid(("what", "median ms", "p10 .. p90", "ratio"), rows),
     ]
     if "bytes_to_host" in table:
         parts.append(
@@ -159,9 +159,9 @@ def _memory(rows: Rows) -> list[str]:
     return [
         "Resident memory in MB over the same process with the bare model only, a fresh process each; importing the "
         "library counts. Growth is from call 20 to the last. Hooks are counted while the library's object is alive.",
-        _table(("model", f"after {rows[0]['calls']} calls", "over", "peak", "growth", "hooks"), made),
+        grid(("model", f"after {rows[0]['calls']} calls", "over", "peak", "growth", "hooks"), made),
     ]
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from explain.diagnosis import diagnose, unseen
@@ -62,6 +60,9 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 def all_numbers(explanation: Explanation, index: int) -> None:
     """Every statistic of one map with its meaning, its histogram, and how alike the maps are."""
+    import pandas as pd
+    import plotly.graph_objects as go
+
     statistics = asdict(explanation.statistics[index])
     counts = statistics.pop("histogram")
     regions = statistics.pop("regions")

@@ -1,10 +1,10 @@
-"""What every screen stands in: errors as sentences, the engine warmed up, the view that follows from page to page."""
+"""What every screen stands in: errors as sentences, the process as threads share it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
+import sys
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,9 @@ LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
 # second visitor, one pass was measured to take 1,500 ms instead of 17. One core left free costs a few and spares that.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+# A run of a script and the loop that sends what it draws take turns. Python's 5 ms a turn, once for nearly each message
+# and for each file that a browser asks for, add up to more than the work itself while torch is being imported.
+sys.setswitchinterval(0.0005)
 ROOT = Path(__file__).parents[1]
 HELP = {
     "explore": "What the model sees in a picture, and where it looked.",
@@ -48,21 +51,3 @@ def screen(draw: Callable[[], None]) -> Callable[[], None]:
             st.error(SOMETHING_BROKE, icon=":material/error:")
 
     return drawn
-
-
-@st.cache_resource(show_spinner=False)
-def warm() -> threading.Thread:
-    """Import torch and load the default model behind the first screen; once a process."""
-    thread = threading.Thread(target=_warm, daemon=True)
-    thread.start()
-    return thread
-
-
-def _warm() -> None:
-    try:
-        from explain import Explainer
-
-        Explainer()
-    except Exception:
-        # The first explanation meets the same trouble and says it on the screen.
-        LOGGER.exception("could not warm up")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components import headline
-from components.viewer import SETTINGS, Box, Map, Panel, View, viewer
+from components.viewer import SETTINGS, Box, Map, Panel, View, viewer, words
 from explain.colormaps import colormaps
 from explain.diagnosis import looks, unseen
 from explain.words import percent, pixels
@@ -35,9 +35,13 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
         # Several layers have no one raw value at full heat: their shared scale is a map of its own.
         shared=explanation.shared[index].content if several else None,
         cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
-        text=looks(explanation, index) + _faded(explanation),
         kind="heat",
     )
+
+
+def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
+    """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
+    words(view.shown, [looks(explanation, index) + _faded(explanation) for explanation, index in maps], key=key)
 
 
 def plain(image: Image) -> Panel:

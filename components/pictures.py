@@ -51,9 +51,12 @@ def choose() -> Image:
         with st.popover("Change", icon=":material/swap_horiz:", width="stretch", help="Choose another picture."):
             _ways(given)
     image = st.session_state["current"] = _current(given)
-    small = image.thumbnail(160)
-    # A tower of a picture would push everything else off the screen.
-    thumbnail.image(small[: max(1, round(1.4 * small.shape[1]))], width=72, alt=f"The chosen picture, {image.name}")
+    held = st.session_state.get("thumbnail", ("", None))
+    if held[0] != image.sha256:
+        small = image.thumbnail(160)
+        # A tower of a picture would push everything else off the screen.
+        held = st.session_state["thumbnail"] = (image.sha256, small[: max(1, round(1.4 * small.shape[1]))])
+    thumbnail.image(held[1], width=72, alt=f"The chosen picture, {image.name}")
     title.markdown(f"**{_short(image.name)}**  \n:small[{pixels(image.width, image.height)}]")
     if problem := st.session_state.get("picture_problem"):
         st.error(problem, icon=":material/error:")

@@ -64,10 +64,12 @@ def loaded(model_id: str) -> Explainer:
 
         explainer = Explainer(model_id, progress=progress)
     place.empty()
+    if model_id not in menu()[1]:
+        menu.clear()  # it came just now
     return explainer
 
 
-@st.cache_data(show_spinner=False, ttl=30)
+@st.cache_data(show_spinner=False, ttl=300)
 def menu() -> tuple[list[str], set[str]]:
     """Families in the catalogue's order, those with weights on this machine first; and the ids that are here."""
     families = catalog.families()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,9 @@ class Job:
         self._thread.start()
 
     def _run(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
+        if sys.platform == "linux":
+            # Pages come first, and with them the hand that stops this. Threads that torch starts from here inherit it.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
             self.result = explainer(choices.image, progress=self._progress, cancel=self.cancel, **options)
         except (Exception, Cancelled) as failure:
@@ -100,7 +105,15 @@ def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options
     if job.cancel.is_set():
         raise Cancelled
     if not job.finished(PATIENCE):
-        _watch()
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _watch()
+            # Outside of what is drawn anew twice a second: one run is then between the click and the end.
+            st.button(
+                "Stop",
+                icon=":material/stop_circle:",
+                on_click=job.cancel.set,
+                help="Stop this method; everything else goes on.",
+            )
         return None
     # Kept as it is after a failure, so that a rerun says the same and does not start it all again.
     if job.failure is not None:
@@ -117,11 +130,7 @@ def _watch() -> None:
     job.watched = time.monotonic()
     if job.finished():
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.share, job.words)
-        if st.button("Stop", icon=":material/stop_circle:", help="Stop this method; everything else goes on."):
-            job.cancel.set()
-            st.rerun()
+    st.progress(job.share, job.words)
 
 
 def _stop(but: tuple[Any, ...]) -> None:

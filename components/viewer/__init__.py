@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components.viewer import replies
-from components.viewer.payload import Box, Map, Panel, pack
+from components.viewer.payload import Box, Map, Panel, joined_bytes, pack
 from components.viewer.replies import Region
 from models.errors import Problem
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SETTINGS", "Box", "Map", "Panel", "Region", "View", "joined", "pack", "viewer"]
+__all__ = ["SETTINGS", "Box", "Map", "Panel", "Region", "View", "joined", "pack", "viewer", "words"]
 
 SETTINGS = ("mode", "layout", "split", "alpha", "colormap", "threshold", "scale", "top", "even", "invert", "cells")
 SETTINGS += ("boxes", "zoom")
@@ -48,6 +48,8 @@ class View:
     """The index of the smallest box around that point."""
     region: Region | None = None
     """The area that is marked, for as long as it is."""
+    shown: str = ""
+    """The name of what is shown, for `words`."""
 
 
 def viewer(
@@ -74,9 +76,10 @@ def viewer(
     `marks`: areas can be marked. `private`: a link to this page does not carry the picture.
     """
     about = {"height": height, "columns": columns, "line": line, "beside": beside, "marks": marks, "private": private}
+    shown, data = pack(pixels, picture_id, panels, boxes, initial=initial, **about)  # type: ignore[arg-type]
     result = _component(
         key=key,
-        data=pack(pixels, picture_id, panels, boxes, initial=initial, **about),  # type: ignore[arg-type]
+        data=data,
         on_point_change=_nothing,
         on_file_change=_nothing,
         on_region_change=_nothing,
@@ -94,7 +97,14 @@ def viewer(
         (float(point["x"]), float(point["y"])) if point else None,
         point["box"] if point else None,
         replies.region_of(result.region, picture_id, (pixels.shape[1], pixels.shape[0])),
+        shown,
     )
+
+
+def words(shown: str, texts: Sequence[str], *, key: str) -> None:
+    """A sentence for each map of what `viewer` has just shown, in their order: they take longer to make than maps."""
+    head = {"kind": "words", "id": shown, "shown": shown, "texts": list(texts)}
+    _courier(key=key, data=joined_bytes(head, []), height=1)
 
 
 def _file(

@@ -89,7 +89,7 @@ export function showControls(root, settings, facts) {
   bar.style.setProperty("--colours", gaps ? plain : gradient(facts.lut));
   const [low, high] = gaps ? ["Same", "Apart"] : ends ? ends.map(digits) : invert ? ["Hot", "Cold"] : ["Cold", "Hot"];
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
-  $(".high").textContent = high;
+  $(".high").textContent = ends && !gaps ? `${high} raw` : high;
   $(".colormap").value = colormap;
   $(".top").value = String(settings.top);
   $(".top").disabled = facts.scale !== "fixed";
@@ -103,4 +103,24 @@ export function showControls(root, settings, facts) {
     strip.style.background = differenceGradient(dark ? 48 : 228);
     strip.style.transform = invert ? "scaleX(-1)" : "";
   }
+}
+
+/**
+ * @param {HTMLSelectElement} select @param {{name: string, uniform: boolean, hot: string, lut: string}[]} listed
+ * @returns {typeof listed} in the order of the list
+ */
+export function listColormaps(select, listed) {
+  const groups = /** @type {[string, typeof listed][]} */ ([
+    ["Even steps", listed.filter(({ uniform }) => uniform)],
+    ["Others", listed.filter(({ uniform }) => !uniform)],
+  ]);
+  for (const [label, members] of groups) {
+    const group = Object.assign(document.createElement("optgroup"), { label });
+    for (const { name } of members) {
+      const words = name.replaceAll("_", " ");
+      group.append(new Option(words[0].toUpperCase() + words.slice(1), name));
+    }
+    select.append(group);
+  }
+  return groups.flatMap(([, members]) => members);
 }

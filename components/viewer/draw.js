@@ -2,8 +2,8 @@
 
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
 import { differenceSpotlightTable, inverted, blend, grey, fade } from "./table.js";
-import { inCanvas } from "./geometry.js";
-import { resample, nearest, level, cellsOf } from "./sample.js";
+import { contains, inCanvas } from "./geometry.js";
+import { resample, nearest, level, cellsOf, valueAt } from "./sample.js";
 import { isolines } from "./contour.js";
 import { cover, planes, stroke } from "./lines.js";
 
@@ -131,6 +131,22 @@ export function scaling(map, { scale, top }, range) {
   if (!wanted || !map.raw) return { grid: map.own, gain: 1, offset: 0 };
   const [low, high] = map.raw, span = wanted[1] - wanted[0] || 1;
   return { grid: map.own, gain: (high - low) / span, offset: (low - wanted[0]) / span };
+}
+
+/**
+ * What a map says at one point of the original: on the scale that is set, and the raw values that scale's ends stand for.
+ * @param {HeatMap} map @param {number[]} point @param {Style} style @returns {import("./words.js").Reading}
+ */
+export function readingAt(map, [x, y], { settings, range }) {
+  const { grid, gain, offset } = scaling(map, settings, range), { title, kind, raw } = map, [low, high] = raw ?? [0, 0];
+  const at = contains(map.seen, x, y) ? valueAt(grid, x, y) : null;
+  return {
+    title,
+    kind,
+    raw: raw && high > low ? [-offset, 1 - offset].map((end) => low + (end / gain) * (high - low)) : null,
+    full: offset + gain * (grid.peak / 65535) > 0.995 && settings.scale !== "fixed",
+    value: at === null || kind === "difference" ? at : offset + gain * at,
+  };
 }
 
 /** One panel's levels and lines, kept from draw to draw: most changes of a setting leave them as they are. */

@@ -56,6 +56,67 @@ export function tint({ mask, w, picture }, [left, top, right, bottom]) {
   picture.getContext("2d")?.putImageData(part, left, top);
 }
 
+/**
+ * What a hand is marking, with which tool. `changed`: something is to be drawn, and with true to be told.
+ * @param {(done: boolean) => void} changed
+ */
+export function createMarker(changed) {
+  /** @type {number[]|null} */
+  let start = null;
+  const marker = {
+    /** @type {string|null} */
+    tool: null,
+    /** @type {Region|null} */
+    region: null,
+    /** @param {string|null} tool */
+    use(tool) {
+      marker.tool = tool;
+      start = null;
+    },
+    forget() {
+      start = null;
+    },
+    clear() {
+      marker.region = start = null;
+    },
+    /**
+     * One step of a drag, at a point of the original. @param {string} phase @param {number[]} at
+     * @param {number[]} size @param {number} radius of the brush, in shares of the longer side
+     */
+    mark(phase, at, size, radius) {
+      if (phase === "start") start = at;
+      if (!start) return;
+      if (phase === "cancel") marker.region = marker.region?.kind === "brush" ? marker.region : null;
+      else if (marker.tool === "rectangle") marker.region = rectangle(start, at, size);
+      else {
+        if (marker.region?.kind !== "brush") marker.region = blank(size);
+        const [from, to] = [start, at].map(([x, y]) => [x / size[0], y / size[1]]);
+        tint(marker.region, paintStroke(marker.region, from, to, radius));
+        start = at;
+      }
+      const done = phase === "end" || phase === "cancel";
+      if (done) start = null;
+      if (done && marker.region?.kind === "rectangle" && small(marker.region.xyxy)) marker.region = null;
+      changed(done);
+    },
+    /**
+     * By keys: the first time one corner, the next time the other; a brush dabs.
+     * @param {number[]} at @param {number[]} size @param {number} radius
+     */
+    corner(at, size, radius) {
+      const first = !start;
+      if (first) marker.mark("start", at, size, radius);
+      if (!first || marker.tool === "brush") marker.mark("end", at, size, radius);
+    },
+  };
+  return marker;
+}
+
+/** Nobody means a rectangle of less than two pixels. @param {number[]} xyxy */
+function small([x0, y0, x1, y1]) {
+  return x1 - x0 < 2 || y1 - y0 < 2;
+}
+
 /** A mask as bits, the first one the highest of its byte: what numpy.unpackbits reads. @param {Uint8Array} mask */
 export function packed(mask) {
   const out = new Uint8Array(Math.ceil(mask.length / 8));

@@ -55,6 +55,24 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
 }
 
 /**
+ * Which boxes a panel shows, and by what words: its own, or all where no map hides them, else the chosen one.
+ * @param {{maps: unknown[], boxes: any[]|null}} panel @param {{maps: unknown[]}[]} panels
+ * @param {{xyxy: number[], label: string, index: number}[]} boxes of the viewer @param {number|null} choice
+ * @returns {Outlined[]}
+ */
+export function boxesShown(panel, panels, boxes, choice) {
+  if (panel.boxes) return panel.boxes.map(({ xyxy, label }) => ({ xyxy, chosen: false, tag: label }));
+  const beside = panels.some(({ maps }) => !maps.length), single = new Set(boxes.map(({ index }) => index)).size === boxes.length;
+  return boxes.flatMap(({ xyxy, label, index }) => {
+    const chosen = index === choice;
+    if (panel.maps.length && beside && !chosen) return [];
+    // Numbers name single boxes; where a class has several, they would all be called the same.
+    const number = single && boxes.length > 1 ? String(index + 1) : "";
+    return [{ xyxy, chosen, tag: chosen || !number ? [number, label].filter(Boolean).join("  ") : number }];
+  });
+}
+
+/**
  * Where a label covers no other: over the box, in its corners, under it; else over it all the same.
  * @param {Rect} box @param {number} wide @param {number} width @param {number} height @param {Rect[]} taken
  * @returns {Rect}

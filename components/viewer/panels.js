@@ -21,6 +21,15 @@ export function onPhone() {
   return innerWidth < PHONE;
 }
 
+/** Whether the page is dark, and its font. @param {Element} root */
+export function themeOf(root) {
+  const style = getComputedStyle(root);
+  const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+  probe.fillStyle = style.getPropertyValue("--st-background-color").trim() || "#fff";
+  const [r, g, b] = [1, 3, 5].map((i) => parseInt(String(probe.fillStyle).slice(i, i + 2), 16));
+  return { dark: 0.299 * r + 0.587 * g + 0.114 * b < 128, font: style.fontFamily };
+}
+
 /** @returns {HTMLElement} one panel, empty */
 export function figure() {
   const element = document.createElement("figure");

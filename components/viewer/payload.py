@@ -96,8 +96,8 @@ def pack(
     beside: bool = False,
     marks: bool = False,
     private: bool = False,
-) -> bytes:
-    """The payload: [u32 header length][JSON header, padded to 4][JPEG][deflated uint16 map]..., little-endian."""
+) -> tuple[str, bytes]:
+    """Its name, and the payload: [u32 header length][JSON, padded to 4][JPEG][deflated u16 map]..., little-endian."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
     if not panels:
@@ -143,7 +143,7 @@ def pack(
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
-    return joined_bytes(head | {"id": digest.hexdigest()}, blobs)
+    return digest.hexdigest(), joined_bytes(head | {"id": digest.hexdigest()}, blobs)
 
 
 def joined_bytes(head: dict[str, Any], blobs: Sequence[bytes]) -> bytes:

@@ -5,7 +5,7 @@ export function unpack(data) {
   const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
   let at = 4 + length;
-  const blobs = head.sizes.map((size) => data.subarray(at, (at += size)));
+  const blobs = head.sizes.map((/** @type {number} */ size) => data.subarray(at, (at += size)));
   return { head, blobs };
 }
 

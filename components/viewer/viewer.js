@@ -1,16 +1,15 @@
 // The component: what Streamlit calls, what a person does, and when to draw.
 
 import { bytes, inflate, unpack } from "./unpack.js";
-import { contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
-import { createLayer, createMap, createPicture, paint, scaling } from "./draw.js";
-import { outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
-import { arrange, figure, fit, onPhone, panelOf } from "./panels.js";
-import { showControls, wireControls } from "./controls.js";
-import { valueAt } from "./sample.js";
+import { around, contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
+import { createLayer, createMap, createPicture, paint, readingAt } from "./draw.js";
+import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
+import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
+import { listColormaps, showControls, wireControls } from "./controls.js";
 import { keep, recalled } from "./settings.js";
 import { copied, linkTo, lookOf } from "./link.js";
 import { hotWords, idle, reading } from "./words.js";
-import { blank, paintStroke, rectangle, tint, told } from "./marks.js";
+import { createMarker, told } from "./marks.js";
 import { free, listen } from "./gestures.js";
 import { download, sheet } from "./save.js";
 
@@ -43,12 +42,16 @@ function mount(root) {
    * @type {{send: Send, head: any, picture: import("./draw.js").Picture|null, all: import("./panels.js").Listed[],
    *   panels: Panel[], settings: Settings, luts: Map<string, Uint8Array>, hot: Map<string, string>,
    *   look: import("./geometry.js").Look, choice: number|null, point: number[]|null, plain: boolean, dark: boolean,
-   *   font: string, tool: string|null, region: import("./marks.js").Region|null, coming: string, asked: string}}
+   *   font: string, coming: string, asked: string, said: {shown: string, texts: string[]}|null}}
    */
   const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
-  Object.assign(state, { dark: false, font: "sans-serif", tool: null, region: null, coming: "", asked: "" });
-  let frame = 0, moving = 0, start = /** @type {number[]|null} */ (null);
+  Object.assign(state, { dark: false, font: "sans-serif", coming: "", asked: "", said: null });
+  let frame = 0, moving = 0;
+  const marker = createMarker((done) => {
+    redraw(false);
+    if (done) tellRegion();
+  });
 
   // ---- drawing, at most once a frame
 
@@ -90,8 +93,9 @@ function mount(root) {
     if (map && settings.cells && !["picture", "contour"].includes(settings.mode)) {
       outlineCells(context, width, height, rect, map, layoutNow() === "swipe" ? settings.split * width : 0);
     }
-    outlineBoxes(context, width, height, rect, boxesOf(panel), state.font);
-    if (!state.plain) outlineRegion(context, width, height, rect, state.region, head.size);
+    const boxes = state.plain || !settings.boxes ? [] : boxesShown(panel, state.panels, head.boxes, state.choice);
+    outlineBoxes(context, width, height, rect, boxes, state.font);
+    if (!state.plain) outlineRegion(context, width, height, rect, marker.region, head.size);
   }
 
   function lut() {
@@ -122,22 +126,6 @@ function mount(root) {
     const heats = everyMap().filter(({ kind }) => kind === "heat"), { scale } = state.settings;
     const fits = heats.every(({ raw, shared }) => raw || (scale === "shared" && shared));
     return fits ? scale : "own";
-  }
-
-  /** @param {Panel} panel */
-  function boxesOf(panel) {
-    if (state.plain || !state.settings.boxes) return [];
-    if (panel.boxes) return panel.boxes.map(({ xyxy, label }) => ({ xyxy, chosen: false, tag: label }));
-    const alone = !state.panels.some(({ maps }) => !maps.length), { boxes } = state.head;
-    const single = new Set(boxes.map((/** @type {any} */ { index }) => index)).size === boxes.length;
-    return boxes.flatMap((/** @type {any} */ box) => {
-      const chosen = box.index === state.choice;
-      if (panel.maps.length && !alone && !chosen) return [];
-      // Numbers name single boxes; where a class has several, they would all be called the same.
-      const number = single && boxes.length > 1 ? String(box.index + 1) : "";
-      const tag = chosen || !number ? [number, box.label].filter(Boolean).join("  ") : number;
-      return [{ xyxy: box.xyxy, chosen, tag }];
-    });
   }
 
   // ---- panels
@@ -177,6 +165,12 @@ function mount(root) {
     return made;
   }
 
+  /** @param {import("./draw.js").HeatMap|null} map */
+  function textOf(map) {
+    const { said, head } = state, told_ = map && said?.shown === head.id ? said?.texts[everyMap().indexOf(map)] : "";
+    return map?.text || told_ || "";
+  }
+
   function captions() {
     for (const panel of state.panels) {
       const map = mapOf(panel), title = map?.title ?? panel.title;
@@ -187,7 +181,7 @@ function mount(root) {
       };
       put(".title", title).title = title;
       put(".note", map?.note ?? panel.note);
-      panel.canvas.setAttribute("aria-label", (map?.text || title || "The picture").replaceAll("**", ""));
+      panel.canvas.setAttribute("aria-label", (textOf(map) || title || "The picture").replaceAll("**", ""));
       const legend = /** @type {HTMLElement} */ (panel.element.querySelector(".legend"));
       legend.hidden = !map?.sides;
       if (map?.sides) {
@@ -210,27 +204,12 @@ function mount(root) {
     const { panels, point: at, head } = state, maps = panels.map(mapOf).filter((map) => map !== null);
     let line;
     if (words) line = idle(words, "");
-    else if (at) line = reading(maps.map((map) => readingOf(map, at)), at[0], at[1]);
-    else if (maps.length === 1) line = idle(head.line || maps[0].text, maps[0].title);
+    else if (at) line = reading(maps.map((map) => readingAt(map, at, style())), at[0], at[1]);
+    else if (maps.length === 1) line = idle(head.line || textOf(maps[0]), maps[0].title);
     else line = idle(head.line || (maps.length ? HINT : ""), "");
     const parts = line.map(([text, bold]) => Object.assign(document.createElement(bold ? "b" : "span"), { textContent: text }));
     $(".line").replaceChildren(...parts);
     if (aloud) $(".spoken").textContent = $(".line").textContent;
-  }
-
-  /** @param {import("./draw.js").HeatMap} map @param {number[]} at @returns {import("./words.js").Reading} */
-  function readingOf(map, [x, y]) {
-    const { settings, range } = style(), { grid, gain, offset } = scaling(map, settings, range);
-    const { title, kind, raw } = map, [low, high] = raw ?? [0, 0], [zero, one] = [-offset / gain, (1 - offset) / gain];
-    const full = offset + gain * (grid.peak / 65535) > 0.995 && settings.scale !== "fixed";
-    const at = contains(map.seen, x, y) ? valueAt(grid, x, y) : null;
-    return {
-      title,
-      kind,
-      raw: raw && high > low ? [low + zero * (high - low), low + one * (high - low)] : null,
-      full,
-      value: at === null || kind === "difference" ? at : offset + gain * at,
-    };
   }
 
   /** @param {number[]|null} at */
@@ -280,13 +259,10 @@ function mount(root) {
 
   /** Finer pixels of what is visible, where there are some: a large picture came as a small copy. @param {number[]} rect */
   function wantDetail(rect) {
-    const { head, picture, panels } = state, [width, height] = head.size;
+    const { head, picture, panels } = state;
     const asked = Math.max(...panels.map((panel) => (panel.width * panel.fine) / (rect[2] - rect[0])));
     if (!picture || Math.min(1, asked) <= 1.15 * picture.density(rect)) return;
-    const mx = (rect[2] - rect[0]) / 4, my = (rect[3] - rect[1]) / 4;
-    const wider = [rect[0] - mx, rect[1] - my, rect[2] + mx, rect[3] + my].map(Math.round);
-    const within = wider.map((v, i) => Math.min(i % 2 ? height : width, Math.max(0, v)));
-    const key = [head.picture, ...within].join();
+    const within = around(rect, head.size), key = [head.picture, ...within].join();
     if (key === state.asked) return;
     state.asked = key;
     state.send.setStateValue("detail", { picture: head.picture, rect: within, id: nonce() });
@@ -295,12 +271,12 @@ function mount(root) {
   /** @type {import("./gestures.js").Meant} */
   const gestures = {
     zoomed: () => state.look.zoom > 1,
-    marking: () => Boolean(state.tool && state.head),
+    marking: () => Boolean(marker.tool && state.head),
     over: (fx, fy) => state.head && point(original(fx, fy)),
     out: () => state.head && point(null),
     hold: plain,
     click: (fx, fy) => state.head && choosePoint(original(fx, fy)),
-    mark,
+    mark: (phase, fx, fy) => marker.mark(phase, original(fx, fy), state.head.size, brush()),
     zoom: (fx, fy, factor) => looking(zoomAt(state.look, fx, fy, factor)),
     pan: (dx, dy) => looking(panned(state.look, dx, dy)),
     reset: () => looking(WIDE),
@@ -316,33 +292,14 @@ function mount(root) {
     state.send.setTriggerValue("point", { x, y, box: box ? box.index : null });
   }
 
-  /** @param {string} phase @param {number} fx @param {number} fy */
-  function mark(phase, fx, fy) {
-    const at = original(fx, fy), { size } = state.head;
-    if (phase === "start") start = at;
-    if (!start) return;
-    if (phase === "cancel") state.region = state.region?.kind === "brush" ? state.region : null;
-    else if (state.tool === "rectangle") state.region = rectangle(start, at, size);
-    else {
-      if (state.region?.kind !== "brush") state.region = blank(size);
-      const share = (/** @type {number[]} */ [x, y]) => [x / size[0], y / size[1]];
-      const brush = Number(/** @type {HTMLInputElement} */ ($(".size")).value) / 2 / state.look.zoom;
-      tint(state.region, paintStroke(state.region, share(start), share(at), brush));
-      start = at;
-    }
-    redraw(false);
-    if (phase !== "end" && phase !== "cancel") return;
-    start = null;
-    const region = state.region;
-    const empty = region?.kind === "rectangle" && (region.xyxy[2] - region.xyxy[0] < 2 || region.xyxy[3] - region.xyxy[1] < 2);
-    if (empty) state.region = null;
-    tellRegion();
+  function brush() {
+    return Number(/** @type {HTMLInputElement} */ ($(".size")).value) / 2 / state.look.zoom;
   }
 
   async function tellRegion() {
     controls();
     redraw(false);
-    state.send.setStateValue("region", await told(state.region, state.head.picture));
+    state.send.setStateValue("region", await told(marker.region, state.head.picture));
   }
 
   /** @param {number|undefined} index */
@@ -372,10 +329,10 @@ function mount(root) {
     if (move) {
       const clamp = (/** @type {number} */ value, /** @type {number} */ most) => Math.min(most - 0.5, Math.max(0.5, value));
       point([clamp(x + step * move[0], w), clamp(y + step * move[1], h)], true);
-    } else if (event.key === "Enter" && state.tool) markByKey([x, y]);
+    } else if (event.key === "Enter" && marker.tool) marker.corner([x, y], [w, h], brush());
     else if (event.key === "Enter") choosePoint([x, y]);
     else if (event.key === "Escape") {
-      start = null;
+      marker.forget();
       point(null);
     } else if (event.key === "0") looking(WIDE);
     else if ("+=-".includes(event.key)) {
@@ -383,15 +340,6 @@ function mount(root) {
       looking(zoomAt(state.look, (x - x0) / (x1 - x0), (y - y0) / (y1 - y0), event.key === "-" ? 0.8 : 1.25));
     } else return;
     event.preventDefault();
-  }
-
-  /** Enter sets one corner, Enter again the other; a brush dabs. @param {number[]} at */
-  function markByKey(at) {
-    const [x0, y0, x1, y1] = visible(state.look, state.head.size);
-    const fx = (at[0] - x0) / (x1 - x0), fy = (at[1] - y0) / (y1 - y0);
-    if (!start) mark("start", fx, fy);
-    else mark("end", fx, fy);
-    if (start && state.tool === "brush") mark("end", fx, fy);
   }
 
   on(window, "keydown", (event) => {
@@ -407,7 +355,7 @@ function mount(root) {
   on(window, "resize", () => state.head && build());
   on(root, "fullscreenchange", () => {
     $(".full .icon").textContent = isFull() ? "fullscreen_exit" : "fullscreen";
-    theme();
+    Object.assign(state, themeOf(root));
     relayout();
   });
 
@@ -433,7 +381,7 @@ function mount(root) {
   }
 
   function controls() {
-    const { settings, dark, tool, region } = state, scale = scaleNow(), maps = state.panels.map(mapOf);
+    const { settings, dark } = state, { tool, region } = marker, scale = scaleNow(), maps = state.panels.map(mapOf);
     const heats = maps.filter((map) => map?.kind === "heat"), gaps = heats.length === 0 && maps.some(Boolean);
     /** @type {[number, number]|null} */
     let ends = null;
@@ -452,13 +400,13 @@ function mount(root) {
     layout: (name) => set({ layout: layoutNow() === name ? "single" : name }),
     boxes: () => set({ boxes: !state.settings.boxes }),
     tool: (name) => {
-      state.tool = name;
-      start = null;
+      marker.use(name);
       controls();
       if (name) say(true, "Drag over a picture, or move with the arrow keys and press Enter.");
     },
     clear: () => {
-      state.region = state.tool = start = null;
+      marker.use(null);
+      marker.clear();
       tellRegion();
     },
     full: () => (isFull() ? document.exitFullscreen() : root.requestFullscreen()),
@@ -504,19 +452,10 @@ function mount(root) {
 
   // ---- what Streamlit sends
 
-  function theme() {
-    const look = getComputedStyle(root);
-    const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
-    probe.fillStyle = look.getPropertyValue("--st-background-color").trim() || "#fff";
-    const [r, g, b] = [1, 3, 5].map((i) => parseInt(String(probe.fillStyle).slice(i, i + 2), 16));
-    state.dark = 0.299 * r + 0.587 * g + 0.114 * b < 128;
-    state.font = look.fontFamily;
-  }
-
   /** @param {Uint8Array} data */
   async function show(data) {
     const { head, blobs } = unpack(data);
-    theme();
+    Object.assign(state, themeOf(root));
     if (state.head?.id === head.id) {
       controls();
       return redraw();
@@ -531,7 +470,8 @@ function mount(root) {
       state.picture = createPicture(bitmap, head.size);
       state.look = WIDE;
       root.classList.remove("zoomed");
-      state.choice = state.point = state.region = null;
+      state.choice = state.point = null;
+      marker.clear();
     }
     if (head.choice !== (state.head?.choice ?? null) || state.choice === null) state.choice = head.choice ?? state.choice;
     state.all = head.panels.map((/** @type {any} */ panel) => ({
@@ -541,7 +481,11 @@ function mount(root) {
     }));
     if (state.choice === null && state.all.some(({ maps }) => maps.length > 1)) state.choice = 0;
     if (!state.head) {
-      colormaps(head.colormaps);
+      const listed = listColormaps(/** @type {HTMLSelectElement} */ ($(".colormap")), head.colormaps);
+      for (const { name, lut: table, hot } of listed) {
+        state.luts.set(name, bytes(table));
+        state.hot.set(name, hot);
+      }
       const names = [...state.luts.keys()];
       state.settings = recalled(sessionStorage, head.initial, names);
       if (!state.luts.has(state.settings.colormap)) state.settings.colormap = names[0];
@@ -557,11 +501,17 @@ function mount(root) {
     tellView();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.
     window.dispatchEvent(new CustomEvent("sightglass:ask"));
-    root.dataset.shown = head.id;
+    root.setAttribute("data-shown", head.id);
   }
 
   /** What Python made on request: a finer part of the picture, or a file. @param {any} parcel */
   async function receive({ head, blob }) {
+    if (head.kind === "words") {
+      const news = head.shown === state.head?.id && head.shown !== state.said?.shown;
+      state.said = head;
+      if (news) captions();
+      return;
+    }
     if (head.picture !== state.head?.picture) return;
     if (head.kind === "file") {
       download(new Blob([blob], { type: head.mime }), head.name);
@@ -571,20 +521,6 @@ function mount(root) {
     if (head.picture !== state.head?.picture || signal.aborted) return bitmap.close();
     state.picture?.refine({ bitmap, rect: head.rect });
     redraw();
-  }
-
-  /** @param {{name: string, uniform: boolean, hot: string, lut: string}[]} listed */
-  function colormaps(listed) {
-    for (const [label, names] of [["Even steps", true], ["Others", false]]) {
-      const group = Object.assign(document.createElement("optgroup"), { label });
-      for (const { name, lut: table, hot } of listed.filter(({ uniform }) => uniform === names)) {
-        state.luts.set(name, bytes(table));
-        state.hot.set(name, hot);
-        const words = name.replaceAll("_", " ");
-        group.append(new Option(words[0].toUpperCase() + words.slice(1), name));
-      }
-      $(".colormap").append(group);
-    }
   }
 
   let room = 0;

@@ -14,6 +14,8 @@ import pytest
 from conftest import ARTEFACTS, ROOT, serving
 from PIL import Image
 
+from models import catalog
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -214,3 +216,34 @@ def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
         assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 1
         name = path.strip("/") or "explore"
         page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)
+
+
+def test_every_address_opens_its_screen_though_it_is_the_first_that_is_asked_for(browser: Browser):
+    for path in ("/compare", "/topk", "/explore"):
+        with serving(ROOT / "dashboard.py", ROOT) as address:
+            page = browser.new_page()
+            page.goto(address + path)
+            headline(page).wait_for(timeout=LIMIT)
+            assert page.get_by_role("link", name="Top-k").count() == 1
+            assert page.get_by_role("link", name="dashboard").count() == 0
+            page.close()
+
+
+@pytest.mark.skipif(not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here")
+def test_another_class_right_after_a_click_in_the_picture_is_kept(visit):
+    page = visit("/?model=yolo11n")
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    for _ in range(3):
+        box = page.locator(CANVAS).first.bounding_box()
+        # The woman on the left.
+        page.mouse.click(box["x"] + 0.18 * box["width"], box["y"] + 0.6 * box["height"])
+        page.get_by_role("button", name="person", pressed=True).wait_for()
+        page.get_by_role("combobox", name="Another class").fill("zebra")
+        page.get_by_role("option", name="zebra", exact=True).click()
+        page.get_by_role("button", name="zebra", pressed=True).wait_for()
+        settled(page)
+        page.wait_for_timeout(500)
+        settled(page)
+        assert page.get_by_role("button", name="zebra", pressed=True).count() == 1
+        assert parse_qs(urlsplit(page.url).query)["class"] == ["zebra"]

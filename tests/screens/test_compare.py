@@ -9,7 +9,7 @@ from tests.screens.conftest import shown, texts
 
 
 def test_a_familys_sizes_are_compared_at_once(page, bus):
-    app = page("pages/compare.py")
+    app = page("screens/compare.py")
     assert not app.exception and not app.error
     view = shown(app)
     assert view.titles == ["s", "m", "l", "Difference"]
@@ -27,7 +27,7 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
 
 
 def test_any_two_models_and_one_is_too_few(page):
-    app = page("pages/compare.py")
+    app = page("screens/compare.py")
     app.multiselect(key="models").set_value(["efficientnet-lite0", "efficientnet-lite2"]).run()
     assert not app.exception and not app.error
     assert shown(app).titles == ["s", "l", "Difference"]

@@ -12,7 +12,7 @@ import runpy, sys
 from components import frame
 frame.screen = lambda draw: (lambda: None)
 for page in ("explore", "topk", "compare"):
-    runpy.run_path(f"pages/{page}.py")
+    runpy.run_path(f"screens/{page}.py")
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)
 assert not heavy, heavy
 """

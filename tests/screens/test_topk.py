@@ -9,7 +9,7 @@ from tests.screens.conftest import shown, texts
 
 
 def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):
-    app = page("pages/topk.py")
+    app = page("screens/topk.py")
     assert not app.exception and not app.error
     assert len(shown(app).maps) == 4
     assert [round(float(m.max()), 3) for m in shown(app).maps] == [1.0] * 4
@@ -26,7 +26,7 @@ def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):
 
 
 def test_averaged_layers_bring_their_shared_scale(page, bus):
-    app = page("pages/topk.py", layers="blocks.4,bn2")
+    app = page("screens/topk.py", layers="blocks.4,bn2")
     view = shown(app)
     result = Explainer()(bus, top_k=4, scale="shared", layers=("blocks.4", "bn2"))
     assert view.head["range"] is None
@@ -39,7 +39,7 @@ def select(app, label, value):
 
 
 def test_two_classes_are_set_against_each_other(page):
-    app = page("pages/topk.py")
+    app = page("screens/topk.py")
     select(app, "For", "minibus")
     select(app, "Not for", "trolleybus")
     panels = shown(app).head["panels"]
@@ -51,7 +51,7 @@ def test_two_classes_are_set_against_each_other(page):
 
 
 def test_a_slow_method_is_declined_with_a_reason(page):
-    app = page("pages/topk.py")
+    app = page("screens/topk.py")
     app.selectbox(key="method-classify").select("scorecam").run()
     assert not app.exception
     assert "takes minutes" in texts(app)

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
 
-from benchmarks import speed
+from benchmarks import results, speed, viewer
 from benchmarks.__main__ import main
 from benchmarks.report import goals
 
@@ -58,3 +58,47 @@ def test_a_miss_is_a_miss() -> None:
 def test_what_is_not_there_is_one_sentence(bus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", "--models", "yolo11n", "--picture", str(bus)]) == 2
     assert "no classifier" in capsys.readouterr().err
+
+
+def test_the_browsers_report_says_numbers_goals_and_what_could_not_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def drawn(rounds: int) -> dict[str, object]:
+        return {
+            "how": "From here to there.",
+            "rows": [results.row("a step", [4.0, 6.0, 200.0]), results.row("redraws", [60, 40, 50], "", least=True)],
+            "facts": [f"{rounds} rounds."],
+            "goals": [
+                results.goal("a step, median", 6.0, 16.0),
+                results.goal("redraws a second", 49.4, 50.0, "", least=True),
+                results.goal("to a bare page", 1.3, 1.3, "x"),
+            ],
+        }
+
+    def broken(rounds: int) -> dict[str, object]:
+        raise RuntimeError("no | slider\nand more")
+
+    monkeypatch.setattr(viewer, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setitem(viewer.LINES, "slider", ("A slider", drawn, 7))
+    monkeypatch.setitem(viewer.LINES, "frames", ("Frames", broken, 7))
+    assert main(["viewer", "--only", "slider", "frames", "--json", str(tmp_path / "out.json")]) == 0
+    assert not viewer.RESULTS.exists()
+    said = capsys.readouterr().out.splitlines()
+    for line in (
+        "| a step, median | 6.0 ms | at most 16.0 ms | pass |",
+        "| redraws a second | 49 | at least 50 | **miss** |",
+        "| to a bare page | 1.30x | at most 1.30x | pass |",
+        "| Frames | could not be measured: no / slider |  | **miss** |",
+        "| a step | 6.0 ms | 161 ms | 200 ms | 3 |",
+        "| redraws | 50 | 42 | 40 | 3 |",
+        "- 7 rounds.",
+    ):
+        assert line in said
+    assert [line["id"] for line in json.loads((tmp_path / "out.json").read_text())["lines"]] == ["slider", "frames"]
+
+
+def test_the_whole_browsers_report_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(viewer, "LINES", {})
+    assert main(["viewer"]) == 0
+    assert viewer.RESULTS.read_text().startswith("# The dashboard in a browser")

@@ -188,6 +188,7 @@ def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("model_id", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
 def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus: Path) -> None:
+    import timm
     from timm.data import create_transform
 
     from models.timm_models import config_of
@@ -197,7 +198,9 @@ def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus:
     assert adapter.weights_sha256 == adapter.spec.weights["sha256"]
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
     given = adapter.prepare(pixels, adapter.preprocessings[0])
-    theirs = create_transform(**config_of(adapter.module), is_training=False)(Pillow.fromarray(pixels))
+    theirs = create_transform(**config_of(timm.create_model(adapter.spec.arch)), is_training=False)(
+        Pillow.fromarray(pixels)
+    )
     off = (given.tensor[0] - theirs).abs() > 1e-6
     # Pillow weighs a window that is resized alone in another order, which may turn a rounding by one step of 255.
     assert (given.tensor[0] - theirs).abs().max() <= 1.01 / 255 / 0.5
@@ -344,3 +347,30 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
     from models.__main__ import table
 
     assert (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8") == table()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
+    import timm
+
+    from models import checkpoint
+    from models.timm_models import preprocessing_of
+
+    spec = catalog.spec(f"efficientnet-lite{size}")
+    ours = load(spec)
+    theirs = timm.create_model(spec.arch, pretrained=False).eval()
+    tensors = checkpoint.read(weights.locate(spec))
+    assert list(ours.module.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), tensors.values(), strict=True)))
+    assert ours.preprocessing == preprocessing_of(theirs)
+    given = ours.prepare(np.random.default_rng(size).integers(0, 256, (300, 400, 3), np.uint8), "trained").tensor
+    with torch.no_grad():
+        assert torch.equal(ours.run(given).logits, theirs(given))
+
+
+def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
+    code = "import sys; from explain import Explainer; Explainer(); print({'timm', 'torchvision'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
+    )
+    assert done.stdout.strip() == "set()"

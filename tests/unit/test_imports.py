@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOUSE = ("models", "explain", "components", "pages", "dashboard")
+HOUSE = ("models", "explain", "components", "screens", "dashboard")
 """Each may import those before it and itself."""
 HEAVY = ("torch", "torchvision", "cv2", "timm", "ultralytics", "streamlit", "scipy", "sklearn", "pandas", "matplotlib")
 
@@ -58,9 +58,9 @@ def test_imports_go_one_way(path: Path) -> None:
         ("models", "if TYPE_CHECKING:\n    import explain.cache", {"explain"}),
         ("explain", "def page():\n    import streamlit as st", {"streamlit"}),
         ("explain", "import_module('components.charts')", {"components"}),
-        ("explain", "importlib.import_module(f'pages.{name}')", {"pages"}),
-        ("components", "from pages import topk\nimport models, streamlit", {"pages"}),
-        ("pages", "from components import charts\nfrom tests.conftest import asset", {"tests"}),
+        ("explain", "importlib.import_module(f'screens.{name}')", {"screens"}),
+        ("components", "from screens import topk\nimport models, streamlit", {"screens"}),
+        ("screens", "from components import charts\nfrom tests.conftest import asset", {"tests"}),
         ("explain", "from . import cache\nfrom models.load import load\nimport numpy", set()),
     ],
 )

@@ -71,6 +71,7 @@ def _picture(explanation: Explanation, index: int) -> View:
 
 
 def _below(explanation: Explanation, index: int, view: View) -> None:
+    panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words")
     if view.region is not None and explanation.heatmaps:
         charts.marked(explanation, view.region, index)
     charts.findings(explanation, index)
@@ -78,8 +79,17 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         charts.downloads(explanation, index)
-        with st.popover("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
-            charts.all_numbers(explanation, index)
+        # Made when it is opened: tables and a chart, and with them pandas and plotly, for what few people ask.
+        every = st.popover(
+            "All numbers",
+            icon=":material/table_rows:",
+            key="all-numbers",
+            on_change="rerun",
+            help="Every statistic of this map, in words.",
+        )
+        if every.open:
+            with every:
+                charts.all_numbers(explanation, index)
         st.caption(charts.timings(explanation), width="content")
 
 

@@ -112,7 +112,8 @@ def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) 
         explanation = work.explained(sidebar.fitting(choices, explainer, method), explainer)
         assert explanation is not None  # only slow methods are made aside
         explanations.append(explanation)
-        timings.append(work.timed(explanation))
+        with st.spinner(f"Timing {model.id}", show_time=False):
+            timings.append(work.timed(explanation))
     return Comparison(tuple(explanations), tuple(_name(model, models) for model in models), tuple(timings))
 
 
@@ -150,7 +151,8 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         f"{names[a]} and {names[b]} **{comparison.agreement(a, b).iou_top20:.2f}**"
         for a, b in combinations(range(len(names)), 2)
     ]
-    panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
+    view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
+    panels.tell(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     explained = dict.fromkeys(e.heatmaps[0].target.label for e in comparison.explanations if e.heatmaps)
     own = f" These are maps of different classes: {listing(list(explained))}." if len(explained) > 1 else ""
     st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}.{own}")

@@ -54,12 +54,14 @@ def topk() -> None:
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name} is at work.")
             return
-        title.markdown(f"## {agreement_sentence(explanation)}")
         if not explanation.heatmaps:
+            title.markdown(f"## {agreement_sentence(explanation)}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
             charts.findings(explanation, 0)
             return
         _panels(explanation)
+        # The maps before what they have in common: it takes longer to work out.
+        title.markdown(f"## {agreement_sentence(explanation)}")
         _table(explanation)
 
 
@@ -74,6 +76,7 @@ def _panels(explanation: Explanation) -> None:
     with above:
         marks = panels.boxes(explanation)
         view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True)
+        panels.tell(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
             charts.marked(explanation, view.region, 0)
 

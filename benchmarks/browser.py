@@ -1,0 +1,199 @@
+"""A real Chromium and real servers: how they are started, and what a person does in a page."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from websockets.sync.client import connect
+
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from playwright.sync_api import Browser, Locator, Page
+
+ROOT = Path(__file__).parents[1]
+PAGES = Path(__file__).parent / "pages"
+DASHBOARD = ROOT / "dashboard.py"
+PROBE = Path(__file__).with_name("probe.js")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LIMIT_MS = 60_000
+RATE = 120
+"""Moves of a mouse a second."""
+
+
+class BrowserProblem(Problem):
+    """There is no browser, or a page did not do what it was asked."""
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A running browser, and the port at which its mouse can be had beside Playwright's."""
+
+    browser: Browser
+    port: int
+
+    @contextmanager
+    def session(self, width: int = 1440, height: int = 900) -> Iterator[Page]:
+        """An empty page with nothing cached, and the probe in whatever it will show."""
+        viewport: Any = {"width": width, "height": height}
+        made = self.browser.new_context(viewport=viewport, device_scale_factor=1)
+        try:
+            made.add_init_script(path=PROBE)
+            made.set_default_timeout(LIMIT_MS)
+            yield made.new_page()
+        finally:
+            made.close()
+
+    @contextmanager
+    def visiting(self, address: str, width: int = 1440, height: int = 900) -> Iterator[Page]:
+        with self.session(width, height) as page:
+            page.goto(address)
+            yield page
+
+    def move(self, page: Page, points: Iterable[tuple[float, float]]) -> None:
+        """The mouse, its left button down, through the points as a hand moves it: `RATE` of them a second.
+
+        Playwright waits for the page after each move; a hand does not.
+        """
+        cdp = page.context.new_cdp_session(page)
+        target = cdp.send("Target.getTargetInfo")["targetInfo"]["targetId"]
+        cdp.detach()
+        with connect(f"ws://127.0.0.1:{self.port}/devtools/page/{target}", max_queue=None) as wire:
+            start = time.perf_counter()
+            for number, (x, y) in enumerate(points):
+                time.sleep(max(0.0, start + number / RATE - time.perf_counter()))
+                place = {"type": "mouseMoved", "x": x, "y": y, "button": "left", "buttons": 1}
+                wire.send(json.dumps({"id": number, "method": "Input.dispatchMouseEvent", "params": place}))
+
+
+@contextmanager
+def chromium() -> Iterator[Chromium]:
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        raise BrowserProblem("There is no Chromium here: install one.")
+    from playwright.sync_api import sync_playwright
+
+    port = _free_port()
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=path, args=[*FLAGS, f"--remote-debugging-port={port}"])
+        try:
+            yield Chromium(started, port)
+        finally:
+            started.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Server:
+    """`streamlit run script`, in the repository's root so that all have its configuration."""
+
+    def __init__(self, script: Path, *arguments: str) -> None:
+        port = _free_port()
+        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+        command += [f"--server.port={port}", "--server.address=127.0.0.1", "--", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_OFFLINE": "1"}
+        self.address, self._at = f"http://127.0.0.1:{port}", ("127.0.0.1", port)
+        self.started = time.time()
+        """Seconds since 1970."""
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        while time.time() - self.started < LIMIT_MS / 1e3 and self._process.poll() is None:
+            try:
+                socket.create_connection(self._at, timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        raise BrowserProblem("The server did not start.")
+
+    def end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def serving(script: Path, *arguments: str) -> Iterator[Server]:
+    server = Server(script, *arguments)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.end()
+
+
+def explained(page: Page) -> None:
+    """Until a map is on the screen and the script at rest."""
+    page.evaluate("() => bench.places(['shown'])")
+    page.evaluate("() => bench.settled()")
+
+
+def uploader(page: Page) -> Locator:
+    """The file input behind Change, which is opened where it is closed."""
+    found = page.locator('[data-testid="stFileUploader"] input[type=file]')
+    if not found.count():
+        page.get_by_role("button", name="Change").click()
+    found.wait_for(state="attached")
+    return found
+
+
+def upload(page: Page, path: Path) -> dict[str, Any]:
+    """Give a picture; returns what the probe saw from the input's `change` to the map."""
+    found = uploader(page)
+    page.evaluate("() => bench.arm('change', 'shown')")
+    found.set_input_files(path)
+    seen: dict[str, Any] = page.evaluate("() => bench.armed")
+    return seen
+
+
+def sized(page: Page, width: int, height: int) -> tuple[int, int]:
+    """Find the window in which every map's canvas has so many pixels, one to each of the screen's.
+
+    Returns the window's width and height; raises BrowserProblem where there is none.
+    """
+
+    def at(wide: int, high: int) -> list[int]:
+        page.set_viewport_size({"width": wide, "height": high})
+        found: list[int] = page.evaluate("() => bench.size()")
+        return found
+
+    for tall in (1300, 1500, 1800):
+        low, high = 700, 3200
+        while low <= high:
+            wide = (low + high) // 2
+            found = at(wide, tall)
+            if found[0] == width and abs(found[1] - height) <= 1 and abs(found[2] - width) < 1:
+                return wide, tall
+            low, high = (wide + 1, high) if found[2] < width else (low, wide - 1)
+    raise BrowserProblem(f"no window makes a canvas of {width}x{height}")

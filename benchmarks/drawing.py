@@ -1,0 +1,236 @@
+"""What the browser does by itself: a slider's step, a drag, another class of maps that are held."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.browser import (
+    DASHBOARD,
+    PAGES,
+    RATE,
+    BrowserProblem,
+    Chromium,
+    chromium,
+    explained,
+    serving,
+    sized,
+    upload,
+)
+from benchmarks.pictures import SIZE, written
+from benchmarks.results import goal, row
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+STEP_MS, FRAMES, CLASS_MS = 16.0, 50.0, 50.0
+BLOCKS = 5
+TURN = 50
+"""Moves from one end of a drag to the other: each is one step of a slider or more."""
+NATIVE = '[data-testid="stSlider"] input[type=range]'
+WHOLE = "/?fit=squash"
+"""The model sees the whole picture, so that every pixel is blended and none only copied."""
+WAYS = ("as opened", "all under the map")
+
+
+def slider(rounds: int) -> dict[str, Any]:
+    """Steps of the opacity in the viewer, and beside it of Streamlit's own slider and picture."""
+    ours: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    theirs: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chromium() as browser,
+        serving(DASHBOARD) as server,
+        serving(PAGES / "native.py", str(path := written(Path(folder), "china"))) as native,
+        browser.visiting(native.address, 1440, 1257) as other,
+        browser.visiting(server.address) as page,
+        browser.visiting(server.address + WHOLE) as squeezed,
+    ):
+        pages = dict(zip(WAYS, (page, squeezed), strict=True))
+        window, _ = (_full_size(each, path) for each in pages.values())
+        other.locator(NATIVE).wait_for()
+        counted = np.zeros(2, int)
+        values = [0.1 + 0.08 * (7 * i % 11) for i in range(rounds)]
+        for block in range(BLOCKS):
+            for name, each in pages.items():
+                each.bring_to_front()
+                before = _counted(each)
+                ours[name] += each.evaluate("values => bench.steps('.alpha', values)", values[block::BLOCKS])
+                each.evaluate("() => bench.settled()")
+                counted += np.subtract(_counted(each), before)
+            other.bring_to_front()
+            theirs += _pressed(other, max(2, rounds // 2 // BLOCKS), block)
+        page.bring_to_front()
+        before = _counted(page)
+        held = drag(browser, page, ".alpha", 1.0)
+        page.evaluate("() => bench.settled()")
+        let_go = int(np.subtract(_counted(page), before)[1])
+        before = _counted(page)
+        page.locator(".rows button").nth(1).click()
+        page.evaluate("() => bench.settled()")
+        noticed = int(np.subtract(_counted(page), before)[1])
+        other.bring_to_front()
+        before = _counted(other)
+        still = drag(browser, other, NATIVE, 1.0)
+        other.evaluate("() => bench.settled()")
+        released = int(np.subtract(_counted(other), before)[1])
+    if not noticed:
+        raise BrowserProblem("the counter of script runs did not notice the run that another class causes")
+    told, ran = counted.tolist()
+    steps = {name: [step["ms"] for step in found] for name, found in ours.items()}
+    return {
+        "how": f"A canvas of {SIZE[0]}x{SIZE[1]} pixels in a window of {window[0]}x{window[1]}: `input` on the opacity "
+        "slider at any moment between two frames, until other pixels are read back from the canvas; as a picture is "
+        "opened, with the map over its middle square, and squeezed into the model's input, with every pixel under the "
+        "map. Streamlit's own way is st.slider, the same blend in numpy and OpenCV, and st.image as JPEG: from the key "
+        "press until the new picture is decoded.",
+        "rows": [
+            *(row(f"viewer: slider to pixels, {name}", found) for name, found in steps.items()),
+            *(
+                row(f"of it after the frame's start, {name}", [s["draw"] for s in found])
+                for name, found in ours.items()
+            ),
+            row("Streamlit's own slider and picture", theirs),
+        ],
+        "facts": [
+            f"Messages to the server while the viewer's slider stepped {len(WAYS) * rounds} times: {told}, runs of the "
+            f"script: {ran}. That a run is noticed: a click on another class afterwards was counted as {noticed}.",
+            f"Mouse held and moved for a second: the viewer drew {_draws(held)} times, told the server {held['sent']} "
+            f"times and ran the script {let_go} times at the release. Streamlit's own showed {len(still['images'])} "
+            f"new pictures while it was held, and ran {released} times at the release.",
+        ],
+        "goals": [
+            *(goal(f"slider to pixels, 1280x853, {name}, median", median(s), STEP_MS) for name, s in steps.items()),
+            goal("messages and runs of the script meanwhile", told + ran, 0, ""),
+        ],
+    }
+
+
+def _full_size(page: Page, path: Path) -> tuple[int, int]:
+    page.bring_to_front()
+    explained(page)
+    upload(page, path)
+    page.keyboard.press("Escape")
+    window = sized(page, *SIZE)
+    page.evaluate("() => bench.settled()")
+    return window
+
+
+def frames(rounds: int) -> dict[str, Any]:
+    """Redraws a second while the mouse is held, four panels at once."""
+    found: dict[str, list[dict[str, float]]] = {".alpha": [], ".threshold": []}
+    with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
+        explained(page)
+        page.goto(f"{server.address}/topk?example=china&fit=squash")
+        explained(page)
+        panels = page.evaluate("() => bench.canvases().length")
+        if panels != 4:
+            raise BrowserProblem(f"there are {panels} panels, not 4")
+        window = sized(page, 640, 427)
+        for _ in range(rounds):
+            for selector, speeds in found.items():
+                page.evaluate("() => bench.settled()")
+                speeds.append(_speed(drag(browser, page, selector, 3.0)))
+    names = {".alpha": "opacity", ".threshold": "threshold"}
+    rows = [
+        row(f"{names[selector]}: {what} a second", [speed[key] for speed in speeds], "", least=True)
+        for selector, speeds in found.items()
+        for what, key in (("redraws", "draws"), ("frames", "frames"), ("slider's events", "inputs"))
+    ]
+    return {
+        "how": f"Top-k, four canvases of 640x427 pixels in a window of {window[0]}x{window[1]}, the mouse held on a "
+        "slider and moved to and fro for 3 s. A redraw is a frame in which a canvas reads back other pixels than in "
+        "the one before; of the four panels the one with the fewest counts. No event, no redraw.",
+        "rows": rows,
+        "facts": [],
+        "goals": [
+            goal(
+                f"redraws a second, 4 panels, {names[key]} held",
+                median(s["draws"] for s in speeds),
+                FRAMES,
+                "",
+                least=True,
+            )
+            for key, speeds in found.items()
+        ],
+    }
+
+
+def classes(rounds: int) -> dict[str, Any]:
+    """Clicks in the list of answers."""
+    times = []
+    with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
+        explained(page)
+        rows = page.locator(".rows button")
+        for i in range(1, rounds + 1):
+            page.evaluate("() => bench.settled()")
+            page.evaluate("() => bench.arm('click', 'canvas')")
+            rows.nth(i % rows.count()).click()
+            times.append(page.evaluate("() => bench.armed")["ms"])
+    return {
+        "how": "Explore, a click on another answer whose map is held, until the map's canvas reads back other pixels.",
+        "rows": [row("another class", times)],
+        "facts": [],
+        "goals": [goal("another class of held maps, median", median(times), CLASS_MS)],
+    }
+
+
+def _counted(page: Page) -> tuple[int, int]:
+    sent, runs = page.evaluate("() => [bench.sent.length, bench.runs.length]")
+    return sent, runs
+
+
+def _pressed(page: Page, times: int, block: int) -> list[float]:
+    page.locator(NATIVE).focus()
+    found = []
+    for _ in range(times):
+        page.evaluate("() => bench.settled(100)")
+        page.evaluate("() => bench.arm('keydown', 'image')")
+        page.keyboard.press("ArrowLeft" if block % 2 == 0 else "ArrowRight")
+        found.append(page.evaluate("() => bench.armed")["ms"])
+    return found
+
+
+def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[str, Any]:
+    """Hold a slider's thumb and move it to and fro; what the probe saw before it was let go."""
+    box = page.locator(selector).first.bounding_box()
+    if box is None:
+        raise BrowserProblem(f"{selector} is not on the page")
+    y, share = box["y"] + box["height"] / 2, cycle((*range(TURN), *range(TURN, 0, -1)))
+    moves = [(box["x"] + box["width"] * (0.15 + 0.65 * next(share) / TURN), y) for _ in range(int(seconds * RATE))]
+    page.mouse.move(*moves[0])
+    page.mouse.down()
+    page.wait_for_timeout(100)
+    page.evaluate("() => void bench.watch()")
+    browser.move(page, moves)
+    page.wait_for_timeout(300)
+    seen: dict[str, Any] = page.evaluate("() => bench.stop()")
+    page.mouse.up()
+    return seen
+
+
+def _draws(seen: dict[str, Any]) -> int:
+    return min(map(len, seen["draws"]), default=0)
+
+
+def _speed(seen: dict[str, Any]) -> dict[str, float]:
+    """Per second between the first and the last event of the slider."""
+    if not seen["inputs"]:
+        raise BrowserProblem("the slider did not move with the mouse")
+    start, end = seen["inputs"][0], seen["inputs"][-1]
+    seconds: float = (end - start) / 1e3
+
+    def within(times: list[float]) -> float:
+        # A redraw is seen up to two frames after its event.
+        return len([at for at in times if start <= at <= end + 35]) / max(seconds, 1e-3)
+
+    return {
+        "draws": min(within(times) for times in seen["draws"]),
+        "frames": within(seen["frames"]),
+        "inputs": within(seen["inputs"]),
+    }

@@ -1,0 +1,57 @@
+"""The engine alone, with as many threads as the dashboard gives it: a file's path in, milliseconds out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def engine() -> Iterator[Callable[[Path], float]]:
+    """A process that explains files; yields what asks it for one, in milliseconds."""
+    command = [sys.executable, "-m", "benchmarks.engine"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=pipe, stdout=pipe, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    given, told = process.stdin, process.stdout
+
+    def explain(path: Path) -> float:
+        print(path, file=given, flush=True)
+        if not (answer := told.readline()):
+            raise RuntimeError("the engine's process ended")
+        return float(answer)
+
+    try:
+        yield explain
+    finally:
+        given.close()
+        process.wait(10)
+
+
+def main() -> None:
+    # Before torch: it sets the threads.
+    from components import frame
+
+    assert frame
+    from explain import Explainer
+    from explain.image import Image
+
+    explainer = Explainer()
+    for line in sys.stdin:
+        data = Path(line.strip()).read_bytes()
+        start = time.perf_counter()
+        explanation = explainer(Image.open(data))
+        assert all(heatmap.at_input.size for heatmap in explanation.heatmaps)
+        print((time.perf_counter() - start) * 1e3, flush=True)
+
+
+if __name__ == "__main__":
+    main()

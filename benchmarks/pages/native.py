@@ -1,0 +1,25 @@
+"""A slider and a picture made of Streamlit's own parts: every step is a run, a blend, an encoding and a download."""
+
+import sys
+
+import streamlit as st
+
+from components import frame
+from explain.image import Image
+from explain.render import overlay
+
+assert frame  # it sets the threads that the dashboard uses
+
+
+@st.cache_resource
+def explained(path):
+    from explain import Explainer
+
+    image = Image.open(path)
+    return image.pixels, Explainer()(image).heatmaps[0].values
+
+
+st.set_page_config(layout="wide")
+pixels, values = explained(sys.argv[1])
+alpha = st.slider("Opacity", 0.0, 1.0, 0.9, 0.01)
+st.image(overlay(pixels, values, alpha=alpha), output_format="JPEG")

@@ -1,0 +1,69 @@
+"""Pictures to measure with, made of photographs that installed packages carry."""
+
+from __future__ import annotations
+
+import importlib.util
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from models.errors import ImageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PHOTOGRAPHS = {
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "bus": ("ultralytics", "assets/bus.jpg"),
+}
+SIZE = (1280, 853)
+
+
+def photograph(name: str, size: tuple[int, int] = SIZE) -> Image.Image:
+    """One of them, cut and resized to (width, height)."""
+    package, part = PHOTOGRAPHS[name]
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ImageProblem(f"The picture {name} comes with {package}, which is not installed.")
+    with Image.open(Path(found.submodule_search_locations[0], part)) as opened:
+        return ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)
+
+
+def jpeg(image: Image.Image) -> bytes:
+    out = BytesIO()
+    image.save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def written(folder: Path, name: str, size: tuple[int, int] = SIZE) -> Path:
+    path = folder / f"{name}.jpg"
+    path.write_bytes(jpeg(photograph(name, size)))
+    return path
+
+
+def never_seen(folder: Path, seed: int = 0) -> Iterator[Path]:
+    """JPEG files of the three in turn, each with a corner of its own, so that no cache knows it."""
+    generator = np.random.default_rng(seed)
+    made = {name: photograph(name) for name in PHOTOGRAPHS}
+    number = 0
+    while True:
+        for name, image in made.items():
+            number += 1
+            fresh = image.copy()
+            fresh.paste(tuple(generator.integers(0, 256, 3).tolist()), (0, 0, 16, 16))
+            path = folder / f"{name}-{seed}-{number}.jpg"
+            path.write_bytes(jpeg(fresh))
+            yield path
+
+
+def large(folder: Path) -> Path:
+    """24 megapixels with a sensor's noise."""
+    pixels = np.asarray(photograph("china", (6000, 4000)), np.int16)
+    noise = np.random.default_rng(0).normal(0, 5, pixels.shape[:2]).astype(np.int16)
+    path = folder / "large.jpg"
+    path.write_bytes(jpeg(Image.fromarray(np.clip(pixels + noise[..., None], 0, 255).astype(np.uint8))))
+    return path

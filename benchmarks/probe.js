@@ -1,0 +1,252 @@
+// Runs in every measured page before anything of it: clocks, eyes and counters, so that no time includes the wire.
+(() => {
+  const LIMIT_MS = 60000, QUIET_MS = 400, ROWS = [0.25, 0.4, 0.5, 0.6, 0.75];
+  const sent = [], received = [], runs = [], tasks = [];
+  const now = () => performance.now();
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+  const bytes = (data) => data.byteLength ?? data.size ?? data.length;
+  window.WebSocket = class extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => received.push({ at: now(), bytes: bytes(data) }));
+    }
+    send(data) {
+      sent.push({ at: now(), bytes: bytes(data) });
+      return super.send(data);
+    }
+  };
+  const state = () => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
+  new MutationObserver(() => state() === "running" && runs.push(now())).observe(document, {
+    subtree: true, attributes: true, attributeFilter: ["data-test-script-state"],
+  });
+  new PerformanceObserver((list) => {
+    for (const { startTime, duration } of list.getEntries()) tasks.push({ at: startTime, ms: duration });
+  }).observe({ type: "longtask", buffered: true });
+
+  function all(selector, root = document) {
+    const found = [...root.querySelectorAll(selector)];
+    for (const node of root.querySelectorAll("*")) if (node.shadowRoot) found.push(...all(selector, node.shadowRoot));
+    return found;
+  }
+  function visible(node) {
+    return Boolean(node && node.getClientRects().length && getComputedStyle(node).visibility !== "hidden");
+  }
+  const one = (selector) => all(selector).find(visible);
+
+  let known = [];
+  function canvases() {
+    if (!known.length || !known.every((canvas) => canvas.isConnected && canvas.offsetParent)) {
+      known = all(".viewer .panel canvas.base").filter((canvas) => canvas.offsetParent);
+    }
+    return known;
+  }
+  const eye = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  /** A number for what a canvas shows on some of its rows; another number after every visible change. */
+  function print(canvas) {
+    const { width, height } = canvas;
+    let context = null, hash = (2166136261 ^ width) >>> 0;
+    try {
+      context = canvas.getContext("2d");
+    } catch {
+      // Handed to a worker: what it shows can still be copied.
+    }
+    for (const share of ROWS) {
+      const y = Math.floor(share * height);
+      if (!context) {
+        if (eye.canvas.width !== width) eye.canvas.width = width;
+        eye.drawImage(canvas, 0, y, width, 1, 0, 0, width, 1);
+      }
+      const data = context ? context.getImageData(0, y, width, 1).data : eye.getImageData(0, 0, width, 1).data;
+      for (const word of new Uint32Array(data.buffer)) hash = Math.imul(hash ^ word, 16777619) >>> 0;
+    }
+    return hash;
+  }
+  const map = () => canvases().at(-1);
+  const seen = () => (map() ? print(map()) : 0);
+
+  /** Looks at every frame, and between frames, until `test` gives something. */
+  function until(test, limit = LIMIT_MS) {
+    const start = now();
+    return new Promise((resolve, reject) => {
+      let done = false;
+      const look = () => {
+        if (done) return;
+        let found = null;
+        try {
+          found = test();
+        } catch (error) {
+          done = true;
+          return reject(error);
+        }
+        if (found) {
+          done = true;
+          resolve(found);
+        } else if (now() - start > limit) {
+          done = true;
+          reject(new Error(`nothing was seen within ${limit} ms`));
+        }
+      };
+      const frame = () => {
+        look();
+        if (!done) setTimeout(look), requestAnimationFrame(frame);
+      };
+      look();
+      if (!done) requestAnimationFrame(frame);
+    });
+  }
+
+  /** One step of a slider by its `input` event, at any moment between two frames. */
+  async function step(selector, value) {
+    const input = one(selector), canvas = map(), before = print(canvas);
+    let frame = null;
+    const start = now();
+    requestAnimationFrame(() => (frame = now()));
+    input.value = value;
+    input.dispatchEvent(new Event("input", { bubbles: true, composed: true }));
+    const shown = await until(() => print(canvas) !== before && now(), 3000);
+    return { ms: shown - start, draw: shown - Math.max(start, frame ?? start) };
+  }
+
+  async function steps(selector, values) {
+    const found = [];
+    for (const value of values) {
+      await pause(5 + 40 * Math.random());
+      found.push(await step(selector, value));
+    }
+    return found;
+  }
+
+  /** Draws per panel, frames and `input` events from now on, until `stop`. */
+  function watch() {
+    const draws = new Map(), frames = [], inputs = [], last = new Map(), old = new Set(), from = now();
+    const images = [], known = new Set([source()]);
+    const told = sent.length;
+    let on = true;
+    const heard = () => inputs.push(now());
+    window.addEventListener("input", heard, true);
+    for (const canvas of canvases()) last.set(canvas, print(canvas)), draws.set(canvas, []);
+    const frame = () => {
+      if (!on) return;
+      frames.push(now());
+      for (const [canvas, before] of last) {
+        const hash = print(canvas);
+        if (hash !== before) last.set(canvas, hash), draws.get(canvas).push(now());
+      }
+      if (!known.has(source())) known.add(source()), images.push(now());
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+    return (bench.stop = () => {
+      on = false;
+      window.removeEventListener("input", heard, true);
+      return { draws: [...draws.values()], frames, inputs, images, sent: sent.length - told, from, to: now() };
+    });
+  }
+
+  const source = () => document.querySelector('[data-testid="stImage"] img')?.src ?? "";
+
+  const TESTS = {
+    canvas() {
+      const canvas = map(), before = print(canvas);
+      return () => (map() !== canvas || print(canvas) !== before) && { at: now() };
+    },
+    image() {
+      const before = source();
+      let ready = 0, asked = "";
+      return () => {
+        const image = document.querySelector('[data-testid="stImage"] img');
+        if (image && image.src !== before && image.src !== asked) {
+          asked = image.src;
+          image.decode().then(() => (ready = now()), () => (asked = ""));
+        }
+        return ready && { at: ready };
+      };
+    },
+    /** The map of a new picture: the viewer says that it has it, and the canvas is no longer what it was then. */
+    shown() {
+      const viewer = () => all(".viewer").find(visible), id = () => viewer()?.dataset.shown;
+      let before = id(), last = seen(), old = null, switched = 0, at = 0;
+      return () => {
+        const shown = id(), hash = seen();
+        if (shown && shown !== before) [before, old, switched, at] = [shown, last, now(), 0];
+        if (old !== null && !at && hash !== old) at = now();
+        last = hash;
+        return at && state() !== "running" && now() - at > QUIET_MS && { at, switched };
+      };
+    },
+    stopped: () => () => headline().includes("was stopped") && { at: now() },
+  };
+  const headline = () => all("h2").filter(visible).map((h) => h.textContent).join(" ");
+
+  /** From the next event of a kind to what `test` waits for, with everything that crossed the socket between. */
+  function arm(type, test) {
+    const look = TESTS[test]();
+    const armed = new Promise((resolve, reject) => {
+      setTimeout(() => reject(new Error(`no ${type} was heard`)), LIMIT_MS);
+      window.addEventListener(type, (event) => {
+        const heard = now();
+        // When it was done by hand, and not when the page had time for it.
+        const start = event.isTrusted && heard - event.timeStamp < 5000 ? event.timeStamp : heard;
+        resolve(start);
+      }, { capture: true, once: true });
+    });
+    bench.armed = armed.then(async (start) => {
+      const found = await until(look);
+      const since = ({ at }) => at >= start;
+      const uploads = performance.getEntriesByType("resource")
+        .filter(({ name, startTime }) => name.includes("/upload_file/") && startTime >= start);
+      const crossed = (list) => list.filter(since).map((one) => [one.at - start, one.bytes]);
+      return {
+        ms: found.at - start,
+        switched: found.switched - start,
+        uploaded: uploads.length ? Math.max(...uploads.map((entry) => entry.responseEnd)) - start : null,
+        sent: crossed(sent),
+        received: crossed(received),
+      };
+    });
+    // Read later: until then nobody hears of a failure.
+    bench.armed.catch(() => {});
+  }
+
+  const PLACES = {
+    change() {
+      const buttons = [...document.querySelectorAll('[data-testid="stSidebar"] button')];
+      return buttons.some((button) => visible(button) && button.textContent.includes("Change"));
+    },
+    headline: () => headline().length > 0,
+    uploader: () => Boolean(one("h1") && one('[data-testid="stFileUploader"]')),
+    shown: () => Boolean(one(".viewer[data-shown]") && map()),
+  };
+  /** Milliseconds since 1970 at which each place was first on the screen. */
+  async function places(names) {
+    const found = {};
+    await until(() => {
+      for (const name of names) if (!found[name] && PLACES[name]()) found[name] = performance.timeOrigin + now();
+      return names.every((name) => found[name]);
+    });
+    return found;
+  }
+
+  /** Width, height and width on the page of the map's canvas, when they change no more. */
+  async function size() {
+    let last = "", found = [];
+    for (let same = 0; same < 3; await pause(50)) {
+      const canvas = map();
+      found = [canvas.width, canvas.height, canvas.getBoundingClientRect().width];
+      same = String(found) === last ? same + 1 : 0;
+      last = String(found);
+    }
+    return found;
+  }
+
+  const settled = (quiet = QUIET_MS) => {
+    let since = now();
+    return until(() => {
+      if (state() === "running") since = now();
+      return now() - since > quiet;
+    });
+  };
+  const bench = { all, arm, seen, canvases, map, now, one, places, received, runs, sent, settled, size, steps, tasks, until, watch };
+  window.bench = bench;
+})();

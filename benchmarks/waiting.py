@@ -1,0 +1,171 @@
+"""What a person waits for: a new picture's map, the first page, the end of what was stopped."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.browser import (
+    DASHBOARD,
+    PAGES,
+    BrowserProblem,
+    Chromium,
+    Server,
+    chromium,
+    explained,
+    serving,
+    upload,
+    uploader,
+)
+from benchmarks.engine import engine
+from benchmarks.pictures import never_seen
+from benchmarks.results import goal, row
+
+RATIO, MORE_MS, START_RATIO, STOP_MS = 1.25, 150.0, 1.3, 500.0
+PAYLOAD = 50_000
+"""Bytes: the one message that is larger carries the picture and its maps."""
+WARM_UP = 3
+
+
+def uploads(rounds: int) -> dict[str, Any]:
+    """A file chosen in the uploader until its map is on the screen, and what the engine alone takes for such a file."""
+    seen: list[dict[str, Any]] = []
+    alone: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chromium() as browser,
+        serving(DASHBOARD) as server,
+        engine() as explain,
+    ):
+        paths, others = never_seen(Path(folder), 0), never_seen(Path(folder), 1)
+        with browser.visiting(server.address) as page:
+            explained(page)
+            for number in range(-WARM_UP, rounds):
+                uploader(page)
+                page.evaluate("() => bench.settled()")
+                found = upload(page, next(paths))
+                # The first only takes away what idling left in the processor's caches.
+                explain(next(others))
+                took = explain(next(others))
+                if number >= 0:
+                    seen.append(_parts(found))
+                    alone.append(took)
+    times, engines = [found["all"] for found in seen], median(alone)
+    limit = RATIO * engines + MORE_MS
+    return {
+        "how": "Three photographs of 1280x853 in turn, each time with other pixels, as JPEG: from the `change` of the "
+        "uploader's input to the new map on the canvas. The engine alone, in a process of its own with as many "
+        "threads: such a file decoded and explained, warm. The parts follow each other.",
+        "rows": [
+            row("upload to map", times),
+            row("1. the file to the server", [found["file"] for found in seen]),
+            row("2. the page asks for a run", [found["ask"] for found in seen]),
+            row("3. the run, until picture and maps are in the page", [found["run"] for found in seen]),
+            row("4. unpacked and decoded", [found["decode"] for found in seen]),
+            row("5. drawn", [found["draw"] for found in seen]),
+            row("the engine alone", alone),
+        ],
+        "facts": [f"Picture and maps: {median(found['bytes'] for found in seen) / 1e3:.0f} kB."],
+        "goals": [goal(f"upload to map, median, to {RATIO} x engine + {MORE_MS:.0f} ms", median(times), limit)],
+    }
+
+
+def _parts(found: dict[str, Any]) -> dict[str, float]:
+    uploaded = found["uploaded"]
+    asked = next((at for at, _ in found["sent"] if uploaded is not None and at >= uploaded - 1), None)
+    payload = next(((at, size) for at, size in found["received"] if size > PAYLOAD), None)
+    if uploaded is None or asked is None or payload is None:
+        raise BrowserProblem("an upload, its run or its picture was not seen on the wire")
+    came, size = payload
+    return {
+        "all": found["ms"],
+        "file": uploaded,
+        "ask": asked - uploaded,
+        "run": came - asked,
+        "decode": found["switched"] - came,
+        "draw": found["ms"] - found["switched"],
+        "bytes": size,
+    }
+
+
+def starts(rounds: int) -> dict[str, Any]:
+    """`streamlit run` until there is something to use, and until the first map."""
+    ours: list[dict[str, float]] = []
+    theirs: list[float] = []
+    with chromium() as browser:
+        for number in range(-1, rounds):
+            bare = _started(browser, PAGES / "bare.py", ["uploader"])["uploader"]
+            full = _started(browser, DASHBOARD, ["change", "headline", "shown"], twice=True)
+            if number >= 0:
+                theirs.append(bare)
+                ours.append(full)
+    usable = [full["change"] for full in ours]
+    return {
+        "how": "From the start of `streamlit run` in a browser that runs already, nothing cached. The dashboard is "
+        "usable when another picture can be chosen (its Change button is there), the bare page when its title and "
+        "uploader are.",
+        "rows": [
+            row("dashboard: usable", usable, "s"),
+            row("bare Streamlit page: usable", theirs, "s"),
+            row("dashboard: headline, cold", [full["headline"] for full in ours], "s"),
+            row("dashboard: first explained picture, cold", [full["shown"] for full in ours], "s"),
+            row("dashboard: usable, second session", [full["again_change"] for full in ours], "s"),
+            row("dashboard: first explained picture, second session", [full["again_shown"] for full in ours], "s"),
+        ],
+        "facts": [],
+        "goals": [goal("usable, to a bare Streamlit page", median(usable) / median(theirs), START_RATIO, "x")],
+    }
+
+
+def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool = False) -> dict[str, float]:
+    """Seconds from the start of the server to each place; with `again_`, of a second session from its opening."""
+    found: dict[str, float] = {}
+    server = Server(script)
+    try:
+        server.wait()
+        for prefix in ("", "again_") if twice else ("",):
+            with browser.session() as page:
+                page.goto(server.address, wait_until="commit")
+                seen = page.evaluate("names => bench.places(names)", names)
+                start = page.evaluate("() => performance.timeOrigin") / 1e3 if prefix else server.started
+            found |= {prefix + name: at / 1e3 - start for name, at in seen.items()}
+    finally:
+        server.end()
+    return found
+
+
+def stops(rounds: int) -> dict[str, Any]:
+    """Stop, at any moment of a slow method, until the page says that it was stopped."""
+    times, asked, answered = [], [], []
+    pause = random.Random(0).uniform
+    with (
+        chromium() as browser,
+        serving(DASHBOARD) as server,
+        browser.visiting(f"{server.address}/?method=scorecam") as page,
+    ):
+        stop = page.get_by_role("button", name="Stop")
+        for number in range(rounds):
+            if number:
+                page.get_by_role("button", name="Start again").click()
+            stop.wait_for()
+            page.wait_for_timeout(pause(800, 2000))
+            page.evaluate("() => bench.arm('click', 'stopped')")
+            stop.click()
+            found = page.evaluate("() => bench.armed")
+            times.append(found["ms"])
+            asked.append(min(at for at, _ in found["sent"]))
+            answered.append(min(at for at, _ in found["received"] if at >= asked[-1]))
+    return {
+        "how": "ScoreCAM on Explore, Stop pressed 0.8 to 2 s after it appeared, until the headline says that it was "
+        "stopped.",
+        "rows": [
+            row("stop to stopped", times),
+            row("of it: until the server is asked", asked),
+            row("of it: until its first word", answered),
+        ],
+        "facts": [],
+        "goals": [goal("stop of a slow method, worst", max(times), STOP_MS)],
+    }
