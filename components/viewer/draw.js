@@ -3,7 +3,7 @@
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
 import { differenceSpotlightTable, inverted, blend, grey, fade } from "./table.js";
 import { contains, inCanvas } from "./geometry.js";
-import { resample, nearest, level, cellsOf, valueAt } from "./sample.js";
+import { resample, levelsAt, nearest, level, cellsOf, valueAt } from "./sample.js";
 import { isolines } from "./contour.js";
 import { cover, planes, stroke } from "./lines.js";
 
@@ -13,7 +13,8 @@ import { cover, planes, stroke } from "./lines.js";
  *   lines: Map<number, number[]>, peak: number}} KeptGrid
  * @typedef {{title: string, note: string, text: string, kind: string, seen: number[], extent: number[],
  *   raw: number[]|null, cells: number[]|null, sides: string[]|null, own: KeptGrid, shared: KeptGrid|null}} HeatMap
- * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null}} Style  range: raw, of all maps
+ * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Style  range:
+ *   raw, of all maps; quick: a hand moves the picture just now
  * @typedef {{bitmap: ImageBitmap, rect: number[]}} Detail  a part of the picture, finer than the whole
  */
 
@@ -34,10 +35,10 @@ export function createPicture(bitmap, size) {
   /** @type {ReturnType<typeof read>|null} */
   let part = null;
 
-  /** @param {number} width @param {number} height @param {number[]} rect */
-  function read(width, height, rect) {
-    canvas.width = width;
-    canvas.height = height;
+  /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} quick */
+  function read(width, height, rect, quick) {
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    context.imageSmoothingQuality = quick ? "low" : "high";
     place(bitmap, [0, 0, ...size], width, height, rect);
     if (detail) place(detail.bitmap, detail.rect, width, height, rect);
     const source = context.getImageData(0, 0, width, height).data;
@@ -52,7 +53,8 @@ export function createPicture(bitmap, size) {
       faded(seen, ground) {
         const name = [...seen, ground].join();
         let found = faded.get(name);
-        if (!found) faded.set(name, (found = fade(source, width, seen, ground)));
+        const whole = seen[0] <= 0 && seen[1] <= 0 && seen[2] >= width && seen[3] >= height;
+        if (!found) faded.set(name, (found = whole ? source : fade(source, width, seen, ground)));
         return found;
       },
     };
@@ -63,7 +65,6 @@ export function createPicture(bitmap, size) {
     const sx = from.width / (covers[2] - covers[0]), sy = from.height / (covers[3] - covers[1]);
     const across = rect[2] - rect[0], down = rect[3] - rect[1];
     context.imageSmoothingEnabled = width < 3 * across * sx;
-    context.imageSmoothingQuality = "high";
     const x0 = Math.max(rect[0], covers[0]), y0 = Math.max(rect[1], covers[1]);
     const x1 = Math.min(rect[2], covers[2]), y1 = Math.min(rect[3], covers[3]);
     if (x1 <= x0 || y1 <= y0) return;
@@ -91,12 +92,12 @@ export function createPicture(bitmap, size) {
       bitmap.close();
       detail?.bitmap.close();
     },
-    /** @param {number} width @param {number} height @param {number[]} rect */
-    at(width, height, rect) {
-      const wanted = [width, height, ...rect].join();
+    /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick] while it moves */
+    at(width, height, rect, quick = false) {
+      const wanted = [width, height, quick, ...rect].join();
       if (!part || wanted !== key) {
         key = wanted;
-        part = read(width, height, rect);
+        part = read(width, height, rect, quick);
       }
       return part;
     },
@@ -149,9 +150,13 @@ export function readingAt(map, [x, y], { settings, range }) {
   };
 }
 
-/** One panel's levels and lines, kept from draw to draw: most changes of a setting leave them as they are. */
+/** One panel's levels, lines and pixels, kept from draw to draw: most changes of a setting leave much as it is. */
 export function createLayer() {
   return {
+    /** @type {ImageData|null} */
+    out: null,
+    /** @type {Uint8ClampedArray|null} what `out` was last filled with, before anything was drawn on it */
+    ground: null,
     key: "",
     levels: new Uint8Array(0),
     linesKey: "",
@@ -171,10 +176,9 @@ function levelsOf(layer, map, { grid, gain, offset }, cells, rect, width, height
   if (key === layer.key) return layer.levels;
   layer.key = key;
   if (layer.levels.length !== width * height) layer.levels = new Uint8Array(width * height);
-  const convert = level(map.kind, gain, offset);
-  if (!cells || !map.cells) return resample(grid, rect, width, height, convert, layer.levels);
+  if (!cells || !map.cells) return levelsAt(grid, rect, width, height, gain, offset, layer.levels);
   grid.coarse ??= cellsOf(grid, map.cells);
-  return nearest(grid.coarse, rect, width, height, convert, layer.levels);
+  return nearest(grid.coarse, rect, width, height, level(map.kind, gain, offset), layer.levels);
 }
 
 /** @param {string} kind @param {Style} style @returns {import("./table.js").Table|null} */
@@ -195,13 +199,20 @@ function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut
  */
 export function paint(context, picture, rect, map, layer, style, unit) {
   const { width, height } = context.canvas, { settings, dark } = style;
-  const part = picture.at(width, height, rect);
+  const part = picture.at(width, height, rect, style.quick);
   if (!map || settings.mode === "picture") {
     context.putImageData(new ImageData(part.source, width, height), 0, 0);
+    layer.ground = null;
     return;
   }
-  const seen = inCanvas(map.seen, rect, width, height), out = new ImageData(width, height);
-  out.data.set(part.faded(seen, dark ? 20 : 255));
+  const seen = inCanvas(map.seen, rect, width, height), ground = part.faded(seen, dark ? 20 : 255);
+  if (layer.out?.width !== width || layer.out.height !== height) {
+    layer.out = new ImageData(width, height);
+    layer.ground = null;
+  }
+  const { out } = layer, swiped = settings.layout === "swipe", kept = layer.ground === ground && settings.mode !== "contour";
+  if (!kept) out.data.set(ground);
+  layer.ground = swiped ? null : ground;
   const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
   if (table) {
     const greyed = map.kind === "difference" && settings.mode === "overlay" && settings.alpha > 0;
@@ -210,8 +221,10 @@ export function paint(context, picture, rect, map, layer, style, unit) {
   }
   const lines = linesOf(layer, map, scaled, settings, rect, width, height, unit);
   if (lines) stroke(out.data, width, lines, seen);
-  if (settings.layout === "swipe") uncover(out.data, part.source, width, height, settings.split);
-  context.putImageData(out, 0, 0);
+  if (swiped) uncover(out.data, part.source, width, height, settings.split);
+  // What the model did not see is on the canvas already.
+  const [x, y, right, bottom] = kept ? seen : [0, 0, width, height];
+  context.putImageData(out, 0, 0, x, y, right - x, bottom - y);
 }
 
 /**

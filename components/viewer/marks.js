@@ -68,6 +68,7 @@ export function createMarker(changed) {
     tool: null,
     /** @type {Region|null} */
     region: null,
+    version: 0,
     /** @param {string|null} tool */
     use(tool) {
       marker.tool = tool;
@@ -78,6 +79,7 @@ export function createMarker(changed) {
     },
     clear() {
       marker.region = start = null;
+      marker.version++;
     },
     /**
      * One step of a drag, at a point of the original. @param {string} phase @param {number[]} at
@@ -97,6 +99,7 @@ export function createMarker(changed) {
       const done = phase === "end" || phase === "cancel";
       if (done) start = null;
       if (done && marker.region?.kind === "rectangle" && small(marker.region.xyxy)) marker.region = null;
+      marker.version++;
       changed(done);
     },
     /**

@@ -8,14 +8,16 @@ import { createLayer } from "./draw.js";
  * @typedef {{title: string, note: string, maps: HeatMap[], boxes: any[]|null}} Listed  as Python listed it
  * @typedef {Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
  *   lines: CanvasRenderingContext2D, layer: import("./draw.js").Layer, width: number, height: number, density: number,
- *   fine: number, quick: number, dirty: boolean}} Panel  width, height: CSS pixels; fine, quick: canvas pixels in one
- *   of them, at rest and while a hand moves something
+ *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string}} Panel  width, height: CSS pixels;
+ *   fine, quick, flying: canvas pixels in one of them, at rest, while a control moves and while the picture does;
+ *   outlined: what the lines over it were drawn from
  */
 
 const PHONE = 640;
-/** Canvas pixels a panel's longer side at rest, and of all panels together while something moves: one frame's worth. */
+/** Canvas pixels of a panel's longer side at rest; of all panels together what a frame has time for while a hand moves. */
 const LONGEST = 2560;
 const MOVING = 1.4e6;
+const FLYING = 0.6e6;
 
 export function onPhone() {
   return innerWidth < PHONE;
@@ -49,7 +51,7 @@ export function panelOf(listed, element) {
   const over = /** @type {HTMLCanvasElement} */ (element.querySelector(".lines"));
   const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
-  const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, dirty: true };
+  const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "" };
   return { ...listed, element, canvas, base, lines, layer: createLayer(), ...sizes };
 }
 
@@ -77,9 +79,9 @@ export function arrange(holder, panels, head, full) {
   const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
   const density = Math.min(devicePixelRatio || 1, 3), fine = Math.min(density, LONGEST / Math.max(width, height));
-  const quick = Math.min(fine, Math.sqrt(MOVING / (width * height * count)));
+  const [quick, flying] = [MOVING, FLYING].map((most) => Math.min(fine, Math.sqrt(most / (width * height * count))));
   for (const panel of panels) {
-    Object.assign(panel, { width, height, density, fine, quick });
+    Object.assign(panel, { width, height, density, fine, quick, flying });
     const stage = /** @type {HTMLElement} */ (panel.element.querySelector(".stage"));
     Object.assign(stage.style, { width: `${width}px`, height: `${height}px` });
     fit(panel.lines.canvas, width * density, height * density);

@@ -21,7 +21,7 @@ import { download, sheet } from "./save.js";
  */
 
 const STILL_MS = 150;
-const FRAME_MS = 24;
+const FRAME_MS = 20;
 const HINT = "Point at a picture: the value of every map at that spot appears here.";
 const WIDE = { x: 0, y: 0, zoom: 1 };
 /** @type {WeakMap<Element, ReturnType<typeof mount>>} */
@@ -47,7 +47,7 @@ function mount(root) {
   const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
   Object.assign(state, { dark: false, font: "sans-serif", coming: "", asked: "", said: null });
-  let frame = 0, moving = 0;
+  let frame = 0, moving = 0, flying = false;
   const marker = createMarker((done) => {
     redraw(false);
     if (done) tellRegion();
@@ -66,12 +66,14 @@ function mount(root) {
     const rect = visible(state.look, state.head.size), began = performance.now();
     for (const panel of state.panels) {
       if (!panel.width) continue;
-      // A dozen large panels would hold the page up: the rest of them comes with the next frame.
+      const ratio = flying ? panel.flying : moving ? panel.quick : panel.fine;
+      const [width, height] = [panel.width, panel.height].map((side) => Math.max(1, Math.round(side * ratio)));
+      if (panel.dirty) state.picture.at(width, height, rect, flying);
+      // A large picture, or a dozen of them, would hold the page up: the rest comes with the next frame.
       if (panel.dirty && performance.now() - began > FRAME_MS) frame ||= requestAnimationFrame(draw);
       else if (panel.dirty) {
-        const ratio = moving ? panel.quick : panel.fine;
-        fit(panel.canvas, panel.width * ratio, panel.height * ratio);
-        paint(panel.base, state.picture, rect, shown(panel), panel.layer, style(), ratio);
+        fit(panel.canvas, width, height);
+        paint(panel.base, state.picture, rect, shown(panel), panel.layer, { ...style(), quick: flying }, ratio);
         panel.dirty = false;
       }
       strokes(panel.lines, panel, panel.density, rect);
@@ -87,12 +89,16 @@ function mount(root) {
   /** @param {CanvasRenderingContext2D} context @param {Panel} panel @param {number} scale @param {number[]} rect */
   function strokes(context, panel, scale, rect) {
     const { width, height } = panel, map = shown(panel), { settings, head } = state;
+    const { canvas } = context, boxed = !state.plain && settings.boxes ? [head.id, state.choice] : "";
+    const celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
+    const cellsFrom = layoutNow() === "swipe" ? settings.split * width : 0;
+    const key = [canvas.width, canvas.height, width, ...rect, boxed, celled, cellsFrom, state.plain, marker.version].join();
+    if (context === panel.lines && panel.outlined === key) return;
+    if (context === panel.lines) panel.outlined = key;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.lineCap = context.lineJoin = "round";
-    if (map && settings.cells && !["picture", "contour"].includes(settings.mode)) {
-      outlineCells(context, width, height, rect, map, layoutNow() === "swipe" ? settings.split * width : 0);
-    }
+    if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = state.plain || !settings.boxes ? [] : boxesShown(panel, state.panels, head.boxes, state.choice);
     outlineBoxes(context, width, height, rect, boxes, state.font);
     if (!state.plain) outlineRegion(context, width, height, rect, marker.region, head.size);
@@ -244,6 +250,7 @@ function mount(root) {
     clearTimeout(moving);
     moving = window.setTimeout(() => {
       moving = 0;
+      flying = false;
       redraw();
     }, STILL_MS);
   }
@@ -253,6 +260,7 @@ function mount(root) {
     state.look = look;
     root.classList.toggle("zoomed", look.zoom > 1);
     place();
+    flying = true;
     stir();
     redraw();
   }

@@ -412,6 +412,7 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     page.keyboard.press("+")
     assert apart(pixels(page, 1), wide).max() > 20
     page.keyboard.press("0")
+    page.wait_for_timeout(300)
     assert apart(pixels(page, 1), wide).max() == 0
     page.keyboard.press("Enter")
     page.get_by_text("point (445").wait_for()
@@ -464,6 +465,7 @@ def test_wheel_zooms_all_panels_and_a_double_click_resets(visit: Visit) -> None:
     page.wait_for_timeout(100)
     assert apart(pixels(page, 0), before).max() > 20
     page.locator(".stage").nth(1).dblclick()
+    page.wait_for_timeout(300)
     assert apart(pixels(page, 0), before).max() == 0
     page.wait_for_timeout(400)
     assert runs(page) == 1
