@@ -52,7 +52,7 @@ def numbers(explanation: Explanation, index: int) -> None:
         other = 1 if index == 0 else 0
         metric(
             f"Same place as {explanation.heatmaps[other].target.label}",
-            f"{explanation.agreement(index, other).iou_top20:.2f}",
+            f"{explanation.overlap(index, other):.2f}",
             "overlap of the hottest fifths",
             "1 is the very same places, 0 none in common. Near 1, the map does not say what sets the two apart.",
         )

@@ -89,7 +89,7 @@ def agreement_sentence(explanation: Explanation) -> str:
         return nothing_found(explanation) if explanation.model.task == "detect" else "There is nothing to explain."
     if len(labels) == 1:
         return f"There is only {labels[0]} to look at."
-    alike = [explanation.agreement(0, i).iou_top20 for i in range(1, len(labels))]
+    alike = [explanation.overlap(0, i) for i in range(1, len(labels))]
     far = min(range(len(alike)), key=alike.__getitem__)
     if min(alike) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(labels), len(labels))} look at the same place."
@@ -150,8 +150,9 @@ def _twin(explanation: Explanation, index: int) -> str | None:
     """The label of another class whose map is nearly the same."""
     for other, heatmap in enumerate(explanation.heatmaps):
         if other != index and heatmap.state == "ok":
-            agreement = explanation.agreement(index, other)
-            if agreement.rank_correlation > ALIKE and agreement.iou_top20 > ALIKE:
+            # The quick one first: two maps that differ mostly differ in this.
+            alike = explanation.overlap(index, other) > ALIKE
+            if alike and explanation.agreement(index, other).rank_correlation > ALIKE:
                 return heatmap.target.label
     return None
 

@@ -21,7 +21,7 @@ from explain.heatmap import Heatmap, Scale, heatmaps, raw_maps
 from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
-from explain.statistics import Agreement, Statistics, compare, describe
+from explain.statistics import Agreement, Statistics, compare, describe, iou
 from models.adapter import Prediction, Target
 from models.errors import ModelProblem
 
@@ -160,6 +160,10 @@ class Explanation:
         if pair not in self._agreements:
             self._agreements[pair] = compare(self.heatmaps[first].coarse, self.heatmaps[second].coarse)
         return self._agreements[pair]
+
+    def overlap(self, first: int, second: int) -> float:
+        """Overlap (IoU) of the hottest fifths of two of the maps, 0..1: `agreement(...).iou_top20`, much quicker."""
+        return iou(self.heatmaps[first].hottest, self.heatmaps[second].hottest)
 
     def inside_boxes(self, index: int = 0) -> tuple[float, float] | None:
         """Shares of heat and area inside the boxes of a map's class; None where there are no boxes."""

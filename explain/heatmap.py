@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from explain.methods import function
+from explain.render import hottest_mask
 from explain.statistics import COARSE
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class Heatmap:
             return self.content
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         return np.asarray(cv2.resize(self.content, size, interpolation=cv2.INTER_AREA))
+
+    @cached_property
+    def hottest(self) -> NDArray[np.bool_]:
+        """The hottest fifth of `coarse`, on its grid."""
+        return hottest_mask(self.coarse, 0.2)
 
     @property
     def raw_range(self) -> tuple[float, float]:

@@ -203,8 +203,14 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
     for i in range(len(maps)):
         for j in range(i):
             ssim = _ssim(*blurred[i], *blurred[j], _blur(doubles[i] * doubles[j]))
-            table[i][j] = table[j][i] = Agreement(ssim, _correlation(ranks[i], ranks[j]), _iou(masks[i], masks[j]))
+            table[i][j] = table[j][i] = Agreement(ssim, _correlation(ranks[i], ranks[j]), iou(masks[i], masks[j]))
     return tuple(tuple(row) for row in table)
+
+
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks of one shape, 0..1; 1 where both are empty."""
+    union = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
 def _checked_heat(values: Values, heat: npt.NDArray[np.floating] | None) -> Values:
@@ -279,8 +285,3 @@ def _correlation(a: Floats, b: Floats) -> float:
     if not a.any() and not b.any():
         return 1.0
     return float(np.clip(a @ b, -1, 1))
-
-
-def _iou(a: Mask, b: Mask) -> float:
-    union = np.count_nonzero(a | b)
-    return float(np.count_nonzero(a & b) / union) if union else 1.0

@@ -122,7 +122,7 @@ def _table(explanation: Explanation) -> None:
                 "Class": heatmap.target.label,
                 "How sure": None if score is None else score * 100,
                 "Half the heat on": percent(statistics.half_heat_area),
-                "Same place as the first": round(explanation.agreement(0, i).iou_top20, 2),
+                "Same place as the first": round(explanation.overlap(0, i), 2),
                 "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
                 "Map": None if heatmap.state == "ok" else heatmap.state,
             }

@@ -15,6 +15,21 @@ export async function inflate(blob) {
   return new Uint16Array(await new Response(stream).arrayBuffer());
 }
 
+/**
+ * The grids that lie one after another in `steps`, each row as differences: summed up in place.
+ * @param {Uint16Array} steps @param {number[][]} shapes rows and columns @returns {Uint16Array[]} views
+ */
+export function grids(steps, shapes) {
+  let at = 0;
+  return shapes.map(([h, w]) => {
+    const grid = steps.subarray(at, (at += h * w));
+    for (let y = 0, i = 0; y < h; y++) {
+      for (let x = 0, sum = 0; x < w; x++, i++) grid[i] = sum = (sum + grid[i]) & 65535;
+    }
+    return grid;
+  });
+}
+
 /** @param {string} text base64 @returns {Uint8Array} */
 export function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

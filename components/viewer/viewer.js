@@ -1,6 +1,6 @@
 // The component: what Streamlit calls, what a person does, and when to draw.
 
-import { bytes, inflate, unpack } from "./unpack.js";
+import { bytes, grids, inflate, unpack } from "./unpack.js";
 import { around, contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
 import { createLayer, createMap, createPicture, paint, readingAt } from "./draw.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
@@ -471,7 +471,7 @@ function mount(root) {
     state.coming = head.id;
     const same = state.head?.picture === head.picture ? state.picture : null;
     const decode = () => createImageBitmap(new Blob([/** @type {BlobPart} */ (blobs[0])], { type: "image/jpeg" }));
-    const [bitmap, ...values] = await Promise.all([same ? same.bitmap : decode(), ...blobs.slice(1).map(inflate)]);
+    const [bitmap, steps] = await Promise.all([same ? same.bitmap : decode(), inflate(blobs[1])]);
     if (state.coming !== head.id || signal.aborted) return;
     if (!same) {
       state.picture?.close();
@@ -482,10 +482,11 @@ function mount(root) {
       marker.clear();
     }
     if (head.choice !== (state.head?.choice ?? null) || state.choice === null) state.choice = head.choice ?? state.choice;
+    const values = grids(steps, head.grids);
     state.all = head.panels.map((/** @type {any} */ panel) => ({
       ...panel,
       maps: panel.maps.map((/** @type {any} */ map) =>
-        createMap(map, values[map.blob - 1], map.shared === null ? null : values[map.shared - 1])),
+        createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
     }));
     if (state.choice === null && state.all.some(({ maps }) => maps.length > 1)) state.choice = 0;
     if (!state.head) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { bytes, inflate, unpack } from "../../components/viewer/unpack.js";
+import { bytes, grids, inflate, unpack } from "../../components/viewer/unpack.js";
 
 test("a payload made by hand comes apart, also where it does not start at 0", async () => {
   const map = Uint16Array.from([0, 1, 65535, 257]), blobs = [Buffer.from([1, 2, 3]), deflateSync(Buffer.from(map.buffer))];
@@ -18,3 +18,8 @@ test("a payload made by hand comes apart, also where it does not start at 0", as
 });
 
 test("base64", () => assert.deepEqual([...bytes("AP8Q")], [0, 255, 16]));
+
+test("rows of differences are summed up, each grid in its own shape, around 65535 and back", () => {
+  const steps = Uint16Array.from([1, 2, 65533, 7, 0, 1, 40000, 40000]);
+  assert.deepEqual(grids(steps, [[2, 3], [1, 2]]).map((grid) => [...grid]), [[1, 3, 0, 7, 7, 8], [40000, 14464]]);
+});

@@ -38,13 +38,17 @@ def shown(app: AppTest) -> Shown:
         blobs.append(payload[at : at + size])
         at += size
 
+    steps, grids, start = np.frombuffer(zlib.decompress(blobs[1]), "<u2"), [], 0
+    for height, width in head["grids"]:
+        grids.append(np.cumsum(steps[start : start + height * width].reshape(height, width), axis=1, dtype=np.uint16))
+        start += height * width
+
     def values(item: dict[str, Any], name: str) -> np.ndarray:
-        raw = np.frombuffer(zlib.decompress(blobs[item[name]]), "<u2").reshape(item["shape"])
-        return raw.astype(np.float32) / 65535
+        return grids[item[name]].astype(np.float32) / 65535
 
     items = [item for panel in head["panels"] for item in panel["maps"]]
     shared = [values(item, "shared") for item in items if item["shared"] is not None]
-    return Shown(head, [values(item, "blob") for item in items], shared)
+    return Shown(head, [values(item, "own") for item in items], shared)
 
 
 def headline(app: AppTest) -> str:

@@ -68,10 +68,11 @@ def test_the_payload_follows_picture_and_maps_alone():
 def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
     head, rest = opened(pack(picture, "p", [Panel((heat(raw=None, shared=ramp(0.5)), heat()))])[1])
     first, second = head["panels"][0]["maps"]
-    assert (first["shared"], second["shared"]) == (2, None)
-    at = sum(head["sizes"][:2])
-    values = np.frombuffer(zlib.decompress(rest[at : at + head["sizes"][2]]), "<u2") / 65535
-    assert values.max() == pytest.approx(0.5, abs=1e-4)
+    assert (first["own"], first["shared"], second["own"], second["shared"]) == (0, 1, 2, None)
+    steps = np.frombuffer(zlib.decompress(rest[head["sizes"][0] :]), "<u2").reshape(3, 3, 4)
+    own, shared, _ = np.cumsum(steps, axis=2, dtype=np.uint16) / 65535
+    assert np.allclose(own, ramp(), atol=1e-5)
+    assert np.allclose(shared, ramp(0.5), atol=1e-5)
 
 
 def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
