@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from components.viewer import replies
 from components.viewer.payload import Box, Map, Panel, joined_bytes, pack
 from components.viewer.replies import Region
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +35,7 @@ _MODULES = ("table.js", "unpack.js", "geometry.js", "sample.js", "contour.js", "
 _MODULES += ("words.js", "marks.js", "gestures.js", "draw.js", "outline.js", "panels.js", "controls.js", "save.js")
 _MODULES += ("viewer.js",)
 _COURIER = ("unpack.js", "courier.js")
+_DESK = ("unpack.js", "desk.js")
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,9 @@ def viewer(
         key=key,
         data=data,
         on_point_change=_nothing,
-        on_file_change=_nothing,
         on_region_change=_nothing,
-        on_detail_change=_nothing,
     )
-    parcel = b""
-    if result.file:
-        parcel = _file(pixels, panels, boxes, result.file, picture_id, name)
-    elif result.detail and result.detail.get("picture") == picture_id:
-        parcel = replies.detail(pixels, result.detail)
-    if parcel:
-        _courier(key=f"{key}-courier", data=parcel, height=1)
+    _desk(pixels, picture_id, panels, boxes, name, f"{key}-desk")
     point = result.point
     return View(
         (float(point["x"]), float(point["y"])) if point else None,
@@ -107,19 +99,24 @@ def words(shown: str, texts: Sequence[str], *, key: str) -> None:
     _courier(key=key, data=joined_bytes(head, []), height=1)
 
 
-def _file(
+@st.fragment
+def _desk(
     pixels: NDArray[np.uint8],
+    picture_id: str,
     panels: Sequence[Panel],
     boxes: Sequence[Box],
-    given: Mapping[str, Any],
-    picture_id: str,
     name: str,
-) -> bytes:
-    try:
-        with st.spinner("Making the file", show_time=False):
-            return replies.file(pixels, panels, boxes, given, picture_id, name)
-    except (KeyError, TypeError, ValueError) as reason:
-        raise Problem("The browser asked for a file in a way that makes no sense: reload the page.") from reason
+    key: str,
+) -> None:
+    """Where the viewer asks for a finer part or a file: a fragment, so that the page around it does not run again."""
+    asked = st.session_state.get(key) or {}
+    parcel = b""
+    if wanted := asked.get("file"):
+        parcel = replies.file(pixels, panels, boxes, wanted, picture_id, name)
+    elif wanted := asked.get("detail"):
+        parcel = replies.detail(pixels, wanted, picture_id)
+    data = parcel or joined_bytes({"kind": "nothing"}, [])
+    _desk_component(key=key, data=data, height=1, on_file_change=_nothing, on_detail_change=_nothing)
 
 
 def _nothing() -> None:
@@ -142,3 +139,4 @@ _component = st.components.v2.component(
     js=joined(_HERE, _MODULES),
 )
 _courier = st.components.v2.component("sightglass_courier", js=joined(_HERE, _COURIER))
+_desk_component = st.components.v2.component("sightglass_desk", js=joined(_HERE, _DESK))

@@ -16,6 +16,7 @@ from explain.image import to_jpeg, to_png
 from explain.render import Field, Style, shown
 from explain.sheet import boxes as draw_boxes
 from explain.sheet import grid
+from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,8 +83,10 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region |
     return Region("brush", tuple(float(edge) for edge in around), painted)  # type: ignore[arg-type]
 
 
-def detail(pixels: NDArray[np.uint8], given: Mapping[str, Any]) -> bytes:
+def detail(pixels: NDArray[np.uint8], given: object, picture_id: str) -> bytes:
     """A part of the picture as fine as it is, or as fine as is sensible; empty for a part that is not there."""
+    if not isinstance(given, dict) or given.get("picture") != picture_id:
+        return b""
     height, width = pixels.shape[:2]
     try:
         x0, y0, x1, y1 = (int(edge) for edge in given["rect"])
@@ -91,7 +94,7 @@ def detail(pixels: NDArray[np.uint8], given: Mapping[str, Any]) -> bytes:
         return b""
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         return b""
-    head = {"kind": "detail", "id": str(given.get("id")), "picture": given["picture"], "rect": [x0, y0, x1, y1]}
+    head = {"kind": "detail", "id": str(given.get("id")), "picture": picture_id, "rect": [x0, y0, x1, y1]}
     return joined_bytes(head, [jpeg(pixels[y0:y1, x0:x1], DETAIL)])
 
 
@@ -99,11 +102,26 @@ def file(
     pixels: NDArray[np.uint8],
     panels: Sequence[Panel],
     boxes: Sequence[Box],
+    given: Any,
+    picture_id: str,
+    name: str,
+) -> bytes:
+    """All panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or what is wrong."""
+    try:
+        return _file(pixels, panels, boxes, given, picture_id, name)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, Problem):
+        words = "The browser asked for a file in a way that makes no sense: reload the page."
+        return joined_bytes({"kind": "sorry", "id": f"sorry {given}"[:80], "picture": picture_id, "words": words}, [])
+
+
+def _file(
+    pixels: NDArray[np.uint8],
+    panels: Sequence[Panel],
+    boxes: Sequence[Box],
     given: Mapping[str, Any],
     picture_id: str,
     name: str,
 ) -> bytes:
-    """What the browser shows, at the picture's own size: all panels with a map, as PNG or JPG."""
     settings, choice = given["settings"], int(given.get("choice") or 0)
     shown_range = raw_range(panels)
     drawn, titles = [], []

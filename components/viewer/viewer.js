@@ -32,6 +32,11 @@ function nonce() {
   return `${performance.now()}-${Math.random()}`;
 }
 
+/** @param {"detail"|"file"} name @param {object} value */
+function want(name, value) {
+  window.dispatchEvent(new CustomEvent("sightglass:want", { detail: { name, value } }));
+}
+
 /** @param {HTMLElement} root */
 function mount(root) {
   const gone = new AbortController(), { signal } = gone;
@@ -273,7 +278,7 @@ function mount(root) {
     const within = around(rect, head.size), key = [head.picture, ...within].join();
     if (key === state.asked) return;
     state.asked = key;
-    state.send.setStateValue("detail", { picture: head.picture, rect: within, id: nonce() });
+    want("detail", { picture: head.picture, rect: within, id: nonce() });
   }
 
   /** @type {import("./gestures.js").Meant} */
@@ -421,7 +426,7 @@ function mount(root) {
     save,
     fetch: (format) => {
       const { choice, dark } = state, { settings } = style();
-      state.send.setTriggerValue("file", { id: nonce(), format, choice, dark, columns: columnsNow(), settings });
+      want("file", { id: nonce(), format, choice, dark, columns: columnsNow(), settings });
       say(true, "The file is being made.");
     },
     link: async () => {
@@ -522,6 +527,7 @@ function mount(root) {
       return;
     }
     if (head.picture !== state.head?.picture) return;
+    if (head.kind === "sorry") return say(true, head.words);
     if (head.kind === "file") {
       download(new Blob([blob], { type: head.mime }), head.name);
       return say(true, `${head.name} is downloaded.`);

@@ -41,8 +41,8 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
 
 def test_the_viewer_is_one_script():
     assert misfit(viewer._HERE, viewer._MODULES) == ""
-    assert misfit(viewer._HERE, viewer._COURIER) == ""
-    assert {path.name for path in viewer._HERE.glob("*.js")} == {*viewer._MODULES, *viewer._COURIER}
+    assert misfit(viewer._HERE, viewer._COURIER) == misfit(viewer._HERE, viewer._DESK) == ""
+    assert {path.name for path in viewer._HERE.glob("*.js")} == {*viewer._MODULES, *viewer._COURIER, *viewer._DESK}
 
 
 @pytest.mark.parametrize(

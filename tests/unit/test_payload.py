@@ -126,13 +126,16 @@ def test_a_bomb_is_not_inflated():
 
 def test_a_part_comes_as_fine_as_it_is(picture):
     large = np.kron(picture, np.ones((100, 100, 1), np.uint8))
-    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}))
+    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}, "p"))
     assert (head["kind"], head["rect"], head["id"]) == ("detail", [1000, 500, 3000, 2000], "7")
     assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
-    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [0, 0, 6000, 4000]}))
+    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [0, 0, 6000, 4000]}, "p"))
     assert max(Image.open(io.BytesIO(blob)).size) == replies.DETAIL
     for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
-        assert replies.detail(large, {"picture": "p", "rect": rect}) == b""
+        assert replies.detail(large, {"picture": "p", "rect": rect}, "p") == b""
+    assert (
+        replies.detail(large, {"picture": "p", "rect": [0, 0, 9, 9]}, "another") == replies.detail(large, 7, "p") == b""
+    )
 
 
 def test_a_file_is_what_render_makes_of_the_settings(picture):
@@ -145,6 +148,15 @@ def test_a_file_is_what_render_makes_of_the_settings(picture):
     assert (head["name"], head["mime"]) == ("b-van-overlay.jpg", "image/jpeg")
     boxed = replies.file(picture, panels, [Box((5, 5, 50, 30), "bus 90 %")], asked(), "p", "b.png")
     assert not np.array_equal(np.asarray(Image.open(io.BytesIO(opened(boxed)[1]))), expected)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [7, {}, asked(mode="<b>"), asked(colormap="none"), asked(alpha="x"), asked(top=0), asked() | {"choice": "a"}],
+)
+def test_a_file_that_cannot_be_is_a_sentence(picture, given):
+    head, _ = opened(replies.file(picture, [Panel((heat(),))], [], given, "p", "b.png"))
+    assert head["kind"] == ("file" if given == asked(top=0) else "sorry")
 
 
 def test_a_file_of_several_panels_is_a_sheet(picture):
