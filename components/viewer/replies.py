@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from components.viewer.payload import Box, Map, Rect
 
 DETAIL = 2560
-"""Pixels of the longer side of a part that is sent when it is zoomed into."""
+"""Most pixels of the longer side of a part that is sent when it is zoomed into."""
 LARGEST = 48 * 10**6
 """Pixels of a file; panels of larger pictures are made smaller."""
 _MASK = 512
@@ -90,12 +90,13 @@ def detail(pixels: NDArray[np.uint8], given: object, picture_id: str) -> bytes:
     height, width = pixels.shape[:2]
     try:
         x0, y0, x1, y1 = (int(edge) for edge in given["rect"])
+        longest = min(DETAIL, max(1, int(given.get("longest", DETAIL))))
     except (KeyError, TypeError, ValueError, OverflowError):
         return b""
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         return b""
     head = {"kind": "detail", "id": str(given.get("id")), "picture": picture_id, "rect": [x0, y0, x1, y1]}
-    return joined_bytes(head, [jpeg(pixels[y0:y1, x0:x1], DETAIL)])
+    return joined_bytes(head, [jpeg(pixels[y0:y1, x0:x1], longest)])
 
 
 def file(

@@ -278,7 +278,8 @@ function mount(root) {
     const within = around(rect, head.size), key = [head.picture, ...within].join();
     if (key === state.asked) return;
     state.asked = key;
-    want("detail", { picture: head.picture, rect: within, id: nonce() });
+    const longest = Math.ceil(Math.max(within[2] - within[0], within[3] - within[1]) * Math.min(1, asked));
+    want("detail", { picture: head.picture, rect: within, longest, id: nonce() });
   }
 
   /** @type {import("./gestures.js").Meant} */

@@ -131,6 +131,8 @@ def test_a_part_comes_as_fine_as_it_is(picture):
     assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
     head, blob = opened(replies.detail(large, {"picture": "p", "rect": [0, 0, 6000, 4000]}, "p"))
     assert max(Image.open(io.BytesIO(blob)).size) == replies.DETAIL
+    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [0, 0, 6000, 4000], "longest": 1234}, "p"))
+    assert max(Image.open(io.BytesIO(blob)).size) == 1234
     for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
         assert replies.detail(large, {"picture": "p", "rect": rect}, "p") == b""
     assert (
