@@ -52,7 +52,7 @@ function mount(root) {
   const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
   Object.assign(state, { dark: false, font: "sans-serif", coming: "", asked: "", said: null });
-  let frame = 0, moving = 0, flying = false;
+  let frame = 0, moving = 0, flying = false, figures = new AbortController();
   const marker = createMarker((done) => {
     redraw(false);
     if (done) tellRegion();
@@ -147,7 +147,11 @@ function mount(root) {
     if (some && layout === "beside" && all.every(({ maps }) => maps.length)) wanted = [head.plain, ...all];
     else if (some && (layout === "swipe" || onPhone())) wanted = all.filter(({ maps }) => maps.length);
     const holder = $(".panels");
-    if (state.panels.length !== wanted.length) holder.replaceChildren(...wanted.map(element));
+    if (state.panels.length !== wanted.length) {
+      figures.abort();
+      figures = new AbortController();
+      holder.replaceChildren(...wanted.map(element));
+    }
     state.panels = wanted.map((panel, i) => panelOf(panel, /** @type {HTMLElement} */ (holder.children[i])));
     const heats = everyMap().filter(({ kind }) => kind === "heat");
     root.classList.toggle("bare", !some);
@@ -156,7 +160,7 @@ function mount(root) {
     $(".boxes").hidden = !head.boxes.length && !all.some(({ boxes }) => boxes);
     $(".mark").hidden = !head.marks;
     $(".colormap").hidden = !heats.length;
-    $(".why").hidden = heats.every(({ raw, shared }) => raw || shared);
+    $(".why").hidden = heats.every(({ raw }) => raw);
     for (const name of ["shared", "fixed"]) {
       const fits = heats.length > 0 && heats.every(({ raw, shared }) => raw || (name === "shared" && shared));
       /** @type {HTMLInputElement} */ ($(`[value="${name}"]`)).disabled = !fits;
@@ -167,7 +171,7 @@ function mount(root) {
 
   function element() {
     const made = figure(), split = /** @type {HTMLInputElement} */ (made.querySelector(".split"));
-    listen(/** @type {HTMLElement} */ (made.querySelector(".stage")), gestures, signal);
+    listen(/** @type {HTMLElement} */ (made.querySelector(".stage")), gestures, AbortSignal.any([signal, figures.signal]));
     const canvas = /** @type {HTMLElement} */ (made.querySelector(".base"));
     on(canvas, "keydown", keys);
     on(canvas, "blur", () => point(null));

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import provide
 import pytest
 
+from benchmarks.browser import FLAGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,16 +25,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / ".test-artefacts"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @contextmanager
@@ -67,7 +59,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=FLAGS)
+        started = play.chromium.launch(executable_path=path, args=list(FLAGS))
         yield started
         started.close()
 
