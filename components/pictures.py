@@ -55,7 +55,10 @@ def choose() -> Image:
     if held[0] != image.sha256:
         small = image.thumbnail(160)
         # A tower of a picture would push everything else off the screen.
-        held = st.session_state["thumbnail"] = (image.sha256, small[: max(1, round(1.4 * small.shape[1]))])
+        small = small[: max(1, round(1.4 * small.shape[1]))]
+        # Nor may a ribbon of one be so low that nothing of it is left at its width here.
+        rows = -(-small.shape[1] // 72)
+        held = st.session_state["thumbnail"] = (image.sha256, small.repeat(-(-rows // small.shape[0]), axis=0))
     thumbnail.image(held[1], width=72, alt=f"The chosen picture, {image.name}")
     title.markdown(f"**{_short(image.name)}**  \n:small[{pixels(image.width, image.height)}]")
     if problem := st.session_state.get("picture_problem"):
@@ -74,15 +77,12 @@ def _current(given: dict[str, Image]) -> Image:
 
 
 def _ways(given: dict[str, Image]) -> None:
-    st.pills(
-        "Examples",
-        list(EXAMPLES),
-        format_func=str.capitalize,
-        key="example",
-        required=True,
-        on_change=_to_example,
-        help="Photographs that come with the installed packages.",
-    )
+    about = {"format_func": str.capitalize, "help": "Photographs that come with the installed packages."}
+    if st.session_state.get("picture") in given:
+        # None of them is chosen, so that each can be.
+        st.pills("Examples", list(EXAMPLES), key="example-instead", on_change=_instead, **about)
+    else:
+        st.pills("Examples", list(EXAMPLES), key="example", required=True, on_change=_to_example, **about)
     if given:
         st.selectbox(
             "Your pictures",
@@ -151,6 +151,15 @@ def _to_example() -> None:
     st.session_state.picture = None
     address.keep("picture", None)
     st.session_state.picture_problem = None
+
+
+def _instead() -> None:
+    if (name := st.session_state["example-instead"]) is None:
+        return
+    st.session_state["example-instead"] = None
+    address.keep("example", name)
+    st.session_state.picture = st.session_state.picture_problem = None
+    address.keep("picture", None)
 
 
 def _short(name: str, most: int = 16) -> str:

@@ -84,10 +84,10 @@ def viewer(
         on_region_change=_nothing,
     )
     _desk(pixels, picture_id, panels, boxes, name, f"{key}-desk")
-    point = result.point
+    point, box = replies.point_of(result.point)
     return View(
-        (float(point["x"]), float(point["y"])) if point else None,
-        point["box"] if point else None,
+        point,
+        box,
         replies.region_of(result.region, picture_id, (pixels.shape[1], pixels.shape[0])),
         shown,
     )

@@ -33,7 +33,8 @@ export function wireControls(root, signal, on) {
   hear(".scales", "change", ({ type, value }) => {
     if (type === "radio") on.set({ scale: /** @type {Settings["scale"]} */ (value) });
   });
-  hear(".top", "change", ({ value }) => Number(value) > 0 && on.set({ top: Number(value) }));
+  // A value that is refused gives way to the one that holds.
+  hear(".top", "change", ({ value }) => on.set(Number(value) > 0 && Number(value) <= 1e9 ? { top: Number(value) } : {}));
   for (const name of SWITCHES) hear(`.${name}`, "change", ({ checked }) => on.set({ [name]: checked }));
   hear(".beside", "click", () => on.layout("beside"));
   hear(".swipe", "click", () => on.layout("swipe"));
@@ -55,6 +56,10 @@ export function wireControls(root, signal, on) {
   window.addEventListener("focusin", shut, { signal });
   for (const menu of menus) {
     const summary = /** @type {HTMLElement} */ (menu.querySelector("summary"));
+    // Pressed beside its controls the focus would go to the page, which shuts the menu before the click arrives.
+    menu.addEventListener("mousedown", (event) => {
+      if (!(event.target instanceof Element && event.target.closest("input, summary"))) event.preventDefault();
+    }, { signal });
     menu.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !menu.open) return;
       menu.open = false;

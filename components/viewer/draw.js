@@ -140,7 +140,7 @@ export function scaling(map, { scale, top }, range) {
  */
 export function readingAt(map, [x, y], { settings, range }) {
   const { grid, gain, offset } = scaling(map, settings, range), { title, kind, raw } = map, [low, high] = raw ?? [0, 0];
-  const at = contains(map.seen, x, y) ? valueAt(grid, x, y) : null;
+  const at = contains(map.seen, x, y) ? (settings.cells && map.cells ? cellAt(grid, map.cells, x, y) : valueAt(grid, x, y)) : null;
   return {
     title,
     kind,
@@ -148,6 +148,25 @@ export function readingAt(map, [x, y], { settings, range }) {
     full: offset + gain * (grid.peak / 65535) > 0.995 && settings.scale !== "fixed",
     value: at === null || kind === "difference" ? at : offset + gain * at,
   };
+}
+
+/** The hottest value on the scale that is set. @param {HeatMap} map @param {Settings} settings @param {number[]|null} range */
+export function peakOf(map, settings, range) {
+  const { grid, gain, offset } = scaling(map, settings, range);
+  return offset + (gain * grid.peak) / 65535;
+}
+
+/** @param {KeptGrid} grid @param {number[]} cells */
+function coarseOf(grid, cells) {
+  return (grid.coarse ??= cellsOf(/** @type {import("./sample.js").Grid} */ (grid), cells));
+}
+
+/** The share of a true cell, 0..1. @param {KeptGrid} grid @param {number[]} cells @param {number} x @param {number} y */
+function cellAt(grid, cells, x, y) {
+  const { values, w, h, extent: [x0, y0, x1, y1] } = coarseOf(grid, cells);
+  const column = Math.min(w - 1, Math.max(0, Math.floor(((x - x0) / (x1 - x0)) * w)));
+  const row = Math.min(h - 1, Math.max(0, Math.floor(((y - y0) / (y1 - y0)) * h)));
+  return values[row * w + column] / 65535;
 }
 
 /** One panel's levels, lines and pixels, kept from draw to draw: most changes of a setting leave much as it is. */
@@ -172,13 +191,12 @@ export function createLayer() {
  * @param {number[]} rect @param {number} width @param {number} height
  */
 function levelsOf(layer, map, { grid, gain, offset }, cells, rect, width, height) {
-  const key = [gain, offset, cells, width, height, ...rect].join();
+  const key = [grid === map.shared, gain, offset, cells, width, height, ...rect].join();
   if (key === layer.key) return layer.levels;
   layer.key = key;
   if (layer.levels.length !== width * height) layer.levels = new Uint8Array(width * height);
   if (!cells || !map.cells) return levelsAt(grid, rect, width, height, gain, offset, layer.levels);
-  grid.coarse ??= cellsOf(grid, map.cells);
-  return nearest(grid.coarse, rect, width, height, level(map.kind, gain, offset), layer.levels);
+  return nearest(coarseOf(grid, map.cells), rect, width, height, level(map.kind, gain, offset), layer.levels);
 }
 
 /** @param {string} kind @param {Style} style @returns {import("./table.js").Table|null} */
@@ -251,7 +269,7 @@ function linesWanted(map, { mode, alpha, threshold, cells }) {
 function linesOf(layer, map, { grid, gain, offset }, settings, rect, width, height, unit) {
   const wanted = linesWanted(map, settings);
   if (!wanted.length) return null;
-  const key = [gain, offset, settings.invert, width, height, unit, ...rect, ...wanted.flat()].join();
+  const key = [grid === map.shared, gain, offset, settings.invert, width, height, unit, ...rect, ...wanted.flat()].join();
   if (key === layer.linesKey) return layer.lines;
   layer.linesKey = key;
   layer.lines = planes(width, height, layer.lines);

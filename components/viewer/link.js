@@ -10,7 +10,7 @@ import { defaults } from "./settings.js";
  */
 export function linkTo(href, settings, look) {
   const url = new URL(href);
-  const short = (/** @type {number} */ value) => String(Number(value.toFixed(4)));
+  const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
   for (const [name, start] of Object.entries(defaults())) {
     const value = Reflect.get(settings, name);
     if (value === start) url.searchParams.delete(name);

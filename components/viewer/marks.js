@@ -63,6 +63,8 @@ export function tint({ mask, w, picture }, [left, top, right, bottom]) {
 export function createMarker(changed) {
   /** @type {number[]|null} */
   let start = null;
+  /** @type {Region|null} what was marked before this drag */
+  let before = null;
   const marker = {
     /** @type {string|null} */
     tool: null,
@@ -86,11 +88,14 @@ export function createMarker(changed) {
      * @param {number[]} size @param {number} radius of the brush, in shares of the longer side
      */
     mark(phase, at, size, radius) {
-      if (phase === "start") start = at;
+      if (phase === "start") [start, before] = [at, marker.region];
       if (!start) return;
-      if (phase === "cancel") marker.region = marker.region?.kind === "brush" ? marker.region : null;
-      else if (marker.tool === "rectangle") marker.region = rectangle(start, at, size);
-      else {
+      if (phase === "cancel") marker.region = before;
+      else if (marker.tool === "rectangle") {
+        const drawn = rectangle(start, at, size);
+        // A mere click is no area, and does away with none.
+        marker.region = small(drawn.xyxy) ? before : drawn;
+      } else {
         if (marker.region?.kind !== "brush") marker.region = blank(size);
         const [from, to] = [start, at].map(([x, y]) => [x / size[0], y / size[1]]);
         tint(marker.region, paintStroke(marker.region, from, to, radius));
@@ -98,7 +103,6 @@ export function createMarker(changed) {
       }
       const done = phase === "end" || phase === "cancel";
       if (done) start = null;
-      if (done && marker.region?.kind === "rectangle" && small(marker.region.xyxy)) marker.region = null;
       marker.version++;
       changed(done);
     },

@@ -83,6 +83,16 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region |
     return Region("brush", tuple(float(edge) for edge in around), painted)  # type: ignore[arg-type]
 
 
+def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
+    """Where the browser said it was clicked, and on which box; None for what makes no sense."""
+    try:
+        at = (float(given["x"]), float(given["y"]))  # type: ignore[index]
+        box = given["box"]  # type: ignore[index]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None, None
+    return at, box if isinstance(box, int) else None
+
+
 def detail(pixels: NDArray[np.uint8], given: object, picture_id: str) -> bytes:
     """A part of the picture as fine as it is, or as fine as is sensible; empty for a part that is not there."""
     if not isinstance(given, dict) or given.get("picture") != picture_id:
@@ -110,7 +120,7 @@ def file(
     """All panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or what is wrong."""
     try:
         return _file(pixels, panels, boxes, given, picture_id, name)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, Problem):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Problem):
         words = "The browser asked for a file in a way that makes no sense: reload the page."
         return joined_bytes({"kind": "sorry", "id": f"sorry {given}"[:80], "picture": picture_id, "words": words}, [])
 
@@ -129,14 +139,18 @@ def _file(
     for panel in (panel for panel in panels if panel.maps):
         item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
         image = _drawn(pixels, item, settings, shown_range, dark=bool(given.get("dark")))
-        own = [box for box in boxes if box.index == choice] if panel.boxes is None else panel.boxes
+        # As on the screen: beside the plain picture, which has them all, a map shows the chosen ones alone.
+        beside = settings.get("layout") == "beside" or any(not other.maps for other in panels)
+        own = panel.boxes if panel.boxes is not None else [b for b in boxes if not beside or b.index == choice]
         if settings.get("boxes") and own:
-            image = draw_boxes(image, [(box.xyxy, box.label) for box in own])
-        if settings.get("layout") == "beside" and len(panels) - (not panels[0].maps) == 1:
-            drawn.append(pixels)
-            titles.append("Picture")
+            first = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
+            image = draw_boxes(image, [(box.xyxy, box.label) for box in own], chosen=first)
         drawn.append(image)
         titles.append(item.title)
+    name_of = titles[0]
+    if settings.get("layout") == "beside":
+        every = [(box.xyxy, box.label) for box in boxes] if settings.get("boxes") else []
+        drawn, titles = [draw_boxes(pixels, every) if every else pixels, *drawn], ["Picture", *titles]
     if len(drawn) == 1:
         made = drawn[0]
     else:
@@ -145,7 +159,7 @@ def _file(
         made = grid(drawn, titles, columns, height=max(1, round(pixels.shape[0] * shrink)))
     kind = "jpg" if given.get("format") == "jpg" else "png"
     data = to_jpeg(made) if kind == "jpg" else to_png(made)
-    stem = re.sub(r"[^\w]+", "-", f"{name.rsplit('.', 1)[0]} {titles[-1]} {settings.get('mode')}").strip("-").lower()
+    stem = re.sub(r"[^\w]+", "-", f"{name.rsplit('.', 1)[0]} {name_of} {settings.get('mode')}").strip("-").lower()
     mime = "image/jpeg" if kind == "jpg" else "image/png"
     head = {"kind": "file", "id": str(given.get("id")), "picture": picture_id, "name": f"{stem}.{kind}", "mime": mime}
     return joined_bytes(head, [data])

@@ -45,7 +45,7 @@ export function merged(base, given, colormaps) {
   for (const [name, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(out, name)) continue;
     if (typeof out[name] === "number") {
-      const number = Number(value), most = name === "top" ? 1e9 : 1;
+      const number = value === "" ? NaN : Number(value), most = name === "top" ? 1e9 : 1;
       if (number >= 0 && number <= most && (name !== "top" || number > 0)) out[name] = number;
     } else if (typeof out[name] === "boolean") out[name] = value === true || Number(value) === 1 || value === "true";
     else if ((CHOICES[name] ?? colormaps).includes(String(value))) out[name] = value;
@@ -53,13 +53,17 @@ export function merged(base, given, colormaps) {
   return out;
 }
 
+/** Whether a link is another one than the last. @param {Storage} storage @param {Record<string, unknown>|null} initial */
+export function isNews(storage, initial) {
+  return Boolean(initial) && initial?.id !== stored(storage).link;
+}
+
 /**
  * The kept settings, unless a link brings others: it wins once, by its id.
  * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Settings}
  */
 export function recalled(storage, initial, colormaps) {
-  const kept = stored(storage), settings = merged(defaults(), kept.settings, colormaps);
-  if (!initial || initial.id === kept.link) return settings;
+  if (!initial || !isNews(storage, initial)) return merged(defaults(), stored(storage).settings, colormaps);
   const wanted = merged(defaults(), initial, colormaps);
   keep(storage, wanted, initial.id);
   return wanted;

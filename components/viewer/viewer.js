@@ -2,11 +2,11 @@
 
 import { bytes, grids, inflate, unpack } from "./unpack.js";
 import { around, contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
-import { createLayer, createMap, createPicture, paint, readingAt } from "./draw.js";
+import { createLayer, createMap, createPicture, paint, peakOf, readingAt } from "./draw.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
 import { listColormaps, showControls, wireControls } from "./controls.js";
-import { keep, recalled } from "./settings.js";
+import { isNews, keep, recalled } from "./settings.js";
 import { copied, linkTo, lookOf } from "./link.js";
 import { hotWords, idle, reading } from "./words.js";
 import { createMarker, told } from "./marks.js";
@@ -340,6 +340,7 @@ function mount(root) {
 
   /** @param {KeyboardEvent} event */
   function keys(event) {
+    if (!state.head) return;
     const [w, h] = state.head.size, step = (event.shiftKey ? 0.01 : 0.05) / state.look.zoom;
     /** @type {Record<string, number[]>} */
     const arrows = { ArrowLeft: [-w, 0], ArrowRight: [w, 0], ArrowUp: [0, -h], ArrowDown: [0, h] };
@@ -350,7 +351,8 @@ function mount(root) {
     } else if (event.key === "Enter" && marker.tool) marker.corner([x, y], [w, h], brush());
     else if (event.key === "Enter") choosePoint([x, y]);
     else if (event.key === "Escape") {
-      marker.forget();
+      marker.use(null);
+      controls();
       point(null);
     } else if (event.key === "0") looking(WIDE);
     else if ("+=-".includes(event.key)) {
@@ -384,6 +386,7 @@ function mount(root) {
     const before = layoutNow();
     Object.assign(state.settings, changes);
     controls();
+    if (state.point) say();
     if (!done) stir();
     if (layoutNow() === before) redraw();
     else build();
@@ -393,8 +396,11 @@ function mount(root) {
   }
 
   function tellView() {
-    if (!state.settings) return;
-    const hot = hotWords(state.settings, state.hot.get(state.settings.colormap) ?? "");
+    if (!state.settings || !state.head) return;
+    const { settings } = style(), map = state.panels.map(mapOf).find(Boolean);
+    const peak = map ? peakOf(map, settings, state.head.range) : 1;
+    const hidden = peak < 0.5 || (settings.mode === "overlay" && settings.alpha === 0);
+    const hot = hidden ? "" : hotWords(settings, state.hot.get(settings.colormap) ?? "");
     window.dispatchEvent(new CustomEvent("sightglass:view", { detail: { hot } }));
   }
 
@@ -452,8 +458,8 @@ function mount(root) {
   function save() {
     const { panels, picture, head, look, dark, font } = state, rect = visible(look, head.size);
     if (!picture) return;
-    const width = Math.min(rect[2] - rect[0], Math.max(1600, panels[0].width * panels[0].fine));
-    const size = [Math.round(width), Math.round((width * (rect[3] - rect[1])) / (rect[2] - rect[0]))];
+    const width = Math.max(panels[0].width * panels[0].fine, Math.min(rect[2] - rect[0], 1600));
+    const size = [width, (width * (rect[3] - rect[1])) / (rect[2] - rect[0])].map((side) => Math.max(1, Math.round(side)));
     const unit = size[0] / panels[0].width, layer = createLayer();
     const drawn = panels.map((panel) => ({
       title: mapOf(panel)?.title ?? panel.title,
@@ -474,22 +480,26 @@ function mount(root) {
   async function show(data) {
     const { head, blobs } = unpack(data);
     Object.assign(state, themeOf(root));
+    state.coming = head.id;
     if (state.head?.id === head.id) {
       controls();
       return redraw();
     }
-    state.coming = head.id;
     const same = state.head?.picture === head.picture ? state.picture : null;
     const decode = () => createImageBitmap(new Blob([/** @type {BlobPart} */ (blobs[0])], { type: "image/jpeg" }));
     const [bitmap, steps] = await Promise.all([same ? same.bitmap : decode(), inflate(blobs[1])]);
-    if (state.coming !== head.id || signal.aborted) return;
+    if (state.coming !== head.id || signal.aborted) return same ? undefined : bitmap.close();
     if (!same) {
       state.picture?.close();
       state.picture = createPicture(bitmap, head.size);
       state.look = WIDE;
       root.classList.remove("zoomed");
       state.choice = state.point = null;
-      marker.clear();
+      state.asked = "";
+      if (marker.region) {
+        marker.clear();
+        state.send.setStateValue("region", null);
+      }
     }
     if (head.choice !== (state.head?.choice ?? null) || state.choice === null) state.choice = head.choice ?? state.choice;
     const values = grids(steps, head.grids);
@@ -506,9 +516,10 @@ function mount(root) {
         state.hot.set(name, hot);
       }
       const names = [...state.luts.keys()];
+      const fresh = isNews(sessionStorage, head.initial);
       state.settings = recalled(sessionStorage, head.initial, names);
       if (!state.luts.has(state.settings.colormap)) state.settings.colormap = names[0];
-      const look = lookOf(head.initial?.zoom);
+      const look = fresh ? lookOf(head.initial.zoom) : null;
       if (look) {
         state.look = look;
         root.classList.add("zoomed");

@@ -247,3 +247,26 @@ def test_another_class_right_after_a_click_in_the_picture_is_kept(visit):
         settled(page)
         assert page.get_by_role("button", name="zebra", pressed=True).count() == 1
         assert parse_qs(urlsplit(page.url).query)["class"] == ["zebra"]
+
+
+def test_an_area_belongs_to_its_picture(visit):
+    page = visit()
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    page.locator(".mark summary").click()
+    page.get_by_role("button", name="Rectangle").click()
+    box = page.locator(".stage").last.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 150)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 250, box["y"] + 300, steps=5)
+    page.mouse.up()
+    page.get_by_text("In the marked area").wait_for()
+    for example in ("Zidane", "Bus"):
+        page.get_by_role("button", name="Change").click()
+        page.get_by_role("radio", name=example).or_(page.get_by_role("button", name=example, exact=True)).first.click()
+        page.keyboard.press("Escape")
+        page.get_by_text(f"{example.lower()}.jpg").first.wait_for()
+        settled(page)
+    page.wait_for_timeout(1500)
+    assert page.get_by_text("In the marked area").count() == 0

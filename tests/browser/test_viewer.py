@@ -80,6 +80,9 @@ elif scene == "blocks":
     blocks, area = np.repeat(np.kron(tones, np.ones((8, 8, 1), np.uint8)), 3, 2), (0, 62, 368, 434)
     one = Map("minibus", "", bump(3, 3, 1.5), area, area)
     view = viewer(blocks, "blocks", [Panel((one,))], key="viewer", name="blocks.png")
+elif scene == "layers":
+    averaged = Map("averaged", "", bump(3, 3, 1.5), whole, whole, shared=0.4 * bump(3, 3, 1.5))
+    view = viewer(pixels, "bus", [Panel((averaged,))], key="viewer")
 elif scene == "large":
     large = np.asarray(Image.fromarray(pixels).resize((4000, 5333)))
     one = Map("minibus", "", bump(3, 3, 1.5), (0, 0, 4000, 5333), (0, 0, 4000, 5333))
@@ -542,6 +545,9 @@ def test_an_area_is_marked_by_rectangle_brush_and_keyboard(visit: Visit) -> None
     said.wait_for()
     edges = [int(edge) for edge in re.findall(r"\d+", said.inner_text())]
     assert np.allclose(edges, [100 * scale, 100 * scale, 200 * scale, 180 * scale], atol=4)
+    page.mouse.click(box["x"] + 20, box["y"] + 20)  # a slip of the hand, not an area
+    page.wait_for_timeout(300)
+    assert page.get_by_text("region ('rectangle'").count() == 1
     page.locator(".mark summary").click()
     page.get_by_role("button", name="Brush").click()
     drag((50, 50), (150, 50))
@@ -617,6 +623,42 @@ def test_zoom_loads_detail_of_a_large_picture(visit: Visit) -> None:
     page.wait_for_timeout(300)
     assert steep(pixels(page, 0)) > 1.02 * steep(coarse)
     assert runs(page) == 1  # neither for the page nor for the picture: only the part was sent
+
+
+def test_the_menu_s_words_can_be_pressed(visit: Visit) -> None:
+    page = visit()
+    page.locator(".tune summary").click()
+    for words, box in (("True cells", "True cells"), ("Shared scale", "Shared scale")):
+        at = page.get_by_text(words, exact=True).bounding_box()
+        assert at is not None
+        page.mouse.click(at["x"] + at["width"] - 4, at["y"] + at["height"] / 2)
+        assert page.get_by_label(box).is_checked()
+    page.locator(".line").click()
+    assert page.get_by_label("True cells").is_hidden()
+
+
+def test_averaged_layers_have_a_shared_scale_of_their_own(visit: Visit) -> None:
+    page = visit("layers")
+    own = pixels(page, 0)
+    page.locator(".tune summary").click()
+    assert page.get_by_label("Fixed").first.is_disabled()
+    page.get_by_label("Shared scale").check()
+    shared = pixels(page, 0)
+    assert apart(shared, own).max() > 20
+    page.get_by_label("Own scale").check()
+    assert apart(pixels(page, 0), own).max() == 0
+
+
+def test_what_you_see_is_a_file_of_a_sensible_size_at_any_zoom(visit: Visit) -> None:
+    page = visit("layers")
+    page.locator("canvas.base").first.focus()
+    for _ in range(12):
+        page.keyboard.press("+")
+    page.locator(".share summary").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="What you see").click()
+    with Image.open(waiting.value.path()) as image:
+        assert image.width >= WIDE
 
 
 def test_the_difference_has_a_scale_of_its_own(visit: Visit) -> None:

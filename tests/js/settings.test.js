@@ -19,7 +19,7 @@ test("a link wins once over what is remembered, and says all that is not the def
 });
 
 test("a link cannot bring nonsense", () => {
-  const odd = { alpha: 7, mode: "<b>", colormap: "none", threshold: "x", even: "1", top: 0, scale: "log", other: 1 };
+  const odd = { alpha: 7, split: "", mode: "<b>", colormap: "none", threshold: "x", even: "1", top: 0, scale: "log", other: 1 };
   assert.deepEqual(merged(defaults(), odd, MAPS), { ...defaults(), even: true });
   assert.deepEqual(merged(defaults(), { __proto__: null, constructor: "x", top: "1e12" }, MAPS), defaults());
 });
@@ -33,14 +33,14 @@ test("storage that is forbidden or broken is no error", () => {
 });
 
 test("a view goes into an address and comes out the same", () => {
-  const wanted = { ...defaults(), mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "fixed", top: 0.37 };
+  const wanted = { ...defaults(), mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "fixed", top: 0.000021 };
   const settings = { ...wanted, even: true, boxes: false, threshold: 1 / 3 }, look = { x: 0.125, y: 0.3, zoom: 4 };
   const url = new URL(linkTo("http://here/topk?model=m&alpha=0.1&class=a+b#x", settings, look));
   assert.equal(url.searchParams.get("model"), "m");
   assert.equal(url.searchParams.get("class"), "a b");
   assert.equal(url.searchParams.get("alpha"), null);
   const back = merged(defaults(), Object.fromEntries(url.searchParams), MAPS);
-  assert.deepEqual(back, { ...settings, threshold: 0.3333 });
+  assert.deepEqual(back, { ...settings, threshold: 0.33333 });
   assert.deepEqual(lookOf(url.searchParams.get("zoom")), look);
   assert.equal(new URL(linkTo(url.href, defaults(), WIDE)).search, "?model=m&class=a+b");
 });

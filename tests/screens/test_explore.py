@@ -6,6 +6,7 @@ import io
 import time
 
 import numpy as np
+import pytest
 from PIL import Image as Pillow
 
 from explain import Explainer
@@ -113,6 +114,8 @@ def test_an_upload_is_explained_beside_its_own_name(page, pictures):
     assert not app.exception and not app.error
     assert "zidane.jpg" in texts(app)
     assert shown(app).head["size"] == [1280, 720]
+    app.pills(key="example-instead").select("bus").run()
+    assert shown(app).head["size"] == [810, 1080]
     app.pills(key="example").select("china").run()
     assert shown(app).head["size"] == [640, 427]
 
@@ -174,12 +177,14 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     assert not any("marked area" in m.value for m in app.markdown)
 
 
-def test_a_one_pixel_picture_is_no_trouble(page):
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (4000, 20), (1, 1)])
+def test_a_sliver_of_a_picture_is_no_trouble(page, size):
     buffer = io.BytesIO()
-    Pillow.new("RGB", (1, 40), "red").save(buffer, "PNG")
+    Pillow.new("RGB", size, "red").save(buffer, "PNG")
     app = page()
     app.file_uploader[0].upload("thin.png", buffer.getvalue(), "image/png").run()
     assert not app.exception and not app.error
+    assert shown(app).head["size"] == list(size)
 
 
 def test_weights_that_are_not_here_are_a_sentence_and_the_sidebar_stays(page, monkeypatch):
