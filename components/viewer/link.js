@@ -25,7 +25,8 @@ export function linkTo(href, settings, look) {
 export function lookOf(text) {
   const [x, y, zoom] = String(text ?? "").split(",").map(Number);
   const most = 1 - 1 / zoom;
-  return zoom >= 1 && zoom <= 16 && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3 ? { x, y, zoom } : null;
+  if (!(zoom >= 1 && zoom <= 16 && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
+  return { x: Math.min(x, most), y: Math.min(y, most), zoom };
 }
 
 /** @param {string} text @param {Element} root @returns {Promise<boolean>} whether it is in the clipboard */

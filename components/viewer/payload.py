@@ -144,7 +144,7 @@ def pack(
         "private": private,
         "colormaps": _tables(),
     }
-    blobs = [_small(pixels, picture_id), _deflated(grids)]
+    blobs = [jpeg(pixels, LONGEST, picture_id), _deflated(grids)]
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
@@ -175,8 +175,16 @@ def scaling(item: Map, scale: str, top: float, shared: tuple[float, float] | Non
     return (raw[1] - raw[0]) / span, (raw[0] - wanted[0]) / span
 
 
-def jpeg(pixels: NDArray[np.uint8], longest: int) -> bytes:
-    """A picture, made smaller where it has to be."""
+def jpeg(pixels: NDArray[np.uint8], longest: int, name: str) -> bytes:
+    """A picture, made smaller where it has to be, and kept by its name: one that changes with the pixels."""
+    key = ("jpeg", name, pixels.shape, longest)
+    if (found := _blobs.get(key)) is None:
+        found = _encoded(pixels, longest)
+        _blobs.put(key, found)
+    return found
+
+
+def _encoded(pixels: NDArray[np.uint8], longest: int) -> bytes:
     height, width = pixels.shape[:2]
     scale = longest / max(height, width)
     if scale < 1:
@@ -186,15 +194,6 @@ def jpeg(pixels: NDArray[np.uint8], longest: int) -> bytes:
     options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     return encoded.tobytes()
-
-
-def _small(pixels: NDArray[np.uint8], picture_id: str) -> bytes:
-    key = ("jpeg", picture_id, pixels.shape)
-    found = _blobs.get(key)
-    if found is None:
-        found = jpeg(pixels, LONGEST)
-        _blobs.put(key, found)
-    return found
 
 
 def _drawn(box: Box) -> dict[str, Any]:

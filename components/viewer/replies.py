@@ -106,7 +106,7 @@ def detail(pixels: NDArray[np.uint8], given: object, picture_id: str) -> bytes:
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         return b""
     head = {"kind": "detail", "id": str(given.get("id")), "picture": picture_id, "rect": [x0, y0, x1, y1]}
-    return joined_bytes(head, [jpeg(pixels[y0:y1, x0:x1], longest)])
+    return joined_bytes(head, [jpeg(pixels[y0:y1, x0:x1], longest, f"{picture_id} {x0},{y0}")])
 
 
 def file(

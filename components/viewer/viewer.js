@@ -317,7 +317,9 @@ function mount(root) {
   async function tellRegion() {
     controls();
     redraw(false);
-    state.send.setStateValue("region", await told(marker.region, state.head.picture));
+    const { version } = marker, region = await told(marker.region, state.head.picture);
+    // Painted areas take a moment to pack: by now another may be marked, or none.
+    if (version === marker.version) state.send.setStateValue("region", region);
   }
 
   /** @param {number|undefined} index */

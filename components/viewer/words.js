@@ -14,14 +14,14 @@ export function digits(value) {
 }
 
 /**
- * What looks hot, to begin a sentence with; empty where the map is not to be seen.
+ * What looks hot, to begin a sentence with; empty where the map is not to be seen, or hot has no one look.
  * @param {import("./settings.js").Settings} settings @param {string} colour the hottest one of the colormap
  */
-export function hotWords({ mode, invert }, colour) {
-  if (mode === "picture") return "";
+export function hotWords({ mode, invert, even }, colour) {
+  if (mode === "picture" || (mode === "map" && invert) || (mode === "overlay" && invert && even)) return "";
   if (mode === "contour") return invert ? "Outside the lines" : "Inside the lines";
   if (mode === "spotlight") return invert ? "What is dark" : "What is bright";
-  return invert ? `What is not ${colour}` : colour[0].toUpperCase() + colour.slice(1);
+  return invert ? "What is left bare" : colour[0].toUpperCase() + colour.slice(1);
 }
 
 /** @param {string} text with **bold** parts; a text that begins with the title has that bold @param {string} title @returns {Line} */

@@ -35,7 +35,8 @@ test("the idle line", () => {
 test("what looks hot follows the mode, the colormap and the inversion", () => {
   const said = (changes) => hotWords({ ...defaults(), ...changes }, "pale yellow");
   assert.equal(said({}), "Pale yellow");
-  assert.equal(said({ mode: "map", invert: true }), "What is not pale yellow");
+  assert.equal(said({ invert: true }), "What is left bare");
+  assert.equal(said({ mode: "map", invert: true }), "");
   assert.equal(said({ mode: "contour" }), "Inside the lines");
   assert.equal(said({ mode: "contour", invert: true }), "Outside the lines");
   assert.equal(said({ mode: "spotlight" }), "What is bright");
