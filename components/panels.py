@@ -41,7 +41,7 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
 
 def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
     """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
-    words(view.shown, [looks(explanation, index) + _faded(explanation) for explanation, index in maps], key=key)
+    words(view, [looks(explanation, index) + _faded(explanation) for explanation, index in maps], key=key)
 
 
 def plain(image: Image) -> Panel:

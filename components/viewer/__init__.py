@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -50,6 +50,8 @@ class View:
     """The area that is marked, for as long as it is."""
     shown: str = ""
     """The name of what is shown, for `words`."""
+    place: Any = None
+    """The container that it stands in: what belongs to it and is not seen takes no room there."""
 
 
 def viewer(
@@ -77,26 +79,25 @@ def viewer(
     """
     about = {"height": height, "columns": columns, "line": line, "beside": beside, "marks": marks, "private": private}
     shown, data = pack(pixels, picture_id, panels, boxes, initial=initial, **about)  # type: ignore[arg-type]
-    result = _component(
-        key=key,
-        data=data,
-        on_point_change=_nothing,
-        on_region_change=_nothing,
-    )
-    _desk(pixels, picture_id, panels, boxes, name, f"{key}-desk")
+    place = st.container(gap=None)
+    with place:
+        result = _component(key=key, data=data, on_point_change=_nothing, on_region_change=_nothing)
+        _desk(pixels, picture_id, panels, boxes, name, f"{key}-desk")
     point, box = replies.point_of(result.point)
     return View(
         point,
         box,
         replies.region_of(result.region, picture_id, (pixels.shape[1], pixels.shape[0])),
         shown,
+        place,
     )
 
 
-def words(shown: str, texts: Sequence[str], *, key: str) -> None:
+def words(view: View, texts: Sequence[str], *, key: str) -> None:
     """A sentence for each map of what `viewer` has just shown, in their order: they take longer to make than maps."""
-    head = {"kind": "words", "id": shown, "shown": shown, "texts": list(texts)}
-    _courier(key=key, data=joined_bytes(head, []), height=1)
+    head = {"kind": "words", "shown": view.shown, "texts": list(texts)}
+    with view.place:
+        _courier(key=key, data=joined_bytes(head, []), height=1)
 
 
 @st.fragment
