@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from explain.diagnosis import NUMBERS
-from explain.statistics import COARSE, Agreement, compare
+from explain.statistics import COARSE, Agreement, agreement_matrix
 from explain.words import listing
 
 if TYPE_CHECKING:
@@ -53,8 +53,13 @@ class Comparison:
             for e in self.explanations
         )
 
+    @cached_property
+    def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
+        return agreement_matrix(self.maps)
+
     def agreement(self, first: int, second: int) -> Agreement:
-        return compare(self.maps[first], self.maps[second])
+        """How alike two models' maps are; computed once for all of them."""
+        return self._agreements[first][second]
 
     def best(self, index: int) -> Prediction | None:
         """What a model said first."""

@@ -136,11 +136,12 @@ def _file(
     settings, choice = given["settings"], int(given.get("choice") or 0)
     shown_range = raw_range(panels)
     drawn, titles = [], []
+    # As on the screen: beside the plain picture, which has them all, a map shows the chosen boxes alone.
+    added = settings.get("layout") == "beside"
+    beside = added or any(not panel.maps for panel in panels)
     for panel in (panel for panel in panels if panel.maps):
         item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
         image = _drawn(pixels, item, settings, shown_range, dark=bool(given.get("dark")))
-        # As on the screen: beside the plain picture, which has them all, a map shows the chosen ones alone.
-        beside = settings.get("layout") == "beside" or any(not other.maps for other in panels)
         own = panel.boxes if panel.boxes is not None else [b for b in boxes if not beside or b.index == choice]
         if settings.get("boxes") and own:
             first = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
@@ -148,7 +149,7 @@ def _file(
         drawn.append(image)
         titles.append(item.title)
     name_of = titles[0]
-    if settings.get("layout") == "beside":
+    if added:
         every = [(box.xyxy, box.label) for box in boxes] if settings.get("boxes") else []
         drawn, titles = [draw_boxes(pixels, every) if every else pixels, *drawn], ["Picture", *titles]
     if len(drawn) == 1:

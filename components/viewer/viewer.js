@@ -133,10 +133,18 @@ function mount(root) {
     return head.beside && head.size[1] >= head.size[0] && !onPhone() ? "beside" : "single";
   }
 
+  function heatMaps() {
+    return everyMap().filter(({ kind }) => kind === "heat");
+  }
+
+  /** Whether every map can be shown on a scale that is not its own. @param {string} scale */
+  function scaleFits(scale) {
+    return heatMaps().every(({ raw, shared }) => raw || (scale === "shared" && shared));
+  }
+
   function scaleNow() {
-    const heats = everyMap().filter(({ kind }) => kind === "heat"), { scale } = state.settings;
-    const fits = heats.every(({ raw, shared }) => raw || (scale === "shared" && shared));
-    return fits ? scale : "own";
+    const { scale } = state.settings;
+    return scaleFits(scale) ? scale : "own";
   }
 
   // ---- panels
@@ -153,7 +161,7 @@ function mount(root) {
       holder.replaceChildren(...wanted.map(element));
     }
     state.panels = wanted.map((panel, i) => panelOf(panel, /** @type {HTMLElement} */ (holder.children[i])));
-    const heats = everyMap().filter(({ kind }) => kind === "heat");
+    const heats = heatMaps();
     root.classList.toggle("bare", !some);
     root.classList.toggle("swiping", layout === "swipe");
     $(".celled").hidden = !everyMap().some(({ cells }) => cells);
@@ -162,8 +170,7 @@ function mount(root) {
     $(".colormap").hidden = !heats.length;
     $(".why").hidden = heats.every(({ raw }) => raw);
     for (const name of ["shared", "fixed"]) {
-      const fits = heats.length > 0 && heats.every(({ raw, shared }) => raw || (name === "shared" && shared));
-      /** @type {HTMLInputElement} */ ($(`[value="${name}"]`)).disabled = !fits;
+      /** @type {HTMLInputElement} */ ($(`[value="${name}"]`)).disabled = !heats.length || !scaleFits(name);
     }
     captions();
     relayout();
@@ -462,18 +469,15 @@ function mount(root) {
     if (!picture) return;
     const width = Math.max(panels[0].width * panels[0].fine, Math.min(rect[2] - rect[0], 1600));
     const size = [width, (width * (rect[3] - rect[1])) / (rect[2] - rect[0])].map((side) => Math.max(1, Math.round(side)));
-    const unit = size[0] / panels[0].width, layer = createLayer();
+    const unit = size[0] / panels[0].width;
     const drawn = panels.map((panel) => ({
       title: mapOf(panel)?.title ?? panel.title,
-      draw: (/** @type {CanvasRenderingContext2D} */ context) => {
-        Object.assign(layer, createLayer());
-        paint(context, picture, rect, shown(panel), layer, style(), unit);
-      },
+      draw: (/** @type {CanvasRenderingContext2D} */ context) =>
+        paint(context, picture, rect, shown(panel), createLayer(), style(), unit),
       lines: (/** @type {CanvasRenderingContext2D} */ context) => strokes(context, panel, unit, rect),
     }));
     const name = panels.map((panel) => mapOf(panel)?.title).filter(Boolean)[0] ?? "picture";
     download(sheet(drawn, size, unit, columnsNow(), dark, font), `${name} ${state.settings.mode}`);
-    redraw();
   }
 
   // ---- what Streamlit sends
