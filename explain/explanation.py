@@ -108,7 +108,7 @@ class Explanation:
             weights_sha256=resident.adapter.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=tuple(layer.path for layer in self.evidence.layers),
-            targets=tuple(heatmap.target.index for heatmap in self.heatmaps),
+            targets=tuple(heatmap.target.index for heatmap in self.heatmaps),  # type: ignore[misc]
             top_k=self.options.top_k,
             scale=self.options.scale,
             preprocessing=self.options.preprocessing,

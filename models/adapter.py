@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Box = tuple[float, float, float, float]
+Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"]
+"""What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class Geometry:
             float(np.clip((y1 - oy) / sy, 0, height)),
         )
 
+    def points_to_original(self, points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+        """Points (x, y) of the input in original pixels, wherever they lie."""
+        (sy, sx), (oy, ox) = self.scale, self.offset
+        return tuple(((x - ox) / sx, (y - oy) / sy) for x, y in points)
+
     def to_original(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Grow an (h, w) map that covers the whole input to the picture's own grid.
 
@@ -120,19 +127,23 @@ class Prediction:
     """xyxy in original pixels; None for a classifier."""
     anchor: int | None = None
     """Which raw candidate of a detector this box came from."""
-    mask: NDArray[np.bool_] | None = field(default=None, compare=False)
+    corners: tuple[tuple[float, float], ...] | None = None
+    """Of a turned box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is explained: a class, by its index in the model's labels.
+    """What is explained: a class, by its index in the model's labels; of a detector some of its raw candidates.
 
-    For a detector `anchors` are the candidates whose boxes of that class are shown; empty means the strongest one.
+    `anchors` are the candidates: of one detection, of all boxes of a class, or the strongest of the whole picture;
+    empty means the class's strongest one.
     """
 
-    index: int
+    index: int | None
+    """None: of each candidate its own best class."""
     label: str
     anchors: tuple[int, ...] = ()
+    part: Part = "class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +197,8 @@ class Adapter(Protocol):
     preprocessings: tuple[str, ...]
     """Ways of preparing a picture that make sense here; the first is the one the model was trained with."""
     weights_sha256: str
+    parts: tuple[Part, ...]
+    """What a target can be made of."""
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """uint8 (H, W, 3) RGB to the model's input, on the CPU."""
@@ -206,3 +219,9 @@ class Adapter(Protocol):
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Target layers where the catalogue names none, chosen among those that can be explained."""
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        """Named choices of target layers, by the words of a menu."""
+
+    def alias(self, name: str) -> str:
+        """The dotted path that a layer's name in another tool stands for; the name itself where there is none."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Prediction, Target
+import torch
+
+from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Part, Prediction, Target
+from models.errors import ModelProblem
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class Classifier:
     """A module from float32 (B, 3, h, w) to logits (B, classes), as an `Adapter`."""
 
     preprocessings: tuple[str, ...] = CLASSIFIER_WAYS
+    parts: tuple[Part, ...] = ("class", "contrast")
 
     def __init__(
         self,
@@ -95,6 +99,13 @@ class Classifier:
         return logits
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
+        """The class logit, shape (); for `contrast` minus the logsumexp of all the others."""
+        if target.part not in self.parts or target.index is None:
+            raise ModelProblem(f"{self.spec.id} is a classifier: explain its class or its contrast to the others.")
+        if target.part == "contrast" and outputs.logits.shape[1] > 1:
+            logits: Tensor = outputs.logits[0]
+            others = torch.arange(len(logits), device=logits.device) != target.index
+            return logits[target.index] - logits[others].logsumexp(0)
         if outputs.features is None or self._last is None:
             logit: Tensor = outputs.logits[0, target.index]
             return logit
@@ -105,3 +116,9 @@ class Classifier:
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return (layers[-1].path,)
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def alias(self, name: str) -> str:
+        return name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from copy import deepcopy
-from dataclasses import dataclass
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models import checkpoint, labels
-from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Prediction, Target
-from models.classifier import Classifier, freeze
+from models.adapter import Geometry, Layer, ModelInput, ModelSpec
+from models.classifier import Classifier
+from models.detector import MOST, Detections, Detector
 from models.errors import ModelProblem
 from models.preprocess import Preprocessing
 from models.weights import cache, locate, sha256_of
@@ -137,21 +137,6 @@ class YoloClassifier(Classifier):
         return self.module(tensor)[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Detections:
-    """Every candidate of a batch, before any is thrown away."""
-
-    boxes: Tensor
-    """(B, N, 4) xyxy in pixels of the input."""
-    levels: tuple[Tensor, ...]
-    """Class logits per scale of the head, (B, classes, cells); apart, so that a gradient walks one tower only."""
-
-    @property
-    def logits(self) -> Tensor:
-        """(B, classes, N)."""
-        return torch.cat(self.levels, 2)
-
-
 def _detect(head: Any, feats: list[Tensor]) -> Detections:
     """What takes the place of the head's own forward: the branch whose boxes it would show, and nothing kept.
 
@@ -165,24 +150,23 @@ def _detect(head: Any, feats: list[Tensor]) -> Detections:
     logits = [tower(x) for tower, x in zip(branch["cls_head"], maps, strict=True)]
     if "contrastive_head" in branch:  # YOLOE: the words it was given come after the maps
         logits = [tower(x, feats[-1]) for tower, x in zip(branch["contrastive_head"], logits, strict=True)]
-    distances = torch.cat([tower(x).flatten(2) for tower, x in zip(branch["box_head"], maps, strict=True)], 2)
+    distances = tuple(tower(x) for tower, x in zip(branch["box_head"], maps, strict=True))
     centres, strides = make_anchors(maps, head.stride, 0.5)
-    boxes = dist2bbox(head.dfl(distances).transpose(1, 2), centres, xywh=False) * strides  # (B, N, 4)
-    return Detections(boxes, tuple(level.flatten(2) for level in logits))
+
+    def boxes(given: tuple[Tensor, ...]) -> Tensor:
+        rows = torch.cat([level.flatten(2) for level in given], 2)
+        return dist2bbox(head.dfl(rows).transpose(1, 2), centres, xywh=False) * strides  # type: ignore[no-any-return]
+
+    return Detections(tuple(logits), distances, boxes, centres * strides, strides[:, 0])
 
 
-class YoloDetector:
-    """A module from float32 (B, 3, h, w), 0..1, to `Detections`, as an `Adapter`."""
-
-    preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
+class YoloDetector(Detector):
+    """A module from float32 (B, 3, h, w), 0..1, to `Detections`."""
 
     def __init__(self, spec: ModelSpec, module: Any, weights_sha256: str) -> None:
-        self.spec = spec
-        self.module = freeze(module)
-        self.weights_sha256 = weights_sha256
         self._head = module.model[-1]
+        super().__init__(spec, module, _labels(spec, module, self._head.nc), weights_sha256)
         self._head.forward = MethodType(_detect, self._head)
-        self.labels = _labels(spec, module, self._head.nc)
         self._stride = max(int(module.stride.max()), 32)
         size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
         self._size = -(-size // self._stride) * self._stride
@@ -204,47 +188,26 @@ class YoloDetector:
         tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
         return ModelInput(tensor.unsqueeze(0), geometry)
 
-    def run(self, tensor: Tensor) -> Any:
-        return self.module(tensor)
+    def run(self, tensor: Tensor) -> Detections:
+        found: Detections = self.module(tensor)
+        return found
 
-    def decode(
-        self, outputs: Detections, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
-        """All boxes above `confidence`, as `predict` 300 at most; `top_k` is for classifiers."""
+    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from ultralytics.utils.nms import non_max_suppression
         from ultralytics.utils.ops import xyxy2xywh
 
-        boxes = outputs.boxes[:1].detach().float()  # (1, N, 4)
-        scores = outputs.logits[:1].detach().float().sigmoid()  # (1, K, N)
+        scores = outputs.scores[:1]  # (1, K, N)
         if self._head.end2end:
-            best, classes, anchors = self._head.get_topk_index(scores.transpose(1, 2), 300)
+            best, classes, anchors = self._head.get_topk_index(scores.transpose(1, 2), MOST)
             kept = best[0, :, 0] > confidence
-            anchors = anchors[0, kept]
-            rows = torch.cat((boxes[0, anchors], best[0, kept], classes[0, kept]), 1)
-        else:
-            found = torch.cat((xyxy2xywh(boxes).transpose(1, 2), scores), 1)
-            (rows,), (anchors,) = non_max_suppression(found, confidence, iou, max_det=300, return_idxs=True)
-        return [
-            Prediction(self.labels[int(index)], int(index), score, geometry.box_to_original((x0, y0, x1, y1)), anchor)
-            for (x0, y0, x1, y1, score, index), anchor in zip(rows.tolist(), anchors.tolist(), strict=True)
-        ]
+            return anchors[0, kept].flatten(), classes[0, kept].flatten().long()
+        boxes = outputs.boxes[:1].detach().float()  # (1, N, 4)
+        found = torch.cat((xyxy2xywh(boxes).transpose(1, 2), scores), 1)
+        (rows,), (anchors,) = non_max_suppression(found, confidence, iou, max_det=MOST, return_idxs=True)
+        return anchors.flatten().long(), rows[:, 5].long()
 
-    def class_logits(self, outputs: Detections) -> Tensor:
-        return outputs.logits.amax(2)
-
-    def scalar(self, outputs: Detections, target: Target) -> Tensor:
-        """The sum of the logits of a class at the target's candidates; at its strongest one where none is named."""
-        anchors = target.anchors or (int(outputs.logits[0, target.index].argmax()),)
-        terms, start = [], 0
-        for level in outputs.levels:
-            if here := [anchor - start for anchor in anchors if start <= anchor < start + level.shape[2]]:
-                terms.append(level[0, target.index, here])
-            start += level.shape[2]
-        if not terms:
-            raise ModelProblem(f"This input has {start} candidates, and {anchors[0]} is not among them.")
-        return torch.cat(terms).sum()
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """The maps that the head reads, one per scale."""
         inputs = {f"model.{index}" for index in self._head.f}
-        return tuple(layer.path for layer in layers if layer.path in inputs) or (layers[-1].path,)
+        found = tuple(layer.path for layer in layers if layer.path in inputs)
+        return {"all neck outputs": found} if found else super().presets(layers)
