@@ -34,11 +34,11 @@ def numbers(explanation: Explanation, index: int) -> None:
     statistics = explanation.statistics[index]
     part = "of what it saw" if unseen(explanation) else "of the picture"
     metric("Half of the heat lies on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
-    if (inside := explanation.inside_boxes(index)) is not None:
+    if (lies := explanation.box_numbers(index)) is not None:
         metric(
             "Heat inside its boxes",
-            percent(inside[0]),
-            f"on {percent(inside[1])} of the picture",
+            percent(lies.inside),
+            f"on {percent(lies.area)} of the picture",
             "How much of the heat lies within the boxes of this class.",
         )
     else:

@@ -11,7 +11,7 @@ from explain.statistics import describe_place
 from explain.words import article, listing, percent, plural
 
 if TYPE_CHECKING:
-    from explain.explanation import Explanation
+    from explain.explanation import Explanation, Missing
 
 UNSURE = 0.2
 ALIKE = 0.95
@@ -60,12 +60,36 @@ def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) 
 def nothing_found(explanation: Explanation) -> str:
     """Of a detector that shows no box: what came nearest."""
     adapter, confidence = explanation.evidence.resident.adapter, explanation.options.confidence
-    scores = adapter.class_logits(explanation.evidence.outputs)[0].detach().sigmoid()
+    scores = explanation.evidence.outputs.scores[0].amax(1)  # (K,)
+    if not scores.numel() or not float(scores.max()):
+        return "No detections, and no candidate for one: choose another model or picture."
     best = int(scores.argmax())
     return (
         f"No detections above {confidence:.2f}; the highest was {adapter.labels[best]} at {float(scores[best]):.2f}: "
         "lower the threshold?"
     )
+
+
+def missing_words(found: Missing) -> str:
+    """What the strongest candidate at a place is, how sure the model is of it, and why it is not shown."""
+    candidate, reason = found.candidate, found.reason
+    said = f"{article(candidate.label).capitalize()} at {percent(candidate.score)}"
+
+    def box(place: int | None) -> str:
+        return f"box {place + 1} ({found.shown[place].label})" if place is not None else "another box"
+
+    if reason.kind == "shown":
+        return f"{said}: this is {box(reason.by)}, it is shown."
+    if reason.kind == "below":
+        return f"{said} is the strongest candidate here: not shown, because it is below {percent(found.confidence)}."
+    if reason.kind == "class":
+        assert reason.winner is not None
+        where = f", which is {box(reason.by)}" if reason.by is not None else ""
+        winner = f"{reason.winner.label} at {percent(reason.winner.score)}"
+        return f"{said} is not shown, because at the same place {winner} won{where}."
+    if reason.kind == "suppressed":
+        return f"{said} is not shown: {box(reason.by)} covers it, {percent(reason.overlap)} of both in common."
+    return f"{said} is not shown: there are more boxes than are shown at most."
 
 
 def looks(explanation: Explanation, index: int = 0) -> str:

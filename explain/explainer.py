@@ -7,18 +7,20 @@ import time
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
+from explain.boxes import WITHIN
 from explain.cache import ByteCache
 from explain.evidence import Evidence
-from explain.explanation import Explanation, Options, explain
+from explain.explanation import KEPT, Explanation, Options, Per, explain
 from explain.image import Image
 from explain.layers import find
 from explain.recipe import Recipe
 from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident
 from explain.residency import device as find_device
+from models.adapter import Part
 from models.catalog import spec
 from models.errors import ModelProblem
 from models.preprocess import WAYS
@@ -116,7 +118,7 @@ class Explainer:
                 f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
                 f"use one of {', '.join(adapter.preprocessings)}."
             )
-        layers = find(resident.layers[0], options.layers or resident.default_layers, adapter.module)
+        layers = find(resident.layers[0], _paths(resident, options.layers) or resident.default_layers, adapter.module)
         key = (
             image.sha256,
             resident.adapter.weights_sha256,
@@ -143,6 +145,15 @@ class Explainer:
         return made
 
 
+def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Layers by dotted path, by the name of a preset, or by what another tool calls them; each once."""
+    if not names:
+        return ()
+    presets = resident.adapter.presets(resident.layers[1])
+    alias = resident.adapter.alias
+    return tuple(dict.fromkeys(path for name in names for path in presets.get(name) or (alias(name),)))
+
+
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Make a recipe's explanation again, from a Recipe or its file.
 
@@ -161,10 +172,14 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:
         raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
-    kept = recipe.model_dump(
-        include={"method", "layers", "targets", "top_k", "scale", "preprocessing", "confidence", "iou"}
+    targets = recipe.targets if recipe.per != "picture" else ()
+    return explainer(
+        image,
+        method=recipe.method,
+        layers=recipe.layers,
+        targets=targets,
+        **{name: getattr(recipe, name) for name in KEPT},
     )
-    return explainer(image, **kept)
 
 
 def _options(given: dict[str, Any]) -> Options:
@@ -175,7 +190,9 @@ def _options(given: dict[str, Any]) -> Options:
         given["targets"] = (targets,)
     if isinstance(layers := given.get("layers"), str):
         given["layers"] = (layers,)
-    for name in ("targets", "layers"):
+    if isinstance(classes := given.get("classes"), Integral | str):
+        given["classes"] = (classes,)
+    for name in ("targets", "layers", "classes"):
         if name in given:
             given[name] = tuple(given[name])
     options = Options(**given)
@@ -185,7 +202,10 @@ def _options(given: dict[str, Any]) -> Options:
         raise ModelProblem(f"There is no scale called {options.scale}: use own or shared.")
     if options.preprocessing not in WAYS:
         raise ModelProblem(f"There is no preprocessing called {options.preprocessing}: use one of {', '.join(WAYS)}.")
-    for name in ("confidence", "iou"):
+    for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", tuple(WITHIN))):
+        if getattr(options, name) not in known:
+            raise ModelProblem(f"{name} is {getattr(options, name)!r}: use one of {', '.join(known)}.")
+    for name in ("confidence", "iou", "ratio"):
         value = getattr(options, name)
         if not (isinstance(value, Real) and 0 <= value <= 1):
             raise ModelProblem(f"{name} is {getattr(options, name)}: it goes from 0 to 1.")

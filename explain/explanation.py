@@ -10,19 +10,21 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
 
-from explain import render
-from explain.diagnosis import Finding, diagnose
+from explain import boxes, render
+from explain.boxes import BoxNumbers, Within
+from explain.diagnosis import Finding, diagnose, missing_words
 from explain.heatmap import Heatmap, Scale, heatmaps, raw_maps
 from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
 from explain.statistics import Agreement, Statistics, compare, describe, iou
-from models.adapter import Prediction, Target
+from models.adapter import Part, Prediction, Target
+from models.detector import Detector
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
@@ -33,7 +35,28 @@ if TYPE_CHECKING:
 
     from explain.evidence import Evidence
     from explain.residency import Progress
-    from models.adapter import ModelSpec
+    from models.adapter import Box, ModelSpec
+    from models.detector import Reason
+
+
+Per = Literal["class", "detection", "picture"]
+Wanted = int | str | tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A candidate that was looked up by its place, and why it is shown or not."""
+
+    candidate: Prediction
+    reason: Reason
+    confidence: float
+    """The threshold that was asked for."""
+    shown: tuple[Prediction, ...] = field(repr=False)
+
+    @property
+    def words(self) -> str:
+        """One sentence: what it is, how sure, and why it is not shown."""
+        return missing_words(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +67,28 @@ class Options:
     """None: the model's own default."""
     layers: tuple[str, ...] = ()
     """Dotted paths; empty: found by themselves."""
-    targets: tuple[int | str, ...] = ()
-    """Classes by index or label; empty: the `top_k` best."""
+    targets: tuple[Wanted, ...] = ()
+    """Classes by index or label; with `per="detection"` boxes by their place among the predictions, all boxes of a
+    label, or raw candidates as (anchor, class). Empty: the `top_k` best."""
     top_k: int = 5
     scale: Scale = "own"
     preprocessing: str = "trained"
     confidence: float = 0.25
     iou: float = 0.7
+    per: Per = "class"
+    """What a map is of: of a class (all its boxes), of one detection, or of the whole picture."""
+    part: Part = "class"
+    """What of that is explained: its class, why this class and not another, its box, ..."""
+    ratio: float = 0.02
+    """With `per="picture"`: the share of strongest raw candidates that the map sums."""
+    classes: tuple[int | str, ...] = ()
+    """Of a detector: only boxes of these classes are shown; empty: of all."""
+    within: Within = "picture"
+    """Of a detector: what of a map is shown, inside its boxes or everywhere."""
+
+
+KEPT = ("top_k", "scale", "preprocessing", "confidence", "iou", "per", "part", "ratio", "classes", "within")
+"""The options that a recipe keeps as they are; the others it names as they were found."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,12 +146,8 @@ class Explanation:
             weights_sha256=resident.adapter.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=tuple(layer.path for layer in self.evidence.layers),
-            targets=tuple(heatmap.target.index for heatmap in self.heatmaps),  # type: ignore[misc]
-            top_k=self.options.top_k,
-            scale=self.options.scale,
-            preprocessing=self.options.preprocessing,
-            confidence=self.options.confidence,
-            iou=self.options.iou,
+            targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),
+            **{name: getattr(self.options, name) for name in KEPT},
             device=str(resident.device),
             versions=versions(),
         )
@@ -124,9 +158,14 @@ class Explanation:
         """The same targets by another method; no model pass, but for the slow ones that are made of passes."""
         return self._again(replace(self.options, method=find_method(name).id), progress, cancel)
 
-    def with_targets(self, *targets: int | str) -> Explanation:
-        """The same method for other classes, by index or label."""
+    def with_targets(self, *targets: Wanted) -> Explanation:
+        """The same method for other targets, named as `Options.targets` says."""
         return self._again(replace(self.options, targets=targets), None, None)
+
+    def with_options(self, **changed: Any) -> Explanation:
+        """The same evidence with other options that need no model pass: per, part, ratio, classes, within, confidence,
+        iou, targets, top_k."""
+        return self._again(replace(self.options, **changed), None, None)
 
     def with_scale(self, scale: Scale) -> Explanation:
         """The same maps, each on its own scale or all on one."""
@@ -165,16 +204,79 @@ class Explanation:
         """Overlap (IoU) of the hottest fifths of two of the maps, 0..1: `agreement(...).iou_top20`, much quicker."""
         return iou(self.heatmaps[first].hottest, self.heatmaps[second].hottest)
 
-    def inside_boxes(self, index: int = 0) -> tuple[float, float] | None:
-        """Shares of heat and area inside the boxes of a map's class; None where there are no boxes."""
-        heatmap = self.heatmaps[index]
-        found = [p.box for p in self.predictions if p.box is not None and p.index == heatmap.target.index]
-        if not found or heatmap.state != "ok":
+    def own(self, index: int = 0) -> tuple[Prediction, ...]:
+        """The boxes that a map speaks of: of its detection, of its class, or all that are shown."""
+        target = self.heatmaps[index].target
+        if self.options.per == "picture":
+            return tuple(p for p in self.predictions if p.box is not None)
+        found = tuple(
+            p for p in self.predictions if p.box is not None and p.index == target.index and p.anchor in target.anchors
+        )
+        return found or self._hidden(target)
+
+    def _hidden(self, target: Target) -> tuple[Prediction, ...]:
+        """A candidate that is not shown."""
+        adapter = self.evidence.resident.adapter
+        if self.options.per != "detection" or target.index is None or not isinstance(adapter, Detector):
+            return ()
+        classes = [target.index] * len(target.anchors)
+        return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
+
+    def box_numbers(self, index: int = 0) -> BoxNumbers | None:
+        """How a map lies to its own boxes and to those of other objects; None where it has no box, or no heat."""
+        own = self.own(index)
+        if not own or self.heatmaps[index].state != "ok":
             return None
-        inside = np.zeros(heatmap.values.shape, bool)
-        for x0, y0, x1, y1 in found:
-            inside[round(y0) : round(y1), round(x0) : round(x1)] = True
-        return self.inside(inside, index), float(inside.mean())
+        mine = {(p.anchor, p.index) for p in own}
+        others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
+        return boxes.numbers(self.heatmaps[index], own, others, self.statistics[index].entropy_normalised)
+
+    def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
+        """One map's layers kept apart: a heatmap for each, on its own scale, from the raw maps that are held."""
+        whole = self.heatmaps[index]
+        apart = (
+            heatmaps(
+                [torch.from_numpy(raw[None])],
+                [whole.target],
+                method=whole.method,
+                layers=(layer,),
+                geometry=whole.geometry,
+                scale="own",
+            )
+            for layer, raw in zip(whole.layers, whole.raw, strict=True)
+        )
+        return tuple(one for (one,) in apart)
+
+    def missing(self, where: Box, target: int | str | None = None) -> Missing | None:
+        """The strongest candidate at a place, for any class or for one, and why it is not shown.
+
+        `where` is xyxy in original pixels; a point has no size. None where there is no candidate, or no detector.
+        """
+        adapter, evidence = self.evidence.resident.adapter, self.evidence
+        if not isinstance(adapter, Detector):
+            return None
+        index = None if target is None else class_index(target, adapter.labels)
+        found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
+        if found is None:
+            return None
+        anchor, index = found
+        (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
+        options = self.options
+        reason = adapter.why(evidence.outputs, self._every, candidate, confidence=options.confidence, iou=options.iou)
+        return Missing(candidate, reason, options.confidence, self._every)
+
+    @cached_property
+    def _every(self) -> tuple[Prediction, ...]:
+        """What the model shows, also of classes that are filtered out."""
+        return self.predictions if not self.options.classes else tuple(_decoded(self.evidence, self.options))
+
+    def _named(self, target: Target) -> int | tuple[int, int]:
+        """A target as a recipe names it."""
+        if target.index is None:
+            return -1
+        if self.options.per == "detection":
+            return (target.anchors[0], target.index)
+        return target.index
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
         """Share of a map's heat within a mask, bool (H, W) on the picture's own grid; 0 where there is no heat."""
@@ -218,6 +320,9 @@ class Explanation:
             "predictions": [
                 {"label": p.label, "index": p.index, "score": p.score, "box": p.box} for p in self.predictions
             ],
+            "boxes": [asdict(numbers) if (numbers := self.box_numbers(i)) else None for i in range(len(self.heatmaps))]
+            if self.model.task == "detect"
+            else [],
             "heatmaps": [
                 {"label": h.target.label, "method": h.method, "layers": h.layers, "state": h.state, "raw": h.raw_range}
                 for h in self.heatmaps
@@ -243,22 +348,21 @@ def explain(
     adapter = evidence.resident.adapter
     method = find_method(options.method or adapter.spec.method)
     start = time.perf_counter()
-    predictions = tuple(
-        adapter.decode(
-            evidence.outputs,
-            evidence.geometry,
-            top_k=options.top_k,
-            confidence=options.confidence,
-            iou=options.iou,
-        )
-    )
-    targets = resolve(options, predictions, adapter.labels)
+    predictions = _decoded(evidence, options)
+    if options.classes:
+        only = {class_index(wanted, adapter.labels) for wanted in options.classes}
+        predictions = tuple(p for p in predictions if p.index in only)
+    targets = resolve(options, predictions, evidence)
     maps: tuple[Heatmap, ...] = ()
     if targets:
         if method.family == "library":
             from explain.methods import library
 
             raws = library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
+        elif method.family == "mask":
+            from explain.methods import drise  # type: ignore[attr-defined]
+
+            raws = drise.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
         else:
             raws = raw_maps(evidence, method, targets)
         # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
@@ -266,25 +370,75 @@ def explain(
         maps = heatmaps(raws, targets, method=method.id, layers=layers, geometry=evidence.geometry, scale=options.scale)
     took = (time.perf_counter() - start) * 1e3
     timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
-    return Explanation(image, adapter.spec, predictions, maps, options, evidence, timings, notes)
+    made = Explanation(image, adapter.spec, predictions, maps, options, evidence, timings, notes)
+    if options.within == "picture":
+        return made
+    kept = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(maps))
+    return replace(made, heatmaps=kept)
 
 
-def resolve(options: Options, predictions: Sequence[Prediction], labels: Sequence[str]) -> list[Target]:
-    """The targets asked for, or the best `top_k` classes among the predictions."""
-    wanted = [class_index(target, labels) for target in options.targets]
+def _decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
+    return tuple(
+        evidence.resident.adapter.decode(
+            evidence.outputs,
+            evidence.geometry,
+            top_k=options.top_k,
+            confidence=options.confidence,
+            iou=options.iou,
+        )
+    )
+
+
+def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+    """The targets asked for, or the best `top_k` among the predictions."""
+    adapter = evidence.resident.adapter
+    if options.per != "class" and not isinstance(adapter, Detector):
+        raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
+    if options.per == "picture":
+        assert isinstance(adapter, Detector)
+        anchors = adapter.strongest(evidence.outputs, options.ratio)
+        return [Target(None, "the whole picture", anchors, options.part)]
+    if options.per == "detection":
+        return [
+            Target(index, adapter.labels[index], (anchor,), options.part)
+            for anchor, index in _detections(options, predictions, evidence)
+        ]
+    wanted = [class_index(target, adapter.labels) for target in options.targets]
     if not options.targets:
         wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
     return [
         Target(
             index,
-            labels[index],
+            adapter.labels[index],
             tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
+            options.part,
         )
         for index in wanted
     ]
 
 
-def class_index(target: int | str, labels: Sequence[str]) -> int:
+def _detections(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
+    """The candidates, as (anchor, class), of the boxes asked for."""
+    labels, count = evidence.resident.adapter.labels, evidence.outputs.count
+    shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
+    found: list[tuple[int, int]] = []
+    for target in options.targets:
+        if isinstance(target, tuple | list):
+            anchor, index = target
+            if not 0 <= anchor < count:
+                raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
+            found.append((int(anchor), class_index(index, labels)))
+        elif isinstance(target, Integral):
+            if not 0 <= target < len(shown):
+                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
+            found.append(shown[int(target)])
+        else:
+            index = class_index(target, labels)
+            found += [pair for pair in shown if pair[1] == index]
+    return list(dict.fromkeys(found)) if options.targets else shown[: options.top_k]
+
+
+def class_index(target: Wanted, labels: Sequence[str]) -> int:
     """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
     if isinstance(target, Integral):
         if not 0 <= target < len(labels):

@@ -34,11 +34,17 @@ class Recipe(BaseModel):
     weights_sha256: str
     method: str
     layers: tuple[str, ...]
-    targets: tuple[int, ...]
+    targets: tuple[int | tuple[int, int], ...]
+    """Classes by index; of single detections (anchor, class); -1 is the whole picture."""
     top_k: int
     scale: Literal["own", "shared"]
     preprocessing: str
     confidence: float
     iou: float
+    per: Literal["class", "detection", "picture"] = "class"
+    part: Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"] = "class"
+    ratio: float = 0.02
+    classes: tuple[int | str, ...] = ()
+    within: Literal["picture", "inside", "shared", "each"] = "picture"
     device: str
     versions: dict[str, str]

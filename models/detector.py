@@ -280,7 +280,7 @@ class Detector:
             at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, won)), None)
             return Reason("class", at, winner=winner)
         rivals = [
-            (_iou(p.box, candidate.box), place)
+            (intersection_over_union(p.box, candidate.box), place)
             for place, p in enumerate(predictions)
             if p.box and candidate.box and (p.index == candidate.index or not self.multi_class_nms)
         ]
@@ -358,7 +358,8 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
     return total
 
 
-def _iou(a: Box, b: Box) -> float:
+def intersection_over_union(a: Box, b: Box) -> float:
+    """Overlap of two xyxy boxes, 0..1: their common area by that of both together."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
