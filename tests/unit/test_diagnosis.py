@@ -49,8 +49,9 @@ def explanation(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    adapter = SimpleNamespace(labels=labels, class_logits=lambda outputs: outputs)
-    evidence: Any = SimpleNamespace(geometry=geometry, resident=SimpleNamespace(adapter=adapter), outputs=logits)
+    adapter = SimpleNamespace(labels=labels)
+    outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
+    evidence: Any = SimpleNamespace(geometry=geometry, resident=SimpleNamespace(adapter=adapter), outputs=outputs)
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
         Image(np.zeros((*geometry.original, 3), np.uint8)),
