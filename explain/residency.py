@@ -35,6 +35,8 @@ class Resident:
         self.adapter = adapter
         self.device = device
         self.lock = threading.RLock()
+        self.opaque = False
+        """Whether its gradients were found to need torch's own way back (explain/tape.py)."""
         self.shadow: Shadow | None = None
         """Where the grad-cam library's methods work (explain/methods/library.py)."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
@@ -57,18 +59,32 @@ class Resident:
 
     @cached_property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self._tensors())
+        # What another runtime holds (ONNX, OpenVINO) is in no tensor of ours.
+        elsewhere: int = getattr(self.adapter.module, "nbytes", 0)
+        return elsewhere + sum(tensor.nbytes for tensor in self._tensors())
 
     @cached_property
     def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
-        """All layers that can be explained by path, and the short list for a picker, in order of execution."""
+        """All layers that can be explained by path, and the short list for a picker, in order of execution.
+
+        None of either for a model that only answers (`gradients` is False).
+        """
+        if not self.gradients:
+            return {}, ()
         blank = self.adapter.prepare(np.full((64, 64, 3), 128, np.uint8), self.adapter.preprocessings[0])
         self.probed_pixels = blank.tensor.shape[-2] * blank.tensor.shape[-1]
         with self.lock:
             return discover(self.adapter, self.place(blank.tensor))
 
+    @property
+    def gradients(self) -> bool:
+        """Whether there is anything inside the model to look at: an exported file or a service only answers."""
+        return getattr(self.adapter, "gradients", True)
+
     @cached_property
     def default_layers(self) -> tuple[str, ...]:
+        if not self.gradients:
+            return ()
         named = self.adapter.spec.target_layers
         short = self.layers[1]
         if not short:

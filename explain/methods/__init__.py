@@ -1,13 +1,14 @@
 """Every method, in one table: what it is called, what it costs, where it comes from.
 
-A method that is a function of Evidence takes activations (1, C, h, w) and gradients (k, C, h, w) of one layer and
-returns k signed maps (k, h, w): nothing is clipped or scaled here.
+A method that is a function of Evidence takes one layer's activations and one target's gradient there and returns one
+signed map (h, w): nothing is clipped or scaled here.
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from models.errors import ModelProblem
@@ -16,6 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from explain.tape import Gradient
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """What one layer returned, and what several targets' maps need of it."""
+
+    values: Tensor
+    """(C, h, w)"""
+
+    @cached_property
+    def total(self) -> Tensor:
+        """(C,) the sum over all places."""
+        return self.values.sum((1, 2))
+
+    @cached_property
+    def first_component(self) -> Tensor:
+        """(h, w) scores of the first principal component."""
+        from explain.methods.eigen import projection
+
+        return projection(self.values, self.values.shape[1] * self.values.shape[2])[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +51,7 @@ class Method:
     about: str
     """What it is, in a few words for a menu."""
     family: str
-    """`gradient`, `eigen`, or `library` (slow; through the grad-cam library)."""
+    """`gradient`, `eigen`, `library` (slow; through the grad-cam library), or `mask` (slow; of the answers alone)."""
     gradients: bool
     per_class: bool
     """False where the map is the same whatever the class: it shows what stands out, not what speaks for the class."""
@@ -40,7 +63,7 @@ class Method:
 
     @property
     def slow(self) -> bool:
-        return self.family == "library" and self.cost != "1"
+        return self.family == "mask" or (self.family == "library" and self.cost != "1")
 
 
 _TABLE = (
@@ -72,6 +95,8 @@ _TABLE = (
            "Wang et al. 2020, arXiv:1910.01279"),
     Method("ablationcam", "AblationCAM", "removes every channel in turn; slow", "library", False, True, "channels",
            "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"),
+    Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask", False, True, "800",
+           "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421"),
 )  # fmt: skip
 METHODS = {method.id: method for method in _TABLE}
 
@@ -86,11 +111,11 @@ def method(name: str) -> Method:
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
 
-def function(method: Method) -> Callable[[Tensor, Tensor], Tensor]:
+def function(method: Method) -> Callable[[Activation, Gradient], Tensor]:
     """The maths of a method that needs only Evidence."""
     from explain.methods import eigen, gradient
 
-    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    functions: dict[str, Callable[[Activation, Gradient], Tensor]] = {
         "gradcam": gradient.gradcam,
         "gradcam++": gradient.gradcam_plus_plus,
         "hirescam": gradient.hirescam,
