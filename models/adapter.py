@@ -162,6 +162,22 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """One top-level step of a model, for a drawing of it."""
+
+    path: str
+    kind: str
+    """Name of the module's type."""
+    shape: tuple[int, int, int] | None
+    """(C, h, w) of what it returns for the model's own input size; None where that is no single map."""
+    stride: float | None
+    """Pixels of the input that a cell of it is, along its height."""
+    inputs: tuple[str, ...]
+    """Paths of the stages that it reads; none for the first."""
+    part: Literal["backbone", "neck", "head"]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One row of the catalogue."""
 

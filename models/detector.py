@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from models.adapter import Part, Prediction
+from models.adapter import Part, Prediction, Stage
 from models.classifier import freeze
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from models.adapter import Box, Geometry, Layer, ModelInput, ModelSpec, Target
@@ -61,6 +61,8 @@ class Detections:
     """Mask coefficients per scale, (B, M, h, w), of models that have masks."""
     prototypes: Tensor | None = None
     """(B, M, H, W): a candidate's mask logits are its coefficients times these."""
+    mask_unit: float | None = None
+    """Pixels of the input that a prototype's cell is; None: what the finest scale's own grid says."""
     scoring: Callable[[Tensor, Tensor | None], Tensor] = sigmoid_scores
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
@@ -162,6 +164,8 @@ class Detector:
     """Whether a candidate is shown once for each class above the threshold, or only for its best one."""
     multi_class_nms = True
     """Whether boxes suppress only boxes of their own class."""
+    nms = True
+    """Whether boxes suppress others at all, or are shown as the model returns them."""
 
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         self.spec = spec
@@ -182,6 +186,21 @@ class Detector:
     def alias(self, name: str) -> str:
         """The dotted path that a layer's name in another tool stands for; the name itself where there is none."""
         return name
+
+    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+        """One layer per top-level step, in the order of `layers`: each that lies in no other, and reads the last."""
+        blank = np.full((64, 64, 3), 128, np.uint8)
+        height = self.prepare(blank, self.preprocessings[0]).tensor.shape[-2]
+        paths = {layer.path for layer in layers}
+        found: list[Stage] = []
+        for layer in layers:
+            parts = layer.path.split(".")
+            if any(".".join(parts[:count]) in paths for count in range(1, len(parts))):
+                continue
+            kind = type(self.module.get_submodule(layer.path)).__name__
+            stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
+            found.append(Stage(layer.path, kind, layer.shape, stride, inputs, _part(layer.path)))
+        return tuple(found)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return next(iter(self.presets(layers).values()))
@@ -279,14 +298,20 @@ class Detector:
             winner = replace(candidate, label=self.labels[won], index=won, score=score)
             at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, won)), None)
             return Reason("class", at, winner=winner)
+        if not self.nms:
+            return Reason("beyond")
         rivals = [
-            (intersection_over_union(p.box, candidate.box), place)
+            (self.overlap(p, candidate), place)
             for place, p in enumerate(predictions)
-            if p.box and candidate.box and (p.index == candidate.index or not self.multi_class_nms)
+            if p.index == candidate.index or not self.multi_class_nms
         ]
         overlap, place = max(rivals, default=(0.0, 0))
         # Boxes clipped to the picture overlap a little otherwise than the boxes that were suppressed.
         return Reason("suppressed", place, overlap) if overlap > 0.9 * iou else Reason("beyond")
+
+    def overlap(self, a: Prediction, b: Prediction) -> float:
+        """How much two boxes overlap, 0..1, as suppression counts it."""
+        return intersection_over_union(a.box, b.box) if a.box and b.box else 0.0
 
     def class_logits(self, outputs: Detections) -> Tensor:
         return outputs.logits.amax(2)
@@ -332,6 +357,14 @@ class Detector:
         return logits - rows.scatter(1, own, float("-inf")).logsumexp(1).sum()
 
 
+def _part(path: str) -> Literal["backbone", "neck", "head"]:
+    """What a path calls itself; families whose paths say nothing have their own `stages`."""
+    words = path.lower()
+    if any(word in words for word in ("neck", "fpn")):
+        return "neck"
+    return "head" if any(word in words for word in ("head", "decoder")) else "backbone"
+
+
 def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
     at = list(anchors)
     boxes, centres, units = outputs.boxes[0, at], outputs.centres[at], outputs.units[at]
@@ -344,9 +377,12 @@ def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
 def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
     assert outputs.prototypes is not None
     prototypes = outputs.prototypes[0]  # (M, H, W)
-    # The prototypes cover the whole input: from its pixels to theirs by the ratio of the finest scale's own grid.
-    finest = outputs.levels[0].shape[3] * float(outputs.units[0])
-    ratio = prototypes.shape[2] / finest
+    if outputs.mask_unit is not None:
+        ratio = 1 / outputs.mask_unit
+    else:
+        # The prototypes cover the whole input: from its pixels to theirs by the ratio of the finest scale's own grid.
+        finest = outputs.levels[0].shape[3] * float(outputs.units[0])
+        ratio = prototypes.shape[2] / finest
     total = prototypes.new_zeros(())
     for row, box in zip(outputs.at(outputs.coefficients, anchors), outputs.boxes[0, list(anchors)], strict=True):
         logits = torch.einsum("m,mhw->hw", row, prototypes)

@@ -1,11 +1,13 @@
-"""Ultralytics YOLO: detectors (detect, segment and pose, of which the boxes are used) and `-cls` classifiers."""
+"""Ultralytics: every YOLO that its installed release loads, YOLO-World, YOLOE and RT-DETR, and `-cls` classifiers.
+
+Of segmenters there are masks, of turned boxes (OBB) corners, of poses the boxes alone.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from copy import deepcopy
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,17 +17,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models import checkpoint, labels
-from models.adapter import Geometry, Layer, ModelInput, ModelSpec
+from models.adapter import Layer, ModelSpec
 from models.classifier import Classifier
-from models.detector import MOST, Detections, Detector
 from models.errors import ModelProblem
 from models.preprocess import Preprocessing
+from models.ultralytics_detectors import RtDetr, TurnedDetector, YoloDetector
+from models.ultralytics_heads import reader
+from models.ultralytics_layers import NumberedLayers
+from models.ultralytics_prompts import OpenVocabulary
 from models.weights import cache, locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from models.weights import Progress
 
@@ -39,7 +42,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     if "random" in spec.weights:
         module = untrained(spec.arch, spec.weights["random"])
         module.names = {index: f"{name} (untrained)" for index, name in module.names.items()}
-        return adapt(spec, module, checkpoint.digest(module))
+        return adapt(spec, _as_predict_shows(module), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     import_quietly()
     from ultralytics.nn.tasks import load_checkpoint
@@ -49,18 +52,26 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     # Unpickling can fail in any way at all.
     except Exception as reason:
         raise ModelProblem(f"{path.name} is not a checkpoint that Ultralytics can open.") from reason
-    # Of two branches `predict` shows the one-to-many boxes, after NMS, for as long as they are there.
+    return adapt(spec, _as_predict_shows(module), sha256_of(path))
+
+
+def _as_predict_shows(module: Any) -> Any:
+    """Of two branches `predict` shows the one-to-many boxes, after NMS, for as long as they are there."""
     if getattr(module.model[-1], "cv2", None) is not None:
         module.end2end = False
-    return adapt(spec, module, sha256_of(path))
+    return module
 
 
 def untrained(arch: str, seed: int) -> Any:
     """The architecture that a checkpoint's name or Ultralytics' own `.yaml` stands for, the same for the same seed."""
     import_quietly()
-    from ultralytics import YOLO
+    from ultralytics import RTDETR, YOLO
 
-    name = arch.removesuffix(".pt").removesuffix(".yaml")
+    # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
+    name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
+    name = name.removesuffix("u") if name.startswith(("yolov3", "yolov5")) else name
+    if "rtdetr" in name:
+        return checkpoint.seeded(lambda: RTDETR(f"{name}.yaml").model, seed)
     return checkpoint.seeded(lambda: YOLO(f"{name}.yaml", verbose=False).model, seed)
 
 
@@ -86,13 +97,12 @@ def import_quietly() -> None:
 
 def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector:
     """A built Ultralytics model as an Adapter; the module is fused, frozen and from then on the adapter's own."""
-    from ultralytics.nn.modules import OBB, Classify, Detect, WorldDetect
+    from ultralytics.nn.modules.head import OBB, Classify, RTDETRDecoder
 
     head = module.model[-1]
     task = "classify" if isinstance(head, Classify) else "detect"
-    # Turned boxes are no xyxy, and an open vocabulary without words of its own has no fixed classes.
-    if not isinstance(head, (Classify, Detect)) or isinstance(head, (OBB, WorldDetect)) or hasattr(head, "lrpc"):
-        raise ModelProblem(f"{spec.id} ends in {type(head).__name__}: only plain detectors and classifiers fit here.")
+    if task == "detect" and reader(head) is None:
+        raise ModelProblem(f"{spec.id} ends in {type(head).__name__}: only detectors and classifiers fit here.")
     if task != spec.task:
         raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
     if module.yaml.get("channels", 3) != 3:
@@ -104,10 +114,30 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
         if isinstance(getattr(part, "act", None), nn.Module):
             part.act = deepcopy(part.act)
             part.act.inplace = False
-    if task == "detect":
-        return YoloDetector(spec, fused, weights_sha256)
-    names = _labels(spec, fused, fused.model[-1].linear.out_features)
-    return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+    if task == "classify":
+        names = _labels(spec, fused, head.linear.out_features)
+        return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+    if isinstance(head, RTDETRDecoder):
+        kind: type[YoloDetector] = RtDetr
+    elif isinstance(head, OBB):
+        kind = TurnedDetector
+    else:
+        kind = OpenVocabulary if _takes_prompts(head) else YoloDetector
+    return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)
+
+
+def _takes_prompts(head: Any) -> bool:
+    from ultralytics.nn.modules.head import WorldDetect, YOLOEDetect
+
+    baked_in = hasattr(head, "lrpc") or getattr(head, "is_fused", False)
+    return isinstance(head, (WorldDetect, YOLOEDetect)) and not baked_in
+
+
+def _classes(module: Any) -> int:
+    """How many classes a detector answers with; of an open vocabulary as many as it carries."""
+    head = module.model[-1]
+    carried = getattr(module, "pe", getattr(module, "txt_feats", None)) if _takes_prompts(head) else None
+    return int(head.nc if carried is None else carried.shape[1])
 
 
 def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
@@ -130,84 +160,17 @@ def _preprocessing(module: Any) -> Preprocessing:
     return Preprocessing(tuple(crop.size), resize.size, tuple(mean), tuple(std), interpolation)
 
 
-class YoloClassifier(Classifier):
+class YoloClassifier(NumberedLayers, Classifier):
     """A `-cls` model, which in eval mode returns its probabilities and its logits."""
+
+    def __init__(
+        self, spec: ModelSpec, module: Any, labels: Sequence[str], preprocessing: Preprocessing, weights_sha256: str
+    ) -> None:
+        super().__init__(spec, module, labels, preprocessing, weights_sha256)
+        self._size = preprocessing.size[0]
 
     def _answer(self, tensor: Tensor) -> Any:
         return self.module(tensor)[1]
 
-
-def _detect(head: Any, feats: list[Tensor]) -> Detections:
-    """What takes the place of the head's own forward: the branch whose boxes it would show, and nothing kept.
-
-    The library's forward caches anchors on the head (a call under inference mode then spoils later gradients), drops
-    all but the strongest candidates of an end-to-end head, and computes masks that are not used here.
-    """
-    from ultralytics.utils.tal import dist2bbox, make_anchors
-
-    branch = head.one2one if head.end2end else head.one2many
-    maps = feats[: head.nl]
-    logits = [tower(x) for tower, x in zip(branch["cls_head"], maps, strict=True)]
-    if "contrastive_head" in branch:  # YOLOE: the words it was given come after the maps
-        logits = [tower(x, feats[-1]) for tower, x in zip(branch["contrastive_head"], logits, strict=True)]
-    distances = tuple(tower(x) for tower, x in zip(branch["box_head"], maps, strict=True))
-    centres, strides = make_anchors(maps, head.stride, 0.5)
-
-    def boxes(given: tuple[Tensor, ...]) -> Tensor:
-        rows = torch.cat([level.flatten(2) for level in given], 2)
-        return dist2bbox(head.dfl(rows).transpose(1, 2), centres, xywh=False) * strides  # type: ignore[no-any-return]
-
-    return Detections(tuple(logits), distances, boxes, centres * strides, strides[:, 0])
-
-
-class YoloDetector(Detector):
-    """A module from float32 (B, 3, h, w), 0..1, to `Detections`."""
-
-    def __init__(self, spec: ModelSpec, module: Any, weights_sha256: str) -> None:
-        self._head = module.model[-1]
-        super().__init__(spec, module, _labels(spec, module, self._head.nc), weights_sha256)
-        self._head.forward = MethodType(_detect, self._head)
-        self._stride = max(int(module.stride.max()), 32)
-        size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
-        self._size = -(-size // self._stride) * self._stride
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        from ultralytics.data.augment import LetterBox
-
-        if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
-        squash = preprocessing == "squash"
-        box = LetterBox(self._size, auto=preprocessing == "trained", scale_fill=squash, stride=self._stride)
-        placed = np.asarray(box(image=pixels))
-        (height, width), (h, w) = pixels.shape[:2], placed.shape[:2]
-        ratio = min(self._size / height, self._size / width)
-        inner = (h, w) if squash else (max(round(height * ratio), 1), max(round(width * ratio), 1))
-        # An odd pixel of bar goes to the bottom or the right.
-        offset = (float((h - inner[0]) // 2), float((w - inner[1]) // 2))
-        geometry = Geometry((height, width), (h, w), (inner[0] / height, inner[1] / width), offset)
-        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
-        return ModelInput(tensor.unsqueeze(0), geometry)
-
-    def run(self, tensor: Tensor) -> Detections:
-        found: Detections = self.module(tensor)
-        return found
-
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        from ultralytics.utils.nms import non_max_suppression
-        from ultralytics.utils.ops import xyxy2xywh
-
-        scores = outputs.scores[:1]  # (1, K, N)
-        if self._head.end2end:
-            best, classes, anchors = self._head.get_topk_index(scores.transpose(1, 2), MOST)
-            kept = best[0, :, 0] > confidence
-            return anchors[0, kept].flatten(), classes[0, kept].flatten().long()
-        boxes = outputs.boxes[:1].detach().float()  # (1, N, 4)
-        found = torch.cat((xyxy2xywh(boxes).transpose(1, 2), scores), 1)
-        (rows,), (anchors,) = non_max_suppression(found, confidence, iou, max_det=MOST, return_idxs=True)
-        return anchors.flatten().long(), rows[:, 5].long()
-
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """The maps that the head reads, one per scale."""
-        inputs = {f"model.{index}" for index in self._head.f}
-        found = tuple(layer.path for layer in layers if layer.path in inputs)
-        return {"all neck outputs": found} if found else super().presets(layers)
+        return Classifier.presets(self, layers)

@@ -17,8 +17,10 @@ import torch
 from PIL import Image
 
 from models.adapter import Layer, ModelSpec, Target
+from models.detector import Detections
 from models.errors import ModelProblem
-from models.ultralytics_models import Detections, YoloClassifier, YoloDetector, adapt, import_quietly, load, untrained
+from models.ultralytics_detectors import YoloDetector
+from models.ultralytics_models import YoloClassifier, adapt, import_quietly, load, untrained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -337,10 +339,8 @@ def test_untrained_weights_are_the_same_again_and_say_so() -> None:
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ultralytics.nn.tasks import OBBModel
-
-    with pytest.raises(ModelProblem, match="ends in OBB"):
-        adapt(spec_of("turned"), OBBModel("yolo11n-obb.yaml", verbose=False), "")
+    with pytest.raises(ModelProblem, match="ends in SemanticSegment"):
+        adapt(spec_of("dense"), build("yolo26n-sem.yaml"), "")
     with pytest.raises(ModelProblem, match='say task = "classify"'):
         adapt(spec_of("yolo11n-cls.yaml"), build("yolo11n-cls.yaml"), "")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
