@@ -32,6 +32,7 @@ st.navigation(
         "": [
             explore,
             st.Page("screens/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=frame.HELP["topk"]),
+            st.Page("screens/detect.py", title="Detect", icon=":material/select_all:", help=frame.HELP["detect"]),
             st.Page("screens/compare.py", title="Compare", icon=":material/compare:", help=frame.HELP["compare"]),
             st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
         ]

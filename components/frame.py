@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 HELP = {
     "explore": "What the model sees in a picture, and where it looked.",
     "topk": "The model's best classes side by side, and what speaks for one and not for another.",
+    "detect": "Every box and why it is there, and every missing box and why it is not.",
     "compare": "A small, a medium and a large model, or any four, on the same picture.",
 }
 SOMETHING_BROKE = "Something broke in here, not in your picture: choose another model or method, or reload the page."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address, pictures
+from components import address, pictures, questions
 from explain.methods import METHODS
 from explain.words import megabytes, plural
 from models import catalog
@@ -35,8 +35,11 @@ class Choices:
     """More keyword arguments for an Explainer: layers, preprocessing, confidence."""
 
 
-def draw() -> tuple[Choices, Explainer]:
-    """The whole sidebar, the same on every screen; the model is loaded on the way, for its layers are in it."""
+def draw(*, threshold: bool = True) -> tuple[Choices, Explainer]:
+    """The whole sidebar, the same on every screen; the model is loaded on the way, for its layers are in it.
+
+    `threshold`: whether a detector's boxes are chosen by their score in here, or by the screen itself.
+    """
     with st.sidebar:
         image = pictures.choose()
         model = _model()
@@ -44,7 +47,7 @@ def draw() -> tuple[Choices, Explainer]:
         below = st.container(gap="small")
     explainer = loaded(model.id)
     with below:
-        options = _details(explainer)
+        options = _details(explainer, threshold)
         _residents()
     return Choices(image, model, method, options), explainer
 
@@ -159,7 +162,7 @@ def _method(model: ModelSpec) -> str:
     return name
 
 
-def _details(explainer: Explainer) -> dict[str, Any]:
+def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     shapes = {layer.path: layer.shape for layer in explainer.layers}
     key = f"layers-{spec.id}"
@@ -191,18 +194,8 @@ def _details(explainer: Explainer) -> dict[str, Any]:
                 "ways other than the first are off the model's training.",
             )
             address.keep(fit, options["preprocessing"], adapter.preprocessings[0], name="fit")
-        if spec.task == "detect":
-            address.recall("confidence", range(1, 96), 25, name="confidence", read=int)
-            above = st.slider(
-                "Show boxes above",
-                1,
-                95,
-                format="%d %%",
-                key="confidence",
-                help="Boxes whose score is lower are left out.",
-            )
-            address.keep("confidence", above, 25, name="confidence")
-            options["confidence"] = above / 100
+        if spec.task == "detect" and threshold:
+            options["confidence"] = questions.above()
     return options
 
 

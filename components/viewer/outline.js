@@ -1,6 +1,7 @@
 // What stays crisp at any zoom, over the pixels: boxes and their labels, the grid of true cells, what was marked.
 
-/** @typedef {{xyxy: number[], chosen: boolean, tag: string}} Outlined */
+/** @typedef {{xyxy: number[], chosen: boolean, tag: string, dashed?: boolean, corners?: number[][]}} Outlined  corners:
+ *   of a turned box, instead of its upright rectangle */
 /** @typedef {import("./geometry.js").Rect} Rect */
 
 const HALO = "rgba(20, 20, 20, 0.75)";
@@ -32,11 +33,14 @@ function haloed(context, path, thick) {
  */
 export function outlineBoxes(context, width, height, rect, boxes, font) {
   const { X, Y } = placer(rect, width, height), last = [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen));
-  for (const { xyxy, chosen } of last) {
+  for (const { xyxy: [x0, y0, x1, y1], chosen, dashed, corners } of last) {
     const path = new Path2D();
-    path.rect(X(xyxy[0]), Y(xyxy[1]), X(xyxy[2]) - X(xyxy[0]), Y(xyxy[3]) - Y(xyxy[1]));
+    for (const [x, y] of corners ?? [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) path.lineTo(X(x), Y(y));
+    path.closePath();
+    context.setLineDash(dashed ? [7, 5] : []);
     haloed(context, path, chosen ? 2.25 : 1.25);
   }
+  context.setLineDash([]);
   context.font = `600 13px ${font}`;
   context.textBaseline = "middle";
   /** @type {Rect[]} */
@@ -57,18 +61,19 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
 /**
  * Which boxes a panel shows, and by what words: its own, or all where no map hides them, else the chosen one.
  * @param {{maps: unknown[], boxes: any[]|null}} panel @param {{maps: unknown[]}[]} panels
- * @param {{xyxy: number[], label: string, index: number}[]} boxes of the viewer @param {number|null} choice
+ * @param {{xyxy: number[], label: string, index: number, tag?: string, dashed?: boolean, corners?: number[][]}[]} boxes
+ *   of the viewer @param {number|null} choice
  * @returns {Outlined[]}
  */
 export function boxesShown(panel, panels, boxes, choice) {
-  if (panel.boxes) return panel.boxes.map(({ xyxy, label }) => ({ xyxy, chosen: false, tag: label }));
+  if (panel.boxes) return panel.boxes.map(({ label, ...box }) => ({ ...box, chosen: false, tag: label }));
   const beside = panels.some(({ maps }) => !maps.length), single = new Set(boxes.map(({ index }) => index)).size === boxes.length;
-  return boxes.flatMap(({ xyxy, label, index }) => {
+  return boxes.flatMap(({ xyxy, label, index, tag, dashed, corners }) => {
     const chosen = index === choice;
     if (panel.maps.length && beside && !chosen) return [];
     // Numbers name single boxes; where a class has several, they would all be called the same.
-    const number = single && boxes.length > 1 ? String(index + 1) : "";
-    return [{ xyxy, chosen, tag: chosen || !number ? [number, label].filter(Boolean).join("  ") : number }];
+    const number = tag ?? (single && boxes.length > 1 ? String(index + 1) : "");
+    return [{ xyxy, dashed, corners, chosen, tag: chosen || !number ? [number, label].filter(Boolean).join("  ") : number }];
   });
 }
 

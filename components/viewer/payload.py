@@ -37,12 +37,17 @@ class Box:
     """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
 
     `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
+    `tag`: what stands at it while it is not chosen, where that is not its place in the list. `corners`: of a turned
+    box, drawn instead of the upright rectangle around them.
     """
 
     xyxy: Rect
     label: str
     index: int = 0
     chosen: bool = False
+    tag: str | None = None
+    dashed: bool = False
+    corners: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +202,14 @@ def _encoded(pixels: NDArray[np.uint8], longest: int) -> bytes:
 
 
 def _drawn(box: Box) -> dict[str, Any]:
-    return {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    said: dict[str, Any] = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    if box.tag is not None:
+        said["tag"] = box.tag
+    if box.dashed:
+        said["dashed"] = True
+    if box.corners is not None:
+        said["corners"] = [[float(x), float(y)] for x, y in box.corners]
+    return said
 
 
 def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -1,0 +1,233 @@
+"""The boxes of a detector as rows, as rectangles and as maps that go by the same place, and the one that is chosen."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import address, panels, work
+from components.charts import metric
+from components.rows import Row, rows
+from components.viewer import Box
+from explain.methods import METHODS
+from explain.words import percent
+
+if TYPE_CHECKING:
+    from components.questions import Asked
+    from components.sidebar import Choices
+    from components.viewer import Map
+    from explain import Explainer, Explanation
+    from models.adapter import Prediction
+
+HELD = 12
+"""Boxes whose maps are made at once; another's is made when it is chosen."""
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row, one rectangle and, where it is held, one map: all at the same place in their lists."""
+
+    pair: Pair
+    """The candidate and its class."""
+    label: str
+    score: float
+    number: str
+    """Its place among what is shown, from 1; `?` for a candidate that is not shown."""
+    prediction: Prediction
+    count: int = 1
+    """Boxes that it stands for."""
+
+    @property
+    def name(self) -> str:
+        """`person 4`."""
+        return f"{self.label} {self.number}" if self.number not in ("", "?") else self.label
+
+    @property
+    def title(self) -> str:
+        if self.count > 1:
+            return f"{self.count} × {self.label}"
+        return f"{self.number}  {self.label}".strip()
+
+
+def is_slow(method: str) -> bool:
+    """Whether a method is made aside, one box at a time."""
+    return METHODS[method].family not in ("gradient", "eigen")
+
+
+def first(choices: Choices, explainer: Explainer, asked: Asked) -> Explanation:
+    """What is shown and why not, by a quick method: a slow one is asked for a single box, and that has to be known."""
+    if is_slow(choices.method):
+        return explainer(choices.image, **choices.options | asked.options | {"method": _quick(explainer), "top_k": 1})
+    made = work.explained(choices, explainer, top_k=HELD, **asked.options)
+    assert made is not None  # only slow methods are made aside
+    return made
+
+
+def _quick(explainer: Explainer) -> str:
+    return "gradcam" if is_slow(explainer.model.method) else explainer.model.method
+
+
+def explained(
+    choices: Choices, explainer: Explainer, asked: Asked, base: Explanation, pair: Pair | None, candidate: Pair | None
+) -> Explanation | None:
+    """The maps of the best boxes, of the chosen one and of a candidate; None while a slow one is in the making."""
+    every = [pair_of(p) for p in base.predictions]
+    if is_slow(choices.method):
+        known = [*every, candidate] if candidate else every
+        if not known:
+            return base
+        chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
+        target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
+        return work.explained(choices, explainer, targets=target[asked.per], **asked.options)
+    best = every[:HELD]
+    extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in every or p == candidate)]
+    if asked.per != "detection" or not extra:
+        return base
+    return work.explained(choices, explainer, top_k=HELD, targets=(*best, *dict.fromkeys(extra)), **asked.options)
+
+
+def items(explanation: Explanation) -> list[Item]:
+    """Everything to choose from: first what has a map, in the maps' order, then the rest."""
+    per, found = explanation.options.per, explanation.predictions
+    if per == "picture":
+        return [_item(p, str(i)) for i, p in enumerate(found, 1)]
+    if per == "class":
+        kinds = [heatmap.target.index for heatmap in explanation.heatmaps]
+        return [_kind(explanation, kind) for kind in _once(kinds, found)]
+    numbers = {pair_of(p): str(i) for i, p in enumerate(found, 1)}
+    listed = []
+    for i in range(len(explanation.heatmaps)):
+        own = explanation.own(i)
+        if own:
+            listed.append(_item(own[0], numbers.get(pair_of(own[0]), "?")))
+    held = {item.pair for item in listed}
+    return listed + [_item(p, numbers[pair_of(p)]) for p in found if pair_of(p) not in held]
+
+
+def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
+    """Every class once: those that have a map in their order, then the rest."""
+    shown = [p.index for p in found]
+    return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))  # type: ignore[arg-type]
+
+
+def _item(prediction: Prediction, number: str) -> Item:
+    return Item(pair_of(prediction), prediction.label, prediction.score, number, prediction)
+
+
+def _kind(explanation: Explanation, index: int) -> Item:
+    """All boxes of a class as one."""
+    own = [p for p in explanation.predictions if p.index == index]
+    best = max(own, key=lambda p: p.score)
+    return Item((-1, index), best.label, best.score, "", best, len(own))
+
+
+def pair_of(prediction: Prediction) -> Pair:
+    """What a box is known by: its candidate and its class."""
+    return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
+
+
+def place(listed: list[Item], pair: Pair | None) -> int:
+    """Where the chosen box is in the list; of another kind of list, the first of its class; else the first of all."""
+    exact = [i for i, item in enumerate(listed) if item.pair == pair]
+    alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
+    return next(iter([*exact, *alike]), 0)
+
+
+def arrive(explanation: Explanation) -> None:
+    """Another picture or model starts at its best box; the first one at the box that the address names."""
+    state = st.session_state
+    of = (explanation.image.sha256, explanation.model.id)
+    if state.get("box_of") == of:
+        return
+    asked = st.query_params.get("box", "") if "box_of" not in state else ""
+    number, found = int(asked) if asked.isdecimal() else 0, explanation.predictions
+    state["box"] = pair_of(found[number - 1]) if 0 < number <= len(found) else None
+    state["box_of"] = of
+
+
+def choose(pair: Pair | None) -> None:
+    """Remember the box that is looked at."""
+    st.session_state["box"] = pair
+
+
+def keep(listed: list[Item], chosen: int) -> None:
+    """The chosen box in the address, by its number; the first is where everybody starts."""
+    number = listed[chosen].number if listed else ""
+    address.write("box", number if number.isdecimal() else None, "1")
+
+
+def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:
+    """The list; returns the place of the row that is chosen. A click is seen in the viewer before this runs again."""
+    told = repr([(item.pair, item.number, item.score) for item in listed])
+    digest = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
+    # A choice that the screen made itself is another list, which starts there.
+    turn = st.session_state.setdefault("boxes-turn", 0)
+    key = f"boxes-{turn}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
+    return rows([Row(item.title, item.score, percent(item.score)) for item in listed], key=key, chosen=chosen)
+
+
+def turn() -> None:
+    """The next list starts at what is chosen by then."""
+    st.session_state["boxes-turn"] = st.session_state.get("boxes-turn", 0) + 1
+
+
+def marks(explanation: Explanation, listed: list[Item], tags: str) -> tuple[Box, ...]:
+    """The rectangles of the viewer, by their places in the list."""
+    if explanation.options.per == "class":
+        return panels.boxes(explanation)
+    return tuple(
+        Box(
+            item.prediction.box,
+            f"{item.label} {percent(item.score)}",
+            i,
+            tag=_tag(item, tags),
+            dashed=item.number == "?",
+            corners=item.prediction.corners,
+        )
+        for i, item in enumerate(listed)
+        if item.prediction.box is not None
+    )
+
+
+def _tag(item: Item, tags: str) -> str:
+    words = {"number": "", "name": item.label, "score": f"{item.label} {percent(item.score)}"}[tags]
+    return f"{item.number}  {words}".strip()
+
+
+def heats(explanation: Explanation, listed: list[Item]) -> tuple[Map, ...]:
+    """A map for each place that has one."""
+    if explanation.options.per == "picture":
+        return tuple(panels.heat(explanation, i, note="") for i in range(len(explanation.heatmaps)))
+    return tuple(
+        panels.heat(explanation, i, title=item.title, note=percent(item.score))
+        for i, item in zip(range(len(explanation.heatmaps)), listed, strict=False)
+    )
+
+
+def numbers(explanation: Explanation, index: int) -> None:
+    """How the map lies to its boxes, in numbers."""
+    lies = explanation.box_numbers(index)
+    if lies is None:
+        if explanation.heatmaps[index].state != "ok":
+            st.caption("There is nothing to measure on this map.")
+        return
+    several = len(explanation.own(index)) > 1
+    own = "the boxes" if several else "its box"
+    metric(
+        f"Heat inside {own}",
+        percent(lies.inside),
+        f"on {percent(lies.area)} of the picture",
+        "How much of the heat lies within, and how much of what the model saw that is.",
+    )
+    times = f"{lies.ratio:.0f} ×" if lies.ratio >= 10 else f"{lies.ratio:.1f} ×"
+    metric(
+        "More than an even map",
+        times,
+        "hottest place inside" if lies.hit else "hottest place outside",
+        "The share inside by the share of the picture: 1 is what heat without any preference would have. "
+        "Whether the hottest place of all lies inside is called the pointing game.",
+    )

@@ -1,0 +1,187 @@
+"""What a person asks about boxes: which are shown, what of them is explained, and where the map is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+import streamlit as st
+
+from components import address
+from models.adapter import Part
+
+if TYPE_CHECKING:
+    from components.sidebar import Choices
+    from explain import Explainer
+
+LENSES = ("one", "all", "layers", "sizes")
+_LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
+PARTS: dict[str, str] = {
+    "class": "its class",
+    "contrast": "why this class and not another",
+    "box": "its box",
+    "left": "its left side",
+    "top": "its top side",
+    "right": "its right side",
+    "bottom": "its bottom side",
+    "objectness": "that something is there",
+    "mask": "its mask",
+    "all": "all of it",
+}
+PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}
+WITHIN = {
+    "picture": "the whole picture",
+    "inside": "inside the boxes only",
+    "shared": "inside, rescaled together",
+    "each": "inside, each box rescaled",
+}
+TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
+RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Percent of all candidates."""
+STRIDE = 8
+"""Pixels a cell of the backbone's map that asks why: fine enough for a part of an object."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`options` are keyword arguments of an Explainer; `tags` is what stands at a box that is not chosen."""
+
+    options: dict[str, Any]
+    tags: str
+
+    @property
+    def per(self) -> str:
+        return str(self.options["per"])
+
+
+def lens() -> str:
+    """One box, all of them, one through all layers, or one through several models."""
+    address.recall("lens", LENSES, "one", name="lens")
+    chosen = st.segmented_control(
+        "What is shown",
+        LENSES,
+        required=True,
+        format_func=_LENSES.__getitem__,
+        key="lens",
+        label_visibility="collapsed",
+        help="One box's map, every box's, one box's map at every layer, or the same object in models of several sizes.",
+    )
+    address.keep("lens", chosen, "one", name="lens")
+    return chosen or "one"
+
+
+def question(choices: Choices, explainer: Explainer, why: tuple[str, ...]) -> None:
+    """Two ready-made questions, each a part, a method and layers at once; neither is marked when something differs.
+
+    `why`: the layers that the second one looks at.
+    """
+    spec, state = explainer.model, st.session_state
+    ready = {
+        "where": ("class", spec.method, ()),
+        "why": ("contrast", "layercam", why),
+    }
+    if "contrast" not in explainer.resident.adapter.parts:
+        return
+    part = state.get("part") or state.get("memory", {}).get("part") or st.query_params.get("part", "class")
+    now = (part, choices.method, tuple(choices.options.get("layers", ())))
+    state["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
+
+    def ask() -> None:
+        if (chosen := state["question"]) is not None:
+            state["part"], state[f"method-{spec.task}"], layers = ready[chosen]
+            state[f"layers-{spec.id}"] = list(layers)
+
+    st.segmented_control(
+        "Question",
+        list(ready),
+        format_func={"where": "Where is it?", "why": "Why this class?"}.__getitem__,
+        key="question",
+        on_change=ask,
+        label_visibility="collapsed",
+        width="stretch",
+        help="Where is it: the class score, at the layers that the head reads. Why this class: its score against the "
+        "other classes, by LayerCAM, early enough in the model for parts of an object.",
+    )
+
+
+def why_layers(explainer: Explainer) -> tuple[str, ...]:
+    """Where to look for what sets a class apart: the end of the backbone's stage of 8 pixels a cell."""
+    from explain.detections import backbone_at, stages
+
+    path = backbone_at(stages(explainer.resident), STRIDE)
+    return (path,) if path else ()
+
+
+def more(explainer: Explainer) -> Asked:
+    """What is seldom changed, in a popover; each choice is in the address."""
+    adapter = explainer.resident.adapter
+    parts = [part for part in get_args(Part) if part in adapter.parts]
+    options: dict[str, Any] = {}
+    with st.popover("More", icon=":material/tune:", help="What is explained, and which boxes are shown."):
+        options["part"] = _select("part", parts, "class", PARTS, "What is explained",
+            "Of the chosen box: what the model computed that the map explains.")  # fmt: skip
+        options["per"] = _select("per", list(PER), "detection", PER, "A map for",
+            "One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
+        if options["per"] == "picture":
+            address.recall("ratio", RATIOS, 2.0, name="ratio", read=float)
+            ratio = st.select_slider(
+                "Strongest candidates",
+                RATIOS,
+                format_func=lambda share: f"{share:g} %",
+                key="ratio",
+                help="The map sums this share of all raw candidates, the strongest ones, shown as boxes or not.",
+            )
+            address.keep("ratio", ratio, 2.0, name="ratio")
+            options["ratio"] = ratio / 100
+        options["within"] = _select("within", list(WITHIN), "picture", WITHIN, "Show the map",
+            "A matter of display: what lies outside of the boxes is computed all the same.")  # fmt: skip
+        labels = sorted(set(adapter.labels))
+        key = f"only-{explainer.model.id}"
+        address.recall(key, labels, [], name="only", read=lambda text: text.split(","))
+        only = st.multiselect(
+            "Only these classes",
+            labels,
+            key=key,
+            placeholder="all classes",
+            help="Boxes of other classes are left out.",
+        )
+        address.keep(key, only)
+        address.write("only", ",".join(only), "")
+        options["classes"] = tuple(only)
+        address.recall("iou", range(5, 101), 70, name="iou", read=int)
+        overlap = st.slider(
+            "Overlap that is allowed",
+            5,
+            100,
+            step=5,
+            format="%d %%",
+            key="iou",
+            help="Of two boxes of a class that overlap more than this, the weaker one is left out. Models that need no "
+            "such step pass it over.",
+        )
+        address.keep("iou", overlap, 70, name="iou")
+        options["iou"] = overlap / 100
+        tags = _select("tags", list(TAGS), "number", TAGS, "At the boxes", "What stands at a box that is not chosen.")
+    return Asked(options, tags)
+
+
+def above() -> float:
+    """The score from which boxes are shown, 0..1."""
+    address.recall("confidence", range(1, 96), 25, name="confidence", read=int)
+    share = st.slider(
+        "Show boxes above",
+        1,
+        95,
+        format="%d %%",
+        key="confidence",
+        help="Boxes whose score is lower are left out.",
+    )
+    address.keep("confidence", share, 25, name="confidence")
+    return share / 100
+
+
+def _select(key: str, options: list[str], first: str, words: dict[str, str], label: str, help: str) -> str:
+    address.recall(key, options, first, name=key)
+    chosen = st.selectbox(label, options, format_func=lambda option: words.get(option, option), key=key, help=help)
+    address.keep(key, chosen, first, name=key)
+    return chosen or first

@@ -1,0 +1,155 @@
+"""What a screen about boxes asks beyond one explanation: weaker boxes, a map per layer, the same object elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from explain import boxes
+from explain.boxes import same_object
+from explain.comparison import Comparison
+from explain.diagnosis import nothing_found
+from explain.heatmap import heatmaps
+from explain.words import listing, percent, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation, Missing
+    from explain.heatmap import Heatmap
+    from explain.residency import Resident
+    from models.adapter import Prediction, Stage
+
+FLOOR = 0.1
+"""Score below which a box that is not shown is not worth a word."""
+KINDS = 3
+"""Kinds of objects that a headline names."""
+
+
+def found(explanation: Explanation) -> str:
+    """`yolo11n found 1 bus and 4 persons.`, or what came nearest."""
+    if not explanation.predictions:
+        return nothing_found(explanation)
+    # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
+    groups = [plural(n, label) for label, n in Counter(p.label for p in explanation.predictions).items()]
+    more = len(groups) - KINDS
+    named = groups if more <= 1 else [*groups[:KINDS], f"{more} other kinds"]
+    return f"{explanation.model.id} found {listing(named)}."
+
+
+def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
+    """Boxes that are hidden by the threshold alone, best first, down to `FLOOR`."""
+    options, evidence = explanation.options, explanation.evidence
+    if options.confidence <= FLOOR:
+        return ()
+    every = evidence.resident.adapter.decode(
+        evidence.outputs, evidence.geometry, top_k=options.top_k, confidence=FLOOR, iou=options.iou
+    )
+    below = (p for p in every if p.score <= options.confidence)
+    if not options.classes:
+        return tuple(below)
+    labels = {wanted.lower() if isinstance(wanted, str) else wanted for wanted in options.classes}
+    return tuple(p for p in below if p.index in labels or p.label.lower() in labels)
+
+
+def lies(explanation: Explanation, index: int, name: str) -> str | None:
+    """Where one map lies to its boxes, in one sentence; None where it has no box, or no heat."""
+    numbers = explanation.box_numbers(index)
+    if numbers is None:
+        return None
+    own = "its own box" if len(explanation.own(index)) == 1 else "its own boxes"
+    if explanation.options.per == "picture":
+        return f"**{percent(numbers.inside)}** of the heat for {name} lies inside the boxes."
+    elsewhere = f", {percent(numbers.elsewhere)} in other boxes" if round(numbers.elsewhere, 2) else ""
+    # As printed, or the parts would not add up on the page.
+    around = 1 - round(numbers.inside, 2) - round(numbers.elsewhere, 2)
+    rest = f"{' and' if elsewhere else ','} {percent(around)} elsewhere" if round(around, 2) > 0 else ""
+    return f"**{percent(numbers.inside)}** of the heat for **{name}** lies inside {own}{elsewhere}{rest}."
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMap:
+    """One layer's own map of an object."""
+
+    path: str
+    heatmap: Heatmap
+    inside: float | None
+    """Share of its heat inside the object's boxes; None where it has none."""
+
+
+def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
+    """Every layer's map of one target, in the order of the layers, and how much of each lies in its boxes."""
+    own = explanation.own(index)
+
+    def inside(heatmap: Heatmap) -> float | None:
+        return boxes.numbers(heatmap, own, (), 0.0).inside if own and heatmap.state == "ok" else None
+
+    apart = explanation.by_layer(index)
+    return tuple(LayerMap(heatmap.layers[0], heatmap, inside(heatmap)) for heatmap in apart)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What one of several models makes of the same object."""
+
+    explanation: Explanation
+    """Of one target: the object, or the candidate for it."""
+    prediction: Prediction | None
+    """What this model says it is; None where it has no candidate there at all."""
+    missing: Missing | None = None
+    """Where this model does not show the object."""
+
+
+def side(explanation: Explanation, wanted: Prediction) -> Side:
+    """The object that `wanted` is, in another model's explanation of the same picture; no model pass."""
+    place = same_object(wanted, explanation.predictions)
+    if place is not None:
+        return Side(explanation.with_options(per="detection", targets=(place,)), explanation.predictions[place])
+    assert wanted.box is not None
+    known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
+    missing = explanation.missing(wanted.box, known)
+    if missing is None:
+        return Side(explanation, None)
+    target = (missing.candidate.anchor, missing.candidate.index)
+    return Side(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
+
+
+def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
+    """The sides' maps on one scale, where 1 is the hottest of all; None where their grids are not of one size."""
+    maps = [one.explanation.heatmaps[0] for one in sides]
+    shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
+    if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
+        return None
+    layers = range(len(maps[0].raw))
+    return heatmaps(
+        [torch.from_numpy(np.stack([heatmap.raw[layer] for heatmap in maps])) for layer in layers],
+        [heatmap.target for heatmap in maps],
+        method=maps[0].method,
+        layers=maps[0].layers,
+        geometry=maps[0].geometry,
+        scale="shared",
+    )
+
+
+def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
+    """Both maps on one grid over what both models saw, and what that is in original pixels."""
+    pair = Comparison((first.explanation, second.explanation), ("", ""), ())
+    return (*pair.maps, pair.common)  # type: ignore[return-value]
+
+
+def backbone_at(stages: Sequence[Stage], stride: int) -> str | None:
+    """The last stage of the backbone whose cells are `stride` pixels: where it still knows what and already where."""
+    found = [stage.path for stage in stages if stage.part == "backbone" and stage.stride == stride]
+    return found[-1] if found else None
+
+
+def stages(resident: Resident) -> tuple[Stage, ...]:
+    """The model's top-level steps, with a layer of each that a map can be taken at; none of a model without layers."""
+    known, short = resident.layers
+    return tuple(stage for stage in resident.adapter.stages(short) if stage.path in known) if short else ()

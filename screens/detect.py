@@ -1,0 +1,239 @@
+"""Detect: every box and why it is there, and every missing box and why it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import charts, detections, frame, panels, questions, sidebar, work
+from components.viewer import Panel
+from explain.methods import METHODS
+from explain.words import listing, percent
+from models import catalog, weights
+from models.errors import Cancelled, WeightsProblem
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from components.questions import Asked
+    from components.sidebar import Choices
+    from components.viewer import View
+    from explain import Explainer, Explanation
+    from explain.explanation import Missing
+    from models.adapter import ModelSpec
+
+VIEWER = "viewer-detect"
+FIRST = "yolo11n"
+"""The detector to name where there is none."""
+
+
+@frame.screen
+def detect() -> None:
+    top, main = st.container(), st.container()
+    choices, explainer = sidebar.draw(threshold=False)
+    if explainer.model.task != "detect":
+        with main:
+            _no_detector(choices)
+        return
+    with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        title = st.container(width="content").empty()
+        with st.container(width="content"):
+            questions.lens()
+    with main:
+        left, right = st.columns([3, 1], gap="medium")
+        with right:
+            questions.question(choices, explainer, questions.why_layers(explainer))
+            head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+            listed = st.container()
+            choices = replace(choices, options=choices.options | {"confidence": questions.above()})
+        with head:
+            st.markdown("##### Boxes", width="content")
+            asked = questions.more(explainer)
+        try:
+            _one(choices, explainer, asked, title, left, listed, right)
+        except Cancelled:
+            title.markdown(f"## {METHODS[choices.method].name} was stopped.")
+            with left:
+                st.button(
+                    "Start again", icon=":material/replay:", on_click=work.forget, help="Or choose a quicker method."
+                )
+                panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
+
+
+def _one(
+    choices: Choices,
+    explainer: Explainer,
+    asked: Asked,
+    title: DeltaGenerator,
+    left: DeltaGenerator,
+    rows: DeltaGenerator,
+    right: DeltaGenerator,
+) -> None:
+    """One box's map, beside the list of all."""
+    from explain.detections import found, lies
+
+    base = detections.first(choices, explainer, asked)
+    detections.arrive(base)
+    missing = _missing(base, asked)
+    pair = st.session_state["box"]
+    candidate = None if missing is None else detections.pair_of(missing.candidate)
+    with left:
+        explanation = detections.explained(choices, explainer, asked, base, pair, candidate)
+    if explanation is None:
+        title.markdown(f"## {METHODS[choices.method].name} is at work.")
+        with left:
+            panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
+        return
+    listed = detections.items(explanation)
+    index = detections.place(listed, pair)
+    with rows:
+        if listed:
+            index = detections.listing(explanation, listed, index)
+        else:
+            st.caption(
+                "No box is sure enough to be shown. Click anywhere in the picture to ask for what is missing there."
+            )
+        _hidden(explanation)
+    if listed and listed[index].pair != pair:
+        detections.choose(listed[index].pair)
+        if index >= len(explanation.heatmaps) and asked.per != "picture":
+            st.rerun()
+    detections.keep(listed, index)
+    title.markdown(f"## {found(base)}{' Choose a box to see why.' if base.predictions else ''}")
+    at = 0 if asked.per == "picture" else index
+    with left:
+        maps = detections.heats(explanation, listed)
+        shown = [Panel(maps=maps)] if maps else [panels.plain(choices.image)]
+        marks = detections.marks(explanation, listed, asked.tags)
+        view = panels.show(choices.image, shown, key=VIEWER, marks=marks, beside=True, area=True)
+        _ask_about(view, choices, explainer)
+        if missing is not None or st.session_state.get("missing"):
+            _about_missing(missing, explainer)
+        if maps:
+            panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
+            name = "the whole picture" if asked.per == "picture" else listed[index].name
+            if (sentence := lies(explanation, at, name)) is not None:
+                st.markdown(f":material/filter_center_focus: {sentence}")
+            if view.region is not None:
+                charts.marked(explanation, view.region, at)
+        charts.findings(explanation, at)
+    if maps:
+        with right:
+            st.markdown("##### What the map says")
+            detections.numbers(explanation, at)
+
+
+def _hidden(explanation: Explanation) -> None:
+    """What a lower threshold would show."""
+    from explain.detections import weaker
+
+    if hidden := weaker(explanation):
+        named = [f"{p.label} {percent(p.score)}" for p in hidden[:3]]
+        more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
+        noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
+        st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
+
+
+def _missing(base: Explanation, asked: Asked) -> Missing | None:
+    """The candidate at the place that was asked about, for as long as it is."""
+    about = st.session_state.get("missing")
+    if about is None or about["of"] != (base.image.sha256, base.model.id) or asked.per != "detection":
+        return None
+    found = base.missing(about["where"], about["label"])
+    if found is not None and about["fresh"]:
+        about["fresh"] = False
+        detections.choose(detections.pair_of(found.candidate))
+        detections.turn()
+    return found
+
+
+def _ask_about(view: View, choices: Choices, explainer: Explainer) -> None:
+    """A click beside every box, or a rectangle: what is the model's best candidate there?"""
+    state = st.session_state
+    where = None
+    # A click is told once, and this run starts anew right after it.
+    if view.point is not None and view.box is None and view.point != state.get("asked-point"):
+        where = (*view.point, *view.point)
+    state["asked-point"] = view.point
+    region = view.region if view.region is not None and view.region.kind == "rectangle" else None
+    if region is not None and region.xyxy != state.get("asked-region"):
+        where = region.xyxy
+    state["asked-region"] = region.xyxy if region is not None else None
+    if where is not None:
+        state["missing"] = {
+            "of": (choices.image.sha256, explainer.model.id),
+            "where": where,
+            "label": (state.get("missing") or {}).get("label"),
+            "fresh": True,
+        }
+        st.rerun()
+
+
+def _about_missing(missing: Missing | None, explainer: Explainer) -> None:
+    """Why the candidate is not shown, for which class it is asked, and the way back."""
+    state = st.session_state
+    about = state["missing"]
+
+    def other() -> None:
+        about["label"], about["fresh"] = state["missing-class"], True
+
+    def back() -> None:
+        state["missing"] = None
+        detections.choose(None)
+        detections.turn()
+
+    with st.container(border=True):
+        words = missing.words if missing is not None else "There is no candidate at all at this place."
+        st.markdown(f":material/search: {words}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            state["missing-class"] = about["label"]
+            st.selectbox(
+                "Candidate for",
+                sorted(set(explainer.labels)),
+                index=None,
+                key="missing-class",
+                placeholder="of any class",
+                label_visibility="collapsed",
+                on_change=other,
+                width=200,
+                help="The strongest candidate of this class at that place.",
+            )
+            st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
+
+
+def _no_detector(choices: Choices) -> None:
+    """Of a classifier: what it is, and the way to a detector."""
+    st.markdown(f"## {choices.model.id} names what it sees and draws no boxes.")
+    spec = _detector()
+    if spec is None:
+        first = next(spec for spec in catalog.catalog().values() if spec.task == "detect" and spec.id == FIRST)
+        try:
+            weights.locate(first, download=False)
+        except WeightsProblem as problem:
+            st.info(f"No detector is on this machine. {problem}", icon=":material/info:")
+    else:
+        st.button(
+            f"Look with {spec.id}",
+            icon=":material/select_all:",
+            on_click=_use,
+            args=(spec,),
+            help="A detector that is on this machine; the picture stays.",
+        )
+    panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
+
+
+def _detector() -> ModelSpec | None:
+    """A detector whose weights are here: of the catalogue's order, real ones only."""
+    here = sidebar.menu()[1]
+    every = [spec for spec in catalog.catalog().values() if spec.task == "detect" and spec.id in here]
+    return next((spec for spec in every if "random" not in spec.weights), None)
+
+
+def _use(spec: ModelSpec) -> None:
+    st.session_state["family"] = spec.family
+    st.session_state[f"size-{spec.family}"] = spec.id
+
+
+detect()
