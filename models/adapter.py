@@ -239,5 +239,8 @@ class Adapter(Protocol):
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Named choices of target layers, by the words of a menu."""
 
+    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+        """The model's top-level steps in order, for a drawing of it."""
+
     def alias(self, name: str) -> str:
         """The dotted path that a layer's name in another tool stands for; the name itself where there is none."""

@@ -10,6 +10,7 @@ import torch
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Part, Prediction, Target
 from models.errors import ModelProblem
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
+from models.stages import outermost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from models.adapter import Stage
 
 
 def freeze(module: nn.Module) -> nn.Module:
@@ -119,6 +122,10 @@ class Classifier:
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return {}
+
+    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+        """The model's top-level steps in order, for a drawing of it."""
+        return outermost(self, layers)
 
     def alias(self, name: str) -> str:
         return name

@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from models.adapter import Part, Prediction, Stage
+from models.adapter import Part, Prediction
 from models.classifier import freeze
 from models.errors import ModelProblem
+from models.stages import outermost
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from models.adapter import Box, Geometry, Layer, ModelInput, ModelSpec, Target
+    from models.adapter import Box, Geometry, Layer, ModelInput, ModelSpec, Stage, Target
 
 MOST = 300
 """Boxes that are shown at most, as `predict` of Ultralytics and torchvision's detectors do (those: 100 to 300)."""
@@ -188,19 +189,8 @@ class Detector:
         return name
 
     def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """One layer per top-level step, in the order of `layers`: each that lies in no other, and reads the last."""
-        blank = np.full((64, 64, 3), 128, np.uint8)
-        height = self.prepare(blank, self.preprocessings[0]).tensor.shape[-2]
-        paths = {layer.path for layer in layers}
-        found: list[Stage] = []
-        for layer in layers:
-            parts = layer.path.split(".")
-            if any(".".join(parts[:count]) in paths for count in range(1, len(parts))):
-                continue
-            kind = type(self.module.get_submodule(layer.path)).__name__
-            stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
-            found.append(Stage(layer.path, kind, layer.shape, stride, inputs, _part(layer.path)))
-        return tuple(found)
+        """The model's top-level steps in order, for a drawing of it."""
+        return outermost(self, layers)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return next(iter(self.presets(layers).values()))
@@ -355,14 +345,6 @@ class Detector:
         if not contrast or rows.shape[1] < 2:
             return logits
         return logits - rows.scatter(1, own, float("-inf")).logsumexp(1).sum()
-
-
-def _part(path: str) -> Literal["backbone", "neck", "head"]:
-    """What a path calls itself; families whose paths say nothing have their own `stages`."""
-    words = path.lower()
-    if any(word in words for word in ("neck", "fpn")):
-        return "neck"
-    return "head" if any(word in words for word in ("head", "decoder")) else "backbone"
 
 
 def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
