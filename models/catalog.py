@@ -28,6 +28,10 @@ PACKAGED = Path(__file__).with_name("catalog.toml")
 OWN_FILES = "Own files"
 OWN_MODELS = "Own models"
 TASKS = ("classify", "detect")
+ONLY_ANSWER = ("exported", "endpoint")
+"""Loaders of models without layers and gradients, which most methods need."""
+EXPORTED = (".onnx", ".torchscript", ".xml")
+"""Names of files that another program made of a model; OpenVINO's also lie in a folder of their own."""
 
 # What a family says once for its models, and what only a whole family has.
 _SHARED = {
@@ -43,7 +47,7 @@ _SHARED = {
 }
 _TOP = {"family": list, "model": dict}
 _FAMILY = {**_SHARED, "name": str, "sizes": dict, "files": dict}
-_MODEL = {**_SHARED, "family": str, "size": str, "arch": str}
+_MODEL = {**_SHARED, "family": str, "size": str, "arch": str, "endpoint": dict}
 _WEIGHTS = {
     "package": str,
     "file": str,
@@ -52,10 +56,31 @@ _WEIGHTS = {
     "hub": str,
     "sha256": str,
     "labels": (str, list),
+    "layout": str,
     "random": int,
     "preprocessing": dict,
 }
-_PREPROCESSING = {"size": int, "short_side": int, "mean": list, "std": list}
+_PREPROCESSING = {
+    "size": int,
+    "short_side": int,
+    "mean": list,
+    "std": list,
+    "channels": str,
+    "range": int,
+    "place": str,
+}
+_ENDPOINT = {
+    "url": str,
+    "send": str,
+    "field": str,
+    "format": str,
+    "boxes": str,
+    "normalised": bool,
+    "timeout": (int, float),
+    "at_once": int,
+    "size": int,
+    "token_env": str,
+}
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -97,7 +122,7 @@ def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
 
 def available(model: ModelSpec) -> bool:
     """Whether the model's weights are on this machine; looks at names only."""
-    return "random" in model.weights or weights.find(model) is not None
+    return bool({"random", "endpoint"} & model.weights.keys()) or weights.find(model) is not None
 
 
 def _state() -> tuple[Any, ...]:
@@ -105,8 +130,14 @@ def _state() -> tuple[Any, ...]:
     named = os.environ.get("SIGHTGLASS_MODELS")
     path = Path(named or "models.toml").expanduser().absolute()
     own = (path, path.stat().st_mtime_ns) if os.path.isfile(path) else (path, None) if named else None
-    files = tuple(file for folder in weights.folders() for file in sorted(folder.glob("*.pt")) if os.path.isfile(file))
-    return own, files
+    patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
+    found = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
+    return own, tuple(file for file in found if os.path.isfile(file) and _whole(file))
+
+
+def _whole(file: Path) -> bool:
+    """Any XML can lie in a folder; one with its weights beside it is a model."""
+    return file.suffix != ".xml" or os.path.isfile(file.with_suffix(".bin"))
 
 
 @lru_cache(maxsize=4)
@@ -120,8 +151,14 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], str | None
         except ModelProblem as error:
             LOGGER.warning("%s", error)
             wrong = str(error)
-    known = {Path(name).stem for model in models.values() for name in (model.arch, *map(str, _file_names(model)))}
-    models |= {file.stem: _own_file(file) for file in reversed(files) if file.stem not in known | set(models)}
+    named = {Path(name) for model in models.values() for name in (model.arch, *map(str, _file_names(model)))}
+    known = {path.stem for path in named} | set(models)
+    # Exported from a model of the catalogue a file has its stem, and still is another model.
+    exported = {path.name for path in named} | set(models)
+    for file in reversed(files):
+        if file.name not in exported if file.suffix in EXPORTED else file.stem not in known:
+            own_file = _own_file(file)
+            models[own_file.id] = own_file
     return MappingProxyType(models), wrong
 
 
@@ -147,6 +184,11 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
         before = models.get(model_id) or known.get(model_id)
         _check(path, where, table, _MODEL, needed=() if before else ("loader",))
         row = {**table, "weights": _weights(table.get("weights", {}), path)} if "weights" in table else dict(table)
+        if "endpoint" in row:
+            row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
+            row.setdefault("task", "detect")
+        if row.get("loader") in ONLY_ANSWER:
+            row.setdefault("method", "drise")
         if "target_layers" in row:
             row["target_layers"] = tuple(row["target_layers"])
         models[model_id] = replace(before or _blank(model_id), **row)
@@ -211,6 +253,8 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             _check(path, f"weights of {where}", value, _WEIGHTS)
         elif key == "preprocessing":
             _check(path, f"preprocessing of {where}", value, _PREPROCESSING)
+        elif key == "endpoint":
+            _check(path, f"endpoint of {where}", value, _ENDPOINT, needed=("url",))
         elif key in ("mean", "std") and [type(number) for number in value] != [float] * 3:
             raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5.")
         elif isinstance(value, dict) and allowed is not _TOP:
@@ -238,14 +282,15 @@ def _timm(name: str) -> ModelSpec:
 
 
 def _own_file(file: Path) -> ModelSpec:
+    exported, classifies = file.suffix in EXPORTED, file.stem.endswith("-cls")
     return replace(
-        _blank(file.stem),
+        _blank(file.name if exported else file.stem),
         family=OWN_FILES,
-        loader="ultralytics_models",
+        loader="exported" if exported else "ultralytics_models",
         arch=file.name,
         # Ultralytics' own naming; what the file really holds, its loader sees.
-        task="classify" if file.stem.endswith("-cls") else "detect",
-        method="gradcam" if file.stem.endswith("-cls") else "hirescam",
+        task="classify" if classifies else "detect",
+        method="drise" if exported else "gradcam" if classifies else "hirescam",
         weights={"path": str(file)},
     )
 

@@ -1,0 +1,234 @@
+"""Files that hold a whole model, opened by the runtime they are made for: ONNX, TorchScript, OpenVINO.
+
+Each is a module from float32 (B, 3, h, w) to the tensors that it answers with. Its weights are the runtime's: there is
+nothing inside that could be hooked, and no gradient comes out.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ADVICE = "install what exported models need: pip install -r requirements-exported.txt"
+ONNX, OPENVINO = (".onnx",), (".xml",)
+TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
+
+
+class Runtime(nn.Module):
+    """What the kinds of files share; `answer` is each kind's own."""
+
+    kind = ""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.nbytes = path.stat().st_size
+        self.metadata: Mapping[str, Any] = {}
+        """What the exporter wrote into the file, as it stands there."""
+        self.size: tuple[int, int] | None = None
+        """(h, w) of the input where the file fixes it."""
+        self.batch: int | None = None
+        """Pictures that one pass takes, where that is fixed."""
+        self.channels_last = False
+        """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
+        self.halved = False
+        """Whether it wants float16."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Runtime:
+        """The runtime keeps its own weights; it follows the pictures to their device."""
+        return self
+
+    def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Answers to (B, 3, h, w), floats as float32, on the tensor's own device.
+
+        Raises ModelProblem where the runtime refuses the tensor.
+        """
+        given = tensor.half() if self.halved else tensor
+        given = given.permute(0, 2, 3, 1) if self.channels_last else given
+        try:
+            found = self.answer(given.contiguous())
+        except (ModelProblem, torch.OutOfMemoryError):
+            raise
+        # Each runtime has errors of its own.
+        except Exception as reason:
+            said = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
+            shape = " x ".join(map(str, tensor.shape))
+            raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({said}).") from reason
+        found = [out.to(tensor.device) for out in found]
+        return tuple(out.float() if out.is_floating_point() else out for out in found)
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        raise NotImplementedError
+
+    def _takes(self, shape: Sequence[Any], dtype: str) -> None:
+        """Note what input the file declares; entries of `shape` that are no number are free."""
+        if len(shape) != 4:
+            raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
+        sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
+        self.channels_last = sides[3] == 3 and sides[1] != 3
+        batch, *rest = sides
+        channels, height, width = (rest[2], *rest[:2]) if self.channels_last else rest
+        if channels not in (3, None):
+            raise ModelProblem(f"{self.path.name} takes {channels} channels, and a picture here has 3.")
+        if dtype not in ("float", "float32", "f32", "float16", "f16"):
+            raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
+        self.halved = dtype.endswith("16")
+        self.size = (height, width) if height and width else None
+        self.batch = batch
+
+
+class OnnxRuntime(Runtime):
+    """An ONNX file (https://onnx.ai) in onnxruntime, on the GPU where its build for CUDA is installed."""
+
+    kind = "ONNX"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self._library: Any = importlib.import_module("onnxruntime")
+        except ImportError as reason:
+            raise ModelProblem(f"{path.name} needs onnxruntime: {ADVICE}.") from reason
+        self._session = self._open("cpu")
+        if len(inputs := self._session.get_inputs()) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
+        self._input = inputs[0].name
+        self._takes(inputs[0].shape, inputs[0].type.removeprefix("tensor(").removesuffix(")"))
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+
+    def _open(self, device: str) -> Any:
+        self._device = device
+        options = self._library.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+        there = self._library.get_available_providers()
+        try:
+            return self._library.InferenceSession(
+                str(self.path), options, providers=[name for name in wanted if name in there]
+            )
+        # The library's errors have no common base.
+        except Exception as reason:
+            raise ModelProblem(f"{self.path.name} is not a model that onnxruntime can open.") from reason
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        if tensor.device.type != self._device:
+            self._session = self._open(tensor.device.type)
+        found = self._session.run(None, {self._input: tensor.cpu().numpy()})
+        return [torch.from_numpy(out) for out in found]
+
+
+class TorchScript(Runtime):
+    """A traced or scripted module. Opening one can run code in it: only from places that the operator named."""
+
+    kind = "TorchScript"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._module = self._open(torch.device("cpu"))
+        self.halved = next((p.dtype == torch.float16 for p in self._module.parameters()), False)
+        arguments = self._module.forward.schema.arguments
+        self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
+
+    def _open(self, device: torch.device) -> Any:
+        self._device = device
+        # Where Ultralytics' export writes what it knows.
+        extra = {"config.txt": ""}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                module = torch.jit.load(str(self.path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as reason:
+            raise ModelProblem(f"{self.path.name} is not a TorchScript file: make it with torch.jit.trace.") from reason
+        self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
+        return module.eval() if hasattr(module, "training") else module
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        # Opened anew: what was traced as a constant does not move with the module.
+        if tensor.device != self._device:
+            self._module = self._open(tensor.device)
+        with torch.no_grad():
+            return list(_tensors(self._module(list(tensor) if self._in_a_list else tensor)))
+
+
+def _tensors(answer: Any) -> Iterator[Tensor]:
+    """Every tensor in tuples, lists and dicts, in order; what a dict calls boxes, labels and scores in that order."""
+    if isinstance(answer, Tensor):
+        yield answer
+    elif isinstance(answer, dict):
+        for key in sorted(answer, key=lambda name: {"boxes": 0, "labels": 1, "scores": 2}.get(name, 3)):
+            yield from _tensors(answer[key])
+    elif isinstance(answer, tuple | list):
+        for part in answer:
+            yield from _tensors(part)
+
+
+class OpenVino(Runtime):
+    """An OpenVINO model, its `.xml` and the `.bin` beside it, on the CPU."""
+
+    kind = "OpenVINO"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            openvino: Any = importlib.import_module("openvino")
+        except ImportError as reason:
+            raise ModelProblem(f"{path.name} needs openvino: {ADVICE}.") from reason
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise ModelProblem(f"{path.name} needs {weights.name} beside it.")
+        self.nbytes += weights.stat().st_size
+        try:
+            core = openvino.Core()
+            model = core.read_model(path)
+            # Half precision is the default where the processor has it, and the boxes would be others.
+            precise = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+            self._compiled = core.compile_model(model, "CPU", precise)
+        # Every fault of the library is a RuntimeError of its own kind.
+        except Exception as reason:
+            raise ModelProblem(f"{path.name} is not a model that OpenVINO can open.") from reason
+        if len(inputs := self._compiled.inputs) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
+        shape = [side.get_length() if side.is_static else None for side in inputs[0].partial_shape]
+        self._takes(shape, inputs[0].element_type.get_type_name())
+        beside = path.with_name("metadata.yaml")
+        if beside.is_file():
+            yaml: Any = importlib.import_module("yaml")
+            found = yaml.safe_load(beside.read_text(encoding="utf-8"))
+            self.metadata = found if isinstance(found, dict) else {}
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        found = self._compiled(tensor.cpu().numpy())
+        # Its arrays are the runtime's own memory, which the next pass writes over.
+        return [torch.from_numpy(found[out].copy()) for out in self._compiled.outputs]
+
+
+def open_file(path: Path) -> Runtime:
+    """The file in the runtime that its name asks for; raises ModelProblem where there is none."""
+    kinds: dict[tuple[str, ...], type[Runtime]] = {ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino}
+    for suffixes, kind in kinds.items():
+        if path.suffix.lower() in suffixes:
+            return kind(path)
+    known = ", ".join(suffix for suffixes in kinds for suffix in suffixes)
+    raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")
+
+
+def plain(value: Any) -> Any:
+    """A value of a file's metadata, which ONNX keeps as the text of a Python literal."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value

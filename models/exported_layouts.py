@@ -1,0 +1,194 @@
+"""What the numbers mean that exported detectors answer with: the forms that people have, told apart by their shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+STRIDES = (8, 16, 32, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The candidates of B pictures, N each, of K classes."""
+
+    boxes: Tensor
+    """(B, N, 4) xyxy in pixels of the input."""
+    classes: Tensor
+    """(B, K, N) in 0..1."""
+    objectness: Tensor | None = None
+    """(B, 1, N) in 0..1, of models that have it."""
+    choice: Tensor | None = None
+    """(B, N) long: the one class of each candidate, where it has one."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One form of answer, and how its models want their pictures unless the operator says otherwise."""
+
+    name: str
+    about: str
+    """For a sentence."""
+    read: Callable[[Sequence[Tensor], int, tuple[int, int]], Found]
+    """From a pass's outputs, the number of classes and the input's (h, w)."""
+    final: bool = False
+    """Whether its boxes were suppressed already."""
+    alone: bool = False
+    """Whether a pass is of one picture, since the number of boxes differs."""
+    bgr: bool = False
+    highest: int = 1
+    """What white is: 1 or 255."""
+    place: str = "centre"
+    """Where the picture lies among a letterbox's bars: `centre` or `corner`; `squash`: there are none."""
+
+
+def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+    rows = outputs[0]  # (B, 4 + K + more, N)
+    return Found(_corners(rows[:, :4].transpose(1, 2)), rows[:, 4 : 4 + count])
+
+
+def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+    rows = outputs[0]  # (B, N, 6 + more): xyxy, score, class
+    return _chosen(rows[..., :4], rows[..., 4], rows[..., 5].round().long(), count)
+
+
+def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+    rows = outputs[0]  # (B, N, 5 + K): cxcywh, objectness, classes
+    return Found(_corners(rows[..., :4]), rows[..., 5 : 5 + count].transpose(1, 2), rows[..., 4][:, None])
+
+
+def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+    rows = outputs[0]
+    if (cells := grid(rows.shape[1], size)) is None:
+        raise ModelProblem(f"{rows.shape[1]} candidates are no grid of YOLOX over {size[0]} x {size[1]} pixels.")
+    centres, strides = (part.to(rows) for part in cells)
+    # A cell counts from its own top left here, and not from its centre.
+    middle = rows[..., :2] * strides[:, None] + centres - strides[:, None] / 2
+    decoded = torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)
+    return _yolov5([decoded], count, size)
+
+
+def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+    boxes, labels, scores = triple(outputs) or outputs
+    return _chosen(boxes.reshape(1, -1, 4), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
+
+
+def _chosen(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Found:
+    """Candidates with one class each; one that scores 0 where there are none."""
+    if scores.shape[1] == 0:
+        boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)
+        classes = classes.new_zeros(len(classes), 1)
+    # Rows that are left over hold anything at all.
+    if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
+        raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
+    classes = classes.clamp(0, count - 1)
+    rows = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
+    return Found(boxes, rows, choice=classes)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    """From (..., 4) centre and size to xyxy."""
+    middle, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((middle - half, middle + half), -1)
+
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout("ultralytics", "(1, 4 + classes, N): Ultralytics' centre, size and class scores", _ultralytics),
+        Layout("end2end", "(1, N, 6): corners, score and class of each box", _end2end, final=True),
+        Layout("yolov5", "(1, N, 5 + classes): centre, size, objectness and classes, as YOLOv5's", _yolov5),
+        Layout("yolox", "(1, N, 5 + classes): YOLOX's, not decoded", _yolox, bgr=True, highest=255, place="corner"),
+        Layout(
+            "yolox-decoded",
+            "(1, N, 5 + classes): YOLOX's, decoded",
+            _yolov5,
+            bgr=True,
+            highest=255,
+            place="corner",
+        ),
+        Layout(
+            "torchvision",
+            "boxes, labels and scores, as torchvision's detectors",
+            _torchvision,
+            final=True,
+            alone=True,
+            place="corner",
+        ),
+    )
+}
+
+
+def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
+    """Centres (N, 2) xy and strides (N,) in pixels of the input, of N cells in rows over scales; None if N is no such.
+
+    Heads of one candidate a cell, and of three as YOLOv5's, on three or four scales.
+    """
+    for used in (STRIDES[:3], STRIDES):
+        shapes = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in used]
+        cells = sum(h * w for h, w in shapes)
+        for each in (1, 3):
+            if cells * each != count:
+                continue
+            centres, strides = [], []
+            for stride, (h, w) in zip(used, shapes, strict=True):
+                y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+                places = ((torch.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride).repeat(each, 1)
+                centres.append(places)
+                strides.append(torch.full((len(places),), float(stride)))
+            return torch.cat(centres), torch.cat(strides)
+    return None
+
+
+def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Boxes, labels and scores among the outputs, whatever their order; None where they are not these."""
+    boxes = [out for out in outputs if out.ndim in (2, 3) and out.shape[-1] == 4]
+    flat = [out for out in outputs if out.ndim == 1 or (out.ndim == 2 and len(out) == 1 and out.shape[-1] != 4)]
+    labels = [out for out in flat if not out.is_floating_point()]
+    scores = [out for out in flat if out.is_floating_point()]
+    if len(boxes) == len(labels) == len(scores) == 1:
+        return boxes[0], labels[0], scores[0]
+    return None
+
+
+def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
+    """The name of the layout and the number of classes, from one pass's outputs; 0 classes where they do not say.
+
+    `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
+    Raises ModelProblem, with the shapes, where they are none of those known.
+    """
+    if triple(outputs) is not None:
+        return "torchvision", named or 0
+    shape = tuple(outputs[0].shape)
+    if outputs[0].ndim == 3 and len(outputs) < 4:
+        _, rows, columns = shape
+        extra = columns - 5
+        few = rows <= 1000 and rows > columns
+        if (columns == 6 and grid(rows, size) is None) or (ultralytics and few and columns >= 6):
+            return "end2end", named or 0
+        if rows > columns and extra >= 1 and named in (None, extra):
+            if ultralytics or (cells := grid(rows, size)) is None or _three(rows, size):
+                return "yolov5", extra
+            # Decoded centres reach over the whole input; offsets from a cell stay within a few cells.
+            far = float(outputs[0][..., :2].max()) > float(cells[0].max()) / 2
+            return ("yolox-decoded" if far else "yolox"), extra
+        if columns > rows >= 5 and (named is None or rows >= 4 + named):
+            # What follows the classes are mask coefficients or keypoints, which only Ultralytics' own files name.
+            return "ultralytics", named if named is not None and ultralytics else rows - 4
+    shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
+    raise ModelProblem(
+        f"What it answers, {shapes}, fits no layout{f' with {named} classes' if named else ''}: "
+        f"say layout = one of {', '.join(LAYOUTS)}."
+    )
+
+
+def _three(rows: int, size: tuple[int, int]) -> bool:
+    return rows % 3 == 0 and grid(rows // 3, size) is not None
