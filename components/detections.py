@@ -61,13 +61,17 @@ def is_slow(method: str) -> bool:
 def first(choices: Choices, explainer: Explainer, asked: Asked) -> Explanation:
     """What is shown and why not, by a quick method: a slow one is asked for a single box, and that has to be known."""
     if is_slow(choices.method):
-        return explainer(choices.image, **choices.options | asked.options | {"method": _quick(explainer), "top_k": 1})
+        method = quick_method(choices, explainer)
+        return explainer(choices.image, **choices.options | asked.options | {"method": method, "top_k": 1})
     made = work.explained(choices, explainer, top_k=HELD, **asked.options)
     assert made is not None  # only slow methods are made aside
     return made
 
 
-def _quick(explainer: Explainer) -> str:
+def quick_method(choices: Choices, explainer: Explainer) -> str:
+    """The chosen method, or where that is slow the model's own."""
+    if not is_slow(choices.method):
+        return choices.method
     return "gradcam" if is_slow(explainer.model.method) else explainer.model.method
 
 
@@ -231,3 +235,21 @@ def numbers(explanation: Explanation, index: int) -> None:
         "The share inside by the share of the picture: 1 is what heat without any preference would have. "
         "Whether the hottest place of all lies inside is called the pointing game.",
     )
+
+
+def table(explanation: Explanation, index: int) -> None:
+    """Every number of a map and its boxes, with what it means."""
+    if (lies := explanation.box_numbers(index)) is None:
+        return
+    import pandas as pd
+
+    said = [
+        ("heat inside", percent(lies.inside), "share of the heat within its own boxes"),
+        ("area", percent(lies.area), "share of what the model saw that these boxes are"),
+        ("ratio", f"{lies.ratio:.2f}", "heat inside by area: 1 is what an even map would have"),
+        ("hit", "yes" if lies.hit else "no", "whether the hottest place lies inside, the pointing game"),
+        ("elsewhere", percent(lies.elsewhere), "share of the heat in boxes of other objects, outside its own"),
+        ("entropy", f"{lies.entropy:.2f}", "how scattered the heat is: 0 a single point, 1 the same everywhere"),
+    ]
+    st.markdown("##### The map and its boxes")
+    st.dataframe(pd.DataFrame(said, columns=["number", "value", "meaning"]), hide_index=True)

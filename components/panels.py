@@ -80,10 +80,11 @@ def show(
     key: str,
     marks: Sequence[Box] = (),
     height: int = 496,
+    columns: int | None = None,
     beside: bool = False,
     area: bool = False,
 ) -> View:
-    """The viewer; `area`: areas can be marked in it."""
+    """The viewer; `area`: areas can be marked in it. `columns`: of panels, where there is room for as many."""
     return viewer(
         image.pixels,
         image.sha256,
@@ -93,6 +94,7 @@ def show(
         name=image.name,
         initial=_initial(),
         height=height,
+        columns=columns,
         beside=beside,
         marks=area,
         private=st.session_state.get("picture") is not None,

@@ -41,7 +41,7 @@ def example(name: str) -> Image:
 def choose() -> Image:
     """The picture's place at the top of the sidebar: thumbnail, name, and every way to change it."""
     address.recall("example", EXAMPLES, FIRST, name="example")
-    _take(intake(key="intake"))
+    take(intake(key="intake"))
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     address.recall("picture", given, None)
     with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
@@ -110,7 +110,7 @@ def _ways(given: dict[str, Image]) -> None:
         )
 
 
-def _take(files: Iterable[tuple[str, bytes]]) -> None:
+def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode what came in; the last good one is chosen, and what is wrong with the others is said."""
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     problems: list[str] = []
@@ -135,13 +135,13 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _uploaded(key: str) -> None:
-    _take((file.name, file.getvalue()) for file in st.session_state[key] or ())
+    take((file.name, file.getvalue()) for file in st.session_state[key] or ())
     st.session_state.uploads += 1
 
 
 def _photographed() -> None:
     if (photo := st.session_state.camera) is not None:
-        _take([("camera.jpg", photo.getvalue())])
+        take([("camera.jpg", photo.getvalue())])
 
 
 def _to_example() -> None:

@@ -115,29 +115,61 @@ def why_layers(explainer: Explainer) -> tuple[str, ...]:
 def more(explainer: Explainer) -> Asked:
     """What is seldom changed, in a popover; each choice is in the address."""
     adapter = explainer.resident.adapter
-    parts = [part for part in get_args(Part) if part in adapter.parts]
+    popover = st.popover(
+        "More",
+        icon=":material/tune:",
+        key="more",
+        on_change="rerun",
+        help="What is explained, and which boxes are shown.",
+    )
+    # A slider that is in the page before it is seen comes up at its lowest value and tells Python so: what is in here
+    # is drawn when it is opened, and set anew in that run.
+    state = st.session_state
+    state["more-opened"], state["more-open"] = popover.open and not state.get("more-open"), popover.open
     options: dict[str, Any] = {}
-    with st.popover("More", icon=":material/tune:", help="What is explained, and which boxes are shown."):
+    with popover:
+        parts = [part for part in get_args(Part) if part in adapter.parts]
         options["part"] = _select("part", parts, "class", PARTS, "What is explained",
             "Of the chosen box: what the model computed that the map explains.")  # fmt: skip
         options["per"] = _select("per", list(PER), "detection", PER, "A map for",
             "One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
         if options["per"] == "picture":
-            address.recall("ratio", RATIOS, 2.0, name="ratio", read=float)
-            ratio = st.select_slider(
-                "Strongest candidates",
-                RATIOS,
-                format_func=lambda share: f"{share:g} %",
-                key="ratio",
-                help="The map sums this share of all raw candidates, the strongest ones, shown as boxes or not.",
-            )
-            address.keep("ratio", ratio, 2.0, name="ratio")
-            options["ratio"] = ratio / 100
+            options["ratio"] = _ratio()
         options["within"] = _select("within", list(WITHIN), "picture", WITHIN, "Show the map",
             "A matter of display: what lies outside of the boxes is computed all the same.")  # fmt: skip
-        labels = sorted(set(adapter.labels))
-        key = f"only-{explainer.model.id}"
-        address.recall(key, labels, [], name="only", read=lambda text: text.split(","))
+        options["classes"] = _only(f"only-{explainer.model.id}", sorted(set(adapter.labels)))
+        options["iou"] = _overlap()
+        tags = _select("tags", list(TAGS), "number", TAGS, "At the boxes", "What stands at a box that is not chosen.")
+    return Asked(options, tags)
+
+
+def _drawn(key: str) -> bool:
+    """Whether the popover is open, with what was chosen put into the widget that comes with it."""
+    state = st.session_state
+    if state["more-opened"]:
+        state[key] = state[key]
+    return bool(state["more-open"])
+
+
+def _ratio() -> float:
+    address.recall("ratio", RATIOS, 2.0, name="ratio", read=float)
+    share: float = st.session_state["ratio"]
+    if _drawn("ratio"):
+        share = st.select_slider(
+            "Strongest candidates",
+            RATIOS,
+            format_func=lambda share: f"{share:g} %",
+            key="ratio",
+            help="The map sums this share of all raw candidates, the strongest ones, shown as boxes or not.",
+        )
+    address.keep("ratio", share, 2.0, name="ratio")
+    return share / 100
+
+
+def _only(key: str, labels: list[str]) -> tuple[str, ...]:
+    address.recall(key, labels, [], name="only", read=lambda text: text.split(","))
+    only: list[str] = st.session_state[key]
+    if _drawn(key):
         only = st.multiselect(
             "Only these classes",
             labels,
@@ -145,11 +177,16 @@ def more(explainer: Explainer) -> Asked:
             placeholder="all classes",
             help="Boxes of other classes are left out.",
         )
-        address.keep(key, only)
-        address.write("only", ",".join(only), "")
-        options["classes"] = tuple(only)
-        address.recall("iou", range(5, 101), 70, name="iou", read=int)
-        overlap = st.slider(
+    address.keep(key, only)
+    address.write("only", ",".join(only), "")
+    return tuple(only)
+
+
+def _overlap() -> float:
+    address.recall("iou", range(5, 101), 70, name="iou", read=int)
+    most: int = st.session_state["iou"]
+    if _drawn("iou"):
+        most = st.slider(
             "Overlap that is allowed",
             5,
             100,
@@ -159,10 +196,8 @@ def more(explainer: Explainer) -> Asked:
             help="Of two boxes of a class that overlap more than this, the weaker one is left out. Models that need no "
             "such step pass it over.",
         )
-        address.keep("iou", overlap, 70, name="iou")
-        options["iou"] = overlap / 100
-        tags = _select("tags", list(TAGS), "number", TAGS, "At the boxes", "What stands at a box that is not chosen.")
-    return Asked(options, tags)
+    address.keep("iou", most, 70, name="iou")
+    return most / 100
 
 
 def above() -> float:
@@ -182,6 +217,8 @@ def above() -> float:
 
 def _select(key: str, options: list[str], first: str, words: dict[str, str], label: str, help: str) -> str:
     address.recall(key, options, first, name=key)
-    chosen = st.selectbox(label, options, format_func=lambda option: words.get(option, option), key=key, help=help)
+    chosen: str = st.session_state[key]
+    if _drawn(key):
+        chosen = st.selectbox(label, options, format_func=lambda option: words.get(option, option), key=key, help=help)
     address.keep(key, chosen, first, name=key)
-    return chosen or first
+    return chosen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address, pictures, questions
+from components import address, layer_picker, pictures, questions
 from explain.methods import METHODS
 from explain.words import megabytes, plural
 from models import catalog
@@ -164,24 +164,9 @@ def _method(model: ModelSpec) -> str:
 
 def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
-    shapes = {layer.path: layer.shape for layer in explainer.layers}
-    key = f"layers-{spec.id}"
-    address.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
+    options: dict[str, Any] = {}
     with st.expander("Layers and fit"):
-        layers = st.multiselect(
-            "Target layers",
-            list(shapes),
-            format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
-            key=key,
-            max_selections=8,
-            select_all=False,
-            placeholder=f"automatic: {', '.join(explainer.default_layers)}",
-            help="Where in the model the map is taken, in the order of execution. Several are averaged. "
-            "Late layers know what, early ones know where.",
-        )
-        address.keep(key, layers)
-        address.write("layers", ",".join(layers), "")
-        options: dict[str, Any] = {"layers": tuple(layers)}
+        options["layers"] = _layers(explainer)
         if len(adapter.preprocessings) > 1:
             fit = f"fit-{spec.task}"
             address.recall(fit, adapter.preprocessings, adapter.preprocessings[0], name="fit")
@@ -197,6 +182,32 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
         if spec.task == "detect" and threshold:
             options["confidence"] = questions.above()
     return options
+
+
+def _layers(explainer: Explainer) -> tuple[str, ...]:
+    """Target layers; none where they are left to the model."""
+    shapes, key = {layer.path: layer.shape for layer in explainer.layers}, f"layers-{explainer.model.id}"
+    if not shapes:
+        st.caption("This model only answers: nothing inside it can be looked at.")
+        return ()
+    layer_picker.settle(key)
+    address.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
+    if explainer.model.task == "detect":
+        layer_picker.picker(explainer, key)
+    layers = st.multiselect(
+        "Target layers",
+        list(shapes),
+        format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
+        key=key,
+        max_selections=layer_picker.MOST,
+        select_all=False,
+        placeholder=f"automatic: {', '.join(explainer.default_layers)}",
+        help="Where in the model the map is taken, in the order of execution. Several are averaged. "
+        "Late layers know what, early ones know where.",
+    )
+    address.keep(key, layers)
+    address.write("layers", ",".join(layers), "")
+    return tuple(layers)
 
 
 def _residents() -> None:

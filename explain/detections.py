@@ -150,6 +150,7 @@ def backbone_at(stages: Sequence[Stage], stride: int) -> str | None:
 
 
 def stages(resident: Resident) -> tuple[Stage, ...]:
-    """The model's top-level steps, with a layer of each that a map can be taken at; none of a model without layers."""
-    known, short = resident.layers
-    return tuple(stage for stage in resident.adapter.stages(short) if stage.path in known) if short else ()
+    """The model's top-level steps that a map can be taken at; none of a model without layers."""
+    layers = resident.layers[1]
+    paths = {layer.path for layer in layers}
+    return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import charts, detections, frame, panels, questions, sidebar, work
+from components import charts, detections, frame, lenses, panels, questions, sidebar, snapshots, work
 from components.viewer import Panel
 from explain.methods import METHODS
 from explain.words import listing, percent
@@ -17,6 +17,7 @@ from models.errors import Cancelled, WeightsProblem
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+    from components.detections import Item
     from components.questions import Asked
     from components.sidebar import Choices
     from components.viewer import View
@@ -40,7 +41,7 @@ def detect() -> None:
     with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         title = st.container(width="content").empty()
         with st.container(width="content"):
-            questions.lens()
+            lens = questions.lens()
     with main:
         left, right = st.columns([3, 1], gap="medium")
         with right:
@@ -52,7 +53,7 @@ def detect() -> None:
             st.markdown("##### Boxes", width="content")
             asked = questions.more(explainer)
         try:
-            _one(choices, explainer, asked, title, left, listed, right)
+            _show(lens, choices, explainer, asked, title, left, listed, right)
         except Cancelled:
             title.markdown(f"## {METHODS[choices.method].name} was stopped.")
             with left:
@@ -62,7 +63,8 @@ def detect() -> None:
                 panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
 
 
-def _one(
+def _show(
+    lens: str,
     choices: Choices,
     explainer: Explainer,
     asked: Asked,
@@ -71,8 +73,8 @@ def _one(
     rows: DeltaGenerator,
     right: DeltaGenerator,
 ) -> None:
-    """One box's map, beside the list of all."""
-    from explain.detections import found, lies
+    """What the lens shows of the chosen box, beside the list of all."""
+    from explain.detections import found
 
     base = detections.first(choices, explainer, asked)
     detections.arrive(base)
@@ -101,28 +103,77 @@ def _one(
         if index >= len(explanation.heatmaps) and asked.per != "picture":
             st.rerun()
     detections.keep(listed, index)
-    title.markdown(f"## {found(base)}{' Choose a box to see why.' if base.predictions else ''}")
+    said = f"{found(base)}{' Choose a box to see why.' if base.predictions else ''}"
+    title.markdown(f"## {said}")
     at = 0 if asked.per == "picture" else index
     with left:
-        maps = detections.heats(explanation, listed)
-        shown = [Panel(maps=maps)] if maps else [panels.plain(choices.image)]
-        marks = detections.marks(explanation, listed, asked.tags)
-        view = panels.show(choices.image, shown, key=VIEWER, marks=marks, beside=True, area=True)
-        _ask_about(view, choices, explainer)
-        if missing is not None or st.session_state.get("missing"):
-            _about_missing(missing, explainer)
-        if maps:
-            panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
-            name = "the whole picture" if asked.per == "picture" else listed[index].name
-            if (sentence := lies(explanation, at, name)) is not None:
-                st.markdown(f":material/filter_center_focus: {sentence}")
-            if view.region is not None:
-                charts.marked(explanation, view.region, at)
-        charts.findings(explanation, at)
-    if maps:
+        if lens == "all":
+            lenses.every_box(explanation, listed)
+        elif lens != "one" and not listed:
+            panels.show(choices.image, [panels.plain(choices.image)], key=f"viewer-{lens}")
+        elif lens == "layers":
+            said = lenses.every_layer(choices, explainer, asked, listed[index])
+        elif lens == "sizes":
+            said = lenses.every_size(choices, explainer, asked, listed[index].prediction)
+        else:
+            _one(explanation, listed, at, asked, missing)
+        if said:
+            title.markdown(f"## {said}")
+        _below(explanation, at)
+    if explanation.heatmaps and at < len(explanation.heatmaps):
         with right:
             st.markdown("##### What the map says")
             detections.numbers(explanation, at)
+
+
+def _below(explanation: Explanation, index: int) -> None:
+    """What can be taken along, and the camera."""
+    snapshots.follow(explanation)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        snapshots.camera()
+        snapshots.strip()
+        if explanation.heatmaps:
+            snapshots.save(explanation)
+            charts.downloads(explanation, index)
+            every = st.popover(
+                "All numbers",
+                icon=":material/table_rows:",
+                key="all-box-numbers",
+                on_change="rerun",
+                help="Every statistic of this map, in words.",
+            )
+            if every.open:
+                with every:
+                    detections.table(explanation, index)
+                    charts.all_numbers(explanation, index)
+        st.caption(charts.timings(explanation), width="content")
+    snapshots.full()
+
+
+def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked, missing: Missing | None) -> None:
+    """One map, which follows the list, and what is to be said of it."""
+    image = explanation.image
+    maps = detections.heats(explanation, listed)
+    shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
+    marks = detections.marks(explanation, listed, asked.tags)
+    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True)
+    if asked.per == "detection":
+        _ask_about(view, explanation)
+    if missing is not None or st.session_state.get("missing"):
+        _about_missing(missing, explanation)
+    if maps:
+        panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
+        _say(explanation, index, "the whole picture" if asked.per == "picture" else listed[index].name)
+        if view.region is not None:
+            charts.marked(explanation, view.region, index)
+    charts.findings(explanation, index)
+
+
+def _say(explanation: Explanation, index: int, name: str) -> None:
+    from explain.detections import lies
+
+    if (sentence := lies(explanation, index, name)) is not None:
+        st.markdown(f":material/filter_center_focus: {sentence}")
 
 
 def _hidden(explanation: Explanation) -> None:
@@ -149,7 +200,7 @@ def _missing(base: Explanation, asked: Asked) -> Missing | None:
     return found
 
 
-def _ask_about(view: View, choices: Choices, explainer: Explainer) -> None:
+def _ask_about(view: View, explanation: Explanation) -> None:
     """A click beside every box, or a rectangle: what is the model's best candidate there?"""
     state = st.session_state
     where = None
@@ -163,7 +214,7 @@ def _ask_about(view: View, choices: Choices, explainer: Explainer) -> None:
     state["asked-region"] = region.xyxy if region is not None else None
     if where is not None:
         state["missing"] = {
-            "of": (choices.image.sha256, explainer.model.id),
+            "of": (explanation.image.sha256, explanation.model.id),
             "where": where,
             "label": (state.get("missing") or {}).get("label"),
             "fresh": True,
@@ -171,7 +222,7 @@ def _ask_about(view: View, choices: Choices, explainer: Explainer) -> None:
         st.rerun()
 
 
-def _about_missing(missing: Missing | None, explainer: Explainer) -> None:
+def _about_missing(missing: Missing | None, explanation: Explanation) -> None:
     """Why the candidate is not shown, for which class it is asked, and the way back."""
     state = st.session_state
     about = state["missing"]
@@ -184,14 +235,14 @@ def _about_missing(missing: Missing | None, explainer: Explainer) -> None:
         detections.choose(None)
         detections.turn()
 
-    with st.container(border=True):
-        words = missing.words if missing is not None else "There is no candidate at all at this place."
+    words = missing.words if missing is not None else "There is no candidate at all at this place."
+    with st.container(gap="xsmall"):
         st.markdown(f":material/search: {words}")
         with st.container(horizontal=True, vertical_alignment="center"):
             state["missing-class"] = about["label"]
             st.selectbox(
                 "Candidate for",
-                sorted(set(explainer.labels)),
+                sorted(set(explanation.evidence.resident.adapter.labels)),
                 index=None,
                 key="missing-class",
                 placeholder="of any class",

@@ -5,15 +5,18 @@
 
 export const GAP = 16;
 const NARROWEST = 150;
+const TINY = 96;
 const DEEPEST = 16;
 
 /**
  * As many columns as fit, in rows of equal length: four panels where three fit are two by two.
- * @param {number} count @param {number} room CSS pixels @param {number|null} fixed
+ * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, where each
+ * has room for the smallest panel that still says something
  */
 export function columnsFor(count, room, fixed) {
-  if (fixed) return Math.max(1, Math.min(fixed, count));
-  const most = Math.min(count, Math.max(1, Math.floor((room + GAP) / (NARROWEST + GAP))));
+  const fits = (/** @type {number} */ least) => Math.max(1, Math.floor((room + GAP) / (least + GAP)));
+  if (fixed) return Math.max(1, Math.min(fixed, count, fits(TINY)));
+  const most = Math.min(count, fits(NARROWEST));
   return Math.ceil(count / Math.ceil(count / most));
 }
 

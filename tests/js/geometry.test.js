@@ -9,7 +9,9 @@ test("as many columns as fit, in rows of equal length", () => {
   assert.equal(g.columnsFor(4, 360, null), 2);
   assert.equal(g.columnsFor(5, 700, null), 3);
   assert.equal(g.columnsFor(3, 100, null), 1);
-  assert.equal(g.columnsFor(4, 100, 3), 3);
+  assert.equal(g.columnsFor(24, 754, 6), 6);
+  assert.equal(g.columnsFor(24, 360, 6), 3);
+  assert.equal(g.columnsFor(4, 100, 3), 1);
 });
 
 test("a panel is as wide as its column or as high as allowed", () => {

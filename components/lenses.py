@@ -1,0 +1,219 @@
+"""Several maps at once: of every box, of one box at every layer, of one object in several models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import detections, panels, sidebar, work
+from components.viewer import Box, Map, Panel
+from explain.render import share_difference
+from explain.words import listing, percent
+from models import catalog
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from components.detections import Item
+    from components.questions import Asked
+    from components.sidebar import Choices
+    from explain import Explainer, Explanation
+    from explain.detections import Side
+    from explain.heatmap import Heatmap
+    from models.adapter import ModelSpec, Prediction
+
+MOST = 3
+"""Models side by side."""
+
+
+def every_box(explanation: Explanation, listed: list[Item]) -> None:
+    """All maps that are held, each with its own boxes; the viewer's scale makes them one scale."""
+    shown = []
+    for i in range(len(explanation.heatmaps)):
+        whole = explanation.options.per == "picture"
+        title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
+        boxes = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(i) if p.box is not None)
+        shown.append(Panel(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
+    if not shown:
+        panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
+        return
+    view = panels.show(explanation.image, shown, key="viewer-sheet", height=268 if len(shown) > 3 else 440)
+    panels.tell(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
+    rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
+    more = f" {rest} weaker ones have no map here yet: choose one in the list." if rest > 0 else ""
+    st.caption(
+        "Each map is brightest at its own hottest place; the shared scale is in the viewer's settings, and makes maps "
+        f"with little evidence pale.{more}"
+    )
+
+
+def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item) -> str:
+    """One box's map at every stage of the model, from one pass; returns where most of it lies in the box."""
+    from explain.detections import stages, strip
+
+    drawn = {stage.path: stage for stage in stages(explainer.resident)}
+    if not drawn:
+        st.info(f"{explainer.model.id} shows no layers: it only answers.", icon=":material/layers:")
+        return ""
+    method = detections.quick_method(choices, explainer)
+    if method != choices.method:
+        st.caption(f"A slow method would take minutes for all layers: this is {method}.")
+    chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
+    target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[asked.per]
+    explanation = work.explained(chosen, explainer, targets=target, **asked.options)
+    assert explanation is not None
+    own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
+    maps, said = strip(explanation), []
+    # What all paths begin with says nothing, and panels are narrow.
+    roots = {one.path.partition(".")[0] for one in maps}
+    shared = f"{roots.pop()}." if len(roots) == 1 else ""
+    for one in maps:
+        stage = drawn[one.path]
+        size = f", {stage.stride:g} px" if stage.stride else ""
+        said.append(
+            Map(
+                title=f"{one.path.removeprefix(shared)}{size}",
+                note="" if one.inside is None else percent(one.inside),
+                values=one.heatmap.content,
+                extent=explanation.evidence.geometry.extent,
+                seen=one.heatmap.seen,
+                raw=one.heatmap.ends or (0.0, 0.0),
+                cells=(one.heatmap.raw[0].shape[0], one.heatmap.raw[0].shape[1]),
+                text=f"**{one.path}**, {stage.kind}, {stage.part}: "
+                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat in the box."),
+            )
+        )
+    panels.show(
+        explanation.image,
+        [Panel(maps=(each,), boxes=own) for each in said],
+        key="viewer-layers",
+        columns=6,
+    )
+    measured = [one for one in maps if one.inside is not None]
+    if not measured:
+        return ""
+    best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
+    st.caption(
+        "From the first layer to the last, with the pixels of the model's input that a cell is and the share of the "
+        f"heat inside the box: least at {least.path}, {percent(least.inside or 0.0)}. Zoom into one map and all follow."
+    )
+    return f"{item.name.capitalize()} is clearest at {best.path}: {percent(best.inside or 0.0)} inside its box."
+
+
+def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Prediction) -> str:
+    """The same object in several models, on one scale where their grids are alike, and a map of what differs.
+
+    Returns who finds it.
+    """
+    from explain.detections import one_scale, side
+
+    models = sizes(explainer.model)
+    if len(models) < 2:
+        st.info(
+            f"{explainer.model.id} is the only detector on this machine: put another one's weights beside it to see "
+            "the same object in both.",
+            icon=":material/straighten:",
+        )
+        return ""
+    method = detections.quick_method(choices, explainer)
+    names, sides, problems = [], [], []
+    for spec in models:
+        try:
+            sides.append(side(_other(choices, spec, asked, method), wanted))
+            names.append(spec.size if _one_family(models) and spec.size else spec.id)
+        except Problem as problem:
+            problems.append(str(problem))
+    for words in problems:
+        st.warning(words, icon=":material/warning:")
+    if not sides:
+        return ""
+    shared = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
+    shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
+    pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
+    if len(pair) > 1:
+        shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
+    view = panels.show(choices.image, shown, key="viewer-sizes", height=400)
+    told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
+    panels.tell(view, told, key="viewer-sizes-words")
+    for one, name in zip(sides, names, strict=True):
+        if one.prediction is None or one.missing:
+            words = one.missing.words if one.missing else "It has no candidate there at all."
+            st.markdown(f":material/search: **{name}**: {words}")
+    if shared is None and len(sides) > 1:
+        st.caption("Their layers are not of one size, so each map is on its own scale.")
+    else:
+        st.caption("One scale: 1 is the hottest place of all. The difference is of shares of heat.")
+    return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+
+
+def sizes(chosen: ModelSpec) -> list[ModelSpec]:
+    """The family's detectors that are on this machine; where there is one, others beside it."""
+    here = sidebar.menu()[1]
+    every = [
+        s for s in catalog.catalog().values() if s.id in here and s.task == chosen.task and "random" not in s.weights
+    ]
+    family = [spec for spec in every if spec.family == chosen.family and spec.size]
+    if chosen in family and len(family) > 1:
+        return family[:MOST] if chosen in family[:MOST] else [*family[: MOST - 1], chosen]
+    return [chosen, *(spec for spec in every if spec.id != chosen.id)][:MOST]
+
+
+def _one_family(models: list[ModelSpec]) -> bool:
+    return len({spec.family for spec in models}) == 1
+
+
+def _other(choices: Choices, spec: ModelSpec, asked: Asked, method: str) -> Explanation:
+    explainer = sidebar.loaded(spec.id)
+    options = asked.options | {"per": "detection", "classes": (), "top_k": 1}
+    if options["part"] not in explainer.resident.adapter.parts:
+        options["part"] = "class"
+    made = work.explained(sidebar.fitting(choices, explainer, method), explainer, **options)
+    assert made is not None
+    return made
+
+
+def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Panel:
+    found = one.prediction
+    if found is None or not one.explanation.heatmaps:
+        return Panel(title=name, note="no candidate")
+    label = f"{found.label} {percent(found.score)}"
+    note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
+    heat = panels.heat(one.explanation, 0, title=name, note=note)
+    if shared is not None:
+        heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
+    missed = note.startswith("misses")
+    boxes = (Box(found.box, label, corners=found.corners, dashed=missed),) if found.box is not None else ()
+    return Panel(maps=(heat,), boxes=boxes)
+
+
+def _difference(first: Side, second: Side, one: str, other: str) -> Panel:
+    from explain.detections import common
+
+    a, b, seen = common(first, second)
+    return Panel(
+        maps=(
+            Map(
+                title="Difference",
+                note="share of heat",
+                values=share_difference(a, b),
+                extent=seen,
+                seen=seen,
+                text=f"Blue is where {one} has more of its heat, red where {other} has.",
+                kind="difference",
+                sides=(one, other),
+            ),
+        ),
+        boxes=(),
+    )
+
+
+def verdict(shown: list[bool], names: list[str], label: str) -> str:
+    """Which of the models show an object, as one sentence."""
+    found = [name for name, one in zip(names, shown, strict=True) if one]
+    missed = [name for name, one in zip(names, shown, strict=True) if not one]
+    if not missed:
+        return f"{'Both' if len(found) == 2 else 'All'} find this {label}."
+    if not found:
+        return f"None of them shows this {label}."
+    return f"{listing(found)} {'finds' if len(found) == 1 else 'find'} this {label}, {listing(missed)} not."

@@ -1,0 +1,62 @@
+"""Pictures of what a detector found, to be kept as files: the picture, its boxes, and where the model looked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explain.image import to_jpeg
+from explain.render import Field, Style, shown
+from explain.sheet import boxes as draw_boxes
+from explain.words import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation
+    from models.adapter import Prediction
+
+
+def every_map(explanation: Explanation) -> NDArray[np.uint8]:
+    """The picture under all its maps, each on its own scale, the hotter one where two meet, and all boxes over it."""
+    pixels = explanation.image.pixels
+    if explanation.heatmaps:
+        hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
+        pixels = _under(explanation, hottest)
+    return _boxed(pixels, explanation.predictions)
+
+
+def one_map(explanation: Explanation, index: int) -> NDArray[np.uint8]:
+    """The picture under one map, with its own boxes."""
+    pixels = _under(explanation, explanation.heatmaps[index].content)
+    own = explanation.own(index)
+    return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
+
+
+def files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
+    """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself."""
+    stem = _plain(explanation.image.name.rsplit(".", 1)[0])
+    yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
+    yield f"{stem}_detection.jpg", to_jpeg(_boxed(explanation.image.pixels, explanation.predictions))
+    yield f"{stem}_gradcam.jpg", to_jpeg(every_map(explanation))
+    for i, heatmap in enumerate(explanation.heatmaps):
+        yield f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg", to_jpeg(one_map(explanation, i))
+
+
+def _under(explanation: Explanation, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    geometry = explanation.evidence.geometry
+    return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), Style())
+
+
+def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
+    # A drawn letter is ASCII here, and a space that does not break is none.
+    items = [(p.box, f"{p.label} {percent(p.score)}".replace("\N{NO-BREAK SPACE}", " ")) for p in found if p.box]
+    return draw_boxes(pixels, items, chosen=chosen) if items else pixels
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w]+", "-", text).strip("-") or "picture"
