@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import tomllib
+import zipfile
 from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,8 @@ LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
 OWN_FILES = "Own files"
 OWN_MODELS = "Own models"
+TEXT_ENCODER = "ViT-B-32.pt"
+"""CLIP's, which YOLO-World's words need: it lies among the operator's files and is no model by itself."""
 TASKS = ("classify", "detect")
 ONLY_ANSWER = ("exported", "endpoint")
 """Loaders of models without layers and gradients, which most methods need."""
@@ -156,6 +159,8 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], str | None
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
     for file in reversed(files):
+        if file.name == TEXT_ENCODER:
+            continue
         if file.name not in exported if file.suffix in EXPORTED else file.stem not in known:
             own_file = _own_file(file)
             models[own_file.id] = own_file
@@ -281,14 +286,25 @@ def _timm(name: str) -> ModelSpec:
     )
 
 
+def _classifies(file: Path) -> bool:
+    """Whether a checkpoint holds a classifier of Ultralytics, by the names in its pickle, which is never run."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickle = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return b"\nClassify\n" in archive.read(pickle)
+    except (OSError, StopIteration, zipfile.BadZipFile):
+        # Ultralytics' own naming; what the file really holds, its loader sees.
+        return file.stem.endswith("-cls")
+
+
 def _own_file(file: Path) -> ModelSpec:
-    exported, classifies = file.suffix in EXPORTED, file.stem.endswith("-cls")
+    exported = file.suffix in EXPORTED
+    classifies = file.stem.endswith("-cls") if exported else _classifies(file)
     return replace(
         _blank(file.name if exported else file.stem),
         family=OWN_FILES,
         loader="exported" if exported else "ultralytics_models",
         arch=file.name,
-        # Ultralytics' own naming; what the file really holds, its loader sees.
         task="classify" if classifies else "detect",
         method="drise" if exported else "gradcam" if classifies else "hirescam",
         weights={"path": str(file)},

@@ -67,12 +67,17 @@ def untrained(arch: str, seed: int) -> Any:
     import_quietly()
     from ultralytics import RTDETR, YOLO
 
+    name = yaml_of(arch)
+    if "rtdetr" in name:
+        return checkpoint.seeded(lambda: RTDETR(name).model, seed)
+    return checkpoint.seeded(lambda: YOLO(name, verbose=False).model, seed)
+
+
+def yaml_of(arch: str) -> str:
+    """What `YOLO()` calls the architecture of a checkpoint."""
     # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
     name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
-    name = name.removesuffix("u") if name.startswith(("yolov3", "yolov5")) else name
-    if "rtdetr" in name:
-        return checkpoint.seeded(lambda: RTDETR(f"{name}.yaml").model, seed)
-    return checkpoint.seeded(lambda: YOLO(f"{name}.yaml", verbose=False).model, seed)
+    return f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
 
 
 def import_quietly() -> None:

@@ -16,25 +16,18 @@ import pytest
 import torch
 from PIL import Image
 
-from models.adapter import Layer, ModelSpec, Target
-from models.detector import Detections
+from models.adapter import Target
 from models.errors import ModelProblem
 from models.ultralytics_detectors import YoloDetector
-from models.ultralytics_models import YoloClassifier, adapt, import_quietly, load, untrained
+from models.ultralytics_models import YoloClassifier, adapt, load
+from tests.built import build, built, head_inputs, record, spec_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
 TRAINED = ("yolo11n.pt", "yolo11n-seg.pt", "yolo26n.pt")
-BUILT = ("yolov8n.yaml", "yolo11n-seg.yaml", "yolov10n.yaml", "yolo26n.yaml", "yolo26n-pose.yaml", "yoloe-11s.yaml")
-END_TO_END = ("yolov10n.yaml", "yolo26n.yaml", "yolo26n-pose.yaml")
-
-import_quietly()
-
-
-def spec_of(arch: str, task: str = "detect") -> ModelSpec:
-    return ModelSpec(arch, "yolo", "n", "ultralytics_models", arch, task, "AGPL-3.0")
+BUILT = ("yolov8n", "yolo11n-seg", "yolov10n", "yolo26n-seg", "yoloe-11s-seg")
 
 
 def weights(name: str) -> Path:
@@ -52,13 +45,11 @@ def trained(name: str) -> YoloDetector:
     return adapter
 
 
-def build(name: str) -> Any:
-    module = untrained(name, 0).eval()
-    if name in END_TO_END:
-        module.end2end = True
-    if name.startswith("yoloe"):
-        module.pe = torch.rand(1, 80, 512, generator=torch.Generator().manual_seed(0))
-    return module
+@cache
+def library(name: str) -> Any:
+    from ultralytics import YOLO
+
+    return YOLO(weights(name))
 
 
 def picture(name: str) -> NDArray[np.uint8]:
@@ -71,37 +62,13 @@ def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def record(adapter: YoloDetector, tensor: torch.Tensor) -> tuple[dict[str, torch.Tensor], Detections]:
-    """A forward pass whose graph begins at the earliest of the head's inputs."""
-    kept: dict[str, torch.Tensor] = {}
-
-    def keep(path: str, out: torch.Tensor) -> torch.Tensor:
-        kept[path] = out if out.requires_grad else out.detach().requires_grad_()
-        return kept[path]
-
-    handles = [
-        adapter.module.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
-        for path in head_inputs(adapter)
-    ]
-    try:
-        return kept, adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def head_inputs(adapter: YoloDetector) -> tuple[str, ...]:
-    paths = [path for path, _ in adapter.module.named_modules()]
-    return adapter.default_layers([Layer(path, (1, 2, 2)) for path in paths])
-
-
 @pytest.mark.parametrize("way", ["trained", "letterbox", "squash"])
 @pytest.mark.parametrize("size", [(1080, 810), (720, 1280), (37, 501), (640, 640), (3000, 1), (333, 500)])
 def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], way: str) -> None:
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.ops import scale_boxes
 
-    adapter, pixels = adapt_built("yolov8n.yaml"), noise(*size)
+    adapter, pixels = built("yolov8n"), noise(*size)
     given = adapter.prepare(pixels, way)
     box = LetterBox((640, 640), auto=way == "trained", scale_fill=way == "squash", stride=32)
     expected = np.ascontiguousarray(box(image=pixels[..., ::-1])[..., ::-1].transpose(2, 0, 1))
@@ -119,36 +86,59 @@ def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[i
         )
 
 
-@cache
-def adapt_built(name: str, task: str = "detect") -> Any:
-    return adapt(spec_of(name, task), build(name), "")
-
-
 def test_an_unknown_way_to_prepare_is_one_sentence() -> None:
     with pytest.raises(ModelProblem, match="crop is no way"):
-        adapt_built("yolov8n.yaml").prepare(noise(8, 8), "crop")
+        built("yolov8n").prepare(noise(8, 8), "crop")
 
 
 @pytest.mark.parametrize(("confidence", "iou"), [(0.25, 0.7), (0.02, 0.45)])
 @pytest.mark.parametrize("name", TRAINED)
 def test_boxes_are_those_of_predict(name: str, confidence: float, iou: float) -> None:
-    from ultralytics import YOLO
-
     adapter = trained(name)
-    library = YOLO(weights(name))
     for photograph in ("bus.jpg", "zidane.jpg"):
         pixels = picture(photograph)
         given = adapter.prepare(pixels, "trained")
         found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=confidence, iou=iou)
-        (expected,) = library.predict(
+        (expected,) = library(name).predict(
             np.ascontiguousarray(pixels[..., ::-1]), conf=confidence, iou=iou, device="cpu", verbose=False
         )
         assert [p.index for p in found] == expected.boxes.cls.int().tolist()
-        assert [p.label for p in found] == [library.names[p.index] for p in found]
+        assert [p.label for p in found] == [library(name).names[p.index] for p in found]
         assert np.allclose([p.score for p in found], expected.boxes.conf, atol=1e-3)
         assert np.allclose([p.box for p in found], expected.boxes.xyxy, atol=0.5)
         assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
         assert "person" in {p.label for p in found}
+
+
+def cut(which: str) -> NDArray[np.uint8]:
+    """A photograph of another shape."""
+    bus, zidane = picture("bus.jpg"), picture("zidane.jpg")
+    made = {
+        "portrait": bus[:, 200:500],
+        "panorama": zidane[100:420],
+        "strip": np.tile(np.asarray(Image.fromarray(zidane).resize((70, 33))), (1, 10, 1)),
+        "large": np.asarray(Image.fromarray(zidane).resize((4000, 3000))),
+        "odd": bus[3:-4, 5:-8],
+    }
+    return np.ascontiguousarray(made[which])
+
+
+@pytest.mark.parametrize("which", ["portrait", "panorama", "strip", "large", "odd"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_pictures_of_any_shape_have_the_boxes_of_predict(name: str, which: str) -> None:
+    adapter, pixels = trained(name), cut(which)
+    confidence = 0.002 if which == "strip" else 0.1
+    given = adapter.prepare(pixels, "trained")
+    with torch.no_grad():
+        outputs = adapter.run(given.tensor)
+    found = adapter.decode(outputs, given.geometry, top_k=1, confidence=confidence, iou=0.7)
+    (expected,) = library(name).predict(
+        np.ascontiguousarray(pixels[..., ::-1]), conf=confidence, iou=0.7, device="cpu", verbose=False
+    )
+    assert [p.index for p in found] == expected.boxes.cls.int().tolist()
+    assert np.allclose([p.score for p in found], expected.boxes.conf, atol=1e-3)
+    assert found
+    assert np.allclose([p.box for p in found], expected.boxes.xyxy, atol=1)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -195,34 +185,8 @@ def test_a_gradient_reaches_the_heads_inputs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_candidates_are_those_of_the_librarys_head(name: str) -> None:
-    from ultralytics.utils.ops import xywh2xyxy
-
-    reference = build(name).fuse(verbose=False)
-    tensor = torch.rand(2, 3, 96, 160)
-    with torch.no_grad():
-        expected = reference(tensor)[0]
-        expected = expected[0] if isinstance(expected, tuple) else expected
-        outputs = adapt_built(name).run(tensor)
-    assert outputs.boxes.shape == (2, 12 * 20 + 6 * 10 + 3 * 5, 4)
-    scores = outputs.logits.sigmoid()
-    assert reference.end2end == (name in END_TO_END)
-    if reference.end2end:
-        best = scores.flatten(1).topk(300)
-        assert torch.allclose(best.values, expected[..., 4], atol=1e-6)
-        geometry = adapt_built(name).prepare(noise(96, 160), "trained").geometry
-        found = adapt_built(name).decode(outputs, geometry, top_k=1, confidence=0.0, iou=0.5)
-        assert [p.index for p in found] == expected[0, :, 5].int().tolist()
-        boxes = outputs.boxes[0, [p.anchor for p in found]]
-        assert torch.allclose(boxes, expected[0, :, :4], atol=1e-3)
-    else:
-        assert torch.allclose(outputs.boxes, xywh2xyxy(expected[:, :4].transpose(1, 2)), atol=1e-3)
-        assert torch.allclose(scores, expected[:, 4 : 4 + scores.shape[1]], atol=1e-6)
-
-
-@pytest.mark.parametrize("name", BUILT)
 def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None:
-    adapter = adapt_built(name)
+    adapter = built(name)
     tensor = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         adapter.run(tensor)
@@ -241,9 +205,9 @@ def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None
         adapter.scalar(single, Target(0, "", (84,)))
 
 
-@pytest.mark.parametrize("name", [*BUILT, "yolo11n-cls.yaml"])
+@pytest.mark.parametrize("name", [*BUILT, "yolo11n-cls"])
 def test_nothing_overwrites_what_a_hook_has_recorded(name: str) -> None:
-    adapter = adapt_built(name, "classify" if "cls" in name else "detect")
+    adapter = built(name, "classify" if "cls" in name else "detect")
     seen: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     def look(path: str, out: Any) -> None:
@@ -263,15 +227,15 @@ def test_nothing_overwrites_what_a_hook_has_recorded(name: str) -> None:
 
 
 def test_activations_are_neither_shared_nor_switched_back_by_another_model() -> None:
-    adapter = adapt_built("yolov8n.yaml")
-    build("yolov8n.yaml")
+    adapter = built("yolov8n")
+    build("yolov8n")
     activations = [part for part in adapter.module.modules() if isinstance(part, torch.nn.SiLU)]
     assert len(activations) > 40
     assert not any(part.inplace for part in activations)
 
 
 def test_two_threads_with_the_models_lock_get_what_each_gets_alone() -> None:
-    adapter, lock = adapt_built("yolo26n.yaml"), threading.Lock()
+    adapter, lock = built("yolo26n-seg"), threading.Lock()
     inputs = [torch.rand(1, 3, 64, 96), torch.rand(1, 3, 96, 64)]
 
     def explain(tensor: torch.Tensor) -> list[torch.Tensor]:
@@ -300,14 +264,14 @@ def test_two_threads_with_the_models_lock_get_what_each_gets_alone() -> None:
 def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() -> None:
     from ultralytics.data.augment import classify_transforms
 
-    adapter = adapt_built("yolo11n-cls.yaml", "classify")
+    adapter = built("yolo11n-cls", "classify")
     assert isinstance(adapter, YoloClassifier)
     pixels = picture("bus.jpg")
     given = adapter.prepare(pixels, "trained")
     assert torch.allclose(given.tensor[0], classify_transforms(224)(Image.fromarray(pixels)), atol=1.01 / 255)
     outputs = adapter.run(given.tensor)
     logits = outputs.logits
-    probabilities, raw = build("yolo11n-cls.yaml").fuse(verbose=False)(given.tensor)
+    probabilities, raw = build("yolo11n-cls").fuse(verbose=False)(given.tensor)
     assert torch.allclose(logits, raw, atol=1e-4)
     (best,) = adapter.decode(outputs, given.geometry, top_k=1, confidence=0, iou=0)
     assert best.index == probabilities.argmax()
@@ -318,7 +282,7 @@ def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() 
 def test_classifier_takes_size_and_numbers_from_its_checkpoint() -> None:
     from ultralytics.data.augment import classify_transforms
 
-    module = build("yolo11n-cls.yaml")
+    module = build("yolo11n-cls")
     module.transforms = classify_transforms(64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="BICUBIC")
     module.names = ["cat", "dog"]
     adapter = adapt(spec_of("own", "classify"), module, "")
@@ -340,9 +304,9 @@ def test_untrained_weights_are_the_same_again_and_say_so() -> None:
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelProblem, match="ends in SemanticSegment"):
-        adapt(spec_of("dense"), build("yolo26n-sem.yaml"), "")
+        adapt(spec_of("dense"), build("yolo26n-sem"), "")
     with pytest.raises(ModelProblem, match='say task = "classify"'):
-        adapt(spec_of("yolo11n-cls.yaml"), build("yolo11n-cls.yaml"), "")
+        adapt(spec_of("yolo11n-cls"), build("yolo11n-cls"), "")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     torch.save({"weight": torch.zeros(3)}, tmp_path / "tensors.pt")
     (tmp_path / "text.pt").write_text("no checkpoint")
