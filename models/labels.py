@@ -6,26 +6,46 @@ import importlib.util
 import runpy
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from models.adapter import ModelSpec
 
 
 @cache
 def imagenet() -> tuple[str, ...]:
     """The 1000 ImageNet classes, one short name each; "crane" and "maillot" are there twice, as in ImageNet."""
-    found = importlib.util.find_spec("torchvision")
-    places = (found.submodule_search_locations if found else None) or ()
     try:
-        # The file alone: importing torchvision brings in the whole of torch's compiler.
-        held: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))["_IMAGENET_CATEGORIES"]
+        return _of_torchvision("_IMAGENET_CATEGORIES")
     except (StopIteration, OSError, KeyError):
         from torchvision.models import ResNet18_Weights
 
-        held = ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+        return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+@cache
+def coco() -> Mapping[int, str]:
+    """COCO's 80 classes in order, by their numbers there: 1 to 90, of which ten were never used."""
+    try:
+        held = _of_torchvision("_COCO_CATEGORIES")
+    except (StopIteration, OSError, KeyError):
+        from torchvision.models.detection import FCOS_ResNet50_FPN_Weights
+
+        held = tuple(FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
+    named = {number: name for number, name in enumerate(held) if name not in ("__background__", "N/A")}
+    return MappingProxyType(named)
+
+
+def _of_torchvision(name: str) -> tuple[str, ...]:
+    """A list of names in torchvision's file of them, that file alone: the package brings in torch's whole compiler."""
+    found = importlib.util.find_spec("torchvision")
+    places = (found.submodule_search_locations if found else None) or ()
+    held: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name]
     return tuple(held)
 
 
