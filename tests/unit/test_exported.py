@@ -259,6 +259,44 @@ def test_yolox_with_and_without_its_decoding(decoded: bool, said: bool, tmp_path
     assert one.box == pytest.approx((84, 52, 116, 68), abs=1e-2)
 
 
+@pytest.mark.parametrize("decoded", [False, True])
+def test_a_real_yolox_answers_as_its_checkpoint(decoded: bool, tmp_path: Path) -> None:
+    weight("yolox_nano.pth")
+    theirs = load(catalog.spec("yolox_nano"))
+
+    class Head(nn.Module):
+        """As Megvii's export: box, objectness and classes side by side, both of these as probabilities."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = theirs.module
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = theirs.run(x)
+            boxes = torch.cat([level.flatten(2) for level in found.regressions], 2)
+            if decoded:
+                low, high = found.boxes.transpose(1, 2).split(2, 1)
+                boxes = torch.cat(((low + high) / 2, high - low), 1)
+            sure = torch.cat([level.flatten(2) for level in found.objectness], 2).sigmoid()
+            return torch.cat((boxes, sure, found.logits.sigmoid()), 1).transpose(1, 2)
+
+    path = to_onnx(Head(), tmp_path / "x.onnx", (416, 416))
+    adapter = open_exported(spec(path, labels=list(theirs.labels)))
+    assert isinstance(adapter, ExportedDetector)
+    assert adapter.layout.name == ("yolox-decoded" if decoded else "yolox")
+    given, reference = adapter.prepare(bus(), "trained"), theirs.prepare(bus(), "trained")
+    assert torch.equal(given.tensor, reference.tensor)
+    assert given.geometry == reference.geometry
+    with torch.no_grad():
+        expected = theirs.run(reference.tensor)
+    outputs = adapter.run(given.tensor)
+    torch.testing.assert_close(outputs.scores, expected.scores, atol=1e-3, rtol=0)
+    sure = expected.scores[0].amax(0) > 0.05
+    torch.testing.assert_close(outputs.boxes[0, sure], expected.boxes[0, sure], atol=1, rtol=0)
+    assert torch.equal(outputs.centres, expected.centres)
+    assert torch.equal(outputs.units, expected.units)
+
+
 def test_yolov5_has_three_candidates_a_cell(tmp_path: Path) -> None:
     rows = torch.zeros(1, 6300, 7)
     rows[0, 70] = torch.tensor([100.0, 100.0, 40.0, 20.0, 0.9, 0.8, 0.1])
@@ -318,6 +356,28 @@ def test_a_scripted_detector_takes_a_list_and_may_find_nothing(tmp_path: Path) -
     assert answers(adapter, np.full((64, 64, 3), 9, np.uint8)) == []
     both = adapter.run(torch.stack((torch.ones(3, 64, 64), torch.zeros(3, 64, 64))))
     assert both.scores.amax((1, 2)).tolist() == pytest.approx([0.8, 0], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_real_torchvision_detector_answers_as_itself(tmp_path: Path) -> None:
+    from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, score_thresh=0.0).eval()
+    path = tmp_path / "t.torchscript"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(module), str(path))
+    adapter = open_exported(spec(path, preprocessing={"size": 320}))
+    given = adapter.prepare(bus(), "trained")
+    with torch.no_grad():
+        (expected,) = module([given.tensor[0]])
+    outputs = adapter.run(given.tensor)
+    assert outputs.count == len(expected["boxes"])
+    torch.testing.assert_close(outputs.boxes[0], expected["boxes"], atol=1, rtol=0)
+    torch.testing.assert_close(outputs.scores[0].amax(0), expected["scores"], atol=1e-3, rtol=0)
+    assert torch.equal(outputs.best[0], expected["labels"])
 
 
 # Classifiers.
