@@ -126,17 +126,16 @@ def raw_maps(
     seed. `partial` hears after every batch what the maps are so far, as they are returned, and how many masks of how
     many that took. Raises Cancelled within one batch of a stop, ModelProblem for a target it cannot score.
     """
-    # A map of another budget or seed is somebody's experiment and must not pass for the one that is asked for later.
-    held = evidence.raws if count is None and seed == 0 else {}
-    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in held]
+    total = _budget(evidence.resident.adapter.spec.task) if count is None else count
+    held, name = evidence.raws, f"{method.id}/{total}/{seed}"
+    missing = [target for target in dict.fromkeys(targets) if (name, target) not in held]
     score = _scorer(evidence, missing or targets)
 
     def together(fresh: Tensor) -> list[Tensor]:
-        return [torch.stack([fresh[missing.index(t)] if t in missing else held[method.id, t][0] for t in targets])]
+        return [torch.stack([fresh[missing.index(t)] if t in missing else held[name, t][0] for t in targets])]
 
     if not missing:
         return together(evidence.tensor)
-    total = _budget(evidence.resident.adapter.spec.task) if count is None else count
     sums = _Sums(Masks.drawn(total, evidence.geometry, seed), len(missing))
     picture = _Hidden(evidence, sums.masks)
     device = evidence.resident.device
@@ -161,7 +160,7 @@ def raw_maps(
         if partial is not None:
             partial(together(sums.maps().to(device)), done, total)
     maps = sums.maps().to(device)
-    held |= {(method.id, target): [maps[i]] for i, target in enumerate(missing)}
+    held |= {(name, target): [maps[i]] for i, target in enumerate(missing)}
     return together(maps)
 
 

@@ -259,6 +259,8 @@ def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatc
     adapter.batch = 7  # type: ignore[attr-defined]
     (other,) = drise.raw_maps(evidence_of(adapter), METHOD, targets)
     torch.testing.assert_close(other, first, atol=1e-6, rtol=0)
+    (more,) = drise.raw_maps(evidence, METHOD, targets, count=60)
+    assert not torch.equal(more, first)
     adapter.run = None  # type: ignore[assignment, method-assign]
     (held,) = drise.raw_maps(evidence, METHOD, [targets[1], targets[0]])
     assert torch.equal(held, first.flip(0))

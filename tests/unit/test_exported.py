@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 IMGSZ = 320
-KINDS = ("onnx", "torchscript", "openvino")
+KINDS = ("onnx", "torchscript", pytest.param("openvino", marks=pytest.mark.slow))
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
