@@ -98,6 +98,23 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     st.plotly_chart(chart, config={"displayModeBar": False}, key=f"histogram-{index}")
 
 
+def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
+    """All numbers in a window of their own: a popover that fills later than it opens is cut off at the page's foot.
+
+    `first` draws what comes before them.
+    """
+    if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
+        return
+
+    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
+    def show() -> None:
+        if first is not None:
+            first()
+        all_numbers(explanation, index)
+
+    show()
+
+
 def findings(explanation: Explanation, index: int) -> None:
     """What is to be said against the map, one line each, the most serious first."""
     icons = {"serious": "error", "caution": "warning", "note": "info"}

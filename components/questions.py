@@ -99,6 +99,7 @@ def question(choices: Choices, explainer: Explainer, why: tuple[str, ...]) -> No
         on_change=ask,
         label_visibility="collapsed",
         width="stretch",
+        wrap=True,
         help="Where is it: the class score, at the layers that the head reads. Why this class: its score against the "
         "other classes, by LayerCAM, early enough in the model for parts of an object.",
     )

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from explain import Explanation
 
 PATTERN = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
-STRIP = 6
+STRIP = 8
 """Kept pictures that are shown at once."""
+ACROSS = 4
 
 
 def folder() -> Path:
@@ -93,23 +94,25 @@ def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def camera() -> None:
-    """A popover in which a photo is taken; it becomes the picture, and `follow` keeps it with its map."""
-    popover = st.popover(
-        "Camera",
-        icon=":material/photo_camera:",
-        key="camera-popover",
-        on_change="rerun",
-        help="Take a photo: it is explained at once and kept with its map.",
+    """A button to the camera; a photo becomes the picture, and `follow` keeps it with its map."""
+    if st.button(
+        "Camera", icon=":material/photo_camera:", help="Take a photo: it is explained at once and kept with its map."
+    ):
+        _shoot()
+
+
+@st.dialog("Take a photo", icon=":material/photo_camera:")
+def _shoot() -> None:
+    # Closed by starting anew as soon as there is a photo: until then the camera is on.
+    if st.session_state.pop("photographed", False):
+        st.rerun()
+    st.camera_input(
+        "Take a photo",
+        key="snapshot",
+        on_change=_taken,
+        label_visibility="collapsed",
+        help=f"The photo stays on this machine; it is kept with its map in {folder()}.",
     )
-    # The camera is on for as long as this is in the page.
-    if popover.open:
-        with popover:
-            st.camera_input(
-                "Take a photo",
-                key="snapshot",
-                on_change=_taken,
-                help=f"The photo stays on this machine; it is kept with its map in {folder()}.",
-            )
 
 
 def _taken() -> None:
@@ -118,9 +121,11 @@ def _taken() -> None:
         return
     data = photo.getvalue()
     pictures.take([("camera.jpg", data)])
+    state["photographed"] = True
     try:
         state["to-keep"] = Image.open(data, name="camera.jpg").sha256
     except ImageProblem:
+        # What is wrong with it is said where pictures are chosen.
         state["to-keep"] = None
 
 
@@ -169,34 +174,56 @@ def save(explanation: Explanation) -> None:
                 st.caption(f"They could not be written to {folder()} ({error.strerror or error}).")
 
 
-def strip() -> None:
-    """Earlier photos, newest first, each to be seen in full and downloaded."""
-    popover = st.popover(
-        "Kept",
-        icon=":material/photo_library:",
-        key="kept-popover",
-        on_change="rerun",
-        help="Photos of the camera that were kept with their maps.",
-    )
-    if not popover.open:
+def gallery() -> None:
+    """A button to the earlier photos."""
+    if st.button("Kept", icon=":material/photo_library:", help="Photos of the camera that were kept with their maps."):
+        st.session_state.pop("kept-shown", None)
+        st.session_state["kept-many"] = STRIP
+        _gallery()
+
+
+@st.dialog("Kept photos", width="large", icon=":material/photo_library:")
+def _gallery() -> None:
+    """Newest first, each to be seen in full and downloaded; only as many are read as are shown."""
+    state, paths = st.session_state, kept(folder())
+    if not paths:
+        st.caption(f"Nothing is kept in {folder()} yet: take a photo with Camera.")
         return
-    with popover:
-        paths = kept(folder())
-        if not paths:
-            st.caption("Nothing is kept yet: take a photo with Camera.")
-            return
-        many = st.session_state.setdefault("kept-many", STRIP)
-        for row in range(0, min(many, len(paths)), 3):
-            for column, path in zip(st.columns(3), paths[row : row + 3], strict=False):
-                with column:
-                    _thumbnail(path)
-        if len(paths) > many:
-            st.button(
-                f"Show more of {len(paths)}",
-                type="tertiary",
-                on_click=lambda: st.session_state.update({"kept-many": many + STRIP}),
-                help="Older ones.",
-            )
+    shown = next((path for path in paths if path.name == state.get("kept-shown")), None)
+    if shown is not None:
+        _full(shown)
+        return
+    many = state["kept-many"]
+    for row in range(0, min(many, len(paths)), ACROSS):
+        for column, path in zip(st.columns(ACROSS), paths[row : min(row + ACROSS, many)], strict=False):
+            with column:
+                _thumbnail(path)
+    if len(paths) > many:
+        st.button(
+            f"Show more of {len(paths)}",
+            type="tertiary",
+            on_click=lambda: state.update({"kept-many": many + STRIP}),
+            help="Older ones.",
+        )
+
+
+def _full(path: Path) -> None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        st.caption(f"{path.name} can no longer be read.")
+        data = b""
+    if data:
+        st.image(data, width="stretch", alt=f"Kept picture {path.name}")
+    with st.container(horizontal=True):
+        st.button(
+            "All of them",
+            icon=":material/arrow_back:",
+            on_click=lambda: st.session_state.pop("kept-shown", None),
+            help="Back to the earlier photos.",
+        )
+        if data:
+            _download(path, "Download")
 
 
 def _thumbnail(path: Path) -> None:
@@ -206,44 +233,39 @@ def _thumbnail(path: Path) -> None:
         st.caption(f"{path.name} cannot be read.")
         return
     st.image(small, width="stretch", alt=f"Kept picture {path.name}")
+    st.caption(_when(path.name))
     with st.container(horizontal=True, gap="xsmall"):
         st.button(
-            "",
+            "Open",
             icon=":material/open_in_full:",
             key=f"open-{path.name}",
             type="tertiary",
-            on_click=lambda: st.session_state.update({"kept-shown": str(path)}),
+            on_click=lambda: st.session_state.update({"kept-shown": path.name}),
             help=f"See {path.name} in full.",
         )
-        st.download_button(
-            "",
-            path.read_bytes,
-            icon=":material/download:",
-            file_name=path.name,
-            mime="image/jpeg",
-            key=f"get-{path.name}",
-            on_click="ignore",
-            type="tertiary",
-            help=f"Download {path.name}.",
-        )
+        _download(path, "")
+
+
+def _download(path: Path, label: str) -> None:
+    st.download_button(
+        label,
+        path.read_bytes,
+        icon=":material/download:",
+        file_name=path.name,
+        mime="image/jpeg",
+        key=f"get-{path.name}",
+        on_click="ignore",
+        type="tertiary",
+        help=f"Download {path.name}.",
+    )
+
+
+def _when(name: str) -> str:
+    """`20 November 2026, 14:28`, as its name says."""
+    taken = datetime.strptime(name[8:23], "%Y%m%d_%H%M%S")
+    return f"{taken.day} {taken:%B %Y, %H:%M}"
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _small(path: str, _changed: int) -> object:
-    return Image.open(path).thumbnail(160)
-
-
-def full() -> None:
-    """The kept picture that was opened, over the page."""
-    path = st.session_state.pop("kept-shown", None)
-    if path is None:
-        return
-
-    @st.dialog(Path(path).name, width="large")
-    def show() -> None:
-        try:
-            st.image(Path(path).read_bytes(), width="stretch", alt=f"Kept picture {Path(path).name}")
-        except OSError:
-            st.caption("It is no longer there.")
-
-    show()
+    return Image.open(path).thumbnail(320)

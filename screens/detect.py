@@ -131,23 +131,12 @@ def _below(explanation: Explanation, index: int) -> None:
     snapshots.follow(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
         snapshots.camera()
-        snapshots.strip()
+        snapshots.gallery()
         if explanation.heatmaps:
             snapshots.save(explanation)
             charts.downloads(explanation, index)
-            every = st.popover(
-                "All numbers",
-                icon=":material/table_rows:",
-                key="all-box-numbers",
-                on_change="rerun",
-                help="Every statistic of this map, in words.",
-            )
-            if every.open:
-                with every:
-                    detections.table(explanation, index)
-                    charts.all_numbers(explanation, index)
+            charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
         st.caption(charts.timings(explanation), width="content")
-    snapshots.full()
 
 
 def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked, missing: Missing | None) -> None:
@@ -166,7 +155,7 @@ def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked,
         _say(explanation, index, "the whole picture" if asked.per == "picture" else listed[index].name)
         if view.region is not None:
             charts.marked(explanation, view.region, index)
-    charts.findings(explanation, index)
+        charts.findings(explanation, index)
 
 
 def _say(explanation: Explanation, index: int, name: str) -> None:

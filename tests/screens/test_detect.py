@@ -1,0 +1,308 @@
+"""Detect: what is shown is what the engine says of each box, and of what is missing."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from components import detections, layer_picker, lenses, sidebar, snapshots
+from explain import Explainer
+from explain.words import percent
+from models import catalog, weights
+from models.adapter import Prediction, Stage
+from tests.screens.conftest import shown, texts
+
+SCREEN = "screens/detect.py"
+VIEWER = "viewer-detect"
+present = pytest.mark.skipif(
+    not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here"
+)
+
+
+def metrics(app) -> dict[str, tuple[str, str]]:
+    return {element.label: (element.value, element.delta) for element in app.metric}
+
+
+def click(app, x: float, y: float, box: int | None = None):
+    """As the viewer tells of a click."""
+    app.session_state[VIEWER] = {"point": {"x": x, "y": y, "box": box}}
+    return app.run()
+
+
+def pick(app, row: int):
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-") and "turn" not in key]
+    app.session_state[key] = {"chosen": row}
+    return app.run()
+
+
+@pytest.fixture
+def result(bus):
+    return Explainer("yolo11n")(bus, per="detection", top_k=detections.HELD)
+
+
+@present
+def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
+    app = page(SCREEN, model="yolo11n")
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## yolo11n found 1 bus and 4 persons. Choose a box to see why."
+    view = shown(app)
+    assert [box["index"] for box in view.head["boxes"]] == list(range(len(result.predictions)))
+    for box, prediction in zip(view.head["boxes"], result.predictions, strict=True):
+        np.testing.assert_allclose(box["xyxy"], prediction.box, atol=1e-3)
+        assert box["label"] == f"{prediction.label} {percent(prediction.score)}"
+    for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
+        np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+    lies = result.box_numbers(0)
+    assert metrics(app)["Heat inside its box"] == (percent(lies.inside), f"on {percent(lies.area)} of the picture")
+    assert "box" not in app.query_params
+
+
+@present
+def test_a_click_on_a_row_is_followed_by_words_numbers_and_address(page, result):
+    app = pick(page(SCREEN, model="yolo11n"), 3)
+    lies = result.box_numbers(3)
+    assert f"**{percent(lies.inside)}** of the heat for **person 4** lies inside its own box" in texts(app)
+    assert f"{percent(lies.elsewhere)} in other boxes" in texts(app)
+    assert metrics(app)["Heat inside its box"][0] == percent(lies.inside)
+    assert app.query_params["box"] == "4"
+
+
+@present
+def test_an_address_opens_its_box_and_its_question(page, bus):
+    app = page(SCREEN, model="yolo11n", box="4", part="contrast", within="inside", iou="40")
+    assert not app.exception and not app.error
+    result = Explainer("yolo11n")(bus, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
+    np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
+    assert "for **person 4** lies" in texts(app)
+
+
+@present
+def test_nonsense_in_the_address_is_passed_over(page):
+    app = page(SCREEN, model="yolo11n", box="x", part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
+    assert not app.exception and not app.error
+    assert "found 1 bus and 4 persons" in app.markdown[0].value
+
+
+@present
+def test_only_chosen_classes_are_shown_and_the_rest_stays_out_of_the_maps(page, bus):
+    app = page(SCREEN, model="yolo11n", only="bus")
+    assert app.markdown[0].value.startswith("## yolo11n found 1 bus.")
+    assert len(shown(app).maps) == 1
+    assert app.query_params["only"] == "bus"
+
+
+@present
+@pytest.mark.parametrize("part", ["contrast", "left", "box", "all"])
+def test_a_part_of_a_box_has_a_map_of_its_own(page, bus, part):
+    app = page(SCREEN, model="yolo11n", part=part)
+    result = Explainer("yolo11n")(bus, per="detection", part=part, top_k=12)
+    np.testing.assert_allclose(shown(app).maps[1], result.heatmaps[1].content, atol=1e-3)
+
+
+@present
+def test_a_ready_question_sets_part_method_and_layers(page, bus):
+    app = page(SCREEN, model="yolo11n")
+    assert app.segmented_control(key="question").value == "where"
+    app.segmented_control(key="question").set_value("why").run()
+    assert not app.exception and not app.error
+    assert app.query_params["part"] == "contrast"
+    assert app.query_params["layers"] == "model.4"
+    assert app.selectbox(key="method-detect").value == "layercam"
+    result = Explainer("yolo11n")(
+        bus, per="detection", part="contrast", method="layercam", layers=("model.4",), top_k=12
+    )
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1e-3)
+    app.segmented_control(key="question").set_value("where").run()
+    assert "part" not in app.query_params
+    assert "layers" not in app.query_params
+
+
+@present
+@pytest.mark.parametrize("per", ["class", "picture"])
+def test_a_class_and_the_whole_picture_have_maps_too(page, bus, per):
+    app = page(SCREEN, model="yolo11n", per=per)
+    assert not app.exception and not app.error
+    result = Explainer("yolo11n")(bus, per=per, top_k=12)
+    for got, heatmap in zip(shown(app).maps, result.heatmaps, strict=True):
+        np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+    if per == "class":
+        pick(app, 1)
+        assert "for **person** lies inside its own boxes" in texts(app)
+
+
+@present
+def test_a_click_beside_every_box_asks_what_is_missing_there(page, result):
+    app = click(page(SCREEN, model="yolo11n"), 20, 210)
+    missing = result.missing((20, 210, 20, 210))
+    assert missing is not None
+    assert missing.words in texts(app)
+    view = shown(app)
+    assert view.head["boxes"][-1]["dashed"]
+    np.testing.assert_allclose(view.head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
+    wanted = result.with_targets((missing.candidate.anchor, missing.candidate.index)).heatmaps[0]
+    np.testing.assert_allclose(view.maps[-1], wanted.content, atol=1e-3)
+    app.selectbox(key="missing-class").select("car").run()
+    assert result.missing((20, 210, 20, 210), "car").words in texts(app)
+    # The harness repeats the click for ever; a browser does not.
+    app.session_state[VIEWER] = {}
+    next(button for button in app.button if button.label == "Back to the boxes").click().run()
+    assert len(shown(app).maps) == len(result.heatmaps)
+    assert "candidate" not in texts(app)
+
+
+@present
+def test_a_marked_rectangle_asks_for_what_fits_it(page, result):
+    app = page(SCREEN, model="yolo11n")
+    where = (0.0, 220.0, 60.0, 340.0)
+    region = {"picture": shown(app).head["picture"], "kind": "rectangle", "xyxy": where}
+    app.session_state[VIEWER] = {"region": region}
+    app.run()
+    assert result.missing(where).words in texts(app)
+    assert "In the marked area" in texts(app)
+
+
+@present
+def test_nothing_found_says_what_came_nearest(page):
+    app = page(SCREEN, model="yolo11n", confidence="95")
+    assert app.markdown[0].value.startswith("## No detections above 0.95; the highest was bus")
+    assert shown(app).maps == []
+    click(app, 400, 400)
+    assert "because it is below 95" in texts(app)
+    assert len(shown(app).maps) == 1
+
+
+@present
+def test_the_weaker_boxes_are_named(page):
+    low = page(SCREEN, model="yolo11n", confidence="10")
+    count = len(shown(low).head["boxes"])
+    low.slider(key="confidence").set_value(70).run()
+    high = len(shown(low).head["boxes"])
+    assert high < count
+    assert f"{count - high} weaker boxes hidden" in texts(low)
+
+
+@present
+@pytest.mark.parametrize("lens", ["all", "layers", "sizes"])
+def test_every_lens_shows_its_maps(page, bus, result, lens):
+    app = page(SCREEN, model="yolo11n", lens=lens, box="4")
+    assert not app.exception and not app.error
+    view = shown(app)
+    if lens == "all":
+        assert view.titles == [f"{i + 1}  {p.label}" for i, p in enumerate(result.predictions)]
+    if lens == "layers":
+        paths = [stage.path for stage in result.evidence.resident.adapter.stages(Explainer("yolo11n").layers)]
+        strip = Explainer("yolo11n")(
+            bus, per="detection", targets=(3,), layers=tuple(p for p in paths if p != "model.23")
+        )
+        for got, heatmap in zip(view.maps, strip.by_layer(0), strict=True):
+            np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+        assert "is clearest at model." in app.markdown[0].value
+    if lens == "sizes" and len(lenses.sizes(catalog.spec("yolo11n"))) > 1:
+        assert view.titles[-1] == "Difference"
+        assert "this person" in app.markdown[0].value
+
+
+@present
+def test_a_slow_method_is_made_for_one_box(page):
+    app = page(SCREEN, model="yolo11n", method="gradcamelementwise", box="2")
+    for _ in range(60):
+        if shown(app).maps:
+            break
+        time.sleep(0.25)
+        app.run()
+    assert len(shown(app).maps) == 1
+    assert "person 2" in texts(app)
+
+
+def test_a_classifier_is_told_from_a_detector_and_a_click_changes_it(page):
+    app = page(SCREEN)
+    assert "draws no boxes" in app.markdown[0].value
+    assert shown(app).head["size"] == [810, 1080]
+    look = [button for button in app.button if button.label.startswith("Look with")]
+    if not look:
+        assert any("No detector is on this machine" in info.value for info in app.info)
+        return
+    look[0].click().run()
+    assert not app.exception
+    assert "found" in app.markdown[0].value
+
+
+def test_without_any_detector_it_says_what_to_put_where(page, monkeypatch):
+    monkeypatch.setattr(sidebar, "menu", lambda: ([*catalog.families()], {"efficientnet-lite0"}))
+    monkeypatch.setattr(weights, "find", lambda spec: None)
+    app = page(SCREEN)
+    assert not app.exception
+    assert any("No detector is on this machine" in info.value and "put yolo11n.pt" in info.value for info in app.info)
+
+
+# ---- helpers without a page
+
+
+def box(label: str, anchor: int, score: float = 0.5) -> Prediction:
+    return Prediction(label, 0 if label == "bus" else 1, score, (0, 0, 10, 10), anchor)
+
+
+def test_the_chosen_box_is_found_in_any_list():
+    listed = [detections._item(box("bus", 5), "1"), detections._item(box("person", 7), "2")]
+    assert detections.place(listed, (7, 1)) == 1
+    assert detections.place(listed, (9, 1)) == 1
+    assert detections.place(listed, None) == 0
+    assert [item.name for item in listed] == ["bus 1", "person 2"]
+
+
+def test_a_kept_photo_never_overwrites_another(tmp_path):
+    now = datetime(2026, 11, 20, 14, 28, 56)
+    names = [snapshots.keep(bytes([i]), tmp_path / "new", now).name for i in range(3)]
+    assert names == [f"heatmap_20261120_142856{end}.jpg" for end in ("", "_2", "_3")]
+    assert [path.read_bytes() for path in sorted((tmp_path / "new").iterdir())] == [b"\0", b"\1", b"\2"]
+    (tmp_path / "new" / "secret.jpg").write_bytes(b"")
+    snapshots.keep(b"", tmp_path / "new", datetime(2025, 1, 1))
+    kept = [path.name for path in snapshots.kept(tmp_path / "new")]
+    assert kept == [*reversed(names), "heatmap_20250101_000000.jpg"]
+    assert snapshots.kept(tmp_path / "none") == []
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        snapshots.keep(b"", tmp_path / "file", datetime(2026, 1, 1))
+
+
+def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model():
+    order = [f"model.{i}" for i in range(12)]
+    assert layer_picker.toggled(["model.9"], "model.2", order) == ["model.2", "model.9"]
+    assert layer_picker.toggled(["model.2", "model.9"], "model.2", order) == ["model.9"]
+    full = order[: layer_picker.MOST]
+    assert layer_picker.toggled(full, "model.11", order) == full
+
+
+def test_the_drawing_joins_what_reads_and_what_is_read():
+    steps = (
+        Stage("a", "Conv", (8, 40, 40), 16.0, (), "backbone"),
+        Stage("b", "Conv", (8, 20, 20), 32.0, ("a",), "neck"),
+        Stage("c", "Detect", None, None, ("a", "b"), "head"),
+    )
+    figure = layer_picker.drawing(steps, ["b"])
+    edges = figure.data[0]
+    assert [x for x in edges.x if x is not None] == [0, 1, 0, 2, 1, 2]
+    marks = {trace.name: trace for trace in figure.data[1:]}
+    assert list(marks) == ["backbone", "neck", "head"]
+    assert marks["neck"].marker.symbol == ("diamond",)
+    assert marks["backbone"].marker.symbol == ("circle-open",)
+    assert list(marks["head"].customdata) == [""]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([True, True, True], "All find this bus."),
+        ([True, True], "Both find this bus."),
+        ([True, False], "s finds this bus, m not."),
+        ([False, False], "None of them shows this bus."),
+    ],
+)
+def test_the_verdict_says_who_finds_the_object(found, words):
+    assert lenses.verdict(found, ["s", "m", "l"][: len(found)], "bus") == words
