@@ -8,20 +8,28 @@ gradients. Nothing else of this project runs a model forward to explain it.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from explain.layers import as_map
+from explain.windows import Gradient, Graph
+from models.detector import Detector
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from explain.residency import Resident
     from models.adapter import Geometry, Layer, ModelInput, Target
+    from models.detector import Detections
+
+
+class _Overwritten(Exception):
+    """A module wrote into its input, which was a target layer's output."""
 
 
 class Evidence:
@@ -33,56 +41,106 @@ class Evidence:
         self.geometry: Geometry = given.geometry
         self.layers = layers
         self.tensor = resident.place(given.tensor)
-        self._gradients: dict[Target, list[Tensor]] = {}
+        self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """What each method made of it, by (method, target): one (h, w) map per layer."""
-        adapter = resident.adapter
+        self._graph: Graph | None = None
         with resident.lock:
-            recorded, self.outputs = self._forward(adapter.module)
+            recorded, self.outputs = self._forward()
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs as they are, in the graph that the gradients come from."""
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
 
-    def _forward(self, module: nn.Module) -> tuple[dict[str, Tensor], Any]:
-        recorded: dict[str, Tensor] = {}
-        caller = threading.get_ident()
+    def _forward(self) -> tuple[dict[str, Tensor], Any]:
+        # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
+        if not self.resident.mutates:
+            try:
+                return self._passed(copied=False)
+            except _Overwritten:
+                self.resident.mutates = True
+        return self._passed(copied=True)
 
-        def record(path: str, output: Tensor) -> Tensor | None:
-            # Somebody else may be using the same module outside this engine.
-            if threading.get_ident() != caller:
-                return None
+    def _passed(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+        """One pass; raises _Overwritten where what was recorded is not what the layer returned any more."""
+        recorded: dict[str, Tensor] = {}
+        versions: dict[str, int] = {}
+
+        def record(path: str, output: Tensor) -> Tensor:
             kept = output if output.requires_grad else output.detach().requires_grad_()
-            recorded[path] = kept
-            # What follows may write into its input; what was recorded must not change.
-            return kept.clone()
+            recorded[path], versions[path] = kept, kept._version
+            return kept.clone() if copied else kept
+
+        try:
+            with self._hooked(record), torch.enable_grad():
+                outputs = self.resident.adapter.run(self.tensor)
+        except RuntimeError as error:
+            if not copied and "in-place" in str(error):
+                raise _Overwritten from error
+            raise
+        if not copied and any(one._version != versions[path] for path, one in recorded.items()):
+            raise _Overwritten
+        return recorded, outputs
+
+    @contextmanager
+    def _hooked(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+        """Hand what each target layer returns to `record`; what that returns takes its place."""
+        module, caller = self.resident.adapter.module, threading.get_ident()
+
+        def seen(path: str, output: Tensor) -> Tensor | None:
+            # Somebody else may be using the same module outside this engine.
+            return record(path, output) if threading.get_ident() == caller else None
 
         handles = [
             module.get_submodule(layer.path).register_forward_hook(
-                lambda _module, _inputs, output, path=layer.path: record(path, output)
+                lambda _module, _inputs, output, path=layer.path: seen(path, output)
             )
             for layer in self.layers
         ]
         try:
-            with torch.enable_grad():
-                outputs = self.resident.adapter.run(self.tensor)
+            yield
         finally:
             for handle in handles:
                 handle.remove()
-        return recorded, outputs
 
-    def gradients(self, targets: Sequence[Target]) -> list[Tensor]:
-        """One (k, C, h, w) per layer: the gradient of each target's logit. No model pass, only its tail backward."""
+    def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
+        """For each layer the gradient of each target's scalar. No model pass, only its tail backward."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
-        if missing:
-            with self.resident.lock, torch.enable_grad():
-                # One by one: a batched product was measured slower at deep layers, and its rounding depends on who
-                # shares the batch, so the same recipe would no longer give the same bits.
-                for target in missing:
+        # One alone PyTorch walks back as fast.
+        if len(missing) > 1 and isinstance(self.resident.adapter, Detector):
+            self._gradients |= self._together(missing)
+        with self.resident.lock, torch.enable_grad():
+            # One by one: a batched product was measured slower at deep layers, and its rounding depends on who
+            # shares the batch, so the same recipe would no longer give the same bits.
+            for target in missing:
+                if target not in self._gradients:
                     self._gradients[target] = self._backward(target)
-        return [torch.cat([self._gradients[target][i] for target in targets]) for i in range(len(self.layers))]
+        return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
-    def _backward(self, target: Target) -> list[Tensor]:
+    def _together(self, targets: Sequence[Target]) -> dict[Target, list[Gradient]]:
+        """Several detections' gradients at once, of those for which there are rules."""
+        if any(layer.layout != "nchw" for layer in self.layers):
+            return {}
+        outputs: Detections = self.outputs
+        # What depends on no target layer leads nowhere.
+        ends = [leaf for leaf in outputs.leaves if leaf.requires_grad]
+        if self._graph is None:
+            self._graph = Graph(ends, self.recorded)
+        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in outputs.leaves]
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        with torch.enable_grad():
+            copy = outputs.with_leaves(leaves)
+            seeds = [
+                torch.autograd.grad(
+                    self.resident.adapter.scalar(copy, target), wanted, retain_graph=True, allow_unused=True
+                )
+                for target in targets
+            ]
+        with torch.no_grad():
+            found = self._graph.gradients(seeds)
+        return {target: gradients for target, gradients in zip(targets, found, strict=True) if gradients is not None}
+
+    def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
         found: Sequence[Tensor | None] = [None] * len(self.recorded)
         # A target that hangs on none of the layers has no graph at all.
@@ -93,16 +151,19 @@ class Evidence:
                 if "inplace" not in str(error):
                     raise
                 raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
-        return [
-            as_map(torch.zeros_like(out) if gradient is None else gradient, layer)
+        dense = (
+            as_map(torch.zeros_like(out) if gradient is None else gradient, layer)[0]
             for gradient, out, layer in zip(found, self.recorded, self.layers, strict=True)
-        ]
+        )
+        return [Gradient(one, 0, 0, (one.shape[1], one.shape[2])) for one in dense]
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes it keeps alive: activations, gradients, and the graph behind them for later targets."""
+        """About how many bytes it keeps alive: activations, gradients, and what is behind them for later targets."""
         # Copied first, in one step: another thread may be adding.
-        lists = [*list(self._gradients.values()), *list(self.raws.values())]
-        held = [self.tensor, *self.recorded, *(tensor for tensors in lists for tensor in tensors)]
-        graph = max(layer.tail_bytes for layer in self.layers) * self.tensor.shape[-2] * self.tensor.shape[-1]
-        return graph // self.resident.probed_pixels + sum(tensor.nbytes for tensor in held)
+        gradients, raws = list(self._gradients.values()), list(self.raws.values())
+        held = [self.tensor, *(g.values for one in gradients for g in one), *(raw for one in raws for raw in one)]
+        total = sum(tensor.nbytes for tensor in held)
+        graph = max((layer.tail_bytes for layer in self.layers), default=0)
+        graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // self.resident.probed_pixels
+        return total + graph + sum(tensor.nbytes for tensor in self.recorded)

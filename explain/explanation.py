@@ -360,7 +360,7 @@ def explain(
 
             raws = library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
         elif method.family == "mask":
-            from explain.methods import drise  # type: ignore[attr-defined]
+            from explain.methods import drise
 
             raws = drise.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
         else:

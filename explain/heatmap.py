@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from explain.methods import function
+from explain.methods import Activation, function
 from explain.render import hottest_mask
 from explain.statistics import COARSE
+from explain.windows import Gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,15 +101,13 @@ def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> l
     missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
     if missing:
         compute = function(method)
-        if method.gradients:
-            gradients = evidence.gradients(missing)
-        else:
-            # Such a method still is asked for k maps: it reads k off a stand-in that takes no memory.
-            gradients = [a.new_zeros(()).expand(len(missing), *a.shape[1:]) for a in evidence.activations]
+        # Such a method still is asked for a map of each target: what it gets is never looked at.
+        nothing = [[Gradient(a[0, :, :1, :1], 0, 0, (1, 1))] * len(missing) for a in evidence.activations]
+        gradients = evidence.gradients(missing) if method.gradients else nothing
+        layers = [Activation(activation[0]) for activation in evidence.activations]
         with torch.no_grad():
-            maps = [compute(a, g) for a, g in zip(evidence.activations, gradients, strict=True)]
-        for i, target in enumerate(missing):
-            evidence.raws[method.id, target] = [layer[i] for layer in maps]
+            for i, target in enumerate(missing):
+                evidence.raws[method.id, target] = [compute(a, g[i]) for a, g in zip(layers, gradients, strict=True)]
     held = [evidence.raws[method.id, target] for target in targets]
     return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
 

@@ -35,8 +35,8 @@ class Resident:
         self.adapter = adapter
         self.device = device
         self.lock = threading.RLock()
-        self.opaque = False
-        """Whether its gradients were found to need torch's own way back (explain/tape.py)."""
+        self.mutates = False
+        """Whether a module was seen to write into its input."""
         self.shadow: Shadow | None = None
         """Where the grad-cam library's methods work (explain/methods/library.py)."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.

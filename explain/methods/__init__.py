@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.tape import Gradient
+    from explain.windows import Gradient
 
 
 @dataclass(frozen=True, eq=False)

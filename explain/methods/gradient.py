@@ -1,4 +1,7 @@
-"""Methods that weigh activations by gradients. `a` is (1, C, h, w), `g` is (k, C, h, w), the result (k, h, w)."""
+"""Methods that weigh activations by gradients: `a` is one layer's, `g` one target's at that layer; (h, w) comes out.
+
+Where the gradient is 0 nothing is multiplied: a detection's is 0 nearly everywhere.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,37 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-def _weighted(weights: Tensor, a: Tensor) -> Tensor:
-    """sum_c weights[k, c] * a[c, h, w]."""
-    channels, height, width = a.shape[1:]
-    return (weights @ a.reshape(channels, height * width)).reshape(-1, height, width)
+    from explain.methods import Activation
+    from explain.windows import Gradient
 
 
-def gradcam(a: Tensor, g: Tensor) -> Tensor:
+def _weighted(weights: Tensor, a: Activation) -> Tensor:
+    """sum_c weights[c] * a[c, h, w]."""
+    return torch.einsum("c,chw->hw", weights, a.values)
+
+
+def gradcam(a: Activation, g: Gradient) -> Tensor:
     """w_c = mean over places of the gradient."""
-    return _weighted(g.mean((2, 3)), a)
+    return _weighted(g.values.sum((1, 2)) / (g.shape[0] * g.shape[1]), a)
 
 
-def gradcam_plus_plus(a: Tensor, g: Tensor) -> Tensor:
+def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     """w_c = sum of alpha * relu(g), with alpha from powers of g (equation 19), so that small objects count too."""
-    squared = g * g
-    alpha = squared / (2 * squared + a.sum((2, 3), keepdim=True) * squared * g + 1e-6)
-    return _weighted((alpha.where(g != 0, 0) * g.clamp_min(0)).sum((2, 3)), a)
+    squared = g.values * g.values
+    alpha = squared / (2 * squared + a.total[:, None, None] * squared * g.values + 1e-6)
+    return _weighted((alpha.where(g.values != 0, 0) * g.values.clamp_min(0)).sum((1, 2)), a)
 
 
-def hirescam(a: Tensor, g: Tensor) -> Tensor:
+def hirescam(a: Activation, g: Gradient) -> Tensor:
     """sum_c g * a, place by place: faithful where only linear layers follow."""
-    return torch.einsum("kchw,chw->khw", g, a[0])
+    return g.placed(torch.einsum("chw,chw->hw", g.values, g.part(a.values)))
 
 
-def xgradcam(a: Tensor, g: Tensor) -> Tensor:
+def xgradcam(a: Activation, g: Gradient) -> Tensor:
     """w_c = sum of g * a / (sum of a)."""
-    return _weighted((g * (a / (a.sum((2, 3), keepdim=True) + 1e-7))).sum((2, 3)), a)
+    return _weighted((g.values * (g.part(a.values) / (a.total[:, None, None] + 1e-7))).sum((1, 2)), a)
 
 
-def layercam(a: Tensor, g: Tensor) -> Tensor:
+def layercam(a: Activation, g: Gradient) -> Tensor:
     """sum_c relu(g) * a, place by place."""
-    return torch.einsum("kchw,chw->khw", g.clamp_min(0), a[0])
+    return g.placed(torch.einsum("chw,chw->hw", g.values.clamp_min(0), g.part(a.values)))

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from explain.layers import as_map
+from explain.methods import Activation
 from explain.methods.gradient import gradcam
+from explain.windows import Gradient
 from models.errors import Cancelled, ModelProblem
 
 if TYPE_CHECKING:
@@ -109,7 +111,8 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
     if gradient.requires_grad:
         return None
-    return gradcam(evidence.activations[0], as_map(gradient, evidence.layers[0]))[0]
+    dense = as_map(gradient, evidence.layers[0])[0]
+    return gradcam(Activation(evidence.activations[0][0]), Gradient(dense, 0, 0, (dense.shape[1], dense.shape[2])))
 
 
 class _Logits(nn.Module):

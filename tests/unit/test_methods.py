@@ -26,8 +26,9 @@ from explain.explanation import Explanation, Options, explain
 from explain.heatmap import raw_maps
 from explain.image import Image
 from explain.layers import find
-from explain.methods import METHODS, function, method
+from explain.methods import METHODS, Activation, function, method
 from explain.residency import Resident
+from explain.windows import Gradient
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
 from models.classifier import Classifier
 from models.errors import Cancelled, ModelProblem
@@ -251,8 +252,8 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
 def test_eigencam_by_hand_takes_the_widest_direction_and_the_sign_of_the_mean() -> None:
     wide, narrow = torch.tensor([[3.0, -3.0], [3.0, -3.0]]), torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
     for a, b, expected in ((wide, narrow, wide), (-narrow, wide, wide), (wide, -2 * wide, -(5**0.5) * wide)):
-        (raw,) = function(METHODS["eigencam"])(torch.stack([a, b]).unsqueeze(0), torch.zeros(1, 2, 2, 2))
-        torch.testing.assert_close(raw, expected)
+        given = Activation(torch.stack([a, b]))
+        torch.testing.assert_close(given.first_component, expected)
 
 
 def test_eigengradcam_by_hand_is_per_class() -> None:
@@ -270,10 +271,20 @@ def test_eigengradcam_by_hand_is_per_class() -> None:
 @pytest.mark.parametrize("name", [*GRADIENT, *EIGEN])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
     evidence = evidence_of("efficientnet-lite0", ("bn2",), bus)
-    together = function(METHODS[name])(evidence.activations[0], evidence.gradients([Target(i, "") for i in (1, 2)])[0])
+    (together,) = raw_maps(evidence, METHODS[name], [Target(i, "") for i in (1, 2)])
     for i, index in enumerate((1, 2)):
-        alone = function(METHODS[name])(evidence.activations[0], evidence.gradients([Target(index, "")])[0])
-        torch.testing.assert_close(together[i], alone[0])
+        alone = evidence_of("efficientnet-lite0", ("bn2",), bus)
+        torch.testing.assert_close(together[i], raw_maps(alone, METHODS[name], [Target(index, "")])[0][0])
+
+
+@pytest.mark.parametrize("name", [*GRADIENT, "eigengradcam"])
+def test_a_window_says_what_the_whole_gradient_says(name: str) -> None:
+    a = torch.rand(120, 9, 11, generator=torch.Generator().manual_seed(4)) - 0.3
+    g = torch.zeros_like(a)
+    g[:, 2:6, 3:8] = torch.randn(120, 4, 5, generator=torch.Generator().manual_seed(5))
+    whole = function(METHODS[name])(Activation(a), Gradient(g, 0, 0, (9, 11)))
+    part = function(METHODS[name])(Activation(a), Gradient(g[:, 2:6, 3:8], 2, 3, (9, 11)))
+    torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> None:

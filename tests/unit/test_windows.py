@@ -1,0 +1,181 @@
+"""Many detections walked back together in windows: the numbers of PyTorch's own way back, and of pytorch-grad-cam."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_grad_cam
+import torch
+from torch import nn
+
+from explain import Explainer
+from explain.evidence import Evidence
+from explain.image import Image
+from explain.layers import find
+from explain.windows import Gradient, Graph, Opaque, place
+from models.adapter import Target
+from tests.conftest import asset, weight
+
+LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
+
+
+class Neck(nn.Module):
+    """What detectors' necks are made of: strides, dilation, depthwise, residuals, joins, splits, growing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.down = nn.Conv2d(8, 12, 3, 2, 1)
+            self.norm = nn.BatchNorm2d(12)
+            self.norm.running_var = torch.rand(12) + 0.5
+            self.deep = nn.Conv2d(12, 12, 3, padding=2, dilation=2)
+            self.own = nn.Conv2d(12, 12, 5, padding=2, groups=12)
+            self.join = nn.Conv2d(8 + 12 + 4, 10, 1)
+            self.fine = nn.Conv2d(10, 6, 3, padding=1)
+            self.rough = nn.Conv2d(6, 6, (1, 3), (2, 2), (0, 1))
+        self.acts = [nn.SiLU(), nn.ReLU(), nn.LeakyReLU(0.1), nn.Hardswish(), nn.Sigmoid()]
+        self.requires_grad_(False).eval()
+
+    def forward(self, x: torch.Tensor, aside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        silu, relu, leaky, swish, sigmoid = self.acts
+        low = silu(self.norm(self.down(x)))
+        low = low + leaky(self.deep(low))
+        first, second = swish(self.own(low)).split(6, 1)
+        grown = nn.functional.interpolate(torch.cat((second, first), 1), scale_factor=2)
+        fine = relu(self.fine(self.join(torch.cat((x, grown, aside), 1))))
+        return low, fine, sigmoid(self.rough(fine))
+
+
+@pytest.mark.parametrize("size", [(32, 24), (64, 64), (4, 6)])
+def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
+    made = torch.Generator().manual_seed(1)
+    x, aside = (torch.randn(1, channels, *size, generator=made) for channels in (8, 4))
+    x.requires_grad_()
+    low, fine, rough = Neck()(x, aside)
+    graph = Graph([fine, rough], [x, low])
+    cells = [(0, 0), (size[0] - 1, 2), (size[0] // 2, size[1] // 2), (1, size[1] - 1)]
+    seeds: list[list[torch.Tensor | None]] = []
+    for n, (y, column) in enumerate(cells):
+        at_fine, at_rough = torch.zeros_like(fine), torch.zeros_like(rough)
+        at_fine[0, n, y, column] = 2.0
+        at_rough[0, n, y // 2, column // 2] = -1.0
+        seeds += [[at_fine, None], [None, at_rough], [at_fine, at_rough]]
+    with torch.no_grad():
+        found = graph.gradients(seeds)
+    for given, gradients in zip(seeds, found, strict=True):
+        assert gradients is not None
+        ends = [(end, seed) for end, seed in zip((fine, rough), given, strict=True) if seed is not None]
+        expected = torch.autograd.grad([e for e, _ in ends], [x, low], [s for _, s in ends], retain_graph=True)
+        for gradient, whole in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(gradient.dense(), whole[0], rtol=1e-5, atol=1e-6)
+    smallest = min(gradients[0].values[0].numel() for gradients in found if gradients)
+    assert size == (4, 6) or smallest < 0.4 * size[0] * size[1], "no window is smaller than the map"
+
+
+def test_an_operation_without_a_rule_is_left_to_torch() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    y = x.softmax(1)
+    assert Graph([y], [x]).gradients([[torch.ones_like(y)]]) == [None]
+    with pytest.raises(Opaque):
+        place(torch.zeros(1))
+
+
+def test_what_reaches_no_source_has_an_empty_gradient() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    y = x.sigmoid()
+    (found,) = Graph([y], [x]).gradients([[torch.zeros_like(y)]])
+    assert found is not None
+    (gradient,) = found
+    assert gradient.dense().shape == (4, 8, 8)
+    assert not gradient.dense().any()
+
+
+def test_a_gradient_is_placed_where_it_belongs() -> None:
+    gradient = Gradient(torch.ones(2, 2, 3), 1, 4, (5, 8))
+    assert gradient.dense().nonzero()[:, 1:].amin(0).tolist() == [1, 4]
+    assert gradient.dense().sum() == 12
+    assert gradient.part(torch.arange(80.0).view(2, 5, 8))[0].tolist() == [[12, 13, 14], [20, 21, 22]]
+    assert gradient.placed(torch.zeros(2, 3), 1.5)[0, 0] == 1.5
+
+
+# Real weights.
+
+
+BUS = asset("ultralytics", "assets", "bus.jpg")
+
+
+def yolo(name: str) -> Explainer:
+    weight(f"{name}.pt")
+    return Explainer(name)
+
+
+@cache
+def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
+    """Evidence of the bus with all its boxes' gradients, and their targets."""
+    explainer = yolo(name)
+    resident = explainer.resident
+    given = resident.adapter.prepare(Image.open(BUS).pixels, "trained")
+    evidence = Evidence(resident, given, find(resident.layers[0], layers, resident.adapter.module))
+    predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
+    targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
+    # The coarsest scale of YOLO26 goes through attention, which is left to torch.
+    assert len(evidence._together(targets)) >= (1 if name == "yolo26n" else 4), "no rule for an operation"
+    return evidence, targets
+
+
+@pytest.mark.parametrize("name", ["yolo11n", "yolo11n-seg", "yolo26n"])
+def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
+    evidence, targets = together(name, LAYERS if name != "yolo26n" else LAYERS[1:])
+    assert len(targets) >= 4
+    for at, layer in enumerate(evidence.gradients(targets)):
+        # A box of a finer scale does not hang on the layers of the coarser ones.
+        assert sum(bool(gradient.values.any()) for gradient in layer) >= 2
+        for target, gradient in zip(targets, layer, strict=True):
+            alone = evidence._backward(target)[at].values
+            torch.testing.assert_close(gradient.dense(), alone, rtol=1e-4, atol=float(alone.abs().max()) * 1e-5)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "xgradcam", "layercam"])
+def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(method: str) -> None:
+    explainer = yolo("yolo11n")
+    made = explainer(BUS, per="detection", method=method, layers=("model.16",), top_k=3)
+    adapter, classes = explainer.resident.adapter, {
+        "gradcam": "GradCAM", "gradcam++": "GradCAMPlusPlus", "hirescam": "HiResCAM", "xgradcam": "XGradCAM",
+                "layercam": "LayerCAM",
+
+    }  # fmt: skip
+
+    class Logit(nn.Module):
+        """One anchor's logit of each class, as the library wants a classifier's."""
+
+        def __init__(self, anchor: int) -> None:
+            super().__init__()
+            self.inner, self.anchor = adapter.module, anchor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return adapter.run(x).logits[:, :, self.anchor]
+
+    for heatmap in made.heatmaps:
+        (anchor,) = heatmap.target.anchors
+        layer = adapter.module.get_submodule("model.16")
+        with getattr(pytorch_grad_cam, classes[method])(Logit(anchor), [layer]) as cam:
+            target = pytorch_grad_cam.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
+            expected = cam(made.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
+        left, top, right, bottom = heatmap.geometry.content
+        inside = expected[top:bottom, left:right]
+        # The library's own range includes the bars of the letterbox; this picture has none.
+        assert inside.shape == expected.shape
+        # GradCAM++ divides by sums that cross 0: the library's own map is 6e-5 off what double precision gives.
+        np.testing.assert_allclose(heatmap.at_input, expected, atol=1e-3 if method == "gradcam++" else 1e-4)
+
+
+def test_boxes_add_up_to_their_class_for_a_linear_method() -> None:
+    explainer = yolo("yolo11n")
+    alone = explainer(BUS, per="detection", method="hirescam", targets=("person",))
+    (whole,) = alone.with_options(per="class").heatmaps
+    for at, raw in enumerate(whole.raw):
+        np.testing.assert_allclose(sum(h.raw[at] for h in alone.heatmaps), raw, atol=1e-5 * abs(raw).max() + 1e-6)
