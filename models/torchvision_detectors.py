@@ -230,15 +230,15 @@ class TorchvisionDetector(Detector):
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         known = {layer.path: layer for layer in layers}
-        scales: dict[str, str] = {}
+        neck: dict[tuple[int, ...], str] = {}
         for path in self._neck():
             if path in known:
-                # Of MobileNet's two maps of one scale no proposal is ever read from the second.
-                scales.setdefault(self._scale(known[path]), path)
+                # Of MobileNet's two maps of one size no proposal is ever read from the second.
+                neck.setdefault(known[path].shape[1:], path)
         body = self._body(known)
-        found = {"all neck outputs": tuple(scales.values()), "backbone end": tuple(body[-1:])}
+        found = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
         if self.has_neck:
-            found |= {f"neck {scale}": (path,) for scale, path in scales.items()}
+            found |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
         found["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
         return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
 

@@ -274,7 +274,8 @@ def test_layers_presets_and_stages_on_a_blank_picture(arch: str) -> None:
     assert adapter.default_layers(short) == presets["all neck outputs"]
     heights = [known[path].shape[1] for path in presets["all neck outputs"]]
     assert heights == sorted(set(heights), reverse=True)
-    assert len(heights) >= (1 if arch == FASTER else 3)
+    # The coarsest map of a picture this small is a single cell, which shows nothing.
+    assert len(heights) == {FASTER: 1, RETINA: 4, FCOS: 4, LITE: 5, SSD: 5}[arch]
     paths = [stage.path for stage in stages]
     assert {path for preset in presets.values() for path in preset} <= set(paths)
     assert all(paths.index(read) < paths.index(stage.path) for stage in stages for read in stage.inputs)
