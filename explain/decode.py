@@ -92,6 +92,14 @@ def frames(data: bytes, kind: str) -> tuple[str, ...]:
     return (f"first of {count} frames",) if count > 1 else ()
 
 
+def plain_jpeg(data: bytes, kind: str) -> bool:
+    """Whether a file holds nothing but a JPEG that any browser shows as `decode` does: no place, profile or turn."""
+    if kind != "JPEG" or not data.endswith(b"\xff\xd9"):
+        return False
+    opened = cast("Any", header(data, kind))
+    return opened.mode == "RGB" and [name for name, _ in opened.applist] in ([], ["APP0"])
+
+
 def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
     try:
         image = opened()

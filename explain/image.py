@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from explain.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of
+from explain.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from models.errors import ImageProblem
 
 MAX_BYTES = 64 * 2**20
@@ -38,6 +38,8 @@ class Image:
     pixels: Pixels
     name: str = "picture"
     notes: tuple[str, ...] = ()
+    jpeg: bytes = b""
+    """The file itself, where it is a JPEG that shows these pixels in any browser and holds nothing else."""
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -91,6 +93,7 @@ class Image:
         torch = sys.modules.get("torch")
         given = source if isinstance(source, (str, os.PathLike)) else None
         title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
+        file = b""
         try:
             if isinstance(source, Pillow.Image):
                 pixels, notes = decode(lambda: source, title, max_pixels)
@@ -103,10 +106,11 @@ class Image:
                 kind = kind_of(data, title)
                 pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
                 notes += frames(data, kind)
+                file = data if not notes and plain_jpeg(data, kind) else b""
         except MemoryError as error:
             raise ImageProblem(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False
-        return Image(pixels, title, notes)
+        return Image(pixels, title, notes, file)
 
 
 def to_png(pixels: Pixels) -> bytes:

@@ -94,6 +94,7 @@ def pack(
     panels: Sequence[Panel],
     boxes: Sequence[Box] = (),
     *,
+    file: bytes = b"",
     initial: Mapping[str, str] | None = None,
     height: int = 496,
     columns: int | None = None,
@@ -104,7 +105,8 @@ def pack(
 ) -> tuple[str, bytes]:
     """Its name, and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
 
-    Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
+    `file`: a JPEG that shows these pixels. Maps are uint16, each value but a row's first as its difference from the
+    one before, all deflated together.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
@@ -149,7 +151,9 @@ def pack(
         "private": private,
         "colormaps": _tables(),
     }
-    blobs = [jpeg(pixels, LONGEST, picture_id), _deflated(grids)]
+    # What came as it can be shown is sent as it came: nothing is lost, and nobody waits for it to be encoded.
+    fits = file if max(pixels.shape) <= LONGEST else b""
+    blobs = [fits or jpeg(pixels, LONGEST, picture_id), _deflated(grids)]
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)

@@ -546,6 +546,28 @@ def test_threads_do_not_disturb_one_another() -> None:
 # --- out again
 
 
+def test_only_a_jpeg_that_holds_nothing_else_is_kept_as_it_came() -> None:
+    picture = pil.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8))
+
+    def kept(image: pil.Image = picture, kind: str = "JPEG", after: bytes = b"", **options: object) -> bool:
+        out = BytesIO()
+        image.save(out, kind, **options)
+        data = out.getvalue() + after
+        found = Image.open(data).jpeg
+        assert found in (b"", data)
+        return found == data
+
+    turned = pil.Exif()
+    turned[0x0112] = 6
+    somewhere = pil.Exif()
+    somewhere[0x010F] = "a camera"
+    assert kept()
+    assert not kept(exif=turned) and not kept(exif=somewhere)
+    assert not kept(icc_profile=b"a profile") and not kept(comment=b"a comment") and not kept(after=b"more")
+    assert not kept(picture.convert("L")) and not kept(picture.convert("CMYK")) and not kept(kind="PNG")
+    assert not Image.open(picture).jpeg
+
+
 def test_png_and_jpeg() -> None:
     np.testing.assert_array_equal(Image.open(to_png(CORNERS)).pixels, CORNERS)
     np.testing.assert_array_equal(Image.open(to_png(CORNERS[:, :, 0])).pixels[:, :, 2], CORNERS[:, :, 0])

@@ -65,6 +65,12 @@ def test_the_payload_follows_picture_and_maps_alone():
         packed(scale=2)
 
 
+def test_a_jpeg_that_fits_is_sent_as_it_came():
+    small, large = (np.zeros((10, side, 3), np.uint8) for side in (1600, 1601))
+    assert b"as it came" in pack(small, "small", [Panel()], file=b"as it came")[1]
+    assert b"as it came" not in pack(large, "large", [Panel()], file=b"as it came")[1]
+
+
 def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
     head, rest = opened(pack(picture, "p", [Panel((heat(raw=None, shared=ramp(0.5)), heat()))])[1])
     first, second = head["panels"][0]["maps"]
