@@ -534,6 +534,9 @@ function mount(root) {
     state.head = head;
     build();
     controls();
+    // The next frame may come late: all that arrived after the maps is drawn by the page before it.
+    cancelAnimationFrame(frame);
+    draw();
     tellView();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.
     window.dispatchEvent(new CustomEvent("sightglass:ask"));
