@@ -16,6 +16,8 @@ from explain.words import percent, pixels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from explain import Explanation, Image
 
 
@@ -83,13 +85,18 @@ def show(
     columns: int | None = None,
     beside: bool = False,
     area: bool = False,
+    place: DeltaGenerator | None = None,
 ) -> View:
-    """The viewer; `area`: areas can be marked in it. `columns`: of panels, where there is room for as many."""
+    """The viewer; `area`: areas can be marked in it. `columns`: of panels, where there is room for as many.
+
+    `place`: a container without gaps, where there is one.
+    """
     return viewer(
         image.pixels,
         image.sha256,
         panels,
         boxes=marks,
+        file=image.jpeg,
         key=key,
         name=image.name,
         initial=_initial(),
@@ -98,6 +105,7 @@ def show(
         beside=beside,
         marks=area,
         private=st.session_state.get("picture") is not None,
+        place=place,
     )
 
 

@@ -41,7 +41,8 @@ def example(name: str) -> Image:
 def choose() -> Image:
     """The picture's place at the top of the sidebar: thumbnail, name, and every way to change it."""
     address.recall("example", EXAMPLES, FIRST, name="example")
-    take(intake(key="intake"))
+    intake(take, key="intake")
+    st.session_state.pop("news", None)
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     address.recall("picture", given, None)
     with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
@@ -64,6 +65,12 @@ def choose() -> Image:
     if problem := st.session_state.get("picture_problem"):
         st.error(problem, icon=":material/error:")
     return image
+
+
+def news() -> Image | None:
+    """The picture that was given just now, where that is what this run is for; once."""
+    state = st.session_state
+    return state.pictures.get(state.picture) if state.pop("news", False) else None
 
 
 def _current(given: dict[str, Image]) -> Image:
@@ -110,13 +117,14 @@ def _ways(given: dict[str, Image]) -> None:
         )
 
 
+# Callbacks run before the page is drawn, when the choice of picture may still be set.
+
+
 def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode what came in; the last good one is chosen, and what is wrong with the others is said."""
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     problems: list[str] = []
-    arrived = False
     for name, data in files:
-        arrived = True
         try:
             image = Image.open(data, name=name)
         except ImageProblem as problem:
@@ -125,13 +133,10 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
         given.pop(image.sha256, None)
         given[image.sha256] = image
         st.session_state.picture = image.sha256
+        st.session_state.news = True
     while len(given) > KEPT:
         del given[next(iter(given))]
-    if arrived:
-        st.session_state.picture_problem = " ".join(problems) or None
-
-
-# Callbacks run before the page is drawn, when the choice of picture may still be set.
+    st.session_state.picture_problem = " ".join(problems) or None
 
 
 def _uploaded(key: str) -> None:

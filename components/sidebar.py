@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -49,7 +49,25 @@ def draw(*, threshold: bool = True) -> tuple[Choices, Explainer]:
     with below:
         options = _details(explainer, threshold)
         _residents()
-    return Choices(image, model, method, options), explainer
+    choices = st.session_state["choices"] = Choices(image, model, method, options)
+    return choices, explainer
+
+
+def foreseen() -> tuple[Choices, Explainer] | None:
+    """What `draw` is going to return, in a run for which only a new picture came in; else None.
+
+    The picture is what a person waits for then: a screen may show it first, and the sidebar after it.
+    """
+    image, last = pictures.news(), st.session_state.get("choices")
+    if image is None or last is None or METHODS[last.method].family == "library":
+        return None
+    from explain import Explainer
+    from explain.residency import RESIDENCY
+
+    if not any(resident.adapter.spec.id == last.model.id for resident in RESIDENCY.residents()):
+        return None
+    st.session_state["current"] = image
+    return replace(last, image=image), Explainer(last.model.id)
 
 
 def loaded(model_id: str) -> Explainer:

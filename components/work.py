@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,6 +17,7 @@ from models.errors import Cancelled, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from components.sidebar import Choices
     from explain import Explainer, Explanation
@@ -72,8 +74,11 @@ class Job:
         return not self._thread.is_alive()
 
 
-def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanation | None:
-    """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen."""
+def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **more: Any) -> Explanation | None:
+    """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen.
+
+    `quiet`: the screen itself says who is at work.
+    """
     options = {"method": choices.method, **choices.options, **more}
     image = choices.image
     # Name and notes too: the same pixels under another session's file name are another session's.
@@ -88,13 +93,18 @@ def explained(choices: Choices, explainer: Explainer, **more: Any) -> Explanatio
     if (found := _kept().get(key)) is not None:
         return found
     if METHODS[options["method"]].family != "library":
-        with st.spinner(f"{explainer.model.id} is looking", show_time=False):
+        with nullcontext() if quiet else at_work(explainer):
             made = explainer(choices.image, **options)
     else:
         made = _aside(key, choices, explainer, options)
     if made is not None:
         _kept().put(key, made)
     return made
+
+
+def at_work(explainer: Explainer) -> AbstractContextManager[None]:
+    """Who is at work, said once that has taken a while."""
+    return st.spinner(f"{explainer.model.id} is looking", show_time=False)
 
 
 def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options: dict[str, Any]) -> Explanation | None:

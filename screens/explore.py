@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,13 +15,22 @@ from explain.methods import METHODS
 from models.errors import Cancelled
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from components.sidebar import Choices
     from components.viewer import View
-    from explain import Explanation
+    from explain import Explainer, Explanation
+
+AHEAD = 0.08
+"""Seconds for which a new picture's map has the browser to itself."""
 
 
 @frame.screen
 def explore() -> None:
     title, main = st.empty(), st.container()
+    if (foreseen := sidebar.foreseen()) is not None:
+        _map_first(*foreseen, title, main)
+        return
     choices, explainer = sidebar.draw()
     wanted = classes.wanted(choices.image)
     slow = METHODS[choices.method].family == "library"
@@ -45,12 +55,34 @@ def explore() -> None:
         # The picture before the numbers: they take longer to make and are read second.
         with left:
             view = _picture(explanation, index)
-        if explanation.heatmaps:
-            with right:
-                st.markdown("##### What the map says")
-                charts.numbers(explanation, index)
+        _rest(explanation, index, view, left, right)
+
+
+def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """A picture came in and nothing else changed: its map is what is waited for, so all that goes with it comes after.
+
+    Drawing a sidebar and a list anew holds a browser up for longer than drawing a map.
+    """
+    with main:
+        left, right = st.columns([3, 1], gap="medium")
+    try:
         with left:
-            _below(explanation, index, view)
+            place = st.container(gap=None)
+            with work.at_work(explainer):
+                explanation = work.explained(choices, explainer, quiet=True)
+                assert explanation is not None
+                explanation, index = work.class_of(explanation, classes.wanted(choices.image))
+                view = _picture(explanation, index, place)
+        time.sleep(AHEAD)
+    finally:
+        drawn, _ = sidebar.draw()
+    if drawn != choices:
+        st.rerun()
+    with right:
+        index = _answers(explanation, index)
+    with title:
+        panels.say(headline(explanation, HOT, index), key="headline")
+    _rest(explanation, index, view, left, right)
 
 
 def _answers(explanation: Explanation, index: int) -> int:
@@ -61,13 +93,22 @@ def _answers(explanation: Explanation, index: int) -> int:
     return classes.answers(explanation, index)
 
 
-def _picture(explanation: Explanation, index: int) -> View:
+def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None = None) -> View:
     image = explanation.image
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the room alone; the plain one is a key away (hold space).
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
     marks = panels.boxes(explanation, index)
-    return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True)
+    return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True, place=place)
+
+
+def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
+    if explanation.heatmaps:
+        with right:
+            st.markdown("##### What the map says")
+            charts.numbers(explanation, index)
+    with left:
+        _below(explanation, index, view)
 
 
 def _below(explanation: Explanation, index: int, view: View) -> None:

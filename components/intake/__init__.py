@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _HERE = Path(__file__).parent
 _FAILED = '[data-testid="stFileChipIconError"]'
@@ -16,8 +20,8 @@ _component = st.components.v2.component(
 )
 
 
-def intake(*, key: str) -> list[tuple[str, bytes]]:
-    """(name, bytes) of the files that were just dropped or pasted; empty on every other run.
+def intake(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> None:
+    """`take` is called with (name, bytes) of the files that were dropped or pasted, before the page is drawn.
 
     The files come through an uploader of Streamlit's own, one for each drop, which is there, unseen, until they have
     arrived: as a component's value they would be text, and making that of 12 MB stops the page for 200 ms.
@@ -42,13 +46,11 @@ def intake(*, key: str) -> list[tuple[str, bytes]]:
                     key=f"{key}-{bay}",
                     label_visibility="collapsed",
                     on_change=_arrived,
-                    args=(key, bay),
+                    args=(take, key, bay),
                 )
-    found: list[tuple[str, bytes]] = state.pop(f"{key}-files", [])
-    return found
 
 
-def _arrived(key: str, bay: int) -> None:
+def _arrived(take: Callable[[Iterable[tuple[str, bytes]]], None], key: str, bay: int) -> None:
     state = st.session_state
-    state.setdefault(f"{key}-files", []).extend((file.name, file.getvalue()) for file in state[f"{key}-{bay}"])
+    take((file.name, file.getvalue()) for file in state[f"{key}-{bay}"])
     state[f"{key}-bays"].remove(bay)

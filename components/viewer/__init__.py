@@ -60,6 +60,7 @@ def viewer(
     panels: Sequence[Panel],
     *,
     boxes: Sequence[Box] = (),
+    file: bytes = b"",
     key: str,
     name: str = "picture",
     initial: Mapping[str, str] | None = None,
@@ -69,17 +70,19 @@ def viewer(
     beside: bool = False,
     marks: bool = False,
     private: bool = False,
+    place: Any = None,
 ) -> View:
     """Show the panels; `line` replaces the sentence below them.
 
-    `picture_id` must change with the pixels. `name` begins the names of files. `height` is a panel's at a window height
-    of 900 px. `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser
-    remembers once for each id. `beside`: a portrait has the plain picture beside it until a person says otherwise.
-    `marks`: areas can be marked. `private`: a link to this page does not carry the picture.
+    `picture_id` must change with the pixels. `file`: a JPEG that shows just these. `name` begins the names of files.
+    `height` is a panel's at a window height of 900 px. `initial`: settings from a link, by the names in `SETTINGS`, and
+    an `id`: they win over what this browser remembers once for each id. `beside`: a portrait has the plain picture
+    beside it until a person says otherwise. `marks`: areas can be marked. `private`: a link to this page does not
+    carry the picture. `place`: a container without gaps to stand in.
     """
     about = {"height": height, "columns": columns, "line": line, "beside": beside, "marks": marks, "private": private}
-    shown, data = pack(pixels, picture_id, panels, boxes, initial=initial, **about)  # type: ignore[arg-type]
-    place = st.container(gap=None)
+    shown, data = pack(pixels, picture_id, panels, boxes, file=file, initial=initial, **about)  # type: ignore[arg-type]
+    place = place or st.container(gap=None)
     with place:
         result = _component(key=key, data=data, on_point_change=_nothing, on_region_change=_nothing)
         _desk(pixels, picture_id, panels, boxes, name, f"{key}-desk")

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from explain import Explainer
 from explain.words import percent
+from models.errors import ModelProblem
 from tests.screens.conftest import headline, shown, texts
 
 
@@ -127,6 +128,28 @@ def test_a_second_upload_is_as_good_as_the_first(page, pictures):
         assert not app.exception and not app.error
         assert shown(app).head["size"] == size
     assert "flower.jpg" in texts(app)
+
+
+def test_an_upload_and_another_choice_at_once_are_both_followed(page, pictures):
+    app = page()
+    app.selectbox(key="method-classify").select("layercam")
+    app.file_uploader[0].upload("zidane.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert not app.exception and not app.error
+    result = Explainer()(pictures[1], method="layercam")
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_an_upload_that_cannot_be_explained_leaves_everything_else_in_place(page, pictures, monkeypatch):
+    app = page()
+
+    def fails(*args, **options):
+        raise ModelProblem("It does not fit.")
+
+    monkeypatch.setattr(Explainer, "__call__", fails)
+    app.file_uploader[0].upload("unseen.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert [error.value for error in app.error] == ["It does not fit."]
+    assert "unseen.jpg" in texts(app)
+    assert app.selectbox(key="method-classify")
 
 
 def test_a_photo_is_taken_and_a_second_one_too(page, pictures):
