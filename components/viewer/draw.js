@@ -211,6 +211,23 @@ function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut
 }
 
 /**
+ * All that `paint` is going to need at this size, a part at a time; each is kept, so that another frame may go on.
+ * @param {number} width @param {number} height @param {Picture} picture @param {number[]} rect
+ * @param {HeatMap|null} map @param {Layer} layer @param {Style} style @param {number} unit
+ */
+export function* prepare(width, height, picture, rect, map, layer, style, unit) {
+  const { settings, dark } = style, part = picture.at(width, height, rect, style.quick);
+  if (!map || settings.mode === "picture") return;
+  yield;
+  part.faded(inCanvas(map.seen, rect, width, height), dark ? 20 : 255);
+  yield;
+  const scaled = scaling(map, settings, style.range);
+  if (settings.mode !== "contour") levelsOf(layer, map, scaled, settings.cells, rect, width, height);
+  yield;
+  linesOf(layer, map, scaled, settings, rect, width, height, unit);
+}
+
+/**
  * Fills the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
  * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {number[]} rect @param {HeatMap|null} map
  * @param {Layer} layer @param {Style} style @param {number} unit

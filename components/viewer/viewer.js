@@ -2,7 +2,7 @@
 
 import { bytes, grids, inflate, unpack } from "./unpack.js";
 import { around, contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
-import { createLayer, createMap, createPicture, paint, peakOf, readingAt } from "./draw.js";
+import { createLayer, createMap, createPicture, paint, peakOf, prepare, readingAt } from "./draw.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
 import { listColormaps, showControls, wireControls } from "./controls.js";
@@ -21,7 +21,10 @@ import { download, sheet } from "./save.js";
  */
 
 const STILL_MS = 150;
+/** How long a frame may work before it leaves the rest to the next: under a hand, at rest, and for the first map. */
 const FRAME_MS = 20;
+const REST_MS = 10;
+const FIRST_MS = 40;
 const HINT = "Point at a picture: the value of every map at that spot appears here.";
 const WIDE = { x: 0, y: 0, zoom: 1 };
 /** @type {WeakMap<Element, ReturnType<typeof mount>>} */
@@ -65,25 +68,42 @@ function mount(root) {
     frame ||= requestAnimationFrame(draw);
   }
 
-  function draw() {
+  /** @param {number} _ @param {number} [most] milliseconds */
+  function draw(_, most = moving ? FRAME_MS : REST_MS) {
     frame = 0;
     if (!state.picture) return;
     const rect = visible(state.look, state.head.size), began = performance.now();
+    const late = () => performance.now() - began > most;
     for (const panel of state.panels) {
       if (!panel.width) continue;
       const ratio = flying ? panel.flying : moving ? panel.quick : panel.fine;
       const [width, height] = [panel.width, panel.height].map((side) => Math.max(1, Math.round(side * ratio)));
-      if (panel.dirty) state.picture.at(width, height, rect, flying);
-      // A large picture, or a dozen of them, would hold the page up: the rest comes with the next frame.
-      if (panel.dirty && performance.now() - began > FRAME_MS) frame ||= requestAnimationFrame(draw);
+      const looks = { ...style(), quick: flying };
+      // A large picture, or a dozen of them, would hold the page up: the rest comes with the next frame. While a hand
+      // moves there is no rest, as the next frame is of something else.
+      const ready = moving ? !late() : panel.dirty && prepared(panel, width, height, rect, looks, ratio, late);
+      if (panel.dirty && !ready) frame ||= requestAnimationFrame(draw);
       else if (panel.dirty) {
         fit(panel.canvas, width, height);
-        paint(panel.base, state.picture, rect, shown(panel), panel.layer, { ...style(), quick: flying }, ratio);
+        paint(panel.base, state.picture, rect, shown(panel), panel.layer, looks, ratio);
         panel.dirty = false;
       }
       strokes(panel.lines, panel, panel.density, rect);
     }
     if (!moving) wantDetail(rect);
+  }
+
+  /**
+   * Whether all that painting needs is there: what was made for it is kept for the next frame.
+   * @param {Panel} panel @param {number} width @param {number} height @param {number[]} rect
+   * @param {import("./draw.js").Style} looks @param {number} ratio @param {() => boolean} late
+   */
+  function prepared(panel, width, height, rect, looks, ratio, late) {
+    const { picture } = state;
+    if (!picture) return false;
+    const parts = prepare(width, height, picture, rect, shown(panel), panel.layer, looks, ratio);
+    while (!parts.next().done) if (late()) return false;
+    return !late();
   }
 
   function style() {
@@ -536,7 +556,7 @@ function mount(root) {
     controls();
     // The next frame may come late: all that arrived after the maps is drawn by the page before it.
     cancelAnimationFrame(frame);
-    draw();
+    draw(0, FIRST_MS);
     tellView();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.
     window.dispatchEvent(new CustomEvent("sightglass:ask"));

@@ -211,8 +211,8 @@ def set_to(page: sync.Page, **settings: object) -> dict[int, NDArray[np.uint8]]:
             else control.value = value;
             hear(control, "change");
           }
-          // On a busy machine each panel may take a frame of its own.
-          for (let i = 0; i < 5; i++) await new Promise((done) => requestAnimationFrame(done));
+          // On a busy machine each panel may take frames of its own.
+          for (let i = 0; i < 8; i++) await new Promise((done) => requestAnimationFrame(done));
           return [...root.querySelectorAll("canvas.base")].map((canvas) => canvas.toDataURL());
         }""",
         settings,
