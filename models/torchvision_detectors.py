@@ -169,8 +169,9 @@ class TorchvisionDetector(Detector):
         outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
         top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
         tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
+        mean, std = (torch.tensor(given).view(3, 1, 1) for given in (transform.image_mean, transform.image_std))
         # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
-        resized = nn.functional.interpolate(transform.normalize(tensor)[None], size=(h, w), mode="bilinear")
+        resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
         canvas = resized.new_zeros(1, 3, *outer)
         canvas[:, :, top : top + h, left : left + w] = resized
         geometry = Geometry((height, width), (outer[0], outer[1]), (h / height, w / width), (float(top), float(left)))
