@@ -1,6 +1,7 @@
 """Ultralytics: every YOLO that its installed release loads, YOLO-World, YOLOE and RT-DETR, and `-cls` classifiers.
 
-Of segmenters there are masks, of turned boxes (OBB) corners, of poses the boxes alone.
+Of segmenters there are masks, of turned boxes (OBB) corners, of poses the boxes alone. What is shown is what `predict`
+shows, but for a segmenter's box whose mask is empty: `predict` leaves it out, and here it can be asked about.
 """
 
 from __future__ import annotations
