@@ -12,7 +12,6 @@ from components import address, panels, work
 from components.charts import metric
 from components.rows import Row, rows
 from components.viewer import Box
-from explain.methods import METHODS
 from explain.words import percent
 
 if TYPE_CHECKING:
@@ -53,14 +52,9 @@ class Item:
         return f"{self.number}  {self.label}".strip()
 
 
-def is_slow(method: str) -> bool:
-    """Whether a method is made aside, one box at a time."""
-    return METHODS[method].family not in ("gradient", "eigen")
-
-
 def first(choices: Choices, explainer: Explainer, asked: Asked) -> Explanation:
     """What is shown and why not, by a quick method: a slow one is asked for a single box, and that has to be known."""
-    if is_slow(choices.method):
+    if work.is_slow(choices.method):
         method = quick_method(choices, explainer)
         return explainer(choices.image, **choices.options | asked.options | {"method": method, "top_k": 1})
     made = work.explained(choices, explainer, top_k=HELD, **asked.options)
@@ -70,9 +64,9 @@ def first(choices: Choices, explainer: Explainer, asked: Asked) -> Explanation:
 
 def quick_method(choices: Choices, explainer: Explainer) -> str:
     """The chosen method, or where that is slow the model's own."""
-    if not is_slow(choices.method):
+    if not work.is_slow(choices.method):
         return choices.method
-    return "gradcam" if is_slow(explainer.model.method) else explainer.model.method
+    return "gradcam" if work.is_slow(explainer.model.method) else explainer.model.method
 
 
 def explained(
@@ -80,18 +74,24 @@ def explained(
 ) -> Explanation | None:
     """The maps of the best boxes, of the chosen one and of a candidate; None while a slow one is in the making."""
     every = [pair_of(p) for p in base.predictions]
-    if is_slow(choices.method):
+    if work.is_slow(choices.method):
         known = [*every, candidate] if candidate else every
         if not known:
             return base
         chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
         target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
         return work.explained(choices, explainer, targets=target[asked.per], **asked.options)
-    best = every[:HELD]
-    extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in every or p == candidate)]
-    if asked.per != "detection" or not extra:
+    if asked.per == "picture":
         return base
-    return work.explained(choices, explainer, top_k=HELD, targets=(*best, *dict.fromkeys(extra)), **asked.options)
+    # A class is known by its index alone.
+    known = every if asked.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
+    best = known[:HELD]
+    extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
+    if not extra:
+        return base
+    wanted = [*best, *dict.fromkeys(extra)]
+    targets = tuple(wanted) if asked.per == "detection" else tuple(kind for _, kind in wanted)
+    return work.explained(choices, explainer, top_k=HELD, targets=targets, **asked.options)
 
 
 def items(explanation: Explanation) -> list[Item]:
@@ -229,10 +229,10 @@ def numbers(explanation: Explanation, index: int) -> None:
     )
     times = f"{lies.ratio:.0f} ×" if lies.ratio >= 10 else f"{lies.ratio:.1f} ×"
     metric(
-        "More than an even map",
+        "Times its area",
         times,
         "hottest place inside" if lies.hit else "hottest place outside",
-        "The share inside by the share of the picture: 1 is what heat without any preference would have. "
+        "The share of heat inside by the share of the picture: 1 is what an even map would have. "
         "Whether the hottest place of all lies inside is called the pointing game.",
     )
 

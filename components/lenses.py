@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import detections, panels, sidebar, work
+from components import address, detections, panels, sidebar, work
 from components.viewer import Box, Map, Panel
+from explain.methods import METHODS
 from explain.render import share_difference
 from explain.words import listing, percent
 from models import catalog
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from components.detections import Item
     from components.questions import Asked
     from components.sidebar import Choices
-    from explain import Explainer, Explanation
+    from explain import Explainer, Explanation, Image
     from explain.detections import Side
     from explain.heatmap import Heatmap
     from models.adapter import ModelSpec, Prediction
@@ -38,7 +39,9 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
     if not shown:
         panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
         return
-    view = panels.show(explanation.image, shown, key="viewer-sheet", height=268 if len(shown) > 3 else 440)
+    columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
+    height = 268 if len(shown) > 3 else 440
+    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns)
     panels.tell(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
     rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
     more = f" {rest} weaker ones have no map here yet: choose one in the list." if rest > 0 else ""
@@ -58,7 +61,7 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
         return ""
     method = detections.quick_method(choices, explainer)
     if method != choices.method:
-        st.caption(f"A slow method would take minutes for all layers: this is {method}.")
+        st.caption(f"{METHODS[choices.method].name} is slow: for all layers this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[asked.per]
     explanation = work.explained(chosen, explainer, targets=target, **asked.options)
@@ -74,7 +77,7 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
         said.append(
             Map(
                 title=f"{one.path.removeprefix(shared)}{size}",
-                note="" if one.inside is None else percent(one.inside),
+                note="–" if one.inside is None else percent(one.inside),
                 values=one.heatmap.content,
                 extent=explanation.evidence.geometry.extent,
                 seen=one.heatmap.seen,
@@ -88,7 +91,7 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
         explanation.image,
         [Panel(maps=(each,), boxes=own) for each in said],
         key="viewer-layers",
-        columns=6,
+        columns=_columns(explanation.image, len(said), 4) or 6,
     )
     measured = [one for one in maps if one.inside is not None]
     if not measured:
@@ -128,23 +131,44 @@ def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Pre
         st.warning(words, icon=":material/warning:")
     if not sides:
         return ""
-    shared = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
+    alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
+    above, below = st.container(), st.container()
+    with below:
+        together = alike is not None and len(sides) > 1 and _together()
+    shared = alike if together else None
     shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
     pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
     if len(pair) > 1:
         shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
-    view = panels.show(choices.image, shown, key="viewer-sizes", height=400)
-    told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
-    panels.tell(view, told, key="viewer-sizes-words")
+    with above:
+        columns = _columns(choices.image, len(shown), 2)
+        view = panels.show(choices.image, shown, key="viewer-sizes", height=400, columns=columns)
+        told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
+        panels.tell(view, told, key="viewer-sizes-words")
     for one, name in zip(sides, names, strict=True):
         if one.prediction is None or one.missing:
             words = one.missing.words if one.missing else "It has no candidate there at all."
             st.markdown(f":material/search: **{name}**: {words}")
-    if shared is None and len(sides) > 1:
+    if alike is None and len(sides) > 1:
         st.caption("Their layers are not of one size, so each map is on its own scale.")
-    else:
-        st.caption("One scale: 1 is the hottest place of all. The difference is of shares of heat.")
     return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+
+
+def _columns(image: Image, count: int, wide: int) -> int | None:
+    """How many panels stand in a row where fewer should than fit: a wide picture would be a ribbon."""
+    return min(count, wide) if image.width > 1.2 * image.height else None
+
+
+def _together() -> bool:
+    address.recall("together", [True, False], True, name="together", read=lambda text: text != "0")
+    together = st.toggle(
+        "One scale",
+        key="together",
+        help="1 is the hottest place of all of them: a model with little evidence looks pale. Off: each on its own.",
+    )
+    address.keep("together", together)
+    address.write("together", None if together else "0")
+    return together
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:

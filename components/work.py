@@ -74,6 +74,11 @@ class Job:
         return not self._thread.is_alive()
 
 
+def is_slow(method: str) -> bool:
+    """Whether a method is made aside: it runs the model again, or belongs to a library that does."""
+    return METHODS[method].family not in ("gradient", "eigen")
+
+
 def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **more: Any) -> Explanation | None:
     """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen.
 
@@ -92,7 +97,7 @@ def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **
     _kept().discard(lambda explanation: explanation.evidence.resident not in residents)
     if (found := _kept().get(key)) is not None:
         return found
-    if METHODS[options["method"]].family != "library":
+    if not is_slow(options["method"]):
         with nullcontext() if quiet else at_work(explainer):
             made = explainer(choices.image, **options)
     else:

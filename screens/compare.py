@@ -30,7 +30,7 @@ def compare() -> None:
         if len(models) < 2:
             title.markdown("## Choose two models or more.")
             return
-        method = choices.method if METHODS[choices.method].family != "library" else "gradcam"
+        method = "gradcam" if work.is_slow(choices.method) else choices.method
         if method != choices.method:
             st.caption(f"{METHODS[choices.method].name} is slow: this screen uses GradCAM instead.")
         comparison = _comparison(choices, models, method)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -148,8 +148,8 @@ def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked,
     view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True)
     if asked.per == "detection":
         _ask_about(view, explanation)
-    if missing is not None or st.session_state.get("missing"):
-        _about_missing(missing, explanation)
+        if (about := _about(explanation)) is not None:
+            _about_missing(missing, about, explanation)
     if maps:
         panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         _say(explanation, index, "the whole picture" if asked.per == "picture" else listed[index].name)
@@ -176,10 +176,16 @@ def _hidden(explanation: Explanation) -> None:
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
 
 
+def _about(explanation: Explanation) -> dict[str, Any] | None:
+    """The place that was asked about in this picture with this model."""
+    about: dict[str, Any] | None = st.session_state.get("missing")
+    return about if about is not None and about["of"] == (explanation.image.sha256, explanation.model.id) else None
+
+
 def _missing(base: Explanation, asked: Asked) -> Missing | None:
     """The candidate at the place that was asked about, for as long as it is."""
-    about = st.session_state.get("missing")
-    if about is None or about["of"] != (base.image.sha256, base.model.id) or asked.per != "detection":
+    about = _about(base)
+    if about is None or asked.per != "detection":
         return None
     found = base.missing(about["where"], about["label"])
     if found is not None and about["fresh"]:
@@ -205,16 +211,15 @@ def _ask_about(view: View, explanation: Explanation) -> None:
         state["missing"] = {
             "of": (explanation.image.sha256, explanation.model.id),
             "where": where,
-            "label": (state.get("missing") or {}).get("label"),
+            "label": (_about(explanation) or {}).get("label"),
             "fresh": True,
         }
         st.rerun()
 
 
-def _about_missing(missing: Missing | None, explanation: Explanation) -> None:
+def _about_missing(missing: Missing | None, about: dict[str, Any], explanation: Explanation) -> None:
     """Why the candidate is not shown, for which class it is asked, and the way back."""
     state = st.session_state
-    about = state["missing"]
 
     def other() -> None:
         about["label"], about["fresh"] = state["missing-class"], True

@@ -33,7 +33,7 @@ def explore() -> None:
         return
     choices, explainer = sidebar.draw()
     wanted = classes.wanted(choices.image)
-    slow = METHODS[choices.method].family == "library"
+    slow = work.is_slow(choices.method)
     name = METHODS[choices.method].name
     with main:
         try:

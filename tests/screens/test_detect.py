@@ -165,6 +165,31 @@ def test_a_marked_rectangle_asks_for_what_fits_it(page, result):
 
 
 @present
+def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, bus):
+    app = page(SCREEN, model="yolo11n", confidence="1")
+    result = Explainer("yolo11n")(bus, per="detection", confidence=0.01, top_k=detections.HELD)
+    assert len(result.predictions) > detections.HELD + 3
+    assert len(shown(app).maps) == detections.HELD
+    place = detections.HELD + 2
+    pick(app, place)
+    wanted = result.with_targets(place).heatmaps[0]
+    np.testing.assert_allclose(shown(app).maps[-1], wanted.content, atol=1e-3)
+    # Its map, its row and its rectangle go by the same place, and its number stays.
+    assert shown(app).head["boxes"][detections.HELD]["tag"] == str(place + 1)
+    assert app.query_params["box"] == str(place + 1)
+
+
+@present
+def test_what_was_asked_of_one_model_is_not_asked_of_another(page):
+    app = click(page(SCREEN, model="yolo11n"), 20, 210)
+    assert "strongest candidate" in texts(app)
+    app.session_state[VIEWER] = {}
+    app.pills(key="example").select("zidane").run()
+    assert not app.exception
+    assert "candidate" not in texts(app)
+
+
+@present
 def test_nothing_found_says_what_came_nearest(page):
     app = page(SCREEN, model="yolo11n", confidence="95")
     assert app.markdown[0].value.startswith("## No detections above 0.95; the highest was bus")

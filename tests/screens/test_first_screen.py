@@ -11,7 +11,7 @@ CODE = """
 import runpy, sys
 from components import frame
 frame.screen = lambda draw: (lambda: None)
-for page in ("explore", "topk", "compare"):
+for page in ("explore", "topk", "detect", "compare"):
     runpy.run_path(f"screens/{page}.py")
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)
 assert not heavy, heavy

@@ -1,0 +1,189 @@
+"""Detect in a real browser: a click in the picture chooses, a click beside asks, a photo is kept with its map."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import provide
+import pytest
+from conftest import ARTEFACTS, ROOT, serving
+from PIL import Image
+from test_dashboard import LIMIT, headline, pixels, settled, until_changed
+
+from benchmarks.browser import FLAGS
+from models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here"),
+]
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("heatmaps")
+
+
+@pytest.fixture(scope="module")
+def server(kept: Path) -> Iterator[str]:
+    before = os.environ.get("SIGHTGLASS_HEATMAPS")
+    os.environ["SIGHTGLASS_HEATMAPS"] = str(kept)
+    try:
+        with serving(ROOT / "dashboard.py", ROOT) as address:
+            yield address
+    finally:
+        os.environ.pop("SIGHTGLASS_HEATMAPS")
+        if before is not None:
+            os.environ["SIGHTGLASS_HEATMAPS"] = before
+
+
+def opened(browser: Browser, address: str, **context: object) -> Page:
+    page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
+    page.set_default_timeout(LIMIT)
+    page.goto(address)
+    headline(page).wait_for()
+    page.locator("canvas.base").last.wait_for()
+    settled(page)
+    return page
+
+
+def click(page: Page, x: float, y: float) -> None:
+    """Click in the first panel, at a share of its width and height."""
+    box = page.locator("canvas.base").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: Browser, server: str):
+    page = opened(browser, f"{server}/detect?model=yolo11n")
+    assert headline(page).inner_text() == "yolo11n found 1 bus and 4 persons. Choose a box to see why."
+    before = pixels(page)
+    # The man in black, who stands in the bus's box too: the smaller one is meant.
+    click(page, 0.35, 0.6)
+    page.get_by_role("button", name="4 person", pressed=True).wait_for()
+    until_changed(page, before)
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("box") == ["4"])
+    page.get_by_text("lies inside its own box").filter(has_text="person 4").wait_for()
+    page.get_by_role("button", name="1 bus").click()
+    page.wait_for_url(lambda url: "box" not in parse_qs(urlsplit(url).query))
+    page.get_by_text("lies inside its own box").filter(has_text="bus 1").wait_for()
+    page.screenshot(path=ARTEFACTS / "detect.png")
+    page.context.close()
+
+
+def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server: str):
+    page = opened(browser, f"{server}/detect?model=yolo11n")
+    click(page, 0.5, 0.1)
+    page.get_by_text("is the strongest candidate here").wait_for()
+    candidate = page.get_by_role("button", name=re.compile(r"^\?"), pressed=True)
+    candidate.wait_for()
+    page.screenshot(path=ARTEFACTS / "detect-missing.png")
+    # The candidate stays beside the others until it is let go.
+    page.get_by_role("button", name="2 person").click()
+    page.get_by_text("lies inside its own box").filter(has_text="person 2").wait_for()
+    assert page.get_by_role("button", name=re.compile(r"^\?")).count() == 1
+    page.get_by_role("button", name="Back to the boxes").click()
+    candidate.wait_for(state="detached")
+    settled(page)
+    assert page.get_by_role("button", name=re.compile(r"^\?")).count() == 0
+    # The same spot again is a new question.
+    click(page, 0.5, 0.1)
+    page.get_by_text("is the strongest candidate here").wait_for()
+    page.context.close()
+
+
+def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
+    page = opened(browser, f"{server}/detect?model=yolo11n&iou=55")
+    page.get_by_role("button", name="More", exact=True).click()
+    page.get_by_text("55 %").wait_for()
+    page.get_by_role("combobox", name="At the boxes").wait_for()
+    page.keyboard.press("Escape")
+    settled(page)
+    page.get_by_role("button", name="3 person").click()
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("box") == ["3"])
+    assert parse_qs(urlsplit(page.url).query)["iou"] == ["55"]
+    page.context.close()
+
+
+def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
+    page = opened(browser, f"{server}/detect?model=yolo11n")
+    before = pixels(page)
+    page.get_by_text("Layers and fit").click()
+    page.get_by_role("button", name="Choose in a drawing").click()
+    step = page.locator(".scatterlayer .point").nth(4)
+    step.wait_for()
+    page.wait_for_timeout(1000)
+    step.click(force=True)
+    page.get_by_role("dialog").get_by_role("button", name="model.4", pressed=True).or_(
+        page.get_by_role("dialog").locator('[data-testid="stBaseButton-pillsActive"]').filter(has_text="model.4")
+    ).first.wait_for()
+    page.screenshot(path=ARTEFACTS / "detect-drawing.png")
+    page.get_by_role("button", name="Use these").click()
+    page.wait_for_url(lambda url: "model.4" in parse_qs(urlsplit(url).query).get("layers", [""])[0].split(","))
+    until_changed(page, before)
+    page.context.close()
+
+
+def test_a_photo_is_explained_and_kept(browser: Browser, server: str, kept: Path):
+    started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *CAMERA])
+    page = opened(started, f"{server}/detect?model=yolo11n", permissions=["camera"])
+    for count in (1, 2):
+        page.get_by_role("button", name="Camera", exact=True).click()
+        page.wait_for_timeout(1500)
+        page.get_by_role("button", name="Take photo").click()
+        page.get_by_role("dialog").wait_for(state="detached")
+        page.get_by_text("camera.jpg").first.wait_for()
+        for _ in range(100):
+            if len(list(kept.glob("heatmap_*.jpg"))) == count:
+                break
+            page.wait_for_timeout(100)
+        settled(page)
+    files = sorted(kept.glob("heatmap_*.jpg"))
+    assert len(files) == 2
+    assert all(re.fullmatch(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg", file.name) for file in files)
+    assert np.asarray(Image.open(files[0])).ndim == 3
+    page.get_by_role("button", name="Kept", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("img").nth(1).wait_for()
+    dialog.get_by_text("Open", exact=True).first.click()
+    dialog.get_by_role("button", name="All of them").first.wait_for()
+    page.screenshot(path=ARTEFACTS / "detect-kept.png")
+    started.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (1024, "light"), (390, "light"), (390, "dark")])
+def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str, width: int, scheme: str):
+    for lens in ("one", "layers"):
+        page = opened(
+            browser,
+            f"{server}/detect?model=yolo11n&lens={lens}",
+            viewport={"width": width, "height": 900 if width > 800 else 844},
+            color_scheme=scheme,
+        )
+        assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 1
+        page.screenshot(path=ARTEFACTS / f"detect-{lens}-{width}-{scheme}.png")
+        page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("lens", ["one", "layers"])
+def test_nothing_keeps_anybody_out(browser: Browser, server: str, lens: str, scheme: str):
+    pytest.importorskip("axe_playwright_python.sync_playwright")
+    from test_accessibility import HEIGHT, STILL, serious
+
+    size = {"width": 1440, "height": HEIGHT}
+    page = opened(browser, f"{server}/detect?model=yolo11n&lens={lens}", viewport=size, color_scheme=scheme)
+    page.wait_for_function(STILL, polling=150)
+    assert serious(page) == []
+    page.context.close()
