@@ -27,6 +27,7 @@ from models.preprocess import WAYS
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from models.adapter import Layer, ModelSpec
 
@@ -79,29 +80,33 @@ class Explainer:
         *,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
+        partial: Callable[[Explanation], None] | None = None,
+        maps: bool = True,
         **options: Any,
     ) -> Explanation:
         """Explain one picture: a path, bytes, PIL image, ndarray, tensor or Image.
 
-        Options are the fields of `Options`: method, layers, targets, top_k, scale, preprocessing, confidence, iou.
+        Options are the fields of `Options`. `partial` hears what a map that comes bit by bit (D-RISE) is so far;
+        `maps` False: the predictions alone.
         """
         chosen = _options(options)
         image = Image.open(source)
+        about = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         try:
-            return self._explain(self.resident, image, chosen, image.notes, progress, cancel)
+            return self._explain(self.resident, image, chosen, image.notes, about)
         except torch.OutOfMemoryError:
             # Made room once; a second failure means that this picture does not fit the GPU at all.
             EVIDENCE.clear()
             self._residency.free(keep=self.resident)
         note = "The GPU ran out of memory: other models were let go."
         try:
-            return self._explain(self.resident, image, chosen, (*image.notes, note), progress, cancel)
+            return self._explain(self.resident, image, chosen, (*image.notes, note), about)
         except torch.OutOfMemoryError:
             EVIDENCE.clear()
             self._residency.free()
         note = "The GPU ran out of memory: this was computed on the CPU."
         resident = self._residency.get(self.model, torch.device("cpu"), self._progress)
-        return self._explain(resident, image, chosen, (*image.notes, note), progress, cancel)
+        return self._explain(resident, image, chosen, (*image.notes, note), about)
 
     def _explain(
         self,
@@ -109,8 +114,7 @@ class Explainer:
         image: Image,
         options: Options,
         notes: tuple[str, ...],
-        progress: Progress | None,
-        cancel: threading.Event | None,
+        about: dict[str, Any],
     ) -> Explanation:
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
@@ -137,9 +141,7 @@ class Explainer:
                 torch.cuda.synchronize(resident.device)
             done = time.perf_counter()
             milliseconds = {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
-        made = explain(
-            image, evidence, options, milliseconds=milliseconds, notes=notes, progress=progress, cancel=cancel
-        )
+        made = explain(image, evidence, options, milliseconds=milliseconds, notes=notes, **about)
         # Only now: its gradients count towards the cache's bytes.
         EVIDENCE.put(key, evidence)
         return made
@@ -147,7 +149,7 @@ class Explainer:
 
 def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
     """Layers by dotted path, by the name of a preset, or by what another tool calls them; each once."""
-    if not names:
+    if not names or not resident.gradients:
         return ()
     presets = resident.adapter.presets(resident.layers[1])
     alias = resident.adapter.alias
@@ -178,6 +180,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         method=recipe.method,
         layers=recipe.layers,
         targets=targets,
+        masks=recipe.masks,
         **{name: getattr(recipe, name) for name in KEPT},
     )
 
@@ -205,6 +208,8 @@ def _options(given: dict[str, Any]) -> Options:
     for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", tuple(WITHIN))):
         if getattr(options, name) not in known:
             raise ModelProblem(f"{name} is {getattr(options, name)!r}: use one of {', '.join(known)}.")
+    if options.masks is not None and (not isinstance(options.masks, Integral) or options.masks < 1):
+        raise ModelProblem(f"masks is {options.masks!r}: ask for a whole number of them, one at least.")
     for name in ("confidence", "iou", "ratio"):
         value = getattr(options, name)
         if not (isinstance(value, Real) and 0 <= value <= 1):

@@ -29,7 +29,7 @@ from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,6 +85,8 @@ class Options:
     """Of a detector: only boxes of these classes are shown; empty: of all."""
     within: Within = "picture"
     """Of a detector: what of a map is shown, inside its boxes or everywhere."""
+    masks: int | None = None
+    """Of D-RISE: how often the picture is hidden at random; None: 800 for a detector, 1000 for a classifier."""
 
 
 KEPT = ("top_k", "scale", "preprocessing", "confidence", "iou", "per", "part", "ratio", "classes", "within")
@@ -138,7 +140,11 @@ class Explanation:
 
     @property
     def recipe(self) -> Recipe:
-        resident = self.evidence.resident
+        resident, masks = self.evidence.resident, self.options.masks
+        if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
+            from explain.methods.drise import budget
+
+            masks = masks or budget(self.model.task)
         return Recipe(
             picture_sha256=self.image.sha256,
             picture_name=self.image.name,
@@ -147,6 +153,7 @@ class Explanation:
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=tuple(layer.path for layer in self.evidence.layers),
             targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),
+            masks=masks,
             **{name: getattr(self.options, name) for name in KEPT},
             device=str(resident.device),
             versions=versions(),
@@ -343,38 +350,64 @@ def explain(
     notes: tuple[str, ...] = (),
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
+    partial: Callable[[Explanation], None] | None = None,
+    maps: bool = True,
 ) -> Explanation:
-    """Predictions and heatmaps of held Evidence."""
-    adapter = evidence.resident.adapter
-    method = find_method(options.method or adapter.spec.method)
+    """Predictions and heatmaps of held Evidence.
+
+    `partial` hears of a map that comes bit by bit (D-RISE) what it is so far, about once a second. `maps` False: the
+    predictions alone.
+    """
+    adapter, gradients = evidence.resident.adapter, evidence.resident.gradients
+    method = find_method(options.method or (adapter.spec.method if gradients else "drise"))
+    if method.family != "mask" and not gradients:
+        raise ModelProblem(f"{adapter.spec.id} only answers, there is no layer in it to look at: use D-RISE.")
     start = time.perf_counter()
     predictions = _decoded(evidence, options)
     if options.classes:
         only = {class_index(wanted, adapter.labels) for wanted in options.classes}
         predictions = tuple(p for p in predictions if p.index in only)
-    targets = resolve(options, predictions, evidence)
-    maps: tuple[Heatmap, ...] = ()
-    if targets:
-        if method.family == "library":
-            from explain.methods import library
+    targets = resolve(options, predictions, evidence) if maps else []
+    # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
+    layers = tuple(layer.path for layer in evidence.layers)
+    layers = {"fullgrad": ("all",), "drise": ("input",)}.get(method.id, layers)
 
-            raws = library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
-        elif method.family == "mask":
-            from explain.methods import drise
+    def made(raws: Sequence[torch.Tensor], *more: str) -> Explanation:
+        took = (time.perf_counter() - start) * 1e3
+        timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
+        shown: tuple[Heatmap, ...] = ()
+        if targets:
+            shown = heatmaps(
+                raws, targets, method=method.id, layers=layers, geometry=evidence.geometry, scale=options.scale
+            )
+        whole = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, (*notes, *more))
+        if options.within == "picture":
+            return whole
+        kept = tuple(boxes.confined(heatmap, whole.own(i), options.within) for i, heatmap in enumerate(shown))
+        return replace(whole, heatmaps=kept)
 
-            raws = drise.raw_maps(evidence, method, targets, progress=progress, cancel=cancel)
-        else:
-            raws = raw_maps(evidence, method, targets)
-        # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
-        layers = ("all",) if method.id == "fullgrad" else tuple(layer.path for layer in evidence.layers)
-        maps = heatmaps(raws, targets, method=method.id, layers=layers, geometry=evidence.geometry, scale=options.scale)
-    took = (time.perf_counter() - start) * 1e3
-    timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
-    made = Explanation(image, adapter.spec, predictions, maps, options, evidence, timings, notes)
-    if options.within == "picture":
-        return made
-    kept = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(maps))
-    return replace(made, heatmaps=kept)
+    if not targets:
+        return made([])
+    if method.family == "library":
+        from explain.methods import library
+
+        return made(library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
+    if method.family == "mask":
+        from explain.methods import drise
+
+        told = time.perf_counter()
+
+        def tell(raws: list[torch.Tensor], done: int, total: int) -> None:
+            nonlocal told
+            if partial is not None and done < total and time.perf_counter() - told >= 1:
+                partial(made(raws, f"This map is not finished: {done} of {total} masks so far."))
+                told = time.perf_counter()
+
+        raws = drise.raw_maps(
+            evidence, method, targets, progress=progress, cancel=cancel, partial=tell, count=options.masks
+        )
+        return made(raws)
+    return made(raw_maps(evidence, method, targets))
 
 
 def _decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:

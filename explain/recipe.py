@@ -46,5 +46,6 @@ class Recipe(BaseModel):
     ratio: float = 0.02
     classes: tuple[int | str, ...] = ()
     within: Literal["picture", "inside", "shared", "each"] = "picture"
+    masks: int | None = None
     device: str
     versions: dict[str, str]
