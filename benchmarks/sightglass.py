@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.case import Case
     from explain.methods import Method
 
-FAST = tuple(method for method in METHODS.values() if method.family != "library")
+FAST = tuple(method for method in METHODS.values() if method.quick)
 """The methods that are functions of Evidence."""
 GRADCAM = METHODS["gradcam"]
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

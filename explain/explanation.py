@@ -363,6 +363,7 @@ def explain(
     if method.family != "mask" and not gradients:
         raise ModelProblem(f"{adapter.spec.id} only answers, there is no layer in it to look at: use D-RISE.")
     start = time.perf_counter()
+    notes = (*notes, *getattr(adapter, "notes", ()))
     predictions = _decoded(evidence, options)
     if options.classes:
         only = {class_index(wanted, adapter.labels) for wanted in options.classes}

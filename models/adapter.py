@@ -204,7 +204,11 @@ class ModelSpec:
 
 
 class Adapter(Protocol):
-    """How the engine talks to a loaded model."""
+    """How the engine talks to a loaded model.
+
+    One that only answers (an exported file, a service) says `gradients = False`; `batch` is how many pictures it takes
+    in one pass, and `notes` are sentences that belong to each of its explanations. All three may be left out.
+    """
 
     spec: ModelSpec
     module: nn.Module

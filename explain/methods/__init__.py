@@ -62,6 +62,11 @@ class Method:
     """False where it explains classifiers only."""
 
     @property
+    def quick(self) -> bool:
+        """Whether it is a function of Evidence, so that the model is not run again for it."""
+        return self.family in ("gradient", "eigen")
+
+    @property
     def slow(self) -> bool:
         return self.family == "mask" or (self.family == "library" and self.cost != "1")
 

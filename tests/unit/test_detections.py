@@ -118,7 +118,7 @@ def test_the_boxes_that_are_shown() -> None:
     ],
 )
 def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, kind: str, words: str) -> None:
-    made = explained()
+    found = explained().missing(where, label)
     assert found is not None
     assert found.reason.kind == kind
     assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")

@@ -205,7 +205,7 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
 # The same again.
 
 
-@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.family != "library"])
+@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.quick])
 def test_the_same_twice_bit_for_bit(explainer: Explainer, bus: Path, method: str) -> None:
     options = {"method": method, "layers": ("blocks.4", "bn2"), "top_k": 2, "scale": "shared"}
     first = explainer(bus, **options)
@@ -469,7 +469,7 @@ def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Im
 def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
     """Megabytes grown over so many explanations, after as many again to warm up as fill the evidence cache."""
     explainers = [Explainer(name) for name in names]
-    methods = itertools.cycle(m for m in METHODS.values() if m.family != "library")
+    methods = itertools.cycle(m for m in METHODS.values() if m.quick)
     process = psutil.Process()
 
     def some(count: int, seed: int) -> None:
