@@ -179,15 +179,16 @@ def turn() -> None:
     st.session_state["boxes-turn"] = st.session_state.get("boxes-turn", 0) + 1
 
 
-def marks(explanation: Explanation, listed: list[Item], tags: str) -> tuple[Box, ...]:
-    """The rectangles of the viewer, by their places in the list."""
+def marks(explanation: Explanation, listed: list[Item], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
+    """The rectangles of the viewer, by their places in the list. `chosen` counts only where there is no map."""
     if explanation.options.per == "class":
-        return panels.boxes(explanation)
+        return panels.boxes(explanation, chosen)
     return tuple(
         Box(
             item.prediction.box,
-            f"{item.label} {percent(item.score)}",
+            f"{item.number}  {item.label} {percent(item.score)}",
             i,
+            i == chosen,
             tag=_tag(item, tags),
             dashed=item.number == "?",
             corners=item.prediction.corners,

@@ -52,15 +52,7 @@ def detect() -> None:
         with head:
             st.markdown("##### Boxes", width="content")
             asked = questions.more(explainer)
-        try:
-            _show(lens, choices, explainer, asked, title, left, listed, right)
-        except Cancelled:
-            title.markdown(f"## {METHODS[choices.method].name} was stopped.")
-            with left:
-                st.button(
-                    "Start again", icon=":material/replay:", on_click=work.forget, help="Or choose a quicker method."
-                )
-                panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
+        _show(lens, choices, explainer, asked, title, left, listed, right)
 
 
 def _show(
@@ -81,12 +73,16 @@ def _show(
     missing = _missing(base, asked)
     pair = st.session_state["box"]
     candidate = None if missing is None else detections.pair_of(missing.candidate)
+    explanation, state = None, "is at work"
     with left:
-        explanation = detections.explained(choices, explainer, asked, base, pair, candidate)
+        try:
+            explanation = detections.explained(choices, explainer, asked, base, pair, candidate)
+        except Cancelled:
+            state = "was stopped"
+            st.button("Start again", icon=":material/replay:", on_click=work.forget, help="Or choose a quicker method.")
     if explanation is None:
-        title.markdown(f"## {METHODS[choices.method].name} is at work.")
-        with left:
-            panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
+        title.markdown(f"## {METHODS[choices.method].name} {state}.")
+        _waiting(base, asked, left, rows)
         return
     listed = detections.items(explanation)
     index = detections.place(listed, pair)
@@ -124,6 +120,22 @@ def _show(
         with right:
             st.markdown("##### What the map says")
             detections.numbers(explanation, at)
+
+
+def _waiting(base: Explanation, asked: Asked, left: DeltaGenerator, rows: DeltaGenerator) -> None:
+    """The boxes while there is no map: another one can be chosen all the same."""
+    listed, pair = detections.items(base), st.session_state["box"]
+    chosen = detections.place(listed, pair)
+    if listed:
+        with rows:
+            chosen = detections.listing(base, listed, chosen)
+        detections.keep(listed, chosen)
+        if listed[chosen].pair != (pair or listed[0].pair):
+            detections.choose(listed[chosen].pair)
+            st.rerun()
+    with left:
+        marks = detections.marks(base, listed, asked.tags, chosen)
+        panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks)
 
 
 def _below(explanation: Explanation, index: int) -> None:

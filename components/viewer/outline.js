@@ -72,8 +72,9 @@ export function boxesShown(panel, panels, boxes, choice) {
     const chosen = index === choice;
     if (panel.maps.length && beside && !chosen) return [];
     // Numbers name single boxes; where a class has several, they would all be called the same.
-    const number = tag ?? (single && boxes.length > 1 ? String(index + 1) : "");
-    return [{ xyxy, dashed, corners, chosen, tag: chosen || !number ? [number, label].filter(Boolean).join("  ") : number }];
+    const number = single && boxes.length > 1 ? String(index + 1) : "";
+    const whole = tag === undefined ? [number, label].filter(Boolean).join("  ") : label;
+    return [{ xyxy, dashed, corners, chosen, tag: chosen ? whole : tag || number || whole }];
   });
 }
 

@@ -37,7 +37,8 @@ class Box:
     """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
 
     `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
-    `tag`: what stands at it while it is not chosen, where that is not its place in the list. `corners`: of a turned
+    `tag`: what stands at it while it is not chosen, where that is not its place in the list; its label then is all that
+    stands at it when it is. `corners`: of a turned
     box, drawn instead of the upright rectangle around them.
     """
 

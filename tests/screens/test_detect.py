@@ -50,9 +50,10 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     assert app.markdown[0].value == "## yolo11n found 1 bus and 4 persons. Choose a box to see why."
     view = shown(app)
     assert [box["index"] for box in view.head["boxes"]] == list(range(len(result.predictions)))
-    for box, prediction in zip(view.head["boxes"], result.predictions, strict=True):
+    for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
         np.testing.assert_allclose(box["xyxy"], prediction.box, atol=1e-3)
-        assert box["label"] == f"{prediction.label} {percent(prediction.score)}"
+        assert box["label"] == f"{i}  {prediction.label} {percent(prediction.score)}"
+        assert box["tag"] == str(i)
     for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     lies = result.box_numbers(0)
@@ -233,6 +234,7 @@ def test_every_lens_shows_its_maps(page, bus, result, lens):
 @present
 def test_a_slow_method_is_made_for_one_box(page):
     app = page(SCREEN, model="yolo11n", method="gradcamelementwise", box="2")
+    assert len(shown(app).head["boxes"]) == 5
     for _ in range(60):
         if shown(app).maps:
             break
