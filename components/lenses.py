@@ -53,7 +53,7 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
 
 def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item) -> str:
     """One box's map at every stage of the model, from one pass; returns where most of it lies in the box."""
-    from explain.detections import stages, strip
+    from explain.detections import around, stages, strip
 
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:
@@ -87,12 +87,15 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
                 + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat in the box."),
             )
         )
-    panels.show(
-        explanation.image,
-        [Panel(maps=(each,), boxes=own) for each in said],
-        key="viewer-layers",
-        columns=_columns(explanation.image, len(said), 4) or 6,
-    )
+    image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in said]
+    above, below = st.container(), st.container()
+    if item.prediction.box is not None and asked.per == "detection":
+        with below:
+            close = _close_up()
+        if close:
+            image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
+    with above:
+        panels.show(image, shown, key="viewer-layers", columns=_columns(image, len(said), 4) or 6)
     measured = [one for one in maps if one.inside is not None]
     if not measured:
         return ""
@@ -109,7 +112,7 @@ def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Pre
 
     Returns who finds it.
     """
-    from explain.detections import one_scale, side
+    from explain.detections import around, one_scale, side
 
     models = sizes(explainer.model)
     if len(models) < 2:
@@ -133,16 +136,20 @@ def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Pre
         return ""
     alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
     above, below = st.container(), st.container()
-    with below:
+    with below, st.container(horizontal=True):
+        close = _close_up()
         together = alike is not None and len(sides) > 1 and _together()
     shared = alike if together else None
     shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
     pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
     if len(pair) > 1:
         shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
+    image = choices.image
+    if close and wanted.box is not None:
+        image, shown = panels.cut(image, shown, around(wanted.box, (image.width, image.height)))
     with above:
-        columns = _columns(choices.image, len(shown), 2)
-        view = panels.show(choices.image, shown, key="viewer-sizes", height=400, columns=columns)
+        columns = _columns(image, len(shown), 2)
+        view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
         told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
         panels.tell(view, told, key="viewer-sizes-words")
     for one, name in zip(sides, names, strict=True):
@@ -157,6 +164,18 @@ def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Pre
 def _columns(image: Image, count: int, wide: int) -> int | None:
     """How many panels stand in a row where fewer should than fit: a wide picture would be a ribbon."""
     return min(count, wide) if image.width > 1.2 * image.height else None
+
+
+def _close_up() -> bool:
+    address.recall("close", [True, False], True, name="close", read=lambda text: text != "0")
+    close = st.toggle(
+        "Close-up",
+        key="close",
+        help="Only the object and what is around it. All numbers are of the whole picture either way.",
+    )
+    address.keep("close", close)
+    address.write("close", None if close else "0")
+    return close
 
 
 def _together() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -73,6 +74,37 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
 def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
     """The boxes of one map's class, for a panel of their own."""
     return tuple(box for box in boxes(explanation, index) if box.chosen)
+
+
+def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) -> tuple[Image, list[Panel]]:
+    """A part of the picture, xyxy in whole pixels, as a picture of its own, and the panels over it."""
+    from explain.image import Image as Picture
+
+    x0, y0, x1, y1 = part
+    inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
+
+    def moved(edges: Sequence[float]) -> tuple[float, float, float, float]:
+        return edges[0] - x0, edges[1] - y0, edges[2] - x0, edges[3] - y0
+
+    def over(item: Map) -> Map:
+        left, top, right, bottom = moved(item.seen)
+        kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
+        # Of a part that the model did not see nothing is shown as seen.
+        seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
+        return replace(item, extent=moved(item.extent), seen=seen)  # type: ignore[arg-type]
+
+    def drawn(box: Box) -> Box:
+        corners = None if box.corners is None else tuple((x - x0, y - y0) for x, y in box.corners)
+        return replace(box, xyxy=moved(box.xyxy), corners=corners)
+
+    return inside, [
+        replace(
+            panel,
+            maps=tuple(over(item) for item in panel.maps),
+            boxes=None if panel.boxes is None else tuple(drawn(box) for box in panel.boxes),
+        )
+        for panel in panels
+    ]
 
 
 def show(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation, Missing
     from explain.heatmap import Heatmap
     from explain.residency import Resident
-    from models.adapter import Prediction, Stage
+    from models.adapter import Box, Prediction, Stage
 
 FLOOR = 0.1
 """Score below which a box that is not shown is not worth a word."""
@@ -154,3 +154,17 @@ def stages(resident: Resident) -> tuple[Stage, ...]:
     layers = resident.layers[1]
     paths = {layer.path for layer in layers}
     return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
+
+
+def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """xyxy in whole pixels of the part of a picture, (width, height), that shows a box and what is around it."""
+    width, height = size
+    x0, y0, x1, y1 = box
+    margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)
+    across, down = x1 - x0 + margin, y1 - y0 + margin
+    # Panels of a thin thing would be thin strips.
+    across, down = max(across, 0.75 * down), max(down, 0.75 * across)
+    margin_x, margin_y = (across - (x1 - x0)) / 2, (down - (y1 - y0)) / 2
+    left, top = max(0, round(x0 - margin_x)), max(0, round(y0 - margin_y))
+    right, bottom = min(width, round(x1 + margin_x)), min(height, round(y1 + margin_y))
+    return left, top, max(right, left + 1), max(bottom, top + 1)

@@ -1,284 +1,114 @@
-"""Boxes, the maps made of them, and boxes that are missing, on a detector whose candidates are written down here."""
+"""What is said of boxes beyond one explanation, and the files that are made of it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import io
 
-import cv2
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from PIL import Image
 
-from explain.boxes import coverage, same_object
-from explain.evidence import Evidence
-from explain.explanation import Explanation, Options, explain
-from explain.image import Image
-from explain.layers import find
-from explain.residency import Resident
-from models.adapter import Geometry, ModelInput, ModelSpec, Prediction, Target
-from models.detector import Detections, Detector
-from models.errors import ModelProblem
-
-LABELS = ("cat", "dog", "kite")
-SIDE, CELL = 64, 8
-CELLS = SIDE // CELL
-# Per candidate: its cell (row, column), box in pixels of the input, scores of cat, dog and kite.
-WRITTEN = {
-    (2, 2): ((8, 8, 32, 32), (0.9, 0.2, 0.01)),
-    (2, 3): ((9, 8, 33, 32), (0.8, 0.1, 0.01)),
-    (5, 5): ((40, 32, 60, 60), (0.3, 0.7, 0.01)),
-    (6, 1): ((4, 44, 20, 62), (0.1, 0.05, 0.02)),
-    (1, 6): ((44, 4, 62, 20), (0.01, 0.01, 0.15)),
-}
+from explain import Explainer
+from explain.detections import around, backbone_at, common, found, lies, one_scale, side, stages, strip, weaker
+from explain.keepsakes import every_map, files
+from explain.words import percent
+from models.adapter import Stage
+from tests.conftest import weight
 
 
-class Drawn(nn.Module):
-    """Two layers over a picture; the second one's channels are added to the logits that are written down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, CELL, CELL)
-        self.neck = nn.Conv2d(4, 4, 3, padding=1)
-        self.head = nn.Conv2d(4, len(LABELS) + 4, 1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            for parameter in self.parameters():
-                nn.init.normal_(parameter, std=0.1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.neck(self.stem(x).relu()).relu())
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    weight("yolo11n.pt")
+    return Explainer("yolo11n")
 
 
-class Written(Detector):
-    def __init__(self, *, task: str = "detect") -> None:
-        spec = ModelSpec("written", "written", "s", "none", "written", task, "none", method="hirescam")
-        super().__init__(spec, Drawn(), LABELS, "0" * 64)
-        self.logits = torch.full((1, len(LABELS), CELLS, CELLS), -9.0)
-        self.boxes = torch.zeros(1, 4, CELLS, CELLS)
-        rows, columns = torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="ij")
-        self.centres = torch.stack((columns, rows), 2).view(-1, 2).float() * CELL + CELL / 2
-        self.boxes[0] = torch.cat((self.centres - 4, self.centres + 4), 1).T.view(4, CELLS, CELLS)
-        for (row, column), (box, scores) in WRITTEN.items():
-            self.boxes[0, :, row, column] = torch.tensor(box, dtype=torch.float32)
-            self.logits[0, :, row, column] = torch.tensor(scores).logit()
-
-    def prepare(self, pixels: np.ndarray, preprocessing: str) -> ModelInput:
-        tensor = torch.from_numpy(cv2.resize(pixels, (SIDE, SIDE))).permute(2, 0, 1)[None].float() / 255
-        (height, width), place = pixels.shape[:2], (0.0, 0.0)
-        return ModelInput(tensor, Geometry((height, width), (SIDE, SIDE), (SIDE / height, SIDE / width), place))
-
-    def run(self, tensor: Tensor) -> Detections:
-        raw = self.module(tensor)
-        felt = raw - raw.detach()
-
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            return given[0].flatten(2).transpose(1, 2)
-
-        levels, regressions = self.logits + felt[:, : len(LABELS)], self.boxes + felt[:, len(LABELS) :]
-        return Detections((levels,), (regressions,), boxes, self.centres, torch.full((CELLS**2,), float(CELL)))
+@pytest.fixture
+def result(explainer, bus):
+    return explainer(bus, per="detection", top_k=12)
 
 
-def anchor(row: int, column: int) -> int:
-    return row * CELLS + column
+def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(result):
+    assert found(result) == "yolo11n found 1 bus and 4 persons."
+    many = result.with_options(confidence=0.01)
+    assert found(many).endswith("other kinds.")
+    assert found(result.with_options(confidence=0.99)).startswith("No detections above 0.99")
 
 
-def explained(detector: Written | None = None, **options: Any) -> Explanation:
-    resident = Resident(detector or Written(), torch.device("cpu"))
-    pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
-    given = resident.adapter.prepare(pixels, "trained")
-    layers = find(resident.layers[0], options.pop("layers", ("neck",)), resident.adapter.module)
-    return explain(Image(pixels), Evidence(resident, given, layers), Options(**options), milliseconds={})
+def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
+    lower = result.with_options(confidence=0.1)
+    added = lower.predictions[len(result.predictions) :]
+    assert [p.label for p in weaker(result)] == [p.label for p in added]
+    assert added
+    assert weaker(lower) == ()
+    only = result.with_options(classes=(added[0].label,))
+    assert {p.label for p in weaker(only)} == {added[0].label}
 
 
-# What is shown, and why not.
+def test_the_parts_of_the_sentence_add_up(result):
+    numbers = result.box_numbers(3)
+    said = lies(result, 3, "person 4")
+    assert said is not None
+    assert said.startswith(f"**{percent(numbers.inside)}** of the heat for **person 4** lies inside its own box")
+    assert sum(int(part.split("\N{NO-BREAK SPACE}")[0].split()[-1].strip("*")) for part in said.split("%")[:-1]) == 100
 
 
-def test_the_boxes_that_are_shown() -> None:
-    made = explained()
-    assert [(p.label, round(p.score, 2), p.box, p.anchor) for p in made.predictions] == [
-        ("cat", 0.9, (16.0, 16.0, 64.0, 64.0), anchor(2, 2)),
-        ("dog", 0.7, (80.0, 64.0, 120.0, 120.0), anchor(5, 5)),
-    ]
-    assert [p.label for p in explained(classes=("dog",)).predictions] == ["dog"]
-    assert len(explained(iou=0.95).predictions) == 3
+def test_every_layer_from_one_pass_is_the_layer_alone(explainer, bus):
+    paths = tuple(stage.path for stage in stages(explainer.resident))
+    together = strip(explainer(bus, per="detection", targets=(0,), layers=paths))
+    assert [one.path for one in together] == list(paths)
+    for place in (4, 16, 22):
+        alone = explainer(bus, per="detection", targets=(0,), layers=(paths[place],))
+        np.testing.assert_allclose(together[place].heatmap.content, alone.heatmaps[0].content, atol=1e-4)
+        assert together[place].inside == pytest.approx(alone.box_numbers(0).inside, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("where", "label", "kind", "words"),
-    [
-        ((40, 40, 40, 40), None, "shown", "this is box 1 (cat)"),
-        ((65.5, 40, 65.5, 40), None, "suppressed", "box 1 (cat) covers it, 92 % of both in common"),
-        ((88, 88, 88, 88), "cat", "class", "dog at 70 % won, which is box 2 (dog)"),
-        ((24, 104, 24, 104), None, "below", "A cat at 10 % is the strongest candidate here"),
-        ((24, 104, 24, 104), "kite", "below", "A kite at 2 % is the strongest"),
-        ((90, 10, 122, 38), None, "below", "A kite at 15 % is the strongest"),
-        ((14, 100, 42, 126), "cat", "below", "A cat at 10 % is the strongest"),
-    ],
-)
-def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, kind: str, words: str) -> None:
-    found = explained().missing(where, label)
-    assert found is not None
-    assert found.reason.kind == kind
-    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
+def test_the_same_object_is_found_or_its_candidate_is(result):
+    wanted = result.predictions[3]
+    same = side(result, wanted)
+    assert same.prediction == wanted
+    assert same.missing is None
+    strict = side(result.with_options(confidence=0.9), wanted)
+    assert strict.missing is not None
+    assert strict.missing.reason.kind == "below"
+    assert strict.prediction.anchor == wanted.anchor
+    np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[3].content)
 
 
-def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.detector.MOST", 1)
-    found = explained().missing((88, 88, 88, 88))
-    assert found is not None
-    assert found.reason.kind == "beyond"
+def test_one_scale_is_what_the_engine_makes_of_both_together(result):
+    sides = [side(result, result.predictions[i]) for i in (0, 3)]
+    shared = result.with_options(targets=(0, 3), per="detection").shared
+    made = one_scale(sides)
+    assert made is not None
+    for one, other in zip(made, shared, strict=True):
+        np.testing.assert_allclose(one.content, other.content, atol=1e-6)
+    first, second, seen = common(*sides)
+    assert first.shape == second.shape
+    assert seen == (0, 0, 810, 1080)
 
 
-def test_where_nothing_is_there_is_no_candidate() -> None:
-    detector = Written()
-    detector.boxes[:] = 0
-    assert explained(detector).missing((100, 100, 100, 100)) is None
+def test_a_close_up_stays_in_the_picture_and_is_no_strip():
+    for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
+        left, top, right, bottom = around(box, (640, 480))
+        assert 0 <= left <= box[0]
+        assert 0 <= top <= box[1]
+        assert box[2] <= right <= 640
+        assert box[3] <= bottom <= 480
+    left, top, right, bottom = around((300, 100, 310, 400), (640, 480))
+    assert right - left >= 0.7 * (bottom - top)
 
 
-def test_a_missing_box_has_a_map_and_a_recipe() -> None:
-    made = explained(per="detection")
-    found = made.missing((24, 104, 24, 104))
-    assert found is not None
-    its = made.with_targets((found.candidate.anchor or 0, found.candidate.index))
-    assert its.heatmaps[0].state == "ok"
-    assert its.own(0)[0].box == found.candidate.box
-    assert its.recipe.targets == ((anchor(6, 1), 0),)
-    assert its.box_numbers(0) is not None
+def test_the_backbones_last_stage_of_a_stride():
+    steps = [Stage(str(i), "Conv", (1, 1, 1), stride, (), part) for i, (stride, part) in enumerate(
+        [(8.0, "backbone"), (8.0, "backbone"), (16.0, "backbone"), (8.0, "neck")])]  # fmt: skip
+    assert backbone_at(steps, 8) == "1"
+    assert backbone_at(steps, 64) is None
 
 
-# Targets.
-
-
-def test_a_map_for_each_box_and_their_sum_for_the_class() -> None:
-    alone = explained(per="detection", iou=0.95)
-    assert [h.target.anchors for h in alone.heatmaps] == [(anchor(2, 2),), (anchor(2, 3),), (anchor(5, 5),)]
-    whole = alone.with_options(per="class")
-    np.testing.assert_allclose(alone.heatmaps[0].raw[0] + alone.heatmaps[1].raw[0], whole.heatmaps[0].raw[0], atol=1e-7)
-    assert alone.with_targets(2).heatmaps[0].target.label == "dog"
-    assert [h.target.label for h in alone.with_targets("cat").heatmaps] == ["cat", "cat"]
-
-
-def test_the_whole_picture_sums_the_strongest_candidates() -> None:
-    made = explained(per="picture", ratio=3 / CELLS**2)
-    (heatmap,) = made.heatmaps
-    assert set(heatmap.target.anchors) == {anchor(2, 2), anchor(2, 3), anchor(5, 5)}
-    parts = explained(per="detection", iou=0.95)
-    np.testing.assert_allclose(sum(h.raw[0] for h in parts.heatmaps), heatmap.raw[0], atol=1e-7)
-    assert made.recipe.targets == (-1,)
-    assert len(made.own(0)) == 2
-
-
-def test_parts_of_a_box() -> None:
-    detector = Written()
-    outputs = detector.run(torch.zeros(1, 3, SIDE, SIDE))
-
-    def scalar(part: Any, index: int | None = 0) -> float:
-        return float(detector.scalar(outputs, Target(index, "", (anchor(2, 2),), part)))
-
-    # Box 8, 8, 32, 32 around the cell's centre (20, 20), in cells of 8.
-    assert [scalar(side) for side in ("left", "top", "right", "bottom")] == pytest.approx([1.5] * 4)
-    assert scalar("box") == pytest.approx(6)
-    logits = torch.tensor(WRITTEN[2, 2][1]).logit()
-    assert scalar("class") == scalar("class", None) == pytest.approx(float(logits[0]), abs=1e-5)
-    assert scalar("contrast") == pytest.approx(float(logits[0] - logits[1:].logsumexp(0)), abs=1e-5)
-    assert scalar("contrast", 1) == pytest.approx(float(logits[1] - logits[[0, 2]].logsumexp(0)), abs=1e-5)
-    assert scalar("all") == pytest.approx(scalar("class") + 6, abs=1e-5)
-    with pytest.raises(ModelProblem, match="written has no mask to explain: choose one of class, contrast"):
-        scalar("mask")
-    with pytest.raises(ModelProblem, match="64 candidates, and 99 is not"):
-        detector.scalar(outputs, Target(0, "", (99,)))
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"per": "detection", "targets": (7,)}, "There is no box 7: 2 are shown"),
-        ({"per": "detection", "targets": ((999, 0),)}, "There is no candidate 999"),
-        ({"per": "detection", "targets": ("cap",)}, "did you mean cat"),
-        ({"classes": ("dg",)}, "did you mean dog"),
-    ],
-)
-def test_what_is_not_there_is_one_sentence(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
-        explained(**options)
-
-
-# Numbers and what is shown of a map.
-
-
-def with_values(values: np.ndarray, **options: Any) -> Explanation:
-    """An explanation whose first map is drawn here, on the input's own grid."""
-    made = explained(per="detection", **options)
-    return replace(made, heatmaps=(replace(made.heatmaps[0], at_input=values.astype(np.float32)), made.heatmaps[1]))
-
-
-def test_how_a_map_lies_to_its_box() -> None:
-    values = np.zeros((SIDE, SIDE))
-    values[8:32, 8:32] = 0.5  # all of its own box
-    values[40:44, 44:48] = 1.0  # in the dog's
-    made = with_values(values)
-    numbers = made.box_numbers(0)
-    assert numbers is not None
-    assert numbers.inside == pytest.approx(288 / 304, abs=1e-4)
-    assert numbers.area == pytest.approx(24 * 24 / SIDE**2)
-    assert numbers.ratio == pytest.approx(numbers.inside / numbers.area)
-    assert numbers.elsewhere == pytest.approx(16 / 304, abs=1e-4)
-    assert not numbers.hit
-    full = with_values(values * (values < 1)).box_numbers(0)
-    assert full is not None
-    assert full.hit
-    assert full.inside == pytest.approx(1)
-
-
-def test_a_box_that_cuts_cells_and_a_turned_box() -> None:
-    upright = Prediction("", 0, 1.0, (10.0, 0.0, 30.0, 40.0))
-    cells = coverage((4, 4), (0, 0, 40, 40), [upright])
-    np.testing.assert_allclose(cells[0], [0, 1, 1, 0], atol=1e-6)
-    half = coverage((2, 2), (0, 0, 40, 40), [upright])
-    np.testing.assert_allclose(half, 0.5, atol=1e-6)
-    turned = Prediction("", 0, 1.0, (0.0, 0.0, 80.0, 80.0), corners=((40, 0), (80, 40), (40, 80), (0, 40)))
-    assert coverage((80, 80), (0, 0, 80, 80), [turned]).mean() == pytest.approx(0.5, abs=0.02)
-
-
-def test_maps_kept_to_their_boxes() -> None:
-    values = np.zeros((SIDE, SIDE))
-    values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
-    values[50:60, 45:55] = 1.0
-    made = with_values(values)
-    from explain.boxes import confined
-
-    heatmap, own = made.heatmaps[0], made.own(0)
-    inside = confined(heatmap, own, "inside").at_input
-    assert inside.max() == pytest.approx(0.4)
-    assert not inside[50:60, 45:55].any()
-    assert confined(heatmap, own, "each").at_input.max() == 1
-    both = [*own, *made.own(1)]
-    shared, each = (confined(heatmap, both, way).at_input for way in ("shared", "each"))
-    assert shared[8:32, 8:32].max() == pytest.approx(0.4)
-    assert each[8:32, 8:32].max() == 1
-    assert each[50:60, 45:55].max() == 1
-    assert confined(heatmap, own, "picture") is heatmap
-    np.testing.assert_array_equal(confined(heatmap, own, "each").raw[0], heatmap.raw[0])
-
-
-def test_layers_kept_apart() -> None:
-    made = explained(per="detection", layers=("stem", "neck"))
-    apart = made.by_layer(0)
-    assert [one.layers for one in apart] == [("stem",), ("neck",)]
-    for one, path in zip(apart, ("stem", "neck"), strict=True):
-        (alone, _) = explained(per="detection", layers=(path,)).heatmaps
-        np.testing.assert_allclose(one.at_input, alone.at_input, atol=1e-5)
-
-
-def test_the_same_object_in_another_model_s_answers() -> None:
-    wanted = Prediction("cat", 0, 0.9, (0, 0, 10, 10))
-    others = [
-        Prediction("dog", 1, 0.9, (0, 0, 10, 10)),
-        Prediction("cat", 0, 0.5, (1, 0, 11, 10)),
-        Prediction("cat", 0, 0.9, (8, 0, 18, 10)),
-    ]
-    assert same_object(wanted, others) == 1
-    assert same_object(wanted, others[:1]) == 0
-    assert same_object(wanted, others[2:]) is None
+def test_the_files_are_pictures_of_the_pictures_own_size(result):
+    made = dict(files(result))
+    assert list(made)[:3] == ["bus_original.jpg", "bus_detection.jpg", "bus_gradcam.jpg"]
+    assert len(made) == 3 + len(result.heatmaps)
+    assert "bus_04_person.jpg" in made
+    assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(810, 1080)}
+    nothing = result.with_options(confidence=0.99)
+    assert np.array_equal(every_map(nothing), nothing.image.pixels)

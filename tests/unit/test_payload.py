@@ -173,3 +173,13 @@ def test_a_file_of_several_panels_is_a_sheet(picture):
     assert Image.open(io.BytesIO(blob)).width > 2 * 60
     beside = replies.file(picture, panels[:1], [], asked(layout="beside"), "p", "b.png")
     assert Image.open(io.BytesIO(opened(beside)[1])).width > 2 * 60
+
+
+def test_a_box_says_only_what_is_not_as_usual():
+    black = np.zeros((4, 4, 3), np.uint8)
+    corners = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
+    boxes = [Box(WHOLE, "plain"), Box(WHOLE, "odd", 1, tag="?", dashed=True, corners=corners)]
+    payload = pack(black, "black", [Panel()], boxes)[1]
+    plain, odd = json.loads(payload[4 : 4 + struct.unpack("<I", payload[:4])[0]])["boxes"]
+    assert set(plain) == {"xyxy", "label", "index"}
+    assert (odd["tag"], odd["dashed"], odd["corners"]) == ("?", True, [list(corner) for corner in corners])
