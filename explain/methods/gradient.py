@@ -28,9 +28,11 @@ def gradcam(a: Activation, g: Gradient) -> Tensor:
 
 def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     """w_c = sum of alpha * relu(g), with alpha from powers of g (equation 19), so that small objects count too."""
-    squared = g.values * g.values
-    alpha = squared / (2 * squared + a.total[:, None, None] * squared * g.values + 1e-6)
-    return _weighted((alpha.where(g.values != 0, 0) * g.values.clamp_min(0)).sum((1, 2)), a)
+    # alpha = g^2 / (2 g^2 + sum(a) g^3 + 1e-6), and where g is not positive its product with relu(g) is 0.
+    positive = g.values.clamp_min(0)
+    squared = positive * positive
+    below = (positive * a.total[:, None, None]).add_(2).mul_(squared).add_(1e-6)
+    return _weighted(squared.mul_(positive).div_(below).sum((1, 2)), a)
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
@@ -40,7 +42,7 @@ def hirescam(a: Activation, g: Gradient) -> Tensor:
 
 def xgradcam(a: Activation, g: Gradient) -> Tensor:
     """w_c = sum of g * a / (sum of a)."""
-    return _weighted((g.values * (g.part(a.values) / (a.total[:, None, None] + 1e-7))).sum((1, 2)), a)
+    return _weighted((g.values * g.part(a.values)).sum((1, 2)) / (a.total + 1e-7), a)
 
 
 def layercam(a: Activation, g: Gradient) -> Tensor:
