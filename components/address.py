@@ -37,6 +37,17 @@ def recall(
         state[key] = found
 
 
+def remembered(
+    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+) -> Any:
+    """What `recall` would set, for a widget that is not drawn: as it was kept, else the address's, else the default."""
+    memory: dict[str, Any] = st.session_state.setdefault("memory", {})
+    for found in (memory.get(key), None if key in memory else _addressed(name, read)):
+        if found is not None and (options is None or _within(found, options)):
+            return found
+    return default
+
+
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
     """Remember what a widget returned, and write it to the address where it is not what everybody starts with."""
     st.session_state.setdefault("memory", {})[key] = value

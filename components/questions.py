@@ -82,14 +82,19 @@ def question(choices: Choices, explainer: Explainer, why: tuple[str, ...]) -> No
     }
     if "contrast" not in explainer.resident.adapter.parts:
         return
-    part = state.get("part") or state.get("memory", {}).get("part") or st.query_params.get("part", "class")
+    part = (state.get("part") if state.get("more-open") else None) or address.remembered(
+        "part", PARTS, "class", name="part"
+    )
     now = (part, choices.method, tuple(choices.options.get("layers", ())))
     state["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
 
     def ask() -> None:
         if (chosen := state["question"]) is not None:
-            state["part"], state[f"method-{spec.task}"], layers = ready[chosen]
+            part, state[f"method-{spec.task}"], layers = ready[chosen]
             state[f"layers-{spec.id}"] = list(layers)
+            address.keep("part", part)
+            if "part" in state:
+                state["part"] = part
 
     st.segmented_control(
         "Question",
@@ -144,18 +149,18 @@ def more(explainer: Explainer) -> Asked:
     return Asked(options, tags)
 
 
-def _drawn(key: str) -> bool:
-    """Whether the popover is open, with what was chosen put into the widget that comes with it."""
+def _drawn(key: str, value: Any) -> bool:
+    """Whether the popover is open; a widget that comes with it is given its value. A closed one is left alone: what is
+    set under the name of a widget that is not there comes up again when the widget has gone."""
     state = st.session_state
-    if state["more-opened"]:
-        state[key] = state[key]
+    if state["more-opened"] or (state["more-open"] and key not in state):
+        state[key] = value
     return bool(state["more-open"])
 
 
 def _ratio() -> float:
-    address.recall("ratio", RATIOS, 2.0, name="ratio", read=float)
-    share: float = st.session_state["ratio"]
-    if _drawn("ratio"):
+    share: float = address.remembered("ratio", RATIOS, 2.0, name="ratio", read=float)
+    if _drawn("ratio", share):
         share = st.select_slider(
             "Strongest candidates",
             RATIOS,
@@ -168,9 +173,8 @@ def _ratio() -> float:
 
 
 def _only(key: str, labels: list[str]) -> tuple[str, ...]:
-    address.recall(key, labels, [], name="only", read=lambda text: text.split(","))
-    only: list[str] = st.session_state[key]
-    if _drawn(key):
+    only: list[str] = address.remembered(key, labels, [], name="only", read=lambda text: text.split(","))
+    if _drawn(key, only):
         only = st.multiselect(
             "Only these classes",
             labels,
@@ -184,9 +188,8 @@ def _only(key: str, labels: list[str]) -> tuple[str, ...]:
 
 
 def _overlap() -> float:
-    address.recall("iou", range(5, 101), 70, name="iou", read=int)
-    most: int = st.session_state["iou"]
-    if _drawn("iou"):
+    most: int = address.remembered("iou", range(5, 101), 70, name="iou", read=int)
+    if _drawn("iou", most):
         most = st.slider(
             "Overlap that is allowed",
             5,
@@ -217,9 +220,8 @@ def above() -> float:
 
 
 def _select(key: str, options: list[str], first: str, words: dict[str, str], label: str, help: str) -> str:
-    address.recall(key, options, first, name=key)
-    chosen: str = st.session_state[key]
-    if _drawn(key):
+    chosen: str = address.remembered(key, options, first, name=key)
+    if _drawn(key, chosen):
         chosen = st.selectbox(label, options, format_func=lambda option: words.get(option, option), key=key, help=help)
     address.keep(key, chosen, first, name=key)
     return chosen
