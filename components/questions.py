@@ -82,9 +82,9 @@ def question(choices: Choices, explainer: Explainer, why: tuple[str, ...]) -> No
     }
     if "contrast" not in explainer.resident.adapter.parts:
         return
-    part = (state.get("part") if state.get("more-open") else None) or address.remembered(
-        "part", PARTS, "class", name="part"
-    )
+    part = address.remembered("part", PARTS, "class", name="part")
+    if state.get("more-open"):
+        part = state.get("part", part)
     now = (part, choices.method, tuple(choices.options.get("layers", ())))
     state["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
 

@@ -107,12 +107,18 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
     page = opened(browser, f"{server}/detect?model=yolo11n&iou=55")
     page.get_by_role("button", name="More", exact=True).click()
     page.get_by_text("55 %").wait_for()
-    page.get_by_role("combobox", name="At the boxes").wait_for()
+    page.get_by_role("combobox", name="What is explained").click()
+    page.get_by_role("option", name="its left side", exact=True).click()
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("part") == ["left"])
     page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="What is explained").wait_for(state="detached")
     settled(page)
-    page.get_by_role("button", name="3 person").click()
-    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("box") == ["3"])
-    assert parse_qs(urlsplit(page.url).query)["iou"] == ["55"]
+    for number in ("3", "4"):
+        page.get_by_role("button", name=f"{number} person").click()
+        page.wait_for_url(lambda url, number=number: parse_qs(urlsplit(url).query).get("box") == [number])
+        settled(page)
+    query = parse_qs(urlsplit(page.url).query)
+    assert (query["iou"], query["part"]) == (["55"], ["left"])
     page.context.close()
 
 
