@@ -94,7 +94,7 @@ def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **
 
     # What was let go to make room must not live on here.
     residents = RESIDENCY.residents()
-    _kept().discard(lambda explanation: explanation.evidence.resident not in residents)
+    _kept().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
     if (found := _kept().get(key)) is not None:
         return found
     if not is_slow(options["method"]):

@@ -35,6 +35,8 @@ EVIDENCE: ByteCache[Evidence] = ByteCache(
     int(os.environ.get("SIGHTGLASS_EVIDENCE_MB", "256")) * MIB, lambda evidence: evidence.nbytes
 )
 """Evidence of the latest pictures, so that another class, method or scale of one of them costs no pass."""
+VOCABULARIES = 16
+"""Lists of words that a model with an open vocabulary is kept ready for."""
 
 
 class Explainer:
@@ -59,7 +61,7 @@ class Explainer:
         self.resident: Resident = residency.get(self.model, self._device, progress)
         # What was let go to make room must not live on in a cache.
         residents = residency.residents()
-        EVIDENCE.discard(lambda evidence: evidence.resident not in residents)
+        EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -108,6 +110,26 @@ class Explainer:
         resident = self._residency.get(self.model, torch.device("cpu"), self._progress)
         return self._explain(resident, image, chosen, (*image.notes, note), about)
 
+    def _asked(self, resident: Resident, image: Image, options: Options) -> Resident:
+        """The model as it looks for the words, or for what the examples hold; itself where neither is given."""
+        if not options.vocabulary and not options.examples:
+            return resident
+        adapter: Any = resident.adapter
+        if not hasattr(adapter, "with_classes"):
+            raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a YOLOE or a YOLO-World.")
+        key = (options.vocabulary, options.examples, image.sha256 if options.examples else "")
+        if (found := resident.asked.get(key)) is None:
+            with resident.lock:
+                if options.examples:
+                    boxes, names = zip(*options.examples, strict=True)
+                    told = adapter.with_examples(image.pixels, boxes, names)
+                else:
+                    told = adapter.with_classes(options.vocabulary)
+            found = resident.asked[key] = resident.told(told)
+            while len(resident.asked) > VOCABULARIES:
+                resident.asked.pop(next(iter(resident.asked)), None)
+        return found
+
     def _explain(
         self,
         resident: Resident,
@@ -116,6 +138,7 @@ class Explainer:
         notes: tuple[str, ...],
         about: dict[str, Any],
     ) -> Explanation:
+        resident = self._asked(resident, image, options)
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
             raise ModelProblem(
@@ -145,6 +168,13 @@ class Explainer:
         # Only now: its gradients count towards the cache's bytes.
         EVIDENCE.put(key, evidence)
         return made
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    """`"cat, dog"` or a sequence of words."""
+    if isinstance(given, str):
+        given = given.split(",")
+    return tuple(word.strip() for word in given if word.strip())
 
 
 def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -195,6 +225,10 @@ def _options(given: dict[str, Any]) -> Options:
         given["layers"] = (layers,)
     if isinstance(classes := given.get("classes"), Integral | str):
         given["classes"] = (classes,)
+    if "vocabulary" in given:
+        given["vocabulary"] = _words(given["vocabulary"])
+    if "examples" in given:
+        given["examples"] = tuple((tuple(box), str(name)) for box, name in given["examples"])
     for name in ("targets", "layers", "classes"):
         if name in given:
             given[name] = tuple(given[name])

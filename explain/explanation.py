@@ -23,7 +23,7 @@ from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
 from explain.statistics import Agreement, Statistics, compare, describe, iou
-from models.adapter import Part, Prediction, Target
+from models.adapter import Box, Part, Prediction, Target
 from models.detector import Detector
 from models.errors import ModelProblem
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from explain.evidence import Evidence
     from explain.residency import Progress
-    from models.adapter import Box, ModelSpec
+    from models.adapter import ModelSpec
     from models.detector import Reason
 
 
@@ -85,11 +85,16 @@ class Options:
     """Of a detector: only boxes of these classes are shown; empty: of all."""
     within: Within = "picture"
     """Of a detector: what of a map is shown, inside its boxes or everywhere."""
+    vocabulary: tuple[str, ...] = ()
+    """Of a model with an open vocabulary: the words that it looks for; empty: its own."""
+    examples: tuple[tuple[Box, str], ...] = ()
+    """Of YOLOE: boxes (xyxy in original pixels of this very picture) of what it looks for, each with a name."""
     masks: int | None = None
     """Of D-RISE: how often the picture is hidden at random; None: 800 for a detector, 1000 for a classifier."""
 
 
-KEPT = ("top_k", "scale", "preprocessing", "confidence", "iou", "per", "part", "ratio", "classes", "within")
+KEPT: tuple[str, ...] = ("top_k", "scale", "preprocessing", "confidence", "iou", "per", "part", "ratio", "classes")
+KEPT += ("within", "vocabulary", "examples")
 """The options that a recipe keeps as they are; the others it names as they were found."""
 
 
@@ -149,7 +154,7 @@ class Explanation:
             picture_sha256=self.image.sha256,
             picture_name=self.image.name,
             model=self.model.id,
-            weights_sha256=resident.adapter.weights_sha256,
+            weights_sha256=resident.origin.adapter.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=tuple(layer.path for layer in self.evidence.layers),
             targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),

@@ -46,6 +46,8 @@ class Recipe(BaseModel):
     ratio: float = 0.02
     classes: tuple[int | str, ...] = ()
     within: Literal["picture", "inside", "shared", "each"] = "picture"
+    vocabulary: tuple[str, ...] = ()
+    examples: tuple[tuple[tuple[float, float, float, float], str], ...] = ()
     masks: int | None = None
     device: str
     versions: dict[str, str]

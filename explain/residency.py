@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections import defaultdict
@@ -35,6 +36,10 @@ class Resident:
         self.adapter = adapter
         self.device = device
         self.lock = threading.RLock()
+        self.origin = self
+        """Itself; of one that was asked for other classes, the one whose module it shares."""
+        self.asked: dict[object, Resident] = {}
+        """The latest ones that share its module and look for other classes, by what they were asked for."""
         self.mutates = False
         """Whether a module was seen to write into its input."""
         self.shadow: Shadow | None = None
@@ -71,10 +76,19 @@ class Resident:
         """
         if not self.gradients:
             return {}, ()
-        blank = self.adapter.prepare(np.full((64, 64, 3), 128, np.uint8), self.adapter.preprocessings[0])
+        # One that is still to be told what to look for has layers all the same.
+        adapter = self.adapter.probe() if hasattr(self.adapter, "probe") else self.adapter
+        blank = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
         self.probed_pixels = blank.tensor.shape[-2] * blank.tensor.shape[-1]
         with self.lock:
-            return discover(self.adapter, self.place(blank.tensor))
+            return discover(adapter, self.place(blank.tensor))
+
+    def told(self, adapter: Adapter) -> Resident:
+        """The same module, lock and layers for another adapter of it, which looks for other classes."""
+        _ = self.layers  # found once for both
+        other = copy.copy(self)
+        other.adapter, other.shadow = adapter, None
+        return other
 
     @property
     def gradients(self) -> bool:

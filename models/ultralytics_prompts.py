@@ -112,6 +112,13 @@ class OpenVocabulary(YoloDetector):
         other.weights_sha256 = sha256.hexdigest()
         return other
 
+    def probe(self) -> OpenVocabulary:
+        """One that can be run to see how the model is built: itself, or asked for one thing that means nothing."""
+        if self.embeddings is not None:
+            return self
+        width = self._head.embed if self.promptable else 512
+        return self._with(("anything",), torch.nn.functional.normalize(torch.ones(1, 1, width), dim=2))
+
     def run(self, tensor: Tensor) -> Detections:
         if self.embeddings is None:
             raise ModelProblem(f"{self.spec.id} has no classes of its own: say in words what to look for, or draw it.")
