@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from explain.explainer import Explainer
+from explain.residency import Resident
 from models import ultralytics_prompts as prompts
 from models import weights
 from models.adapter import Target
@@ -256,3 +258,38 @@ def test_words_that_are_fused_into_the_head_need_no_prompt() -> None:
         (decoded, _), _ = reference.fuse(verbose=False)(tensor)
         assert torch.allclose(adapter.run(tensor).scores, decoded[:, 4:84], atol=1e-5)
     assert not isinstance(adapter, OpenVocabulary)
+
+
+class Held:
+    """Holds one model and loads none."""
+
+    def __init__(self, resident: Resident) -> None:
+        self.resident = resident
+
+    def get(self, *_: object) -> Resident:
+        return self.resident
+
+    def residents(self) -> list[Resident]:
+        return [self.resident]
+
+
+def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: None, bus: Path) -> None:
+    resident = Resident(open_model(), torch.device("cpu"))
+    explainer: Any = Explainer("yoloe-11s-seg", residency=Held(resident))  # type: ignore[arg-type]
+    options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
+    made = explainer(bus, vocabulary="red bus, person", **options)
+    told = made.evidence.resident
+    assert told.adapter.labels == ("red bus", "person")
+    assert told.origin is resident
+    assert told.lock is resident.lock
+    assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is made.evidence
+    assert made.recipe.vocabulary == ("red bus", "person")
+    assert made.recipe.weights_sha256 == resident.adapter.weights_sha256
+    drawn = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
+    assert drawn.evidence.resident.adapter.labels == ("this bus",)
+    assert drawn.recipe.examples == ((BOXES[0], "this bus"),)
+    assert drawn.heatmaps[0].state == "ok"
+    assert drawn.evidence is not made.evidence
+    assert resident.adapter.labels == open_model().labels
+    with pytest.raises(ModelProblem, match="outside its picture"):
+        explainer(bus, examples=[((2000, 2000, 2100, 2100), "nothing")], **options)
