@@ -1,4 +1,5 @@
-"""`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser."""
+"""`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser;
+`detect`: what a detector's maps cost; `pointing`: where they lie, by method and layers."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     if asked.what == "viewer":
         return _viewer(asked)
+    if asked.what in ("detect", "pointing"):
+        return _detectors(asked)
     import torch
 
     from benchmarks.case import MODELS, WEIGHED, picture
@@ -61,6 +64,31 @@ def _viewer(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _detectors(asked: argparse.Namespace) -> int:
+    """Each of the two writes its own part of one file."""
+    from benchmarks.halves import DETECTORS, with_half
+
+    if asked.threads:
+        import torch
+
+        torch.set_num_threads(asked.threads)
+    if asked.what == "detect":
+        from benchmarks import detect as part
+
+        result = part.detect(asked.models or (), asked.rounds)
+    else:
+        from benchmarks import pointing as part
+
+        result = part.pointing(asked.models or (), asked.dataset, asked.rounds)
+    report = part.markdown(result)
+    # Some of the models must not overwrite all.
+    into = asked.markdown or (None if asked.models else DETECTORS)
+    _report(result, report, asked.json, None)
+    if into:
+        into.write_text(with_half(into, asked.what, report), encoding="utf-8")
+    return 0
+
+
 def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
     print(report)
     for file, text in zip(files, (json.dumps(result, indent=1) + "\n", report), strict=True):
@@ -71,14 +99,17 @@ def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("speed", "memory", "all", "viewer"))
-    parser.add_argument("--models", nargs="+", help="ids of classifiers in the catalogue")
+    parser.add_argument("what", choices=("speed", "memory", "all", "viewer", "detect", "pointing"))
+    parser.add_argument("--models", nargs="+", help="ids in the catalogue")
     parser.add_argument("--picture", type=Path, help="a file; the bus that the Ultralytics package carries")
     parser.add_argument("--classes", type=int, default=5, help="how many classes are explained")
     parser.add_argument(
         "--rounds", type=int, help=f"how often each line is timed: {ROUNDS}, the viewer's as each needs"
     )
     parser.add_argument("--only", nargs="+", choices=LINES, default=(), help="of the viewer, these lines")
+    parser.add_argument(
+        "--dataset", type=Path, help="for pointing, photographs besides the annotated ones: images/ and labels/ as YOLO"
+    )
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="as many as torch takes")

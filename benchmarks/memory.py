@@ -57,13 +57,13 @@ def weigh(contender: str, model: str, path: Path, calls: int, classes: int, thre
     with suppress(OSError):
         # From here on the peak is the contender's, and not that of loading the model.
         Path("/proc/self/clear_refs").write_text("5")
-    bare = settled = _megabytes("VmRSS")
+    bare = settled = megabytes("VmRSS")
     call = _call(contender, case, module)
     for number in range(1, calls + 1):
         call(number)
         if number == SETTLED:
-            settled = _megabytes("VmRSS")
-    after, peak = _megabytes("VmRSS"), _megabytes("VmHWM")
+            settled = megabytes("VmRSS")
+    after, peak = megabytes("VmRSS"), megabytes("VmHWM")
     return {
         "weights": case.weights,
         "bare": bare,
@@ -105,7 +105,8 @@ def _call(contender: str, case: Case, module: nn.Module) -> Callable[[int], Any]
     return lambda _: line.call(None)
 
 
-def _megabytes(name: str) -> float:
+def megabytes(name: str) -> float:
+    """A line of the kernel about this process: VmRSS, or VmHWM for the peak."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024

@@ -32,21 +32,32 @@ def goal(text: str, result: float, limit: float, unit: str = "ms", *, least: boo
 
 def markdown(result: dict[str, Any]) -> str:
     """The whole file."""
-    at = result["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
     parts = [
         "# The dashboard in a browser",
         "Written by `python -m benchmarks viewer`; do not edit by hand.",
-        f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['system']}; {versions}. Load average of the "
-        f"machine before: {at['load']:.2f}, after: {at['load_after']:.2f}.",
+        where(result["machine"]),
         "Chromium without a GPU and the server share those cores. Every time is taken inside the page, from an event "
         "to what it changes on the screen, so nothing that drives the browser is in it. Contenders take turns.",
         "## Goals",
-        grid(("what", "result", "goal", ""), [cells for line in result["lines"] for cells in _goals(line)]),
+        goals(result["lines"]),
     ]
     for line in result["lines"]:
         parts += _line(line)
     return "\n\n".join(parts) + "\n"
+
+
+def where(at: Row) -> str:
+    """The machine, what ran on it, and how busy it was."""
+    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
+    return (
+        f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['system']}; {versions}. Load average of the "
+        f"machine before: {at['load']:.2f}, after: {at['load_after']:.2f}."
+    )
+
+
+def goals(lines: Sequence[Row]) -> str:
+    """The goals of all lines in one table."""
+    return grid(("what", "result", "goal", ""), [cells for line in lines for cells in _goals(line)])
 
 
 def _goals(line: Row) -> list[tuple[str, ...]]:

@@ -47,13 +47,15 @@ def table(case: Case, rounds: int) -> dict[str, Any]:
         "input": case.given.geometry.input,
         "channels_last": case.resident.memory_format == torch.channels_last,
         **equality(case, {line.id: line for line in lines}),
-        "lines": [_line(line, times[line.id], bare) for line in lines],
+        "lines": [row(line, times[line.id], bare) for line in lines],
         **(cuda.facts(case) if case.device.type == "cuda" else {}),
     }
 
 
-def measure(lines: Sequence[Contender], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Milliseconds of every round by the line's id."""
+def measure(
+    lines: Sequence[Contender], rounds: int, device: torch.device, *, warm_up: int | None = None
+) -> dict[str, list[float]]:
+    """Milliseconds of every round by the line's id; None: WARM_UP rounds before that are not counted."""
     times: dict[str, list[float]] = {line.id: [] for line in lines}
     # Shuffled and not rotated: in a rotation everybody always follows the same neighbour, whose leavings are in the
     # processor's caches.
@@ -62,7 +64,7 @@ def measure(lines: Sequence[Contender], rounds: int, device: torch.device) -> di
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for number in range(-WARM_UP, rounds):
+        for number in range(-(WARM_UP if warm_up is None else warm_up), rounds):
             shuffle(order)
             gc.collect()
             for line in order:
@@ -102,6 +104,7 @@ def equality(case: Case, lines: dict[str, Contender]) -> dict[str, Any]:
     return {"difference": float(np.abs(ours - np.stack(lines["grad_cam"].call(None))).max()), "empty": empty}
 
 
-def _line(line: Contender, times: list[float], bare: float) -> dict[str, Any]:
+def row(line: Contender, times: list[float], bare: float) -> dict[str, Any]:
+    """Median milliseconds, their spread and the ratio to `bare`."""
     p10, median, p90 = np.percentile(times, (10, 50, 90)).tolist()
     return {"id": line.id, "name": line.name, "ms": median, "p10": p10, "p90": p90, "ratio": median / bare}

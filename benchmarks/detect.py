@@ -1,0 +1,267 @@
+"""Detectors: what one map and ten cost beside the bare pass of the model's own library, and what memory they take."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.case import picture
+from benchmarks.contender import Contender
+from benchmarks.detectors import SIZE, DetectorCase
+from benchmarks.memory import STATUS, megabytes
+from benchmarks.report import grid, load, machine
+from benchmarks.results import FAILED, Row, goal, goals, where
+from benchmarks.sightglass import FAST
+from benchmarks.speed import measure, row
+from explain.evidence import Evidence
+from explain.explanation import Options, explain
+from explain.heatmap import raw_maps, scaled
+from explain.methods import METHODS
+from models.adapter import Target
+from models.weights import folders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from explain.methods import Method
+
+LOGGER = logging.getLogger(__name__)
+MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
+LARGER = ("yolo11s", "yolox_s")
+"""Slower, and perhaps without trained weights: on the first picture only."""
+PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
+COUNT = 10
+RATIO = 0.02
+ROUNDS = 11
+SLOW = 3
+"""How often the contenders that take seconds are timed."""
+HIRESCAM = METHODS["hirescam"]
+CPU = torch.device("cpu")
+
+
+def detect(models: Sequence[str] = (), rounds: int | None = None) -> dict[str, Any]:
+    """One line for each model and picture, each by itself: what fails is reported and the others go on."""
+    result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
+
+    def line(title: str, made: Callable[[], Row]) -> None:
+        print(title, file=sys.stderr, flush=True)
+        try:
+            found = made()
+        except Exception as error:
+            LOGGER.exception("%s", title)
+            found = {"failed": str(error).strip().partition("\n")[0] or type(error).__name__}
+        result["lines"].append({"title": title, **found})
+
+    for model in models or (*MODELS, *LARGER):
+        for path in pictures()[: 1 if model in LARGER else None]:
+            line(f"{model}, {path.name}", lambda model=model, path=path: speed(model, path, rounds or ROUNDS))  # type: ignore[misc]
+    for model in [one for one in models or MODELS if one not in LARGER]:
+        line(f"{model}, memory", lambda model=model: memory(model, picture()))  # type: ignore[misc]
+    result["machine"]["load_after"] = load()
+    return result
+
+
+def pictures() -> list[Path]:
+    """The bus, and a crowded table of COCO where it is on this machine."""
+    table = [folder / "images" / "coco_000000000142.jpg" for folder in folders()]
+    return [picture(), *(path for path in table if path.is_file())][:2]
+
+
+def maps(case: DetectorCase, targets: Sequence[Target], methods: Sequence[Method] = (HIRESCAM,)) -> list[Tensor]:
+    """One pass, and for each method (k, h, w) in 0..1 at the model's input size."""
+    return made_of(Evidence(case.resident, case.given, case.layers), targets, methods)
+
+
+def made_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
+    return [scaled(raw_maps(evidence, method, targets), evidence.geometry, "own") for method in methods]
+
+
+def whole(case: DetectorCase) -> Tensor:
+    """One map of the strongest candidates of all."""
+    evidence = Evidence(case.resident, case.given, case.layers)
+    target = Target(None, "the whole picture", case.adapter.strongest(evidence.outputs, RATIO))
+    return made_of(evidence, [target], (HIRESCAM,))[0]
+
+
+def sightglass(case: DetectorCase) -> Iterator[Contender]:
+    count = len(case.boxes)
+
+    def held() -> Evidence:
+        return Evidence(case.resident, case.given, case.layers)
+
+    def explained() -> Any:
+        options = Options(method=HIRESCAM.id, per="detection", top_k=count, confidence=0.01)
+        return explain(case.image, held(), options, milliseconds={})
+
+    yield Contender("class", "Sightglass, one class map", lambda _: maps(case, [case.group]))
+    yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: whole(case))
+    yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: maps(case, case.boxes))
+    yield Contender("pass", "of it the model pass that keeps a graph", lambda _: held())
+    yield Contender("maps", "of it the maps", lambda evidence: made_of(evidence, case.boxes, (HIRESCAM,)), held)
+    yield Contender(
+        "raws",
+        f"seven methods, {count} boxes, raw maps",
+        lambda _: [raw_maps(evidence, method, case.boxes) for evidence in [held()] for method in FAST],
+    )
+    yield Contender(
+        "seven", f"seven methods, {count} boxes, maps at input size", lambda _: maps(case, case.boxes, FAST)
+    )
+    yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", lambda _: explained())
+
+
+def speed(model: str, path: Path, rounds: int) -> Row:
+    """Every line of one model and picture."""
+    from benchmarks import detector_peers as peers
+
+    case = DetectorCase.build(model, path, COUNT)
+    quick = [*peers.bare(case), *sightglass(case)]
+    times = measure(quick, rounds, CPU)
+    usual = float(np.median(times["bare"]))
+    rows = [row(line, times[line.id], usual) for line in quick]
+    slow = [line for line in quick if line.id in ("bare", "ten")]
+    slow.append(peers.grad_cam(case))
+    if not case.yolox and case.weights == "real":
+        slow += peers.visualize(case)
+    long = measure(slow, SLOW, CPU, warm_up=1)
+    # Its map is the same whatever is asked, and takes longest of all: a figure for scale, in one round.
+    if path == pictures()[0] and case.weights == "real":
+        slow.append(peers.eigen_cam(case))
+        long |= measure(slow[-1:], 1, CPU, warm_up=0)
+    beside = float(np.median(long["bare"]))
+    rows += [row(line, long[line.id], beside) for line in slow if line.id not in ("bare", "ten")]
+    ratio = {one["id"]: one["ratio"] for one in rows}
+    ours, theirs = maps(case, case.boxes)[0].numpy(), np.stack(slow[2].call(None))
+    left, top, right, bottom = case.given.geometry.content
+    bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])
+    difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
+    milliseconds = {one["id"]: one["ms"] for one in rows}
+    faster = float(np.median(long["grad_cam"]) / np.median(long["ten"]))
+    title = f"{model}, {path.name}"
+    return {
+        "how": _how(case),
+        "rows": rows,
+        "facts": [
+            f"To a bare pass of Sightglass's own: one class map {ratio['class'] / ratio['ours']:.2f}x, "
+            f"{len(case.boxes)} boxes {ratio['ten'] / ratio['ours']:.2f}x.",
+            f"A further box costs about {milliseconds['maps'] / len(case.boxes):.1f} ms.",
+            "Largest difference to pytorch-grad-cam's maps, a box each: "
+            f"{', '.join(f'{one:.0e}' for one in difference)}"
+            + (". Its scale counts what lies on the letterbox's bars, ours does not." if bars else "."),
+        ],
+        "goals": [
+            goal(f"{title}: one class map, to a bare pass", ratio["class"], 1.25, "x"),
+            goal(f"{title}: one map of the whole picture, to a bare pass", ratio["whole"], 1.25, "x"),
+            goal(f"{title}: {len(case.boxes)} boxes, to a bare pass", ratio["ten"], 2.5, "x"),
+            goal(f"{title}: faster than pytorch-grad-cam, {len(case.boxes)} boxes", faster, 12, "x", least=True),
+            goal(f"{title}: seven methods for one, raw maps, time", ratio["raws"] / ratio["ten"], 1.1, "x"),
+            goal(f"{title}: seven methods for one, at input size, time", ratio["seven"] / ratio["ten"], 1.1, "x"),
+        ],
+    }
+
+
+def _how(case: DetectorCase) -> str:
+    height, width = case.given.geometry.input
+    found = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.boxes, case.scales, strict=True))
+    weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
+               "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip
+    return (
+        f"{weights[case.weights]}; input {width}x{height}, layers "
+        f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {found}."
+    )
+
+
+WEIGHTS_OF = {
+    "graph": "a forward pass that keeps its graph from the first of those layers on",
+    "ten": "maps of ten boxes",
+    "seven": "seven methods for ten boxes",
+    "from the picture": "the library's forward pass that keeps its graph from the picture on",
+    "grad_cam": "pytorch-grad-cam, ten boxes one by one",
+}
+
+
+def memory(model: str, path: Path) -> Row:
+    """Peak resident memory of each contender in a fresh process, over that process with the bare passes done."""
+    found = {}
+    for contender in WEIGHTS_OF:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+            found[contender] = fresh.submit(weigh, contender, model, path, torch.get_num_threads()).result()
+    return {
+        "how": f"Input {SIZE} px, the picture {path.name}. Peak resident memory over the same process after ten bare "
+        "passes, a fresh process each, in MB; three calls.",
+        "sizes": {WEIGHTS_OF[name]: peak for name, peak in found.items()},
+        "facts": [],
+        "goals": [
+            goal(f"{model}: memory of ten boxes, to a pass that keeps its graph", found["ten"] / found["graph"], 2, "x")
+        ],
+    }
+
+
+def weigh(contender: str, model: str, path: Path, threads: int) -> float:
+    from benchmarks import detector_peers as peers
+
+    torch.set_num_threads(threads)
+    case = DetectorCase.build(model, path, COUNT)
+    calls: dict[str, Callable[[], Any]] = {
+        "graph": lambda: Evidence(case.resident, case.given, case.layers),
+        "ten": lambda: maps(case, case.boxes),
+        "seven": lambda: maps(case, case.boxes, FAST),
+    }
+    if contender == "from the picture":
+        module = case.module()
+        calls[contender] = lambda: module(case.tensor.clone().requires_grad_())
+    elif contender == "grad_cam":
+        line = peers.grad_cam(case)
+        calls[contender] = lambda: line.call(None)
+    lines = list(peers.bare(case))
+    for _ in range(5):
+        for one in lines:
+            one.call(None)
+    with suppress(OSError):
+        # From here on the peak is the contender's, and not that of loading the model.
+        Path("/proc/self/clear_refs").write_text("5")
+    before = megabytes("VmRSS") if STATUS.exists() else 0.0
+    for _ in range(3):
+        calls[contender]()
+    return megabytes("VmHWM") - before
+
+
+def markdown(result: dict[str, Any]) -> str:
+    parts = [
+        "# Detectors: speed and memory",
+        "Written by `python -m benchmarks detect`; do not edit by hand.",
+        where(result["machine"]),
+        "All contenders of a table run in one process on the same prepared picture, once a round each, in another "
+        f"order every round; those that take seconds in {SLOW} rounds of their own, with the bare pass among them. "
+        "The ratio is to the median pass of the model as its own library runs it, under inference mode. "
+        "Threads as torch takes them.",
+        "## Goals",
+        goals(result["lines"]),
+    ]
+    for line in result["lines"]:
+        parts.append(f"## {line['title']}")
+        if "failed" in line:
+            parts.append(f"This {FAILED}: {line['failed']}")
+            continue
+        parts.append(line["how"])
+        if "rows" in line:
+            cells = [
+                (one["name"], f"{one['ms']:.1f}", f"{one['p10']:.1f} .. {one['p90']:.1f}", f"{one['ratio']:.2f}x")
+                for one in line["rows"]
+            ]
+            parts.append(grid(("what", "median ms", "p10 .. p90", "ratio"), cells))
+        if "sizes" in line:
+            sizes = [(name, f"{peak:+.1f}") for name, peak in line["sizes"].items()]
+            parts.append(grid(("what", "peak MB"), sizes))
+        if line["facts"]:
+            parts.append("\n".join(f"- {fact}" for fact in line["facts"]))
+    return "\n\n".join(parts) + "\n"

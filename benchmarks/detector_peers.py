@@ -1,0 +1,113 @@
+"""What a detector's maps are compared with: its bare pass, pytorch-grad-cam, and Ultralytics' own picture of heat."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from benchmarks.contender import Contender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from benchmarks.detectors import DetectorCase
+
+
+class Logits(nn.Module):
+    """A library's model that answers with class logits (B, N, K), which is what pytorch-grad-cam asks for."""
+
+    def __init__(self, module: nn.Module, *, yolox: bool) -> None:
+        super().__init__()
+        self.inner = module
+        self._caught: list[Tensor] = []
+        if yolox:
+            # YOLOX answers with scores: the logits are what its last convolutions return.
+            for last in module.head.cls_preds:  # type: ignore[union-attr]
+                last.register_forward_hook(lambda _module, _inputs, output: self._caught.append(output))
+        self._yolox = yolox
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        self._caught.clear()
+        answer: Any = self.inner(tensor)
+        if self._yolox:
+            return torch.cat([level.flatten(2) for level in self._caught], 2).transpose(1, 2)
+        raw = answer[1]
+        # A segmenter's answer has its own dictionary inside.
+        raw = raw if isinstance(raw, dict) else raw[0]
+        scores: Tensor = raw.get("one2many", raw)["scores"]
+        return scores.transpose(1, 2)
+
+
+def bare(case: DetectorCase) -> Iterator[Contender]:
+    module, given = case.module(), case.resident.place(case.tensor)
+
+    def forward() -> Any:
+        with torch.inference_mode():
+            return module(case.tensor)
+
+    def ours() -> Any:
+        with torch.inference_mode():
+            return case.adapter.run(given)
+
+    library = "libreyolo" if case.yolox else "Ultralytics, fused"
+    yield Contender("bare", f"bare pass, {library}", lambda _: forward())
+    yield Contender("ours", "bare pass, Sightglass", lambda _: ours())
+
+
+def grad_cam(case: DetectorCase) -> Contender:
+    """HiResCAM called once for each box. The weights are frozen for it: with gradients of its own it is slower."""
+    from pytorch_grad_cam import HiResCAM
+
+    cam = _cam(HiResCAM, case)
+    cam.compute_input_gradient = True
+
+    def call() -> list[NDArray[np.float32]]:
+        return [cam(case.tensor, [lambda rows, box=box: rows[box.anchors[0], box.index]])[0] for box in case.boxes]
+
+    return Contender("grad_cam", f"pytorch-grad-cam, HiResCAM, {len(case.boxes)} boxes one by one", lambda _: call())
+
+
+def eigen_cam(case: DetectorCase) -> Contender:
+    from pytorch_grad_cam import EigenCAM
+
+    cam = _cam(EigenCAM, case)
+    return Contender("eigen_cam", "pytorch-grad-cam, EigenCAM, one map", lambda _: cam(case.tensor, [lambda _: 0]))
+
+
+def _cam(kind: Any, case: DetectorCase) -> Any:
+    module = case.module()
+    return kind(Logits(module, yolox=case.yolox), [module.get_submodule(layer.path) for layer in case.layers])
+
+
+def visualize(case: DetectorCase) -> Iterator[Contender]:
+    """Ultralytics' `predict`, and with `visualize=True`: LayerCAM at the head's inputs, of at most 16 candidates from
+    before suppression, blended into one JPEG."""
+    from ultralytics import YOLO
+
+    folder = Path(tempfile.gettempdir(), "sightglass-visualize")
+    pixels = case.image.pixels[..., ::-1].copy()
+
+    def predict(yolo: Any, *, seen: bool) -> Any:
+        return yolo.predict(pixels, visualize=seen, verbose=False, project=str(folder), name="maps", exist_ok=True)
+
+    # Fresh for each: what one pass leaves on the head, the other has to make again.
+    plain, heat = YOLO(str(case.file())), YOLO(str(case.file()))
+    predict(plain, seen=False)
+    if not torch.equal(plain.predictor.preprocess([pixels]), case.tensor):
+        raise RuntimeError("Ultralytics prepares this picture otherwise.")
+    yield Contender("predict", "Ultralytics' predict", lambda _: predict(plain, seen=False))
+    yield Contender(
+        "visualize",
+        "Ultralytics' predict with visualize=True, one blended map",
+        lambda _: predict(heat, seen=True),
+        lambda: shutil.rmtree(folder, ignore_errors=True),
+    )

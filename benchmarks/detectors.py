@@ -1,0 +1,150 @@
+"""One detector and one picture, as every contender of `python -m benchmarks detect` meets them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.case import SEED
+from explain.image import Image
+from explain.layers import find
+from explain.residency import Resident
+from models.adapter import Target
+from models.catalog import available, spec
+from models.detector import Detector
+from models.errors import ModelProblem
+from models.load import load
+from models.ultralytics_layers import CAM_SCRIPTS
+from models.weights import locate
+from models.yolox_models import NECK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from models.adapter import Layer, ModelInput, ModelSpec
+
+SIZE = 640
+"""Pixels of the input's longer side, of every model: YOLOX nano's own is 416."""
+TWINS = {"yolo11s": "yolo11n", "yolox_s": "yolox_nano"}
+"""Sizes whose weights may be lacking, and the trained one whose boxes are taken: the candidates are numbered alike."""
+WEAK = 0.01
+"""Confidence from which a box may be among the ten: there are not always ten sure ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorCase:
+    """The strongest boxes of a picture, and the layers that they are explained at."""
+
+    path: Path
+    image: Image
+    resident: Resident
+    weights: str
+    """`real` or `random`."""
+    given: ModelInput
+    layers: tuple[Layer, ...]
+    boxes: tuple[Target, ...]
+    """One target a box, strongest first."""
+    scales: tuple[str, ...]
+    """On which scale each box was found, P3 to P5."""
+    group: Target
+    """All of them that are of the commonest class."""
+
+    @classmethod
+    def build(cls, model: str, path: Path, count: int) -> DetectorCase:
+        row, weights = _row(model)
+        adapter = load(row)
+        if not isinstance(adapter, Detector):
+            raise ModelProblem(f"{model} is no detector.")
+        resident, image = Resident(adapter, torch.device("cpu")), Image.open(path)
+        given = adapter.prepare(image.pixels, adapter.preprocessings[0])
+        paths = tuple(NECK.values()) if _yolox(row) else tuple(f"model.{index}" for index in CAM_SCRIPTS)
+        layers = find(resident.layers[0], paths, adapter.module)
+        if weights == "random":
+            like = cls.build(TWINS[model], path, count)
+            boxes, scales = like.boxes, like.scales
+        else:
+            with torch.no_grad():
+                outputs = adapter.run(resident.place(given.tensor))
+            anchors, classes = adapter.kept(outputs, WEAK, 0.7)
+            pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
+            boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
+            scales = tuple(scale(outputs.levels, anchor) for anchor, _ in pairs)
+        classes_found = [box.index for box in boxes]
+        commonest = max(classes_found, key=classes_found.count)
+        mine = [box for box in boxes if box.index == commonest]
+        group = replace(mine[0], anchors=tuple(anchor for box in mine for anchor in box.anchors))
+        return cls(path, image, resident, weights, given, layers, boxes, scales, group)
+
+    @property
+    def adapter(self) -> Detector:
+        adapter: Any = self.resident.adapter
+        found: Detector = adapter
+        return found
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.given.tensor
+
+    @property
+    def yolox(self) -> bool:
+        return _yolox(self.adapter.spec)
+
+    def file(self) -> Path:
+        return locate(self.adapter.spec)
+
+    def module(self) -> nn.Module:
+        """The network as its own library runs it: Ultralytics' fused, libreyolo's YOLOX as it is; fresh every time."""
+        row = self.adapter.spec
+        if self.yolox:
+            from libreyolo.models.yolox.nn import LibreYOLOXModel
+
+            from models import checkpoint
+            from models.yolox_models import untrained as seeded
+
+            made: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
+            random = self.weights == "random"
+            made.load_state_dict(seeded(row.arch, SEED).state_dict() if random else checkpoint.read(self.file()))
+            return made.eval().requires_grad_(False)
+        from models.ultralytics_models import import_quietly, untrained
+
+        import_quietly()
+        from ultralytics import YOLO
+
+        built: Any = untrained(row.arch, SEED) if self.weights == "random" else YOLO(str(self.file())).model
+        fused: nn.Module = built.eval().fuse(verbose=False)
+        return fused.requires_grad_(False)
+
+
+def _yolox(row: ModelSpec) -> bool:
+    return row.loader == "yolox_models"
+
+
+def _row(model: str) -> tuple[ModelSpec, str]:
+    """A row of the catalogue at the benchmark's size, with its trained weights or else seeded ones, and which."""
+    row = spec(model)
+    weights: dict[str, Any] = {**row.weights, "preprocessing": {"size": SIZE}} if _yolox(row) else {**row.weights}
+    if available(row):
+        return replace(row, weights=weights), "real"
+    if model not in TWINS:
+        raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
+    return replace(row, weights={"random": SEED}), "random"
+
+
+def level(levels: Sequence[Tensor], anchor: int) -> int:
+    """Which of the scales a candidate is on, 0 the finest."""
+    start = 0
+    for number, one in enumerate(levels):
+        start += one.shape[2] * one.shape[3]
+        if anchor < start:
+            return number
+    raise ValueError(f"There is no candidate {anchor}: this input has {start}.")
+
+
+def scale(levels: Sequence[Tensor], anchor: int) -> str:
+    """The name of a candidate's scale, of three whose finest has a stride of 8."""
+    return f"P{3 + level(levels, anchor)}"
