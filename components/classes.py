@@ -28,10 +28,10 @@ def wanted(image: Image) -> str | None:
 def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanation | None:
     """For a slow method: only the class that is looked at. None while it is in the making."""
     if label not in explainer.labels:
-        quick = explainer(choices.image, **choices.options)
-        if not quick.heatmaps:
-            return quick
-        label = quick.heatmaps[0].target.label
+        said = explainer(choices.image, maps=False, **choices.options)
+        if not said.predictions:
+            return said
+        label = said.predictions[0].label
     return work.explained(choices, explainer, targets=(label,))
 
 

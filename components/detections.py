@@ -55,8 +55,7 @@ class Item:
 def first(choices: Choices, explainer: Explainer, asked: Asked) -> Explanation:
     """What is shown and why not, by a quick method: a slow one is asked for a single box, and that has to be known."""
     if work.is_slow(choices.method):
-        method = quick_method(choices, explainer)
-        return explainer(choices.image, **choices.options | asked.options | {"method": method, "top_k": 1})
+        return explainer(choices.image, maps=False, **choices.options | asked.options)
     made = work.explained(choices, explainer, top_k=HELD, **asked.options)
     assert made is not None  # only slow methods are made aside
     return made

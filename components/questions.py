@@ -38,6 +38,8 @@ WITHIN = {
 TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
 RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Percent of all candidates."""
+MASKED = ("class", "box", "all")
+"""The parts that a method which hides the picture can explain."""
 STRIDE = 8
 """Pixels a cell of the backbone's map that asks why: fine enough for a part of an object."""
 
@@ -80,7 +82,7 @@ def question(choices: Choices, explainer: Explainer, why: tuple[str, ...]) -> No
         "where": ("class", spec.method, ()),
         "why": ("contrast", "layercam", why),
     }
-    if "contrast" not in explainer.resident.adapter.parts:
+    if "contrast" not in explainer.resident.adapter.parts or not why:
         return
     part = address.remembered("part", PARTS, "class", name="part")
     if state.get("more-open"):
@@ -118,8 +120,8 @@ def why_layers(explainer: Explainer) -> tuple[str, ...]:
     return (path,) if path else ()
 
 
-def more(explainer: Explainer) -> Asked:
-    """What is seldom changed, in a popover; each choice is in the address."""
+def more(explainer: Explainer, *, masks: bool) -> Asked:
+    """What is seldom changed, in a popover; each choice is in the address. `masks`: the method hides the picture."""
     adapter = explainer.resident.adapter
     popover = st.popover(
         "More",
@@ -134,7 +136,7 @@ def more(explainer: Explainer) -> Asked:
     state["more-opened"], state["more-open"] = popover.open and not state.get("more-open"), popover.open
     options: dict[str, Any] = {}
     with popover:
-        parts = [part for part in get_args(Part) if part in adapter.parts]
+        parts = [part for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)]
         options["part"] = _select("part", parts, "class", PARTS, "What is explained",
             "Of the chosen box: what the model computed that the map explains.")  # fmt: skip
         options["per"] = _select("per", list(PER), "detection", PER, "A map for",

@@ -59,7 +59,7 @@ def foreseen() -> tuple[Choices, Explainer] | None:
     The picture is what a person waits for then: a screen may show it first, and the sidebar after it.
     """
     image, last = pictures.news(), st.session_state.get("choices")
-    if image is None or last is None or METHODS[last.method].family == "library":
+    if image is None or last is None or not METHODS[last.method].quick:
         return None
     from explain import Explainer
     from explain.residency import RESIDENCY
@@ -146,7 +146,7 @@ def _size(specs: list[ModelSpec], here: set[str], asked: ModelSpec | None) -> Mo
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     address.recall(key, sizes, asked.id if asked and asked.id in sizes else first)
     about: dict[str, Any] = {
-        "format_func": lambda spec_id: sizes[spec_id].size,
+        "format_func": lambda spec_id: sizes[spec_id].size or spec_id,
         "key": key,
         "help": "From small and fast to large and slow.",
         "width": "stretch",
@@ -165,8 +165,13 @@ def _any(specs: list[ModelSpec], here: set[str]) -> bool:
 
 def _method(model: ModelSpec) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
-    key = f"method-{model.task}"
-    offered = [method.id for method in METHODS.values() if method.detectors or model.task == "classify"]
+    answers = model.loader in catalog.ONLY_ANSWER
+    key = "method-answers" if answers else f"method-{model.task}"
+    offered = [
+        method.id
+        for method in METHODS.values()
+        if (method.detectors or model.task == "classify") and (method.family == "mask" or not answers)
+    ]
     address.recall(key, offered, model.method, name="method")
     name = st.selectbox(
         "Method",
@@ -183,6 +188,8 @@ def _method(model: ModelSpec) -> str:
 def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     options: dict[str, Any] = {}
+    if hasattr(adapter, "with_classes"):
+        options["vocabulary"] = _words(adapter.labels)
     with st.expander("Layers and fit"):
         options["layers"] = _layers(explainer)
         if len(adapter.preprocessings) > 1:
@@ -200,6 +207,19 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
         if spec.task == "detect" and threshold:
             options["confidence"] = questions.above()
     return options
+
+
+def _words(own: tuple[str, ...]) -> tuple[str, ...]:
+    """What a model with an open vocabulary looks for; nothing where that is left to the model."""
+    address.recall("words", None, "", name="words")
+    words = st.text_input(
+        "Look for",
+        key="words",
+        placeholder=f"its own {len(own)} classes" if own else "red bus, person",
+        help="Words, separated by commas: this model has no fixed list of classes. Without any it looks for its own.",
+    )
+    address.keep("words", words, "", name="words")
+    return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
 
 
 def _layers(explainer: Explainer) -> tuple[str, ...]:
@@ -243,7 +263,8 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     one, and the way of fitting a picture only where it has it."""
     if explainer.model.task != choices.model.task:
         method = explainer.model.method
-    options = {key: value for key, value in choices.options.items() if key == "confidence"}
+    kept = ("confidence", "vocabulary") if hasattr(explainer.resident.adapter, "with_classes") else ("confidence",)
+    options = {key: value for key, value in choices.options.items() if key in kept}
     way = choices.options.get("preprocessing")
     if way in explainer.resident.adapter.preprocessings:
         options["preprocessing"] = way

@@ -50,6 +50,10 @@ class Job:
         self.cancel = threading.Event()
         self.watched = time.monotonic()
         self.result: Explanation | None = None
+        self.partial: Explanation | None = None
+        """What a map that comes bit by bit is so far."""
+        self.news = False
+        """Whether that has not been on the screen yet."""
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(explainer, choices, options), daemon=True)
         self._thread.start()
@@ -59,7 +63,8 @@ class Job:
             # Pages come first, and with them the hand that stops this. Threads that torch starts from here inherit it.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
-            self.result = explainer(choices.image, progress=self._progress, cancel=self.cancel, **options)
+            about: dict[str, Any] = {"progress": self._progress, "cancel": self.cancel, "partial": self._so_far}
+            self.result = explainer(choices.image, **about, **options)
         except (Exception, Cancelled) as failure:
             self.failure = failure
 
@@ -69,6 +74,9 @@ class Job:
         if time.monotonic() - self.watched > ABANDONED:
             self.cancel.set()
 
+    def _so_far(self, made: Explanation) -> None:
+        self.partial, self.news = made, True
+
     def finished(self, wait: float = 0.0) -> bool:
         self._thread.join(wait)
         return not self._thread.is_alive()
@@ -76,11 +84,12 @@ class Job:
 
 def is_slow(method: str) -> bool:
     """Whether a method is made aside: it runs the model again, or belongs to a library that does."""
-    return METHODS[method].family not in ("gradient", "eigen")
+    return not METHODS[method].quick
 
 
 def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **more: Any) -> Explanation | None:
-    """The explanation of what was chosen; None while a slow one is in the making, which is then on the screen.
+    """The explanation of what was chosen; while a slow one is in the making, which is then on the screen, what it is so
+    far, or None.
 
     `quiet`: the screen itself says who is at work.
     """
@@ -101,7 +110,9 @@ def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **
         with nullcontext() if quiet else at_work(explainer):
             made = explainer(choices.image, **options)
     else:
-        made = _aside(key, choices, explainer, options)
+        made, whole = _aside(key, choices, explainer, options)
+        if not whole:
+            return made
     if made is not None:
         _kept().put(key, made)
     return made
@@ -112,7 +123,10 @@ def at_work(explainer: Explainer) -> AbstractContextManager[None]:
     return st.spinner(f"{explainer.model.id} is looking", show_time=False)
 
 
-def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options: dict[str, Any]) -> Explanation | None:
+def _aside(
+    key: tuple[Any, ...], choices: Choices, explainer: Explainer, options: dict[str, Any]
+) -> tuple[Explanation | None, bool]:
+    """What there is so far, and whether that is all."""
     if "job" not in st.session_state:
         st.session_state.job = (key, Job(explainer, choices, options))
     job: Job = st.session_state.job[1]
@@ -129,12 +143,13 @@ def _aside(key: tuple[Any, ...], choices: Choices, explainer: Explainer, options
                 on_click=job.cancel.set,
                 help="Stop this method; everything else goes on.",
             )
-        return None
+        job.news = False
+        return job.partial, False
     # Kept as it is after a failure, so that a rerun says the same and does not start it all again.
     if job.failure is not None:
         raise job.failure
     del st.session_state.job
-    return job.result
+    return job.result, True
 
 
 @st.fragment(run_every=0.5)
@@ -143,7 +158,7 @@ def _watch() -> None:
         return
     job: Job = st.session_state.job[1]
     job.watched = time.monotonic()
-    if job.finished():
+    if job.finished() or job.news:
         st.rerun()
     st.progress(job.share, job.words)
 

@@ -13,6 +13,7 @@ from explain.render import share_difference
 from explain.words import count, listing, percent, plural
 from models import catalog
 from models.adapter import ModelSpec
+from models.errors import ModelProblem
 
 MOST = 4
 
@@ -109,6 +110,10 @@ def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) 
     explanations, timings = [], []
     for model in models:
         explainer = sidebar.loaded(model.id)
+        if not explainer.resident.gradients:
+            raise ModelProblem(
+                f"A map of {model.id} takes minutes, since it only answers: look at it on Explore or Detect."
+            )
         explanation = work.explained(sidebar.fitting(choices, explainer, method), explainer)
         assert explanation is not None  # only slow methods are made aside
         explanations.append(explanation)

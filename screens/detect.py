@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import charts, detections, frame, lenses, panels, questions, sidebar, snapshots, work
+from components import charts, detections, examples, frame, lenses, panels, questions, sidebar, snapshots, work
 from components.viewer import Panel
 from explain.methods import METHODS
 from explain.words import listing, percent
@@ -45,13 +45,20 @@ def detect() -> None:
     with main:
         left, right = st.columns([3, 1], gap="medium")
         with right:
+            choices = examples.given(choices, explainer)
+        if examples.lacking(choices, explainer):
+            title.markdown("## What shall it look for?")
+            with left:
+                examples.ask(choices, explainer)
+            return
+        with right:
             questions.question(choices, explainer, questions.why_layers(explainer))
             head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
             listed = st.container()
             choices = replace(choices, options=choices.options | {"confidence": questions.above()})
         with head:
             st.markdown("##### Boxes", width="content")
-            asked = questions.more(explainer)
+            asked = questions.more(explainer, masks=METHODS[choices.method].family == "mask")
         _show(lens, choices, explainer, asked, title, left, listed, right)
 
 
@@ -257,6 +264,7 @@ def _about_missing(missing: Missing | None, about: dict[str, Any], explanation: 
                 width=200,
                 help="The strongest candidate of this class at that place.",
             )
+            examples.offer(explanation, about["where"])
             st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
 
 
