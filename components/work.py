@@ -134,6 +134,8 @@ def _aside(
     if job.cancel.is_set():
         raise Cancelled
     if not job.finished(PATIENCE):
+        # Before the watch looks: it would start this run again.
+        job.news = False
         with st.container(horizontal=True, vertical_alignment="center"):
             _watch()
             # Outside of what is drawn anew twice a second: one run is then between the click and the end.
@@ -143,7 +145,6 @@ def _aside(
                 on_click=job.cancel.set,
                 help="Stop this method; everything else goes on.",
             )
-        job.news = False
         return job.partial, False
     # Kept as it is after a failure, so that a rerun says the same and does not start it all again.
     if job.failure is not None:
