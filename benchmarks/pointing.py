@@ -91,10 +91,18 @@ def pointing(models: Sequence[str], folder: Path | None, most: int | None = None
     # Nothing is timed here, and two processes of one thread do more than one of two.
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         scores = dict(zip(wanted, pool.map(scored, wanted, repeat(photographs)), strict=True))
-    result["models"] = [{"model": model, **table(made)} for model, made in scores.items()]
-    result["overall"] = overall(scores)
+    result["objects"] = {
+        model: [{"line": line, **row, "pictures": made.pictures} for line, row in made.values.items()]
+        for model, made in scores.items()
+    }
     result["machine"]["load_after"] = load()
-    return result
+    return result | summary(scores)
+
+
+def summary(scores: dict[str, Scores]) -> dict[str, Any]:
+    """Each model's table, and the verdict over all."""
+    tables = [{"model": model, **table(made)} for model, made in scores.items()]
+    return {"models": tables, "overall": verdict(list(scores.values()))}
 
 
 def scored(model: str, photographs: Sequence[Photograph]) -> Scores:
@@ -256,35 +264,39 @@ def lost(
     return found
 
 
-def resampled(pictures: Sequence[str]) -> NDArray[np.float64]:
-    """How often each picture's object counts in each resample, (R, n)."""
-    count = len(pictures)
-    weights = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    out: NDArray[np.float64] = weights.astype(float)
-    return out
+def resampled(models: Sequence[Scores]) -> list[NDArray[np.float64]]:
+    """By model how often each of its objects counts in each resample, (R, n); pictures are drawn, for all alike."""
+    names = sorted({name for scores in models for name in scores.pictures})
+    count = len(names)
+    weights = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
+    at = {name: i for i, name in enumerate(names)}
+    return [weights[:, [at[name] for name in scores.pictures]] for scores in models]
 
 
-def interval(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The mean and the ends of its 95 % interval, over what was measured."""
-    known = np.isfinite(values)
-    if not known.any():
-        return (float("nan"),) * 3
-    shares = weights[:, known]
-    total = shares.sum(1)
-    means = (shares @ values[known])[total > 0] / total[total > 0]
-    low, high = np.percentile(means, (2.5, 97.5)).tolist()
-    return float(values[known].mean()), low, high
+def interval(
+    values: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.float64]]
+) -> tuple[float, float, float]:
+    """The mean over models of each one's mean over what was measured, and the ends of its 95 % interval."""
+    means, drawn = [], []
+    for given, weight in zip(values, weights, strict=True):
+        known = np.isfinite(given)
+        if not known.any():
+            return (float("nan"),) * 3
+        means.append(given[known].mean())
+        drawn.append((weight[:, known] @ given[known]) / np.maximum(weight[:, known].sum(1), 1e-9))
+    low, high = np.percentile(np.mean(drawn, 0), (2.5, 97.5)).tolist()
+    return float(np.mean(means)), low, high
 
 
 def table(scores: Scores) -> dict[str, Any]:
     """Every line with its means and intervals, and what follows from them."""
-    weights = resampled(scores.pictures)
+    weights = resampled([scores])
     rows = []
     for method, layers, part in scores.values:
         line = (method, layers, part)
         row: dict[str, Any] = {"method": method, "layers": layers, "part": part}
         for measure in ("hit", "inside", "elsewhere", "empty", "drop"):
-            row[measure] = interval(scores.of(line, measure), weights)
+            row[measure] = interval([scores.of(line, measure)], weights)
         row["ratio"] = float(np.median(scores.of(line, "ratio")))
         rows.append(row)
     return {
@@ -293,10 +305,6 @@ def table(scores: Scores) -> dict[str, Any]:
         "rows": rows,
         "verdict": verdict([scores]),
     }
-
-
-def overall(scores: dict[str, Scores]) -> dict[str, Any]:
-    return verdict(list(scores.values()))
 
 
 JUDGED = ("hit", "inside", "drop")
@@ -315,19 +323,15 @@ def verdict(models: Sequence[Scores]) -> dict[str, Any]:
     )
     ranks = np.stack([(-column[:, None] < -column[None, :]).sum(0) + 1 for column in means.T], 1).mean(1)
     order = np.argsort(ranks, kind="stable")
-    weights = [resampled(scores.pictures) for scores in models]
+    weights = resampled(models)
     default = shared.index((*DEFAULT, "class"))
 
     def against(line: Line, other: Line) -> dict[str, tuple[float, float, float]]:
         """The difference, paired object by object."""
-        out = {}
-        for measure in JUDGED:
-            ends = np.array(
-                [interval(s.of(line, measure) - s.of(other, measure), w) for s, w in zip(models, weights, strict=True)]
-            )
-            # Of several models the widths add up as if all saw other pictures to the same luck: the careful way.
-            out[measure] = tuple(ends.mean(0).tolist())
-        return out
+        return {
+            measure: interval([s.of(line, measure) - s.of(other, measure) for s in models], weights)
+            for measure in JUDGED
+        }
 
     best = shared[order[0]]
     return {
