@@ -67,20 +67,26 @@ def _viewer(asked: argparse.Namespace) -> int:
 def _detectors(asked: argparse.Namespace) -> int:
     """Each of the two writes its own part of one file."""
     from benchmarks.halves import DETECTORS, with_half
+    from models.errors import Problem
 
     if asked.threads:
         import torch
 
         torch.set_num_threads(asked.threads)
-    if asked.what == "detect":
-        from benchmarks import detect as part
+    try:
+        if asked.what == "detect":
+            from benchmarks import detect
 
-        result = part.detect(asked.models or (), asked.rounds)
-    else:
-        from benchmarks import pointing as part
+            result = detect.detect(asked.models or (), asked.rounds)
+            report = detect.markdown(result)
+        else:
+            from benchmarks import pointing
 
-        result = part.pointing(asked.models or (), asked.dataset, asked.rounds)
-    report = part.markdown(result)
+            result = pointing.pointing(asked.models or (), asked.dataset, asked.photographs)
+            report = pointing.markdown(result)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
     # Some of the models must not overwrite all.
     into = asked.markdown or (None if asked.models else DETECTORS)
     _report(result, report, asked.json, None)
@@ -108,8 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", nargs="+", choices=LINES, default=(), help="of the viewer, these lines")
     parser.add_argument(
-        "--dataset", type=Path, help="for pointing, photographs besides the annotated ones: images/ and labels/ as YOLO"
+        "--dataset",
+        type=Path,
+        help="for pointing, more photographs: images/ and labels/ as YOLO has them",
     )
+    parser.add_argument("--photographs", type=int, help="of that dataset, at most so many")
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="as many as torch takes")

@@ -87,6 +87,7 @@ def pointing(models: Sequence[str], folder: Path | None, most: int | None = None
     if not photographs:
         raise ModelProblem("No annotated photograph is here: name a dataset, or their folder in SIGHTGLASS_WEIGHTS.")
     result["carried"], result["dataset"] = len(carried()), len(photographs) - len(carried())
+    result["folder"] = folder.name if folder else ""
     wanted = [model for model in models or MODELS if models or available(spec(model))]
     # Nothing is timed here, and two processes of one thread do more than one of two.
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
@@ -396,7 +397,7 @@ def markdown(result: dict[str, Any]) -> str:
         "Written by `python -m benchmarks pointing`; do not edit by hand.",
         where(result["machine"]),
         f"{result['carried']} annotated photographs of COCO that lie beside the weights"
-        + (f" and {result['dataset']} of the dataset that was named" if result["dataset"] else "")
+        + (f" and the first {result['dataset']} of {result['folder']}" if result["dataset"] else "")
         + ". Of each one box from a confidence of 0.25 on that is an annotated object (same label, IoU >= 0.5), drawn "
         "at random. Hit: the hottest place lies in the annotated box. Energy: the "
         "share of the heat in it; to its area: the median of that by the box's share of the picture. Others: heat in "
