@@ -167,27 +167,22 @@ def _columns(image: Image, count: int, wide: int) -> int | None:
 
 
 def _close_up() -> bool:
-    address.recall("close", [True, False], True, name="close", read=lambda text: text != "0")
-    close = st.toggle(
-        "Close-up",
-        key="close",
-        help="Only the object and what is around it. All numbers are of the whole picture either way.",
-    )
-    address.keep("close", close)
-    address.write("close", None if close else "0")
-    return close
+    help = "Only the object and what is around it. All numbers are of the whole picture either way."
+    return _toggle("close", "Close-up", help)
 
 
 def _together() -> bool:
-    address.recall("together", [True, False], True, name="together", read=lambda text: text != "0")
-    together = st.toggle(
-        "One scale",
-        key="together",
-        help="1 is the hottest place of all of them: a model with little evidence looks pale. Off: each on its own.",
-    )
-    address.keep("together", together)
-    address.write("together", None if together else "0")
-    return together
+    help = "1 is the hottest place of all of them: a model with little evidence looks pale. Off: each on its own."
+    return _toggle("together", "One scale", help)
+
+
+def _toggle(key: str, label: str, help: str) -> bool:
+    """On, until a person or the address says otherwise."""
+    address.recall(key, [True, False], True, name=key, read=lambda text: text != "0")
+    on = st.toggle(label, key=key, help=help)
+    address.keep(key, on)
+    address.write(key, None if on else "0")
+    return on
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:

@@ -14,12 +14,13 @@ import torch
 from explain.boxes import WITHIN
 from explain.cache import ByteCache
 from explain.evidence import Evidence
-from explain.explanation import KEPT, Explanation, Options, Per, explain
+from explain.explanation import KEPT, Explanation, Options, explain
 from explain.image import Image
 from explain.layers import find
 from explain.recipe import Recipe
 from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident
 from explain.residency import device as find_device
+from explain.targets import Per
 from models.adapter import Part
 from models.catalog import spec
 from models.errors import ModelProblem

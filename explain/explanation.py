@@ -8,9 +8,8 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
 from explain.statistics import Agreement, Statistics, compare, describe, iou
+from explain.targets import Per, Wanted, class_index, resolve
 from models.adapter import Box, Part, Prediction, Target
 from models.detector import Detector
 from models.errors import ModelProblem
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from explain.residency import Progress
     from models.adapter import ModelSpec
     from models.detector import Reason
-
-
-Per = Literal["class", "detection", "picture"]
-Wanted = int | str | tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,71 +422,3 @@ def _decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
             iou=options.iou,
         )
     )
-
-
-def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-    """The targets asked for, or the best `top_k` among the predictions."""
-    adapter = evidence.resident.adapter
-    if options.per != "class" and not isinstance(adapter, Detector):
-        raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
-    if options.per == "picture":
-        assert isinstance(adapter, Detector)
-        anchors = adapter.strongest(evidence.outputs, options.ratio)
-        return [Target(None, "the whole picture", anchors, options.part)]
-    if options.per == "detection":
-        return [
-            Target(index, adapter.labels[index], (anchor,), options.part)
-            for anchor, index in _detections(options, predictions, evidence)
-        ]
-    wanted = [class_index(target, adapter.labels) for target in options.targets]
-    if not options.targets:
-        wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
-    return [
-        Target(
-            index,
-            adapter.labels[index],
-            tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
-            options.part,
-        )
-        for index in wanted
-    ]
-
-
-def _detections(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
-    """The candidates, as (anchor, class), of the boxes asked for."""
-    labels, count = evidence.resident.adapter.labels, evidence.outputs.count
-    shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
-    found: list[tuple[int, int]] = []
-    for target in options.targets:
-        if isinstance(target, tuple | list):
-            anchor, index = target
-            if not 0 <= anchor < count:
-                raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
-            found.append((int(anchor), class_index(index, labels)))
-        elif isinstance(target, Integral):
-            if not 0 <= target < len(shown):
-                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
-            found.append(shown[int(target)])
-        else:
-            index = class_index(target, labels)
-            found += [pair for pair in shown if pair[1] == index]
-    return list(dict.fromkeys(found)) if options.targets else shown[: options.top_k]
-
-
-def class_index(target: Wanted, labels: Sequence[str]) -> int:
-    """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
-    if isinstance(target, Integral):
-        if not 0 <= target < len(labels):
-            raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
-        return int(target)
-    if not isinstance(target, str):
-        raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
-    lowered = [label.lower() for label in labels]
-    if target.lower() in lowered:
-        return lowered.index(target.lower())
-    import difflib
-
-    near = difflib.get_close_matches(target.lower(), lowered, n=1)
-    inside = [label for label in lowered if target.lower() in label]
-    hint = f"did you mean {near[0] if near else inside[0]}?" if near or inside else "look it up in the list of labels."
-    raise ModelProblem(f"This model has no class called {target}: {hint}")

@@ -47,19 +47,7 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
         regressions = [torch.cat(both, 1) for both in zip(regressions, angles, strict=True)]
     coefficients = [tower(x) for tower, x in zip(branch.get("mask_head", ()), maps, strict=False)]
     centres, strides = _cells(head, maps)
-    boxes_of, corners_of = _decoding(head, centres, strides)
-    prototypes, unit = _prototypes(head, maps)
-    return Detections(
-        tuple(logits),
-        tuple(regressions),
-        boxes_of,
-        centres * strides,
-        strides[:, 0],
-        coefficients=tuple(coefficients),
-        prototypes=prototypes,
-        mask_unit=unit,
-        corners_of=corners_of,
-    )
+    return _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
 
 
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
@@ -89,6 +77,17 @@ def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
             coefficients.append(mask_head[i](x).flatten(2)[..., chosen, None])
         through.append(chosen)
     centres, strides = (cells[torch.cat(through)] for cells in _cells(head, maps))
+    return _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+
+
+def _detections(
+    head: Any,
+    maps: list[Tensor],
+    towers: tuple[list[Tensor], list[Tensor], list[Tensor]],
+    cells: tuple[Tensor, Tensor],
+) -> Detections:
+    """From logits, boxes and mask coefficients of the towers, and centres and strides as `_cells` has them."""
+    (logits, regressions, coefficients), (centres, strides) = towers, cells
     boxes_of, corners_of = _decoding(head, centres, strides)
     prototypes, unit = _prototypes(head, maps)
     return Detections(

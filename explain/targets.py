@@ -1,0 +1,88 @@
+"""From what a person asks to be explained to targets: classes, boxes, raw candidates, the whole picture."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal
+
+from models.adapter import Target
+from models.detector import Detector
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.evidence import Evidence
+    from explain.explanation import Options
+    from models.adapter import Prediction
+
+Per = Literal["class", "detection", "picture"]
+Wanted = int | str | tuple[int, int]
+
+
+def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+    """The targets asked for, or the best `top_k` among the predictions."""
+    adapter = evidence.resident.adapter
+    if options.per != "class" and not isinstance(adapter, Detector):
+        raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
+    if options.per == "picture":
+        assert isinstance(adapter, Detector)
+        anchors = adapter.strongest(evidence.outputs, options.ratio)
+        return [Target(None, "the whole picture", anchors, options.part)]
+    if options.per == "detection":
+        return [
+            Target(index, adapter.labels[index], (anchor,), options.part)
+            for anchor, index in _detections(options, predictions, evidence)
+        ]
+    wanted = [class_index(target, adapter.labels) for target in options.targets]
+    if not options.targets:
+        wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
+    return [
+        Target(
+            index,
+            adapter.labels[index],
+            tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
+            options.part,
+        )
+        for index in wanted
+    ]
+
+
+def _detections(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
+    """The candidates, as (anchor, class), of the boxes asked for."""
+    labels, count = evidence.resident.adapter.labels, evidence.outputs.count
+    shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
+    found: list[tuple[int, int]] = []
+    for target in options.targets:
+        if isinstance(target, tuple | list):
+            anchor, index = target
+            if not 0 <= anchor < count:
+                raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
+            found.append((int(anchor), class_index(index, labels)))
+        elif isinstance(target, Integral):
+            if not 0 <= target < len(shown):
+                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
+            found.append(shown[int(target)])
+        else:
+            index = class_index(target, labels)
+            found += [pair for pair in shown if pair[1] == index]
+    return list(dict.fromkeys(found)) if options.targets else shown[: options.top_k]
+
+
+def class_index(target: Wanted, labels: Sequence[str]) -> int:
+    """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
+    if isinstance(target, Integral):
+        if not 0 <= target < len(labels):
+            raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
+        return int(target)
+    if not isinstance(target, str):
+        raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
+    lowered = [label.lower() for label in labels]
+    if target.lower() in lowered:
+        return lowered.index(target.lower())
+    import difflib
+
+    near = difflib.get_close_matches(target.lower(), lowered, n=1)
+    inside = [label for label in lowered if target.lower() in label]
+    hint = f"did you mean {near[0] if near else inside[0]}?" if near or inside else "look it up in the list of labels."
+    raise ModelProblem(f"This model has no class called {target}: {hint}")
