@@ -286,13 +286,15 @@ def without_prompts() -> tuple[Any, YoloDetector]:
     head.fuse(module.pe)
     vocab = torch.nn.ModuleList(cls[-1] for cls in head.cv3)
     # What a filter lets through is trained; here about half of the cells.
-    for tower in head.cv3:
-        tower[-1] = torch.nn.Conv2d(tower[-1].in_channels, 1, 1)
-    module.pe = module.pe[:, :1]
-    module.set_vocab(vocab, names)
-    for found in head.lrpc:
-        torch.nn.init.normal_(found.pf.weight)
-        torch.nn.init.constant_(found.pf.bias, -7.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for tower in head.cv3:
+            tower[-1] = torch.nn.Conv2d(tower[-1].in_channels, 1, 1)
+        module.pe = module.pe[:, :1]
+        module.set_vocab(vocab, names)
+        for found in head.lrpc:
+            torch.nn.init.normal_(found.pf.weight)
+            torch.nn.init.constant_(found.pf.bias, -7.0)
     return deepcopy(module), adapt(spec_of("yoloe-11s-seg-pf"), module, "")
 
 
