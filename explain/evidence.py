@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from explain.layers import as_map
-from explain.windows import Gradient, Graph
+from explain.windows import Gradient, Graph, Opaque
 from models.detector import Detector
 from models.errors import ModelProblem
 
@@ -106,39 +106,34 @@ class Evidence:
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
         """For each layer the gradient of each target's scalar. No model pass, only its tail backward."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
-        # One alone PyTorch walks back as fast.
-        if len(missing) > 1 and isinstance(self.resident.adapter, Detector):
-            self._gradients |= self._together(missing)
-        with self.resident.lock, torch.enable_grad():
-            # One by one: a batched product was measured slower at deep layers, and its rounding depends on who
-            # shares the batch, so the same recipe would no longer give the same bits.
-            for target in missing:
-                if target not in self._gradients:
-                    self._gradients[target] = self._backward(target)
+        if missing:
+            with self.resident.lock, torch.enable_grad():
+                # One by one: a batched product was measured slower, and its rounding depends on who shares the batch,
+                # so the same recipe would no longer give the same bits.
+                for target in missing:
+                    self._gradients[target] = self._windowed(target) or self._backward(target)
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
-    def _together(self, targets: Sequence[Target]) -> dict[Target, list[Gradient]]:
-        """Several detections' gradients at once, of those for which there are rules."""
-        if any(layer.layout != "nchw" for layer in self.layers):
-            return {}
+    def _windowed(self, target: Target) -> list[Gradient] | None:
+        """The gradients of one detection, only where they are not 0; None for what has to go PyTorch's way."""
+        small = isinstance(self.resident.adapter, Detector) and len(target.anchors) == 1
+        if not small or any(layer.layout != "nchw" for layer in self.layers):
+            return None
         outputs: Detections = self.outputs
         # What depends on no target layer leads nowhere.
-        ends = [leaf for leaf in outputs.leaves if leaf.requires_grad]
-        if self._graph is None:
-            self._graph = Graph(ends, self.recorded)
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in outputs.leaves]
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
-        with torch.enable_grad():
-            copy = outputs.with_leaves(leaves)
-            seeds = [
-                torch.autograd.grad(
-                    self.resident.adapter.scalar(copy, target), wanted, retain_graph=True, allow_unused=True
-                )
-                for target in targets
-            ]
+        scalar = self.resident.adapter.scalar(outputs.with_leaves(leaves), target)
+        if not scalar.requires_grad:
+            return None
+        seeds = torch.autograd.grad(scalar, wanted, allow_unused=True)
         with torch.no_grad():
-            found = self._graph.gradients(seeds)
-        return {target: gradients for target, gradients in zip(targets, found, strict=True) if gradients is not None}
+            try:
+                if self._graph is None:
+                    self._graph = Graph([leaf for leaf in outputs.leaves if leaf.requires_grad], self.recorded)
+                return self._graph.gradients(seeds)
+            except Opaque:
+                return None
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)

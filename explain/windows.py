@@ -1,17 +1,15 @@
-"""Gradients of many detections at once, each only where it is not zero.
+"""The gradient of one detection, walked back only where it is not zero.
 
 One cell of a detection head starts a detection's gradient, and a convolution's backward spreads it by half a kernel: a
-small object's reaches a few percent of a map. PyTorch's own backward multiplies all the zeros, one detection after the
-other. Here its graph is walked back for a group of detections together, each in a window of its own: the same numbers,
-without the zeros.
+small object's reaches a few percent of a map. PyTorch's own backward multiplies all the zeros. Here its graph is
+walked back in windows: the same numbers, without the zeros. Each detection goes alone: its bits depend on nothing else.
 
 A target behind an operation that is not among the rules below is left to PyTorch.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +19,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 Window = tuple[int, int, int, int]
 """First row, row after the last, first column, column after the last."""
 Place = tuple[Any, int]
 """A node of the graph and which of its operation's results: what a gradient belongs to."""
 WHOLE = 0.75
-"""Share of a map from which a window is not worth cutting out."""
-LITTLE, ALIKE = 0.15, 1.3
-"""Windows on less than `LITTLE` of their maps go together; larger ones with any less than `ALIKE` times as large."""
-TOGETHER = 16
-"""Targets walked back at once, at most: it is their memory."""
+"""Share of a map above which a window is not worth cutting out."""
 aten = torch.ops.aten
-
-
-LOGGER = logging.getLogger(__name__)
 
 
 class Opaque(Exception):
@@ -84,17 +75,6 @@ class _Step:
     outputs: tuple[Place, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """Windows of one size in one tensor, one for each target of a group."""
-
-    tops: tuple[int, ...]
-    lefts: tuple[int, ...]
-    height: int
-    width: int
-    whole: bool
-
-
 def place(tensor: Tensor) -> Place:
     """What a tensor's gradient belongs to; raises Opaque where it has none."""
     if tensor.grad_fn is not None:
@@ -102,7 +82,8 @@ def place(tensor: Tensor) -> Place:
     if not tensor.requires_grad:
         raise Opaque("a tensor without a gradient")
     # A leaf's own node hangs on whatever is made of it.
-    return tensor.view_as(tensor).grad_fn.next_functions[0][0], 0  # type: ignore[union-attr]
+    with torch.enable_grad():
+        return tensor.view_as(tensor).grad_fn.next_functions[0][0], 0  # type: ignore[union-attr]
 
 
 class Graph:
@@ -140,49 +121,27 @@ class Graph:
             steps.append(_Step(node, _RULES.get(name), inputs, tuple((node, i) for i in range(len(results)))))
         return steps
 
-    def gradients(self, seeds: Sequence[Sequence[Tensor | None]]) -> list[list[Gradient] | None]:
-        """For each target one Gradient per source, None where an operation on its way has no rule.
-
-        `seeds`: for each target what its gradient is at each end.
-        """
-        starts = [
-            {end: (seed, _bounds(seed)) for end, seed in zip(self.ends, given, strict=True) if seed is not None}
-            for given in seeds
-        ]
-        groups: dict[Any, list[int]] = defaultdict(list)
-        for i, given in enumerate(starts):
-            small = all(w is None or (w[1] - w[0]) * (w[3] - w[2]) <= 9 for _, w in given.values())
-            # Windows of one group have one size: only those that start alike stay alike.
-            groups[frozenset(end for end, (_, w) in given.items() if w) if small else i].append(i)
-        found: dict[int, list[Gradient]] = {}
-        for members in groups.values():
-            for first in range(0, len(members), TOGETHER):
-                some = members[first : first + TOGETHER]
-                try:
-                    found |= dict(zip(some, _Walk(self, [starts[i] for i in some]).run(), strict=True))
-                except Opaque as reason:
-                    LOGGER.debug("%d targets are left to torch: %s", len(some), reason)
-        return [found.get(i) for i in range(len(seeds))]
+    def gradients(self, seeds: Sequence[Tensor | None]) -> list[Gradient]:
+        """One Gradient per source. `seeds`: what a target's gradient is at each end. Raises Opaque."""
+        return _Walk(self).run({end: seed for end, seed in zip(self.ends, seeds, strict=True) if seed is not None})
 
 
 class _Walk:
-    """One group of targets, back from their seeds to the sources."""
+    """One target, back from its seeds to the sources."""
 
-    def __init__(self, graph: Graph, starts: Sequence[dict[Place, tuple[Tensor, Window | None]]]) -> None:
-        self.graph, self.starts, self.shapes = graph, starts, graph.shapes
-        self.count = len(starts)
-        self.windows: dict[Place, list[Window | None]] = {}
-        self.frames: dict[Place, _Frame] = {}
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.shapes = graph, graph.shapes
+        self.windows: dict[Place, Window] = {}
+        """Where gradients are not 0."""
         self.held: dict[Place, Tensor] = {}
-        """By place: gradients (k, C, h', w') within the frame, as far as they are known."""
+        """Gradients (1, C, h', w') within their windows, as far as they are known."""
         self.owned: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
-    def run(self) -> list[list[Gradient]]:
-        """For each target one Gradient per source."""
-        for i, given in enumerate(self.starts):
-            for at, (_, window) in given.items():
-                self.reach(at, i, window)
+    def run(self, seeds: dict[Place, Tensor]) -> list[Gradient]:
+        """One Gradient per source."""
+        for at, seed in seeds.items():
+            self.reach(at, _bounds(seed))
         steps = []
         for step in self.graph.steps:
             if any(at in self.windows for at in step.outputs):
@@ -190,152 +149,91 @@ class _Walk:
                     raise Opaque(step.node.name())
                 steps.append(step)
                 step.rule[0](self, step)
-        found: dict[int, list[Gradient]] = {}
-        for some in self._alike():
-            part = _Walk(self.graph, [self.starts[i] for i in some])
-            part.windows = {at: [windows[i] for i in some] for at, windows in self.windows.items()}
-            found |= dict(zip(some, part._back(steps), strict=True))
-        return [found[i] for i in range(self.count)]
-
-    def _alike(self) -> list[list[int]]:
-        """The targets in groups of windows about as large: in a group all are as large as the largest."""
-        share = [0.0] * self.count
-        for at, windows in self.windows.items():
-            height, width = self.shapes[at][2:]
-            for i, window in enumerate(windows):
-                if window is not None:
-                    y0, y1, x0, x1 = window
-                    share[i] += (y1 - y0) * (x1 - x0) / (height * width * len(self.windows))
-        groups: list[list[int]] = []
-        for i in sorted(range(self.count), key=share.__getitem__):
-            if groups and (share[i] < LITTLE or share[i] < ALIKE * share[groups[-1][0]]):
-                groups[-1].append(i)
-            else:
-                groups.append([i])
-        return groups
-
-    def _back(self, steps: Sequence[_Step]) -> list[list[Gradient]]:
-        self.frames = {at: self._frame(at) for at in self.windows}
-        for i, given in enumerate(self.starts):
-            for at, (seed, window) in given.items():
-                if window is not None:
-                    self._seed(at, i, seed)
-        sources = self.graph.sources
-        final: dict[Place, list[Gradient]] = {}
+        self.windows = {at: self._worth(at, window) for at, window in self.windows.items()}
+        for at, seed in seeds.items():
+            if at in self.windows:
+                self.add(at, seed, 0, 0)
+        final: dict[Place, Gradient] = {}
         for step in steps:
-            final |= {at: self._found(at) for at in step.outputs if at in sources}
+            final |= {at: self._found(at) for at in step.outputs if at in self.graph.sources}
             assert step.rule is not None
             step.rule[1](self, step)
             for at in step.outputs:
                 self.held.pop(at, None)
-        final |= {at: self._found(at) for at in sources if at not in final}
-        return [[final[at][i] for at in sources] for i in range(self.count)]
+        return [final[at] if at in final else self._found(at) for at in self.graph.sources]
 
-    def _found(self, at: Place) -> list[Gradient]:
+    def _found(self, at: Place) -> Gradient:
         _, channels, height, width = self.shapes[at]
         if at not in self.held:
-            nothing = Gradient(self.graph.like.new_zeros(channels, 1, 1), 0, 0, (height, width))
-            return [nothing] * self.count
-        frame = self.frames[at]
-        return [
-            Gradient(one, top, left, (height, width))
-            for one, top, left in zip(self.held[at], frame.tops, frame.lefts, strict=True)
-        ]
+            return Gradient(self.graph.like.new_zeros(channels, 1, 1), 0, 0, (height, width))
+        top, _, left, _ = self.windows[at]
+        return Gradient(self.held[at][0], top, left, (height, width))
 
-    # Where gradients will be.
-
-    def reach(self, at: Place | None, i: int, window: Window | None) -> None:
-        """Target i's gradient at a place will be not 0 within this window too."""
+    def reach(self, at: Place | None, window: Window | None) -> None:
+        """The gradient at a place will be not 0 within this window too."""
         if at is None or window is None:
             return
         height, width = self.shapes[at][2:]
         y0, y1, x0, x1 = window
         new = max(y0, 0), min(y1, height), max(x0, 0), min(x1, width)
-        old = self.windows.setdefault(at, [None] * self.count)[i]
-        if old is not None:
+        if (old := self.windows.get(at)) is not None:
             new = min(old[0], new[0]), max(old[1], new[1]), min(old[2], new[2]), max(old[3], new[3])
-        self.windows[at][i] = new
+        self.windows[at] = new
 
-    def _frame(self, at: Place) -> _Frame:
+    def _worth(self, at: Place, window: Window) -> Window:
         height, width = self.shapes[at][2:]
-        known = [window for window in self.windows[at] if window is not None]
-        h = max((y1 - y0 for y0, y1, _, _ in known), default=1)
-        w = max((x1 - x0 for _, _, x0, x1 in known), default=1)
-        if h * w > WHOLE * height * width:
-            return _Frame((0,) * self.count, (0,) * self.count, height, width, whole=True)
-        windows = [window or (0, 1, 0, 1) for window in self.windows[at]]
-        tops = tuple(min(y0, height - h) for y0, _, _, _ in windows)
-        lefts = tuple(min(x0, width - w) for _, _, x0, _ in windows)
-        return _Frame(tops, lefts, h, w, whole=(h, w) == (height, width))
+        y0, y1, x0, x1 = window
+        return (0, height, 0, width) if (y1 - y0) * (x1 - x0) > WHOLE * height * width else window
 
-    # What gradients are.
+    def whole(self, at: Place) -> bool:
+        """Whether a window is all of its map."""
+        return self.windows[at] == (0, self.shapes[at][2], 0, self.shapes[at][3])
 
-    def _seed(self, at: Place, i: int, seed: Tensor) -> None:
-        frame = self.frames[at]
-        y, x = frame.tops[i], frame.lefts[i]
-        self._buffer(at)[i] += seed[0, :, y : y + frame.height, x : x + frame.width]
+    def add(
+        self,
+        at: Place | None,
+        part: Tensor,
+        top: int,
+        left: int,
+        *,
+        channels: slice | None = None,
+        fresh: bool = False,
+    ) -> None:
+        """Add (1, C, a, b) that starts at a row and a column; what is outside the window is 0 there.
+
+        `fresh`: nobody else holds its memory.
+        """
+        if at is None or at not in self.windows:
+            return
+        y0, y1, x0, x1 = self.windows[at]
+        fits = (top, left, *part.shape[2:]) == (y0, x0, y1 - y0, x1 - x0) and channels is None
+        if fits and at not in self.held:
+            self.held[at] = part
+            if fresh:
+                self.owned.add(at)
+        elif fits and at not in self.owned:
+            self.held[at] = self.held[at] + part
+            self.owned.add(at)
+        else:
+            out = self._buffer(at)
+            _add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
 
     def _buffer(self, at: Place) -> Tensor:
         """The gradient at a place, to be added to."""
         if at not in self.held:
-            frame = self.frames[at]
+            y0, y1, x0, x1 = self.windows[at]
             # Channels last in memory, as the convolutions on a CPU want it.
-            out = self.graph.like.new_zeros(self.count, frame.height, frame.width, self.shapes[at][1])
+            out = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[at][1])
             self.held[at] = out.permute(0, 3, 1, 2)
         elif at not in self.owned:
             self.held[at] = self.held[at].clone()
         self.owned.add(at)
         return self.held[at]
 
-    def add(
-        self,
-        at: Place | None,
-        part: Tensor,
-        tops: Sequence[int],
-        lefts: Sequence[int],
-        *,
-        channels: slice | None = None,
-        fresh: bool = False,
-    ) -> None:
-        """Add (k, C, a, b) that starts at each target's own row and column; what is outside the frame is 0 there.
-
-        `fresh`: nobody else holds its memory.
-        """
-        if at is None or at not in self.frames:
-            return
-        frame = self.frames[at]
-        a, b = part.shape[2:]
-        fits = (a, b) == (frame.height, frame.width) and tuple(tops) == frame.tops and tuple(lefts) == frame.lefts
-        if fits and channels is None and at not in self.held:
-            self.held[at] = part
-            if fresh:
-                self.owned.add(at)
-            return
-        if fits and channels is None and at not in self.owned:
-            self.held[at] = self.held[at] + part
-            self.owned.add(at)
-            return
-        out = self._buffer(at)
-        out = out if channels is None else out[:, channels]
-        if fits:
-            out += part
-            return
-        moves = {(t - ft, le - fl) for t, ft, le, fl in zip(tops, frame.tops, lefts, frame.lefts, strict=True)}
-        if len(moves) == 1:
-            _add_moved(out, part, *moves.pop())
-            return
-        for i in range(self.count):
-            _add_moved(out[i], part[i], tops[i] - frame.tops[i], lefts[i] - frame.lefts[i])
-
-    def cut(self, tensor: Tensor, frame: _Frame) -> Tensor:
-        """(k, C, h', w') of a tensor (1, C, h, w) in a frame."""
-        if frame.whole:
-            return tensor.expand(self.count, -1, -1, -1)
-        parts = [
-            tensor[0, :, y : y + frame.height, x : x + frame.width]
-            for y, x in zip(frame.tops, frame.lefts, strict=True)
-        ]
-        return torch.stack(parts) if len(parts) > 1 else parts[0][None]
+    def cut(self, tensor: Tensor, at: Place) -> Tensor:
+        """The part of a (1, C, h, w) in a place's window."""
+        y0, y1, x0, x1 = self.windows[at]
+        return tensor[:, :, y0:y1, x0:x1]
 
 
 def _add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
@@ -360,18 +258,18 @@ def _bounds(gradient: Tensor) -> Window | None:
 
 def _same_reach(walk: _Walk, step: _Step) -> None:
     for at in step.inputs:
-        for i, window in enumerate(walk.windows[step.outputs[0]]):
-            walk.reach(at, i, window)
+        walk.reach(at, walk.windows[step.outputs[0]])
 
 
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
     """`backward(gradient, tensor, node)` of an operation with one tensor; `by`: the one its node has saved."""
 
     def pull(walk: _Walk, step: _Step) -> None:
-        gradient, frame = walk.held[step.outputs[0]], walk.frames[step.outputs[0]]
-        cut = walk.cut(getattr(step.node, by), frame) if by else gradient
-        found = backward(gradient, cut, step.node)
-        walk.add(step.inputs[0], found, frame.tops, frame.lefts, fresh=found is not gradient)
+        at = step.outputs[0]
+        gradient = walk.held[at]
+        found = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
+        top, _, left, _ = walk.windows[at]
+        walk.add(step.inputs[0], found, top, left, fresh=found is not gradient)
 
     return _same_reach, pull
 
@@ -385,9 +283,9 @@ def _add_reach(walk: _Walk, step: _Step) -> None:
 
 
 def _add_pull(walk: _Walk, step: _Step) -> None:
-    frame, gradient = walk.frames[step.outputs[0]], walk.held[step.outputs[0]]
+    top, _, left, _ = walk.windows[step.outputs[0]]
     for at in step.inputs:
-        walk.add(at, gradient, frame.tops, frame.lefts)
+        walk.add(at, walk.held[step.outputs[0]], top, left)
 
 
 def _along_channels(step: _Step) -> None:
@@ -404,19 +302,19 @@ def _cat_reach(walk: _Walk, step: _Step) -> None:
 
 
 def _cat_pull(walk: _Walk, step: _Step) -> None:
-    frame, start = walk.frames[step.outputs[0]], 0
+    out, start = step.outputs[0], 0
+    top, _, left, _ = walk.windows[out]
     known = sum(walk.shapes[at][1] for at in step.inputs if at is not None)
     for at in step.inputs:
-        channels = walk.shapes[at][1] if at is not None else walk.shapes[step.outputs[0]][1] - known
-        walk.add(at, walk.held[step.outputs[0]][:, start : start + channels], frame.tops, frame.lefts)
+        channels = walk.shapes[at][1] if at is not None else walk.shapes[out][1] - known
+        walk.add(at, walk.held[out][:, start : start + channels], top, left)
         start += channels
 
 
 def _split_reach(walk: _Walk, step: _Step) -> None:
     _along_channels(step)
     for out in step.outputs:
-        for i, window in enumerate(walk.windows.get(out, ())):
-            walk.reach(step.inputs[0], i, window)
+        walk.reach(step.inputs[0], walk.windows.get(out))
 
 
 def _split_pull(walk: _Walk, step: _Step) -> None:
@@ -424,8 +322,8 @@ def _split_pull(walk: _Walk, step: _Step) -> None:
     for out in step.outputs:
         part = slice(start, start + walk.shapes[out][1])
         if out in walk.held:
-            frame = walk.frames[out]
-            walk.add(step.inputs[0], walk.held[out], frame.tops, frame.lefts, channels=part)
+            top, _, left, _ = walk.windows[out]
+            walk.add(step.inputs[0], walk.held[out], top, left, channels=part)
         start = part.stop
 
 
@@ -434,12 +332,10 @@ def _conv_reach(walk: _Walk, step: _Step) -> None:
     weight = node._saved_weight
     if node._saved_transposed or weight.ndim != 4 or step.inputs[1] is not None:
         raise Opaque("no plain convolution")
-    for i, window in enumerate(walk.windows[step.outputs[0]]):
-        if window is not None:
-            (top, tall), (left, wide) = (
-                _spread(node, weight, side, first, last) for side, (first, last) in enumerate((window[:2], window[2:]))
-            )
-            walk.reach(step.inputs[0], i, (top, top + tall, left, left + wide))
+    y0, y1, x0, x1 = walk.windows[step.outputs[0]]
+    top, tall = _spread(node, weight, 0, y0, y1)
+    left, wide = _spread(node, weight, 1, x0, x1)
+    walk.reach(step.inputs[0], (top, top + tall, left, left + wide))
 
 
 def _spread(node: Any, weight: Tensor, side: int, first: int, last: int) -> tuple[int, int]:
@@ -451,22 +347,20 @@ def _spread(node: Any, weight: Tensor, side: int, first: int, last: int) -> tupl
 
 
 def _conv_pull(walk: _Walk, step: _Step) -> None:
-    node, at = step.node, step.inputs[0]
+    node, at, out = step.node, step.inputs[0], step.outputs[0]
     if at is None:
         return
-    frame, gradient, weight = walk.frames[step.outputs[0]], walk.held[step.outputs[0]], node._saved_weight
-    channels, *size = walk.shapes[at][1:]
-    tops, lefts, padding = frame.tops, frame.lefts, list(node._saved_padding)
-    if not frame.whole:
-        rows = [_spread(node, weight, 0, first, first + frame.height) for first in frame.tops]
-        columns = [_spread(node, weight, 1, first, first + frame.width) for first in frame.lefts]
-        tops, lefts = (tuple(first for first, _ in spread) for spread in (rows, columns))
-        size, padding = [rows[0][1], columns[0][1]], [0, 0]
+    gradient, weight = walk.held[out], node._saved_weight
+    top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], list(node._saved_padding)
+    if not walk.whole(out):
+        y0, y1, x0, x1 = walk.windows[out]
+        (top, tall), (left, wide) = _spread(node, weight, 0, y0, y1), _spread(node, weight, 1, x0, x1)
+        padding = [0, 0]
     # Only its shape is looked at.
-    like = gradient.new_empty(1).expand(walk.count, channels, *size)
+    like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
     shape = (list(node._saved_stride), padding, list(node._saved_dilation), False, [0, 0], node._saved_groups)
     part = aten.convolution_backward(gradient, like, weight, None, *shape, [True, False, False])[0]
-    walk.add(at, part, tops, lefts, fresh=True)
+    walk.add(at, part, top, left, fresh=True)
 
 
 def _upsample_factor(walk: _Walk, step: _Step) -> int:
@@ -479,27 +373,18 @@ def _upsample_factor(walk: _Walk, step: _Step) -> int:
 
 def _upsample_reach(walk: _Walk, step: _Step) -> None:
     factor = _upsample_factor(walk, step)
-    for i, window in enumerate(walk.windows[step.outputs[0]]):
-        if window is not None:
-            y0, y1, x0, x1 = window
-            walk.reach(step.inputs[0], i, (y0 // factor, -(-y1 // factor), x0 // factor, -(-x1 // factor)))
+    y0, y1, x0, x1 = walk.windows[step.outputs[0]]
+    walk.reach(step.inputs[0], (y0 // factor, -(-y1 // factor), x0 // factor, -(-x1 // factor)))
 
 
 def _upsample_pull(walk: _Walk, step: _Step) -> None:
-    factor, frame = _upsample_factor(walk, step), walk.frames[step.outputs[0]]
-    gradient = walk.held[step.outputs[0]]
-    tops, lefts = (tuple(first // factor for first in firsts) for firsts in (frame.tops, frame.lefts))
-    # To whole blocks, each target by what it lacks.
-    before = [(top % factor, left % factor) for top, left in zip(frame.tops, frame.lefts, strict=True)]
-    tall = max(-(-(down + frame.height) // factor) for down, _ in before) * factor
-    wide = max(-(-(right + frame.width) // factor) for _, right in before) * factor
-    if (tall, wide) != (frame.height, frame.width):
-        padded = [
-            F.pad(one, (right, wide - frame.width - right, down, tall - frame.height - down))
-            for one, (down, right) in zip(gradient, before, strict=True)
-        ]
-        gradient = torch.stack(padded)
-    walk.add(step.inputs[0], F.avg_pool2d(gradient, factor, divisor_override=1), tops, lefts, fresh=True)
+    factor, gradient = _upsample_factor(walk, step), walk.held[step.outputs[0]]
+    y0, y1, x0, x1 = walk.windows[step.outputs[0]]
+    # To whole blocks.
+    around = (x0 % factor, -x1 % factor, y0 % factor, -y1 % factor)
+    gradient = F.pad(gradient, around) if any(around) else gradient
+    blocks = F.avg_pool2d(gradient, factor, divisor_override=1)
+    walk.add(step.inputs[0], blocks, y0 // factor, x0 // factor, fresh=True)
 
 
 def _norm_scale(gradient: Tensor, node: Any) -> Tensor:
