@@ -78,7 +78,7 @@ def _overlaps(cells: int, low: float, high: float) -> NDArray[np.float32]:
 
 def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
     """The numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
-    values, extent = heatmap.coarse, heatmap.geometry.extent
+    values, extent = heatmap.measured.coarse, heatmap.geometry.extent
     total = float(values.sum(dtype=np.float64)) or 1.0
     mine = coverage(values.shape, extent, own)
     theirs = coverage(values.shape, extent, others) * (1 - mine)
@@ -95,7 +95,7 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
 
 
 def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
-    """The map kept to its boxes as `Within` says; a display step: `raw` stays as it was computed."""
+    """The map kept to its boxes as `Within` says; a display step: `raw` and every number stay as they were."""
     if within == "picture" or not own or heatmap.state != "ok":
         return heatmap
     left, top, right, bottom = heatmap.geometry.content
@@ -115,7 +115,7 @@ def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Hea
     grown[top:bottom, left:right] = out
     grown.flags.writeable = False
     # Rescaled, 0 and 1 are no raw values any more.
-    return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None)
+    return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)
 
 
 def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:

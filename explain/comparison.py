@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 
 from explain.diagnosis import NUMBERS
 from explain.statistics import COARSE, Agreement, agreement_matrix
-from explain.words import listing
+from explain.words import listing, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.timing import Timing
     from models.adapter import Prediction
+
+
+KINDS = 3
+"""Kinds of objects that a detector's answer names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +73,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
-        answers = [best.label if (best := self.best(i)) else "nothing" for i in range(len(self.names))]
+        answers = [_answer(explanation.predictions) for explanation in self.explanations]
         sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
         count = NUMBERS.get(len(answers), str(len(answers)))
         if len(set(answers)) == 1:
@@ -87,6 +92,17 @@ class Comparison:
         if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
             return None
         return self.names[order[0]]
+
+
+def _answer(predictions: Sequence[Prediction]) -> str:
+    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 persons`."""
+    if not predictions:
+        return "nothing"
+    if predictions[0].box is None:
+        return predictions[0].label
+    counted = Counter(p.label for p in predictions)
+    named = [plural(count, label) for label, count in sorted(counted.items())]
+    return listing(named if len(named) <= KINDS else [*named[: KINDS - 1], f"{len(named) - KINDS + 1} other kinds"])
 
 
 def _says(names: Sequence[str], answer: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from explain.methods import METHODS
 from explain.statistics import describe_place
+from explain.targets import class_index
 from explain.words import article, listing, percent, plural
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ ALIKE = 0.95
 BORDER = 2.0
 CROPPED = 0.1
 SAME_PLACE = 0.5
+LOWEST = 0.01
+"""The score from which a lower threshold is worth a try."""
+NAMED = 3
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
@@ -59,15 +63,19 @@ def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) 
 
 def nothing_found(explanation: Explanation) -> str:
     """Of a detector that shows no box: what came nearest."""
-    adapter, confidence = explanation.evidence.resident.adapter, explanation.options.confidence
+    adapter, options = explanation.evidence.resident.adapter, explanation.options
     scores = explanation.evidence.outputs.scores[0].amax(1)  # (K,)
     if not scores.numel() or not float(scores.max()):
         return "No detections, and no candidate for one: choose another model or picture."
-    best = int(scores.argmax())
-    return (
-        f"No detections above {confidence:.2f}; the highest was {adapter.labels[best]} at {float(scores[best]):.2f}: "
-        "lower the threshold?"
-    )
+    wanted = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
+    best = max(wanted, key=lambda index: float(scores[index]))
+    highest, above = float(scores[best]), f"above {percent(options.confidence)}"
+    said = f"the highest was {adapter.labels[best]} at {percent(highest)}"
+    if options.classes:
+        named = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
+        return f"{named.capitalize()} {above}; {said}."
+    # Below that no slider goes, and what is there is noise.
+    return f"No detections {above}; {said}{': lower the threshold?' if highest >= LOWEST else '.'}"
 
 
 def missing_words(found: Missing) -> str:

@@ -110,6 +110,8 @@ class Explanation:
     """`prepare`, `model` and `maps`, as measured for this very explanation; 0 for a step that was not needed."""
     notes: tuple[str, ...] = ()
     """What a reader should know: decoding, a device that ran out of memory."""
+    finished: bool = True
+    """False for what a map that comes bit by bit is so far."""
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -119,7 +121,7 @@ class Explanation:
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
         """One per heatmap, over the part of the picture that the model saw."""
-        return tuple(describe(heatmap.coarse, heatmap.seen) for heatmap in self.heatmaps)
+        return tuple(describe(heatmap.measured.coarse, heatmap.seen) for heatmap in self.heatmaps)
 
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
@@ -205,12 +207,12 @@ class Explanation:
         """How alike two of the maps are; computed once."""
         pair = (min(first, second), max(first, second))
         if pair not in self._agreements:
-            self._agreements[pair] = compare(self.heatmaps[first].coarse, self.heatmaps[second].coarse)
+            self._agreements[pair] = compare(*(self.heatmaps[i].measured.coarse for i in pair))
         return self._agreements[pair]
 
     def overlap(self, first: int, second: int) -> float:
         """Overlap (IoU) of the hottest fifths of two of the maps, 0..1: `agreement(...).iou_top20`, much quicker."""
-        return iou(self.heatmaps[first].hottest, self.heatmaps[second].hottest)
+        return iou(*(self.heatmaps[i].measured.hottest for i in (first, second)))
 
     def own(self, index: int = 0) -> tuple[Prediction, ...]:
         """The boxes that a map speaks of: of its detection, of its class, or all that are shown."""
@@ -288,7 +290,7 @@ class Explanation:
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
         """Share of a map's heat within a mask, bool (H, W) on the picture's own grid; 0 where there is no heat."""
-        values = self.heatmaps[index].values
+        values = self.heatmaps[index].measured.values
         if mask.shape != values.shape:
             raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")
         total = float(values.sum(dtype=np.float64))
@@ -374,7 +376,7 @@ def explain(
     layers = tuple(layer.path for layer in evidence.layers)
     layers = {"fullgrad": ("all",), "drise": ("input",)}.get(method.id, layers)
 
-    def made(raws: Sequence[torch.Tensor], *more: str) -> Explanation:
+    def of(raws: Sequence[torch.Tensor], *more: str) -> Explanation:
         took = (time.perf_counter() - start) * 1e3
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
         shown: tuple[Heatmap, ...] = ()
@@ -382,18 +384,19 @@ def explain(
             shown = heatmaps(
                 raws, targets, method=method.id, layers=layers, geometry=evidence.geometry, scale=options.scale
             )
-        whole = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, (*notes, *more))
+        said, whole = (*notes, *more), not more
+        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, said, whole)
         if options.within == "picture":
-            return whole
-        kept = tuple(boxes.confined(heatmap, whole.own(i), options.within) for i, heatmap in enumerate(shown))
-        return replace(whole, heatmaps=kept)
+            return made
+        kept = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
+        return replace(made, heatmaps=kept)
 
     if not targets:
-        return made([])
+        return of([])
     if method.family == "library":
         from explain.methods import library
 
-        return made(library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
+        return of(library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
     if method.family == "mask":
         from explain.methods import drise
 
@@ -402,14 +405,14 @@ def explain(
         def tell(raws: list[torch.Tensor], done: int, total: int) -> None:
             nonlocal told
             if partial is not None and done < total and time.perf_counter() - told >= 1:
-                partial(made(raws, f"This map is not finished: {done} of {total} masks so far."))
+                partial(of(raws, f"This map is not finished: {done} of {total} masks so far."))
                 told = time.perf_counter()
 
         raws = drise.raw_maps(
             evidence, method, targets, progress=progress, cancel=cancel, partial=tell, count=options.masks
         )
-        return made(raws)
-    return made(raw_maps(evidence, method, targets))
+        return of(raws)
+    return of(raw_maps(evidence, method, targets))
 
 
 def _decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:

@@ -54,6 +54,14 @@ class Heatmap:
     Growing flattens peaks, so these are not `raw_range`. None for a mix of layers and where there is nothing to see.
     """
 
+    uncut: Heatmap | None = None
+    """The map of the whole picture, of one that is shown inside its boxes only."""
+
+    @property
+    def measured(self) -> Heatmap:
+        """What numbers are about: what is shown is a matter of display."""
+        return self.uncut or self
+
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`. Computed when asked for."""

@@ -111,6 +111,9 @@ def scores(better: float) -> pointing.Scores:
         made.pictures.append(f"{number}.jpg")
         measured = {"hit": number % 2, "inside": 0.5, "drop": 0.1 if number < 20 else float("nan")}
         made.add((*pointing.DEFAULT, "class"), **measured)
+        made.add((*pointing.DEFAULT, "contrast"), hit=1.0, inside=0.5)
+        made.add(("layercam", "neck P5", "contrast"), hit=1.0, inside=0.5)
+        made.add(("random in box", "", "class"), hit=1.0, inside=1.0, drop=0.1)
         made.add(("layercam", "neck P5", "class"), **{name: value + better for name, value in measured.items()})
     return made
 

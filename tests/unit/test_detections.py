@@ -31,7 +31,7 @@ def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(result):
     assert found(result) == "yolo11n found 1 bus and 4 persons."
     many = result.with_options(confidence=0.01)
     assert found(many).endswith("other kinds.")
-    assert found(result.with_options(confidence=0.99)).startswith("No detections above 0.99")
+    assert found(result.with_options(confidence=0.99)).startswith("No detections above 99")
 
 
 def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):

@@ -139,7 +139,7 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
 def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
     logits = torch.tensor([[-4.0, -2.0, -3.0]])
     made = explanation(task="detect", scores=(), logits=logits)
-    expected = "No detections above 0.25; the highest was acoustic guitar at 0.12: lower the threshold?"
+    expected = f"No detections above 25{NBSP}%; the highest was acoustic guitar at 12{NBSP}%: lower the threshold?"
     assert headline(made, "yellow") == expected
     assert diagnose(made) == (Finding("nothing", "serious", expected),)
 
