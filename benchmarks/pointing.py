@@ -327,11 +327,11 @@ def verdict(models: Sequence[Scores]) -> dict[str, Any]:
     weights = resampled(models)
     default = shared.index((*DEFAULT, "class"))
 
-    def against(line: Line, other: Line) -> dict[str, tuple[float, float, float]]:
+    def against(line: Line, other: Line, measures: Sequence[str] = JUDGED) -> dict[str, tuple[float, float, float]]:
         """The difference, paired object by object."""
         return {
             measure: interval([s.of(line, measure) - s.of(other, measure) for s in models], weights)
-            for measure in JUDGED
+            for measure in measures
         }
 
     best = shared[order[0]]
@@ -347,6 +347,8 @@ def verdict(models: Sequence[Scores]) -> dict[str, Any]:
         "of": len(shared),
         "to_default": against(best, shared[default]),
         "to_next": against(best, shared[order[1]]),
+        "to_random": against(best, ("random in box", "", "class"), ("drop",)),
+        "contrast": against((*best[:2], "contrast"), best, ("hit", "inside")),
     }
 
 
@@ -362,20 +364,22 @@ def words(made: dict[str, Any]) -> str:
     if (method, layers) == DEFAULT:
         parts.append(f"It is the present default. Next: {' on '.join(first[1]['line'])} ({_three(first[1])}).")
         parts.append(f"To that one {_differences(made['to_next'])}.")
-        return " ".join(parts)
-    parts.append(
-        f"The present default, {' on '.join(DEFAULT)}, has place {made['default_place']} "
-        f"({_three(made['default_means'])}); to it {_differences(made['to_default'])}."
-    )
-    parts.append(f"Next: {' on '.join(first[1]['line'])}; to that one {_differences(made['to_next'])}.")
-    clear = [name for name, (_, low, _) in made["to_default"].items() if low > 0]
-    worse = [name for name, (_, _, high) in made["to_default"].items() if high < 0]
-    if clear and not worse:
-        parts.append(f"Better than the default by more than chance in {_and(clear)}, worse in nothing.")
-    elif clear:
-        parts.append(f"Better than the default in {_and(clear)}, but worse in {_and(worse)}.")
     else:
-        parts.append("These pictures do not tell it from the default: every interval holds 0.")
+        parts.append(
+            f"The present default, {' on '.join(DEFAULT)}, has place {made['default_place']} "
+            f"({_three(made['default_means'])}); to it {_differences(made['to_default'])}."
+        )
+        parts.append(f"Next: {' on '.join(first[1]['line'])}; to that one {_differences(made['to_next'])}.")
+        clear = [name for name, (_, low, _) in made["to_default"].items() if low > 0]
+        worse = [name for name, (_, _, high) in made["to_default"].items() if high < 0]
+        if clear and not worse:
+            parts.append(f"Better than the default by more than chance in {_and(clear)}, worse in nothing.")
+        elif clear or worse:
+            parts.append(f"Better than the default in {_and(clear)}, worse in {_and(worse)}.")
+        else:
+            parts.append("These pictures do not tell it from the default: every interval holds 0.")
+    parts.append(f"To places drawn at random in the box {_differences(made['to_random'])}.")
+    parts.append(f"Its contrast instead of its class: {_differences(made['contrast'])}.")
     return " ".join(parts)
 
 
@@ -388,7 +392,7 @@ def _differences(found: dict[str, tuple[float, float, float]]) -> str:
 
 
 def _and(names: Sequence[str]) -> str:
-    return " and ".join(SAID[name] for name in names)
+    return " and ".join(SAID[name] for name in names) or "nothing"
 
 
 def markdown(result: dict[str, Any]) -> str:
