@@ -511,6 +511,8 @@ function mount(root) {
       controls();
       return redraw();
     }
+    // What is around it already speaks of what comes.
+    root.classList.toggle("stale", Boolean(state.head));
     const same = state.head?.picture === head.picture ? state.picture : null;
     const decode = () => createImageBitmap(new Blob([/** @type {BlobPart} */ (blobs[0])], { type: "image/jpeg" }));
     const [bitmap, steps] = await Promise.all([same ? same.bitmap : decode(), inflate(blobs[1])]);
@@ -557,6 +559,7 @@ function mount(root) {
     // The next frame may come late: all that arrived after the maps is drawn by the page before it.
     cancelAnimationFrame(frame);
     draw(0, FIRST_MS);
+    root.classList.remove("stale");
     tellView();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.
     window.dispatchEvent(new CustomEvent("sightglass:ask"));
