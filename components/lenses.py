@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,24 +68,22 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
     explanation = work.explained(chosen, explainer, targets=target, **asked.options)
     assert explanation is not None
     own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
+    name, within = _of(item, asked.per, len(own))
     maps, said = strip(explanation), []
-    # What all paths begin with says nothing, and panels are narrow.
-    roots = {one.path.partition(".")[0] for one in maps}
-    shared = f"{roots.pop()}." if len(roots) == 1 else ""
-    for one in maps:
+    for one, tail in zip(maps, tails([one.path for one in maps]), strict=True):
         stage = drawn[one.path]
         size = f", {stage.stride:g} px" if stage.stride else ""
         said.append(
             Map(
-                title=f"{one.path.removeprefix(shared)}{size}",
+                title=f"{tail}{size}",
                 note="–" if one.inside is None else percent(one.inside),
                 values=one.heatmap.content,
                 extent=explanation.evidence.geometry.extent,
                 seen=one.heatmap.seen,
                 raw=one.heatmap.ends or (0.0, 0.0),
                 cells=(one.heatmap.raw[0].shape[0], one.heatmap.raw[0].shape[1]),
-                text=f"**{one.path}**, {stage.kind}, {stage.part}: "
-                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat in the box."),
+                text=f"**{one.path}**, {stage.kind}, {stage.part}. {_upper(name)}: "
+                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat inside {within}."),
             )
         )
     image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in said]
@@ -101,10 +100,40 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
         return ""
     best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
     st.caption(
-        "From the first layer to the last, with the pixels of the model's input that a cell is and the share of the "
-        f"heat inside the box: least at {least.path}, {percent(least.inside or 0.0)}. Zoom into one map and all follow."
+        f"Maps of {name} from the first layer to the last, with the pixels of the model's input that a cell is and the "
+        f"share of the heat inside {within}: least at {least.path}, {percent(least.inside or 0.0)}. Zoom into one map "
+        "and all follow."
     )
-    return f"{item.name.capitalize()} is clearest at {best.path}: {percent(best.inside or 0.0)} inside its box."
+    verb = "are" if asked.per == "class" and len(own) > 1 else "is"
+    return f"{_upper(name)} {verb} clearest at {best.path}: {percent(best.inside or 0.0)} inside {within}."
+
+
+def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:
+    """What the maps are of, and the boxes that their heat is measured in."""
+    if per == "picture":
+        return "the whole picture", "its box" if boxes == 1 else "the boxes"
+    if per == "class" and boxes > 1:
+        return f"the {boxes} boxes of {item.label}", "them"
+    return item.name, "its box"
+
+
+def _upper(words: str) -> str:
+    """With a capital letter, the rest as it is: `capitalize` would write names small."""
+    return words[:1].upper() + words[1:]
+
+
+def tails(paths: list[str]) -> list[str]:
+    """The ends of layers' paths that tell them apart, for narrow panels; a bare number only where all are."""
+    parts = [path.split(".") for path in paths]
+
+    def tail(whole: list[str], least: int = 1) -> list[str]:
+        ends = (whole[-n:] for n in range(least, len(whole) + 1))
+        return next((end for end in ends if [one[-len(end) :] for one in parts].count(end) == 1), whole)
+
+    short = [tail(whole) for whole in parts]
+    if not all(end[-1].isdecimal() and len(end) == 1 for end in short):
+        short = [tail(whole, 2) if end[0].isdecimal() else end for whole, end in zip(parts, short, strict=True)]
+    return [".".join(end) for end in short]
 
 
 def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Prediction) -> str:
@@ -138,7 +167,7 @@ def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Pre
     above, below = st.container(), st.container()
     with below, st.container(horizontal=True):
         close = _close_up()
-        together = alike is not None and len(sides) > 1 and _together()
+        together = alike is not None and len(sides) > 1 and _together(_one_family(models))
     shared = alike if together else None
     shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
     pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
@@ -168,20 +197,24 @@ def _columns(image: Image, count: int, wide: int) -> int | None:
 
 def _close_up() -> bool:
     help = "Only the object and what is around it. All numbers are of the whole picture either way."
-    return _toggle("close", "Close-up", help)
+    return _toggle("close", "close", "Close-up", help)
 
 
-def _together() -> bool:
-    help = "1 is the hottest place of all of them: a model with little evidence looks pale. Off: each on its own."
-    return _toggle("together", "One scale", help)
+def _together(alike: bool) -> bool:
+    """`alike`: the models are of one family; others' raw values are often of quite another size."""
+    help = (
+        "1 is the hottest place of all of them, and a map with lower raw values looks pale. Off: each on its own. Raw "
+        "values of different models have no common unit: paler is not less sure."
+    )
+    return _toggle("together" if alike else "together-mixed", "together", "One scale", help, alike)
 
 
-def _toggle(key: str, label: str, help: str) -> bool:
-    """On, until a person or the address says otherwise."""
-    address.recall(key, [True, False], True, name=key, read=lambda text: text != "0")
+def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
+    """`first`, until a person or the address says otherwise."""
+    address.recall(key, [True, False], first, name=name, read=lambda text: text != "0")
     on = st.toggle(label, key=key, help=help)
     address.keep(key, on)
-    address.write(key, None if on else "0")
+    address.write(name, int(on), int(first))
     return on
 
 
@@ -239,11 +272,19 @@ def _difference(first: Side, second: Side, one: str, other: str) -> Panel:
                 seen=seen,
                 text=f"Blue is where {one} has more of its heat, red where {other} has.",
                 kind="difference",
-                sides=(one, other),
+                sides=apart(one, other),
             ),
         ),
         boxes=(),
     )
+
+
+def apart(one: str, other: str) -> tuple[str, str]:
+    """What tells two models' names apart, from where a word or a number starts in either: `11n` and `26n`."""
+    words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
+    shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
+    at = max(shared, default=0)
+    return one[at:], other[at:]
 
 
 def verdict(shown: list[bool], names: list[str], label: str) -> str:
