@@ -36,11 +36,27 @@ def found(explanation: Explanation) -> str:
     """`yolo11n found 1 bus and 4 persons.`, or what came nearest."""
     if not explanation.predictions:
         return nothing_found(explanation)
+    return f"{explanation.model.id} found {kinds(explanation.predictions)}."
+
+
+def kinds(predictions: Sequence[Prediction]) -> str:
+    """`1 bus and 4 persons`."""
     # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
-    groups = [plural(n, label) for label, n in Counter(p.label for p in explanation.predictions).items()]
+    groups = [plural(n, label) for label, n in Counter(p.label for p in predictions).items()]
     more = len(groups) - KINDS
-    named = groups if more <= 1 else [*groups[:KINDS], f"{more} other kinds"]
-    return f"{explanation.model.id} found {listing(named)}."
+    return listing(groups if more <= 1 else [*groups[:KINDS], f"{more} other kinds"])
+
+
+def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
+    """Boxes that are sure enough and hidden by the filter of classes alone, best first."""
+    options, evidence = explanation.options, explanation.evidence
+    if not options.classes:
+        return ()
+    every = evidence.resident.adapter.decode(
+        evidence.outputs, evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
+    )
+    shown = {p.index for p in explanation.predictions}
+    return tuple(p for p in every if p.index not in shown)
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
