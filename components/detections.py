@@ -158,9 +158,10 @@ def choose(pair: Pair | None) -> None:
 
 
 def keep(listed: list[Item], chosen: int) -> None:
-    """The chosen box in the address, by its number; the first is where everybody starts."""
+    """The chosen box in the address, by its number; the first is where everybody starts, or a candidate is."""
     number = listed[chosen].number if listed else ""
-    address.write("box", number if number.isdecimal() else None, "1")
+    first = None if any(item.number == "?" for item in listed) else "1"
+    address.write("box", number if number.isdecimal() else None, first)
 
 
 def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:

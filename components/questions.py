@@ -221,6 +221,24 @@ def above() -> float:
     return share / 100
 
 
+def place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
+    """xyxy of a place as an address has it, `x,y` or `x0,y0,x1,y1` in pixels; None where that is not in the picture."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    if len(numbers) not in (2, 4):
+        return None
+    x0, y0, x1, y1 = (numbers * 2)[:4]
+    return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height else None
+
+
+def written(place: tuple[float, float, float, float]) -> str:
+    """A place for the address; a point by its two numbers."""
+    numbers = [f"{edge:.0f}" for edge in place]
+    return ",".join(numbers[:2] if place[:2] == place[2:] else numbers)
+
+
 def _select(key: str, options: list[str], first: str, words: dict[str, str], label: str, help: str) -> str:
     chosen: str = address.remembered(key, options, first, name=key)
     if _drawn(key, chosen):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import charts, detections, examples, frame, lenses, panels, questions, sidebar, snapshots, work
+from components import address, charts, detections, examples, frame, lenses, panels, questions, sidebar, snapshots, work
 from components.viewer import Panel
 from explain.methods import METHODS
-from explain.words import listing, percent
+from explain.words import article, listing, percent
 from models import catalog, weights
 from models.errors import Cancelled, WeightsProblem
 
@@ -76,8 +76,10 @@ def _show(
     from explain.detections import found
 
     base = detections.first(choices, explainer, asked)
+    _arrive(base)
     detections.arrive(base)
     missing = _missing(base, asked)
+    _keep(_about(base))
     pair = st.session_state["box"]
     candidate = None if missing is None else detections.pair_of(missing.candidate)
     explanation, state = None, "is at work"
@@ -97,9 +99,7 @@ def _show(
         if listed:
             index = detections.listing(explanation, listed, index)
         else:
-            st.caption(
-                "No box is sure enough to be shown. Click anywhere in the picture to ask for what is missing there."
-            )
+            _none(explanation)
         _hidden(explanation)
     if listed and listed[index].pair != pair:
         detections.choose(listed[index].pair)
@@ -122,8 +122,10 @@ def _show(
             _one(explanation, listed, at, asked, missing)
         if said:
             title.markdown(f"## {said}")
-        _below(explanation, at)
-    if explanation.heatmaps and at < len(explanation.heatmaps):
+        # Layers and sizes have maps of their own on the page.
+        offered = lens in ("one", "all") and at < len(explanation.heatmaps)
+        _below(explanation, at, offered)
+    if offered:
         with right:
             st.markdown("##### What the map says")
             detections.numbers(explanation, at)
@@ -143,18 +145,23 @@ def _waiting(base: Explanation, asked: Asked, left: DeltaGenerator, rows: DeltaG
     with left:
         marks = detections.marks(base, listed, asked.tags, chosen)
         panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            snapshots.camera()
+            snapshots.gallery()
 
 
-def _below(explanation: Explanation, index: int) -> None:
-    """What can be taken along, and the camera."""
+def _below(explanation: Explanation, index: int, offered: bool) -> None:
+    """The camera, and where the map is `offered`, what can be taken along of it."""
     snapshots.follow(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
         snapshots.camera()
         snapshots.gallery()
-        if explanation.heatmaps:
+        if not offered:
+            return
+        if not snapshots.unfinished(explanation):
             snapshots.save(explanation)
             charts.downloads(explanation, index)
-            charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
+        charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
         st.caption(charts.timings(explanation), width="content")
 
 
@@ -168,7 +175,11 @@ def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked,
     if asked.per == "detection":
         _ask_about(view, explanation)
         if (about := _about(explanation)) is not None:
-            _about_missing(missing, about, explanation)
+            asked_of = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
+            if asked_of and listed[index] not in asked_of:
+                _looked_up(asked_of[0])
+            else:
+                _about_missing(missing, about, explanation)
     if maps:
         panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         _say(explanation, index, "the whole picture" if asked.per == "picture" else listed[index].name)
@@ -184,6 +195,17 @@ def _say(explanation: Explanation, index: int, name: str) -> None:
         st.markdown(f":material/filter_center_focus: {sentence}")
 
 
+def _none(explanation: Explanation) -> None:
+    """Why there is no box in the list."""
+    from explain.detections import filtered, kinds
+
+    hidden, ask = filtered(explanation), "Click anywhere in the picture to ask for what is missing there."
+    if hidden:
+        st.caption(f"The filter of classes, in More, hides {kinds(hidden)}. {ask}")
+    else:
+        st.caption(f"No box is sure enough to be shown. {ask}")
+
+
 def _hidden(explanation: Explanation) -> None:
     """What a lower threshold would show."""
     from explain.detections import weaker
@@ -193,6 +215,33 @@ def _hidden(explanation: Explanation) -> None:
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
+
+
+def _arrive(base: Explanation) -> None:
+    """A session that starts with an address: the place that it asks about, chosen unless a box is."""
+    state, query = st.session_state, st.query_params
+    if "missing" in state:
+        return
+    state["missing"] = None
+    width, height = base.image.width, base.image.height
+    label, where = query.get("ask-for"), questions.place(query.get("ask", ""), width, height)
+    if where is not None:
+        label = label if label in base.evidence.resident.adapter.labels else None
+        state["missing"] = _asking(base, where, label) | {"fresh": "box" not in query}
+
+
+def _asking(explanation: Explanation, where: tuple[float, ...], label: str | None) -> dict[str, Any]:
+    """A question about a place, in whole pixels as the address has them."""
+    x0, y0, x1, y1 = (float(round(edge)) for edge in where)
+    of = (explanation.image.sha256, explanation.model.id)
+    return {"of": of, "where": (x0, y0, x1, y1), "label": label, "fresh": True}
+
+
+def _keep(about: dict[str, Any] | None) -> None:
+    """The place in the address, of a picture that the address can name."""
+    told = about is not None and st.session_state.get("picture") is None
+    address.write("ask", questions.written(about["where"]) if about and told else None)
+    address.write("ask-for", about["label"] if about and told else None)
 
 
 def _about(explanation: Explanation) -> dict[str, Any] | None:
@@ -227,12 +276,7 @@ def _ask_about(view: View, explanation: Explanation) -> None:
         where = region.xyxy
     state["asked-region"] = region.xyxy if region is not None else None
     if where is not None:
-        state["missing"] = {
-            "of": (explanation.image.sha256, explanation.model.id),
-            "where": where,
-            "label": (_about(explanation) or {}).get("label"),
-            "fresh": True,
-        }
+        state["missing"] = _asking(explanation, where, (_about(explanation) or {}).get("label"))
         st.rerun()
 
 
@@ -242,11 +286,6 @@ def _about_missing(missing: Missing | None, about: dict[str, Any], explanation: 
 
     def other() -> None:
         about["label"], about["fresh"] = state["missing-class"], True
-
-    def back() -> None:
-        state["missing"] = None
-        detections.choose(None)
-        detections.turn()
 
     words = missing.words if missing is not None else "There is no candidate at all at this place."
     with st.container(gap="xsmall"):
@@ -265,7 +304,24 @@ def _about_missing(missing: Missing | None, about: dict[str, Any], explanation: 
                 help="The strongest candidate of this class at that place.",
             )
             examples.offer(explanation, about["where"])
-            st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
+            _back()
+
+
+def _looked_up(item: Item) -> None:
+    """What is left of a candidate while another box is looked at."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        words = f"{article(item.label).capitalize()} was looked up: choose {item.number} in the list."
+        st.caption(words, width="content")
+        _back()
+
+
+def _back() -> None:
+    def back() -> None:
+        st.session_state["missing"] = None
+        detections.choose(None)
+        detections.turn()
+
+    st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
 
 
 def _no_detector(choices: Choices) -> None:

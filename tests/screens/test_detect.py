@@ -147,11 +147,67 @@ def test_a_click_beside_every_box_asks_what_is_missing_there(page, result):
     np.testing.assert_allclose(view.maps[-1], wanted.content, atol=1e-3)
     app.selectbox(key="missing-class").select("car").run()
     assert result.missing((20, 210, 20, 210), "car").words in texts(app)
+    assert (app.query_params["ask"], app.query_params["ask-for"]) == ("20,210", "car")
     # The harness repeats the click for ever; a browser does not.
     app.session_state[VIEWER] = {}
     next(button for button in app.button if button.label == "Back to the boxes").click().run()
     assert len(shown(app).maps) == len(result.heatmaps)
     assert "candidate" not in texts(app)
+    assert "ask" not in app.query_params
+    assert "ask-for" not in app.query_params
+
+
+@present
+def test_of_another_box_nothing_is_said_of_the_candidate(page, result):
+    app = click(page(SCREEN, model="yolo11n"), 20, 210)
+    app.session_state[VIEWER] = {}
+    missing = result.missing((20, 210, 20, 210))
+    pick(app, 0)
+    assert missing.words not in texts(app)
+    assert "was looked up: choose ? in the list." in texts(app)
+    assert "for **bus 1** lies" in texts(app)
+    # Both are in the address: the box that is looked at, and what was asked.
+    assert (app.query_params["box"], app.query_params["ask"]) == ("1", "20,210")
+    pick(app, len(result.predictions))
+    assert missing.words in texts(app)
+
+
+@present
+@pytest.mark.parametrize(("ask", "where"), [("20,210", (20, 210, 20, 210)), ("0,220,60,340", (0, 220, 60, 340))])
+def test_an_address_asks_about_a_place(page, result, ask, where):
+    app = page(SCREEN, model="yolo11n", ask=ask, **{"ask-for": "car"})
+    assert not app.exception and not app.error
+    missing = result.missing(where, "car")
+    assert missing.words in texts(app)
+    assert app.selectbox(key="missing-class").value == "car"
+    np.testing.assert_allclose(shown(app).head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
+    assert (app.query_params["ask"], app.query_params["ask-for"]) == (ask, "car")
+    app.pills(key="example").select("zidane").run()
+    assert "ask" not in app.query_params
+
+
+@present
+def test_a_box_in_the_address_is_looked_at_beside_what_it_asks(page):
+    app = page(SCREEN, model="yolo11n", ask="20,210", box="2")
+    assert "for **person 2** lies" in texts(app)
+    assert "was looked up: choose ? in the list." in texts(app)
+
+
+@present
+@pytest.mark.parametrize("ask", ["x", "1,2,3", "-4,10", "9000,10", "50,50,10,10", ""])
+def test_a_place_that_is_none_is_passed_over(page, ask):
+    app = page(SCREEN, model="yolo11n", ask=ask, **{"ask-for": "unicorn"})
+    assert not app.exception and not app.error
+    assert "candidate" not in texts(app)
+    assert "ask" not in app.query_params
+
+
+@present
+def test_a_filter_that_hides_every_box_says_so(page):
+    app = page(SCREEN, model="yolo11n", only="tie")
+    assert app.markdown[0].value.startswith("## No tie above")
+    assert "hides 1 bus and 4 persons." in texts(app)
+    assert "No box is sure enough" not in texts(app)
 
 
 @present
@@ -193,7 +249,7 @@ def test_what_was_asked_of_one_model_is_not_asked_of_another(page):
 @present
 def test_nothing_found_says_what_came_nearest(page):
     app = page(SCREEN, model="yolo11n", confidence="95")
-    assert app.markdown[0].value.startswith("## No detections above 0.95; the highest was bus")
+    assert app.markdown[0].value.startswith(f"## No detections above {percent(0.95)}; the highest was bus")
     assert shown(app).maps == []
     click(app, 400, 400)
     assert "because it is below 95" in texts(app)
@@ -229,6 +285,64 @@ def test_every_lens_shows_its_maps(page, bus, result, lens):
     if lens == "sizes" and len(lenses.sizes(catalog.spec("yolo11n"))) > 1:
         assert view.titles[-1] == "Difference"
         assert "this person" in app.markdown[0].value
+        alike = len({spec.family for spec in lenses.sizes(catalog.spec("yolo11n"))}) == 1
+        assert all(t.value == alike for t in app.toggle if str(t.key).startswith("together"))
+
+
+@present
+@pytest.mark.parametrize(
+    ("per", "name", "within"),
+    [
+        ("detection", "Bus 1 is", "its box"),
+        ("class", "The 4 boxes of person are", "them"),
+        ("picture", "The whole picture is", "the boxes"),
+    ],
+)
+def test_layers_say_what_their_maps_are_of(page, per, name, within):
+    app = page(SCREEN, model="yolo11n", lens="layers", per=per)
+    if per == "class":
+        pick(app, 1)
+    assert not app.exception and not app.error
+    assert app.markdown[0].value.startswith(f"## {name} clearest at model.")
+    assert app.markdown[0].value.endswith(f" inside {within}.")
+    assert f"Maps of {name[0].lower()}{name[1:].rsplit(' ', 1)[0]} from the first layer" in texts(app)
+    text = shown(app).head["panels"][0]["maps"][0]["text"]
+    assert f"{name.rsplit(' ', 1)[0]}: " in text
+    assert f"of the heat inside {within}." in text
+
+
+def offered(app) -> set[str]:
+    """What there is to take along of a map, and the camera."""
+    every = [*(element.proto.label for element in app.get("download_button")), *(button.label for button in app.button)]
+    return {label for label in every if label in ("Camera", "Kept", "All numbers", "Recipe, .json", "Into the folder")}
+
+
+@present
+@pytest.mark.parametrize("lens", ["one", "all", "layers", "sizes"])
+def test_what_can_be_taken_is_of_a_map_on_the_page(page, lens):
+    app = page(SCREEN, model="yolo11n", lens=lens)
+    of_a_map = {"All numbers", "Recipe, .json", "Into the folder"} if lens in ("one", "all") else set()
+    assert offered(app) == {"Camera", "Kept"} | of_a_map
+    assert bool(metrics(app)) == bool(of_a_map)
+
+
+@present
+def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "400")
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    app = page(SCREEN, model="yolo11n", method="drise")
+    app.session_state["to-keep"] = app.session_state["box_of"][0]
+    seen, end = set(), time.monotonic() + 90
+    while time.monotonic() < end and "whole" not in seen:
+        app.run()
+        assert not app.exception
+        kept, part = snapshots.kept(tmp_path), "This map is not finished" in texts(app)
+        seen.add("part" if part else "whole" if shown(app).maps else "none")
+        assert {"Camera", "Kept"} <= offered(app)
+        assert ("Recipe, .json" in offered(app)) == ("Into the folder" in offered(app)) == bool(kept)
+        assert bool(kept) == ("whole" in seen)
+        time.sleep(0.4)
+    assert {"part", "whole"} <= seen
 
 
 @present
@@ -320,6 +434,29 @@ def test_the_drawing_joins_what_reads_and_what_is_read():
     assert marks["neck"].marker.symbol == ("diamond",)
     assert marks["backbone"].marker.symbol == ("circle-open",)
     assert list(marks["head"].customdata) == [""]
+
+
+def test_layers_are_named_by_what_tells_them_apart():
+    assert lenses.tails(["model.0", "model.1", "model.22"]) == ["0", "1", "22"]
+    paths = ["backbone.backbone.dark2", "backbone.C3_p4", "head.stems.0", "head.stems.1", "head.reg_convs.0"]
+    assert lenses.tails(paths) == ["dark2", "C3_p4", "stems.0", "stems.1", "reg_convs.0"]
+    assert lenses.tails(["features.0", "features.16", "fpn"]) == ["features.0", "features.16", "fpn"]
+    assert lenses.tails(["a.x", "b.x", "x"]) == ["a.x", "b.x", "x"]
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("yolo11n", "yolo26n"), ("11n", "26n")),
+        (("yolo11n", "yolo12n"), ("11n", "12n")),
+        (("yolo11n", "yolo11n-seg"), ("11n", "11n-seg")),
+        (("yolov8s-world", "yolov8s-worldv2"), ("world", "worldv2")),
+        (("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn"), ("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn")),
+        (("n", "x"), ("n", "x")),
+    ],
+)
+def test_two_models_are_named_by_what_tells_them_apart(names, short):
+    assert lenses.apart(*names) == short
 
 
 @pytest.mark.parametrize(
