@@ -119,7 +119,8 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     if not explanation.heatmaps:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        charts.downloads(explanation, index)
+        if explanation.finished:
+            charts.downloads(explanation, index)
         # Made when it is opened: tables and a chart, and with them pandas and plotly, for what few people ask.
         every = st.popover(
             "All numbers",
