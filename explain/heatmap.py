@@ -134,7 +134,7 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
     """`scaled`, and the last layer's low and high before it is grown, the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
-    grown = []
+    total = raws[0].new_zeros(len(raws[0]), height, width, dtype=torch.float32)
     for raw in raws:
         h, w = raw.shape[-2:]
         positive = raw.float().clamp_min(0)
@@ -145,14 +145,14 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
         rows, columns = _bilinear(h, height, raw.device), _bilinear(w, width, raw.device)
-        grown.append(rows @ unit @ columns.T)
-    mean = grown[0] if len(grown) == 1 else torch.stack(grown).mean(0)
+        # In place, and each map by itself: neither its memory nor its bits grow with the company it is in.
+        for out, one in zip(total, unit, strict=True):
+            out.addmm_(rows @ one, columns.T)
+    mean = total.div_(len(raws)) if len(raws) > 1 else total
     lowest, highest = _range(mean[:, top:bottom, left:right], scale)
-    result = (mean - lowest).mul_(1 / (EPSILON + (highest - lowest)))
-    if (left, top, right, bottom) != (0, 0, width, height):
-        bars = torch.zeros_like(result)
-        bars[:, top:bottom, left:right] = result[:, top:bottom, left:right]
-        result = bars
+    result = mean.sub_(lowest).mul_(1 / (EPSILON + (highest - lowest)))
+    for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):
+        bar.zero_()
     return result, (low, high, lowest, highest)
 
 
