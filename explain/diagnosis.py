@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from explain.methods import METHODS
 from explain.statistics import describe_place
-from explain.targets import class_index
 from explain.words import article, listing, percent, plural
+from models.labels import class_index
 
 if TYPE_CHECKING:
     from explain.explanation import Explanation, Missing

@@ -22,10 +22,11 @@ from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
 from explain.statistics import Agreement, Statistics, compare, describe, iou
-from explain.targets import Per, Wanted, class_index, resolve
+from explain.targets import Per, Wanted, resolve
 from models.adapter import Box, Part, Prediction, Target
 from models.detector import Detector
 from models.errors import ModelProblem
+from models.labels import class_index
 
 if TYPE_CHECKING:
     import threading

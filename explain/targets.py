@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from models.adapter import Target
 from models.detector import Detector
 from models.errors import ModelProblem
+from models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,22 +68,3 @@ def _detections(options: Options, predictions: Sequence[Prediction], evidence: E
             index = class_index(target, labels)
             found += [pair for pair in shown if pair[1] == index]
     return list(dict.fromkeys(found)) if options.targets else shown[: options.top_k]
-
-
-def class_index(target: Wanted, labels: Sequence[str]) -> int:
-    """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
-    if isinstance(target, Integral):
-        if not 0 <= target < len(labels):
-            raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
-        return int(target)
-    if not isinstance(target, str):
-        raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
-    lowered = [label.lower() for label in labels]
-    if target.lower() in lowered:
-        return lowered.index(target.lower())
-    import difflib
-
-    near = difflib.get_close_matches(target.lower(), lowered, n=1)
-    inside = [label for label in lowered if target.lower() in label]
-    hint = f"did you mean {near[0] if near else inside[0]}?" if near or inside else "look it up in the list of labels."
-    raise ModelProblem(f"This model has no class called {target}: {hint}")

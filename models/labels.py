@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import runpy
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from models.adapter import ModelSpec
 
@@ -59,3 +60,22 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as problem:
         raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: is it a text file?") from problem
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def class_index(target: object, labels: Sequence[str]) -> int:
+    """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
+    if isinstance(target, Integral):
+        if not 0 <= target < len(labels):
+            raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
+        return int(target)
+    if not isinstance(target, str):
+        raise ModelProblem(f"A class is given by its index or its label, not by {target!r}.")
+    lowered = [label.lower() for label in labels]
+    if target.lower() in lowered:
+        return lowered.index(target.lower())
+    import difflib
+
+    near = difflib.get_close_matches(target.lower(), lowered, n=1)
+    inside = [label for label in lowered if target.lower() in label]
+    hint = f"did you mean {near[0] if near else inside[0]}?" if near or inside else "look it up in the list of labels."
+    raise ModelProblem(f"This model has no class called {target}: {hint}")
