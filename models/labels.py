@@ -62,7 +62,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def class_index(target: object, labels: Sequence[str]) -> int:
+def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:
     """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
     if isinstance(target, Integral):
         if not 0 <= target < len(labels):
