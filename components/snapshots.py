@@ -129,11 +129,6 @@ def _taken() -> None:
         state["to-keep"] = None
 
 
-def unfinished(explanation: Explanation) -> bool:
-    """Whether its map is still in the making: it is shown, and not yet kept or given away."""
-    return not explanation.finished
-
-
 def follow(explanation: Explanation) -> None:
     """Keep the photo that was just taken, once it is explained, and say where it is."""
     from explain.image import to_jpeg
@@ -141,7 +136,7 @@ def follow(explanation: Explanation) -> None:
 
     state = st.session_state
     sha256 = explanation.image.sha256
-    if state.get("to-keep") == sha256 and not unfinished(explanation):
+    if state.get("to-keep") == sha256 and explanation.finished:
         state["to-keep"] = None
         try:
             path = keep(to_jpeg(every_map(explanation)), folder(), datetime.now())

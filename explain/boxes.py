@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 Within = Literal["picture", "inside", "shared", "each"]
 """What of a map is shown: all of it; only what is `inside` its boxes; that brought to 0..1, over all boxes together
 (`shared`) or in `each` box by itself."""
-WITHIN: dict[Within, str] = {
-    "picture": "the whole picture",
-    "inside": "inside the boxes only",
-    "shared": "inside the boxes, rescaled together",
-    "each": "inside the boxes, each rescaled by itself",
-}
 SAME = 0.5
 """IoU from which two models' boxes are taken for the same object."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from explain.diagnosis import NUMBERS
 from explain.statistics import COARSE, Agreement, agreement_matrix
-from explain.words import listing, plural
+from explain.words import kinds, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.adapter import Prediction
 
 
-KINDS = 3
+KINDS = 2
 """Kinds of objects that a detector's answer names."""
 
 
@@ -100,9 +100,7 @@ def _answer(predictions: Sequence[Prediction]) -> str:
         return "nothing"
     if predictions[0].box is None:
         return predictions[0].label
-    counted = Counter(p.label for p in predictions)
-    named = [plural(count, label) for label, count in sorted(counted.items())]
-    return listing(named if len(named) <= KINDS else [*named[: KINDS - 1], f"{len(named) - KINDS + 1} other kinds"])
+    return kinds(sorted(Counter(p.label for p in predictions).items()), KINDS)
 
 
 def _says(names: Sequence[str], answer: str) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from explain import boxes
+from explain import boxes, words
 from explain.boxes import same_object
 from explain.comparison import Comparison
 from explain.diagnosis import nothing_found
+from explain.explanation import decoded
 from explain.heatmap import heatmaps
-from explain.words import listing, percent, plural
+from explain.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,36 +43,22 @@ def found(explanation: Explanation) -> str:
 def kinds(predictions: Sequence[Prediction]) -> str:
     """`1 bus and 4 persons`."""
     # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
-    groups = [plural(n, label) for label, n in Counter(p.label for p in predictions).items()]
-    more = len(groups) - KINDS
-    return listing(groups if more <= 1 else [*groups[:KINDS], f"{more} other kinds"])
+    return words.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
 def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
     """Boxes that are sure enough and hidden by the filter of classes alone, best first."""
-    options, evidence = explanation.options, explanation.evidence
-    if not options.classes:
-        return ()
-    every = evidence.resident.adapter.decode(
-        evidence.outputs, evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
-    )
     shown = {p.index for p in explanation.predictions}
-    return tuple(p for p in every if p.index not in shown)
+    return tuple(p for p in explanation.every if p.index not in shown)
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
     """Boxes that are hidden by the threshold alone, best first, down to `FLOOR`."""
-    options, evidence = explanation.options, explanation.evidence
+    options = explanation.options
     if options.confidence <= FLOOR:
         return ()
-    every = evidence.resident.adapter.decode(
-        evidence.outputs, evidence.geometry, top_k=options.top_k, confidence=FLOOR, iou=options.iou
-    )
-    below = (p for p in every if p.score <= options.confidence)
-    if not options.classes:
-        return tuple(below)
-    labels = {wanted.lower() if isinstance(wanted, str) else wanted for wanted in options.classes}
-    return tuple(p for p in below if p.index in labels or p.label.lower() in labels)
+    every = decoded(explanation.evidence, replace(options, confidence=FLOOR))
+    return tuple(p for p in every if p.score <= options.confidence)
 
 
 def lies(explanation: Explanation, index: int, name: str) -> str | None:

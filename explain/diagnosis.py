@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from explain.methods import METHODS
 from explain.statistics import describe_place
-from explain.words import article, listing, percent, plural
+from explain.words import article, kinds, listing, percent
 from models.labels import class_index
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def headline(explanation: Explanation, hot: str, index: int = 0) -> str:
     if explanation.model.task == "detect":
         if not found:
             return nothing_found(explanation)
-        groups = [plural(n, label) for label, n in Counter(p.label for p in found).most_common()]
-        shown = groups if len(groups) <= 3 else [*groups[:2], f"{len(groups) - 2} other kinds"]
-        return f"The model found {listing(shown)}. {_hottest(explanation, hot, index, of_class=True)}"
+        shown = kinds(Counter(p.label for p in found).most_common(), 2)
+        return f"The model found {shown}. {_hottest(explanation, hot, index, of_class=True)}"
     best = found[0]
     if best.score < UNSURE:
         return f"The model is unsure; its best answer is {best.label}, {percent(best.score)}."

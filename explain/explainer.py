@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
-from explain.boxes import WITHIN
+from explain.boxes import Within
 from explain.cache import ByteCache
 from explain.evidence import Evidence
 from explain.explanation import KEPT, Explanation, Options, explain
@@ -240,7 +240,7 @@ def _options(given: dict[str, Any]) -> Options:
         raise ModelProblem(f"There is no scale called {options.scale}: use own or shared.")
     if options.preprocessing not in WAYS:
         raise ModelProblem(f"There is no preprocessing called {options.preprocessing}: use one of {', '.join(WAYS)}.")
-    for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", tuple(WITHIN))):
+    for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
         if getattr(options, name) not in known:
             raise ModelProblem(f"{name} is {getattr(options, name)!r}: use one of {', '.join(known)}.")
     if options.masks is not None and (not isinstance(options.masks, Integral) or options.masks < 1):

@@ -273,13 +273,15 @@ class Explanation:
         anchor, index = found
         (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
         options = self.options
-        reason = adapter.why(evidence.outputs, self._every, candidate, confidence=options.confidence, iou=options.iou)
-        return Missing(candidate, reason, options.confidence, self._every)
+        reason = adapter.why(evidence.outputs, self.every, candidate, confidence=options.confidence, iou=options.iou)
+        return Missing(candidate, reason, options.confidence, self.every)
 
     @cached_property
-    def _every(self) -> tuple[Prediction, ...]:
+    def every(self) -> tuple[Prediction, ...]:
         """What the model shows, also of classes that are filtered out."""
-        return self.predictions if not self.options.classes else tuple(_decoded(self.evidence, self.options))
+        if not self.options.classes:
+            return self.predictions
+        return decoded(self.evidence, replace(self.options, classes=()))
 
     def _named(self, target: Target) -> int | tuple[int, int]:
         """A target as a recipe names it."""
@@ -368,10 +370,7 @@ def explain(
         raise ModelProblem(f"{adapter.spec.id} only answers, there is no layer in it to look at: use D-RISE.")
     start = time.perf_counter()
     notes = (*notes, *getattr(adapter, "notes", ()))
-    predictions = _decoded(evidence, options)
-    if options.classes:
-        only = {class_index(wanted, adapter.labels) for wanted in options.classes}
-        predictions = tuple(p for p in predictions if p.index in only)
+    predictions = decoded(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
     layers = tuple(layer.path for layer in evidence.layers)
@@ -416,13 +415,11 @@ def explain(
     return of(raw_maps(evidence, method, targets))
 
 
-def _decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
-    return tuple(
-        evidence.resident.adapter.decode(
-            evidence.outputs,
-            evidence.geometry,
-            top_k=options.top_k,
-            confidence=options.confidence,
-            iou=options.iou,
-        )
+def decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
+    """What the model shows with these options, of the classes that are asked for."""
+    adapter = evidence.resident.adapter
+    found = adapter.decode(
+        evidence.outputs, evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
     )
+    only = {class_index(wanted, adapter.labels) for wanted in options.classes}
+    return tuple(p for p in found if not only or p.index in only)

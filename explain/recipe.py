@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from models.adapter import Part
+
 VERSION = "0.1.0"
 
 
@@ -42,7 +44,7 @@ class Recipe(BaseModel):
     confidence: float
     iou: float
     per: Literal["class", "detection", "picture"] = "class"
-    part: Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"] = "class"
+    part: Part = "class"
     ratio: float = 0.02
     classes: tuple[int | str, ...] = ()
     within: Literal["picture", "inside", "shared", "each"] = "picture"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 NBSP = "\N{NO-BREAK SPACE}"
 
 
@@ -42,6 +47,13 @@ def article(label: str) -> str:
 def listing(words: list[str]) -> str:
     """`a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def kinds(counted: Iterable[tuple[str, int]], most: int) -> str:
+    """`1 bus and 4 persons`; of more than one kind over `most` only so many: `2 cats, 1 dog and 3 other kinds`."""
+    groups = [plural(number, label) for label, number in counted]
+    more = len(groups) - most
+    return listing(groups if more <= 1 else [*groups[:most], f"{more} other kinds"])
 
 
 def plural(number: int, noun: str) -> str:

@@ -292,7 +292,7 @@ class _Dense(TorchvisionDetector):
 
     def _classes_in_all(self) -> int:
         """Columns of the class head for one anchor, those that are no class among them."""
-        raise NotImplementedError
+        return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
 
     def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
         """(B, A * columns, h, w) as, for each of the A anchors, its (B, K, h, w) and the columns that are no class."""
@@ -366,9 +366,6 @@ class _Dense(TorchvisionDetector):
 class RetinaNetDetector(_Dense):
     """RetinaNet: sigmoids per anchor. A candidate is measured in cells of its own map."""
 
-    def _classes_in_all(self) -> int:
-        return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
-
     def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         module: Any = self.module
         classes, boxes = module.head.classification_head, module.head.regression_head
@@ -384,9 +381,6 @@ class FcosDetector(_Dense):
     """FCOS: the root of two sigmoids, its class's and how central the cell is, which is the objectness here."""
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
-
-    def _classes_in_all(self) -> int:
-        return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
 
     def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         module: Any = self.module

@@ -158,7 +158,7 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
         snapshots.gallery()
         if not offered:
             return
-        if not snapshots.unfinished(explanation):
+        if explanation.finished:
             snapshots.save(explanation)
             charts.downloads(explanation, index)
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
