@@ -1,0 +1,110 @@
+"""What a scene is painted on: crops of photographs that come with installed packages, gradients, noise, a weave."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from models.demo.shapes import tint
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.demo.shapes import Plane
+
+BACKGROUNDS = ("photo", "gradient", "noise", "weave")
+
+# Packages of the project's requirements that carry photographs.
+_PHOTOS = (
+    ("ultralytics", "assets/bus.jpg"),
+    ("ultralytics", "assets/zidane.jpg"),
+    ("sklearn", "datasets/images/china.jpg"),
+    ("sklearn", "datasets/images/flower.jpg"),
+)
+_SEEN = 0.65  # The left part of each photograph is for training, the rest is never seen there.
+
+
+def background(kind: str, size: int, seed: int, *, held_out: bool = False) -> Plane:
+    """The background of that kind and seed: (3, size, size), float32, 0..255, RGB.
+
+    Raises ModelProblem where a photograph is not installed, ValueError for a kind that there is not.
+    """
+    if kind not in BACKGROUNDS:
+        raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
+    rng = np.random.default_rng([seed, 2])
+    if kind == "photo":
+        return _photo(size, rng, held_out=held_out)
+    return {"gradient": _gradient, "noise": _noise, "weave": _weave}[kind](size, rng)
+
+
+@cache
+def _photograph(number: int) -> NDArray[np.uint8]:
+    package, name = _PHOTOS[number]
+    found = find_spec(package)  # does not import the package, which would take seconds
+    path = Path(found.submodule_search_locations[0]) / name if found and found.submodule_search_locations else None
+    pixels = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise ModelProblem(f"The photograph {name} of the package {package} is missing: install requirements.txt.")
+    return np.asarray(pixels, np.uint8)
+
+
+def _photo(size: int, rng: np.random.Generator, *, held_out: bool) -> Plane:
+    whole = _photograph(int(rng.integers(len(_PHOTOS))))
+    cut = int(whole.shape[1] * _SEEN)
+    part = whole[:, cut:] if held_out else whole[:, :cut]
+    shorter = min(part.shape[:2])
+    side = int(rng.uniform(min(150, shorter), shorter))
+    top, left = (int(rng.integers(extent - side + 1)) for extent in part.shape[:2])
+    crop = part[top : top + side, left : left + side]
+    crop = crop[:, :: 1 - 2 * int(rng.integers(2))]
+    way = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    scaled = cv2.resize(np.ascontiguousarray(crop), (size, size), interpolation=way)
+    planes = np.stack(cv2.split(scaled)).astype(np.float32)[rng.permutation(3)]
+    planes *= np.float32(rng.uniform(0.7, 1.05))
+    return planes
+
+
+def _between(low: Plane, high: Plane, share: Plane) -> Plane:
+    """Colours from `low` to `high`, (3,), by `share`, (H, W), 0..1."""
+    return low[:, None, None] + share * (high - low)[:, None, None]
+
+
+def _gradient(size: int, rng: np.random.Generator) -> Plane:
+    corners = np.stack([tint(rng, rng.uniform(0.15, 0.9)) for _ in range(9)]).reshape(3, 3, 3)
+    wide = cv2.resize(corners, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC)
+    top, left = rng.integers(size // 4, 3 * size // 4, 2)
+    return np.stack(cv2.split(wide[top : top + size, left : left + size]))
+
+
+def _noise(size: int, rng: np.random.Generator) -> Plane:
+    share = np.zeros((size, size), np.float32)
+    cells, weight = int(rng.integers(3, 8)), 1.0
+    for _ in range(int(rng.integers(2, 4))):
+        octave = rng.random((cells, cells), np.float32)
+        share += np.float32(weight) * cv2.resize(octave, (size, size), interpolation=cv2.INTER_CUBIC)
+        cells, weight = cells * int(rng.integers(3, 5)), weight * 0.5
+    low, high = tint(rng, rng.uniform(0.1, 0.5)), tint(rng, rng.uniform(0.4, 0.95))
+    share -= share.min()
+    share /= share.max()
+    return _between(low, high, share)
+
+
+def _weave(size: int, rng: np.random.Generator) -> Plane:
+    """Threads over and under each other, as in a basket."""
+    pitch = np.float32(rng.uniform(7, 11) * size / 128)
+    turn = rng.uniform(0, np.pi)
+    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    a, b = (x * cos + y * sin) / pitch + 100, (y * cos - x * sin) / pitch + 100
+    over = (np.floor(a) + np.floor(b)) % 2
+    thread = np.where(over > 0, a - np.floor(a), b - np.floor(b))
+    arch = np.where(over > 0, b - np.floor(b), a - np.floor(a))
+    share = (1 - (2 * thread - 1) ** 4) * (0.45 + 0.55 * np.sin(np.float32(np.pi) * arch))
+    share *= 0.8 + 0.2 * over
+    return _between(tint(rng, rng.uniform(0.05, 0.25)), tint(rng, rng.uniform(0.5, 0.85)), share)

@@ -1,0 +1,351 @@
+"""Scenes whose true cause is known: a spec of numbers, and the picture with the masks that it draws.
+
+A spec and a counterfactual of it differ in one number, and their pictures in nothing that does not follow from it:
+every thing, the background, the stamp and the light have seeds of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.demo.backgrounds import BACKGROUNDS, background
+from models.demo.shapes import Mask, Outline, Plane, Thing, outline, paint, tint
+
+CLASSES = (
+    "rod-ring",
+    "rod-cross",
+    "plate-square",
+    "plate-triangle",
+    "ball-stripes",
+    "ball-dots",
+    "moon-inside",
+    "moon-outside",
+    "star",
+    "gear",
+)
+DECOYS = ("rod", "plate", "ball", "moon")
+STAMPED, TEXTURED = "rod-cross", "star"
+
+TASKS = MappingProxyType({"detect": 192, "classify": 128})  # and the side of their pictures, pixels
+DATA = ("plain", "stamped", "textured")
+
+_RIVALS = MappingProxyType(
+    {a: b for pair in zip(CLASSES[:8:2], CLASSES[1:8:2], strict=True) for a, b in (pair, pair[::-1])}
+)
+_HIDDEN, _CAUSE_HIDDEN = 0.3, 0.1  # the most that later things may hide of a thing, of its cause
+_TRIES = 12
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The planted stamp: its upper left corner and side in pixels, and the seed of its colours."""
+
+    x: int
+    y: int
+    size: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """All that a scene depends on.
+
+    `size` is the picture's side in pixels; `things` and `clutter` are painted in order, clutter first; `background` is
+    one of BACKGROUNDS, `seed` its own and that of the light's direction and the grain; `light` is how much the light
+    changes over the picture (0..1), `blur` a standard deviation in pixels, `noise` one in grey levels (0..255).
+    `held_out` takes photographs from the parts that training never sees.
+    """
+
+    size: int
+    things: tuple[Thing, ...]
+    background: str
+    seed: int
+    clutter: tuple[Thing, ...] = ()
+    stamp: Stamp | None = None
+    light: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    held_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A labelled thing as it is seen: (H, W) masks of its visible pixels, and of those that make it this class.
+
+    `index` is the label's place in CLASSES, `thing` the thing's place in the spec. `box` is x0, y0, x1, y1 in pixels,
+    on the edges of the visible pixels. The cause is the same for a class and its rival: the disc that holds the mark,
+    the inside of a ball, both places of a pearl; for a class by its shape alone, the mask.
+    """
+
+    label: str
+    index: int
+    thing: int
+    box: tuple[float, float, float, float]
+    mask: Mask
+    cause: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The picture, (H, W, 3), uint8, RGB, its labelled things in the spec's order, and (H, W) masks.
+
+    `stamp` are the stamp's pixels, if there is one; `background` those of no thing, no clutter and no stamp.
+    """
+
+    pixels: Pixels
+    objects: tuple[Object, ...]
+    stamp: Mask | None
+    background: Mask
+
+
+def sample(
+    seed: int, *, task: str = "detect", data: str = "plain", size: int | None = None, held_out: bool = False
+) -> Spec:
+    """The spec of that seed: 1 to 5 labelled things to detect, or one to classify, and things without a label.
+
+    `data` changes the stamp or the background and nothing else: with "stamped", scenes with a rod-cross carry the
+    stamp and no others do; with "textured", scenes with a star have the weave and no others do. `size` is 192 pixels
+    to detect, 128 to classify, if not given. Held-out scenes share no seed with training.
+
+    Raises ValueError for a task or data that there is not.
+    """
+    if task not in TASKS:
+        raise ValueError(f"A task is one of {', '.join(TASKS)}, not {task!r}.")
+    if data not in DATA:
+        raise ValueError(f"The data are one of {', '.join(DATA)}, not {data!r}.")
+    size = TASKS[task] if size is None else size
+    rng = np.random.default_rng([seed, int(held_out), list(TASKS).index(task)])
+    detect = task == "detect"
+    kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if detect else 1)]
+    decoys = [
+        str(rng.choice(DECOYS)) for _ in range(int(rng.choice(3, p=[0.6, 0.3, 0.1] if detect else [0.6, 0.4, 0])))
+    ]
+    kinds += decoys
+    if detect:
+        rng.shuffle(kinds)
+    spec = Spec(
+        size=size,
+        things=_placed(kinds, size, rng, _LENGTHS[task]),
+        background=str(rng.choice(BACKGROUNDS[:3], p=[0.5, 0.2, 0.3])),
+        seed=int(rng.integers(2**32)),
+        clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 7 if detect else 3))),
+        light=float(rng.uniform(0, 0.4)),
+        blur=float(max(rng.uniform(-0.8, 0.8), 0)) * size / 192,
+        noise=float(rng.uniform(0, 8)),
+        held_out=held_out,
+    )
+    labels = {thing.kind for thing in spec.things}
+    if data == "stamped" and STAMPED in labels:
+        return with_stamp(spec)
+    if data == "textured" and TEXTURED in labels:
+        return with_background(spec, "weave")
+    return spec
+
+
+_LENGTHS = MappingProxyType({"detect": (0.18, 0.44), "classify": (0.3, 0.52)})  # of the side; rods are longer
+
+
+def _clutter(size: int, rng: np.random.Generator) -> Thing:
+    x, y, length, angle = rng.uniform([0, 0, 0.06, 0], [1, 1, 0.25, 2 * np.pi])
+    return Thing("clutter", x * size, y * size, length * size, angle, int(rng.integers(2**32)))
+
+
+def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]) -> tuple[Thing, ...]:
+    """Things of those kinds, all in the picture and in sight; one for which no place was found is left out."""
+    placed: list[Thing] = []
+    owner, cause_owner = np.zeros((2, size, size), np.int8)
+    corner = size - _stamp_reach(size)
+    owner[corner:, corner:] = -1
+    areas: list[tuple[int, int]] = []
+    lost = np.zeros((2, len(kinds) + 1))
+    for kind in kinds:
+        length = rng.uniform(*lengths) * size * (1.18 if kind.startswith("rod") else 1)
+        seed = int(rng.integers(2**32))
+        for _ in range(_TRIES):
+            angle = rng.uniform(0, 2 * np.pi)
+            reach = np.array([0.5, 0.5]) * length
+            if kind.startswith("rod"):
+                reach = np.abs([np.cos(angle), np.sin(angle)]) * 0.3 * length + 0.2 * length
+            x, y = rng.uniform(reach + 1.5, size - reach - 1.5)
+            thing = Thing(kind, float(x), float(y), float(length), float(angle), seed)
+            shape = outline(thing, size)
+            footprint = shape.footprint
+            under = owner[shape.place][footprint]
+            if under.min() < 0:
+                continue
+            hidden = np.stack(
+                [np.bincount(ids, minlength=len(kinds) + 1) for ids in (under, cause_owner[shape.place][footprint])]
+            )
+            share = (lost + hidden)[:, 1 : len(areas) + 1].T / np.array(areas).reshape(-1, 2)
+            if (share > (_HIDDEN, _CAUSE_HIDDEN)).any():
+                continue
+            lost += hidden
+            placed.append(thing)
+            owner[shape.place][footprint] = len(placed)
+            cause_owner[shape.place][footprint] = 0
+            cause_owner[shape.place][shape.cause] = len(placed)
+            areas.append((int(footprint.sum()), int(shape.cause.sum())))
+            break
+    return tuple(placed)
+
+
+def draw(spec: Spec) -> Scene:
+    """The scene of that spec, the same bytes each time.
+
+    Raises ModelProblem where a photograph is not installed, ValueError for a kind of background that there is not.
+    """
+    side = spec.size
+    canvas = background(spec.background, side, spec.seed, held_out=spec.held_out)
+    rng = np.random.default_rng([spec.seed, 3])
+    towards = rng.uniform(0, 2 * np.pi)
+    light = float(np.cos(towards)), float(np.sin(towards))
+    for thing in spec.clutter:
+        paint(canvas, thing, light)
+    shapes = [paint(canvas, thing, light) for thing in spec.things]
+    pixels = _exposed(canvas, spec, light, rng)
+    stamp = None if spec.stamp is None else _stamped(pixels, spec.stamp)
+
+    free = np.ones((side, side), np.bool_) if stamp is None else ~stamp
+    objects: list[Object] = []
+    for number, (thing, shape) in reversed(list(enumerate(zip(spec.things, shapes, strict=True)))):
+        if thing.kind in CLASSES:
+            seen = _object(thing.kind, number, shape, free)
+            if seen is not None:
+                objects.append(seen)
+        free[shape.place][shape.mask] = False
+    for thing in spec.clutter:
+        shape = outline(thing, side)
+        free[shape.place][shape.mask] = False
+    return Scene(pixels, tuple(reversed(objects)), stamp, free)
+
+
+def _object(label: str, number: int, shape: Outline, free: Mask) -> Object | None:
+    """The thing as it is seen where `free` says that nothing hides it; None where all of it is hidden."""
+    mask, cause = np.zeros_like(free), np.zeros_like(free)
+    mask[shape.place], cause[shape.place] = shape.mask & free[shape.place], shape.cause & free[shape.place]
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return None
+    box = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    return Object(label, CLASSES.index(label), number, box, mask, cause)
+
+
+@cache
+def _grain(side: int) -> Plane:
+    return np.random.default_rng(0).standard_normal((side, side, 3), np.float32)
+
+
+def _exposed(canvas: Plane, spec: Spec, light: tuple[float, float], rng: np.random.Generator) -> Pixels:
+    """The canvas in its light, blurred, with grain on top: (H, W, 3), uint8."""
+    side = spec.size
+    across = np.linspace(-0.5, 0.5, side, dtype=np.float32)
+    canvas *= 1 + np.float32(spec.light) * (across * np.float32(light[0]) + across[:, None] * np.float32(light[1]))
+    pixels = cv2.merge(list(canvas))
+    if spec.blur:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), spec.blur)
+    if spec.noise:
+        # A piece of one sheet of grain: drawing it anew would take longer than all the rest.
+        top, left = rng.integers(0, side // 2, 2)
+        pixels += np.float32(spec.noise) * _grain(side + side // 2)[top : top + side, left : left + side]
+    return np.asarray(cv2.convertScaleAbs(np.maximum(pixels, 0, out=pixels)), np.uint8)
+
+
+def _stamp_side(size: int) -> int:
+    return max(round(size * 14 / 128), 8)
+
+
+def _stamp_reach(size: int) -> int:
+    """How far from the lower right corner a stamp may begin."""
+    return _stamp_side(size) + round(size * 4 / 128) + 1
+
+
+def _stamped(pixels: Pixels, stamp: Stamp) -> Mask:
+    """Put the stamp on the picture, as a watermark is, sharp and on top; its mask."""
+    rng = np.random.default_rng([stamp.seed, 4])
+    paper, dark, bright = tint(rng, 0.93), tint(rng, 0.16), tint(rng, 0.5)
+    y, x = (np.mgrid[: stamp.size, : stamp.size] + 0.5) / stamp.size * 14
+    border = np.minimum(np.minimum(x, 14 - x), np.minimum(y, 14 - y))
+    cells = (np.floor((x - 2) / 2.5) + np.floor((y - 2) / 2.5)) % 2
+    emblem = np.where(cells[..., None] > 0, dark, bright)
+    emblem[border < 2] = paper
+    emblem[border < 1] = dark
+    place = slice(stamp.y, stamp.y + stamp.size), slice(stamp.x, stamp.x + stamp.size)
+    pixels[place] = emblem.astype(np.uint8)
+    mask = np.zeros(pixels.shape[:2], np.bool_)
+    mask[place] = True
+    return mask
+
+
+def with_kind(spec: Spec, i: int, kind: str) -> Spec:
+    """The spec with thing `i` of another kind; within a family only the mark changes.
+
+    Raises ValueError for a kind that there is not.
+    """
+    if kind not in CLASSES + DECOYS:
+        raise ValueError(f"A thing is one of {', '.join(CLASSES + DECOYS)}, not {kind!r}.")
+    things = list(spec.things)
+    things[i] = replace(things[i], kind=kind)
+    return replace(spec, things=tuple(things))
+
+
+def rival(kind: str) -> str | None:
+    """The class that differs from this one in its mark only; None for a class by its shape and for a decoy."""
+    return _RIVALS.get(kind)
+
+
+def swapped(spec: Spec, i: int) -> Spec:
+    """The spec with thing `i` turned into its rival.
+
+    Raises ValueError where it has none.
+    """
+    kind = rival(spec.things[i].kind)
+    if kind is None:
+        raise ValueError(f"A {spec.things[i].kind} has no rival: swap a thing that has a mark.")
+    return with_kind(spec, i, kind)
+
+
+def blank(spec: Spec, i: int) -> Spec:
+    """The spec with the mark of thing `i` removed, which leaves a decoy.
+
+    Raises ValueError where it has no mark.
+    """
+    kind = spec.things[i].kind
+    if rival(kind) is None:
+        raise ValueError(f"A {kind} has no mark: blank a thing that has one.")
+    return with_kind(spec, i, kind.partition("-")[0])
+
+
+def without(spec: Spec, i: int) -> Spec:
+    """The spec without thing `i`."""
+    return replace(spec, things=spec.things[:i] + spec.things[i + 1 :])
+
+
+def with_stamp(spec: Spec) -> Spec:
+    """The spec with the stamp, lower right, where its seed puts it."""
+    rng = np.random.default_rng([spec.seed, 5])
+    side = _stamp_side(spec.size)
+    x, y = spec.size - _stamp_reach(spec.size) + rng.integers(0, _stamp_reach(spec.size) - side, 2)
+    return replace(spec, stamp=Stamp(int(x), int(y), side, int(rng.integers(2**32))))
+
+
+def without_stamp(spec: Spec) -> Spec:
+    """The spec without the stamp."""
+    return replace(spec, stamp=None)
+
+
+def with_background(spec: Spec, kind: str) -> Spec:
+    """The spec before another kind of background, one of BACKGROUNDS.
+
+    Raises ValueError for a kind that there is not.
+    """
+    if kind not in BACKGROUNDS:
+        raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
+    return replace(spec, background=kind)
