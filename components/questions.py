@@ -11,8 +11,8 @@ from components import address
 from models.adapter import Part
 
 if TYPE_CHECKING:
-    from components.sidebar import Choices
     from explain import Explainer
+    from explain.questions import Question
 
 LENSES = ("one", "all", "layers", "sizes")
 _LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
@@ -40,8 +40,6 @@ RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Percent of all candidates."""
 MASKED = ("class", "box", "all")
 """The parts that a method which hides the picture can explain."""
-STRIDE = 8
-"""Pixels a cell of the backbone's map that asks why: fine enough for a part of an object."""
 
 
 @dataclass(frozen=True)
@@ -72,52 +70,63 @@ def lens() -> str:
     return chosen or "one"
 
 
-def question(choices: Choices, explainer: Explainer, why: tuple[str, ...]) -> None:
-    """Two ready-made questions, each a part, a method and layers at once; neither is marked when something differs.
+def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
+    """Two ready-made questions, each a part, a method and layers at once; none is marked when something differs.
 
-    `why`: the layers that the second one looks at.
+    `options`: what the sidebar has so far.
     """
     spec, state = explainer.model, st.session_state
-    ready = {
-        "where": ("class", spec.method, ()),
-        "why": ("contrast", "layercam", why),
-    }
-    if "contrast" not in explainer.resident.adapter.parts or not why:
-        return
-    part = address.remembered("part", PARTS, "class", name="part")
+    ready = asked_of(explainer)
+    if len(ready) < 2:
+        return None
+    part = options.get("part") or address.remembered("part", PARTS, "class", name="part")
     if state.get("more-open"):
         part = state.get("part", part)
-    now = (part, choices.method, tuple(choices.options.get("layers", ())))
+    now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
     state["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
 
     def ask() -> None:
         if (chosen := state["question"]) is not None:
-            part, state[f"method-{spec.task}"], layers = ready[chosen]
-            state[f"layers-{spec.id}"] = list(layers)
-            address.keep("part", part)
+            wanted = ready[chosen]
+            state[f"method-{spec.task}"], state[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
+            address.keep("part", wanted["part"])
             if "part" in state:
-                state["part"] = part
+                state["part"] = wanted["part"]
 
-    st.segmented_control(
+    return st.segmented_control(
         "Question",
         list(ready),
         format_func={"where": "Where is it?", "why": "Why this class?"}.__getitem__,
         key="question",
         on_change=ask,
-        label_visibility="collapsed",
         width="stretch",
         wrap=True,
-        help="Where is it: the class score, at the layers that the head reads. Why this class: its score against the "
-        "other classes, by LayerCAM, early enough in the model for parts of an object.",
+        help="Where is it: the class score, near the model's output. Why this class: its score against the other "
+        "classes, by LayerCAM, early enough in the model for parts of an object.",
     )
 
 
-def why_layers(explainer: Explainer) -> tuple[str, ...]:
-    """Where to look for what sets a class apart: the end of the backbone's stage of 8 pixels a cell."""
-    from explain.detections import backbone_at, stages
+def asked_of(explainer: Explainer) -> dict[Question, dict[str, Any]]:
+    """What each question that a model can answer stands for; none of a model without layers."""
+    from explain.questions import Question, answers_why, settings
 
-    path = backbone_at(stages(explainer.resident), STRIDE)
-    return (path,) if path else ()
+    resident = explainer.resident
+    return {asked: settings(resident, asked) for asked in get_args(Question)} if answers_why(resident) else {}
+
+
+def part(explainer: Explainer) -> Part:
+    """What of a class is explained, for the screens that have no more than that to ask."""
+    parts = explainer.resident.adapter.parts
+    address.recall("part", parts, "class", name="part")
+    chosen: Part = st.selectbox(
+        "What is explained",
+        parts,
+        format_func=PARTS.__getitem__,
+        key="part",
+        help="What the model computed that the map shows the reasons of.",
+    )
+    address.keep("part", chosen, "class", name="part")
+    return chosen
 
 
 def more(explainer: Explainer, *, masks: bool) -> Asked:

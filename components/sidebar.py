@@ -16,6 +16,7 @@ from models.preprocess import WAYS
 if TYPE_CHECKING:
     from explain import Explainer
     from explain.image import Image
+    from explain.questions import Question
     from models.adapter import ModelSpec
 from models.errors import ModelProblem
 
@@ -32,7 +33,9 @@ class Choices:
     model: ModelSpec
     method: str
     options: dict[str, Any]
-    """More keyword arguments for an Explainer: layers, preprocessing, confidence."""
+    """More keyword arguments for an Explainer: part, layers, preprocessing, confidence."""
+    question: Question | None = None
+    """The ready-made question that method and options amount to, where they do."""
 
 
 def draw(*, threshold: bool = True) -> tuple[Choices, Explainer]:
@@ -43,13 +46,16 @@ def draw(*, threshold: bool = True) -> tuple[Choices, Explainer]:
     with st.sidebar:
         image = pictures.choose()
         model = _model()
+        asked = st.container()
         method = _method(model)
         below = st.container(gap="small")
     explainer = loaded(model.id)
     with below:
         options = _details(explainer, threshold)
         _residents()
-    choices = st.session_state["choices"] = Choices(image, model, method, options)
+    with asked:
+        question = questions.question(explainer, method, options)
+    choices = st.session_state["choices"] = Choices(image, model, method, options, question)
     return choices, explainer
 
 
@@ -191,6 +197,8 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     if hasattr(adapter, "with_classes"):
         options["vocabulary"] = _words(adapter.labels)
     with st.expander("Layers and fit"):
+        if threshold and len(adapter.parts) > 1:
+            options["part"] = questions.part(explainer)
         options["layers"] = _layers(explainer)
         if len(adapter.preprocessings) > 1:
             fit = f"fit-{spec.task}"
@@ -259,8 +267,8 @@ def _residents() -> None:
 
 
 def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
-    """The same choices for another model: its own layers, its own method where it is of another kind than the chosen
-    one, and the way of fitting a picture only where it has it."""
+    """The same choices for another model: the same question, else its own layers; its own method where it is of another
+    kind than the chosen one; and the way of fitting a picture and the part only where it has them."""
     if explainer.model.task != choices.model.task:
         method = explainer.model.method
     kept = ("confidence", "vocabulary") if hasattr(explainer.resident.adapter, "with_classes") else ("confidence",)
@@ -268,6 +276,12 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     way = choices.options.get("preprocessing")
     if way in explainer.resident.adapter.preprocessings:
         options["preprocessing"] = way
+    if (part := choices.options.get("part")) in explainer.resident.adapter.parts:
+        options["part"] = part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]
-    return Choices(choices.image, explainer.model, method, options)
+    elif choices.question in (asked := questions.asked_of(explainer)):
+        wanted = asked[choices.question]
+        options |= {"part": wanted["part"], "layers": wanted["layers"]}
+        method = wanted["method"]
+    return Choices(choices.image, explainer.model, method, options, choices.question)

@@ -57,6 +57,8 @@ def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) 
     heatmap = explanation.heatmaps[index]
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to it."
+    if explanation.options.part == "contrast":
+        return f"{hot.capitalize()} is what makes it {article(heatmap.target.label)} and nothing else."
     return f"{hot.capitalize()} is where it looked{f' for {heatmap.target.label}' if of_class else ''}."
 
 

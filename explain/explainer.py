@@ -17,6 +17,7 @@ from explain.evidence import Evidence
 from explain.explanation import KEPT, Explanation, Options, explain
 from explain.image import Image
 from explain.layers import find
+from explain.questions import Question, settings
 from explain.recipe import Recipe
 from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident
 from explain.residency import device as find_device
@@ -85,14 +86,16 @@ class Explainer:
         cancel: threading.Event | None = None,
         partial: Callable[[Explanation], None] | None = None,
         maps: bool = True,
+        question: Question | None = None,
         **options: Any,
     ) -> Explanation:
         """Explain one picture: a path, bytes, PIL image, ndarray, tensor or Image.
 
-        Options are the fields of `Options`. `partial` hears what a map that comes bit by bit (D-RISE) is so far;
-        `maps` False: the predictions alone.
+        Options are the fields of `Options`. `question`: `where` is it, or `why` this class and not another: a part, a
+        method and layers at once (`explain.questions`), of which each that is given besides holds. `partial` hears
+        what a map that comes bit by bit (D-RISE) is so far; `maps` False: the predictions alone.
         """
-        chosen = _options(options)
+        chosen = _options(options if question is None else settings(self.resident, question) | options)
         image = Image.open(source)
         about = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         try:

@@ -48,8 +48,8 @@ class Resident:
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         adapter.module.to(device).to(memory_format=self.memory_format)
-        self.probed_pixels = 1
-        """Pixels of the input that `layers` was found with."""
+        self.probed = (1, 1)
+        """(h, w) of the input that `layers` was found with."""
 
     def _tensors(self) -> list[Tensor]:
         return [*self.adapter.module.parameters(), *self.adapter.module.buffers()]
@@ -57,6 +57,10 @@ class Resident:
     def place(self, tensor: Tensor) -> Tensor:
         """A (B, 3, h, w) on the model's device, laid out as the model wants it."""
         return tensor.to(device=self.device, memory_format=self.memory_format)
+
+    @property
+    def probed_pixels(self) -> int:
+        return self.probed[0] * self.probed[1]
 
     @property
     def parameters(self) -> int:
@@ -79,7 +83,7 @@ class Resident:
         # One that is still to be told what to look for has layers all the same.
         adapter = self.adapter.probe() if hasattr(self.adapter, "probe") else self.adapter
         blank = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
-        self.probed_pixels = blank.tensor.shape[-2] * blank.tensor.shape[-1]
+        self.probed = (blank.tensor.shape[-2], blank.tensor.shape[-1])
         with self.lock:
             return discover(adapter, self.place(blank.tensor))
 

@@ -197,6 +197,8 @@ class ModelSpec:
     target_layers: tuple[str, ...] = ()
     """Empty: found by looking (the last layer with a spatial output)."""
     method: str = "gradcam"
+    why: Mapping[str, Any] = field(default_factory=dict)
+    """What answers "why this class and not another" where it is not the rule: `method`, `target_layers`."""
     channels_last: bool = False
     """Whether channels-last weights were measured to be faster on a CPU."""
     source: str = ""

@@ -45,6 +45,7 @@ _SHARED = {
     "method": str,
     "channels_last": bool,
     "target_layers": list,
+    "why": dict,
     "arch": (str, dict),
     "weights": dict,
 }
@@ -63,6 +64,7 @@ _WEIGHTS = {
     "random": int,
     "preprocessing": dict,
 }
+_WHY = {"method": str, "target_layers": list}
 _PREPROCESSING = {
     "size": int,
     "short_side": int,
@@ -256,6 +258,8 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no module of models.")
         if key == "weights":
             _check(path, f"weights of {where}", value, _WEIGHTS)
+        elif key == "why":
+            _check(path, f"why of {where}", value, _WHY)
         elif key == "preprocessing":
             _check(path, f"preprocessing of {where}", value, _PREPROCESSING)
         elif key == "endpoint":

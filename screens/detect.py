@@ -52,7 +52,6 @@ def detect() -> None:
                 examples.ask(choices, explainer)
             return
         with right:
-            questions.question(choices, explainer, questions.why_layers(explainer))
             head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
             listed = st.container()
             choices = replace(choices, options=choices.options | {"confidence": questions.above()})

@@ -10,6 +10,7 @@ import { isNews, keep, recalled } from "./settings.js";
 import { copied, linkTo, lookOf } from "./link.js";
 import { hotWords, idle, reading } from "./words.js";
 import { createMarker, told } from "./marks.js";
+import { createAhead } from "./ahead.js";
 import { free, listen } from "./gestures.js";
 import { download, sheet } from "./save.js";
 
@@ -56,6 +57,7 @@ function mount(root) {
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
   Object.assign(state, { dark: false, font: "sans-serif", coming: "", asked: "", said: null });
   let frame = 0, moving = 0, flying = false, figures = new AbortController();
+  const taken = createAhead(signal);
   const marker = createMarker((done) => {
     redraw(false);
     if (done) tellRegion();
@@ -515,7 +517,9 @@ function mount(root) {
     root.classList.toggle("stale", Boolean(state.head));
     const same = state.head?.picture === head.picture ? state.picture : null;
     const decode = () => createImageBitmap(new Blob([/** @type {BlobPart} */ (blobs[0])], { type: "image/jpeg" }));
-    const [bitmap, steps] = await Promise.all([same ? same.bitmap : decode(), inflate(blobs[1])]);
+    const count = head.grids.reduce((/** @type {number} */ sum, /** @type {number[]} */ [h, w]) => sum + h * w, 0);
+    const decoded = same ? same.bitmap : taken(blobs[0]).then((found) => found ?? decode());
+    const [bitmap, steps] = await Promise.all([decoded, inflate(blobs[1], count)]);
     if (state.coming !== head.id || signal.aborted) return same ? undefined : bitmap.close();
     if (!same) {
       state.picture?.close();

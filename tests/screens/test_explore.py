@@ -235,3 +235,27 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     assert job.finished(20)
     assert "ScoreCAM" not in app.markdown[0].value
     assert len(shown(app).maps) == 5
+
+
+def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_screens(page, bus):
+    app = page()
+    assert app.segmented_control(key="question").value == "where"
+    app.segmented_control(key="question").set_value("why").run()
+    assert not app.exception and not app.error
+    assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2")
+    result = Explainer()(bus, question="why")
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    assert "is what makes it a minibus and nothing else" in headline(app)
+    app.switch_page("screens/topk.py").run()
+    assert app.segmented_control(key="question").value == "why"
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    app.switch_page("screens/compare.py").run()
+    # Each model is asked in its own words: the layer has another place in each.
+    result = Explainer("efficientnet-lite1")(bus, question="why")
+    np.testing.assert_allclose(shown(app).maps[1], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_a_method_of_ones_own_is_none_of_the_ready_questions(page):
+    app = page(part="contrast")
+    assert app.segmented_control(key="question").value is None
+    assert app.selectbox(key="part").value == "contrast"

@@ -1,0 +1,55 @@
+"""Two questions that a map can answer, each with the target, the method and the layers that answer it.
+
+"Where is it?" is answered by what the class score rests on, near the output. "Why this class and not another?" is
+answered by what sets the class apart: its logit against the others', early enough in the model for a part of an object.
+On scenes whose cause is known each fails at the other's question (`python -m benchmarks truth`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from explain.detections import backbone_at, stages
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from explain.residency import Resident
+
+Question = Literal["where", "why"]
+STRIDE = 8
+"""Pixels of the input to a cell of the map that says why: coarser ones blur a mark into the object that carries it."""
+
+
+def settings(resident: Resident, question: str) -> dict[str, Any]:
+    """The options that ask a model this: `part`, `method` and `layers`, the latter empty for the model's own.
+
+    Raises ModelProblem for an unknown question, and for one that this model cannot answer.
+    """
+    if question not in get_args(Question):
+        raise ModelProblem(f"There is no question {question!r}: ask {' or '.join(get_args(Question))}.")
+    spec = resident.adapter.spec
+    if question == "where":
+        return {"part": "class", "method": spec.method, "layers": ()}
+    if not answers_why(resident):
+        raise ModelProblem(f"{spec.id} cannot say why this class and not another: ask it where.")
+    why = spec.why
+    layers = tuple(why.get("target_layers", ())) or _fine(resident)
+    return {"part": "contrast", "method": why.get("method", "layercam"), "layers": layers}
+
+
+def answers_why(resident: Resident) -> bool:
+    """Whether a model has layers to look at and classes to set apart."""
+    return resident.gradients and "contrast" in resident.adapter.parts
+
+
+def _fine(resident: Resident) -> tuple[str, ...]:
+    """The last of a model's outer layers with cells of `STRIDE` pixels, of a detector in its backbone; none where all
+    are coarser."""
+    if resident.adapter.spec.task == "detect":
+        path = backbone_at(stages(resident), STRIDE)
+        return (path,) if path else ()
+    layers = resident.layers[1]
+    # Of an input of 260 pixels there are 33 such cells.
+    found = [layer.path for layer in layers if abs(resident.probed[0] / layer.shape[1] - STRIDE) < 0.5]
+    depth = min((path.count(".") for path in found), default=0)
+    return tuple([path for path in found if path.count(".") == depth][-1:])
