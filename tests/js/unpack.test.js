@@ -14,7 +14,7 @@ test("a payload made by hand comes apart, also where it does not start at 0", as
   const { head, blobs: found } = unpack(whole.subarray(5));
   assert.equal(head.word, "mini·bus");
   assert.deepEqual([...found[0]], [1, 2, 3]);
-  assert.deepEqual(await inflate(found[1]), map);
+  assert.deepEqual(await inflate(found[1], 4), map);
 });
 
 test("base64", () => assert.deepEqual([...bytes("AP8Q")], [0, 255, 16]));
