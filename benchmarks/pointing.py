@@ -19,6 +19,7 @@ import torch
 from torchvision.ops import box_iou
 
 from benchmarks.annotated import Photograph, carried, dataset, matched
+from benchmarks.bootstrap import interval, redrawn
 from benchmarks.case import SEED
 from benchmarks.detectors import level
 from benchmarks.report import grid, load, machine
@@ -54,7 +55,6 @@ HIDDEN_IN = 40
 SHARE = 0.2
 """What is hidden, by the area of the object's box."""
 BATCH = 8
-RESAMPLES = 2000
 BASELINES = ("box fill", "centre blob", "random map", "random in box")
 DEFAULT = ("hirescam", "all neck outputs")
 OWN = "neck of its own scale"
@@ -267,26 +267,7 @@ def lost(
 
 def resampled(models: Sequence[Scores]) -> list[NDArray[np.float64]]:
     """By model how often each of its objects counts in each resample, (R, n); pictures are drawn, for all alike."""
-    names = sorted({name for scores in models for name in scores.pictures})
-    count = len(names)
-    weights = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
-    at = {name: i for i, name in enumerate(names)}
-    return [weights[:, [at[name] for name in scores.pictures]] for scores in models]
-
-
-def interval(
-    values: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[np.float64]]
-) -> tuple[float, float, float]:
-    """The mean over models of each one's mean over what was measured, and the ends of its 95 % interval."""
-    means, drawn = [], []
-    for given, weight in zip(values, weights, strict=True):
-        known = np.isfinite(given)
-        if not known.any():
-            return (float("nan"),) * 3
-        means.append(given[known].mean())
-        drawn.append((weight[:, known] @ given[known]) / np.maximum(weight[:, known].sum(1), 1e-9))
-    low, high = np.percentile(np.mean(drawn, 0), (2.5, 97.5)).tolist()
-    return float(np.mean(means)), low, high
+    return redrawn([scores.pictures for scores in models])
 
 
 def table(scores: Scores) -> dict[str, Any]:
