@@ -27,6 +27,7 @@ _PHOTOS = (
     ("sklearn", "datasets/images/china.jpg"),
     ("sklearn", "datasets/images/flower.jpg"),
 )
+_SHARES = (0.3, 0.1, 0.3, 0.3)  # One large face fills most of the second.
 _SEEN = 0.65  # The left part of each photograph is for training, the rest is never seen there.
 
 
@@ -44,30 +45,35 @@ def background(kind: str, size: int, seed: int, *, held_out: bool = False) -> Pl
 
 
 @cache
-def _photograph(number: int) -> NDArray[np.uint8]:
+def _photograph(number: int) -> tuple[NDArray[np.uint8], ...]:
+    """The photograph at up to 540 pixels across its shorter side, and at half of that."""
     package, name = _PHOTOS[number]
     found = find_spec(package)  # does not import the package, which would take seconds
     path = Path(found.submodule_search_locations[0]) / name if found and found.submodule_search_locations else None
     pixels = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise ModelProblem(f"The photograph {name} of the package {package} is missing: install requirements.txt.")
-    return np.asarray(pixels, np.uint8)
+    scale = min(540 / min(pixels.shape[:2]), 1)
+    return tuple(cv2.resize(pixels, None, fx=by, fy=by, interpolation=cv2.INTER_AREA) for by in (scale, scale / 2))
 
 
 def _photo(size: int, rng: np.random.Generator, *, held_out: bool) -> Plane:
-    whole = _photograph(int(rng.integers(len(_PHOTOS))))
-    cut = int(whole.shape[1] * _SEEN)
-    part = whole[:, cut:] if held_out else whole[:, :cut]
-    shorter = min(part.shape[:2])
+    levels = _photograph(int(rng.choice(len(_PHOTOS), p=_SHARES)))
+    height, width = levels[0].shape[:2]
+    cut = int(width * _SEEN)
+    first, extent = (cut, width - cut) if held_out else (0, cut)
+    shorter = min(extent, height)
     side = int(rng.uniform(min(150, shorter), shorter))
-    top, left = (int(rng.integers(extent - side + 1)) for extent in part.shape[:2])
-    crop = part[top : top + side, left : left + side]
-    crop = crop[:, :: 1 - 2 * int(rng.integers(2))]
-    way = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-    scaled = cv2.resize(np.ascontiguousarray(crop), (size, size), interpolation=way)
-    planes = np.stack(cv2.split(scaled)).astype(np.float32)[rng.permutation(3)]
-    planes *= np.float32(rng.uniform(0.7, 1.05))
-    return planes
+    top, left = int(rng.integers(height - side + 1)), first + int(rng.integers(extent - side + 1))
+    half = int(side >= 2 * size)  # Linear scaling to less than half would alias, and by area takes ten times as long.
+    top, left, side = top >> half, left >> half, side >> half
+    crop = levels[half][top : top + side, left : left + side]
+    way = cv2.INTER_LINEAR if side > size else cv2.INTER_CUBIC
+    planes = cv2.split(cv2.resize(crop, (size, size), interpolation=way))
+    order = rng.permutation(3) if rng.random() < 0.35 else np.arange(3)
+    mirrored = 1 - 2 * int(rng.integers(2))
+    gain = np.float32(rng.uniform(0.7, 1.05))
+    return np.stack([planes[channel][:, ::mirrored] for channel in order]) * gain
 
 
 def _between(low: Plane, high: Plane, share: Plane) -> Plane:
@@ -76,23 +82,24 @@ def _between(low: Plane, high: Plane, share: Plane) -> Plane:
 
 
 def _gradient(size: int, rng: np.random.Generator) -> Plane:
-    corners = np.stack([tint(rng, rng.uniform(0.15, 0.9)) for _ in range(9)]).reshape(3, 3, 3)
-    wide = cv2.resize(corners, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC)
-    top, left = rng.integers(size // 4, 3 * size // 4, 2)
-    return np.stack(cv2.split(wide[top : top + size, left : left + size]))
+    low, high = tint(rng, rng.uniform(0.12, 0.5)), tint(rng, rng.uniform(0.4, 0.95))
+    corners = rng.random((3, 3), np.float32)
+    share = cv2.resize(corners, (size, size), interpolation=cv2.INTER_CUBIC)
+    return _between(low, high, np.clip(share, 0, 1))
 
 
 def _noise(size: int, rng: np.random.Generator) -> Plane:
-    share = np.zeros((size, size), np.float32)
+    half = size // 2  # Smooth scaling of floats is slow, and no octave is as fine as two pixels.
+    share = np.zeros((half, half), np.float32)
     cells, weight = int(rng.integers(3, 8)), 1.0
     for _ in range(int(rng.integers(2, 4))):
         octave = rng.random((cells, cells), np.float32)
-        share += np.float32(weight) * cv2.resize(octave, (size, size), interpolation=cv2.INTER_CUBIC)
-        cells, weight = cells * int(rng.integers(3, 5)), weight * 0.5
-    low, high = tint(rng, rng.uniform(0.1, 0.5)), tint(rng, rng.uniform(0.4, 0.95))
+        share += np.float32(weight) * cv2.resize(octave, (half, half), interpolation=cv2.INTER_CUBIC)
+        cells, weight = min(cells * int(rng.integers(3, 5)), half), weight * 0.5
     share -= share.min()
     share /= share.max()
-    return _between(low, high, share)
+    low, high = tint(rng, rng.uniform(0.1, 0.5)), tint(rng, rng.uniform(0.4, 0.95))
+    return _between(low, high, cv2.resize(share, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
 def _weave(size: int, rng: np.random.Generator) -> Plane:

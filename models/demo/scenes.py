@@ -6,6 +6,7 @@ every thing, the background, the stamp and the light have seeds of their own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
@@ -79,6 +80,8 @@ class Spec:
 @dataclass(frozen=True, slots=True)
 class Object:
     """A labelled thing as it is seen: (H, W) masks of its visible pixels, and of those that make it this class.
+
+    A pixel is visible where any share of it shows the thing, so at an edge it may be another thing's as well.
 
     `index` is the label's place in CLASSES, `thing` the thing's place in the spec. `box` is x0, y0, x1, y1 in pixels,
     on the edges of the visible pixels. The cause is the same for a class and its rival: the disc that holds the mark,
@@ -171,11 +174,11 @@ def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tupl
         seed = int(rng.integers(2**32))
         for _ in range(_TRIES):
             angle = rng.uniform(0, 2 * np.pi)
-            reach = np.array([0.5, 0.5]) * length
-            if kind.startswith("rod"):
-                reach = np.abs([np.cos(angle), np.sin(angle)]) * 0.3 * length + 0.2 * length
-            x, y = rng.uniform(reach + 1.5, size - reach - 1.5)
-            thing = Thing(kind, float(x), float(y), float(length), float(angle), seed)
+            along = (abs(math.cos(angle)), abs(math.sin(angle))) if kind.startswith("rod") else (1, 1)
+            x, y = (
+                rng.uniform(reach, size - reach) for reach in ((0.3 * share + 0.2) * length + 1.5 for share in along)
+            )
+            thing = Thing(kind, x, y, length, angle, seed)
             shape = outline(thing, size)
             footprint = shape.footprint
             under = owner[shape.place][footprint]
@@ -213,28 +216,33 @@ def draw(spec: Spec) -> Scene:
     pixels = _exposed(canvas, spec, light, rng)
     stamp = None if spec.stamp is None else _stamped(pixels, spec.stamp)
 
-    free = np.ones((side, side), np.bool_) if stamp is None else ~stamp
+    bare = np.ones((side, side), np.bool_) if stamp is None else ~stamp
+    in_sight = bare.copy()
     objects: list[Object] = []
     for number, (thing, shape) in reversed(list(enumerate(zip(spec.things, shapes, strict=True)))):
         if thing.kind in CLASSES:
-            seen = _object(thing.kind, number, shape, free)
+            seen = _object(thing.kind, number, shape, in_sight)
             if seen is not None:
                 objects.append(seen)
-        free[shape.place][shape.mask] = False
+        in_sight[shape.place] &= shape.coverage < 1  # What is behind shines through the pixels of an edge.
+        bare[shape.place] &= ~shape.mask
     for thing in spec.clutter:
         shape = outline(thing, side)
-        free[shape.place][shape.mask] = False
-    return Scene(pixels, tuple(reversed(objects)), stamp, free)
+        bare[shape.place] &= ~shape.mask
+    return Scene(pixels, tuple(reversed(objects)), stamp, bare)
 
 
-def _object(label: str, number: int, shape: Outline, free: Mask) -> Object | None:
-    """The thing as it is seen where `free` says that nothing hides it; None where all of it is hidden."""
-    mask, cause = np.zeros_like(free), np.zeros_like(free)
-    mask[shape.place], cause[shape.place] = shape.mask & free[shape.place], shape.cause & free[shape.place]
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+def _object(label: str, number: int, shape: Outline, in_sight: Mask) -> Object | None:
+    """The thing by its pixels that are `in_sight`, (H, W); None where all of it is hidden."""
+    patch = in_sight[shape.place]
+    visible = shape.mask & patch
+    columns, rows = np.flatnonzero(visible.any(0)), np.flatnonzero(visible.any(1))
     if not len(rows):
         return None
-    box = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    top, left = (side.start for side in shape.place)
+    box = float(left + columns[0]), float(top + rows[0]), float(left + columns[-1] + 1), float(top + rows[-1] + 1)
+    mask, cause = np.zeros_like(in_sight), np.zeros_like(in_sight)
+    mask[shape.place], cause[shape.place] = visible, shape.cause & patch
     return Object(label, CLASSES.index(label), number, box, mask, cause)
 
 
@@ -254,7 +262,8 @@ def _exposed(canvas: Plane, spec: Spec, light: tuple[float, float], rng: np.rand
     if spec.noise:
         # A piece of one sheet of grain: drawing it anew would take longer than all the rest.
         top, left = rng.integers(0, side // 2, 2)
-        pixels += np.float32(spec.noise) * _grain(side + side // 2)[top : top + side, left : left + side]
+        grain = _grain(side + side // 2)[top : top + side, left : left + side]
+        pixels = cv2.addWeighted(pixels, 1, grain, spec.noise, 0)
     return np.asarray(cv2.convertScaleAbs(np.maximum(pixels, 0, out=pixels)), np.uint8)
 
 
