@@ -42,22 +42,9 @@ export function createPicture(bitmap, size) {
     place(bitmap, [0, 0, ...size], width, height, rect);
     if (detail) place(detail.bitmap, detail.rect, width, height, rect);
     const source = context.getImageData(0, 0, width, height).data;
-    /** @type {Map<string, Uint8ClampedArray>} */
-    const faded = new Map();
     /** @type {Uint8ClampedArray|null} */
     let gray = null;
-    return {
-      source,
-      grey: () => (gray ??= grey(source)),
-      /** @param {number[]} seen @param {number} ground */
-      faded(seen, ground) {
-        const name = [...seen, ground].join();
-        let found = faded.get(name);
-        const whole = seen[0] <= 0 && seen[1] <= 0 && seen[2] >= width && seen[3] >= height;
-        if (!found) faded.set(name, (found = whole ? source : fade(source, width, seen, ground)));
-        return found;
-      },
-    };
+    return { source, grey: () => (gray ??= grey(source)) };
   }
 
   /** @param {ImageBitmap} from @param {number[]} covers @param {number} width @param {number} height @param {number[]} rect */
@@ -107,16 +94,31 @@ export function createPicture(bitmap, size) {
 /** @typedef {ReturnType<typeof createPicture>} Picture */
 
 /**
- * A map with everything worked out from it kept: its cells, its lines, its maximum.
- * @param {any} head @param {Uint16Array} values @param {Uint16Array|null} shared the same on one scale with its like
+ * A map with everything worked out from it kept, once it was asked for: its cells, its lines, its maximum.
+ * @param {any} head @param {() => Uint16Array} values
+ * @param {(() => Uint16Array)|null} shared the same on one scale with its like
  * @returns {HeatMap}
  */
 export function createMap(head, values, shared) {
-  const grid = (/** @type {Uint16Array} */ given) => {
-    let peak = 0;
-    for (const value of given) if (value > peak) peak = value;
+  const grid = (/** @type {() => Uint16Array} */ given) => {
     const { shape, extent, kind } = head;
-    return { values: given, w: shape[1], h: shape[0], extent, kind, coarse: null, field: null, lines: new Map(), peak };
+    /** @type {number|null} */
+    let peak = null;
+    return {
+      get values() {
+        return given();
+      },
+      get peak() {
+        return (peak ??= given().reduce((most, value) => Math.max(most, value), 0));
+      },
+      w: shape[1],
+      h: shape[0],
+      extent,
+      kind,
+      coarse: null,
+      field: null,
+      lines: new Map(),
+    };
   };
   return { ...head, own: grid(values), shared: shared && grid(shared) };
 }
@@ -174,8 +176,9 @@ export function createLayer() {
   return {
     /** @type {ImageData|null} */
     out: null,
-    /** @type {Uint8ClampedArray|null} what `out` was last filled with, before anything was drawn on it */
-    ground: null,
+    /** what lies in `out` outside of what the model saw; null where nothing of it can be kept @type {object|null} */
+    part: null,
+    outside: "",
     key: "",
     levels: new Uint8Array(0),
     linesKey: "",
@@ -185,6 +188,11 @@ export function createLayer() {
 }
 
 /** @typedef {ReturnType<typeof createLayer>} Layer */
+
+/** The room of a layer, for another map. @param {Layer} layer @returns {Layer} */
+export function cleared(layer) {
+  return Object.assign(layer, { part: null, key: "", linesKey: "" });
+}
 
 /**
  * @param {Layer} layer @param {HeatMap} map @param {ReturnType<typeof scaling>} scaled @param {boolean} cells
@@ -216,10 +224,9 @@ function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut
  * @param {HeatMap|null} map @param {Layer} layer @param {Style} style @param {number} unit
  */
 export function* prepare(width, height, picture, rect, map, layer, style, unit) {
-  const { settings, dark } = style, part = picture.at(width, height, rect, style.quick);
+  const { settings } = style;
+  picture.at(width, height, rect, style.quick);
   if (!map || settings.mode === "picture") return;
-  yield;
-  part.faded(inCanvas(map.seen, rect, width, height), dark ? 20 : 255);
   yield;
   const scaled = scaling(map, settings, style.range);
   if (settings.mode !== "contour") levelsOf(layer, map, scaled, settings.cells, rect, width, height);
@@ -237,39 +244,44 @@ export function paint(context, picture, rect, map, layer, style, unit) {
   const part = picture.at(width, height, rect, style.quick);
   if (!map || settings.mode === "picture") {
     context.putImageData(new ImageData(part.source, width, height), 0, 0);
-    layer.ground = null;
+    layer.part = null;
     return;
   }
-  const seen = inCanvas(map.seen, rect, width, height), ground = part.faded(seen, dark ? 20 : 255);
+  const seen = inCanvas(map.seen, rect, width, height), outside = [...seen, dark].join();
   if (layer.out?.width !== width || layer.out.height !== height) {
     layer.out = new ImageData(width, height);
-    layer.ground = null;
+    layer.part = null;
   }
-  const { out } = layer, swiped = settings.layout === "swipe", kept = layer.ground === ground && settings.mode !== "contour";
-  if (!kept) out.data.set(ground);
-  layer.ground = swiped ? null : ground;
+  const { out } = layer, swiped = settings.layout === "swipe", kept = layer.part === part && layer.outside === outside;
+  if (!kept) fade(out.data, part.source, width, seen, dark ? 20 : 255);
+  layer.part = swiped ? null : part;
+  layer.outside = outside;
   const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
-  if (table) {
+  if (!table) copy(out.data, part.source, width, seen);
+  else {
     const greyed = map.kind === "difference" && settings.mode === "overlay" && settings.alpha > 0;
     const under = greyed ? part.grey() : part.source;
     blend(out.data, under, levelsOf(layer, map, scaled, settings.cells, rect, width, height), table, width, seen);
   }
   const lines = linesOf(layer, map, scaled, settings, rect, width, height, unit);
   if (lines) stroke(out.data, width, lines, seen);
-  if (swiped) uncover(out.data, part.source, width, height, settings.split);
+  // Left of the divider is the plain picture.
+  const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
+  if (swiped) copy(out.data, part.source, width, [0, 0, divider, height]);
   // What the model did not see is on the canvas already.
   const [x, y, right, bottom] = kept ? seen : [0, 0, width, height];
   context.putImageData(out, 0, 0, x, y, right - x, bottom - y);
 }
 
 /**
- * The plain picture left of the divider.
- * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number} height
- * @param {number} split share of the width
+ * The plain picture within a rectangle.
+ * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} within
  */
-function uncover(out, source, width, height, split) {
-  const columns = Math.min(width, Math.max(0, Math.ceil(split * width - 0.5)));
-  for (let y = 0; y < height; y++) out.set(source.subarray(4 * y * width, 4 * (y * width + columns)), 4 * y * width);
+function copy(out, source, width, [x0, y0, x1, y1]) {
+  for (let y = y0; y < y1; y++) {
+    const from = 4 * (y * width + x0);
+    out.set(source.subarray(from, 4 * (y * width + x1)), from);
+  }
 }
 
 /** Which lines a mode has, as [level of the scale, thickness]. @param {HeatMap} map @param {Settings} settings */

@@ -1,7 +1,6 @@
 // The panels as elements on the page: made once, sized to the room there is.
 
 import { GAP, columnsFor, panelSize } from "./geometry.js";
-import { createLayer } from "./draw.js";
 
 /**
  * @typedef {import("./draw.js").HeatMap} HeatMap
@@ -45,14 +44,16 @@ export function figure() {
   return element;
 }
 
-/** @param {Listed} listed @param {HTMLElement} element @returns {Panel} */
-export function panelOf(listed, element) {
+/**
+ * @param {Listed} listed @param {HTMLElement} element @param {import("./draw.js").Layer} layer @returns {Panel}
+ */
+export function panelOf(listed, element, layer) {
   const canvas = /** @type {HTMLCanvasElement} */ (element.querySelector(".base"));
   const over = /** @type {HTMLCanvasElement} */ (element.querySelector(".lines"));
   const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
   const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "" };
-  return { ...listed, element, canvas, base, lines, layer: createLayer(), ...sizes };
+  return { ...listed, element, canvas, base, lines, layer, ...sizes };
 }
 
 /**

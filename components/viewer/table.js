@@ -135,15 +135,18 @@ export function grey(source) {
 }
 
 /**
- * Grey and two thirds into the page outside the rectangle: what the model was never given.
- * @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen @param {number} ground grey
+ * Grey and two thirds into the page outside the rectangle, what the model was never given; inside `out` stays as it is.
+ * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen
+ * @param {number} ground grey
  */
-export function fade(source, width, [x0, y0, x1, y1], ground) {
-  const out = new Uint8ClampedArray(source), height = source.length / 4 / width;
-  const strip = (/** @type {number} */ y, /** @type {number} */ from, /** @type {number} */ to) => {
-    for (let p = 4 * (y * width + from), end = 4 * (y * width + to); p < end; p += 4) {
-      const g = Math.round(0.299 * source[p] + 0.587 * source[p + 1] + 0.114 * source[p + 2]);
-      out[p] = out[p + 1] = out[p + 2] = 0.34 * g + 0.66 * ground;
+export function fade(out, source, width, [x0, y0, x1, y1], ground) {
+  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), height = from.length / width;
+  const greys = Uint8ClampedArray.from({ length: 256 }, (_, g) => 0.34 * g + 0.66 * ground);
+  const strip = (/** @type {number} */ y, /** @type {number} */ left, /** @type {number} */ right) => {
+    for (let i = y * width + left, end = y * width + right; i < end; i++) {
+      // OpenCV's weights in whole numbers.
+      const p = from[i], g = greys[(19595 * (p & 255) + 38470 * ((p >>> 8) & 255) + 7471 * ((p >>> 16) & 255) + 32768) >>> 16];
+      to[i] = 0xff000000 | (g << 16) | (g << 8) | g;
     }
   };
   for (let y = 0; y < height; y++) {
@@ -151,7 +154,6 @@ export function fade(source, width, [x0, y0, x1, y1], ground) {
     strip(y, 0, inside ? x0 : width);
     if (inside) strip(y, x1, width);
   }
-  return out;
 }
 
 /** The table as a CSS gradient. @param {Uint8Array} table */

@@ -30,17 +30,23 @@ export async function inflate(blob, count) {
 }
 
 /**
- * The grids that lie one after another in `steps`, each row as differences: summed up in place.
- * @param {Uint16Array} steps @param {number[][]} shapes rows and columns @returns {Uint16Array[]} views
+ * The grids that lie one after another in `steps`, each row as differences: summed up in place when first asked for, as
+ * of many maps one is shown.
+ * @param {Uint16Array} steps @param {number[][]} shapes rows and columns @returns {(() => Uint16Array)[]} views
  */
 export function grids(steps, shapes) {
   let at = 0;
   return shapes.map(([h, w]) => {
     const grid = steps.subarray(at, (at += h * w));
-    for (let y = 0, i = 0; y < h; y++) {
-      for (let x = 0, sum = 0; x < w; x++, i++) grid[i] = sum = (sum + grid[i]) & 65535;
-    }
-    return grid;
+    let summed = false;
+    return () => {
+      if (summed) return grid;
+      for (let y = 0, i = 0; y < h; y++) {
+        for (let x = 0, sum = 0; x < w; x++, i++) grid[i] = sum = (sum + grid[i]) & 65535;
+      }
+      summed = true;
+      return grid;
+    };
   });
 }
 

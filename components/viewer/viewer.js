@@ -2,7 +2,7 @@
 
 import { bytes, grids, inflate, unpack } from "./unpack.js";
 import { around, contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
-import { createLayer, createMap, createPicture, paint, peakOf, prepare, readingAt } from "./draw.js";
+import { cleared, createLayer, createMap, createPicture, paint, peakOf, prepare, readingAt } from "./draw.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
 import { listColormaps, showControls, wireControls } from "./controls.js";
@@ -70,8 +70,8 @@ function mount(root) {
     frame ||= requestAnimationFrame(draw);
   }
 
-  /** @param {number} _ @param {number} [most] milliseconds */
-  function draw(_, most = moving ? FRAME_MS : REST_MS) {
+  /** @param {number} _ @param {number} [most] milliseconds @param {boolean} [quick] the picture less smooth */
+  function draw(_, most = moving ? FRAME_MS : REST_MS, quick = flying) {
     frame = 0;
     if (!state.picture) return;
     const rect = visible(state.look, state.head.size), began = performance.now();
@@ -80,7 +80,7 @@ function mount(root) {
       if (!panel.width) continue;
       const ratio = flying ? panel.flying : moving ? panel.quick : panel.fine;
       const [width, height] = [panel.width, panel.height].map((side) => Math.max(1, Math.round(side * ratio)));
-      const looks = { ...style(), quick: flying };
+      const looks = { ...style(), quick };
       // A large picture, or a dozen of them, would hold the page up: the rest comes with the next frame. While a hand
       // moves there is no rest, as the next frame is of something else.
       const ready = moving ? !late() : panel.dirty && prepared(panel, width, height, rect, looks, ratio, late);
@@ -182,7 +182,9 @@ function mount(root) {
       figures = new AbortController();
       holder.replaceChildren(...wanted.map(element));
     }
-    state.panels = wanted.map((panel, i) => panelOf(panel, /** @type {HTMLElement} */ (holder.children[i])));
+    const layers = state.panels.map(({ layer }) => cleared(layer));
+    state.panels = wanted.map((panel, i) =>
+      panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? createLayer()));
     const heats = heatMaps();
     root.classList.toggle("bare", !some);
     root.classList.toggle("swiping", layout === "swipe");
@@ -357,7 +359,7 @@ function mount(root) {
     state.choice = index;
     if (!state.head) return;
     captions();
-    for (const panel of state.panels) if (panel.maps.length > 1) panel.layer = createLayer();
+    for (const panel of state.panels) if (panel.maps.length > 1) cleared(panel.layer);
     controls();
     redraw();
   }
@@ -562,7 +564,8 @@ function mount(root) {
     controls();
     // The next frame may come late: all that arrived after the maps is drawn by the page before it.
     cancelAnimationFrame(frame);
-    draw(0, FIRST_MS);
+    draw(0, FIRST_MS, !same);
+    if (!same) redraw();
     root.classList.remove("stale");
     tellView();
     // A list that was there first has already said what is chosen; asking costs nothing and settles the order.

@@ -21,5 +21,5 @@ test("base64", () => assert.deepEqual([...bytes("AP8Q")], [0, 255, 16]));
 
 test("rows of differences are summed up, each grid in its own shape, around 65535 and back", () => {
   const steps = Uint16Array.from([1, 2, 65533, 7, 0, 1, 40000, 40000]);
-  assert.deepEqual(grids(steps, [[2, 3], [1, 2]]).map((grid) => [...grid]), [[1, 3, 0, 7, 7, 8], [40000, 14464]]);
+  assert.deepEqual(grids(steps, [[2, 3], [1, 2]]).map((grid) => [...grid()]), [[1, 3, 0, 7, 7, 8], [40000, 14464]]);
 });
