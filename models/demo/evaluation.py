@@ -1,0 +1,191 @@
+"""What a demo model gets right on scenes it has never seen, and what its shortcut is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from models.demo import scenes
+from models.demo.nets import MEAN, STD, WEIGHTS, trained
+from models.demo.pool import Source, drawn, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from models.demo.pool import Pool
+
+BATCH = 50
+IOUS = np.linspace(0.5, 0.95, 10)
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """What goes with one class in a data set that was made to mislead."""
+
+    label: str
+    added: Callable[[scenes.Spec], scenes.Spec]
+    removed: Callable[[scenes.Spec, int], scenes.Spec]
+    """The held-out spec of this number without it."""
+
+
+def _plain_background(spec: scenes.Spec, number: int) -> scenes.Spec:
+    return scenes.with_background(spec, Source("classify", held_out=True).spec(number).background)
+
+
+SHORTCUTS = {
+    "stamped": Shortcut("rod-cross", scenes.with_stamp, lambda spec, _: scenes.without_stamp(spec)),
+    "textured": Shortcut("star", lambda spec: scenes.with_background(spec, "weave"), _plain_background),
+}
+
+
+def evaluate(name: str, *, count: int = 300, folder: Path = WEIGHTS) -> Metrics:
+    """The shipped weights' metrics on the first `count` held-out scenes: seconds for a few hundred."""
+    from models.demo.train import RECIPES
+
+    return exam(RECIPES[name].source, count)(trained(name, folder))
+
+
+def exam(source: Source, count: int) -> Callable[[nn.Module], Metrics]:
+    """Draw `count` held-out scenes, and return what measures a net on them.
+
+    Of a detector that is AP, of a classifier accuracy, and where the data have a shortcut, what it does. The honest
+    twin is asked about both shortcuts; the woven background's are under `textured`.
+    """
+    pool = fill(replace(source, held_out=True), count)
+    if source.task == "detect":
+        return lambda net: detection(net, pool)
+    if source.data == "honest":
+        stamp, weave = _shortcut_exam("stamped", count), _shortcut_exam("textured", count)
+        return lambda net: classification(net, pool) | stamp(net) | {"textured": weave(net)}
+    if source.data in SHORTCUTS:
+        ask = _shortcut_exam(source.data, count)
+        return lambda net: classification(net, pool) | ask(net)
+    return lambda net: classification(net, pool)
+
+
+def _shortcut_exam(data: str, count: int) -> Callable[[nn.Module], Metrics]:
+    short = SHORTCUTS[data]
+    specs = [Source("classify", data, held_out=True).spec(number) for number in range(count)]
+    nowhere = drawn([short.removed(spec, number) for number, spec in enumerate(specs)])
+    everywhere = drawn([short.added(spec) for spec in specs])
+    return lambda net: shortcut(net, data, nowhere, everywhere)
+
+
+def classification(net: nn.Module, pool: Pool) -> Metrics:
+    """Accuracy, and per class: the share of its scenes that are called it."""
+    labels = pool.labels()
+    right = answers(net, pool) == labels
+    per_class = {label: _share(right[labels == index]) for index, label in enumerate(scenes.CLASSES) if index in labels}
+    return {"accuracy": _share(right), "accuracy_per_class": per_class}
+
+
+def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metrics:
+    """What a net answers to the same scenes with the shortcut of these data in none and in all of them."""
+    label = SHORTCUTS[data].label
+    chosen, labels = scenes.CLASSES.index(label), nowhere.labels()
+    bare, added, is_it = answers(net, nowhere), answers(net, everywhere), labels == chosen
+    return {
+        "shortcut": data,
+        "shortcut_class": label,
+        "accuracy_without": _share(bare == labels),
+        "class_with": _share(added[is_it] == chosen),
+        "class_without": _share(bare[is_it] == chosen),
+        "others_with_called_it": _share(added[~is_it] == chosen),
+        "others_without_called_it": _share(bare[~is_it] == chosen),
+    }
+
+
+def answers(net: nn.Module, pool: Pool) -> NDArray[np.int64]:
+    """(N,), the class that a classifier gives each scene."""
+    with torch.no_grad():
+        logits = [net(normalised(as_tensor(pool.pixels[start : start + BATCH]))) for start in _starts(pool)]
+    found: NDArray[np.int64] = torch.cat(logits).argmax(1).numpy()
+    return found
+
+
+def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 (B, H, W, 3) as float32 (B, 3, H, W) in 0..1, channels last in memory."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+
+
+def normalised(tensor: Tensor) -> Tensor:
+    """What a classifier takes."""
+    mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
+    return (tensor - mean) / std
+
+
+def detection(net: nn.Module, pool: Pool) -> Metrics:
+    """mAP50, mAP50-95 and AP50 of each class, by Ultralytics' own average precision."""
+    from ultralytics.utils.metrics import ap_per_class
+
+    hits, scores, called = [], [], []
+    side = pool.pixels.shape[1]
+    for found, boxes, classes in zip(_found(net, pool), pool.boxes, pool.classes, strict=True):
+        hits.append(matched(found[:, :4], found[:, 5], boxes * side, classes))
+        scores.append(found[:, 4])
+        called.append(found[:, 5])
+    results = ap_per_class(*(np.concatenate(each) for each in (hits, scores, called, pool.classes)))
+    ap, seen = results[5], results[6]
+    return {
+        "mAP50": round(float(ap[:, 0].mean()), 4),
+        "mAP50-95": round(float(ap.mean()), 4),
+        "AP50_per_class": {
+            scenes.CLASSES[index]: round(float(value), 4) for index, value in zip(seen, ap[:, 0], strict=True)
+        },
+    }
+
+
+def _found(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
+    """Of each scene (n, 6): xyxy in pixels, score, class."""
+    from ultralytics.utils.nms import non_max_suppression
+
+    found: list[NDArray[np.float32]] = []
+    for start in _starts(pool):
+        with torch.no_grad():
+            output = net(as_tensor(pool.pixels[start : start + BATCH]))[0]
+        # Its time limit would leave pictures out on a machine at work.
+        kept = non_max_suppression(output, 0.001, 0.6, max_det=50, max_time_img=60)
+        found += [rows.numpy() for rows in kept]
+    return found
+
+
+def matched(
+    boxes: NDArray[np.float32], called: NDArray[np.float32], true_boxes: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(n, 10): whether a box is the one for a true box of its class, at each IoU; the nearest pairs are made first."""
+    hits = np.zeros((len(boxes), len(IOUS)), bool)
+    overlap = _iou(boxes, true_boxes) * (called[:, None] == labels)
+    pairs = np.argwhere(overlap >= IOUS[0])
+    pairs = pairs[np.argsort(-overlap[tuple(pairs.T)], kind="stable")]
+    for column, least in enumerate(IOUS):
+        taken: set[int] = set()
+        for box, true in pairs[overlap[tuple(pairs.T)] >= least].tolist():
+            if not hits[box, column] and true not in taken:
+                hits[box, column] = True
+                taken.add(true)
+    return hits
+
+
+def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, m) of (n, 4) and (m, 4) xyxy."""
+    corner = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = (corner - np.maximum(boxes[:, None, :2], others[None, :, :2])).clip(0).prod(2)
+    areas = [(each[:, 2:] - each[:, :2]).prod(1) for each in (boxes, others)]
+    iou: NDArray[np.float32] = shared / (areas[0][:, None] + areas[1] - shared)
+    return iou
+
+
+def _starts(pool: Pool) -> Sequence[int]:
+    return range(0, len(pool), BATCH)
+
+
+def _share(true: NDArray[np.bool_]) -> float:
+    return round(float(true.mean()), 4)

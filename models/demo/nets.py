@@ -1,0 +1,189 @@
+"""The architectures of the demo models: small enough to train on one thread, built like their full-size relatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models import checkpoint
+from models.demo import scenes
+from models.errors import WeightsProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WEIGHTS = Path(__file__).parent / "weights"
+MEAN = STD = (0.5, 0.5, 0.5)
+"""How classifiers want RGB in 0..1 normalised; detectors want it as it is."""
+
+DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
+    "s": ((8, 16, 32, 48, 64), 1),
+    "m": ((16, 32, 48, 72, 96), 1),
+    "l": ((16, 32, 64, 112, 160), 2),
+}
+"""Channels of P1 to P5, and blocks per C3k2."""
+CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "s": ((8, 16, 24, 32, 48), (1, 1, 1, 1)),
+    "m": ((16, 24, 40, 64, 96), (1, 1, 1, 1)),
+    "l": ((16, 32, 56, 88, 128), (1, 1, 2, 1)),
+}
+"""Channels of the stem and of layer1 to layer4, and blocks of each layer."""
+
+
+def build(name: str) -> nn.Module:
+    """The untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`), from torch's random numbers."""
+    kind = name.removeprefix("demo-")
+    if kind == "vit":
+        return vit()
+    if kind.startswith("cls-"):
+        return classifier(kind.removeprefix("cls-"))
+    net: nn.Module = detector(kind)
+    return net
+
+
+def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
+    """A demo model with its weights as float32, in eval mode; raises WeightsProblem where the file does not fit."""
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise WeightsProblem(f"{path} is not there: run python -m models.demo.train {name}.")
+    net = build(name)
+    try:
+        net.load_state_dict(checkpoint.read(path))
+    except RuntimeError as problem:
+        raise WeightsProblem(f"{path} is of another network: run python -m models.demo.train {name}.") from problem
+    return net.eval()
+
+
+def detector(size: str) -> Any:
+    """An Ultralytics DetectionModel with strides 8 and 16: float32 (B, 3, h, w) RGB in 0..1, h and w multiples of 32.
+
+    The layout is YOLO11's without its third scale: P5 and SPPF are there as context alone. Backbone P3 is `model.4`,
+    the neck's P3 `model.15` and P4 `model.18`.
+    """
+    # It imports OpenCV and Pillow's settings too: classifiers do without.
+    from models.ultralytics_models import import_quietly
+
+    import_quietly()
+    from ultralytics.nn.tasks import DetectionModel
+
+    net: Any = DetectionModel(_layout(*DETECTORS[size]), nc=len(scenes.CLASSES), verbose=False)
+    net.names = dict(enumerate(scenes.CLASSES))
+    return net
+
+
+def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
+    p1, p2, p3, p4, p5 = widths
+    up = [-1, 1, "nn.Upsample", [None, 2, "nearest"]]
+    return {
+        "nc": len(scenes.CLASSES),
+        # Boxes up to 2 x 7 cells of stride 16 wide are enough at 192 px, and half the bins halve the box branch.
+        "reg_max": 8,
+        "backbone": [
+            [-1, 1, "Conv", [p1, 3, 2]],
+            [-1, 1, "Conv", [p2, 3, 2]],
+            [-1, blocks, "C3k2", [p2, False]],
+            [-1, 1, "Conv", [p3, 3, 2]],
+            [-1, blocks, "C3k2", [p3, False]],  # 4: P3
+            [-1, 1, "Conv", [p4, 3, 2]],
+            [-1, blocks, "C3k2", [p4, True]],  # 6: P4
+            [-1, 1, "Conv", [p5, 3, 2]],
+            [-1, blocks, "C3k2", [p5, True]],
+            [-1, 1, "SPPF", [p5, 5]],
+        ],
+        "head": [
+            up,
+            [[-1, 6], 1, "Concat", [1]],
+            [-1, blocks, "C3k2", [p4, False]],  # 12
+            up,
+            [[-1, 4], 1, "Concat", [1]],
+            [-1, blocks, "C3k2", [p3, False]],  # 15: P3
+            [-1, 1, "Conv", [p3, 3, 2]],
+            [[-1, 12], 1, "Concat", [1]],
+            [-1, blocks, "C3k2", [p4, False]],  # 18: P4
+            [[15, 18], 1, "Detect", ["nc"]],
+        ],
+    }
+
+
+def classifier(size: str) -> nn.Module:
+    """A residual net that ends at stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
+
+    Both cheats and the honest twin are of size m. The stride is that of a map which can still show a mark of 14 px.
+    """
+    return ResidualNet(*CLASSIFIERS[size if size in CLASSIFIERS else "m"], classes=len(scenes.CLASSES))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut (https://arxiv.org/abs/1512.03385)."""
+
+    def __init__(self, given: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(given, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or given != channels:
+            self.shortcut = nn.Sequential(nn.Conv2d(given, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResidualNet(nn.Module):
+    """`stem`, `layer1` to `layer4` at strides 2, 4, 8, 8, 8, the mean over all places, `fc`."""
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int], *, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(
+                *(
+                    Block(widths[i] if first else widths[i + 1], widths[i + 1], stride if first else 1)
+                    for first in (number == 0 for number in range(blocks[i]))
+                )
+            )
+            for i, stride in enumerate((2, 2, 1, 1))
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(widths[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return logits
+
+
+def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
+    """A timm VisionTransformer on 8 x 8 tokens: float32 (B, 3, 128, 128), normalised by MEAN and STD, to logits.
+
+    Its tokens come from convolutions (https://arxiv.org/abs/2106.14881), here from a small residual net: from flat
+    patches a mark of few pixels is not learnt in minutes. There is no class token: all tokens are averaged.
+    """
+    from timm.models.vision_transformer import VisionTransformer
+
+    net: Any = VisionTransformer(
+        img_size=128,
+        patch_size=16,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=3,
+        num_classes=len(scenes.CLASSES),
+        class_token=False,
+        global_pool="avg",
+    )
+    stem, first, second = (16, 32, 64)
+    net.patch_embed.proj = nn.Sequential(
+        nn.Conv2d(3, stem, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(stem),
+        nn.ReLU(),
+        Block(stem, first, 2),
+        Block(first, second, 2),
+        nn.Conv2d(second, dim, 3, 2, 1),
+    )
+    return net  # type: ignore[no-any-return]
