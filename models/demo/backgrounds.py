@@ -50,9 +50,10 @@ def _photograph(number: int) -> tuple[NDArray[np.uint8], ...]:
     package, name = _PHOTOS[number]
     found = find_spec(package)  # does not import the package, which would take seconds
     path = Path(found.submodule_search_locations[0]) / name if found and found.submodule_search_locations else None
-    pixels = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
+    stored = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if stored is None:
         raise ModelProblem(f"The photograph {name} of the package {package} is missing: install requirements.txt.")
+    pixels = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     scale = min(540 / min(pixels.shape[:2]), 1)
     return tuple(cv2.resize(pixels, None, fx=by, fy=by, interpolation=cv2.INTER_AREA) for by in (scale, scale / 2))
 

@@ -157,7 +157,7 @@ _LENGTHS = MappingProxyType({"detect": (0.18, 0.44), "classify": (0.3, 0.52)})  
 
 
 def _clutter(size: int, rng: np.random.Generator) -> Thing:
-    x, y, length, angle = rng.uniform([0, 0, 0.06, 0], [1, 1, 0.25, 2 * np.pi])
+    x, y, length, angle = rng.uniform([0, 0, 0.06, 0], [1, 1, 0.25, 2 * np.pi]).tolist()
     return Thing("clutter", x * size, y * size, length * size, angle, int(rng.integers(2**32)))
 
 
