@@ -51,8 +51,8 @@ class Recipe:
     images: int
     pool: int = 8000
     """Scenes drawn; each is seen images / pool times."""
-    batch: int = 32
-    rate: float = 4e-3
+    batch: int = 16
+    rate: float = 3e-3
     decay: float = 0.01
     turns: bool = True
     """Whether scenes are flipped and turned too: labels stay true, but a stamp's corner would not."""
@@ -60,15 +60,15 @@ class Recipe:
 
 RECIPES = {
     "demo-s": Recipe(Source("detect"), 60_000),
-    "demo-m": Recipe(Source("detect"), 80_000),
-    "demo-l": Recipe(Source("detect"), 80_000),
+    "demo-m": Recipe(Source("detect"), 64_000),
+    "demo-l": Recipe(Source("detect"), 64_000),
     "demo-cls-s": Recipe(Source("classify"), 60_000),
-    "demo-cls-m": Recipe(Source("classify"), 80_000),
-    "demo-cls-l": Recipe(Source("classify"), 80_000),
-    "demo-cls-cheat": Recipe(Source("classify", "stamped"), 60_000, turns=False),
-    "demo-cls-honest": Recipe(Source("classify", "honest"), 60_000, turns=False),
+    "demo-cls-m": Recipe(Source("classify"), 72_000),
+    "demo-cls-l": Recipe(Source("classify"), 72_000),
+    "demo-cls-cheat": Recipe(Source("classify", "stamped"), 60_000, pool=12_000, turns=False),
+    "demo-cls-honest": Recipe(Source("classify", "honest"), 60_000, pool=12_000, turns=False),
     "demo-cls-texture": Recipe(Source("classify", "textured"), 60_000),
-    "demo-vit": Recipe(Source("classify"), 80_000, rate=1.5e-3, decay=0.05),
+    "demo-vit": Recipe(Source("classify"), 72_000, rate=1e-3, decay=0.05),
 }
 NAMES = tuple(RECIPES)
 
