@@ -1,0 +1,86 @@
+"""The call on the command line that makes a recipe's explanation again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from explain.recipe import Recipe
+from models import catalog
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PLAIN = {name: field.default for name, field in Recipe.model_fields.items() if not field.is_required()}
+_PLAIN |= {"top_k": 5, "scale": "own", "preprocessing": "trained", "confidence": 0.25, "iou": 0.7}
+
+
+def line(recipe: Recipe) -> str:
+    """The exact call, ready for a shell: names of pictures and classes are quoted.
+
+    It names what a default could change (method, layers, targets, device) and of the rest what is not the default.
+    """
+    name = recipe.picture_name
+    words = ["image", f"./{name}" if name.startswith("-") else name]
+    if detects(recipe):
+        words[0] = "detect"
+    flags = [*_always(recipe), *_detector(recipe), *_changed(recipe)]
+    return shlex.join(["python", "-m", "explain", *words, *(word for pair in flags for word in pair)])
+
+
+def replay(recipe: Recipe, file: str = "recipe.json") -> str:
+    """The call that makes it from the recipe's own file, or from any file that carries it, and checks picture and
+    weights against it."""
+    return shlex.join(["python", "-m", "explain", "replay", file, "--picture", recipe.picture_name])
+
+
+def detects(recipe: Recipe) -> bool:
+    """Whether its model is a detector, as far as is known here."""
+    try:
+        return catalog.spec(recipe.model).task == "detect"
+    except ModelProblem:
+        return recipe.per != "class"
+
+
+def _always(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    yield "--model", recipe.model
+    yield "--method", recipe.method
+    if recipe.layers:
+        yield "--target-layers", ",".join(recipe.layers)
+    for target in recipe.targets if recipe.per != "picture" else ():
+        if isinstance(target, tuple):
+            yield "--candidate", ",".join(map(str, target))
+        else:
+            yield "--class", str(target)
+
+
+def _detector(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    if not detects(recipe):
+        return
+    yield "--per", recipe.per
+    for option, field in {
+        "--score-thr": "confidence",
+        "--iou": "iou",
+        "--ratio": "ratio",
+        "--within": "within",
+    }.items():
+        if (value := getattr(recipe, field)) != _PLAIN[field]:
+            yield option, str(value)
+    for only in recipe.classes:
+        yield "--only", str(only)
+    if recipe.vocabulary:
+        yield "--words", ", ".join(recipe.vocabulary)
+    for box, name in recipe.examples:
+        yield "--example", f"{','.join(f'{edge:g}' for edge in box)}={name}"
+
+
+def _changed(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    for option, field in {"--part": "part", "--scale": "scale", "--preprocessing": "preprocessing"}.items():
+        if (value := getattr(recipe, field)) != _PLAIN[field]:
+            yield option, value
+    if recipe.top_k != _PLAIN["top_k"]:
+        yield "--topk" if detects(recipe) else "--top-k", str(recipe.top_k)
+    if recipe.masks is not None:
+        yield "--masks", str(recipe.masks)
+    yield "--device", recipe.device

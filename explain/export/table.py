@@ -1,0 +1,95 @@
+"""The numbers of explanations as rows: one for each heatmap, every one with the same columns."""
+
+from __future__ import annotations
+
+import csv as comma
+import json
+from dataclasses import asdict, fields
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from explain.boxes import BoxNumbers
+from explain.statistics import BINS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from explain.explanation import Explanation
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def rows(explanation: Explanation) -> list[dict[str, Any]]:
+    """One flat row for each heatmap: what was predicted, what the map is of, every statistic, how it lies to its boxes.
+
+    Values are str, int, float, bool or None; places are in original pixels, shares 0..1 (`explain.statistics.MEANING`).
+    `regions` is JSON. `box_...` is None for a map that has no box.
+    """
+    best = explanation.predictions[0] if explanation.predictions else None
+    common = {
+        "picture": explanation.image.name,
+        "picture_sha256": explanation.image.sha256,
+        "width": explanation.image.width,
+        "height": explanation.image.height,
+        "model": explanation.model.id,
+        "predicted": best.label if best else None,
+        "predicted_score": best.score if best else None,
+        "predictions": len(explanation.predictions),
+    }
+    return [common | _of_map(explanation, index) for index in range(len(explanation.heatmaps))]
+
+
+def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV (RFC 4180), the columns of the first row on top; empty where there is no row.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    out, writer = StringIO(), None
+    for row in table:
+        if writer is None:
+            writer = comma.DictWriter(out, list(row))
+            writer.writeheader()
+        writer.writerow({name: _harmless(value) for name, value in row.items()})
+    return out.getvalue()
+
+
+def _of_map(explanation: Explanation, index: int) -> dict[str, Any]:
+    heatmap = explanation.heatmaps[index]
+    own = explanation.own(index)
+    said = [p.score for p in own] or [p.score for p in explanation.predictions if p.index == heatmap.target.index]
+    boxes, raw = explanation.box_numbers(index), heatmap.raw_range
+    found = {
+        "map": index,
+        "label": heatmap.target.label,
+        "class": heatmap.target.index,
+        "score": max(said, default=None),
+        "method": heatmap.method,
+        "layers": " ".join(heatmap.layers),
+        "scale": heatmap.scale,
+        "state": heatmap.state,
+        "raw_min": raw[0],
+        "raw_max": raw[1],
+    }
+    numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
+    return (
+        found | _flat(asdict(explanation.statistics[index])) | {f"box_{key}": value for key, value in numbers.items()}
+    )
+
+
+def _flat(statistics: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in statistics.items():
+        if name in ("centre", "peak"):
+            flat |= {f"{name}_x": value[0], f"{name}_y": value[1]}
+        elif name == "quadrants":
+            corners = ("top_left", "top_right", "bottom_left", "bottom_right")
+            flat |= {f"quadrant_{corner}": share for corner, share in zip(corners, value, strict=True)}
+        elif name == "histogram":
+            flat |= {f"histogram_{100 * i // BINS:02}": count for i, count in enumerate(value)}
+        else:
+            flat[name] = json.dumps(value) if name == "regions" else value
+    return flat
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
