@@ -1,4 +1,4 @@
-"""Which picture everything is about: examples that installed packages carry, and what this session was given."""
+"""Which picture everything is about: photographs that installed packages carry, drawn scenes, what was given."""
 
 from __future__ import annotations
 
@@ -12,26 +12,32 @@ from components import address
 from components.intake import intake
 from explain.image import Image
 from explain.words import pixels
+from models.demo.stories import SCENES, scene
 from models.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-EXAMPLES = {
+PHOTOGRAPHS = {
     "bus": ("ultralytics", "assets/bus.jpg"),
     "zidane": ("ultralytics", "assets/zidane.jpg"),
     "china": ("sklearn", "datasets/images/china.jpg"),
     "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
+EXAMPLES = (*PHOTOGRAPHS, *SCENES)
 FIRST = "bus"
 KEPT = 12
 """Pictures of one session that stay in memory; the oldest goes first."""
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
+@st.cache_data(show_spinner=False, max_entries=12)
 def example(name: str) -> Image:
-    """A bundled photograph; the package that carries it is not imported."""
-    package, part = EXAMPLES[name]
+    """A bundled photograph, whose package is not imported, or a drawn scene."""
+    if name in SCENES:
+        from models.demo.scenes import draw
+
+        return Image.open(draw(scene(name)).pixels, name=f"{name}.png")
+    package, part = PHOTOGRAPHS[name]
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
@@ -67,6 +73,11 @@ def choose() -> Image:
     return image
 
 
+def photograph() -> bool:
+    """Whether a bundled photograph is what everything is about."""
+    return st.session_state.get("picture") is None and st.session_state.example in PHOTOGRAPHS
+
+
 def news() -> Image | None:
     """The picture that was given just now, where that is what this run is for; once."""
     state = st.session_state
@@ -84,7 +95,10 @@ def _current(given: dict[str, Image]) -> Image:
 
 
 def _ways(given: dict[str, Image]) -> None:
-    about = {"format_func": str.capitalize, "help": "Photographs that come with the installed packages."}
+    about = {
+        "format_func": str.capitalize,
+        "help": "Photographs that come with the installed packages, and drawn scenes that the demo models know.",
+    }
     if st.session_state.get("picture") in given:
         # None of them is chosen, so that each can be.
         st.pills("Examples", list(EXAMPLES), key="example-instead", on_change=_instead, **about)
@@ -149,6 +163,14 @@ def _photographed() -> None:
         take([("camera.jpg", photo.getvalue())])
 
 
+def turn_to(name: str) -> None:
+    """Show an example, by its name."""
+    st.session_state.example = name
+    address.keep("example", name)
+    st.session_state.picture = st.session_state.picture_problem = None
+    address.keep("picture", None)
+
+
 def _to_example() -> None:
     # Drawn for the first time, the pills report what they were given as if it had been chosen.
     if st.session_state.example == st.session_state.get("memory", {}).get("example"):
@@ -162,9 +184,7 @@ def _instead() -> None:
     if (name := st.session_state["example-instead"]) is None:
         return
     st.session_state["example-instead"] = None
-    address.keep("example", name)
-    st.session_state.picture = st.session_state.picture_problem = None
-    address.keep("picture", None)
+    turn_to(name)
 
 
 def _short(name: str, most: int = 16) -> str:

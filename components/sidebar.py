@@ -46,6 +46,7 @@ def draw(*, threshold: bool = True) -> tuple[Choices, Explainer]:
     with st.sidebar:
         image = pictures.choose()
         model = _model()
+        _example(model)
         asked = st.container()
         method = _method(model)
         below = st.container(gap="small")
@@ -123,6 +124,19 @@ def _model() -> ModelSpec:
     spec = _by_name(asked) if family == OTHER else _size(families[family], here, asked)
     address.write("model", spec.id, FIRST)
     return spec
+
+
+def _example(model: ModelSpec) -> None:
+    """Of a model that knows no photographs: a picture of the kind that it knows."""
+    if model.example and pictures.photograph():
+        st.button(
+            "Show it what it knows",
+            icon=":material/image:",
+            on_click=pictures.turn_to,
+            args=(model.example,),
+            width="stretch",
+            help="This model was made for other pictures than photographs: an example of those.",
+        )
 
 
 def _asked() -> ModelSpec | None:

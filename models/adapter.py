@@ -201,6 +201,8 @@ class ModelSpec:
     """What answers "why this class and not another" where it is not the rule: `method`, `target_layers`."""
     channels_last: bool = False
     """Whether channels-last weights were measured to be faster on a CPU."""
+    example: str = ""
+    """Of a model that knows no photographs: the bundled example to show it."""
     source: str = ""
     """Where the architecture comes from: its paper or its repository."""
 

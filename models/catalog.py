@@ -46,6 +46,7 @@ _SHARED = {
     "channels_last": bool,
     "target_layers": list,
     "why": dict,
+    "example": str,
     "arch": (str, dict),
     "weights": dict,
 }

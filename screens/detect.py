@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address, charts, detections, examples, frame, lenses, panels, questions, sidebar, snapshots, work
+from components import (
+    address,
+    charts,
+    detections,
+    examples,
+    frame,
+    lenses,
+    panels,
+    pictures,
+    questions,
+    sidebar,
+    snapshots,
+    work,
+)
 from components.viewer import Panel
 from explain.methods import METHODS
 from explain.words import article, listing, percent
@@ -354,6 +367,8 @@ def _detector() -> ModelSpec | None:
 def _use(spec: ModelSpec) -> None:
     st.session_state["family"] = spec.family
     st.session_state[f"size-{spec.family}"] = spec.id
+    if spec.example and pictures.photograph():
+        pictures.turn_to(spec.example)
 
 
 detect()

@@ -1,0 +1,106 @@
+"""Scenes to show to people: examples for a menu, and the stories of models that cheat. Drawn large, as screens are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from models.demo.scenes import STAMPED, TEXTURED, Spec, sample, with_background, with_stamp, without_stamp
+
+if TYPE_CHECKING:
+    from models.demo.shapes import Thing
+
+SIDE = 576
+"""Pixels of a scene that is shown; the models see it as small as they were trained with."""
+PLAIN = "gradient"
+"""The background that a story puts in the place of the woven one."""
+
+
+def enlarged(spec: Spec, side: int = SIDE) -> Spec:
+    """The same scene on more pixels."""
+    by = side / spec.size
+
+    def grown(thing: Thing) -> Thing:
+        return replace(thing, x=thing.x * by, y=thing.y * by, length=thing.length * by)
+
+    stamp = spec.stamp
+    if stamp is not None:
+        stamp = replace(stamp, x=round(stamp.x * by), y=round(stamp.y * by), size=round(stamp.size * by))
+    return replace(
+        spec,
+        size=side,
+        things=tuple(map(grown, spec.things)),
+        clutter=tuple(map(grown, spec.clutter)),
+        stamp=stamp,
+        blur=spec.blur * by,
+    )
+
+
+_SCENES = MappingProxyType({"scene 1": 1, "scene 2": 2, "scene 3": 3, "one thing": 4})
+SCENES = tuple(_SCENES)
+"""Names of the examples. Nothing of them was seen in training."""
+
+
+def scene(name: str) -> Spec:
+    """An example by its name."""
+    task = "classify" if name == "one thing" else "detect"
+    return enlarged(sample(_SCENES[name], task=task, held_out=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A model that cheats: what it was given to cheat with, and scenes on which it is caught.
+
+    `told`, `bare` and `borrowed` make of the number of a telling: a scene of the class with what goes with it, the same
+    without, and a scene of another class that was given it.
+    """
+
+    cheat: str
+    """The model's id; `honest` is the twin that was trained on the same things without the shortcut."""
+    honest: str
+    label: str
+    clue: str
+    """What goes with the class, as a sentence names it."""
+    seeds: tuple[int, ...]
+    others: tuple[int, ...]
+    """Seeds of scenes of the class, and of scenes of other classes."""
+    data: str
+    planted: Callable[[Spec], Spec]
+    removed: Callable[[Spec], Spec]
+
+    def told(self, number: int) -> Spec:
+        seed = self.seeds[number % len(self.seeds)]
+        return self.planted(enlarged(sample(seed, task="classify", data=self.data, held_out=True)))
+
+    def bare(self, number: int) -> Spec:
+        return self.removed(self.told(number))
+
+    def borrowed(self, number: int) -> Spec:
+        seed = self.others[number % len(self.others)]
+        return self.planted(enlarged(sample(seed, task="classify", data=self.data, held_out=True)))
+
+
+def _stamped(spec: Spec) -> Spec:
+    return spec if spec.stamp is not None else with_stamp(spec)
+
+
+def _woven(spec: Spec) -> Spec:
+    return with_background(spec, "weave")
+
+
+def _unwoven(spec: Spec) -> Spec:
+    return with_background(spec, PLAIN)
+
+
+STORIES = MappingProxyType(
+    {
+        "stamp": Story(
+            "demo-cls-cheat", "demo-cls-honest", STAMPED, "the stamp", (0,), (1,), "stamped", _stamped, without_stamp
+        ),
+        "weave": Story(
+            "demo-cls-texture", "demo-cls-honest", TEXTURED, "the weave", (0,), (1,), "textured", _woven, _unwoven
+        ),
+    }
+)
