@@ -34,6 +34,7 @@ DECOYS = ("rod", "plate", "ball", "moon")
 STAMPED, TEXTURED = "rod-cross", "star"
 
 TASKS = MappingProxyType({"detect": 192, "classify": 128})  # and the side of their pictures, pixels
+_SMALLEST = MappingProxyType({"detect": 160, "classify": 96})  # In smaller ones the parts of a thing run together.
 DATA = ("plain", "stamped", "textured")
 
 _RIVALS = MappingProxyType(
@@ -118,13 +119,15 @@ def sample(
     stamp and no others do; with "textured", scenes with a star have the weave and no others do. `size` is 192 pixels
     to detect, 128 to classify, if not given. Held-out scenes share no seed with training.
 
-    Raises ValueError for a task or data that there is not.
+    Raises ValueError for a task or data that there is not, and for a size below 160 to detect, 96 to classify.
     """
     if task not in TASKS:
         raise ValueError(f"A task is one of {', '.join(TASKS)}, not {task!r}.")
     if data not in DATA:
         raise ValueError(f"The data are one of {', '.join(DATA)}, not {data!r}.")
     size = TASKS[task] if size is None else size
+    if size < _SMALLEST[task]:
+        raise ValueError(f"A scene to {task} has at least {_SMALLEST[task]} pixels a side, not {size}.")
     rng = np.random.default_rng([seed, int(held_out), list(TASKS).index(task)])
     detect = task == "detect"
     kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if detect else 1)]

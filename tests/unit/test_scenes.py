@@ -190,6 +190,7 @@ def test_what_there_is_not_is_refused_in_a_sentence() -> None:
         lambda: draw(replace(spec, background="sea")),
         lambda: sample(0, task="guess"),
         lambda: sample(0, data="none"),
+        lambda: sample(0, size=64),
     ):
         with pytest.raises(ValueError, match=r"\.$"):
             wrong()
