@@ -7,6 +7,9 @@ export const GAP = 16;
 const NARROWEST = 150;
 const TINY = 96;
 const DEEPEST = 16;
+/** Milliseconds in which a frame of a moving picture should be drawn, and the least share of its pixels it then has. */
+const BRISK_MS = 12;
+const COARSEST = 1 / 4;
 
 /**
  * As many columns as fit, in rows of equal length: four panels where three fit are two by two.
@@ -52,6 +55,15 @@ export function zoomAt(look, fx, fy, factor) {
 /** @param {Look} look @param {number} dx @param {number} dy @returns {Look} moved by fractions of a panel */
 export function panned(look, dx, dy) {
   return held({ x: look.x - dx / look.zoom, y: look.y - dy / look.zoom, zoom: look.zoom });
+}
+
+/**
+ * The share of its pixels that a moving picture has in the next frame, by what the last one took: on a busy machine fewer
+ * of them, so that the page still answers between two frames.
+ * @param {number} share @param {number} ms
+ */
+export function paced(share, ms) {
+  return ms > BRISK_MS ? Math.max(COARSEST, share / 2) : share;
 }
 
 /** @param {Look} look @returns {Look} */

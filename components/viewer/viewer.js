@@ -1,7 +1,7 @@
 // The component: what Streamlit calls, what a person does, and when to draw.
 
 import { bytes, grids, inflate, unpack } from "./unpack.js";
-import { around, contains, panned, smallestBox, visible, zoomAt } from "./geometry.js";
+import { around, contains, paced, panned, smallestBox, visible, zoomAt } from "./geometry.js";
 import { cleared, createLayer, createMap, createPicture, paint, peakOf, prepare, readingAt } from "./draw.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
@@ -56,7 +56,7 @@ function mount(root) {
   const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
   Object.assign(state, { dark: false, font: "sans-serif", coming: "", asked: "", said: null });
-  let frame = 0, moving = 0, flying = false, figures = new AbortController();
+  let frame = 0, moving = 0, flying = false, pace = 1, figures = new AbortController();
   const taken = createAhead(signal);
   const marker = createMarker((done) => {
     redraw(false);
@@ -78,7 +78,7 @@ function mount(root) {
     const late = () => performance.now() - began > most;
     for (const panel of state.panels) {
       if (!panel.width) continue;
-      const ratio = flying ? panel.flying : moving ? panel.quick : panel.fine;
+      const ratio = flying ? panel.flying * Math.sqrt(pace) : moving ? panel.quick : panel.fine;
       const [width, height] = [panel.width, panel.height].map((side) => Math.max(1, Math.round(side * ratio)));
       const looks = { ...style(), quick };
       // A large picture, or a dozen of them, would hold the page up: the rest comes with the next frame. While a hand
@@ -92,6 +92,7 @@ function mount(root) {
       }
       strokes(panel.lines, panel, panel.density, rect);
     }
+    if (flying) pace = paced(pace, performance.now() - began);
     if (!moving) wantDetail(rect);
   }
 
@@ -287,6 +288,8 @@ function mount(root) {
 
   /** Draws coarser for as long as a hand is at it: a frame missed is seen, a pixel is not. */
   function stir() {
+    // What was slow a moment ago may not be now.
+    if (!moving) pace = Math.min(1, 2 * pace);
     clearTimeout(moving);
     moving = window.setTimeout(() => {
       moving = 0;

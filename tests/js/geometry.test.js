@@ -36,3 +36,10 @@ test("inside nested boxes the smallest is meant", () => {
   assert.equal(g.smallestBox(boxes, 5, 5).index, 0);
   assert.equal(g.smallestBox(boxes, 11, 5), null);
 });
+
+test("a moving picture that took too long has half its pixels, down to a quarter", () => {
+  assert.equal(g.paced(1, 11), 1);
+  assert.equal(g.paced(1, 13), 0.5);
+  assert.equal(g.paced(0.5, 8), 0.5);
+  assert.equal(g.paced(0.25, 90), 0.25);
+});
