@@ -1,5 +1,6 @@
 """`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser;
-`detect`: what a detector's maps cost; `pointing`: where they lie, by method and layers."""
+`detect`: what a detector's maps cost; `pointing`: where they lie, by method and layers; `truth`: where maps are right,
+on drawn scenes whose cause is known."""
 
 from __future__ import annotations
 
@@ -23,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _viewer(asked)
     if asked.what in ("detect", "pointing"):
         return _detectors(asked)
+    if asked.what == "truth":
+        return _truth(asked)
     import torch
 
     from benchmarks.case import MODELS, WEIGHED, picture
@@ -55,12 +58,33 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _viewer(asked: argparse.Namespace) -> int:
+    from benchmarks.halves import with_half
     from benchmarks.results import markdown
     from benchmarks.viewer import RESULTS, viewer
 
     # Part of the lines must not overwrite the whole.
     result, into = viewer(asked.only, asked.rounds), asked.markdown or (None if asked.only else RESULTS)
-    _report(result, markdown(result), asked.json, into)
+    report = markdown(result)
+    _report(result, report, asked.json, None)
+    if into:
+        into.write_text(with_half(into, "viewer", report), encoding="utf-8")
+    return 0
+
+
+def _truth(asked: argparse.Namespace) -> int:
+    from benchmarks import truth
+    from models.errors import Problem
+
+    try:
+        found = truth.measure(truth.FULL if asked.full else truth.QUICK, asked.models or (), asked.seeds)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    result, report = truth.report(found)
+    _report(result, report, asked.json, asked.markdown)
+    # A quick look must not overwrite what is published.
+    if asked.publish:
+        truth.publish(result, report, found)
     return 0
 
 
@@ -105,7 +129,7 @@ def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("speed", "memory", "all", "viewer", "detect", "pointing"))
+    parser.add_argument("what", choices=("speed", "memory", "all", "viewer", "detect", "pointing", "truth"))
     parser.add_argument("--models", nargs="+", help="ids in the catalogue")
     parser.add_argument("--picture", type=Path, help="a file; the bus that the Ultralytics package carries")
     parser.add_argument("--classes", type=int, default=5, help="how many classes are explained")
@@ -119,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
         help="for pointing, more photographs: images/ and labels/ as YOLO has them",
     )
     parser.add_argument("--photographs", type=int, help="of that dataset, at most so many")
+    parser.add_argument("--full", action="store_true", help="for truth, all scenes: half an hour and not five minutes")
+    parser.add_argument(
+        "--seeds", type=Path, nargs="+", default=(), help="for truth, folders with other trainings of the models"
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="write what truth found to TRUTH.md, RESULTS.md and explain/truth.json"
+    )
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="as many as torch takes")
