@@ -20,36 +20,38 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from models.adapter import Prediction
 
+STYLE = Style()
 
-def every_map(explanation: Explanation) -> NDArray[np.uint8]:
+
+def every_map(explanation: Explanation, style: Style = STYLE) -> NDArray[np.uint8]:
     """The picture under all its maps, each on its own scale, the hotter one where two meet, and all boxes over it."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
-        pixels = _under(explanation, hottest)
+        pixels = _under(explanation, hottest, style)
     return _boxed(pixels, explanation.predictions)
 
 
-def one_map(explanation: Explanation, index: int) -> NDArray[np.uint8]:
+def one_map(explanation: Explanation, index: int, style: Style = STYLE) -> NDArray[np.uint8]:
     """The picture under one map, with its own boxes."""
-    pixels = _under(explanation, explanation.heatmaps[index].content)
+    pixels = _under(explanation, explanation.heatmaps[index].content, style)
     own = explanation.own(index)
     return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
 
 
-def files(explanation: Explanation) -> Iterator[tuple[str, bytes]]:
+def files(explanation: Explanation, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
     """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself."""
     stem = _plain(explanation.image.name.rsplit(".", 1)[0])
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     yield f"{stem}_detection.jpg", to_jpeg(_boxed(explanation.image.pixels, explanation.predictions))
-    yield f"{stem}_gradcam.jpg", to_jpeg(every_map(explanation))
+    yield f"{stem}_gradcam.jpg", to_jpeg(every_map(explanation, style))
     for i, heatmap in enumerate(explanation.heatmaps):
-        yield f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg", to_jpeg(one_map(explanation, i))
+        yield f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg", to_jpeg(one_map(explanation, i, style))
 
 
-def _under(explanation: Explanation, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _under(explanation: Explanation, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
     geometry = explanation.evidence.geometry
-    return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), Style())
+    return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
 
 
 def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
