@@ -24,7 +24,7 @@ def redrawn(pictures: Sequence[Sequence[Hashable]]) -> list[NDArray[np.float64]]
     `pictures` says of each model which picture each of its objects is of.
     """
     names = sorted({name for of in pictures for name in of}, key=str)
-    count = len(names)
+    count = max(len(names), 1)
     weights = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
     at = {name: i for i, name in enumerate(names)}
     return [weights[:, [at[name] for name in of]] for of in pictures]

@@ -24,7 +24,7 @@ from benchmarks.report import load, machine
 from benchmarks.truth_maps import QUESTIONS
 from benchmarks.truth_report import PLOT, markdown, plot, summary
 from benchmarks.truth_scores import Scores, joined, scored
-from benchmarks.truth_verdict import published, table
+from benchmarks.truth_verdict import PARTLY, labels_of, published, table
 from benchmarks.viewer import RESULTS
 from explain.truth import FILE
 from models.catalog import available, spec
@@ -136,7 +136,8 @@ def report(found: Measured) -> tuple[dict[str, Any], str]:
 
 
 def _among(scores: Sequence[Scores], models: Sequence[str]) -> list[Scores]:
-    return [of for of in scores if of.model in models and of.scenes]
+    """Those that found enough to be asked both questions."""
+    return [of for of in scores if of.model in models and not labels_of(*PARTLY).isdisjoint(of.labels)]
 
 
 def publish(result: dict[str, Any], text: str, found: Measured) -> None:
