@@ -43,7 +43,8 @@ def measured(values: Map | None, mask: Mask, region: tuple[slice, slice] = (slic
     hit = float(mask.flat[values.argmax()])
     energy = float(values[mask].sum()) / total
     count = int(mask.sum())
-    threshold = np.partition(values, values.size - count, axis=None)[values.size - count]
+    # Quicker than a partition, which many equal values slow down.
+    threshold = np.sort(values, axis=None)[-count]
     above, level = values > threshold, values == threshold
     share = (count - int(above.sum())) / int(level.sum())
     shared = float((above & mask).sum()) + share * float((level & mask).sum())

@@ -27,6 +27,7 @@ Table = dict[str, Any]
 ASKED = {"where": '"Where is it?"', "why": '"Why this class?"'}
 HEAD = ("hits", "energy", "IoU", "AUC")
 SAID = dict(zip(MEASURES, HEAD, strict=True))
+GROUPS = {"detect": "Detectors", "classify": "Convolutional classifiers"}
 PLOT = "truth.png"
 
 
@@ -89,9 +90,7 @@ def summary(tables: Sequence[Table]) -> str:
 
 
 def title(one: Table) -> str:
-    task = {"detect": "Detectors", "classify": "Classifiers"}[one["task"]]
-    only = f" ({one['models'][0]})" if len(one["models"]) == 1 else ""
-    return f"{task}{only}, {ASKED[one['question']]}."
+    return f"{'Transformer' if 'demo-vit' in one['models'] else GROUPS[one['task']]}, {ASKED[one['question']]}."
 
 
 def words(one: Table) -> str:
@@ -334,10 +333,9 @@ def plot(tables: Sequence[Table], into: Path) -> None:
     """Hits of every method on each question's own layers, with intervals, beside the best baseline; a PNG."""
     from matplotlib.figure import Figure
 
-    shown = [one for one in tables if len(one["models"]) > 1]
-    figure = Figure(figsize=(4.2 * max(len(shown), 1), 3.2), dpi=110, layout="constrained")
-    for place, one in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), place + 1)
+    figure = Figure(figsize=(9, 2.6 * -(-len(tables) // 2)), dpi=100, layout="constrained")
+    for place, one in enumerate(tables):
+        axes = figure.add_subplot(-(-len(tables) // 2), 2, place + 1)
         names = [METHODS[row["line"][0]].name for row in one["methods"]]
         for at, row in enumerate(one["methods"]):
             mean, low, high = row["hit"]
@@ -345,10 +343,10 @@ def plot(tables: Sequence[Table], into: Path) -> None:
             axes.errorbar(mean, at, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3, markersize=5)
         best = _of(one, one["strongest"]["hit"])
         axes.axvspan(*best["hit"][1:], color="#8a8a8a", alpha=0.35, lw=0)
-        axes.set_yticks(range(len(names)), names if place == 0 else [""] * len(names))
+        axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.set_xlim(-0.02, 1.02)
-        axes.set_title(f"{title(one).rstrip('.')}\non {one['default']['line'][1]}", fontsize=9)
+        axes.set_title(f"{title(one).rstrip('.')} On {one['default']['line'][1]}", fontsize=9)
         axes.set_xlabel(f"hits; grey: {best['line'][0]}", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(axis="x", alpha=0.3)
