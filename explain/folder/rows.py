@@ -1,0 +1,175 @@
+"""What is kept of one explained picture: a row of numbers for each map, a small map, and its files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from explain import render
+from explain.export import table
+from explain.image import to_jpeg
+from explain.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation
+    from explain.folder.source import Item
+    from explain.heatmap import Heatmap
+    from models.adapter import Geometry
+
+CELLS = 32
+"""Rows and columns of the small maps that pictures are compared by, whatever their size."""
+SCORES = 5
+FOLDER = "maps"
+QUALITY = 85
+
+Row = dict[str, Any]
+
+
+def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
+    """One row for each map, or one without a map; plain values, ready for JSON.
+
+    What `explain.export.table` says of a map, and besides: `labelled` is the folder's word for the picture, `margin`
+    how far the best class is ahead of the next, `scores` the best ones, `cells` the small map.
+    """
+    found = explanation.predictions
+    left, top, right, bottom = explanation.evidence.geometry.seen
+    best = found[0] if found else None
+    more: Row = {
+        "labelled": item.label,
+        "file": f"{stem}.jpg",
+        "margin": best.score - (found[1].score if found[1:] else 0.0) if best else None,
+        "scores": json.dumps([[p.label, round(p.score, 6)] for p in found[:SCORES]]),
+        "seen_left": left,
+        "seen_top": top,
+        "seen_right": right,
+        "seen_bottom": bottom,
+        "notes": " ".join(explanation.notes),
+    }
+    made = table.rows(explanation)
+    if not made:
+        image = explanation.image
+        nothing = {
+            "picture_sha256": image.sha256,
+            "width": image.width,
+            "height": image.height,
+            "model": explanation.model.id,
+            "predicted": best.label if best else None,
+            "predicted_score": best.score if best else None,
+            "predictions": len(found),
+        }
+        return [{"picture": item.key, **more, **nothing}]
+    return [
+        {
+            "picture": item.key,
+            **more,
+            **{name: value for name, value in row.items() if name != "picture"},
+            "anchor": _anchor(explanation, number),
+            "cells": base64.b64encode(cells(explanation.heatmaps[number]).tobytes()).decode(),
+        }
+        for number, row in enumerate(made)
+    ]
+
+
+def _anchor(explanation: Explanation, number: int) -> int | None:
+    """The raw candidate that a map of a single detection is of."""
+    anchors = explanation.heatmaps[number].target.anchors
+    return anchors[0] if explanation.options.per == "detection" and anchors else None
+
+
+def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
+    """A map over the whole picture on a grid of `CELLS` x `CELLS`, 0 to 255; 0 where the model did not see."""
+    geometry = heatmap.geometry
+    values = _sized(geometry, (CELLS, CELLS)).to_original(heatmap.measured.at_input)
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+def _sized(geometry: Geometry, size: tuple[int, int]) -> Geometry:
+    """The same way of preparing, of the same picture at another size (h, w)."""
+    (height, width), (sy, sx) = geometry.original, geometry.scale
+    return replace(geometry, original=size, scale=(sy * height / size[0], sx * width / size[1]))
+
+
+def stem(item: Item) -> str:
+    """Where the files of a picture go, below the results: safe whatever its name, and no other picture's."""
+    digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
+    name = f"{_plain(PurePosixPath(item.name).stem)}-{digest}"
+    return "/".join((FOLDER, _plain(item.label), name) if item.label else (FOLDER, name))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w]+", "-", text).strip("-")[:60] or "picture"
+
+
+def write(folder: Path, stem: str, explanation: Explanation, side: int | None) -> None:
+    """The picture under its first map as a JPEG, its longer side at most `side` pixels; and the raw maps."""
+    path = folder / stem
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place(path.with_name(f"{path.name}.jpg"), to_jpeg(overlay(explanation, side), QUALITY))
+    if explanation.heatmaps:
+        buffer = io.BytesIO()
+        many = {
+            f"{i}_{layer}": raw
+            for i, h in enumerate(explanation.heatmaps)
+            for layer, raw in zip(h.layers, h.raw, strict=True)
+        }
+        if len(many) == 1:
+            np.save(buffer, next(iter(many.values())))
+        else:
+            np.savez(buffer, **many)  # type: ignore[arg-type]
+        place(path.with_name(f"{path.name}.{'npy' if len(many) == 1 else 'npz'}"), buffer.getvalue())
+
+
+def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
+    """The picture under its first map, uint8 (h, w, 3) RGB; None: at its own size."""
+    pixels = explanation.image.pixels
+    scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
+    small = pixels
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if not explanation.heatmaps:
+        return small
+    heatmap = explanation.heatmaps[0]
+    geometry = _sized(heatmap.geometry, (small.shape[0], small.shape[1]))
+    left, top, right, bottom = geometry.seen
+    values = np.zeros(small.shape[:2], np.float32)
+    # At the size of a thumbnail half a pixel does not tell.
+    values[top:bottom, left:right] = cv2.resize(heatmap.content, (right - left, bottom - top))
+    return render.overlay(small, values, weighted=True, seen=geometry.seen)
+
+
+def place(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def recipe(settings: dict[str, Any], row: Row) -> Recipe:
+    """What makes one row's map again; `settings` as the journal has them."""
+    target, anchor = row.get("class"), row.get("anchor")
+    targets = () if target is None else ((anchor, target) if anchor is not None else target,)
+    return Recipe.model_validate(
+        {
+            **settings["recipe"],
+            "picture_sha256": row["picture_sha256"],
+            "picture_name": PurePosixPath(row["picture"]).name,
+            "targets": targets,
+        }
+    )
