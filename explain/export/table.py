@@ -9,12 +9,13 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from explain.boxes import BoxNumbers
-from explain.statistics import BINS
+from explain.statistics import BINS, MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from explain.explanation import Explanation
+    from explain.statistics import Statistics
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -93,3 +94,18 @@ def _flat(statistics: dict[str, Any]) -> dict[str, Any]:
 
 def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def listed(statistics: Statistics) -> list[tuple[str, str, str]]:
+    """(name, value, meaning) of every number of a map that is one: histogram and regions are left out."""
+    numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
+    return [(name.replace("_", " "), plain(value), MEANING[name]) for name, value in numbers.items()]
+
+
+def plain(value: Any) -> str:
+    """A number for reading: `yes`, `0.314`, `1080`, several with commas between."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(plain(part) for part in value)
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:.0f}"

@@ -1,0 +1,230 @@
+"""A figure for a paper: picture, map and overlay side by side, with boxes, colour bar and caption as vectors.
+
+Made by matplotlib without its global state (no pyplot), with the font that it brings along; the same explanation gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+import warnings
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import cv2
+import numpy as np
+
+from explain import render
+from explain.colormaps import lut
+from explain.export import caption, tag
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from explain.explanation import Explanation
+    from explain.render import Pixels
+    from models.adapter import Prediction
+
+Format = Literal["png", "jpg", "svg", "pdf"]
+
+LONGEST = 1200
+"""Pixels of a panel's longer side: more is not seen in print."""
+DPI = 200
+WIDE = 2.4
+"""Width to height from which the panels lie under each other."""
+BOXES = 30
+"""Boxes that are named; of more only the outlines are drawn."""
+_MARGIN, _GAP, _HEAD, _BAR, _LINE = 0.12, 0.14, 0.26, 0.62, 0.135  # inches
+_SMALL, _TEXT = 7.0, 8.5  # points
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "svg.fonttype": "none",  # text stays text: to be searched, and set anew by whoever edits the figure
+    "svg.hashsalt": "sightglass",
+    "pdf.fonttype": 42,  # journals refuse Type 3
+    "text.parse_math": False,  # a dollar in a file's name is no formula
+}
+_LOCK = threading.Lock()  # matplotlib's settings and fonts are the whole process's
+
+
+def figure(
+    explanation: Explanation,
+    index: int = 0,
+    *,
+    format: Format = "png",
+    colormap: str = "inferno",
+    alpha: float = 0.5,
+) -> bytes:
+    """Picture, heatmap and overlay in one figure, with the recipe in its metadata.
+
+    `alpha` is the opacity of the map in the overlay, the same everywhere. PNG and JPG carry the picture too
+    (`tag.carried`). Raises a Problem where there is no such map, format or colormap.
+    """
+    if format not in get_args(Format):
+        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    heatmap = caption.checked(explanation, index)
+    pictures = [
+        explanation.image.pixels,
+        render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen),
+        explanation.overlay(index, colormap=colormap, alpha=alpha),
+    ]
+    with _LOCK, warnings.catch_warnings():
+        # A letter that the font does not have is drawn as an empty box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        data = _saved(explanation, index, [_small(pixels) for pixels in pictures], colormap, format)
+    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
+    view = tag.View(
+        index=index,
+        label=heatmap.target.label[:200],
+        screen="detect" if explanation.options.per == "detection" else "explore",
+        settings=settings | {"scale": heatmap.scale},
+    )
+    picture = tag.carried(explanation.image) if format in ("png", "jpg") else b""
+    return tag.write(data, explanation.recipe, view, picture=picture)
+
+
+def _small(pixels: Pixels) -> Pixels:
+    scale = LONGEST / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _saved(explanation: Explanation, index: int, pictures: list[Pixels], colormap: str, format: Format) -> bytes:
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        drawn = _drawn(explanation, index, pictures, colormap)
+        out = BytesIO()
+        metadata: dict[str, dict[str, Any]] = {
+            "png": {"Software": "Sightglass"},
+            "jpg": {},
+            "svg": {"Date": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
+            "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
+        }
+        more: dict[str, Any] = {"pil_kwargs": {"quality": 92, "subsampling": 0}} if format == "jpg" else {}
+        drawn.savefig(out, format=format, dpi=DPI, metadata=metadata[format] or None, **more)
+    return out.getvalue()
+
+
+def _drawn(explanation: Explanation, index: int, pictures: list[Pixels], colormap: str) -> Figure:
+    """All of it on a page of inches, from the top down."""
+    from matplotlib.figure import Figure
+
+    ratio = explanation.image.width / explanation.image.height
+    stacked = ratio > WIDE
+    wide = 7.6 if stacked else min((10 - 2 * _MARGIN - 2 * _GAP) / 3, 5.2 * ratio)
+    high = wide / ratio
+    across, down = (1, 3) if stacked else (3, 1)
+    room = across * wide + (across - 1) * _GAP
+    page = max(room, 6.6) + 2 * _MARGIN
+    lines = textwrap.wrap(caption.caption(explanation, index), int((page - 2 * _MARGIN) * 19.5))
+    tall = _MARGIN + down * (_HEAD + high) + _BAR + len(lines) * _LINE + _MARGIN
+    made = Figure(figsize=(page, tall))
+
+    def axes(left: float, top: float, width: float, height: float) -> Axes:
+        return made.add_axes((left / page, 1 - (top + height) / tall, width / page, height / tall))
+
+    heatmap, first = explanation.heatmaps[index], (page - room) / 2
+    own = explanation.own(index)
+    every = explanation.every if explanation.model.task == "detect" else ()
+    boxes: list[Sequence[Prediction]] = [every or own, (), own]
+    heads = [explanation.image.name, f"{_method(explanation, index)}: {heatmap.target.label}", "Overlay"]
+    if heatmap.state != "ok":
+        heads[1] += f" (empty: {caption.STATES[heatmap.state]})"
+    size = explanation.image.width, explanation.image.height
+    for i, (pixels, head, shown) in enumerate(zip(pictures, heads, boxes, strict=True)):
+        left = first + (0 if stacked else i * (wide + _GAP))
+        panel = axes(left, _MARGIN + _HEAD + (i * (_HEAD + high) if stacked else 0), wide, high)
+        _panel(panel, pixels, size)
+        panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
+        _boxes(panel, shown, size[0] / wide, chosen=bool(own) and i == 2)
+    top = _MARGIN + down * (_HEAD + high) + 0.12
+    start = first + (0 if stacked else wide + _GAP)
+    _colour_bar(axes(start, top, room - (start - first), 0.12), explanation, index, colormap)
+    if not stacked:
+        _answers(made, explanation, first / page, 1 - top / tall, wide)
+    made.text(
+        _MARGIN / page,
+        1 - (top + _BAR - 0.1) / tall,
+        "\n".join(lines),
+        fontsize=_SMALL,
+        va="top",
+        linespacing=1.25,
+    )
+    return made
+
+
+def _panel(panel: Axes, pixels: Pixels, size: tuple[int, int]) -> None:
+    # In the picture's own pixels, whatever was sampled down.
+    panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
+    panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
+    for edge in panel.spines.values():
+        edge.set(linewidth=0.5, color="#8a8a8a")
+
+
+def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: bool) -> None:
+    """Outlines and names; `inch` is how many pixels of the picture one is. No name covers another."""
+    from matplotlib.patches import Polygon
+
+    high, taken = 0.12 * inch, list[tuple[float, float, float]]()
+    colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
+    for prediction in shown:
+        if prediction.box is None:
+            continue
+        x0, y0, x1, y1 = prediction.box
+        corners = prediction.corners or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+        line = 1.4 if chosen else 0.9
+        for edge, width in (("#141414", line + 1.2), ("white", line)):
+            panel.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
+        if len(shown) > BOXES:
+            continue
+        text, left, top = caption.said(prediction), max(0.0, x0), max(0.0, y0)
+        right = left + 0.056 * inch * len(text)
+        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
+            top += high
+        taken.append((left, right, top))
+        about: dict[str, Any] = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
+        panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
+
+
+def _colour_bar(bar: Axes, explanation: Explanation, index: int, colormap: str) -> None:
+    ticks, meaning = caption.bar(explanation.heatmaps[index])
+    bar.imshow(lut(colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest")
+    bar.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[0, 0.5, 1])
+    first, _, last = bar.set_xticklabels(ticks, fontsize=_SMALL)
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+    bar.tick_params(length=2, width=0.5, pad=2)
+    bar.set_xlabel(meaning, fontsize=_SMALL, labelpad=1)
+    for edge in bar.spines.values():
+        edge.set(linewidth=0.5, color="#8a8a8a")
+
+
+def _answers(made: Figure, explanation: Explanation, left: float, top: float, wide: float) -> None:
+    """What the model said, under the picture."""
+    best = explanation.predictions[:3]
+    more = len(explanation.predictions) - len(best)
+    lines = [_cut(caption.said(p), wide) for p in best]
+    if more and explanation.model.task == "detect":
+        lines[-1] = _cut(f"{lines[-1]}, and {more} more", wide)
+    text = "\n".join(lines) or "nothing found"
+    made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
+
+
+def _method(explanation: Explanation, index: int) -> str:
+    from explain.methods import METHODS
+
+    return METHODS[explanation.heatmaps[index].method].name
+
+
+def _cut(text: str, inches: float) -> str:
+    """The text, with an ellipsis where it is wider than that."""
+    most = max(4, int(inches * 13.5))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
