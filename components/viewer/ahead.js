@@ -11,29 +11,30 @@ function same(a, b) {
   return true;
 }
 
+/** @param {Coming|null} foreseen */
+function close(foreseen) {
+  foreseen?.bitmap.then((bitmap) => bitmap.close(), () => {});
+}
+
 /** @param {AbortSignal} signal */
 export function createAhead(signal) {
   /** @type {Coming|null} */
   let coming = null;
-
-  function drop() {
-    coming?.bitmap.then((bitmap) => bitmap.close(), () => {});
-    coming = null;
-  }
 
   // Every way in ends at an uploader: what is dropped or pasted is handed to one.
   window.addEventListener("change", ({ target }) => {
     if (!(target instanceof HTMLInputElement) || target.type !== "file") return;
     // Of several the last is chosen.
     const file = [...(target.files ?? [])].at(-1);
-    drop();
+    close(coming);
+    coming = null;
     if (file?.type !== "image/jpeg" || file.size > MOST) return;
     const bytes = file.arrayBuffer().then((buffer) => new Uint8Array(buffer)), bitmap = createImageBitmap(file);
     coming = { file, bytes, bitmap };
     // Whether it fails is of no interest before it is asked for.
     for (const part of [bytes, bitmap]) part.catch(() => {});
   }, { signal, capture: true });
-  signal.addEventListener("abort", drop);
+  signal.addEventListener("abort", () => close(coming));
 
   /**
    * The picture that these bytes are, where it was foreseen: it is the caller's then.
@@ -41,14 +42,15 @@ export function createAhead(signal) {
    */
   return async function taken(wanted) {
     const foreseen = coming;
-    if (foreseen?.file.size !== wanted.length) return null;
+    // Its one owner from here on, whoever asks meanwhile.
     coming = null;
     try {
-      if (same(await foreseen.bytes, wanted)) return await foreseen.bitmap;
+      if (foreseen?.file.size === wanted.length && same(await foreseen.bytes, wanted)) return await foreseen.bitmap;
     } catch {
       // What cannot be read here may be read there.
     }
-    foreseen.bitmap.then((bitmap) => bitmap.close(), () => {});
+    // Another picture came: this one made smaller or turned, or one that was not waited for.
+    close(foreseen);
     return null;
   };
 }
