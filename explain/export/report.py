@@ -213,9 +213,10 @@ def _bar(explanation: Explanation, index: int) -> str:
     ends, meaning = caption.bar(heatmap)
     low, high = (caption.number(end) for end in heatmap.raw_range)
     ticks = "".join(f"<span>{escape(end)}</span>" for end in ends)
+    words = f"{meaning[0].upper() + meaning[1:]}. Raw values: {low} to {high}. White line: half of the scale."
     return (
         f'<div data-map="{index}"{_hidden(index)}><div class="ends">{ticks}</div>'
-        f'<p class="soft">{escape(meaning[0].upper() + meaning[1:])}. Raw values: {low} to {high}. White line: half of the scale.</p></div>'
+        f'<p class="soft">{escape(words)}</p></div>'
     )
 
 
