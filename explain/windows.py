@@ -95,7 +95,10 @@ class Graph:
         self.sources = [place(source) for source in sources]
         self.shapes = dict(zip((*self.ends, *self.sources), (tuple(t.shape) for t in (*ends, *sources)), strict=True))
         self.like = sources[0]
+        self.wanted: dict[Place, slice] = {}
+        """Which channels' gradients lead to a source, where not all of them do; `shapes` counts these alone."""
         self.steps = self._steps()
+        self._narrow()
 
     def _steps(self) -> list[_Step]:
         """Every operation, each after all that use its results."""
@@ -120,6 +123,29 @@ class Graph:
             inputs = tuple((before, i) if before is not None else None for before, i in node.next_functions)
             steps.append(_Step(node, _RULES.get(name), inputs, tuple((node, i) for i in range(len(results)))))
         return steps
+
+    def _narrow(self) -> None:
+        """Leave out what a map is joined with and needs no gradient, where only convolutions read what was joined."""
+        readers: dict[Place, list[_Step]] = {}
+        for step in self.steps:
+            for at in step.inputs:
+                if at is not None:
+                    readers.setdefault(at, []).append(step)
+        for step in self.steps:
+            out, inputs = step.outputs[0], step.inputs
+            if step.node.name() != "CatBackward0" or not _joins_channels(step) or inputs.count(None) != 1:
+                continue
+            if out in self.sources or out in self.ends or not all(map(_plain, readers.get(out, ()))):
+                continue
+            images, channels, height, width = self.shapes[out]
+            known = sum(self.shapes[at][1] for at in inputs if at is not None)
+            if inputs[0] is None:
+                self.wanted[out] = slice(channels - known, channels)
+            elif inputs[-1] is None:
+                self.wanted[out] = slice(0, known)
+            else:
+                continue
+            self.shapes[out] = images, known, height, width
 
     def gradients(self, seeds: Sequence[Tensor | None]) -> list[Gradient]:
         """One Gradient per source. `seeds`: what a target's gradient is at each end. Raises Opaque."""
@@ -288,8 +314,13 @@ def _add_pull(walk: _Walk, step: _Step) -> None:
         walk.add(at, walk.held[step.outputs[0]], top, left)
 
 
+def _joins_channels(step: _Step) -> bool:
+    """Whether what is joined or split is the channels."""
+    return int(step.node._saved_dim) % 2**64 in (1, 2**64 - 3)
+
+
 def _along_channels(step: _Step) -> None:
-    if step.node._saved_dim % 2**64 not in (1, 2**64 - 3):
+    if not _joins_channels(step):
         raise Opaque("joined or split along another side than the channels")
 
 
@@ -327,6 +358,11 @@ def _split_pull(walk: _Walk, step: _Step) -> None:
         start = part.stop
 
 
+def _plain(step: _Step) -> bool:
+    """Whether every channel that a convolution reads goes into all that it returns."""
+    return bool(step.node.name() == "ConvolutionBackward0" and step.node._saved_groups == 1)
+
+
 def _conv_reach(walk: _Walk, step: _Step) -> None:
     node = step.node
     weight = node._saved_weight
@@ -346,11 +382,25 @@ def _spread(node: Any, weight: Tensor, side: int, first: int, last: int) -> tupl
     return first * stride - padding, (last - first - 1) * stride + (weight.shape[2 + side] - 1) * dilation + 1
 
 
+def _pointwise(node: Any, weight: Tensor) -> bool:
+    """Whether a convolution looks at each place by itself."""
+    given = (*weight.shape[2:], *node._saved_stride, node._saved_groups)
+    return set(given) == {1} and not any(node._saved_padding)
+
+
 def _conv_pull(walk: _Walk, step: _Step) -> None:
     node, at, out = step.node, step.inputs[0], step.outputs[0]
     if at is None:
         return
     gradient, weight = walk.held[out], node._saved_weight
+    if (wanted := walk.graph.wanted.get(at)) is not None:
+        weight = weight[:, wanted]
+    if _pointwise(node, weight):
+        top, _, left, _ = walk.windows[out]
+        # A matrix product, in the memory's own order: (cells, outputs) by (outputs, inputs).
+        part = (gradient.permute(0, 2, 3, 1) @ weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+        walk.add(at, part, top, left, fresh=True)
+        return
     top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], list(node._saved_padding)
     if not walk.whole(out):
         y0, y1, x0, x1 = walk.windows[out]

@@ -76,6 +76,27 @@ def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
     assert size == (4, 6) or smallest < 0.4 * size[0] * size[1], "no window is smaller than the map"
 
 
+@pytest.mark.parametrize("order", ["known first", "known last", "known around", "read twice"])
+def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
+    made = torch.Generator().manual_seed(2)
+    x, aside = torch.randn(1, 4, 9, 7, generator=made), torch.randn(1, 3, 9, 7, generator=made)
+    x.requires_grad_()
+    kernel = torch.randn(5, 11 if order == "known around" else 7, 3, 3, generator=made)
+    parts = {"known last": (aside, x.sigmoid()), "known around": (x.sigmoid(), aside, x.relu())}
+    joined = torch.cat(parts.get(order, (x.sigmoid(), aside)), 1)
+    y = nn.functional.conv2d(joined, kernel, padding=1)
+    if order == "read twice":
+        y = torch.cat((y, joined.sigmoid()), 1)
+    seed = torch.zeros_like(y)
+    seed[0, -1, 4, 3] = seed[0, 1, 4, 3] = 1.0
+    graph = Graph([y], [x])
+    assert bool(graph.wanted) == (order in ("known first", "known last"))
+    with torch.no_grad():
+        (found,) = graph.gradients([seed])
+    (expected,) = torch.autograd.grad(y, x, seed)
+    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+
+
 def test_an_operation_without_a_rule_is_left_to_torch() -> None:
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     y = x.softmax(1)
