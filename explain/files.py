@@ -22,10 +22,10 @@ from explain import keepsakes, sheet
 from explain.colormaps import colormaps, lut
 from explain.diagnosis import diagnose, headline, looks
 from explain.explanation import decoded
-from explain.export import command, tag
-from explain.image import to_jpeg, to_png
+from explain.export import command, table, tag
+from explain.image import Image, to_jpeg, to_png
 from explain.methods import METHODS
-from explain.render import Style, heatmap_only
+from explain.render import Style
 from explain.words import percent
 from models.errors import Problem
 
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     File = tuple[str, bytes]
 
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
+OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json)")
+"""Names that a summary may list as its own."""
+CELL = 240
+"""Pixels of a picture's side on a sheet of many."""
 LONGEST = 60
 """Letters of a label in the name of a file."""
 
@@ -65,10 +69,14 @@ class Look:
 def write(folder: Path, files: Iterable[File]) -> list[str]:
     """Put files (a name that may have folders in it, bytes) into a folder; each is whole or not there.
 
-    What has their names already is replaced. Raises OSError.
+    What has their names already is replaced, and where a summary is among them the files of the summary that it
+    replaces go: a folder is of one explanation. Raises OSError.
     """
-    names = []
+    names: list[str] = []
+    before: list[str] | None = None
     for name, data in files:
+        if name == SUMMARY:
+            before = _listed(folder)
         to = folder / name
         to.parent.mkdir(parents=True, exist_ok=True)
         draft = to.with_name(f".sightglass-{secrets.token_hex(8)}")
@@ -79,7 +87,19 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
             draft.unlink(missing_ok=True)
             raise
         names.append(name)
+    for name in before or ():
+        if name not in names:
+            (folder / name).unlink(missing_ok=True)
     return names
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that a summary in a folder names, those in that folder."""
+    try:
+        named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        return [name for name in named if OURS.fullmatch(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def places(names: Sequence[str], out: Path | None) -> list[Path]:
@@ -137,6 +157,15 @@ def stem(explanation: Explanation, index: int) -> str:
     return f"top{index + 1}_{plain(explanation.heatmaps[index].target.label)}"
 
 
+def with_summary(files: Iterable[File], said: dict[str, Any]) -> Iterator[File]:
+    """The files and, after all of them, what is `said` as their summary: where it is, the others are."""
+    names = []
+    for name, data in files:
+        names.append(name)
+        yield name, data
+    yield SUMMARY, to_json(said | {"files": [*names, SUMMARY]}).encode()
+
+
 def of_picture(explanation: Explanation, look: Look, *, npy: bool = False) -> Iterator[File]:
     """The folder of one picture: the best map as a figure, every class's overlay, and all of them on a sheet.
 
@@ -154,7 +183,7 @@ def of_picture(explanation: Explanation, look: Look, *, npy: bool = False) -> It
             yield f"{name}.npy", _npy(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
         yield "topk_comparison.jpg", _tagged(to_jpeg(_sheet(explanation, look)), explanation)
-    yield from numbers(explanation, look)
+    yield from _numbers(explanation)
 
 
 def of_class(explanation: Explanation, index: int, analysis: dict[str, Any], look: Look) -> Iterator[File]:
@@ -222,7 +251,21 @@ def of_boxes(explanation: Explanation, look: Look, *, everything: bool) -> Itera
             yield f"{name}.npy", _npy(heatmap.values)
         if len(explanation.heatmaps) > 1:
             yield "topk_comparison.jpg", _tagged(to_jpeg(_sheet(explanation, look)), explanation)
-    yield from numbers(explanation, look)
+    yield from _numbers(explanation)
+
+
+def thumbnail(explanation: Explanation, look: Look) -> tuple[NDArray[np.uint8], str]:
+    """A picture under its best map, small, and what was said of it: a cell of a sheet of many."""
+    image, best = explanation.image, next(iter(explanation.predictions), None)
+    drawn = explanation.overlay(0, colormap=look.colormap, alpha=look.alpha) if explanation.heatmaps else image.pixels
+    said = f"{best.label} {percent(best.score)}" if best else "nothing found"
+    return Image(drawn).thumbnail(CELL), read(f"{image.name}: {said}")
+
+
+def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
+    """The sheet of several pictures."""
+    panels, captions = zip(*cells, strict=True)
+    yield "grid.jpg", to_jpeg(sheet.grid(panels, captions, height=CELL))
 
 
 def of_comparison(compared: Comparison, look: Look) -> Iterator[File]:
@@ -258,12 +301,12 @@ def comparison(compared: Comparison) -> dict[str, Any]:
     }
 
 
-def numbers(explanation: Explanation, look: Look) -> Iterator[File]:
-    """The maps as numbers, the recipe, and the summary: it comes last, so where it is all the rest is."""
+def _numbers(explanation: Explanation) -> Iterator[File]:
+    """The maps and their statistics as numbers, and the recipe."""
     if explanation.heatmaps:
         yield MAPS, _npz(arrays(explanation))
+        yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     yield RECIPE, explanation.recipe.model_dump_json(indent=1).encode()
-    yield SUMMARY, to_json(summary(explanation, look)).encode()
 
 
 def arrays(explanation: Explanation) -> dict[str, NDArray[np.float32]]:
@@ -278,14 +321,9 @@ def arrays(explanation: Explanation) -> dict[str, NDArray[np.float32]]:
 
 
 def _figure(explanation: Explanation, index: int, look: Look) -> bytes:
-    """Picture, heatmap and overlay in one."""
-    heatmap = explanation.heatmaps[index]
-    panels = [
-        explanation.image.pixels,
-        heatmap_only(heatmap.values, look.colormap, seen=heatmap.seen),
-        explanation.overlay(index, colormap=look.colormap, alpha=look.alpha),
-    ]
-    return to_png(sheet.grid(panels, ["picture", "heatmap", "overlay"]))
+    from explain.export.figure import figure
+
+    return figure(explanation, index, colormap=look.colormap, alpha=look.alpha)
 
 
 def _sheet(explanation: Explanation, look: Look) -> NDArray[np.uint8]:
@@ -308,7 +346,7 @@ def _tagged(data: bytes, explanation: Explanation, index: int = 0) -> bytes:
 
 def read(text: str) -> str:
     """A sentence for a terminal or a drawn line: no emphasis, and no space that does not break."""
-    return text.replace("**", "").replace("\N{NO-BREAK SPACE}", " ")
+    return text.replace("**", "").replace("\N{NO-BREAK SPACE}", " ").strip()
 
 
 def _npy(values: NDArray[np.float32]) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli import compare, detect, models, pictures, replay
+from explain.cli import batch, compare, detect, models, pictures, replay
 from models.errors import ImageProblem, Problem, WeightsProblem
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 pictures.register(app)
 detect.register(app)
+batch.register(app)
 compare.register(app)
 replay.register(app)
 app.add_typer(models.app, name="models")
@@ -49,11 +50,12 @@ def explain(
 
     \b
     python -m explain image bus.jpg
-    python -m explain image bus.jpg --model resnet50 --question why --out out
+    python -m explain image bus.jpg --model resnet50 --question why
     python -m explain class bus.jpg --class trolleybus
-    python -m explain detect bus.jpg --model yolo11n --method gradcam++ --save-all
-    python -m explain compare bus.jpg --model efficientnet-lite0 --model efficientnet-lite2
-    python -m explain replay out/recipe.json --picture bus.jpg
+    python -m explain detect bus.jpg --method gradcam++ --save-all
+    python -m explain batch photos/ --out run1
+    python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+    python -m explain replay explained/bus/recipe.json --picture bus.jpg
     python -m explain models list --here
     """
     if version:
@@ -69,10 +71,11 @@ def explain(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own; returns the exit code. Whatever goes wrong is a sentence."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
     try:
-        code = app(given, prog_name=PROGRAM, standalone_mode=False)
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            code = app(given, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read this has read enough; without this the interpreter complains once more as it ends.
@@ -81,9 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("SIGHTGLASS_TRACEBACK"):
             raise
-        sentence, code = _told(error)
-        return _complain(sentence, code, given)
-    if code == STOPPED:
+        return _complain(*_told(error), given)
+    if code == STOPPED and given[:1] != ["batch"]:
         return _complain("Stopped: every file that was written is whole.", STOPPED, given)
     return code if isinstance(code, int) else 0
 
@@ -96,7 +98,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(error), 2
     # Click's own, under whatever name the installed typer carries it.
     if hasattr(error, "format_message"):
-        return f"{error.format_message().strip()} See --help.", 2
+        said = error.format_message().strip()
+        return said if said.endswith("?") else f"{said.rstrip('.')}: see --help.", 2
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
     if isinstance(error, MemoryError):

@@ -114,7 +114,7 @@ def detect(
         lacking = _lacking(explanation, class_ or ())
         tell.say(*lacking)
         said = files.summary(explanation, look) | {"missing": lacking}
-        return said, files.of_boxes(explanation, look, everything=save_all)
+        return said, files.with_summary(files.of_boxes(explanation, look, everything=save_all), said)
 
     name = model or _here()
     with tell.at_work(f"Waking {name}") as bar:
@@ -128,7 +128,7 @@ def detect(
             tuple(class_ or ()) if told else _labels(cli.classes(class_, explainer.labels), per, explainer.labels)
         )
         given["targets"] = (*of_class, *(_place(number) for number in box or ()), *map(_candidate, candidate or ()))
-    return each(tell, explainer, pictures, given, out, work)
+    return each(tell, explainer, pictures, given, out, look, work)
 
 
 def _lacking(explanation: Explanation, wanted: Sequence[str]) -> list[str]:

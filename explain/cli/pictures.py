@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from explain.cli.tell import Progress
     from explain.explainer import Explainer
     from explain.explanation import Explanation
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
     Work = Callable[[Explanation], tuple[dict[str, Any], Iterator[File]]]
     """From an explanation to what is said of it as JSON, and its files."""
+
+MOST_CELLS = 100
+"""Pictures on a sheet of several."""
 
 
 def register(app: typer.Typer) -> None:
@@ -90,14 +96,15 @@ def image(
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
         report(tell, explanation, look)
-        return files.summary(explanation, look), files.of_picture(explanation, look, npy=npy)
+        said = files.summary(explanation, look)
+        return said, files.with_summary(files.of_picture(explanation, look, npy=npy), said)
 
     with tell.at_work(f"Waking {model}") as bar:
         explainer = woken(model, device, bar)
         cli.checked(explainer, given)
         if class_:
             given["targets"] = tuple(class_) if words else cli.classes(class_, explainer.labels)
-    return each(tell, explainer, pictures, given, out, work)
+    return each(tell, explainer, pictures, given, out, look, work)
 
 
 def class_(
@@ -140,7 +147,6 @@ def class_(
         def drawn() -> Iterator[File]:
             for i, analysis in enumerate(found):
                 yield from files.of_class(explanation, i, analysis, look)
-            yield from files.numbers(explanation, look)
 
         return {"picture": explanation.image.name, "classes": found, "recipe": explanation.recipe}, drawn()
 
@@ -148,7 +154,7 @@ def class_(
         explainer = woken(model, device, bar)
         cli.checked(explainer, given)
         given["targets"] = cli.classes(class_, explainer.labels)
-    return each(tell, explainer, pictures, given, out, work)
+    return each(tell, explainer, pictures, given, out, look, work)
 
 
 def woken(model: str, device: str, bar: Progress) -> Explainer:
@@ -162,15 +168,23 @@ def woken(model: str, device: str, bar: Progress) -> Explainer:
 
 
 def each(
-    tell: Teller, explainer: Explainer, pictures: Sequence[str], given: dict[str, Any], out: Path | None, work: Work
+    tell: Teller,
+    explainer: Explainer,
+    pictures: Sequence[str],
+    given: dict[str, Any],
+    out: Path | None,
+    look: Look,
+    work: Work,
 ) -> int:
-    """Explain pictures one after the other into their folders; one that fails is told of and passed over."""
+    """Explain pictures one after the other into their folders, and several on a sheet; one that fails is told of and
+    passed over."""
     from explain import files
     from explain.image import Image
 
     folders = files.places([picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in pictures], out)
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
+    cells: list[tuple[NDArray[np.uint8], str]] = []
     with tell.at_work("Explaining") as bar:
         for number, (picture, folder) in enumerate(zip(pictures, folders, strict=True)):
             share = number / len(pictures)
@@ -190,7 +204,14 @@ def each(
                 continue
             tell.written(folder, names)
             results.append(said | {"folder": folder, "files": names})
-    tell.result({"results": results, "failed": failed})
+            if len(pictures) > 1 and len(cells) < MOST_CELLS:
+                cells.append(files.thumbnail(explanation, look))
+    sheets = (
+        [folders[0].parent / name for name in files.write(folders[0].parent, files.of_many(cells))] if cells else []
+    )
+    for path in sheets:
+        tell.say(str(path))
+    tell.result({"results": results, "failed": failed, "sheets": sheets})
     return 1 if failed else 0
 
 
@@ -218,5 +239,6 @@ def report(tell: Teller, explanation: Explanation, look: Look) -> None:
     columns = ("map of", "how sure", "half its heat on", "hottest at", "heat in its box")
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
     tell.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
-    for finding in explanation.diagnosis:
+    # Of a detector that shows boxes, none of which was asked for, there is nothing to be said.
+    for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         tell.say(f"{finding.level}: {read(finding.text)}")

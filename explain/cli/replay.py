@@ -81,29 +81,36 @@ def replay(
         tell.say(f"note: {name} was {was}, is {is_now or 'not here'}.")
     if same is not None:
         tell.say("The maps are those that were kept, bit for bit." if same else f"The maps differ, by {furthest:.2g}.")
-    names = []
+    names: list[str] = []
+    said: dict[str, Any] = files.summary(explanation, look)
+    said |= {"same": same, "largest_difference": furthest, "changed_versions": changed}
     if out is not None:
         made = files.of_picture(explanation, look)
         if explanation.model.task == "detect":
             made = files.of_boxes(explanation, look, everything=False)
-        names = files.write(out, made)
+        names = files.write(out, files.with_summary(made, said))
         tell.written(out, names)
-    said: dict[str, Any] = files.summary(explanation, look)
-    said |= {"same": same, "largest_difference": furthest, "changed_versions": changed, "folder": out, "files": names}
-    tell.result(said)
+    tell.result(said | {"folder": out, "files": names})
     return 1 if same is False else 0
 
 
 def read(path: Path) -> Recipe:
     """The recipe in a file of its own, or in one that carries it; raises ModelProblem where there is none."""
+    import json
+
     from explain.export import tag
     from explain.recipe import Recipe
 
     found = None
     try:
         data = path.read_bytes() if path.stat().st_size <= MOST else b""
-        found = Recipe.model_validate_json(data) if path.suffix.lower() == ".json" else tag.read(data)
-    except (OSError, ValueError):
+        if path.suffix.lower() == ".json":
+            held = json.loads(data)
+            # A summary holds its recipe among other things.
+            found = Recipe.model_validate_json(json.dumps(held.get("recipe", held)))
+        else:
+            found = tag.read(data)
+    except (OSError, ValueError, AttributeError, RecursionError):
         pass
     if found is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")

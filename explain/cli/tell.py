@@ -44,12 +44,18 @@ class Teller:
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         console = Console(file=self._stdout, highlight=False)
-        console.print(table, width=min(console.width, WIDEST) if console.is_terminal else WIDEST)
+        console.width = min(console.width, WIDEST) if console.is_terminal else WIDEST
+        console.print(table)
 
     def written(self, folder: Path, names: Sequence[str]) -> None:
-        """Where the files are."""
+        """Where the files are; of those in a folder of their own the number."""
         if names:
-            self.say(f"{folder}: {', '.join(names)}")
+            said: dict[str, int] = {}
+            for name in names:
+                inner, _, last = name.rpartition("/")
+                said[f"{inner}/" if inner else last] = said.get(f"{inner}/", 0) + 1
+            listed = (f"{name} ({count} files)" if name.endswith("/") else name for name, count in said.items())
+            self.say(f"{folder}: {', '.join(listed)}")
 
     def result(self, value: Any) -> None:
         """For a program: the whole answer at once; nothing where a person reads."""
