@@ -223,3 +223,10 @@ def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: P
     thread.join()
     assert torch.get_num_threads() == seen[0] == before
     assert RESIDENCY.get(catalog.spec(MODEL), device("cpu")).lock is not None
+
+
+def test_a_small_map_lies_where_the_map_lies(many: Path) -> None:
+    made = Explainer(MODEL)(sorted(many.rglob("[0-9]*.jpg"))[3], top_k=1)
+    grown, seen = rows._at_size(made.heatmaps[0], (made.image.height, made.image.width))
+    assert seen == made.heatmaps[0].seen
+    np.testing.assert_allclose(grown, made.heatmaps[0].values, atol=0.02)
