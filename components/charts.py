@@ -5,20 +5,28 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from explain.diagnosis import diagnose, unseen
+from explain.methods import METHODS
 from explain.statistics import MEANING
 from explain.words import listing, milliseconds, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from components.viewer import Region
     from explain import Explanation
+
+    Offer = tuple[str, str, str, Callable[[], Any]]
+
+FIGURES = {"png": "image/png", "jpg": "image/jpeg", "svg": "image/svg+xml", "pdf": "application/pdf"}
+REPORTS = {"html": "text/html", "pdf": "application/pdf"}
+CLIPS = {"gif": "image/gif", "mp4": "video/mp4"}
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
@@ -63,6 +71,8 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from explain.export.table import listed, plain
+
     statistics = asdict(explanation.statistics[index])
     counts = statistics.pop("histogram")
     regions = statistics.pop("regions")
@@ -71,8 +81,8 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     st.caption(f"Taken for this picture: {took}. A step that was held and not run again is not named.")
     table = pd.DataFrame(
         [
-            {"number": name.replace("_", " "), "value": _plain(value), "meaning": MEANING[name]}
-            for name, value in statistics.items()
+            {"number": name, "value": value, "meaning": meaning}
+            for name, value, meaning in listed(explanation.statistics[index])
         ]
     )
     st.dataframe(
@@ -83,7 +93,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         st.dataframe(
             pd.DataFrame(
                 [
-                    {"box": _plain(r["box"]), "share of heat": percent(r["share_of_heat"]), "peak": f"{r['peak']:.2f}"}
+                    {"box": plain(r["box"]), "share of heat": percent(r["share_of_heat"]), "peak": f"{r['peak']:.2f}"}
                     for r in regions
                 ]
             ),
@@ -122,14 +132,6 @@ def findings(explanation: Explanation, index: int) -> None:
     st.markdown("  \n".join(lines))
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple | list):
-        return ", ".join(_plain(part) for part in value)
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:.0f}"
-
-
 def timings(explanation: Explanation) -> str:
     """`model 11 ms, maps 2 ms`; what was held and not run again is not named."""
     took = explanation.milliseconds
@@ -156,37 +158,85 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
 
 
 def downloads(explanation: Explanation, index: int) -> None:
-    """What a program reads of one map, made when it is asked for; pictures of it come from the viewer."""
+    """Everything that can be taken along of one map, each file made when it is asked for."""
     heatmap = explanation.heatmaps[index]
     stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
+    popover = st.popover(
+        "Download",
+        icon=":material/download:",
+        key="downloads",
+        on_change="rerun",
+        help="Figures, reports, clips and data of this map. What you see is downloaded in the viewer's own bar.",
+    )
+    # Drawn when it is opened: a dozen buttons in every run would cost more than the map.
+    if not popover.open:
+        return
+    with popover:
+        for title, about, offers in _offers(explanation, index):
+            with st.container(gap="xsmall"):
+                st.markdown(f"**{title}**", help=about)
+                with st.container(horizontal=True, gap="xsmall"):
+                    for label, ending, mime, make in offers:
+                        st.download_button(
+                            label,
+                            make,
+                            file_name=f"{stem}-{ending}",
+                            mime=mime,
+                            on_click="ignore",
+                            key=f"download-{ending}",
+                            help=f"{stem}-{ending}",
+                        )
+        st.caption("A figure as PNG or JPG, dropped on Explore, opens this view again.")
 
-    def raw() -> bytes:
-        buffer = io.BytesIO()
-        if len(heatmap.raw) == 1:
-            np.save(buffer, heatmap.raw[0])
-        else:
-            np.savez_compressed(buffer, **dict(zip(heatmap.layers, heatmap.raw, strict=True)))
-        return buffer.getvalue()
 
-    kind = "npy" if len(heatmap.raw) == 1 else "npz"
-    offers: Sequence[tuple[str, str, str, Callable[[], Any]]] = (
-        (f"Raw map, .{kind}", f"raw.{kind}", "application/octet-stream", raw),
+def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[Offer]]]:
+    """(title, what it is, files) of each row of the menu."""
+
+    def figure(kind: Any) -> bytes:
+        from explain.export.figure import figure as drawn
+
+        return drawn(explanation, index, format=kind)
+
+    def sweep(kind: Any) -> bytes:
+        from explain.export.clip import sweep as through
+
+        return through(explanation, index, format=kind)
+
+    def report(kind: str) -> str | bytes:
+        from explain.export.report import html, pdf
+
+        return html([explanation]) if kind == "html" else pdf(explanation, index)
+
+    def each(name: str, make: Callable[[str], Any], kinds: dict[str, str]) -> list[Offer]:
+        return [(kind.upper(), f"{name}.{kind}", mime, partial(make, kind)) for kind, mime in kinds.items()]
+
+    vectors = "Picture, map and overlay with colour bar and caption. SVG and PDF have boxes and words as vectors."
+    page = "HTML: one file that opens without a server, with opacity, colormap and class to choose. PDF: for paper."
+    offers = [("Figure", vectors, each("figure", figure, FIGURES)), ("Report", page, each("report", report, REPORTS))]
+    if METHODS[explanation.heatmaps[index].method].quick:
+        through = "This map at each layer of the model, from the first to the last."
+        offers.append(("Layer by layer", through, each("layers", sweep, CLIPS)))
+    kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
+    data: list[Offer] = [
+        (f"Raw map, .{kind}", f"raw.{kind}", "application/octet-stream", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", "statistics.csv", "text/csv", lambda: _table(explanation)),
         ("All numbers, .json", "numbers.json", "application/json", lambda: json.dumps(explanation.summary(), indent=1)),
         ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
-    )
-    with st.popover(
-        "Data",
-        icon=":material/database:",
-        help="The raw values, every number, and the recipe. Pictures are downloaded in the viewer's own bar.",
-    ):
-        for label, ending, mime, make in offers:
-            st.download_button(
-                label,
-                make,
-                file_name=f"{stem}-{ending}",
-                mime=mime,
-                on_click="ignore",
-                type="tertiary",
-                key=f"download-{ending}",
-                help=f"{stem}-{ending}",
-            )
+    ]
+    return [*offers, ("Data", "The raw values, every number of every map, and what makes them again.", data)]
+
+
+def _table(explanation: Explanation) -> str:
+    from explain.export.table import csv, rows
+
+    return csv(rows(explanation))
+
+
+def _raw(explanation: Explanation, index: int) -> bytes:
+    """The map as it was computed, one array for each layer."""
+    heatmap, buffer = explanation.heatmaps[index], io.BytesIO()
+    if len(heatmap.raw) == 1:
+        np.save(buffer, heatmap.raw[0])
+    else:
+        np.savez_compressed(buffer, **dict(zip(heatmap.layers, heatmap.raw, strict=True)))
+    return buffer.getvalue()

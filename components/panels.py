@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from explain import Explanation, Image
+    from explain.export.tag import View as Look
+    from explain.recipe import Recipe
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
@@ -39,7 +41,18 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
         shared=explanation.shared[index].content if several else None,
         cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
         kind="heat",
+        tag=_tag(explanation, index),
     )
+
+
+def _tag(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
+    """What a file of this map carries; nothing of one that is not finished."""
+    if not explanation.finished:
+        return None
+    from explain.export.tag import view_of
+
+    screen = "detect" if st.session_state.get("page") == "detect" else "explore"
+    return explanation.recipe, view_of(explanation, index).model_copy(update={"screen": screen})
 
 
 def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
@@ -129,7 +142,8 @@ def show(
         panels,
         boxes=marks,
         file=image.jpeg,
-        key=key,
+        # A view that was opened again is another viewer: one that is there keeps to what it shows.
+        key=f"{key}-{turn}" if (turn := st.session_state.get("viewer-turn")) else key,
         name=image.name,
         initial=_initial(),
         height=height,

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address
+from components import address, reopen
 from components.intake import intake
 from explain.image import Image
 from explain.words import pixels
 from models.demo.stories import SCENES, scene
-from models.errors import ImageProblem
+from models.errors import ImageProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from explain.export.tag import Contents
 
 PHOTOGRAPHS = {
     "bus": ("ultralytics", "assets/bus.jpg"),
@@ -48,6 +50,7 @@ def choose() -> Image:
     """The picture's place at the top of the sidebar: thumbnail, name, and every way to change it."""
     address.recall("example", EXAMPLES, FIRST, name="example")
     intake(take, key="intake")
+    reopen.go()
     st.session_state.pop("news", None)
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     address.recall("picture", given, None)
@@ -135,13 +138,22 @@ def _ways(given: dict[str, Image]) -> None:
 
 
 def take(files: Iterable[tuple[str, bytes]]) -> None:
-    """Decode what came in; the last good one is chosen, and what is wrong with the others is said."""
+    """Decode what came in; the last good one is chosen, and what is wrong with the others is said.
+
+    A file that carries the recipe of a view is not a picture to explain: it opens that view.
+    """
+    from explain.export import tag
+
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     problems: list[str] = []
     for name, data in files:
         try:
+            if (found := tag.contents(data)) is not None:
+                _original(found, name, given)
+                reopen.view(found)
+                continue
             image = Image.open(data, name=name)
-        except ImageProblem as problem:
+        except Problem as problem:
             problems.append(str(problem))
             continue
         given.pop(image.sha256, None)
@@ -151,6 +163,30 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     while len(given) > KEPT:
         del given[next(iter(given))]
     st.session_state.picture_problem = " ".join(problems) or None
+
+
+def _original(found: Contents, name: str, given: dict[str, Image]) -> None:
+    """Choose the picture that a file was made from: an example, one of the session's, or the one that it carries."""
+    from explain.export import tag
+
+    state, recipe = st.session_state, found.recipe
+    sha256 = recipe.picture_sha256
+    files = {Path(part).name: example for example, (_, part) in PHOTOGRAPHS.items()}
+    files |= {f"{scene}.png": scene for scene in SCENES}
+    known = files.get(recipe.picture_name)
+    if known is not None and example(known).sha256 == sha256:
+        turn_to(known)
+    elif (image := given.get(sha256) or tag.original(found)) is not None:
+        given.pop(sha256, None)
+        given[sha256] = image
+        state.picture = sha256
+    else:
+        raise ImageProblem(
+            f"{name} was made from {recipe.picture_name}, which it does not carry: give that picture first, then this "
+            "file again."
+        )
+    # More than a picture comes in: what is chosen beside it must be drawn first.
+    state.news = False
 
 
 def _uploaded(key: str) -> None:

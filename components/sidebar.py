@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components import address, layer_picker, pictures, questions
+from components.reopen import OTHER
 from explain.methods import METHODS
 from explain.words import megabytes, plural
 from models import catalog
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from explain import Explainer
     from explain.image import Image
     from explain.questions import Question
+    from explain.truth import Finding
     from models.adapter import ModelSpec
 from models.errors import ModelProblem
 
 FIRST = "efficientnet-lite0"
-OTHER = "timm, by name"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
@@ -193,16 +196,23 @@ def _method(model: ModelSpec) -> str:
         if (method.detectors or model.task == "classify") and (method.family == "mask" or not answers)
     ]
     address.recall(key, offered, model.method, name="method")
+    found = questions.found(model.task)
     name = st.selectbox(
         "Method",
         offered,
-        format_func=lambda method: METHODS[method].name + (" (slow)" if METHODS[method].slow else ""),
+        format_func=lambda method: METHODS[method].name + _marked(method, found),
         key=key,
-        help="How the map is made. Slow ones run the model hundreds of times; they show progress and can be stopped.",
+        help="How the map is made. Slow ones run the model hundreds of times; they show progress and can be stopped. "
+        "Those marked with failed found what decides on drawn scenes no better than maps that know no model.",
     )
     address.keep(key, name, model.method, name="method")
-    st.caption(METHODS[name].about.capitalize() + ".")
+    st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
     return name
+
+
+def _marked(method: str, found: Mapping[str, Finding]) -> str:
+    words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
+    return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 
 
 def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:

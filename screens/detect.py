@@ -17,6 +17,7 @@ from components import (
     panels,
     pictures,
     questions,
+    reopen,
     sidebar,
     snapshots,
     work,
@@ -165,6 +166,7 @@ def _waiting(base: Explanation, asked: Asked, left: DeltaGenerator, rows: DeltaG
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
     """The camera, and where the map is `offered`, what can be taken along of it."""
     snapshots.follow(explanation)
+    reopen.told(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
         snapshots.camera()
         snapshots.gallery()

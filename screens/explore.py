@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import charts, classes, frame, panels, sidebar, work
+from components import charts, classes, frame, panels, reopen, sidebar, work
 from components.headline import HOT
 from components.viewer import Panel
 from explain.diagnosis import headline
@@ -116,6 +116,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     if view.region is not None and explanation.heatmaps:
         charts.marked(explanation, view.region, index)
     charts.findings(explanation, index)
+    reopen.told(explanation)
     if not explanation.heatmaps:
         return
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -85,7 +85,7 @@ def viewer(
     place = place or st.container(gap=None)
     with place:
         result = _component(key=key, data=data, on_point_change=_nothing, on_region_change=_nothing)
-        _desk(pixels, picture_id, panels, boxes, name, f"{key}-desk")
+        _desk(pixels, picture_id, panels, boxes, name, file, f"{key}-desk")
     point, box = replies.point_of(result.point)
     return View(
         point,
@@ -110,13 +110,14 @@ def _desk(
     panels: Sequence[Panel],
     boxes: Sequence[Box],
     name: str,
+    file: bytes,
     key: str,
 ) -> None:
     """Where the viewer asks for a finer part or a file: a fragment, so that the page around it does not run again."""
     asked = st.session_state.get(key) or {}
     parcel = b""
     if wanted := asked.get("file"):
-        parcel = replies.file(pixels, panels, boxes, wanted, picture_id, name)
+        parcel = replies.file(pixels, panels, boxes, wanted, picture_id, name, file)
     elif wanted := asked.get("detail"):
         parcel = replies.detail(pixels, wanted, picture_id)
     data = parcel or joined_bytes({"kind": "nothing"}, [])

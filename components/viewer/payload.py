@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from explain.export.tag import View as Look
+    from explain.recipe import Recipe
+
 Rect = tuple[float, float, float, float]
 
 LONGEST = 1600
@@ -74,6 +77,8 @@ class Map:
     kind: Kind = "heat"
     shared: NDArray[np.float32] | None = None
     sides: tuple[str, str] | None = None
+    tag: tuple[Recipe, Look] | None = None
+    """What a file of it carries, so that it can be opened again."""
 
 
 @dataclass(frozen=True, eq=False)

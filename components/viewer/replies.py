@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from components.viewer.payload import Panel, joined_bytes, jpeg, raw_range, scaling
-from explain.image import to_jpeg, to_png
+from explain.image import Image, to_jpeg, to_png
 from explain.render import Field, Style, shown
 from explain.sheet import boxes as draw_boxes
 from explain.sheet import grid
@@ -116,10 +116,15 @@ def file(
     given: Any,
     picture_id: str,
     name: str,
+    original: bytes = b"",
 ) -> bytes:
-    """All panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or what is wrong."""
+    """All panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or what is wrong.
+
+    The file carries the recipe of its first map. Where the picture is to be seen in it, it also carries the picture:
+    `original`, if that is the JPEG it came as, else one without loss.
+    """
     try:
-        return _file(pixels, panels, boxes, given, picture_id, name)
+        return _file(pixels, panels, boxes, given, picture_id, name, original)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Problem):
         words = "The browser asked for a file in a way that makes no sense: reload the page."
         return joined_bytes({"kind": "sorry", "id": f"sorry {given}"[:80], "picture": picture_id, "words": words}, [])
@@ -132,10 +137,11 @@ def _file(
     given: Mapping[str, Any],
     picture_id: str,
     name: str,
+    original: bytes,
 ) -> bytes:
     settings, choice = given["settings"], int(given.get("choice") or 0)
     shown_range = raw_range(panels)
-    drawn, titles = [], []
+    drawn, titles, tags = [], [], []
     # As on the screen: beside the plain picture, which has them all, a map shows the chosen boxes alone.
     added = settings.get("layout") == "beside"
     beside = added or any(not panel.maps for panel in panels)
@@ -148,6 +154,7 @@ def _file(
             image = draw_boxes(image, [(box.xyxy, box.label) for box in own], chosen=first)
         drawn.append(image)
         titles.append(item.title)
+        tags.append(item.tag)
     name_of = titles[0]
     if added:
         every = [(box.xyxy, box.label) for box in boxes] if settings.get("boxes") else []
@@ -160,6 +167,15 @@ def _file(
         made = grid(drawn, titles, columns, height=max(1, round(pixels.shape[0] * shrink)))
     kind = "jpg" if given.get("format") == "jpg" else "png"
     data = to_jpeg(made) if kind == "jpg" else to_png(made)
+    if (tagged := tags[0]) is not None:
+        from explain.export.tag import carried, write
+
+        recipe, look = tagged
+        kept = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}
+        visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
+        whole = picture_id == recipe.picture_sha256
+        picture = carried(Image(pixels, name, jpeg=original)) if visible and whole else b""
+        data = write(data, recipe, look.model_copy(update={"settings": kept}), picture=picture)
     stem = re.sub(r"[^\w]+", "-", f"{name.rsplit('.', 1)[0]} {name_of} {settings.get('mode')}").strip("-").lower()
     mime = "image/jpeg" if kind == "jpg" else "image/png"
     head = {"kind": "file", "id": str(given.get("id")), "picture": picture_id, "name": f"{stem}.{kind}", "mime": mime}

@@ -117,7 +117,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))
     pen = ImageDraw.Draw(page)
     rows, columns = heatmap.raw[0].shape
-    words = f"{heatmap.layers[0]}, {columns}×{rows} cells"
+    words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
     if heatmap.state != "ok":
         words += f": {caption.STATES[heatmap.state]}"
     font = ImageFont.truetype(str(fonts.path()), 15)

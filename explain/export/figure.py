@@ -77,13 +77,7 @@ def figure(
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         data = _saved(explanation, index, [_small(pixels) for pixels in pictures], colormap, format)
-    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
-    view = tag.View(
-        index=index,
-        label=heatmap.target.label[:200],
-        screen="detect" if explanation.options.per == "detection" else "explore",
-        settings=settings | {"scale": heatmap.scale},
-    )
+    view = tag.view_of(explanation, index, mode="overlay", colormap=colormap, alpha=alpha, even=True)
     picture = tag.carried(explanation.image) if format in ("png", "jpg") else b""
     return tag.write(data, explanation.recipe, view, picture=picture)
 

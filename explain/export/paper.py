@@ -65,7 +65,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") 
     _numbers(page, explanation, index)
     _head(page, "Recipe")
     _code(page, caption.listing(explanation.recipe), 7.5)
-    view = tag.View(index=index, label=heatmap.target.label[:200], settings={"colormap": colormap})
+    view = tag.view_of(explanation, index, mode="overlay", colormap=colormap)
     return tag.write(bytes(page.output()), explanation.recipe, view)
 
 

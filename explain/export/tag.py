@@ -26,6 +26,7 @@ from models.errors import ImageProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from explain.explanation import Explanation
     from explain.image import Image
 
 TEXT = 2**18
@@ -54,6 +55,8 @@ class View(BaseModel):
     label: Text | None = None
     """That target's class."""
     screen: Literal["explore", "detect"] = "explore"
+    automatic: bool = False
+    """Whether the layers were left to the model."""
     settings: dict[Text, bool | float | Text] = Field(default_factory=dict, max_length=40)
     """Of the viewer, by its own names: mode, colormap, alpha, ..."""
 
@@ -68,6 +71,17 @@ class Contents(BaseModel):
     view: View = View()
     picture: bytes = Field(default=b"", exclude=True)
     """The file of the picture itself, where it is carried; not to be believed before its sha256 was compared."""
+
+
+def view_of(explanation: Explanation, index: int, **settings: bool | float | str) -> View:
+    """One map of an explanation, looked at with these settings."""
+    return View(
+        index=index,
+        label=explanation.heatmaps[index].target.label[:200],
+        screen="detect" if explanation.options.per != "class" else "explore",
+        automatic=not explanation.options.layers,
+        settings=settings,
+    )
 
 
 def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: bytes = b"") -> bytes:

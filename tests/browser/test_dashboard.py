@@ -138,7 +138,7 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     assert "model=efficientnet-lite2" in page.url
     assert headline(page).inner_text() != said
 
-    page.locator('[data-testid="stPopover"]').filter(has_text="Data").get_by_role("button").click()
+    page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Raw map, .npy").click()
     raw = np.load(io.BytesIO(saved.value.path().read_bytes()))
