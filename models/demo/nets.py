@@ -21,7 +21,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
     "s": ((8, 16, 32, 48, 64), 1),
-    "m": ((16, 32, 48, 72, 96), 1),
+    "m": ((8, 24, 40, 56, 80), 1),
     "l": ((16, 32, 64, 112, 160), 2),
 }
 """Channels of P1 to P5, and blocks per C3k2."""

@@ -60,13 +60,13 @@ class Recipe:
 
 RECIPES = {
     "demo-s": Recipe(Source("detect"), 48_000, batch=32, rate=4e-3),
-    "demo-m": Recipe(Source("detect"), 56_000, batch=32, rate=4e-3),
+    "demo-m": Recipe(Source("detect"), 48_000, batch=32, rate=4e-3),
     "demo-l": Recipe(Source("detect"), 56_000, batch=32, rate=4e-3),
     "demo-cls-s": Recipe(Source("classify"), 80_000),
-    "demo-cls-m": Recipe(Source("classify"), 96_000),
+    "demo-cls-m": Recipe(Source("classify"), 88_000),
     "demo-cls-l": Recipe(Source("classify"), 88_000),
     "demo-cls-cheat": Recipe(Source("classify", "stamped"), 60_000, pool=12_000, turns=False),
-    "demo-cls-honest": Recipe(Source("classify", "honest"), 120_000, pool=12_000, turns=False),
+    "demo-cls-honest": Recipe(Source("classify", "honest"), 100_000, pool=12_000, turns=False),
     "demo-cls-texture": Recipe(Source("classify", "textured"), 60_000),
     "demo-vit": Recipe(Source("classify"), 88_000, rate=1e-3, decay=0.05),
 }
