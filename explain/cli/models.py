@@ -93,6 +93,7 @@ def show(
             if labels:
                 known["labels"] = explainer.labels
     shown = {name: value for name, value in known.items() if name != "labels" and value not in (None, "", ())}
+    shown["weights"] = getattr(known["weights"], "name", "")
     tell.table(("", model), [(name.replace("_", " "), _word(value)) for name, value in shown.items()])
     if labels and here:
         tell.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
@@ -119,7 +120,7 @@ def layers(
         presets = resident.adapter.presets(short) if short else {}
         default = explainer.default_layers
         outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-        shown = [layer for layer in short if every or layer.path in outer]
+        shown = [layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1]
     rows = [
         {"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": layer.path in default}
         for layer in shown

@@ -39,8 +39,8 @@ class Teller:
         from rich.text import Text
 
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for name in columns:
-            table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        for i, name in enumerate(columns):
+            table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=not i)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         console = Console(file=self._stdout, highlight=False)
@@ -49,12 +49,16 @@ class Teller:
 
     def written(self, folder: Path, names: Sequence[str]) -> None:
         """Where the files are; of those in a folder of their own the number."""
+        from explain.words import plural
+
         if names:
             said: dict[str, int] = {}
             for name in names:
                 inner, _, last = name.rpartition("/")
                 said[f"{inner}/" if inner else last] = said.get(f"{inner}/", 0) + 1
-            listed = (f"{name} ({count} files)" if name.endswith("/") else name for name, count in said.items())
+            listed = (
+                f"{name} ({plural(count, 'file')})" if name.endswith("/") else name for name, count in said.items()
+            )
             self.say(f"{folder}: {', '.join(listed)}")
 
     def result(self, value: Any) -> None:

@@ -1,0 +1,92 @@
+"""The calls in docs/cli.md with what they answer: `python -m tests.transcripts` writes the answers anew.
+
+A block begins with ```console and holds calls, `$ ...`, each followed by what it printed. All run one after the other
+in one folder that has two pictures in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.conftest import asset
+
+DOCS = Path(__file__).parents[1] / "docs/cli.md"
+COLUMNS = "100"
+_BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+_CALL = "$ python -m explain "
+_TIME = r"\d+(\.\d+)?[  ](ms|s|min)\b"
+_NUMBER = r"(< )?[-–]?\d[\d.,]*"
+
+
+def calls(text: str) -> list[str]:
+    """Every call in the docs, in order."""
+    return [line for block in _BLOCK.findall(text) for line in block.splitlines() if line.startswith("$ ")]
+
+
+def answered(text: str, skip: Sequence[str] = ()) -> str:
+    """The docs with the answers of this machine; calls with one of the words of `skip` keep theirs."""
+
+    def block(found: re.Match[str]) -> str:
+        parts = re.split(r"(?m)^(?=\$ )", found[0])
+        return "".join(
+            part if any(word in part.split() for word in skip) else _answered(part) for part in parts if part
+        )
+
+    with _folder():
+        return _BLOCK.sub(block, text)
+
+
+def _answered(part: str) -> str:
+    call = part.splitlines()[0]
+    assert call.startswith(_CALL), call
+    said = io.StringIO()
+    from explain.cli import main
+
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = main(shlex.split(call.removeprefix(_CALL)))
+    lines = [line.rstrip() for line in said.getvalue().splitlines()]
+    lines = [line for i, line in enumerate(lines) if line or (0 < i < len(lines) - 1 and lines[i - 1])]
+    return "\n".join([call, *lines, *([f"(exit code {code})"] if code else []), ""])
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[None]:
+    """A folder with pictures, as the current one; and a terminal of one width, whatever this one is."""
+    kept = {name: os.environ.get(name) for name in ("COLUMNS", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR")}
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "photos").mkdir()
+        bus = asset("ultralytics", "assets", "bus.jpg")
+        shutil.copy(bus, Path(folder, "bus.jpg"))
+        for path in (bus, bus.with_name("zidane.jpg")):
+            shutil.copy(path, Path(folder, "photos"))
+        Path(folder, "photos/broken.jpg").write_bytes(b"not a picture")
+        os.environ |= {"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1"}
+        os.environ.pop("FORCE_COLOR", None)
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+            for name, value in kept.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def comparable(text: str) -> str:
+    """Without what differs from machine to machine: numbers, and the widths that go with them."""
+    text = re.sub(_NUMBER, "0", re.sub(_TIME, "0", text.replace("\N{NO-BREAK SPACE}", " ")))
+    return re.sub(r"[ ─]+", " ", re.sub(r"(?m)[ ─]+$", "", text))
+
+
+if __name__ == "__main__":
+    DOCS.write_text(answered(DOCS.read_text("utf-8")), "utf-8")
