@@ -182,7 +182,7 @@ def _of_png(data: bytes) -> tuple[bytes, bytes]:
 
 def _international(body: bytes) -> bytes:
     """The text of an iTXt chunk, after its keyword; other programs may deflate it when they save it anew."""
-    deflated, rest = body[0] == 1, body[2:].split(b"\0", 2)[-1]
+    deflated, rest = body[:1] == b"\1", body[2:].split(b"\0", 2)[-1]
     if not deflated:
         return rest
     try:
@@ -211,7 +211,8 @@ def _segments(picture: bytes) -> bytes:
 def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
     line, pictures, size = b"", [], 0
     for kind, body in _read_segments(data):
-        if kind == 0xE1 and body.startswith(b"Exif\0\0"):
+        # A camera's own is not unpacked for nothing.
+        if kind == 0xE1 and body.startswith(b"Exif\0\0") and b'"sightglass"' in body:
             line = _comment(body) or line
         elif kind == 0xEF and body.startswith(_KEY + b"\0"):
             pictures.append(body[len(_KEY) + 1 :])
