@@ -63,8 +63,9 @@ def find(source: Any, *, within: Path | None = None, skip: Path | None = None, m
     """Every picture of a source, in an order that does not change.
 
     `source`: a folder (with all below it), a pattern with `*`, a text file with one path a line (and, after a tab, its
-    label), a .zip, one picture, or a sequence of paths or of (name, bytes). `within`: files outside of this folder are
-    left out, wherever a link leads. `skip`: a folder that is not looked into, as the one that results go to.
+    label), a .zip, one picture, or a sequence of paths, of (name, bytes), or of Items that were found before. `within`:
+    files outside of this folder are left out, wherever a link leads. `skip`: a folder that is not looked into, as the
+    one that results go to.
     Raises ModelProblem where there is nothing, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
@@ -153,7 +154,9 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | 
 
 def _given(source: Sequence[Any], within: Path | None) -> Iterator[Item]:
     for one in source:
-        if isinstance(one, tuple):
+        if isinstance(one, Item):
+            yield one
+        elif isinstance(one, tuple):
             name, data = one
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(_text(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
