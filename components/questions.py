@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import streamlit as st
 
 from components import address
+from explain.methods import METHODS
+from explain.truth import finding
 from models.adapter import Part
 
 if TYPE_CHECKING:
     from explain import Explainer
     from explain.questions import Question
+    from explain.truth import Finding
 
 LENSES = ("one", "all", "layers", "sizes")
 _LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
@@ -112,6 +115,13 @@ def asked_of(explainer: Explainer) -> dict[Question, dict[str, Any]]:
 
     resident = explainer.resident
     return {asked: settings(resident, asked) for asked in get_args(Question)} if answers_why(resident) else {}
+
+
+def found(task: str) -> dict[str, Finding]:
+    """What drawn scenes said of each method, for what is asked now."""
+    part = address.remembered("part", PARTS, "class", name="part")
+    made = {method: finding(task, "why" if part == "contrast" else "where", method) for method in METHODS}
+    return {method: one for method, one in made.items() if one is not None}
 
 
 def part(explainer: Explainer) -> Part:
