@@ -66,11 +66,13 @@ RECIPES = {
     "demo-cls-m": Recipe(Source("classify"), 88_000),
     "demo-cls-l": Recipe(Source("classify"), 88_000),
     "demo-cls-cheat": Recipe(Source("classify", "stamped"), 60_000, pool=12_000, turns=False),
-    "demo-cls-honest": Recipe(Source("classify", "honest"), 100_000, pool=12_000, turns=False),
+    "demo-cls-honest": Recipe(Source("classify", "honest"), 120_000, pool=12_000, turns=False),
     "demo-cls-texture": Recipe(Source("classify", "textured"), 60_000),
     "demo-vit": Recipe(Source("classify"), 88_000, rate=1e-3, decay=0.05),
 }
 NAMES = tuple(RECIPES)
+NOISE: dict[str, dict[str, Any]] = {}
+"""How far the metrics of trainings that differ in their seed alone lie apart, by task, where it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,7 @@ def describe(name: str, recipe: Recipe, seed: int, minutes: float, busy: float, 
             "threads": torch.get_num_threads(),
         },
         "metrics": exam(recipe.source, HELD_OUT)(net),
+        "noise": NOISE.get(recipe.source.task),
         "bytes": (folder / f"{name}.safetensors").stat().st_size,
         "commit": _commit(),
         "versions": {
