@@ -1,6 +1,6 @@
 """`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser;
 `detect`: what a detector's maps cost; `pointing`: where they lie, by method and layers; `truth`: where maps are right,
-on drawn scenes whose cause is known."""
+on drawn scenes whose cause is known; `throughput`: pictures per second, from a folder to files."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _detectors(asked)
     if asked.what == "truth":
         return _truth(asked)
+    if asked.what == "throughput":
+        return _throughput(asked)
     import torch
 
     from benchmarks.case import MODELS, WEIGHED, picture
@@ -88,6 +90,20 @@ def _truth(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _throughput(asked: argparse.Namespace) -> int:
+    from benchmarks import throughput as folder
+
+    if asked.threads:
+        import torch
+
+        torch.set_num_threads(asked.threads)
+    result = folder.throughput(asked.models or folder.MODELS, asked.rounds or folder.ROUNDS, asked.many)
+    # Some of the models, or none of the memory, must not overwrite all.
+    into = asked.markdown or (None if asked.models or not asked.many else folder.OUT)
+    _report(result, folder.markdown(result), asked.json, into)
+    return 0
+
+
 def _detectors(asked: argparse.Namespace) -> int:
     """Each of the two writes its own part of one file."""
     from benchmarks.halves import DETECTORS, with_half
@@ -129,7 +145,8 @@ def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("speed", "memory", "all", "viewer", "detect", "pointing", "truth"))
+    verbs = ("speed", "memory", "all", "viewer", "detect", "pointing", "truth", "throughput")
+    parser.add_argument("what", choices=verbs)
     parser.add_argument("--models", nargs="+", help="ids in the catalogue")
     parser.add_argument("--picture", type=Path, help="a file; the bus that the Ultralytics package carries")
     parser.add_argument("--classes", type=int, default=5, help="how many classes are explained")
@@ -151,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         "--publish", action="store_true", help="write what truth found to TRUTH.md, RESULTS.md and explain/truth.json"
     )
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
+    parser.add_argument("--many", type=int, default=5000, help="of throughput, pictures that memory is watched over")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="as many as torch takes")
     parser.add_argument("--json", type=Path, help="write the numbers here")

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import torch
 
 from benchmarks.annotated import Photograph, matched
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.truth_measures import Map
-    from models.adapter import Prediction
+    from models.adapter import Layer, Prediction
     from models.demo.scenes import Object, Scene, Spec
 
 Line = tuple[str, str, str]
@@ -50,6 +52,8 @@ VIT = {
 PARTS = ("class", "contrast")
 WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
 """The same of the rival at the same place."""
+MOVED = {"class": "class, moved", "contrast": "contrast, moved"}
+"""The same, moved by `offset`."""
 QUESTIONS = ("where", "why")
 
 
@@ -137,6 +141,24 @@ def evidence_of(held: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evid
     given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert given.geometry.input == given.geometry.original
     return Evidence(held, given, find(held.layers[0], tuple(paths), adapter.module) if paths else ())
+
+
+def offset(layer: Layer, side: int) -> float:
+    """Pixels by which a map of that layer is grown too far down and right.
+
+    In a chain of 3x3 convolutions with stride 2 and a padding of 1 the cell k of stride s sees the picture around pixel
+    s k, and growing takes it for the middle of the pixels s k to s k + s - 1.
+    """
+    return (side / layer.shape[1] - 1) / 2
+
+
+def moved(values: Map | None, by: float) -> Map | None:
+    """A map moved up and left by so many pixels; what enters at the edges is what was there."""
+    if values is None:
+        return None
+    matrix = np.array([[1, 0, -by], [0, 1, -by]], np.float32)
+    found: Map = cv2.warpAffine(values, matrix, values.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    return found
 
 
 def maps(

@@ -30,34 +30,48 @@ CELL = 4.0
 """Standard deviation in pixels of the smoothed edges: maps are smooth too, half a cell of stride 8."""
 
 
-def measured(values: Map | None, mask: Mask, region: tuple[slice, slice] = (slice(None), slice(None))) -> list[float]:
-    """`MEASURES` of a map (H, W), 0 or more, against a mask of the same shape; None for an empty map.
+Asked = tuple["Mask", "tuple[slice, slice] | None"]
+"""A mask, and where its pixels are ranked: rows and columns, or everywhere."""
+
+
+def measured(values: Map | None, *asked: Asked) -> list[list[float]]:
+    """`MEASURES` of a map (H, W), 0 or more, against masks of the same shape; None for an empty map.
 
     Hit: whether the hottest pixel is on the mask (Zhang et al. 2018, arXiv:1608.00507). Energy: the share of the map's
     sum that is on it. IoU: of the mask and the hottest pixels, as many as it has. AUC: how often a pixel of the mask is
-    hotter than one of the rest of `region`. Pixels that are equally hot count by halves, or by the share that is asked
-    for.
+    hotter than one of the rest of its region. Pixels that are equally hot count by halves, or by the share that is
+    asked for.
     """
     if values is None or not (total := float(values.sum())) > 0:
-        return list(EMPTY)
-    hit = float(mask.flat[values.argmax()])
-    energy = float(values[mask].sum()) / total
-    count = int(mask.sum())
-    # Quicker than a partition, which many equal values slow down.
-    threshold = np.sort(values, axis=None)[-count]
-    above, level = values > threshold, values == threshold
-    share = (count - int(above.sum())) / int(level.sum())
-    shared = float((above & mask).sum()) + share * float((level & mask).sum())
-    return [hit, energy, shared / (2 * count - shared), auc(values[region], mask[region])]
+        return [list(EMPTY) for _ in asked]
+    hottest = int(values.argmax())
+    ordered = np.sort(values, axis=None)
+    found = []
+    for mask, region in asked:
+        inside, count = values[mask], int(mask.sum())
+        threshold = ordered[-count]
+        above = int(np.count_nonzero(inside > threshold))
+        level = values.size - int(np.searchsorted(ordered, threshold, "left"))
+        higher = values.size - int(np.searchsorted(ordered, threshold, "right"))
+        share = (count - higher) / (level - higher)
+        shared = above + share * int(np.count_nonzero(inside == threshold))
+        ranked = auc(inside, ordered) if region is None else auc(inside, np.sort(values[region], axis=None))
+        energy = float(inside.sum()) / total
+        found.append([float(mask.flat[hottest]), energy, shared / (2 * count - shared), ranked])
+    return found
 
 
-def auc(values: Map, mask: Mask) -> float:
-    """The area under the curve of true over false positives, equal values by halves; .5 with nothing to rank."""
-    inside, rest = values[mask], np.sort(values[~mask])
-    if not (len(inside) and len(rest)):
+def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
+    """The area under the curve of true over false positives, equal values by halves; .5 with nothing to rank.
+
+    `inside` are the pixels that should be hot, (n,), and `ordered` those and all others, rising.
+    """
+    count, rest = len(inside), len(ordered) - len(inside)
+    if not (count and rest):
         return 0.5
-    below = np.searchsorted(rest, inside, "left") + np.searchsorted(rest, inside, "right")
-    return float(below.mean()) / 2 / len(rest)
+    below = np.searchsorted(ordered, inside, "left") + np.searchsorted(ordered, inside, "right")
+    # Of all pairs within the mask one half counts, and belongs to nobody.
+    return (float(below.sum()) - count**2) / 2 / count / rest
 
 
 def box_of(found: Box, shape: tuple[int, int]) -> tuple[slice, slice]:

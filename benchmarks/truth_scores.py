@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.truth_maps import QUESTIONS, WRONG, Line, default, layers_of, maps, resident, subject
+from benchmarks.truth_maps import (
+    MOVED,
+    QUESTIONS,
+    WRONG,
+    Line,
+    default,
+    layers_of,
+    maps,
+    moved,
+    offset,
+    resident,
+    subject,
+)
 from benchmarks.truth_measures import MEASURES, baselines, box_of, measured
 from models.demo import scenes
 
@@ -59,10 +72,10 @@ class Rows:
     def add(self, given: Subject, made: Mapping[Line, Map | None]) -> None:
         """An object's maps; the baselines' come with them."""
         inside = box_of(given.thing.box, given.scene.pixels.shape[:2])
-        masks = ((given.thing.mask,), (given.thing.cause, inside))
+        masks = ((given.thing.mask, None), (given.thing.cause, inside))
         blind = baselines(given.scene.pixels, given.thing, given.prediction.box, given.number)
         made = dict(made) | {(name, "", ""): one for name, one in blind.items()}
-        self._values.append([[measured(one, *mask) for mask in masks] for one in made.values()])
+        self._values.append([measured(one, *masks) for one in made.values()])
         self._lines = list(made)
         self._scenes.append(given.number)
         self._labels.append(given.thing.label)
@@ -88,6 +101,12 @@ def scored(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
         made = maps(given.evidence, layers, targets)
         # The wrong class's only where a question is asked: twice the maps would take twice the time.
         made |= maps(given.evidence, {name: layers[name] for name in layers if name in asked}, wrong)
+        for question in QUESTIONS:
+            method, _, part = default(held, question)
+            for layer, (name, own) in itertools.product(given.evidence.layers, layers.items()):
+                if own == (layer.path,):
+                    by = offset(layer, given.scene.pixels.shape[0])
+                    made[method, name, MOVED[part]] = moved(made[method, name, part], by)
         rows.add(given, made)
     return rows.scores()
 

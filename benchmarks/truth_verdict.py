@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.bootstrap import Interval, interval, redrawn
-from benchmarks.truth_maps import PARTS, WRONG
+from benchmarks.truth_maps import MOVED, PARTS, WRONG
 from benchmarks.truth_measures import BLIND, MEASURES, TOLD
 from explain.methods import METHODS
 from models.demo import scenes
@@ -136,6 +136,7 @@ def table(models: Sequence[Scores], question: str) -> dict[str, Any]:
         "over": {m: judged.difference(default, judged.strongest(m), m) for m in MEASURES},
         "methods": [judged.row(line) | {"fails": judged.fails(line)} for line in judged.at_default().values()],
         "grid": _grid(judged),
+        "moved": _moved(judged),
         "each": [_each(of, question, order[0]) for of in models],
         "families": _families(models, question, best, default),
     }
@@ -151,6 +152,19 @@ def _grid(judged: Judged) -> dict[str, Any]:
             {"line": list(line), "hit": judged.mean(line, "hit"), "auc": judged.mean(line, "auc")} for line in lines
         ],
     }
+
+
+def _moved(judged: Judged) -> list[dict[str, Any]]:
+    """The default's method on every choice of layers, as its maps are grown and moved to where its cells look."""
+    method, _, part = judged.default
+    after = [line for line in judged.models[0].lines if line[0] == method and line[2] == MOVED[part]]
+    return [
+        judged.row((method, layers, part))
+        | {"moved": judged.row(line)}
+        | {"to": {measure: judged.difference(line, (method, layers, part), measure) for measure in MEASURES}}
+        for line in after
+        for layers in (line[1],)
+    ]
 
 
 def _each(model: Scores, question: str, best: Line) -> dict[str, Any]:
@@ -183,16 +197,17 @@ def _families(models: Sequence[Scores], question: str, best: Line, default: Line
 
 
 def published(models: Sequence[Scores], slow: Sequence[Scores]) -> list[dict[str, Any]]:
-    """A finding for each question and method: at the question's own layers and target, slow methods with the class."""
+    """A finding for each question and method, at the question's own layers and target.
+
+    Slow methods explain a class, and on few objects: they are asked where and not why.
+    """
     found = []
     for question in ("where", "why"):
         labels = labels_of(*PARTLY) if question == "why" else None
         for of in (models, slow):
-            if not of:
+            if not of or (of is slow and question == "why"):
                 continue
             judged = Judged(of, question, labels)
-            if not min(judged.objects):
-                continue
             lines = judged.at_default() if of is models else _slow_lines(judged)
             found += [_finding(judged, method, line) for method, line in lines.items()]
     return found

@@ -12,7 +12,7 @@ pytest.importorskip("pytorch_grad_cam")
 from benchmarks import truth_causes, truth_peers, truth_report
 from benchmarks.halves import with_half
 from benchmarks.truth_maps import layers_of, maps, resident
-from benchmarks.truth_measures import BLIND, EMPTY, MEASURES, auc, box_of, measured, near
+from benchmarks.truth_measures import BLIND, EMPTY, MEASURES, box_of, measured, near
 from benchmarks.truth_scores import Rows, Scores, subjects
 from benchmarks.truth_verdict import PARTLY, Judged, labels_of, table
 from explain import truth
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MASK = np.zeros((20, 30), bool)
 MASK[4:8, 10:15] = True
+BOX = (slice(3, 9), slice(10, 16))
 DEFAULT = ("hirescam", "all neck outputs", "class")
 OTHER = ("gradcam", "all neck outputs", "class")
 
@@ -35,12 +36,13 @@ def needs(*models: str) -> None:
 
 
 def test_a_map_that_is_the_mask_is_perfect_and_an_empty_one_is_a_miss() -> None:
-    assert measured(MASK.astype(np.float32), MASK) == [1, 1, 1, 1]
-    assert measured(None, MASK) == measured(np.zeros(MASK.shape, np.float32), MASK) == list(EMPTY)
+    assert measured(MASK.astype(np.float32), (MASK, None)) == [[1, 1, 1, 1]]
+    nothing = np.zeros(MASK.shape, np.float32)
+    assert measured(None, (MASK, None)) == measured(nothing, (MASK, None)) == [list(EMPTY)]
 
 
 def test_equally_hot_pixels_count_by_their_share() -> None:
-    hit, energy, iou, ranked = measured(np.ones(MASK.shape, np.float32), MASK)
+    ((hit, energy, iou, ranked),) = measured(np.ones(MASK.shape, np.float32), (MASK, None))
     share = MASK.mean()
     assert (hit, ranked) == (0, 0.5)
     assert energy == pytest.approx(share)
@@ -50,7 +52,7 @@ def test_equally_hot_pixels_count_by_their_share() -> None:
 def test_half_of_the_mask_and_as_much_beside_it() -> None:
     values = np.zeros(MASK.shape, np.float32)
     values[4:6, 10:15], values[12:14, 10:15] = 2, 1
-    hit, energy, iou, _ = measured(values, MASK)
+    ((hit, energy, iou, _),) = measured(values, (MASK, None))
     assert (hit, energy) == (1, pytest.approx(2 / 3))
     # Ten of the twenty hottest are on it.
     assert iou == pytest.approx(10 / 30)
@@ -58,12 +60,20 @@ def test_half_of_the_mask_and_as_much_beside_it() -> None:
 
 def test_ranking_is_that_of_every_pair_and_only_in_its_region() -> None:
     values = np.random.default_rng(0).integers(0, 6, MASK.shape).astype(np.float32)
-    inside, rest = values[MASK][:, None], values[~MASK][None]
-    assert auc(values, MASK) == pytest.approx(((inside > rest) + 0.5 * (inside == rest)).mean())
-    values[:, :8] = 99
-    box = box_of((9.6, 3.4, 16.2, 9.0), MASK.shape)
-    assert box == (slice(3, 9), slice(10, 16))
-    assert measured(values, MASK, box)[3] == pytest.approx(auc(values[box], MASK[box]))
+    everywhere, boxed = measured(values, (MASK, None), (MASK, BOX))
+    assert everywhere[3] == pytest.approx(by_pairs(values, MASK))
+    assert boxed[3] == pytest.approx(by_pairs(values[BOX], MASK[BOX]))
+    assert everywhere[:3] == boxed[:3]
+
+
+def by_pairs(values: np.ndarray, mask: np.ndarray) -> float:
+    inside, rest = values[mask][:, None], values[~mask][None]
+    return float(((inside > rest) + 0.5 * (inside == rest)).mean())
+
+
+def test_a_box_covers_whole_pixels() -> None:
+    assert box_of((9.6, 3.4, 16.2, 9.0), MASK.shape) == BOX
+    assert box_of((40.0, 40.0, 41.0, 41.0), MASK.shape) == (slice(19, 41), slice(29, 41))
 
 
 def test_what_is_near_a_mask() -> None:
