@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     File = tuple[str, bytes]
 
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
-OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json)")
+OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
 """Names that a summary may list as its own."""
 CELL = 240
 """Pixels of a picture's side on a sheet of many."""

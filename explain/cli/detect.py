@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explain.cli import also as more
 from explain.cli import options as cli
 from explain.cli.pictures import each, report, woken
 from explain.cli.tell import Teller
@@ -74,6 +76,7 @@ def detect(
     colormap: cli.Colormap = "inferno",
     alpha: cli.Alpha = None,
     save_all: cli.SaveAll = False,
+    also: cli.Also = None,
     out: cli.Out = None,
     json: cli.Json = False,
 ) -> int:
@@ -89,7 +92,7 @@ def detect(
         raise Problem(f"--renormalize is --within each: leave --within {within} or --renormalize away.")
     if (box or candidate) and per != "detection":
         raise Problem(f"--box and --candidate are of single detections: leave --per {per} away.")
-    tell = Teller(json)
+    tell, formats = Teller(json), more.chosen(also)
     look = files.Look(colormap, ALPHA if alpha is None else alpha)
     given = cli.given(
         question=question,
@@ -114,7 +117,8 @@ def detect(
         lacking = _lacking(explanation, class_ or ())
         tell.say(*lacking)
         said = files.summary(explanation, look) | {"missing": lacking}
-        return said, files.with_summary(files.of_boxes(explanation, look, everything=save_all), said)
+        made = chain(files.of_boxes(explanation, look, everything=save_all), more.files(explanation, formats, look))
+        return said, files.with_summary(made, said)
 
     name = model or _here()
     with tell.at_work(f"Waking {name}") as bar:

@@ -135,6 +135,16 @@ Npy = Annotated[
     bool, _option("--npy", panel=OUT, help="Also each map on the picture's own grid: .npy, float32 (H, W) in 0..1.")
 ]
 
+Also = Annotated[
+    list[str] | None,
+    _option(
+        "--also",
+        metavar="svg,pdf,html,report,gif,mp4",
+        panel=OUT,
+        help="Also the figure as SVG or PDF, a report that opens offline or on paper, a clip through the layers.",
+    ),
+]
+
 ScoreThr = Annotated[
     float | None,
     _option("--score-thr", metavar="0..1", panel=BOXES, help="Boxes whose score is lower are left out \\[0.25]."),

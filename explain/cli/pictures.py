@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from explain.cli import also as more
 from explain.cli import options as cli
 from explain.cli.tell import Teller
 from models.errors import ImageProblem
@@ -38,6 +40,7 @@ def register(app: typer.Typer) -> None:
         python -m explain image *.jpg --model efficientnet-lite2 --top-k 3 --out out
         python -m explain image bus.jpg --question why --class trolleybus --npy
         python -m explain image bus.jpg --method layercam --target-layers blocks.4,bn2
+        python -m explain image bus.jpg --also svg,html,gif
         python -m explain image bus.jpg --json | jq .results[0].headline
         """,
     )(image)
@@ -69,6 +72,7 @@ def image(
     colormap: cli.Colormap = "inferno",
     alpha: cli.Alpha = None,
     npy: cli.Npy = False,
+    also: cli.Also = None,
     out: cli.Out = None,
     json: cli.Json = False,
 ) -> int:
@@ -80,7 +84,7 @@ def image(
     """
     from explain import files
 
-    tell = Teller(json)
+    tell, formats = Teller(json), more.chosen(also)
     look = files.Look(colormap, 0.5 if alpha is None else alpha)
     given = cli.given(
         question=question,
@@ -97,7 +101,8 @@ def image(
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
         report(tell, explanation, look)
         said = files.summary(explanation, look)
-        return said, files.with_summary(files.of_picture(explanation, look, npy=npy), said)
+        made = chain(files.of_picture(explanation, look, npy=npy), more.files(explanation, formats, look))
+        return said, files.with_summary(made, said)
 
     with tell.at_work(f"Waking {model}") as bar:
         explainer = woken(model, device, bar)

@@ -98,6 +98,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --method gradcan", 2, r"There is no method called gradcan: did you mean GradCAM\?"),
         ("image bus.png --colormap infern", 2, r"There is no colormap called 'infern': did you mean inferno\?"),
+        ("image bus.png --also docx", 2, r"--also knows no docx: use svg, pdf, html, report, gif, mp4\."),
         ("image bus.png --alpha 2", 2, r"alpha is 2: it goes from 0 to 1\."),
         ("image bus.png --question whence", 2, r"There is no question 'whence': ask where or why\."),
         ("image bus.png --scale big", 2, r"There is no scale called big: use own or shared\."),
@@ -168,6 +169,21 @@ def test_image_says_and_writes_what_the_engine_says(answer, here) -> None:
     for name in written:
         if name.endswith((".png", ".jpg")):
             assert tag.read(Path("out", name).read_bytes()) == result.recipe, name
+
+
+def test_exports_are_written_when_they_are_asked_for(answer, here) -> None:
+    said = answer("image", "bus.png", "--top-k", "1", "--also", "svg,pdf,html", "--also", "report,gif,mp4")["results"][
+        0
+    ]
+    names = {"figure.svg", "figure.pdf", "report.html", "report.pdf", "layers.gif", "layers.mp4"}
+    assert names < set(said["files"])
+    folder, recipe = Path(said["folder"]), Recipe.model_validate(said["recipe"])
+    for name in ("figure.svg", "figure.pdf", "report.pdf"):
+        assert tag.read((folder / name).read_bytes()) == recipe
+    assert said["command"].split()[4] in (folder / "report.html").read_text("utf-8")
+    assert Pillow.open(folder / "layers.gif").n_frames > 3
+    answer("image", "bus.png", "--top-k", "1")
+    assert not names & {path.name for path in folder.iterdir()}
 
 
 def test_a_person_reads_sentences_and_a_table_without_codes(call) -> None:
