@@ -46,6 +46,8 @@ class Size:
 
     scenes: int
     """For the tables, by model; one object each."""
+    seeds: int
+    """For each training from another seed."""
     changed: int
     """With a mark swapped, and so on."""
     shortcut: int
@@ -56,7 +58,8 @@ class Size:
     """Also by methods that run the model again and again."""
 
 
-QUICK, FULL = Size(60, 40, 40, 2, 0), Size(400, 200, 100, 16, 30)
+QUICK = Size(scenes=60, seeds=30, changed=40, shortcut=40, peers=2, slow=0)
+FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=20)
 SLOW = ("demo-m", "demo-cls-m")
 """Models that are asked by methods which take seconds a map."""
 
@@ -93,7 +96,7 @@ def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) 
             return [pool.submit(work, model, folder, part) for part in _lots(count)]
 
         scores = [spread(scored, model, None, size.scenes) for model in wanted]
-        again = [spread(scored, model, folder, size.scenes) for model, folder in others]
+        again = [spread(scored, model, folder, size.seeds) for model, folder in others]
         changed = {model: spread(truth_causes.changes, model, None, size.changed) for model in wanted}
         short = [
             pool.submit(truth_causes.shortcut, model, truth_causes.CHEATS[cheat], None, size.shortcut)
