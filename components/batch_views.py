@@ -213,7 +213,7 @@ def classes(job: Job) -> None:
         return
     st.caption(
         "The mean of each class's maps, every picture squeezed to a square. A warm place that is the same on all of "
-        "them, and not where the things are, may be a clue that the model cheats with."
+        "them, and not where the things are, may be a clue that the model cheats with. Hatched is what it never saw."
     )
     _groups(groups[:PAGE], lambda group: f"**{group.name}**  \n{_numbers(group)}")
     if len(groups) > PAGE:
@@ -307,7 +307,9 @@ def table(job: Job) -> None:
         height=420,
         column_config={name: st.column_config.Column(name.replace("_", " "), help=help.get(name)) for name in columns},
     )
-    st.caption(f"The main of {len(found.columns)}{NBSP}columns, one row a picture; the files below hold all of them.")
+    st.caption(
+        f"The main of {len(found.columns)}{NBSP}columns, one row a picture; the files under Download hold all of them."
+    )
 
 
 def downloads(job: Job) -> None:

@@ -6,6 +6,7 @@ squeezed to a square.
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ ORDERS: dict[str, tuple[str, bool]] = {
 """Ways to sort: by which column, and whether the smallest comes first."""
 NEIGHBOURS = 10
 MOST_GROUPS = 8
+SIDE = 192
+"""Pixels of a mean map that is shown."""
 FEWEST = 12
 """Maps below which there is nothing to group."""
 COARSE = 16
@@ -63,9 +66,17 @@ class Group:
 
     @property
     def picture(self) -> NDArray[np.uint8]:
-        """The mean map, uint8 (192, 192, 3) RGB."""
-        grown = cv2.resize(self.mean, (192, 192), interpolation=cv2.INTER_LINEAR)
-        return heatmap_only(np.clip(grown, 0, 1))
+        """The mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw of none of the pictures is hatched."""
+        grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        frame = self.frame
+        first = [
+            int(SIDE * (frame[f"seen_{side}"] / frame[of]).min()) for side, of in (("left", "width"), ("top", "height"))
+        ]
+        last = [
+            math.ceil(SIDE * (frame[f"seen_{side}"] / frame[of]).max())
+            for side, of in (("right", "width"), ("bottom", "height"))
+        ]
+        return heatmap_only(np.clip(grown, 0, 1), seen=(first[0], first[1], min(SIDE, last[0]), min(SIDE, last[1])))
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,7 @@ class Summary:
     done: int
     """Explained, in this run or before."""
     resumed: int
-    """Of these, before."""
+    """Pictures that an earlier run had done, or found that they cannot be used."""
     failed: tuple[tuple[str, str], ...] = field(repr=False)
     """(picture, one sentence) of those that could not be used."""
     seconds: float
@@ -67,7 +67,8 @@ class Summary:
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
         said = f"{self.done:,} of {self.pictures:,} pictures explained"
-        more = [f"{self.resumed:,} of them before"] if self.resumed else []
+        # Where all of it was done before, nobody needs to be told.
+        more = [f"{self.resumed:,} were done before"] if 0 < self.resumed < self.pictures else []
         more += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([said, *more, *(["stopped"] if self.cancelled else [])])
 
