@@ -27,8 +27,9 @@ DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
 """Channels of P1 to P5, and blocks per C3k2."""
 CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "s": ((8, 16, 24, 32, 48), (1, 1, 1, 1)),
-    "m": ((16, 24, 40, 64, 96), (1, 1, 1, 1)),
+    "m": ((8, 24, 32, 48, 64), (1, 1, 1, 1)),
     "l": ((16, 32, 56, 88, 128), (1, 1, 2, 1)),
+    "cheat": ((16, 24, 40, 64, 96), (1, 1, 1, 1)),
 }
 """Channels of the stem and of layer1 to layer4, and blocks of each layer."""
 
@@ -111,9 +112,10 @@ def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
 def classifier(size: str) -> nn.Module:
     """A residual net that ends at stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
 
-    Both cheats and the honest twin are of size m. The stride is that of a map which can still show a mark of 14 px.
+    Both cheats and their honest twin are one network. The stride is that of a map which can still show a mark of 14 px.
     """
-    return ResidualNet(*CLASSIFIERS[size if size in CLASSIFIERS else "m"], classes=len(scenes.CLASSES))
+    kind = "cheat" if size in ("honest", "texture") else size
+    return ResidualNet(*CLASSIFIERS[kind], classes=len(scenes.CLASSES))
 
 
 class Block(nn.Module):
