@@ -1,0 +1,216 @@
+"""A report opened from a disk with the network off; a file made in the dashboard that opens its view in another one."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
+
+import numpy as np
+import pytest
+from conftest import ARTEFACTS, ROOT, serving
+from PIL import Image as Pillow
+
+from explain import Explainer
+from explain.export import caption, command, report, tag
+from explain.image import Image
+from explain.render import overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Locator, Page
+
+    from explain import Explanation
+
+pytestmark = pytest.mark.browser
+NAME = "a <b>picture</b> & more.png"
+CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
+LIMIT = 90_000
+NEAR = 5
+"""Levels of 255 that a small, busy picture is changed by as a JPEG, on average."""
+
+
+@pytest.fixture(scope="module")
+def made(bus: Path) -> Explanation:
+    # Small enough to be on the page pixel by pixel, and seen whole.
+    pixels = Image.open(bus).thumbnail(300)
+    return Explainer("efficientnet-lite0")(Image(pixels, NAME), top_k=3, preprocessing="letterbox")
+
+
+@pytest.fixture
+def opened(browser: Browser, made: Explanation, tmp_path: Path) -> Iterator[Page]:
+    """The report in a browser that is offline; nothing may go wrong in it, and nothing may be asked for."""
+    file, wrong = tmp_path / "report.html", []
+    file.write_text(report.html([made]), "utf-8")
+    context = browser.new_context(offline=True, viewport={"width": 1300, "height": 950})
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("request", lambda asked: wrong.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None)
+    page.goto(file.as_uri())
+    page.locator('.stage canvas[data-drawn="0"]').wait_for()
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def drawn(page: Page) -> np.ndarray:
+    data = page.locator(".stage canvas").evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Pillow.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
+
+
+def far(page: Page, made: Explanation, index: int, colormap: str, alpha: float) -> float:
+    """How far the page's pixels are from the engine's, as a mean over the picture, which is a JPEG on the page."""
+    expected = overlay(
+        made.image.pixels, made.heatmaps[index].values, colormap=colormap, alpha=alpha, weighted=True
+    ).astype(int)
+    return float(np.abs(drawn(page) - expected).mean())
+
+
+def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Explanation) -> None:
+    page = opened
+    assert far(page, made, 0, "inferno", 0.9) < NEAR
+    page.locator("select[name=colormap]").select_option("viridis")
+    page.locator("input[name=alpha]").fill("0.4")
+    assert page.locator("output").inner_text() == "40 %"
+    page.wait_for_timeout(200)
+    assert far(page, made, 0, "viridis", 0.4) < NEAR < far(page, made, 0, "inferno", 0.9)
+
+    other = made.heatmaps[1].target.label
+    page.locator(".answers label").filter(has_text=other).click()
+    page.locator('.stage canvas[data-drawn="1"]').wait_for()
+    assert far(page, made, 1, "viridis", 0.4) < NEAR
+    assert page.get_by_text(f"All numbers of the map for {other}").is_visible()
+    assert not page.get_by_text(f"All numbers of the map for {made.heatmaps[0].target.label}").is_visible()
+
+    page.locator(".controls label").filter(has_text="Map").click()
+    page.wait_for_timeout(200)
+    alone = overlay(made.image.pixels, made.heatmaps[1].values, colormap="viridis", alpha=1.0)
+    assert np.abs(drawn(page) - alone.astype(int)).mean() < 1
+    page.locator(".controls label").filter(has_text="Picture").click()
+    page.wait_for_timeout(200)
+    assert np.abs(drawn(page) - made.image.pixels.astype(int)).mean() < NEAR
+
+
+def test_a_report_tells_the_value_under_the_pointer_and_how_to_make_it_again(opened: Page, made: Explanation) -> None:
+    page = opened
+    canvas = page.locator(".stage canvas")
+    size = canvas.bounding_box()
+    assert size is not None
+    heatmap = made.heatmaps[0]
+    row, column = np.unravel_index(int(heatmap.values.argmax()), heatmap.values.shape)
+    at = {"x": (column + 0.5) / made.image.width * size["width"], "y": (row + 0.5) / made.image.height * size["height"]}
+    canvas.hover(position=at)
+    said = page.locator(".read").inner_text()
+    assert said.startswith(f"{heatmap.target.label} 1.00 of the scale, raw ") and said.endswith(f"at {column}, {row}")
+    assert heatmap.ends is not None and caption.number(heatmap.ends[1])[:4] in said
+    ends = page.locator(".ends").first.inner_text().split()
+    assert ends[0] == caption.number(heatmap.ends[0]) and ends[-1] == caption.number(heatmap.ends[1])
+    page.get_by_text("How it was made").click()
+    assert page.locator("pre.call").inner_text().split() == command.line(made.recipe).split()
+    assert made.recipe.picture_sha256 in page.locator("pre").last.inner_text()
+    assert page.locator("b", has_text="picture").count() == 0 and page.get_by_text(NAME).count() > 0
+    page.screenshot(path=ARTEFACTS / "report.png", full_page=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str):
+    contexts = []
+
+    def go(path: str = "/") -> Page:
+        contexts.append(browser.new_context(viewport={"width": 1440, "height": 900}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(LIMIT)
+        page.goto(server + path)
+        page.locator(CANVAS).first.wait_for()
+        settled(page)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+def settled(page: Page) -> None:
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState !== 'running'"
+    )
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    page.evaluate(
+        """([name, data]) => {
+            const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), carried = new DataTransfer();
+            carried.items.add(new File([bytes], name, {type: "image/png"}));
+            const made = new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true});
+            document.querySelector('[data-testid="stMain"]').dispatchEvent(made);
+        }""",
+        [name, base64.b64encode(data).decode()],
+    )
+
+
+def chosen(page: Page, label: str) -> Locator:
+    return page.get_by_role("button", name=label, pressed=True)
+
+
+def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pictures: list[Path]) -> None:
+    label = Explainer("efficientnet-lite1")(pictures[2]).predictions[2].label
+    asked = "example=china&model=efficientnet-lite1&method=layercam&part=contrast&layers=blocks.4&colormap=viridis"
+    page = visit(f"/?{asked}&alpha=0.4&class={quote(label)}")
+    chosen(page, label).wait_for()
+    settled(page)
+    page.locator(".share summary").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Full size, PNG").click()
+    data = saved.value.path().read_bytes()
+    found = tag.contents(data)
+    assert found is not None and found.view.label == label
+
+    # Somebody else, with another picture and other settings.
+    fresh = visit("/?colormap=jet&alpha=0.9")
+    drop(fresh, "what-i-saw.png", data)
+    fresh.get_by_text("china.jpg").first.wait_for()
+    fresh.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("class") == [label])
+    settled(fresh)
+    query = parse_qs(urlsplit(fresh.url).query)
+    assert (query["model"], query["method"], query["layers"]) == (["efficientnet-lite1"], ["layercam"], ["blocks.4"])
+    assert query["part"] == ["contrast"]
+    chosen(fresh, label).wait_for()
+    assert fresh.locator("select.colormap").input_value() == "viridis"
+    assert fresh.locator("input.alpha").input_value() == "0.4"
+    fresh.locator(".share summary").click()
+    with fresh.expect_download() as again:
+        fresh.get_by_role("button", name="Full size, PNG").click()
+    back = again.value.path().read_bytes()
+    first, second = (np.asarray(Pillow.open(io.BytesIO(each)).convert("RGB")) for each in (data, back))
+    assert (first == second).all()
+    assert tag.read(back) == tag.read(data)
+    fresh.screenshot(path=ARTEFACTS / "reopened.png")
+
+
+def test_everything_in_the_menu_is_made_when_it_is_asked_for(visit) -> None:
+    page = visit("/?example=china")
+    page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
+    menu = page.locator('[data-testid="stPopoverBody"]')
+    menu.get_by_role("button", name="Recipe, .json").wait_for()
+    page.screenshot(path=ARTEFACTS / "downloads.png")
+    starts = {"PNG": b"\x89PNG", "SVG": b"<?xml", "HTML": b"<!doctype", "GIF": b"GIF89a", "MP4": b"\0\0\0"}
+    starts |= {"Statistics, .csv": b"picture,", "Recipe, .json": b"{"}
+    for label, start in starts.items():
+        with page.expect_download() as saved:
+            menu.get_by_role("button", name=label, exact=True).click()
+        assert saved.value.path().read_bytes().startswith(start), label
+        assert saved.value.suggested_filename.startswith("china-")
+    for place in (0, 1):
+        with page.expect_download() as saved:
+            menu.get_by_role("button", name="PDF", exact=True).nth(place).click()
+        assert saved.value.path().read_bytes().startswith(b"%PDF-")
