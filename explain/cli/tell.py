@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from rich.progress import Progress as Bars
+
     Progress = Callable[[float, str], None]
 
 WIDEST = 100
@@ -22,12 +24,25 @@ class Teller:
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self._stdout = sys.stdout
+        self._bars: Bars | None = None
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Both streams can be one terminal: no bar is on the line that is written to."""
+        live = self._bars is not None and not self._bars.disable
+        if live and self._bars:
+            self._bars.stop()
+        yield
+        if live and self._bars:
+            self._stdout.flush()
+            self._bars.start()
 
     def say(self, *lines: str) -> None:
         """Lines for a reader; nothing where a program reads."""
         if not self.as_json:
-            for line in lines:
-                print(line, file=self._stdout)
+            with self._alone():
+                for line in lines:
+                    print(line, file=self._stdout)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
         """A table for a reader; the columns named in `right` are of numbers."""
@@ -45,7 +60,8 @@ class Teller:
             table.add_row(*(Text(cell) for cell in row))
         console = Console(file=self._stdout, highlight=False)
         console.width = min(console.width, WIDEST) if console.is_terminal else WIDEST
-        console.print(table)
+        with self._alone():
+            console.print(table)
 
     def written(self, folder: Path, names: Sequence[str]) -> None:
         """Where the files are; of those in a folder of their own the number."""
@@ -87,17 +103,21 @@ class Teller:
         """
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
+        from rich.progress import Progress as Live
 
         console = Console(file=sys.stderr)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
         with (
-            Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+            Live(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
             contextlib.redirect_stdout(sys.stderr),
         ):
+            self._bars = bars
             task = bars.add_task(words, total=None)
 
             def told(share: float, words: str) -> None:
                 bars.update(task, total=None if share < 0 else 1.0, completed=max(share, 0), description=words)
 
-            yield told
+            try:
+                yield told
+            finally:
+                self._bars = None
