@@ -142,7 +142,12 @@ def report(found: Measured) -> tuple[dict[str, Any], str]:
 
 def _among(scores: Sequence[Scores], models: Sequence[str]) -> list[Scores]:
     """Those that found enough to be asked both questions."""
-    return [of for of in scores if of.model in models and not labels_of(*PARTLY).isdisjoint(of.labels)]
+    asked = labels_of(*PARTLY)
+    return [
+        of
+        for of in scores
+        if of.model in models and any(map(lambda label, cause: cause and label in asked, of.labels, of.caused))
+    ]
 
 
 def publish(result: dict[str, Any], text: str, found: Measured) -> None:

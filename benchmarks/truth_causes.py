@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from benchmarks.truth_maps import Line, Subject, evidence_of, layers_of, maps, resident, subject
+from benchmarks.truth_maps import Line, Subject, evidence_of, layers_of, maps, resident, subject, subjects
 from benchmarks.truth_measures import near
-from benchmarks.truth_scores import subjects
 from explain.boxes import SAME
 from models.demo import scenes
 from models.demo.evaluation import SHORTCUTS
@@ -43,6 +42,13 @@ class Change:
     """Its rival's score after."""
     flipped: bool
     """Whether the answer is what the change makes it: the rival, or no more this class."""
+
+
+def turned(held: Resident, given: Subject) -> bool:
+    """Whether the mark is why: swapped, it makes the model name the rival. Of a class without a rival nobody asks."""
+    if scenes.rival(given.thing.label) is None:
+        return True
+    return _changed(held, given, "mark swapped", scenes.swapped(given.spec, given.thing.thing)).flipped
 
 
 def changes(model: str, folder: Path | None, numbers: Sequence[int]) -> list[Change]:

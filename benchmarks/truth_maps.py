@@ -26,7 +26,7 @@ from models.demo import scenes
 from models.load import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -133,6 +133,16 @@ def subject(held: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Su
     # By the scene's own seed: another model's misses change no other's draw.
     prediction, at = random.Random(f"{SEED} {number}").choice(pairs)
     return Subject(number, spec, scene, scene.objects[at], evidence, prediction)
+
+
+def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
+    """An object of each held-out scene in which the model gets one right."""
+    held = resident(model, folder)
+    for number in numbers:
+        spec = scenes.sample(number, task=held.adapter.spec.task, held_out=True)
+        given = subject(held, number, spec, paths)
+        if given is not None:
+            yield given
 
 
 def evidence_of(held: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evidence:

@@ -15,9 +15,9 @@ import torch
 
 from benchmarks.detector_peers import Logits
 from benchmarks.sightglass import FAST
-from benchmarks.truth_maps import QUESTIONS, default, evidence_of, layers_of, resident
+from benchmarks.truth_maps import QUESTIONS, default, evidence_of, layers_of, resident, subjects
 from benchmarks.truth_measures import MEASURES, box_of, measured
-from benchmarks.truth_scores import Rows, Scores, named, subjects
+from benchmarks.truth_scores import Rows, Scores, named
 from explain.heatmap import heatmaps, raw_maps
 from explain.layers import as_map, find
 from explain.methods import METHODS, Method, drise, library

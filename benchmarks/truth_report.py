@@ -36,8 +36,9 @@ def markdown(tables: Sequence[Table], found: Measured) -> str:
         "labelled object that the model gets right: a detector's box with IoU >= 0.5 and the right class, explained "
         "at its own candidate, drawn at random; a classifier's one object. **Where is it?** is measured against the "
         "object's visible pixels. **Why this class?** against the pixels that make it this class and not its rival: "
-        "the disc that holds the mark of a rod or a plate, both places that a moon's pearl can be at; only these "
-        "classes count there, textures and shapes stand apart.",
+        "the disc that holds the mark of a rod or a plate, both places that a moon's pearl can be at. Only these "
+        "classes count there, textures and shapes stand apart; and only objects whose mark is shown to be the cause: "
+        "swapped for the rival's, it makes the model name the rival.",
         "Hits: the hottest pixel is on those pixels, no tolerance. Energy: the share of the map's sum on them. IoU: "
         "of them and as many of the hottest pixels. AUC: ranking of their pixels against all others of the picture, "
         'for "why" against all others in the object\'s own box. An empty map hits nothing and has an AUC of .5. In '
@@ -159,7 +160,7 @@ def _table(one: Table) -> list[str]:
     ]
     parts = [
         f"## {title(one).rstrip('.')}",
-        f"Objects: {objects}.",
+        f"Objects: {objects}.{_left_out(one)}",
         grid(("", "method", "layers", "target", "mean rank", *HEAD), rows),
         f"Every method on {one['default']['line'][1]}:",
         grid(("method", "target", *HEAD, ""), methods),
@@ -196,6 +197,13 @@ def _table(one: Table) -> list[str]:
         ]
         parts += ["By model:", grid(("model", "", "map", *HEAD), each)]
     return parts
+
+
+def _left_out(one: Table) -> str:
+    if not one["unused"]:
+        return ""
+    count, hit = ", ".join(map(str, one["unused"]["objects"])), ends(one["unused"]["hit"])
+    return f" Left out, since a swapped mark does not turn the answer: {count}; on those the default hits {hit}."
 
 
 def _three(row: Table) -> str:

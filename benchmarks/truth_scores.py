@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.truth_causes import turned
 from benchmarks.truth_maps import (
     MOVED,
     QUESTIONS,
@@ -19,13 +20,12 @@ from benchmarks.truth_maps import (
     moved,
     offset,
     resident,
-    subject,
+    subjects,
 )
 from benchmarks.truth_measures import MEASURES, baselines, box_of, measured
-from models.demo import scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class Scores:
     scenes: list[int]
     """The number of each object's scene."""
     labels: list[str]
+    caused: list[bool]
+    """Whether the mark is why: swapped for the rival's it turns the answer; also where there is no rival."""
     values: dict[str, NDArray[np.float32]]
     """By question (objects, lines, measures)."""
 
@@ -67,6 +69,7 @@ class Rows:
         self._lines: list[Line] = []
         self._scenes: list[int] = []
         self._labels: list[str] = []
+        self._caused: list[bool] = []
         self._values: list[list[list[list[float]]]] = []
 
     def add(self, given: Subject, made: Mapping[Line, Map | None]) -> None:
@@ -79,6 +82,7 @@ class Rows:
         self._lines = list(made)
         self._scenes.append(given.number)
         self._labels.append(given.thing.label)
+        self._caused.append(turned(self._held, given))
 
     def scores(self) -> Scores:
         shape = len(self._values), len(self._lines), len(QUESTIONS), len(MEASURES)
@@ -86,7 +90,7 @@ class Rows:
         split = {question: values[:, :, i] for i, question in enumerate(QUESTIONS)}
         defaults = {question: default(self._held, question) for question in QUESTIONS}
         task = self._held.adapter.spec.task
-        return Scores(self._model, task, defaults, self._lines, self._scenes, self._labels, split)
+        return Scores(self._model, task, defaults, self._lines, self._scenes, self._labels, self._caused, split)
 
 
 def scored(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
@@ -111,16 +115,6 @@ def scored(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
     return rows.scores()
 
 
-def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
-    """An object of each held-out scene in which the model gets one right."""
-    held = resident(model, folder)
-    for number in numbers:
-        spec = scenes.sample(number, task=held.adapter.spec.task, held_out=True)
-        given = subject(held, number, spec, paths)
-        if given is not None:
-            yield given
-
-
 def named(model: str, folder: Path | None) -> str:
     return model if folder is None else f"{model} ({folder.name})"
 
@@ -136,5 +130,6 @@ def joined(parts: Sequence[Scores]) -> Scores:
         first.lines,
         [number for part in full for number in part.scenes],
         [label for part in full for label in part.labels],
+        [one for part in full for one in part.caused],
         {question: np.concatenate([part.values[question] for part in full]) for question in QUESTIONS},
     )

@@ -39,11 +39,25 @@ def labels_of(*families: str) -> set[str]:
 
 
 class Judged:
-    """Some models' scores at one question, on the objects of some classes; each model has the same weight."""
+    """Some models' scores at one question, on the objects of some classes; each model has the same weight.
 
-    def __init__(self, models: Sequence[Scores], question: str, labels: set[str] | None = None) -> None:
+    Why is asked of objects whose mark is shown to be the cause, or with `caused` False of the others.
+    """
+
+    def __init__(
+        self, models: Sequence[Scores], question: str, labels: set[str] | None = None, *, caused: bool = True
+    ) -> None:
         self.models, self.question = models, question
-        self._kept = [np.array([labels is None or one in labels for one in of.labels], bool) for of in models]
+        self._kept = [
+            np.array(
+                [
+                    (labels is None or label in labels) and (question == "where" or cause == caused)
+                    for label, cause in zip(of.labels, of.caused, strict=True)
+                ],
+                bool,
+            )
+            for of in models
+        ]
         pictures = [[n for n, kept in zip(of.scenes, ks, strict=True) if kept] for of, ks in self._each()]
         self._weights = redrawn(pictures)
         self.objects = [len(of) for of in pictures]
@@ -125,6 +139,7 @@ def table(models: Sequence[Scores], question: str) -> dict[str, Any]:
         "task": models[0].task,
         "question": question,
         "objects": judged.objects,
+        "unused": _unused(models, default) if question == "why" else None,
         "of": len(order),
         "first": [judged.row(line) | {"rank": rank} for rank, line in ranked[:8]],
         "default": judged.row(default) | {"rank": ranked[order.index(default)][0], "place": order.index(default) + 1},
@@ -140,6 +155,12 @@ def table(models: Sequence[Scores], question: str) -> dict[str, Any]:
         "each": [_each(of, question, order[0]) for of in models],
         "families": _families(models, question, best, default),
     }
+
+
+def _unused(models: Sequence[Scores], default: Line) -> dict[str, Any] | None:
+    """The default on the objects that are left out: the model names them whatever their mark is."""
+    judged = Judged(models, "why", labels_of(*PARTLY), caused=False)
+    return judged.row(default) | {"objects": judged.objects} if min(judged.objects) else None
 
 
 def _grid(judged: Judged) -> dict[str, Any]:

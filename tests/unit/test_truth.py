@@ -91,7 +91,9 @@ def painted(better: float) -> Scores:
     values = np.repeat((rng.random((40, 1, len(MEASURES))) < 0.5).astype(np.float32) / 2, len(lines), 1)
     values[:, 0] += better
     labels = ["rod-ring", "star"] * 20
-    return Scores("demo-s", "detect", {"where": DEFAULT}, lines, list(range(40)), labels, {"where": values})
+    return Scores(
+        "demo-s", "detect", {"where": DEFAULT}, lines, list(range(40)), labels, [True] * 40, {"where": values}
+    )
 
 
 def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> None:
