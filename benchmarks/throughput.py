@@ -166,7 +166,7 @@ def grad_cam(case: Case, paths: Sequence[Path], out: Path) -> Callable[[], None]
         for path in paths:
             with Pillow.open(path) as opened:
                 pixels = np.array(opened.convert("RGB"))
-            values = cam(case.resident.adapter.prepare(pixels, "trained").tensor)[0]
+            values = cam(case.resident.adapter.prepare(pixels, "trained").tensor, None)[0]
             small = np.asarray(Pillow.fromarray(pixels).resize((width, height)), np.float32) / 255
             Pillow.fromarray(show_cam_on_image(small, values, use_rgb=True)).save(out / path.name)
 

@@ -225,10 +225,11 @@ def _numbers(group: analysis.Group) -> str:
 
 
 def _groups(groups: list[Any], said: Any) -> None:
+    unseen: Any = "dark" if st.context.theme.type == "dark" else "light"
     with st.container(horizontal=True, gap="small"):
         for group in groups:
             with st.container(width=WIDE, gap="xxsmall"):
-                st.image(group.picture, width=WIDE, alt=f"Mean map of {group.name}, {group.count} pictures")
+                st.image(group.drawn(unseen), width=WIDE, alt=f"Mean map of {group.name}, {group.count} pictures")
                 st.markdown(f":small[{said(group)}]")
 
 

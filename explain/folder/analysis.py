@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
+    from explain.render import Unseen
+
     Frame: TypeAlias = pd.DataFrame
     Maps: TypeAlias = NDArray[np.float32]
 
@@ -64,8 +66,7 @@ class Group:
     def count(self) -> int:
         return len(self.frame)
 
-    @property
-    def picture(self) -> NDArray[np.uint8]:
+    def drawn(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
         """The mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw of none of the pictures is hatched."""
         grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
         frame = self.frame
@@ -76,7 +77,8 @@ class Group:
             math.ceil(SIDE * (frame[f"seen_{side}"] / frame[of]).max())
             for side, of in (("right", "width"), ("bottom", "height"))
         ]
-        return heatmap_only(np.clip(grown, 0, 1), seen=(first[0], first[1], min(SIDE, last[0]), min(SIDE, last[1])))
+        seen = (first[0], first[1], min(SIDE, last[0]), min(SIDE, last[1]))
+        return heatmap_only(np.clip(grown, 0, 1), seen=seen, unseen=unseen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,14 @@ def test_a_mean_counts_every_map_the_same() -> None:
     (group,) = analysis.classes(frame([(8, 8), (8, 8)], cells=[blob(8, 8), wide]))
     assert group.count == 2 and np.unravel_index(group.mean.argmax(), group.mean.shape) == (8, 8)
     assert group.mean[30, 30] < 0.2
-    assert group.picture.shape == (192, 192, 3)
+    assert group.drawn().shape == (192, 192, 3)
+
+
+def test_what_no_model_saw_is_hatched_and_not_cold() -> None:
+    (group,) = analysis.classes(frame([(16, 16)] * 2, seen_left=[25, 50], seen_right=[75, 75]))
+    drawn = group.drawn("dark")
+    assert set(np.unique(drawn[:, :48])) == {34, 62} == set(np.unique(drawn[:, 144:]))
+    assert drawn[96, 96].max() > 200
 
 
 def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -> None:
