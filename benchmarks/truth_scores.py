@@ -23,6 +23,7 @@ from benchmarks.truth_maps import (
     subjects,
 )
 from benchmarks.truth_measures import MEASURES, baselines, box_of, measured
+from explain.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,13 +99,14 @@ def scored(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
     held, rows = resident(model, folder), Rows(model, folder)
     layers = layers_of(model)
     asked = {default(held, question)[1] for question in QUESTIONS}
+    methods = [METHODS[name] for name in dict.fromkeys(default(held, question)[0] for question in QUESTIONS)]
     paths = list(dict.fromkeys(path for own in layers.values() for path in own))
     for given in subjects(model, folder, numbers, paths):
         targets = given.targets
         wrong = {part: targets.pop(part) for part in WRONG.values()}
         made = maps(given.evidence, layers, targets)
-        # The wrong class's only where a question is asked: twice the maps would take twice the time.
-        made |= maps(given.evidence, {name: layers[name] for name in layers if name in asked}, wrong)
+        # The wrong class's only as a question is asked: twice the maps would take twice the time.
+        made |= maps(given.evidence, {name: layers[name] for name in layers if name in asked}, wrong, methods)
         for question in QUESTIONS:
             method, _, part = default(held, question)
             for layer, (name, own) in itertools.product(given.evidence.layers, layers.items()):
