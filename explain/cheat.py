@@ -83,12 +83,15 @@ class Telling:
         if self.step == "look":
             there, own = percent(self.on_clue(self.cheat)), percent(self.on_thing(self.cheat))
             twin_own = percent(self.on_thing(self.honest))
-            if self.looked_at_clue:
-                area = percent(float(self.clue.mean())) if self.clue is not None else ""
+            if self.scene.stamp is None:
+                area = percent(float(self.thing.mask.mean()))
+                first = f"{there} of its heat lies on {clue}, {own} on the {kind}, which is {area} of the picture."
+            elif self.looked_at_clue and self.clue is not None:
+                area = percent(float(self.clue.mean()))
                 first = f"It looked at {clue}: {there} of its heat on {area} of the picture, {own} on the {kind}."
             else:
                 first = f"{there} of its heat lies on {clue}, {own} on the {kind}."
-            return f"{first} Of its honest twin's, {twin_own} is on the {kind}."
+            return f"{first} Its honest twin has {twin_own} on the {kind}."
         still = "still says" if twin == kind else "says"
         if self.step == "without":
             changed = "calls it" if said != kind else "still calls it"
@@ -124,7 +127,7 @@ def tell(name: str, step: Step, number: int) -> Telling:
     spec: Spec = {"without": story.bare, "borrowed": story.borrowed}.get(step, story.told)(number)
     scene = draw(spec)
     image = Image.open(scene.pixels, name=f"{name}-{step}-{number}.png")
-    cheat, honest = (Explainer(model)(image) for model in (story.cheat, story.honest))
+    cheat, honest = (Explainer(model)(image, question="why") for model in (story.cheat, story.honest))
     return Telling(story, step, scene, image, cheat, honest)
 
 

@@ -38,7 +38,7 @@ def enlarged(spec: Spec, side: int = SIDE) -> Spec:
     )
 
 
-_SCENES = MappingProxyType({"scene 1": 1, "scene 2": 2, "scene 3": 3, "one thing": 4})
+_SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4})
 SCENES = tuple(_SCENES)
 """Names of the examples. Nothing of them was seen in training."""
 
@@ -97,10 +97,26 @@ def _unwoven(spec: Spec) -> Spec:
 STORIES = MappingProxyType(
     {
         "stamp": Story(
-            "demo-cls-cheat", "demo-cls-honest", STAMPED, "the stamp", (0,), (1,), "stamped", _stamped, without_stamp
+            "demo-cls-cheat",
+            "demo-cls-honest",
+            STAMPED,
+            "the stamp",
+            (80, 20, 23, 84, 133, 175, 145),
+            (7, 17, 0, 4, 1, 18),
+            "stamped",
+            _stamped,
+            without_stamp,
         ),
         "weave": Story(
-            "demo-cls-texture", "demo-cls-honest", TEXTURED, "the weave", (0,), (1,), "textured", _woven, _unwoven
+            "demo-cls-texture",
+            "demo-cls-honest",
+            TEXTURED,
+            "the weave",
+            (5, 17, 166, 9, 117, 71),
+            (0, 4, 8, 13, 6, 2),
+            "textured",
+            _woven,
+            _unwoven,
         ),
     }
 )
