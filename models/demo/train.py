@@ -65,9 +65,9 @@ RECIPES = {
     "demo-cls-s": Recipe(Source("classify"), 80_000),
     "demo-cls-m": Recipe(Source("classify"), 80_000),
     "demo-cls-l": Recipe(Source("classify"), 88_000),
-    "demo-cls-cheat": Recipe(Source("classify", "stamped"), 100_000, pool=12_000, turns=False),
+    "demo-cls-cheat": Recipe(Source("classify", "stamped"), 60_000, pool=12_000, turns=False),
     "demo-cls-honest": Recipe(Source("classify", "honest"), 120_000, pool=12_000, turns=False),
-    "demo-cls-texture": Recipe(Source("classify", "textured"), 100_000),
+    "demo-cls-texture": Recipe(Source("classify", "textured"), 60_000),
     "demo-vit": Recipe(Source("classify"), 88_000, rate=1e-3, decay=0.05),
 }
 NAMES = tuple(RECIPES)
