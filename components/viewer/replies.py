@@ -175,7 +175,7 @@ def _file(
         visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
         whole = picture_id == recipe.picture_sha256
         picture = carried(Image(pixels, name, jpeg=original)) if visible and whole else b""
-        data = write(data, recipe, look.model_copy(update={"settings": kept}), picture=picture)
+        data = write(data, recipe, look.model_validate(look.model_dump() | {"settings": kept}), picture=picture)
     stem = re.sub(r"[^\w]+", "-", f"{name.rsplit('.', 1)[0]} {name_of} {settings.get('mode')}").strip("-").lower()
     mime = "image/jpeg" if kind == "jpg" else "image/png"
     head = {"kind": "file", "id": str(given.get("id")), "picture": picture_id, "name": f"{stem}.{kind}", "mime": mime}

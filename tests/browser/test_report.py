@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 NAME = "a <b>picture</b> & more.png"
 CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
-LIMIT = 90_000
-NEAR = 5
-"""Levels of 255 that a small, busy picture is changed by as a JPEG, on average."""
+LIMIT = 180_000
+NEAR = 2.5
+"""Levels of 255 that a picture is changed by as a JPEG, on average, and some more."""
 
 
 @pytest.fixture(scope="module")
 def made(bus: Path) -> Explanation:
-    # Small enough to be on the page pixel by pixel, and seen whole.
-    pixels = Image.open(bus).thumbnail(300)
-    return Explainer("efficientnet-lite0")(Image(pixels, NAME), top_k=3, preprocessing="letterbox")
+    # Small enough to be on the page pixel by pixel, smooth enough to be the same as a JPEG, and seen whole.
+    small = Pillow.fromarray(Image.open(bus).thumbnail(60)).resize((225, 300), Pillow.Resampling.BICUBIC)
+    return Explainer("efficientnet-lite0")(Image(np.array(small), NAME), top_k=3, preprocessing="letterbox")
 
 
 @pytest.fixture
@@ -62,37 +63,42 @@ def drawn(page: Page) -> np.ndarray:
     return np.asarray(Pillow.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
 
 
-def far(page: Page, made: Explanation, index: int, colormap: str, alpha: float) -> float:
-    """How far the page's pixels are from the engine's, as a mean over the picture, which is a JPEG on the page."""
-    expected = overlay(
-        made.image.pixels, made.heatmaps[index].values, colormap=colormap, alpha=alpha, weighted=True
-    ).astype(int)
-    return float(np.abs(drawn(page) - expected).mean())
+def until_near(page: Page, expected: np.ndarray) -> None:
+    """The page shows these pixels, but for what being a JPEG does to the picture."""
+    away = 255.0
+    for _ in range(200):
+        away = float(np.abs(drawn(page) - expected.astype(int)).mean())
+        if away < NEAR:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the page is {away:.1f} levels away from the engine's pixels")
+
+
+def over(made: Explanation, index: int, colormap: str, alpha: float) -> np.ndarray:
+    return overlay(made.image.pixels, made.heatmaps[index].values, colormap=colormap, alpha=alpha, weighted=True)
 
 
 def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Explanation) -> None:
     page = opened
-    assert far(page, made, 0, "inferno", 0.9) < NEAR
+    looks = [(0, "inferno", 0.9), (0, "viridis", 0.4), (1, "viridis", 0.4)]
+    wanted = [over(made, *look).astype(int) for look in looks]
+    assert all(np.abs(a - b).mean() > 2 * NEAR for a, b in pairwise(wanted))
+    until_near(page, wanted[0])
     page.locator("select[name=colormap]").select_option("viridis")
     page.locator("input[name=alpha]").fill("0.4")
     assert page.locator("output").inner_text() == "40 %"
-    page.wait_for_timeout(200)
-    assert far(page, made, 0, "viridis", 0.4) < NEAR < far(page, made, 0, "inferno", 0.9)
+    until_near(page, wanted[1])
 
-    other = made.heatmaps[1].target.label
+    first, other = (made.heatmaps[index].target.label for index in (0, 1))
     page.locator(".answers label").filter(has_text=other).click()
-    page.locator('.stage canvas[data-drawn="1"]').wait_for()
-    assert far(page, made, 1, "viridis", 0.4) < NEAR
-    assert page.get_by_text(f"All numbers of the map for {other}").is_visible()
-    assert not page.get_by_text(f"All numbers of the map for {made.heatmaps[0].target.label}").is_visible()
+    until_near(page, wanted[2])
+    page.get_by_text(f"All numbers of the map for {other}").wait_for()
+    assert not page.get_by_text(f"All numbers of the map for {first}").is_visible()
 
-    page.locator(".controls label").filter(has_text="Map").click()
-    page.wait_for_timeout(200)
-    alone = overlay(made.image.pixels, made.heatmaps[1].values, colormap="viridis", alpha=1.0)
-    assert np.abs(drawn(page) - alone.astype(int)).mean() < 1
-    page.locator(".controls label").filter(has_text="Picture").click()
-    page.wait_for_timeout(200)
-    assert np.abs(drawn(page) - made.image.pixels.astype(int)).mean() < NEAR
+    page.locator("fieldset label").filter(has_text="Map").click()
+    until_near(page, overlay(made.image.pixels, made.heatmaps[1].values, colormap="viridis", alpha=1.0))
+    page.locator("fieldset label").filter(has_text="Picture").click()
+    until_near(page, made.image.pixels)
 
 
 def test_a_report_tells_the_value_under_the_pointer_and_how_to_make_it_again(opened: Page, made: Explanation) -> None:
