@@ -234,8 +234,18 @@ class Shadow:
             if method.id == "ablationcam":
                 # The library's default is one object for the whole process, and cuts tokens where it means channels.
                 base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
+                base.get_cam_weights = functools.partial(_wired, base, base.get_cam_weights)
             self._objects[key] = cam
         return self._objects[key]
+
+
+def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
+    """AblationCAM's weights at a layer of Ultralytics too: where its input comes from is written on the layer itself,
+    and on nothing that takes its place."""
+    for name in ("f", "i"):
+        if hasattr(layer, name):
+            setattr(cam.ablation_layer, name, getattr(layer, name))
+    return weights(tensor, layer, *rest)
 
 
 def _library() -> Any:

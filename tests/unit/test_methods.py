@@ -31,6 +31,8 @@ from explain.residency import Resident
 from explain.windows import Gradient
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
 from models.classifier import Classifier
+from models.demo.scenes import draw
+from models.demo.stories import scene
 from models.errors import Cancelled, ModelProblem
 from models.load import load
 from models.preprocess import Preprocessing
@@ -618,3 +620,12 @@ def test_a_layer_by_its_path_has_the_shape_that_it_returns(bus: Path) -> None:
     for layer in evidence_of("resnet18", LAYERS["resnet18"], bus).layers:
         assert isinstance(layer, Layer)
         assert layer.shape == {"layer2": (128, 28, 28), "layer3": (256, 14, 14), "layer4": (512, 7, 7)}[layer.path]
+
+
+def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
+    """Such a model reads off each layer where its input comes from, and of the swapped one too."""
+    picture = draw(scene("scene 1")).pixels
+    result = Explainer("demo-s")(picture, method="ablationcam", layers=("model.15",), per="detection", top_k=1)
+    assert result.heatmaps[0].state == "ok"
+    again = Explainer("demo-s")(picture, maps=False)
+    assert [p.anchor for p in again.predictions] == [p.anchor for p in result.predictions]
