@@ -147,11 +147,16 @@ def diagnose(explanation: Explanation, index: int = 0) -> tuple[Finding, ...]:
             Finding("cropped", "note", f"{percent(hidden)} of the picture was cropped away before the model looked.")
         )
     if not explanation.heatmaps:
-        kind = nothing_found(explanation) if explanation.model.task == "detect" else "There is nothing to explain."
-        return (Finding("nothing", "serious", kind), *found)
+        return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)
     order = ("serious", "caution", "note")
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
+
+
+def _no_map(explanation: Explanation) -> str:
+    if explanation.model.task != "detect":
+        return "There is nothing to explain."
+    return "No box is of what was asked for." if explanation.predictions else nothing_found(explanation)
 
 
 def _of_map(explanation: Explanation, index: int) -> list[Finding]:
