@@ -55,9 +55,17 @@ def _tag(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
     return explanation.recipe, view_of(explanation, index).model_copy(update={"screen": screen})
 
 
+def _line(explanation: Explanation, index: int) -> str | None:
+    from explain.export.tag import line
+
+    tag = _tag(explanation, index)
+    return line(*tag) if tag is not None else None
+
+
 def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
     """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
-    words(view, [looks(explanation, index) + _faded(explanation) for explanation, index in maps], key=key)
+    texts = [looks(explanation, index) + _faded(explanation) for explanation, index in maps]
+    words(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
 def plain(image: Image) -> Panel:

@@ -32,8 +32,8 @@ SETTINGS += ("boxes", "zoom")
 
 _HERE = Path(__file__).parent
 _MODULES = ("table.js", "unpack.js", "geometry.js", "sample.js", "contour.js", "lines.js", "settings.js", "link.js")
-_MODULES += ("words.js", "marks.js", "gestures.js", "draw.js", "outline.js", "panels.js", "controls.js", "save.js")
-_MODULES += ("ahead.js", "viewer.js")
+_MODULES += ("words.js", "marks.js", "gestures.js", "draw.js", "outline.js", "panels.js", "controls.js", "tag.js")
+_MODULES += ("save.js", "ahead.js", "viewer.js")
 _COURIER = ("unpack.js", "courier.js")
 _DESK = ("unpack.js", "desk.js")
 
@@ -96,9 +96,12 @@ def viewer(
     )
 
 
-def words(view: View, texts: Sequence[str], *, key: str) -> None:
-    """A sentence for each map of what `viewer` has just shown, in their order: they take longer to make than maps."""
-    head = {"kind": "words", "shown": view.shown, "texts": list(texts)}
+def words(view: View, texts: Sequence[str], tags: Sequence[str | None], *, key: str) -> None:
+    """A sentence for each map of what `viewer` has just shown, in their order: they take longer to make than maps.
+
+    `tags`: what a file of each map says of itself (`explain.export.tag.line`).
+    """
+    head = {"kind": "words", "shown": view.shown, "texts": list(texts), "tags": list(tags)}
     with view.place:
         _courier(key=key, data=joined_bytes(head, []), height=1)
 

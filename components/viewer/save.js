@@ -1,6 +1,7 @@
 // What is on the screen as a file.
 
 import { GAP } from "./geometry.js";
+import { tagged } from "./tag.js";
 
 /**
  * Several panels side by side with their titles; one alone, as it is.
@@ -35,8 +36,11 @@ export function sheet(panels, [width, height], unit, columns, dark, font) {
   return made;
 }
 
-/** @param {HTMLCanvasElement|Blob} what a canvas is saved as PNG @param {string} name */
-export function download(what, name) {
+/**
+ * @param {HTMLCanvasElement|Blob} what a canvas is saved as PNG @param {string} name
+ * @param {string} line what the PNG says of itself, if anything
+ */
+export function download(what, name, line = "") {
   const save = (/** @type {Blob|null} */ blob, /** @type {string} */ called) => {
     if (!blob) return;
     const link = document.createElement("a");
@@ -46,5 +50,9 @@ export function download(what, name) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
   if (what instanceof Blob) save(what, name);
-  else what.toBlob((blob) => save(blob, name.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() + ".png"));
+  else
+    what.toBlob(async (blob) => {
+      const png = blob && line ? new Blob([tagged(new Uint8Array(await blob.arrayBuffer()), line)], { type: blob.type }) : blob;
+      save(png, name.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() + ".png");
+    });
 }

@@ -13,6 +13,7 @@ import { createMarker, told } from "./marks.js";
 import { createAhead } from "./ahead.js";
 import { free, listen } from "./gestures.js";
 import { download, sheet } from "./save.js";
+import { looked } from "./tag.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings
@@ -51,7 +52,7 @@ function mount(root) {
    * @type {{send: Send, head: any, picture: import("./draw.js").Picture|null, all: import("./panels.js").Listed[],
    *   panels: Panel[], settings: Settings, luts: Map<string, Uint8Array>, hot: Map<string, string>,
    *   look: import("./geometry.js").Look, choice: number|null, point: number[]|null, plain: boolean, dark: boolean,
-   *   font: string, coming: string, asked: string, said: {shown: string, texts: string[]}|null}}
+   *   font: string, coming: string, asked: string, said: {shown: string, texts: string[], tags: (string|null)[]}|null}}
    */
   const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
@@ -504,7 +505,10 @@ function mount(root) {
       lines: (/** @type {CanvasRenderingContext2D} */ context) => strokes(context, panel, unit, rect),
     }));
     const name = panels.map((panel) => mapOf(panel)?.title).filter(Boolean)[0] ?? "picture";
-    download(sheet(drawn, size, unit, columnsNow(), dark, font), `${name} ${state.settings.mode}`);
+    const first = panels.map(mapOf).find((map) => map), { said } = state;
+    const tag = first && said?.shown === head.id ? said?.tags[everyMap().indexOf(first)] : null;
+    const line = tag ? looked(tag, state.settings) : "";
+    download(sheet(drawn, size, unit, columnsNow(), dark, font), `${name} ${state.settings.mode}`, line);
   }
 
   // ---- what Streamlit sends

@@ -84,24 +84,29 @@ def view_of(explanation: Explanation, index: int, **settings: bool | float | str
     )
 
 
+def line(recipe: Recipe, view: View | None = None) -> str:
+    """What a file says of itself: JSON on one line, in ASCII."""
+    return json.dumps(Contents(recipe=recipe, view=view or View()).model_dump(mode="json"), separators=(",", ":"))
+
+
 def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: bytes = b"") -> bytes:
     """The PNG, JPG, SVG or PDF with the recipe in it, its pixels untouched.
 
     `picture`: the original's own file, as `carried` gives it, for PNG and JPG. A recipe that is too long for EXIF
     (64 kB) is left out of a JPG. Raises ImageProblem for another kind of file.
     """
-    text = json.dumps(Contents(recipe=recipe, view=view or View()).model_dump(mode="json"), separators=(",", ":"))
-    line = text.encode("ascii")
+    text = line(recipe, view)
+    said = text.encode("ascii")
     if data.startswith(_PNG):
-        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + line) + (_chunk(_OWN, picture) if picture else b"")
+        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + said) + (_chunk(_OWN, picture) if picture else b"")
         return data[:33] + parts + data[33:]
     if data.startswith(b"\xff\xd8\xff"):
         at = 2
         if data[2:4] == b"\xff\xe0":
             at += 2 + int.from_bytes(data[4:6], "big")
-        return data[:at] + _exif(line) + _segments(picture) + data[at:]
+        return data[:at] + _exif(said) + _segments(picture) + data[at:]
     if data.startswith(b"%PDF-"):
-        return _with_information(data, line)
+        return _with_information(data, said)
     if (found := re.search(rb"<svg\b[^>]*>", data[:4096])) is not None:
         held = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
         return data[: found.end()] + b"\n" + held + data[found.end() :]

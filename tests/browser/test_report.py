@@ -180,6 +180,16 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     data = saved.value.path().read_bytes()
     found = tag.contents(data)
     assert found is not None and found.view.label == label
+    # What the browser draws by itself says the same of itself.
+    page.locator(".share summary").click()
+    with page.expect_download() as drawn:
+        page.get_by_role("button", name="What you see").click()
+    own = tag.contents(drawn.value.path().read_bytes())
+    assert own is not None
+    assert (own.recipe, own.view.label) == (found.recipe, label)
+    assert own.view.settings["colormap"] == "viridis"
+    with Pillow.open(drawn.value.path()) as image:
+        image.load()
 
     # Somebody else, with another picture and other settings.
     fresh = visit("/?colormap=jet&alpha=0.9")
