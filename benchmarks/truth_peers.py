@@ -125,7 +125,11 @@ def _shown(evidence: Evidence, raws: Sequence[torch.Tensor], target: Target) -> 
 @cache
 def _net(model: str, folder: Path | None) -> torch.nn.Module:
     net = trained(model, folder or locate(spec(model)).parent)
-    return net if model.startswith(("demo-cls", "demo-vit")) else Logits(net, yolox=False)
+    if model.startswith(("demo-cls", "demo-vit")):
+        return net
+    fused: Any = net
+    # As the engine runs it: otherwise another rounding alone moves some of GradCAM++'s maps by 2e-3.
+    return Logits(fused.fuse(verbose=False), yolox=False)
 
 
 @cache
@@ -145,7 +149,8 @@ def _described(model: str, folder: Path | None, paths: tuple[str, ...]) -> tuple
 
 def _theirs(model: str, folder: Path | None, given: Subject, target: Target, paths: tuple[str, ...]) -> Any:
     """Name, the engine's method if it has it, and the library's map (H, W) in 0..1."""
-    tensor, wanted = given.evidence.tensor.contiguous(), [_wanted(target)]
+    # A fused network is frozen: the library's gradient has to come from somewhere.
+    tensor, wanted = given.evidence.tensor.clone().requires_grad_(), [_wanted(target)]
 
     def made(kind: str, **options: Any) -> Map:
         with torch.enable_grad():

@@ -82,9 +82,10 @@ def peers(peers: Sequence[Agreement]) -> Iterator[str]:
         return
     yield "## pytorch-grad-cam"
     yield (
-        "The library's own objects on networks built anew, same objects, layers and targets. Difference: the largest "
-        "of any pixel of any map 0..1; EigenCAM and EigenGradCAM up to the sign, which the library leaves to the "
-        "solver, and that is why its figures differ there. Figures: hits / AUC, the engine's and the library's."
+        "The library's own objects on networks built anew: same objects, of all classes, same layers and targets. "
+        "Difference: the largest of any pixel of any map 0..1; EigenCAM and EigenGradCAM up to the sign, which the "
+        "library leaves to the solver, and that is why its figures differ there. Figures: hits / AUC, the engine's and "
+        "the library's."
     )
     rows = []
     for task in dict.fromkeys(one.task for one in full):
