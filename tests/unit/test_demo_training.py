@@ -123,6 +123,8 @@ def test_all_shipped_weights_are_small_and_have_a_card() -> None:
     for path in CARDS:
         card = json.loads(path.read_text())
         assert card["classes"] == list(scenes.CLASSES)
+        assert card["noise"] == train.NOISE[card["task"]]
+        assert card["training"]["images"] == train.RECIPES[path.stem].images
         assert card["bytes"] == path.with_suffix(".safetensors").stat().st_size
 
 
