@@ -11,6 +11,7 @@ import torch
 from models.demo import scenes
 from models.demo.nets import MEAN, STD, WEIGHTS, trained
 from models.demo.pool import Source, drawn, fill
+from models.demo.recipes import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,8 +49,6 @@ SHORTCUTS = {
 
 def evaluate(name: str, *, count: int = 300, folder: Path = WEIGHTS) -> Metrics:
     """The shipped weights' metrics on the first `count` held-out scenes: seconds for a few hundred."""
-    from models.demo.train import RECIPES
-
     return exam(RECIPES[name].source, count)(trained(name, folder))
 
 

@@ -26,7 +26,8 @@ from torch import nn
 from models.demo import scenes
 from models.demo.evaluation import as_tensor, exam, normalised
 from models.demo.nets import WEIGHTS, build, trained
-from models.demo.pool import Source, fill
+from models.demo.pool import fill
+from models.demo.recipes import NAMES, NOISE, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,56 +42,6 @@ if TYPE_CHECKING:
 WATCHED, HELD_OUT = 300, 1000
 """Held-out scenes that are looked at on the way, and for the card."""
 SAVE_SECONDS, TELL_SECONDS = 120, 20
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is trained."""
-
-    source: Source
-    images: int
-    pool: int = 8000
-    """Scenes drawn; each is seen images / pool times."""
-    batch: int = 16
-    rate: float = 3e-3
-    decay: float = 0.01
-    turns: bool = True
-    """Whether scenes are flipped and turned too: labels stay true, but a stamp's corner would not."""
-
-
-RECIPES = {
-    "demo-s": Recipe(Source("detect"), 48_000, batch=32, rate=4e-3),
-    "demo-m": Recipe(Source("detect"), 48_000, batch=32, rate=4e-3),
-    "demo-l": Recipe(Source("detect"), 56_000, batch=32, rate=4e-3),
-    "demo-cls-s": Recipe(Source("classify"), 80_000),
-    "demo-cls-m": Recipe(Source("classify"), 80_000),
-    "demo-cls-l": Recipe(Source("classify"), 88_000),
-    "demo-cls-cheat": Recipe(Source("classify", "stamped"), 60_000, pool=12_000, turns=False),
-    "demo-cls-honest": Recipe(Source("classify", "honest"), 120_000, pool=12_000, turns=False),
-    "demo-cls-texture": Recipe(Source("classify", "textured"), 60_000),
-    "demo-vit": Recipe(Source("classify"), 88_000, rate=1e-3, decay=0.05),
-}
-NAMES = tuple(RECIPES)
-NOISE: dict[str, dict[str, Any]] = {
-    "detect": {
-        "mAP50": {"largest_difference": 0.0025, "measured_on": "demo-s", "seeds": [0, 1], "values": [0.7525, 0.755]},
-        "mAP50-95": {
-            "largest_difference": 0.0069,
-            "measured_on": "demo-s",
-            "seeds": [0, 1],
-            "values": [0.6207, 0.6276],
-        },
-    },
-    "classify": {
-        "accuracy": {
-            "largest_difference": 0.021,
-            "measured_on": "demo-cls-s",
-            "seeds": [0, 1],
-            "values": [0.741, 0.762],
-        }
-    },
-}
-"""How far the metrics of trainings that differ in their seed alone lie apart, by task, where it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
