@@ -56,3 +56,10 @@ NOISE: dict[str, dict[str, Any]] = {
     },
 }
 """How far the metrics of trainings that differ in their seed alone lie apart, by task, where it was measured."""
+MARGINS: dict[str, dict[str, dict[str, float]]] = {
+    "demo-s": {"where": {"hit": 0.4, "energy": 0.4, "iou": 0.15, "auc": 0.02}},
+    "demo-l": {"why": {"hit": 0.15, "energy": 0.03, "iou": 0.08, "auc": 0.0}},
+    "demo-cls-l": {"why": {"hit": 0.25, "energy": 0.1, "iou": 0.1, "auc": 0.03}},
+}
+"""By how much, at least, the map of a question's own method and layers beats the best map that knows no model, on 50
+scenes: at pointing, energy, overlap and ranking, as `benchmarks truth` counts them."""

@@ -27,7 +27,7 @@ from models.demo import scenes
 from models.demo.evaluation import as_tensor, exam, normalised
 from models.demo.nets import WEIGHTS, build, trained
 from models.demo.pool import fill
-from models.demo.recipes import NAMES, NOISE, RECIPES, Recipe
+from models.demo.recipes import MARGINS, NAMES, NOISE, RECIPES, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -298,6 +298,7 @@ def describe(name: str, recipe: Recipe, seed: int, minutes: float, busy: float, 
         },
         "metrics": exam(recipe.source, HELD_OUT)(net),
         "noise": NOISE.get(recipe.source.task),
+        "margins": MARGINS.get(name, {}),
         "bytes": (folder / f"{name}.safetensors").stat().st_size,
         "commit": _commit(),
         "versions": {
