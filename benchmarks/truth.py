@@ -58,8 +58,8 @@ class Size:
     """Also by methods that run the model again and again."""
 
 
-QUICK = Size(scenes=60, seeds=30, changed=40, shortcut=40, peers=2, slow=0)
-FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=20)
+QUICK = Size(scenes=100, seeds=50, changed=40, shortcut=40, peers=2, slow=0)
+FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=40)
 SLOW = ("demo-m", "demo-cls-m")
 """Models that are asked by methods which take seconds a map."""
 

@@ -65,7 +65,7 @@ def summary(tables: Sequence[Table]) -> str:
     rows = [
         (
             title(one).rstrip("."),
-            " on ".join(one["default"]["line"][:2]),
+            _named(one["default"]).replace("*", ""),
             ends(one["default"]["hit"]),
             ends(one["default"]["auc"]),
             f"{one['strongest']['hit']} {_of(one, one['strongest']['hit'])['hit'][0]:.2f}",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DECIDING = ("hit", "auc")
 """A method fails that is better than the best baseline in neither."""
+ENOUGH = 50
+"""Objects of a model; with fewer an interval that holds 0 says little against a method."""
 FAMILIES = {
     "a mark": ("rod-", "plate-"),
     "a relation": ("moon-",),
@@ -61,6 +63,7 @@ class Judged:
         pictures = [[n for n, kept in zip(of.scenes, ks, strict=True) if kept] for of, ks in self._each()]
         self._weights = redrawn(pictures)
         self.objects = [len(of) for of in pictures]
+        self.scenes = len({number for of in pictures for number in of})
 
     def _each(self) -> list[tuple[Scores, NDArray[np.bool_]]]:
         return list(zip(self.models, self._kept, strict=True))
@@ -106,6 +109,10 @@ class Judged:
     def fails(self, line: Line) -> bool:
         """Whether it is better than the best baseline neither at hits nor at ranking, by its paired interval."""
         return all(self.difference(line, self.strongest(measure), measure)[1] <= 0 for measure in DECIDING)
+
+    def behind(self, line: Line) -> bool:
+        """Whether it is no better than the best baseline in either by its mean: all that few objects can tell."""
+        return all(self.difference(line, self.strongest(measure), measure)[0] <= 0 for measure in DECIDING)
 
     def ranked(self) -> list[tuple[float, Line]]:
         """Lines by their mean rank over `MEASURES`, best first; ties in rank stay as they are listed."""
@@ -247,11 +254,11 @@ def _finding(judged: Judged, method: str, line: Line) -> dict[str, Any]:
         "task": judged.models[0].task,
         "question": judged.question,
         "method": method,
-        "scenes": len({number for of in judged.models for number in of.scenes}),
+        "scenes": judged.scenes,
         "objects": sum(judged.objects),
         "hit": [round(one, 4) for one in judged.interval(line, "hit")],
         "auc": [round(one, 4) for one in judged.interval(line, "auc")],
         "baseline": strongest[0],
         "baseline_hit": round(judged.mean(strongest, "hit"), 4),
-        "fails": judged.fails(line),
+        "fails": judged.fails(line) if min(judged.objects) >= ENOUGH else judged.behind(line),
     }

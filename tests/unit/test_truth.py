@@ -145,7 +145,7 @@ def test_every_published_finding_is_of_a_method_and_has_its_sentence() -> None:
         assert one.method in METHODS
         assert one.hit[1] <= one.hit[0] <= one.hit[2]
         assert one.sentence.endswith(".")
-        assert one.scenes <= one.objects or one.question == "why"
+        assert one.scenes <= one.objects
 
 
 @pytest.mark.parametrize(
