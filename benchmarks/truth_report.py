@@ -48,6 +48,7 @@ def markdown(tables: Sequence[Table], found: Measured) -> str:
         'pixels, and (for "why") cut to the object\'s true box; the box of the detector, filled; an empty map. The '
         "wrong class is the rival's logit, or the runner-up's, at the same place.",
         f"![Hits by method]({PLOT})",
+        "Hits of each method on the layers and with the target of each question. Grey: the best baseline; red: fails.",
         "## What follows",
         *(f"**{title(one)}** {words(one)}" for one in tables),
         *(part for one in tables for part in _table(one)),
