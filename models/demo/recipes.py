@@ -38,9 +38,9 @@ RECIPES = {
 NAMES = tuple(RECIPES)
 NOISE: dict[str, dict[str, Any]] = {
     "detect": {
-        "mAP50": {"largest_difference": 0.0025, "measured_on": "demo-s", "seeds": [0, 1], "values": [0.7525, 0.755]},
+        "mAP50": {"within": 0.02, "measured_on": "demo-s", "seeds": [0, 1], "values": [0.7525, 0.755]},
         "mAP50-95": {
-            "largest_difference": 0.0069,
+            "within": 0.02,
             "measured_on": "demo-s",
             "seeds": [0, 1],
             "values": [0.6207, 0.6276],
@@ -48,14 +48,15 @@ NOISE: dict[str, dict[str, Any]] = {
     },
     "classify": {
         "accuracy": {
-            "largest_difference": 0.021,
+            "within": 0.05,
             "measured_on": "demo-cls-s",
-            "seeds": [0, 1],
-            "values": [0.741, 0.762],
+            "seeds": [0, 1, 0],
+            "values": [0.741, 0.762, 0.777],
         }
     },
 }
-"""How far the metrics of trainings that differ in their seed alone lie apart, by task, where it was measured."""
+"""What trainings of one recipe gave, by task, where it was measured, and within what another may be expected: a good
+deal more than the few lie apart. The same seed twice is as far apart as two: sums depend on the machine's load."""
 MARGINS: dict[str, dict[str, dict[str, float]]] = {
     "demo-s": {"where": {"hit": 0.4, "energy": 0.4, "iou": 0.15, "auc": 0.02}},
     "demo-l": {"why": {"hit": 0.15, "energy": 0.03, "iou": 0.08, "auc": 0.0}},
