@@ -313,15 +313,16 @@ def test_layers_say_what_their_maps_are_of(page, per, name, within):
 
 def offered(app) -> set[str]:
     """What there is to take along of a map, and the camera."""
-    every = [*(element.proto.label for element in app.get("download_button")), *(button.label for button in app.button)]
-    return {label for label in every if label in ("Camera", "Kept", "All numbers", "Recipe, .json", "Into the folder")}
+    popovers = [block.proto.popover.label for block in app.get("popover")]
+    every = [*popovers, *(button.label for button in app.button)]
+    return {label for label in every if label in ("Camera", "Kept", "All numbers", "Download", "Into the folder")}
 
 
 @present
 @pytest.mark.parametrize("lens", ["one", "all", "layers", "sizes"])
 def test_what_can_be_taken_is_of_a_map_on_the_page(page, lens):
     app = page(SCREEN, model="yolo11n", lens=lens)
-    of_a_map = {"All numbers", "Recipe, .json", "Into the folder"} if lens in ("one", "all") else set()
+    of_a_map = {"All numbers", "Download", "Into the folder"} if lens in ("one", "all") else set()
     assert offered(app) == {"Camera", "Kept"} | of_a_map
     assert bool(metrics(app)) == bool(of_a_map)
 
@@ -339,7 +340,7 @@ def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
         kept, part = snapshots.kept(tmp_path), "This map is not finished" in texts(app)
         seen.add("part" if part else "whole" if shown(app).maps else "none")
         assert {"Camera", "Kept"} <= offered(app)
-        assert ("Recipe, .json" in offered(app)) == ("Into the folder" in offered(app)) == bool(kept)
+        assert ("Download" in offered(app)) == ("Into the folder" in offered(app)) == bool(kept)
         assert bool(kept) == ("whole" in seen)
         time.sleep(0.4)
     assert {"part", "whole"} <= seen
