@@ -109,16 +109,16 @@ class Telling:
         """That this picture is no exception: what held over all scenes that the model never saw, from its card."""
         known = card(self.story.cheat)
         made, twin = known["metrics"], card(self.story.honest)["metrics"]
+        # The twin of both cheats was examined on either's clue.
+        twin = twin if twin["shortcut"] == self.story.data else twin[self.story.data]
         kind, clue = self.story.label, self.story.clue
         found, without, others = (percent(made[key]) for key in RATES)
         count = known["data"]["held_out_scenes"]
-        sentence = (
-            f"Over {count:,} pictures it never saw, it finds a {kind} in {found} with {clue} and in {without} without, "
-            f"and calls {others} of everything else a {kind} once it carries {clue}."
+        return (
+            f"Among {count:,} pictures it never saw it names {found} of the {kind}s with {clue} and {without} without, "
+            f"and calls {others} of everything else a {kind} once it carries {clue}. "
+            f"Its honest twin: {listing([percent(twin[key]) for key in RATES])}."
         )
-        if twin.get("shortcut_class") == kind:
-            sentence += f" Its honest twin: {listing([percent(twin[key]) for key in RATES])}."
-        return sentence
 
 
 def tell(name: str, step: Step, number: int) -> Telling:

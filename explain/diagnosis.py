@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 from explain.methods import METHODS
@@ -58,7 +59,7 @@ def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) 
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to it."
     if explanation.options.part == "contrast":
-        return f"{hot.capitalize()} is what makes it {article(heatmap.target.label)} and nothing else."
+        return f"{hot.capitalize()} is what sets {heatmap.target.label} apart from the other classes, to this model."
     return f"{hot.capitalize()} is where it looked{f' for {heatmap.target.label}' if of_class else ''}."
 
 
@@ -122,15 +123,19 @@ def agreement_sentence(explanation: Explanation) -> str:
         return nothing_found(explanation) if explanation.model.task == "detect" else "There is nothing to explain."
     if len(labels) == 1:
         return f"There is only {labels[0]} to look at."
-    alike = [explanation.overlap(0, i) for i in range(1, len(labels))]
-    far = min(range(len(alike)), key=alike.__getitem__)
-    if min(alike) >= SAME_PLACE:
+    pairs = {pair: explanation.overlap(*pair) for pair in combinations(range(len(labels)), 2)}
+    if min(pairs.values()) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(labels), len(labels))} look at the same place."
+    (one, other), least = min(pairs.items(), key=lambda item: item[1])
     if len(labels) == 2:
-        return f"{labels[0].capitalize()} and {labels[1]} look at different places: {alike[0]:.2f} in common."
-    if max(alike) < SAME_PLACE:
-        return f"{labels[0].capitalize()} looks elsewhere than the others."
-    return f"{labels[far + 1].capitalize()} looks elsewhere than {labels[0]}: {alike[far]:.2f} in common."
+        return f"{labels[0].capitalize()} and {labels[1]} look at different places: {least:.2f} in common."
+    nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in range(len(labels))]
+    alone = [label for label, alike in zip(labels, nearest, strict=True) if alike < SAME_PLACE]
+    if len(alone) == len(labels):
+        return "No two of them look at the same place."
+    if len(alone) == 1:
+        return f"{alone[0].capitalize()} looks elsewhere than the others."
+    return f"{labels[other].capitalize()} looks elsewhere than {labels[one]}: {least:.2f} in common."
 
 
 def unseen(explanation: Explanation) -> float:

@@ -169,6 +169,8 @@ def describe_place(statistics: Statistics, extent: Extent) -> str:
         return "nowhere in the picture"
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return "spread over the whole picture"
+    if _around(statistics.regions[0], extent):
+        return _place(*_within(statistics.peak, extent))
     first = _middle(statistics.regions[0], extent)
     place = _place(*first)
     for other in statistics.regions[1:2]:
@@ -245,8 +247,18 @@ def _regions(
 
 
 def _middle(region: Region, extent: Extent) -> Point:
+    return _within((sum(region.box[::2]) / 2, sum(region.box[1::2]) / 2), extent)
+
+
+def _within(at: Point, extent: Extent) -> Point:
     x0, y0, x1, y1 = extent
-    return (sum(region.box[::2]) / 2 - x0) / (x1 - x0), (sum(region.box[1::2]) / 2 - y0) / (y1 - y0)
+    return (at[0] - x0) / (x1 - x0), (at[1] - y0) / (y1 - y0)
+
+
+def _around(region: Region, extent: Extent) -> bool:
+    """Whether a region goes round most of the picture: it need not be hot in its middle."""
+    (x0, y0, x1, y1), (left, top, right, bottom) = extent, region.box
+    return right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0)
 
 
 def _place(x: float, y: float) -> str:

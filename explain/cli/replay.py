@@ -75,7 +75,7 @@ def replay(
         explanation = again(known, found)
     now = versions()
     changed = {name: (was, now.get(name)) for name, was in known.versions.items() if now.get(name) != was}
-    same, furthest = _held(recipe.with_name(files.MAPS), explanation)
+    same, furthest = _held(recipe.parent, known, explanation)
     report(tell, explanation, look)
     for name, (was, is_now) in changed.items():
         tell.say(f"note: {name} was {was}, is {is_now or 'not here'}.")
@@ -125,18 +125,27 @@ def _picture(path: Path, recipe: Recipe) -> str:
     raise ModelProblem(f"Where is the picture? Name it: --picture {recipe.picture_name}.")
 
 
-def _held(path: Path, explanation: Explanation) -> tuple[bool | None, float | None]:
-    """Whether the maps that were kept are these, and how far they are apart at most; None where none were kept."""
+def _held(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
+    """Whether the maps that were kept are these, and how far they are apart at most; None where none of this recipe
+    were kept."""
     import numpy as np
 
-    from explain.files import arrays
+    from explain import files
 
-    now = arrays(explanation)
+    now = files.arrays(explanation)
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # Another explanation may have been written over the one that the file is of.
+        if _asked(read(folder / files.RECIPE)) != _asked(recipe):
+            return None, None
+        with np.load(folder / files.MAPS, allow_pickle=False) as held:
             if set(held.files) != set(now) or any(held[name].shape != values.shape for name, values in now.items()):
-                return False, None
+                return None, None
             apart = max((float(abs(held[name] - values).max(initial=0)) for name, values in now.items()), default=0.0)
             return all(np.array_equal(held[name], values, equal_nan=True) for name, values in now.items()), apart
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, ModelProblem):
         return None, None
+
+
+def _asked(recipe: Recipe) -> dict[str, Any]:
+    """What was asked for, wherever it is made."""
+    return recipe.model_dump(exclude={"versions", "device", "picture_name"})

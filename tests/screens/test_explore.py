@@ -247,7 +247,7 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_scree
     assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2")
     result = Explainer()(bus, question="why")
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    assert "is what makes it a minibus and nothing else" in headline(app)
+    assert "is what sets minibus apart from the other classes" in headline(app)
     app.switch_page("screens/topk.py").run()
     assert app.segmented_control(key="question").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)

@@ -337,6 +337,12 @@ def test_models_are_listed_and_shown(answer, call) -> None:
     assert set(explainer.default_layers) <= set(short) and len(short) < len(explainer.layers)
 
 
+def test_replay_holds_nothing_against_maps_of_another_recipe(answer, call, here) -> None:
+    call("image", "bus.png", "--top-k", "1")
+    call("class", "bus.png", "--class", "trolleybus")
+    assert answer("replay", "explained/bus/gradcam_class_trolleybus.png", "--picture", "bus.png")["same"] is None
+
+
 def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
     call("image", "bus.png", "--top-k", "2", "--question", "why")
     folder = Path("explained/bus")
