@@ -27,7 +27,7 @@ from explain.image import Image, to_jpeg, to_png
 from explain.methods import METHODS
 from explain.render import Style
 from explain.words import percent
-from models.errors import Problem
+from models.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -117,6 +117,15 @@ def places(names: Sequence[str], out: Path | None) -> list[Path]:
         taken.add(free)
         found.append((out or Path("explained")) / free)
     return found
+
+
+def check(folder: Path) -> None:
+    """Raise ModelProblem where files cannot be written to a folder that is yet to be made: before minutes of work."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ModelProblem(f"{there} is a file: name a folder to write to.")
+    if not os.access(there, os.W_OK):
+        raise ModelProblem(f"{there} cannot be written to: name another folder.")
 
 
 def plain(text: str) -> str:

@@ -187,6 +187,7 @@ def each(
     from explain.image import Image
 
     folders = files.places([picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in pictures], out)
+    files.check(folders[0])
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     cells: list[tuple[NDArray[np.uint8], str]] = []
@@ -230,13 +231,14 @@ def report(tell: Teller, explanation: Explanation, look: Look) -> None:
 
     first = next(iter(explanation.heatmaps), None)
     by = f", {METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
-    tell.say(f"{explanation.image.name}: {explanation.model.id}{by}", read(headline(explanation, look.hot)))
+    said = headline(explanation, look.hot)
+    tell.say(f"{explanation.image.name}: {explanation.model.id}{by}", read(said))
     rows = [
         (
             row["label"],
             percent(row["score"]) if row["score"] is not None else "–",
-            percent(row["half_heat_area"]),
-            f"{row['peak_x']:.0f}, {row['peak_y']:.0f}",
+            percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
+            f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             percent(row["box_inside"]) if row["box_inside"] is not None else "",
         )
         for row in table.rows(explanation)
@@ -244,6 +246,6 @@ def report(tell: Teller, explanation: Explanation, look: Look) -> None:
     columns = ("map of", "how sure", "half its heat on", "hottest at", "heat in its box")
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
     tell.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
-    # Of a detector that shows boxes, none of which was asked for, there is nothing to be said.
-    for finding in explanation.diagnosis if rows or not explanation.predictions else ():
-        tell.say(f"{finding.level}: {read(finding.text)}")
+    for finding in explanation.diagnosis:
+        if finding.text != said:
+            tell.say(f"{finding.level}: {read(finding.text)}")

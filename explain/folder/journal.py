@@ -1,7 +1,8 @@
 """What is done, on the disk: one line for each batch of pictures, written whole or not at all.
 
 A line is appended once the files of its pictures are in place. A process that is killed leaves at most one line without
-an end, which is cut off; its pictures, and those that had no line yet, are done again.
+an end, which is cut off; its pictures, and those that had no line yet, are done again. A power cut is another thing:
+nothing is forced onto the disk here.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Journal:
                 if found != {"settings": settings}:
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({_differing(found, settings)}): "
-                        "choose another folder, or start over."
+                        "choose another folder, or start over (on the command line: --restart)."
                     )
                 continue
             for place, entry in enumerate(found):

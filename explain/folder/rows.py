@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from explain import render
-from explain.export import table
+from explain.export import table, tag
 from explain.image import to_jpeg
 from explain.recipe import Recipe
 
@@ -124,10 +124,13 @@ def _plain(text: str) -> str:
 
 
 def write(folder: Path, stem: str, explanation: Explanation, side: int | None) -> None:
-    """The picture under its first map as a JPEG, its longer side at most `side` pixels; and the raw maps."""
+    """The picture under its first map as a JPEG that carries its recipe, its longer side at most `side` pixels; and the
+    raw maps."""
     path = folder / stem
     path.parent.mkdir(parents=True, exist_ok=True)
-    place(path.with_name(f"{path.name}.jpg"), to_jpeg(overlay(explanation, side), QUALITY))
+    view = tag.view_of(explanation, 0) if explanation.heatmaps else None
+    drawn = tag.write(to_jpeg(overlay(explanation, side), QUALITY), explanation.recipe, view)
+    place(path.with_name(f"{path.name}.jpg"), drawn)
     if explanation.heatmaps:
         buffer = io.BytesIO()
         many = {
@@ -171,7 +174,8 @@ def place(path: Path, data: bytes) -> None:
 
 def recipe(settings: dict[str, Any], row: Row) -> Recipe:
     """What makes one row's map again; `settings` as the journal has them."""
-    target, anchor = row.get("class"), row.get("anchor")
+    # In a table, a row without a map has NaN where others have their class.
+    target, anchor = (None if (n := row.get(name)) is None or n != n else int(n) for name in ("class", "anchor"))
     targets = () if target is None else ((anchor, target) if anchor is not None else target,)
     return Recipe.model_validate(
         {
