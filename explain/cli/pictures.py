@@ -246,6 +246,7 @@ def report(tell: Teller, explanation: Explanation, look: Look) -> None:
     columns = ("map of", "how sure", "half its heat on", "hottest at", "heat in its box")
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
     tell.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
-    for finding in explanation.diagnosis:
+    # Of a detector that shows boxes, none of which was asked for, the strongest candidates are told of instead.
+    for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         if finding.text != said:
             tell.say(f"{finding.level}: {read(finding.text)}")

@@ -126,7 +126,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("batch nowhere", 2, r".+"),
         ("image nowhere.png", 1, r"There is no file nowhere\.png at that path; .*"),
         ("image .", 1, r".* is a folder or a device, not a file; .*"),
-        ("image bus.png --out bus.png", 1, r"bus\.png cannot be written or read: .*"),
+        ("image bus.png --out bus.png", 2, r"bus\.png is a file: name a folder to write to\."),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_an_exit_code(call, monkeypatch, arguments, code, sentence) -> None:
