@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address, pictures
-from explain.folder import analysis
+from components import address, reopen
+from components.questions import PARTS
+from explain.folder import analysis, journal
+from explain.folder.rows import recipe as recipe_of
 from explain.folder.table import CSV, PARQUET
-from explain.words import NBSP, percent, plural
-from models import catalog
-from models.errors import ImageProblem
+from explain.methods import METHODS
+from explain.words import NBSP, listing, percent, plural
+from models.errors import Problem
 
 if TYPE_CHECKING:
     from components.batch_job import Job
@@ -62,6 +64,20 @@ def key(job: Job) -> tuple[str, str | None, int]:
     there = second is not None and len(job.state.summaries) > 1 and job.state.summaries[1].done > 0
     changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
     return str(first), str(second) if there else None, max(changed)
+
+
+def made(job: Job) -> str:
+    """What the results are of: `demo-cls-l, GradCAM at layer4, why this class`; of two models both."""
+    return "; compared with ".join(_asked(Path(folder)) for folder in key(job)[:2] if folder)
+
+
+def _asked(folder: Path) -> str:
+    # As the run had it: what was left to the model has a name there.
+    recipe = journal.settings_of(folder)["recipe"]
+    method, layers = METHODS[recipe["method"]], recipe["layers"]
+    at = f" at {listing(layers)}" if layers and method.family != "mask" else ""
+    asked = PARTS | {"class": "where it is", "contrast": "why this class"}
+    return f"{recipe['model']}, {method.name}{at}, {asked[recipe['part']]}"
 
 
 def gallery(job: Job) -> None:
@@ -140,16 +156,15 @@ def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
     said = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else "**nothing found**"
     more = _more(row, order)
     st.markdown(f":small[{said}  \n{more}]" if more else f":small[{said}]")
-    if st.button(
+    st.button(
         _shortened(name),
         key=f"open-{where}-{row['picture']}",
         type="tertiary",
         icon=":material/visibility:",
         help=f"Open {row['picture']} on Explore.",
         on_click=_take,
-        args=(job, row["picture"]),
-    ) and not st.session_state.get("picture_problem"):
-        st.switch_page("screens/explore.py")
+        args=(job, row),
+    )
 
 
 def _more(row: dict[str, Any], order: str) -> str:
@@ -175,22 +190,19 @@ def _shortened(name: str, most: int = 18) -> str:
     return cut.replace("*", r"\*").replace("_", r"\_").replace("[", r"\[").replace("`", r"\`").replace("$", r"\$")
 
 
-def _take(job: Job, picture: str) -> None:
-    """The picture and its model, for the screen that comes next."""
-    item = next((item for item in job.source.items if item.key == picture), None)
+def _take(job: Job, row: dict[str, Any]) -> None:
+    """The picture as it is explained here, for the screen that comes next."""
+    from explain.export.tag import View
+
+    item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is None:
         return
+    label = row.get("label")
+    how = View(label=label[:200] if isinstance(label, str) else None, automatic=not job.legs[0].options.get("layers"))
     try:
-        data = item.read()
-        pictures.take([(item.name, data if isinstance(data, bytes) else data.read_bytes())])
-    except (OSError, ImageProblem) as problem:
-        st.session_state["picture_problem"] = f"{item.name} can no longer be read ({problem})."
-        return
-    spec = catalog.spec(job.legs[0].model)
-    if spec.family in catalog.families():
-        st.session_state["family"], st.session_state[f"size-{spec.family}"] = spec.family, spec.id
-        address.keep("family", spec.family)
-        address.keep(f"size-{spec.family}", spec.id)
+        reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
+    except Problem as problem:
+        st.session_state["picture_problem"] = str(problem)
 
 
 def classes(job: Job) -> None:

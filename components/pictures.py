@@ -156,13 +156,19 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
         except Problem as problem:
             problems.append(str(problem))
             continue
-        given.pop(image.sha256, None)
-        given[image.sha256] = image
-        st.session_state.picture = image.sha256
+        own(image)
         st.session_state.news = True
+    st.session_state.picture_problem = " ".join(problems) or None
+
+
+def own(image: Image) -> None:
+    """Turn to a picture that is no example, and keep it with the session's own."""
+    given: dict[str, Image] = st.session_state.setdefault("pictures", {})
+    given.pop(image.sha256, None)
+    given[image.sha256] = image
     while len(given) > KEPT:
         del given[next(iter(given))]
-    st.session_state.picture_problem = " ".join(problems) or None
+    st.session_state.picture, st.session_state.picture_problem = image.sha256, None
 
 
 def _original(found: Contents, name: str, given: dict[str, Image]) -> None:
@@ -177,9 +183,7 @@ def _original(found: Contents, name: str, given: dict[str, Image]) -> None:
     if known is not None and example(known).sha256 == sha256:
         turn_to(known)
     elif (image := given.get(sha256) or tag.original(found)) is not None:
-        given.pop(sha256, None)
-        given[sha256] = image
-        state.picture = sha256
+        own(image)
     else:
         raise ImageProblem(
             f"{name} was made from {recipe.picture_name}, which it does not carry: give that picture first, then this "

@@ -1,4 +1,4 @@
-"""From a file that carries its recipe back to the view that it shows: model, method, layers, class or box, colours."""
+"""From the recipe of a file or a result back to the view it is of: model, method, layers, class or box, colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from explain import Explanation
-    from explain.export.tag import Contents
+    from explain.export.tag import Contents, View
+    from explain.image import Image
     from explain.recipe import Recipe
     from models.adapter import ModelSpec
 
@@ -57,6 +58,19 @@ def view(found: Contents) -> None:
     state["reopened"] = recipe
     if state.get("page") != found.view.screen:
         state["go"] = f"screens/{found.view.screen}.py"
+
+
+def result(image: Image, recipe: Recipe, how: View) -> None:
+    """Set everything, the picture too, as a result of another screen has it; in a widget's callback, before `go`.
+
+    Raises ModelProblem as `view` does.
+    """
+    # That one turns to files by this module.
+    from components import pictures
+    from explain.export.tag import Contents
+
+    view(Contents(recipe=recipe, view=how))
+    pictures.own(image)
 
 
 def go() -> None:

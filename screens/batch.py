@@ -46,6 +46,9 @@ def batch() -> None:
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
                     batch_views.downloads(job)
                     _again(job)
+            with top, st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(batch_views.made(job), width="content")
+                _anew(job, choices)
             _done(job)
 
 
@@ -82,20 +85,21 @@ def _second(choices: sidebar.Choices) -> str | None:
     ]
     # The family's own sizes first: s against l is what most people want to see.
     every.sort(key=lambda name: catalog.spec(name).family != choices.model.family)
-    address.recall("batch-second", [None, *every], None, name="second")
+    # Not None: a menu takes that for a choice that is still to be made, and asks for one.
+    address.recall("batch-second", ["", *every], "", name="second")
     second = st.selectbox(
         "A second model",
-        [None, *every],
+        ["", *every],
         format_func=lambda name: name or "none",
         key="batch-second",
         width=300,
         help="Runs after the first, on the same pictures: then you can sort by where the two disagree.",
     )
-    address.keep("batch-second", second, None, name="second")
-    return second
+    address.keep("batch-second", second, "", name="second")
+    return second or None
 
 
-def _start(source: Source, choices: sidebar.Choices, second: str | None) -> None:
+def _start(source: Source, choices: sidebar.Choices, second: str | None, *, resume: bool = True) -> None:
     legs, scratch = [], batch_source.scratch()
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
@@ -103,7 +107,7 @@ def _start(source: Source, choices: sidebar.Choices, second: str | None) -> None
             fitted = sidebar.fitting(choices, sidebar.loaded(name), choices.method)
         options = {"method": fitted.method, **fitted.options}
         legs.append(Leg(name, options, folder_for(source, name, options, scratch)))
-    st.session_state["batch-job"] = Job(source, tuple(legs))
+    st.session_state["batch-job"] = Job(source, tuple(legs), resume=resume)
     st.rerun()
 
 
@@ -157,6 +161,22 @@ def _again(job: Job) -> None:
         for held in ("batch-uploaded", "batch-scratch"):
             st.session_state.pop(held, None)
         st.rerun()
+
+
+def _anew(job: Job, choices: sidebar.Choices) -> None:
+    """The same pictures by what the sidebar has now, where that is not what they were explained by."""
+    first, *more = job.legs
+    if (choices.model.id, {"method": choices.method, **choices.options}) == (first.model, first.options):
+        return
+    if st.button(
+        "Explain again with these choices",
+        icon=":material/refresh:",
+        type="tertiary",
+        help="The same pictures by the model, the method and the layers that the sidebar has now.",
+    ):
+        second = next((leg.model for leg in more if leg.model != choices.model.id), None)
+        # What was uploaded has one place for its results, whatever the choices.
+        _start(job.source, choices, second, resume=bool(job.source.path))
 
 
 def _done(job: Job) -> None:

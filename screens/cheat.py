@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import address, frame, panels, sidebar
+from components import address, frame, panels, reopen, sidebar
 from components.rows import Row, rows
 from components.viewer import Panel
 from explain.words import percent
@@ -122,26 +122,20 @@ def _heat(explanation: Explanation, title: str) -> Panel:
 
 
 def _onward(told: Telling) -> None:
-    """The same picture with the same model on the other screens."""
+    """The same picture with the model that cheats, as it is explained here, on the other screens."""
 
     def take() -> None:
-        from components import pictures
-        from explain.image import to_png
-        from models import catalog
+        from explain.export import tag
 
-        pictures.take([(told.image.name, to_png(told.image.pixels))])
-        spec = catalog.spec(told.story.cheat)
-        st.session_state["family"], st.session_state[f"size-{spec.family}"] = spec.family, spec.id
-        address.keep("family", spec.family)
-        address.keep(f"size-{spec.family}", spec.id)
+        reopen.result(told.image, told.cheat.recipe, tag.view_of(told.cheat, 0))
 
     if st.button(
         "Look closer on Explore",
         icon=":material/visibility:",
         on_click=take,
-        help="This picture and this model, with every control.",
+        help="This picture, this model and how it is asked, with every control.",
     ):
-        st.switch_page("screens/explore.py")
+        reopen.go()
 
 
 cheat()

@@ -13,6 +13,7 @@ from components import batch_source
 from components.batch_job import Job, Leg, folder_for
 from components.batch_source import Source, permitted
 from explain.folder import source as sources
+from explain.folder import table
 from explain.image import to_jpeg
 from models.errors import ModelProblem
 from tests.screens.conftest import texts
@@ -55,6 +56,8 @@ def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
     assert app.markdown[0].value == "## Many pictures at once"
     assert "SIGHTGLASS_FOLDERS" in texts(app)
     assert button(app, "Explain them all").disabled
+    second = app.selectbox(key="batch-second")
+    assert second.options[0] == "none" and second.value == ""
     for widget in (*app.button, *app.selectbox, *app.text_input, *app.segmented_control):
         if widget.key is None or str(widget.key).startswith("batch"):
             assert widget.help, widget.label
@@ -84,14 +87,41 @@ def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
         assert app.query_params["lens"] == [lens] or app.query_params["lens"] == lens
 
 
-def test_a_picture_opens_on_explore_with_its_model(page, many):
-    app = page(SCREEN, folder=str(many), model="efficientnet-lite1")
+def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has_by_then(page, many):
+    app = page(
+        SCREEN, folder=str(many), model="efficientnet-lite1", method="layercam", layers="blocks.4", part="contrast"
+    )
     button(app, "Explain them all").click().run()
     app = finished(app)
+    assert "efficientnet-lite1, LayerCAM at blocks.4, why this class" in texts(app)
+    assert not [one for one in app.button if "again" in one.label]
+    app.multiselect(key="layers-efficientnet-lite1").set_value([])
+    app.selectbox(key="method-classify").set_value("gradcam").run()
+    assert "LayerCAM at blocks.4" in texts(app)
     next(one for one in app.button if str(one.key) == "open-gallery-minibus/03.jpg").click().run()
-    assert not app.exception
+    assert not app.exception and not app.error
+    assert app.session_state["page"] == "explore"
     assert app.session_state["current"].name == "03.jpg"
-    assert app.session_state["choices"].model.id == "efficientnet-lite1"
+    choices = app.session_state["choices"]
+    assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
+    assert (choices.options["layers"], choices.options["part"]) == (("blocks.4",), "contrast")
+    row = table.read(app.session_state["batch-job"].folders[0]).set_index("picture").loc["minibus/03.jpg"]
+    assert app.session_state["class_of"] == row["picture_sha256"]
+    assert app.session_state["reopened"].targets == (row["class"],)
+
+
+def test_other_choices_explain_the_same_pictures_again(page, monkeypatch, pictures):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = page(SCREEN)
+    uploader = next(one for one in app.file_uploader if str(one.key).startswith("batch-files"))
+    uploader.set_value([("a.jpg", pictures[1].read_bytes(), "image/jpeg")]).run()
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    app.selectbox(key="method-classify").set_value("hirescam").run()
+    button(app, "Explain again with these choices").click().run()
+    app = finished(app)
+    assert not app.error and not app.exception
+    assert "HiResCAM at" in texts(app) and "1 of 1 picture" in texts(app)
 
 
 def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
@@ -101,6 +131,7 @@ def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
     assert not app.error
     app.selectbox(key="batch-order").set_value("apart").run()
     assert "other model:" in texts(app)
+    assert "; compared with efficientnet-lite2, GradCAM at" in texts(app)
     again = page(SCREEN)
     assert again.session_state["batch-job"].legs[1].model == "efficientnet-lite2"
 

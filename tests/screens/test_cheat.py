@@ -35,3 +35,6 @@ def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
     assert not app.exception and not app.error
     assert app.selectbox(key="family").value == told.cheat.model.family
     assert told.image.name in texts(app)
+    choices, recipe = app.session_state["choices"], told.cheat.recipe
+    assert (choices.method, choices.options["part"]) == (recipe.method, recipe.part)
+    assert (choices.options["layers"] or recipe.layers) == recipe.layers

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image as Pillow
 
 from explain import Explainer, replay
+from explain.export import tag
 from explain.folder import batched, journal, rows, run, table
 from explain.image import Image
 from explain.layers import find
@@ -86,6 +87,10 @@ def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: 
     assert list(found["labelled"]) == [name.split("/")[0] for name in expected]
     assert all((whole / name).is_file() and (whole / name).with_suffix(".npy").is_file() for name in found["file"])
     assert not list(whole.rglob("*.part"))
+    settings = journal.settings_of(whole)
+    for row in found.to_dict("records")[:3]:
+        assert tag.read((whole / row["file"]).read_bytes()) == rows.recipe(settings, row)
+    assert rows.recipe(settings, row | {"class": float("nan"), "anchor": None}).targets == ()
     pd.testing.assert_frame_equal(
         pd.read_csv(whole / table.CSV)[["picture", "predicted_score", "gini"]],
         found[["picture", "predicted_score", "gini"]],
