@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from explain import Explanation
 
+sync = pytest.importorskip("playwright.sync_api")
+
 pytestmark = pytest.mark.browser
 NAME = "a <b>picture</b> & more.png"
 CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
@@ -201,8 +203,9 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     assert (query["model"], query["method"], query["layers"]) == (["efficientnet-lite1"], ["layercam"], ["blocks.4"])
     assert query["part"] == ["contrast"]
     chosen(fresh, label).wait_for()
-    assert fresh.locator("select.colormap").input_value() == "viridis"
-    assert fresh.locator("input.alpha").input_value() == "0.4"
+    # The view that is opened again is another viewer, whose controls come a moment later.
+    sync.expect(fresh.locator("select.colormap")).to_have_value("viridis")
+    sync.expect(fresh.locator("input.alpha")).to_have_value("0.4")
     fresh.locator(".share summary").click()
     with fresh.expect_download() as again:
         fresh.get_by_role("button", name="Full size, PNG").click()
