@@ -47,9 +47,10 @@ class Finding:
         on = "on the object" if self.question == "where" else "on the part that makes the class"
         hit, other = percent(self.hit[0]), percent(self.baseline_hit)
         rival = _SAID.get(self.baseline, f"{self.baseline}'s")
+        models = "small detectors" if self.task == "detect" else "small convolutional classifiers"
         if self.fails:
-            return f"Fails on drawn scenes: {hit} of its hottest places were {on}, {rival} {other}."
-        return f"On {self.scenes} drawn scenes its hottest place was {on} in {hit}; {rival} in {other}."
+            return f"Fails on drawn scenes with {models}: {hit} of its hottest places were {on}, {rival} {other}."
+        return f"On {self.scenes} drawn scenes with {models} its hottest place was {on} in {hit}; {rival} in {other}."
 
 
 _SAID = {

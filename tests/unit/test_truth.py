@@ -132,11 +132,13 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
         "detect", "where", "hirescam", 300, 900, (0.97, 0.95, 0.99), (0.9, 0.8, 1.0), "edges", 0.41, False
     )
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert said == "On 300 drawn scenes its hottest place was on the object in 97 %; an edge filter's in 41 %."
+    assert said == (
+        "On 300 drawn scenes with small detectors its hottest place was on the object in 97 %; an edge filter's in 41 %."
+    )
     failed = truth.Finding(
         "classify", "why", "gradcam", 300, 900, (0.12, 0.1, 0.2), (0.5, 0.4, 0.6), "edges in its box", 0.41, True
     )
-    assert failed.sentence.startswith("Fails on drawn scenes: 12")
+    assert failed.sentence.startswith("Fails on drawn scenes with small convolutional classifiers: 12")
     assert truth.finding("detect", "where", "no such method") is None
 
 
