@@ -133,7 +133,8 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
     )
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert said == (
-        "On 300 drawn scenes with small detectors its hottest place was on the object in 97 %; an edge filter's in 41 %."
+        "On 300 drawn scenes with small detectors its hottest place was on the object in 97 %; "
+        "an edge filter's in 41 %."
     )
     failed = truth.Finding(
         "classify", "why", "gradcam", 300, 900, (0.12, 0.1, 0.2), (0.5, 0.4, 0.6), "edges in its box", 0.41, True
