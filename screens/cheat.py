@@ -14,7 +14,7 @@ from models.demo.stories import STORIES
 
 if TYPE_CHECKING:
     from explain import Explanation
-    from explain.cheat import Telling
+    from explain.cheat import Step, Telling
 
 STEPS = {
     "answer": "1 The answer",
@@ -38,11 +38,9 @@ def cheat() -> None:
             _forward(step)
     for model in (STORIES[story].cheat, STORIES[story].honest):
         sidebar.loaded(model)
-    from explain.cheat import STEPS as ORDER
     from explain.cheat import tell
 
-    number = st.session_state.setdefault("telling", 0)
-    told = tell(story, next(name for name in ORDER if name == step), number)
+    told = tell(story, step, st.session_state.setdefault("telling", 0))
     title.markdown(f"## {told.words}")
     with main:
         _pictures(told)
@@ -50,7 +48,7 @@ def cheat() -> None:
         _onward(told)
 
 
-def _step() -> str:
+def _step() -> Step:
     address.recall("step", STEPS, "answer", name="step")
     step = st.segmented_control(
         "Step",

@@ -42,8 +42,8 @@ def _plain_background(spec: scenes.Spec, number: int) -> scenes.Spec:
 
 
 SHORTCUTS = {
-    "stamped": Shortcut("rod-cross", scenes.with_stamp, lambda spec, _: scenes.without_stamp(spec)),
-    "textured": Shortcut("star", lambda spec: scenes.with_background(spec, "weave"), _plain_background),
+    "stamped": Shortcut(scenes.STAMPED, scenes.with_stamp, lambda spec, _: scenes.without_stamp(spec)),
+    "textured": Shortcut(scenes.TEXTURED, lambda spec: scenes.with_background(spec, "weave"), _plain_background),
 }
 
 

@@ -71,14 +71,16 @@ class Story:
     removed: Callable[[Spec], Spec]
 
     def told(self, number: int) -> Spec:
-        seed = self.seeds[number % len(self.seeds)]
-        return self.planted(enlarged(sample(seed, task="classify", data=self.data, held_out=True)))
+        return self._planted(self.seeds, number)
 
     def bare(self, number: int) -> Spec:
         return self.removed(self.told(number))
 
     def borrowed(self, number: int) -> Spec:
-        seed = self.others[number % len(self.others)]
+        return self._planted(self.others, number)
+
+    def _planted(self, seeds: tuple[int, ...], number: int) -> Spec:
+        seed = seeds[number % len(seeds)]
         return self.planted(enlarged(sample(seed, task="classify", data=self.data, held_out=True)))
 
 
