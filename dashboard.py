@@ -34,6 +34,12 @@ st.navigation(
             st.Page("screens/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=frame.HELP["topk"]),
             st.Page("screens/detect.py", title="Detect", icon=":material/select_all:", help=frame.HELP["detect"]),
             st.Page("screens/compare.py", title="Compare", icon=":material/compare:", help=frame.HELP["compare"]),
+            st.Page(
+                "screens/similarity.py",
+                title="Similarity",
+                icon=":material/join_inner:",
+                help=frame.HELP["similarity"],
+            ),
             st.Page("screens/batch.py", title="Batch", icon=":material/photo_library:", help=frame.HELP["batch"]),
             st.Page(
                 "screens/cheat.py", title="Catch the cheat", icon=":material/troubleshoot:", help=frame.HELP["cheat"]

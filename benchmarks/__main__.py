@@ -1,6 +1,8 @@
 """`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser;
 `detect`: what a detector's maps cost; `pointing`: where they lie, by method and layers; `truth`: where maps are right,
-on drawn scenes whose cause is known; `throughput`: pictures per second, from a folder to files."""
+on drawn scenes whose cause is known; `throughput`: pictures per second, from a folder to files; `gpu`: what a GPU does
+to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer they are
+right."""
 
 from __future__ import annotations
 
@@ -28,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _truth(asked)
     if asked.what == "throughput":
         return _throughput(asked)
+    if asked.what == "gpu":
+        return _gpu(asked)
+    if asked.what == "transformers":
+        return _transformers(asked)
     import torch
 
     from benchmarks.case import MODELS, WEIGHED, picture
@@ -90,6 +96,44 @@ def _truth(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _gpu(asked: argparse.Namespace) -> int:
+    from benchmarks import gpu
+    from explain.residency import device
+    from models.errors import Problem
+
+    try:
+        result = gpu.gpu(asked.models or (), asked.picture, device(asked.device), asked.rounds)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    # Some of the models must not overwrite all.
+    _report(result, gpu.markdown(result), asked.json, asked.markdown or (None if asked.models else gpu.OUT))
+    return 0
+
+
+def _transformers(asked: argparse.Namespace) -> int:
+    import torch
+
+    from benchmarks import transformers
+    from benchmarks.case import picture
+    from explain.residency import device
+    from models.errors import Problem
+
+    try:
+        on, path = device(asked.device), asked.picture or picture()
+        if asked.threads:
+            torch.set_num_threads(asked.threads)
+        rounds = asked.rounds or transformers.ROUNDS
+        result = transformers.transformers(asked.models or (), path, on, rounds, asked.classes)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    # Some of the models must not overwrite all.
+    into = asked.markdown or (None if asked.models else transformers.OUT)
+    _report(result, transformers.markdown(result), asked.json, into)
+    return 0
+
+
 def _throughput(asked: argparse.Namespace) -> int:
     from benchmarks import throughput as folder
 
@@ -145,7 +189,7 @@ def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    verbs = ("speed", "memory", "all", "viewer", "detect", "pointing", "truth", "throughput")
+    verbs = ("speed", "memory", "all", "viewer", "detect", "pointing", "truth", "throughput", "gpu", "transformers")
     parser.add_argument("what", choices=verbs)
     parser.add_argument("--models", nargs="+", help="ids in the catalogue")
     parser.add_argument("--picture", type=Path, help="a file; the bus that the Ultralytics package carries")

@@ -13,6 +13,7 @@ import torch
 from benchmarks.contender import Contender
 from benchmarks.sightglass import GRADCAM, maps
 from explain.evidence import Evidence
+from explain.exact import exact
 from explain.heatmap import heatmaps, raw_maps
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ def contenders(case: Case) -> list[Contender]:
         output: Tensor = module(case.tensor)
         return output
 
-    lines = []
+    def whole() -> Tensor:
+        with exact(case.device):
+            return bare()
+
+    lines = [Contender("bare_exact", "bare forward in whole float32, as Sightglass runs it", _ignoring(whole))]
     for name, title, call in (
         ("bare_graph", "bare forward, as a CUDA graph", bare),
         ("sightglass_graph", f"Sightglass, {len(case.targets)} maps, as a CUDA graph", lambda: maps(case)[0]),

@@ -90,7 +90,8 @@ def markdown(result: dict[str, Any]) -> str:
         "# Benchmarks",
         "Written by `python -m benchmarks all --markdown docs/benchmarks.md`; do not edit by hand.",
         "What a detector's maps cost and where they lie is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
-        "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own half.",
+        "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own half. "
+        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md).",
         f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['threads']} threads, device {at['device']}, "
         f"{at['system']}; {versions}. Load average of the machine before: {at['load']:.2f}"
         + (f", after: {at['load_after']:.2f}." if "load_after" in at else "."),

@@ -55,6 +55,26 @@ def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
         write(name, value, default)
 
 
+def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -> None:
+    """As `recall`, where each model has a default of its own: what nobody chose does not go along to the next model."""
+    state = st.session_state
+    defaults: dict[str, Any] = state.setdefault("defaults", {})
+    if defaults.get(key, default) != default and state.get(key) == defaults[key]:
+        del state[key]
+    defaults[key] = default
+    recall(key, options, default, name=name)
+
+
+def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, name: str) -> None:
+    """As `keep`, after `recall_own`: a choice that this model cannot follow, or starts with, stays for the others."""
+    memory: dict[str, Any] = st.session_state.setdefault("memory", {})
+    if value != default:
+        memory[key] = value
+    elif memory.get(key) in options and memory[key] != value:
+        memory[key] = None
+    write(name, value, default)
+
+
 def write(name: str, value: Any, default: Any = None) -> None:
     """Put a value into the address, or take it out where it is the default."""
     if value is None or value == default:

@@ -14,6 +14,7 @@ from explain.folder.rows import recipe as recipe_of
 from explain.folder.table import CSV, PARQUET
 from explain.methods import METHODS
 from explain.words import NBSP, listing, percent, plural
+from models import catalog
 from models.errors import Problem
 
 if TYPE_CHECKING:
@@ -149,11 +150,14 @@ def tiles(job: Job, rows: Frame, where: str, order: str = "") -> None:
 def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
     path = job.folders[0] / row["file"]
     name = row["picture"].rsplit("/", 1)[-1]
+    # The catalogue may have lost the model since.
+    spec = catalog.catalog().get(row["model"])
+    nothing = "names nothing" if spec is not None and spec.task == "embed" else "nothing found"
     try:
-        st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or 'nothing found'}")
+        st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
     except OSError:
         st.caption("The picture of the map is gone: run it again.")
-    said = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else "**nothing found**"
+    said = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
     more = _more(row, order)
     st.markdown(f":small[{said}  \n{more}]" if more else f":small[{said}]")
     st.button(

@@ -27,7 +27,7 @@ def wanted(image: Image) -> str | None:
 
 def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanation | None:
     """For a slow method: only the class that is looked at. None while it is in the making."""
-    if label not in explainer.labels:
+    if label not in (choices.options.get("vocabulary") or explainer.labels):
         said = explainer(choices.image, maps=False, **choices.options)
         if not said.predictions:
             return said
@@ -74,7 +74,9 @@ def _choose(label: str | None) -> None:
 
 def _another(explanation: Explanation) -> None:
     """A class by name, as a command: chosen, it becomes a row, and the box is empty again."""
-    key = "another-class"
+    key, labels = "another-class", set(explanation.evidence.resident.adapter.labels)
+    if not labels:
+        return
 
     def take() -> None:
         _choose(st.session_state[key])
@@ -84,7 +86,7 @@ def _another(explanation: Explanation) -> None:
 
     st.selectbox(
         "Another class",
-        sorted(set(explanation.evidence.resident.adapter.labels)),
+        sorted(labels),
         index=None,
         key=key,
         on_change=take,

@@ -31,6 +31,7 @@ HELP = {
     "detect": "Every box and why it is there, and every missing box and why it is not.",
     "cheat": "A model that is right for the wrong reason, and how its map gives it away.",
     "batch": "A folder of pictures at once: a gallery, each class on average, confusions, and the odd ones out.",
+    "similarity": "Two pictures, or one against a gallery: how alike they are, and which regions make them so.",
     "compare": "A small, a medium and a large model, or any four, on the same picture.",
 }
 SOMETHING_BROKE = "Something broke in here, not in your picture: choose another model or method, or reload the page."

@@ -62,7 +62,8 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
         return ""
     method = detections.quick_method(choices, explainer)
     if method != choices.method:
-        st.caption(f"{METHODS[choices.method].name} is slow: for all layers this is {METHODS[method].name} instead.")
+        name = METHODS[choices.method].name
+        st.caption(f"{name} runs the model again for each map: for all layers this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[asked.per]
     explanation = work.explained(chosen, explainer, targets=target, **asked.options)

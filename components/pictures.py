@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address, reopen
+from components import address, canvas, reopen
 from components.intake import intake
 from explain.image import Image
 from explain.words import pixels
-from models.demo.stories import SCENES, scene
+from models.demo import figures, named
+from models.demo.stories import SCENES, SIDE, scene
 from models.errors import ImageProblem, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ PHOTOGRAPHS = {
     "china": ("sklearn", "datasets/images/china.jpg"),
     "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
-EXAMPLES = (*PHOTOGRAPHS, *SCENES)
+EXAMPLES = (*PHOTOGRAPHS, *SCENES, named.EXAMPLE, figures.EXAMPLE)
 FIRST = "bus"
 KEPT = 12
 """Pictures of one session that stay in memory; the oldest goes first."""
@@ -39,6 +40,10 @@ def example(name: str) -> Image:
         from models.demo.scenes import draw
 
         return Image.open(draw(scene(name)).pixels, name=f"{name}.png")
+    if name == named.EXAMPLE:
+        return Image.open(named.draw(named.example(), SIDE).pixels, name=f"{name}.png")
+    if name == figures.EXAMPLE:
+        return Image.open(figures.draw(figures.example()).pixels, name=f"{name}.png")
     package, part = PHOTOGRAPHS[name]
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
@@ -51,6 +56,7 @@ def choose() -> Image:
     address.recall("example", EXAMPLES, FIRST, name="example")
     intake(take, key="intake")
     reopen.go()
+    _drawn()
     st.session_state.pop("news", None)
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
     address.recall("picture", given, None)
@@ -83,6 +89,7 @@ def photograph() -> bool:
 
 def news() -> Image | None:
     """The picture that was given just now, where that is what this run is for; once."""
+    _drawn()
     state = st.session_state
     return state.pictures.get(state.picture) if state.pop("news", False) else None
 
@@ -132,6 +139,9 @@ def _ways(given: dict[str, Image]) -> None:
             on_change=_photographed,
             help="The picture stays on this machine.",
         )
+    address.recall("draw", (True, False), False)
+    draw = st.toggle("Draw", key="draw", on_change=_to_paper, help="A paper on Explore; explained as you draw.")
+    address.keep("draw", draw)
 
 
 # Callbacks run before the page is drawn, when the choice of picture may still be set.
@@ -161,6 +171,22 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     st.session_state.picture_problem = " ".join(problems) or None
 
 
+def _drawn() -> None:
+    """Turn to a drawing that came in just now."""
+    if (found := canvas.arrived()) is not None:
+        image, before = found
+        # A drawing is one picture of the session, not one for each of its strokes.
+        st.session_state.setdefault("pictures", {}).pop(before, None)
+        own(image)
+        st.session_state.news = True
+
+
+def _to_paper() -> None:
+    if st.session_state.draw and st.session_state.get("page") != "explore":
+        address.keep("draw", True)
+        st.session_state.go = "screens/explore.py"
+
+
 def own(image: Image) -> None:
     """Turn to a picture that is no example, and keep it with the session's own."""
     given: dict[str, Image] = st.session_state.setdefault("pictures", {})
@@ -178,7 +204,7 @@ def _original(found: Contents, name: str, given: dict[str, Image]) -> None:
     state, recipe = st.session_state, found.recipe
     sha256 = recipe.picture_sha256
     files = {Path(part).name: example for example, (_, part) in PHOTOGRAPHS.items()}
-    files |= {f"{scene}.png": scene for scene in SCENES}
+    files |= {f"{scene}.png": scene for scene in (*SCENES, named.EXAMPLE, figures.EXAMPLE)}
     known = files.get(recipe.picture_name)
     if known is not None and example(known).sha256 == sha256:
         turn_to(known)

@@ -127,15 +127,17 @@ def found(task: str) -> dict[str, Finding]:
 def part(explainer: Explainer) -> Part:
     """What of a class is explained, for the screens that have no more than that to ask."""
     parts = explainer.resident.adapter.parts
-    address.recall("part", parts, "class", name="part")
+    # A model that starts with another part (of prompts, their contrast) remembers its own.
+    first, key = parts[0], "part" if parts[0] == "class" else f"part-{parts[0]}"
+    address.recall(key, parts, first, name="part")
     chosen: Part = st.selectbox(
         "What is explained",
         parts,
         format_func=PARTS.__getitem__,
-        key="part",
+        key=key,
         help="What the model computed that the map shows the reasons of.",
     )
-    address.keep("part", chosen, "class", name="part")
+    address.keep(key, chosen, first, name="part")
     return chosen
 
 

@@ -41,11 +41,13 @@ def view(found: Contents) -> None:
         )
     _model(spec)
     if recipe.method in METHODS:
-        answers = spec.loader in catalog.ONLY_ANSWER
-        _put("method-answers" if answers else f"method-{spec.task}", recipe.method)
+        # Whether it only answers is known when it is loaded; then one of the two is drawn.
+        for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
+            _put(f"method-{kind}", recipe.method)
     _put(f"layers-{spec.id}", [] if found.view.automatic else list(recipe.layers))
     _put(f"fit-{spec.task}", recipe.preprocessing)
-    _put("part", recipe.part, drawn_only=True)
+    for key in ("part", "part-contrast"):
+        _put(key, recipe.part, drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= LONGEST:
         _put("words", words)
     if spec.task == "detect":

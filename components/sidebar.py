@@ -15,7 +15,7 @@ from models import catalog
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from explain import Explainer
     from explain.image import Image
@@ -41,24 +41,31 @@ class Choices:
     """The ready-made question that method and options amount to, where they do."""
 
 
-def draw(*, threshold: bool = True) -> tuple[Choices, Explainer]:
+def draw(*, threshold: bool = True, methods: Sequence[str] = ()) -> tuple[Choices, Explainer]:
     """The whole sidebar, the same on every screen; the model is loaded on the way, for its layers are in it.
 
-    `threshold`: whether a detector's boxes are chosen by their score in here, or by the screen itself.
+    `threshold`: whether a detector's boxes are chosen by their score in here, or by the screen itself. `methods`: those
+    of a screen that asks something else than where a class is, its default first.
     """
     with st.sidebar:
         image = pictures.choose()
         model = _model()
         _example(model)
-        asked = st.container()
-        method = _method(model)
-        below = st.container(gap="small")
+        asked, by, below = st.container(), st.container(), st.container(gap="small")
     explainer = loaded(model.id)
+    with by:
+        method = _method(explainer, methods)
     with below:
         options = _details(explainer, threshold)
+        if method == "attention":
+            options["head"] = _head(explainer)
+        else:
+            address.write("head", None)
         _residents()
-    with asked:
-        question = questions.question(explainer, method, options)
+    question = None
+    if not methods:
+        with asked:
+            question = questions.question(explainer, method, options)
     choices = st.session_state["choices"] = Choices(image, model, method, options, question)
     return choices, explainer
 
@@ -168,16 +175,17 @@ def _size(specs: list[ModelSpec], here: set[str], asked: ModelSpec | None) -> Mo
     sizes, key = {spec.id: spec for spec in specs}, f"size-{specs[0].family}"
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     address.recall(key, sizes, asked.id if asked and asked.id in sizes else first)
+    name = "Size" if all(spec.size for spec in specs) else "Which"
     about: dict[str, Any] = {
         "format_func": lambda spec_id: sizes[spec_id].size or spec_id,
         "key": key,
-        "help": "From small and fast to large and slow.",
+        "help": "From small and fast to large and slow." if name == "Size" else "Each is a model of its own.",
         "width": "stretch",
     }
     if len(sizes) <= 5:
-        chosen = st.segmented_control("Size", list(sizes), required=True, **about)
+        chosen = st.segmented_control(name, list(sizes), required=True, **about)
     else:
-        chosen = st.selectbox("Size", list(sizes), **about)
+        chosen = st.selectbox(name, list(sizes), **about)
     address.keep(key, chosen)
     return sizes[chosen or first]
 
@@ -186,16 +194,17 @@ def _any(specs: list[ModelSpec], here: set[str]) -> bool:
     return any(spec.id in here for spec in specs)
 
 
-def _method(model: ModelSpec) -> str:
+def _method(explainer: Explainer, methods: Sequence[str]) -> str:
+    from explain.methods import offered as able
+
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
-    answers = model.loader in catalog.ONLY_ANSWER
-    key = "method-answers" if answers else f"method-{model.task}"
-    offered = [
-        method.id
-        for method in METHODS.values()
-        if (method.detectors or model.task == "classify") and (method.family == "mask" or not answers)
-    ]
-    address.recall(key, offered, model.method, name="method")
+    model, resident = explainer.model, explainer.resident
+    key = f"method-{model.task}" if resident.gradients else "method-answers"
+    offered = [method.id for method in able(resident)]
+    first = model.method if model.method in offered else offered[0]
+    if possible := [method for method in methods if method in offered]:
+        key, offered, first = "method-screen", possible, possible[0]
+    address.recall_own(key, offered, first, name="method")
     found = questions.found(model.task)
     name = st.selectbox(
         "Method",
@@ -205,7 +214,7 @@ def _method(model: ModelSpec) -> str:
         help="How the map is made. Slow ones run the model hundreds of times; they show progress and can be stopped. "
         "Those marked with failed found what decides on drawn scenes no better than maps that know no model.",
     )
-    address.keep(key, name, model.method, name="method")
+    address.keep_own(key, name, offered, first, name="method")
     st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
     return name
 
@@ -220,6 +229,8 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if hasattr(adapter, "with_classes"):
         options["vocabulary"] = _words(adapter.labels)
+    else:
+        address.write("words", None)
     with st.expander("Layers and fit"):
         if threshold and len(adapter.parts) > 1:
             options["part"] = questions.part(explainer)
@@ -241,6 +252,22 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     return options
 
 
+def _head(explainer: Explainer) -> int | None:
+    """One head of the attention that is looked at, counted from 0; None for the mean of all."""
+    count = max(one.heads for one in explainer.resident.attentions)
+    every = -1
+    address.recall("head", range(every, count), every, name="head", read=int)
+    head = st.selectbox(
+        "Head",
+        range(every, count),
+        format_func=lambda head: "mean of all" if head == every else f"head {head}",
+        key="head",
+        help="Attention is weighed several times side by side. All of them are below the picture.",
+    )
+    address.keep("head", head, every, name="head")
+    return None if head == every else head
+
+
 def _words(own: tuple[str, ...]) -> tuple[str, ...]:
     """What a model with an open vocabulary looks for; nothing where that is left to the model."""
     address.recall("words", None, "", name="words")
@@ -248,7 +275,8 @@ def _words(own: tuple[str, ...]) -> tuple[str, ...]:
         "Look for",
         key="words",
         placeholder=f"its own {len(own)} classes" if own else "red bus, person",
-        help="Words, separated by commas: this model has no fixed list of classes. Without any it looks for its own.",
+        help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
+        "without any it looks for its own.",
     )
     address.keep("words", words, "", name="words")
     return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
@@ -300,8 +328,11 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     way = choices.options.get("preprocessing")
     if way in explainer.resident.adapter.preprocessings:
         options["preprocessing"] = way
-    if (part := choices.options.get("part")) in explainer.resident.adapter.parts:
-        options["part"] = part
+    parts = explainer.resident.adapter.parts
+    if (part := choices.options.get("part")) in parts:
+        # What every model of the other kind starts with is not what this one starts with.
+        own = part == "class" and explainer.model.id != choices.model.id
+        options["part"] = parts[0] if own else part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]
     elif choices.question in (asked := questions.asked_of(explainer)):

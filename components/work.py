@@ -87,11 +87,14 @@ def is_slow(method: str) -> bool:
     return not METHODS[method].quick
 
 
-def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **more: Any) -> Explanation | None:
+def explained(
+    choices: Choices, explainer: Explainer, *, quiet: bool = False, aside: bool = True, **more: Any
+) -> Explanation | None:
     """The explanation of what was chosen; while a slow one is in the making, which is then on the screen, what it is so
     far, or None.
 
-    `quiet`: the screen itself says who is at work.
+    `quiet`: the screen itself says who is at work. `aside` False: the page waits, whatever the method; the result is
+    never None.
     """
     options = {"method": choices.method, **choices.options, **more}
     image = choices.image
@@ -106,7 +109,7 @@ def explained(choices: Choices, explainer: Explainer, *, quiet: bool = False, **
     _kept().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
     if (found := _kept().get(key)) is not None:
         return found
-    if not is_slow(options["method"]):
+    if not aside or not is_slow(options["method"]):
         with nullcontext() if quiet else at_work(explainer):
             made = explainer(choices.image, **options)
     else:

@@ -73,7 +73,12 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
-        answers = [_answer(explanation.predictions) for explanation in self.explanations]
+        if all(explanation.model.task == "embed" for explanation in self.explanations):
+            return "They name nothing: these are maps of what their embeddings are made of."
+        answers = [
+            "" if explanation.model.task == "embed" else _answer(explanation.predictions)
+            for explanation in self.explanations
+        ]
         sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
         count = NUMBERS.get(len(answers), str(len(answers)))
         if len(set(answers)) == 1:
@@ -104,4 +109,5 @@ def _answer(predictions: Sequence[Prediction]) -> str:
 
 
 def _says(names: Sequence[str], answer: str) -> str:
-    return f"{listing(list(names))} {'say' if len(names) > 1 else 'says'} {answer}"
+    said = ("say" if len(names) > 1 else "says") if answer else ("name" if len(names) > 1 else "names")
+    return f"{listing(list(names))} {said} {answer or 'nothing'}"

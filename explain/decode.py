@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from PIL import ImageFile
 
-READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF or PPM"
+READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _ORIENTATION = 0x0112
@@ -47,7 +47,7 @@ _REFUSED = {
 Pixels = NDArray[np.uint8]
 
 
-def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
     if width * height > max_pixels:
@@ -103,7 +103,7 @@ def plain_jpeg(data: bytes, kind: str) -> bool:
 def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
     try:
         image = opened()
-        _check_size(*image.size, name, max_pixels)
+        check_size(*image.size, name, max_pixels)
         return _flatten(image)
     except (ImageProblem, MemoryError):
         raise
@@ -126,8 +126,8 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     image.load()
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
-        grey, note = _grey(values)
-        rgb, notes = Pillow.fromarray(grey).convert("RGB"), [note]
+        tones, note = grey(values)
+        rgb, notes = Pillow.fromarray(tones).convert("RGB"), [note]
         seen_through = isinstance(key := image.info.get("transparency"), int)
         if seen_through:
             rgb.paste("white", mask=Pillow.fromarray(values == key))
@@ -163,7 +163,7 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
     return image.convert("RGB"), False
 
 
-def _grey(values: NDArray[Any]) -> tuple[Pixels, str]:
+def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
@@ -193,7 +193,7 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ImageProblem(f"An array must be (height, width) or (height, width, 1, 3 or 4), not {array.shape}.")
-    _check_size(array.shape[1], array.shape[0], name, max_pixels)
+    check_size(array.shape[1], array.shape[0], name, max_pixels)
     notes: tuple[str, ...] = ()
     if array.dtype == np.bool_:
         array = array * np.uint8(255)

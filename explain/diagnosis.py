@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from explain.methods import METHODS
 from explain.statistics import describe_place
@@ -17,11 +20,15 @@ if TYPE_CHECKING:
 
 UNSURE = 0.2
 ALIKE = 0.95
+UNDECIDED, FEWEST = 0.97, 3
+"""Entropy of the scores, as a share of the most there can be, and from how many classes on it says something."""
 BORDER = 2.0
 CROPPED = 0.1
 SAME_PLACE = 0.5
 LOWEST = 0.01
 """The score from which a lower threshold is worth a try."""
+PAPER = 0.7
+"""Share of a picture within a quarter of the greys from which on it can be paper."""
 NAMED = 3
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
@@ -43,6 +50,9 @@ def headline(explanation: Explanation, hot: str, index: int = 0) -> str:
             return nothing_found(explanation)
         shown = kinds(Counter(p.label for p in found).most_common(), 2)
         return f"The model found {shown}. {_hottest(explanation, hot, index, of_class=True)}"
+    if explanation.model.task == "embed":
+        tail = _hottest(explanation, hot, index, of_class=False)
+        return f"This model compares pictures. {tail.replace('where it looked', 'what its embedding is made of')}"
     best = found[0]
     if best.score < UNSURE:
         return f"The model is unsure; its best answer is {best.label}, {percent(best.score)}."
@@ -116,6 +126,14 @@ def looks(explanation: Explanation, index: int = 0) -> str:
     )
 
 
+def answer(explanation: Explanation) -> str:
+    """What a model says first of a picture, with its score, as a caption has it."""
+    if explanation.model.task == "embed":
+        return "names nothing"
+    best = next(iter(explanation.predictions), None)
+    return f"{best.label} {percent(best.score)}" if best else "nothing found"
+
+
 def agreement_sentence(explanation: Explanation) -> str:
     """Over several classes' maps: whether they look at the same place, by the overlap of their hottest fifths."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
@@ -123,6 +141,8 @@ def agreement_sentence(explanation: Explanation) -> str:
         return nothing_found(explanation) if explanation.model.task == "detect" else "There is nothing to explain."
     if len(labels) == 1:
         return f"There is only {labels[0]} to look at."
+    if not (method := METHODS[explanation.heatmaps[0].method]).per_class:
+        return f"{method.name} is the same for every class: it shows what stands out, not what speaks for one of them."
     pairs = {pair: explanation.overlap(*pair) for pair in combinations(range(len(labels)), 2)}
     if min(pairs.values()) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(labels), len(labels))} look at the same place."
@@ -151,11 +171,67 @@ def diagnose(explanation: Explanation, index: int = 0) -> tuple[Finding, ...]:
         found.append(
             Finding("cropped", "note", f"{percent(hidden)} of the picture was cropped away before the model looked.")
         )
+    if (undecided := _undecided(explanation)) is not None:
+        found.append(undecided)
+    found += [one for one in (_other_paper(explanation), _other_subject(explanation)) if one is not None]
     if not explanation.heatmaps:
         return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)
     order = ("serious", "caution", "note")
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
+
+
+def _undecided(explanation: Explanation) -> Finding | None:
+    """Of a trained classifier: its scores are nearly the same for all classes, which no picture is reason for."""
+    model, evidence = explanation.model, explanation.evidence
+    if model.task != "classify" or "random" in model.weights:
+        return None
+    scores = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().double().softmax(0)
+    count = len(scores)
+    if count < FEWEST or not bool(scores.isfinite().all()):
+        return None
+    spread = float(-(scores * scores.clamp_min(1e-12).log()).sum()) / math.log(count)
+    if spread < UNDECIDED:
+        return None
+    text = (
+        f"Its scores are nearly the same for all {count} classes, {percent(float(scores.max()))} at most: its "
+        "preprocessing may be wrong (weights.preprocessing), or its weights are of another model."
+    )
+    return Finding("undecided", "caution", text)
+
+
+def _other_subject(explanation: Explanation) -> Finding | None:
+    """Of a model of persons: the picture is no upright cut-out, as all were that it was trained on."""
+    subject = getattr(explanation.evidence.resident.adapter, "subject", "")
+    height, width = explanation.image.pixels.shape[:2]
+    if subject != "persons" or height >= 1.5 * width:
+        return None
+    text = "It was trained on upright cut-outs of one person each: of any other picture its numbers mean little."
+    return Finding("other subject", "caution", text)
+
+
+def _other_paper(explanation: Explanation) -> Finding | None:
+    """Of a model of drawings: the picture is none, or is light where those that it was trained on are dark."""
+    wanted = getattr(explanation.evidence.resident.adapter, "sketch", None)
+    if wanted is None:
+        return None
+    pixels = explanation.image.thumbnail(64)
+    # Most of a paper is empty, in whatever light it was photographed.
+    tones = np.histogram(pixels.mean(-1), bins=256, range=(0, 256))[0]
+    if np.convolve(tones, np.ones(65), "same").max() < PAPER * tones.sum():
+        text = "It was trained on drawings, and this looks like none: what it says of other pictures means nothing."
+        return Finding("no drawing", "serious", text)
+    light = (pixels > 127).mean() > 0.5
+    swapped = explanation.options.preprocessing == "negative"
+    if (light != swapped) == (wanted == "black on white"):
+        return None
+    seen = "light" if light != swapped else "dark"
+    other = "trained" if swapped else "negative"
+    text = (
+        f"It sees lines on {seen} paper, and was trained on drawings that are {wanted}: have the picture fitted as "
+        f"{other} (light and dark {'as they are' if swapped else 'swapped'})."
+    )
+    return Finding("paper", "caution", text)
 
 
 def _no_map(explanation: Explanation) -> str:

@@ -8,12 +8,13 @@ gradients. Nothing else of this project runs a model forward to explain it.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from explain.layers import as_map
+from explain.rows import sparse
 from explain.windows import Gradient, Graph, Opaque
 from models.detector import Detector
 from models.errors import ModelProblem
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.residency import Resident
-    from models.adapter import Geometry, Layer, ModelInput, Target
+    from models.adapter import Geometry, Layer, ModelInput, Prediction, Target
     from models.detector import Detections
 
 
@@ -44,6 +45,8 @@ class Evidence:
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """What each method made of it, by (method, target): one (h, w) map per layer."""
+        self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
+        """What the model shows, as it was asked for last, and what that was."""
         self._graph: Graph | None = None
         with resident.lock:
             recorded, self.outputs = self._forward()
@@ -67,12 +70,16 @@ class Evidence:
         versions: dict[str, int] = {}
 
         def record(path: str, output: Tensor) -> Tensor:
+            # From here on there is a graph.
+            if not recorded and tokens:
+                walked.enter_context(sparse())
             kept = output if output.requires_grad else output.detach().requires_grad_()
             recorded[path], versions[path] = kept, kept._version
             return kept.clone() if copied else kept
 
+        tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
-            with self._hooked(record), torch.enable_grad():
+            with self._hooked(record), torch.enable_grad(), ExitStack() as walked:
                 outputs = self.resident.adapter.run(self.tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):

@@ -7,7 +7,7 @@ import time
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import torch
 
@@ -37,6 +37,7 @@ EVIDENCE: ByteCache[Evidence] = ByteCache(
     int(os.environ.get("SIGHTGLASS_EVIDENCE_MB", "256")) * MIB, lambda evidence: evidence.nbytes
 )
 """Evidence of the latest pictures, so that another class, method or scale of one of them costs no pass."""
+T = TypeVar("T")
 VOCABULARIES = 16
 """Lists of words that a model with an open vocabulary is kept ready for."""
 
@@ -60,10 +61,29 @@ class Explainer:
         self._residency = residency
         self._device = find_device(device)
         self._progress = progress
-        self.resident: Resident = residency.get(self.model, self._device, progress)
+        self._notes: tuple[str, ...] = ()
+        self.resident: Resident = self._loaded(anywhere=device == "auto")
         # What was let go to make room must not live on in a cache.
         residents = residency.residents()
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
+
+    def _loaded(self, *, anywhere: bool) -> Resident:
+        """The model on its device; where that is full, others are let go first. `anywhere`: else on the CPU."""
+        try:
+            return self._residency.get(self.model, self._device, self._progress)
+        except torch.OutOfMemoryError:
+            EVIDENCE.clear()
+            self._residency.free()
+        try:
+            return self._residency.get(self.model, self._device, self._progress)
+        except torch.OutOfMemoryError as error:
+            if not anywhere:
+                raise ModelProblem(
+                    f"There is no room for {self.model.id} on {self._device}: use cpu, or close what else is on it."
+                ) from error
+        self._device = torch.device("cpu")
+        self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
+        return self._residency.get(self.model, self._device, self._progress)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,36 +115,47 @@ class Explainer:
         method and layers at once (`explain.questions`), of which each that is given besides holds. `partial` hears
         what a map that comes bit by bit (D-RISE) is so far; `maps` False: the predictions alone.
         """
-        chosen = _options(options if question is None else settings(self.resident, question) | options)
+        # What a model explains where nobody says what: of prompts their contrast.
+        first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
+        chosen = _options(first | options)
         image = Image.open(source)
         about = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
+        return self.enduring(
+            lambda resident, more: self._explain(resident, image, chosen, (*image.notes, *more), about)
+        )
+
+    def enduring(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
+        """What `work` makes with the model, also where the GPU is full: it is told what was done about that."""
         try:
-            return self._explain(self.resident, image, chosen, image.notes, about)
+            return work(self.resident, self._notes)
         except torch.OutOfMemoryError:
             # Made room once; a second failure means that this picture does not fit the GPU at all.
             EVIDENCE.clear()
             self._residency.free(keep=self.resident)
-        note = "The GPU ran out of memory: other models were let go."
         try:
-            return self._explain(self.resident, image, chosen, (*image.notes, note), about)
+            return work(self.resident, ("The GPU ran out of memory: other models were let go.",))
         except torch.OutOfMemoryError:
             EVIDENCE.clear()
             self._residency.free()
-        note = "The GPU ran out of memory: this was computed on the CPU."
         resident = self._residency.get(self.model, torch.device("cpu"), self._progress)
-        return self._explain(resident, image, chosen, (*image.notes, note), about)
+        return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def _asked(self, resident: Resident, image: Image, options: Options) -> Resident:
-        """The model as it looks for the words, or for what the examples hold; itself where neither is given."""
+    def asked(self, resident: Resident, options: Options, image: Image | None) -> Resident:
+        """The model as it looks for the words, or for what the examples hold; itself where neither is given.
+
+        `image` is what the examples are boxes of; None where there is no picture yet, and so no examples.
+        """
         if not options.vocabulary and not options.examples:
             return resident
         adapter: Any = resident.adapter
         if not hasattr(adapter, "with_classes"):
-            raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a YOLOE or a YOLO-World.")
-        key = (options.vocabulary, options.examples, image.sha256 if options.examples else "")
+            raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
+        if options.examples and not hasattr(adapter, "with_examples"):
+            raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
+        key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
         if (found := resident.asked.get(key)) is None:
             with resident.lock:
-                if options.examples:
+                if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
                     told = adapter.with_examples(image.pixels, boxes, names)
                 else:
@@ -142,7 +173,20 @@ class Explainer:
         notes: tuple[str, ...],
         about: dict[str, Any],
     ) -> Explanation:
-        resident = self._asked(resident, image, options)
+        evidence, key, milliseconds = self.evidence(resident, image, options)
+        made = explain(image, evidence, options, milliseconds=milliseconds, notes=notes, **about)
+        # Only now: its gradients count towards the cache's bytes.
+        EVIDENCE.put(key, evidence)
+        return made
+
+    def evidence(
+        self, resident: Resident, image: Image, options: Options
+    ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
+        """One pass over a picture or the one that is held, its key in `EVIDENCE`, and what it took.
+
+        `resident` is what `enduring` gives.
+        """
+        resident = self.asked(resident, options, image)
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
             raise ModelProblem(
@@ -161,17 +205,14 @@ class Explainer:
         milliseconds: dict[str, float] = {}
         if (evidence := EVIDENCE.get(key)) is None:
             start = time.perf_counter()
-            given = adapter.prepare(image.pixels, options.preprocessing)
+            given = adapter.prepare(image.taken(getattr(adapter, "channels", 3), self.model.id), options.preprocessing)
             prepared = time.perf_counter()
             evidence = Evidence(resident, given, layers)
             if resident.device.type == "cuda":
                 torch.cuda.synchronize(resident.device)
             done = time.perf_counter()
             milliseconds = {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
-        made = explain(image, evidence, options, milliseconds=milliseconds, notes=notes, **about)
-        # Only now: its gradients count towards the cache's bytes.
-        EVIDENCE.put(key, evidence)
-        return made
+        return evidence, key, milliseconds
 
 
 def _words(given: Any) -> tuple[str, ...]:
@@ -248,6 +289,8 @@ def _options(given: dict[str, Any]) -> Options:
             raise ModelProblem(f"{name} is {getattr(options, name)!r}: use one of {', '.join(known)}.")
     if options.masks is not None and (not isinstance(options.masks, Integral) or options.masks < 1):
         raise ModelProblem(f"masks is {options.masks!r}: ask for a whole number of them, one at least.")
+    if options.head is not None and (not isinstance(options.head, Integral) or options.head < 0):
+        raise ModelProblem(f"head is {options.head!r}: heads are counted from 0.")
     for name in ("confidence", "iou", "ratio"):
         value = getattr(options, name)
         if not (isinstance(value, Real) and 0 <= value <= 1):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from explain import boxes, render
+from explain.attention import OPENED
 from explain.boxes import BoxNumbers, Within
 from explain.diagnosis import Finding, diagnose, missing_words
 from explain.heatmap import Heatmap, Scale, heatmaps, raw_maps
@@ -87,11 +88,14 @@ class Options:
     examples: tuple[tuple[Box, str], ...] = ()
     """Of YOLOE: boxes (xyxy in original pixels of this very picture) of what it looks for, each with a name."""
     masks: int | None = None
-    """Of D-RISE: how often the picture is hidden at random; None: 800 for a detector, 1000 for a classifier."""
+    """Of D-RISE: how often the picture is hidden at random; None: 800 for a detector, 1000 for a classifier. Of
+    Occlusion: about how many windows; None: 196."""
+    head: int | None = None
+    """Of the method Attention: one head, counted from 0; None: the mean of all."""
 
 
 KEPT: tuple[str, ...] = ("top_k", "scale", "preprocessing", "confidence", "iou", "per", "part", "ratio", "classes")
-KEPT += ("within", "vocabulary", "examples")
+KEPT += ("within", "vocabulary", "examples", "head")
 """The options that a recipe keeps as they are; the others it names as they were found."""
 
 
@@ -148,7 +152,7 @@ class Explanation:
         if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
             from explain.methods.drise import budget
 
-            masks = masks or budget(self.model.task)
+            masks = masks or budget(self.model.task, self.heatmaps[0].method)
         return Recipe(
             picture_sha256=self.image.sha256,
             picture_name=self.image.name,
@@ -257,6 +261,19 @@ class Explanation:
             for layer, raw in zip(whole.layers, whole.raw, strict=True)
         )
         return tuple(one for (one,) in apart)
+
+    def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
+        """What each head of one attention weighs, for the strip of them all; `layer` among this explanation's layers.
+
+        The same for every class. Costs a pass where no map of that attention was made yet.
+        """
+        from explain.methods import attention
+
+        target, maps = self.heatmaps[index].target, attention.heads(self.evidence, self.heatmaps[index].target)
+        path, raw = [*maps.items()][layer]
+        named = [replace(target, label=f"head {number}") for number in range(len(raw))]
+        geometry = self.evidence.geometry
+        return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
 
     def missing(self, where: Box, target: int | str | None = None) -> Missing | None:
         """The strongest candidate at a place, for any class or for one, and why it is not shown.
@@ -367,14 +384,17 @@ def explain(
     adapter, gradients = evidence.resident.adapter, evidence.resident.gradients
     method = find_method(options.method or (adapter.spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
-        raise ModelProblem(f"{adapter.spec.id} only answers, there is no layer in it to look at: use D-RISE.")
+        raise ModelProblem(f"{adapter.spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")
+    if adapter.spec.task == "embed" and method.family in ("mask", "library"):
+        raise ModelProblem(f"{method.name} asks for a class and {adapter.spec.id} names none: use GradCAM or EigenCAM.")
     start = time.perf_counter()
-    notes = (*notes, *getattr(adapter, "notes", ()))
+    # Made again of an explanation they come with it, and what another method said does not hold here.
+    notes = tuple(dict.fromkeys((*(note for note in notes if note != OPENED), *getattr(adapter, "notes", ()))))
     predictions = decoded(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
     layers = tuple(layer.path for layer in evidence.layers)
-    layers = {"fullgrad": ("all",), "drise": ("input",)}.get(method.id, layers)
+    layers = ("input",) if method.family == "mask" else ("all",) if method.id == "fullgrad" else layers
 
     def of(raws: Sequence[torch.Tensor], *more: str) -> Explanation:
         took = (time.perf_counter() - start) * 1e3
@@ -397,6 +417,13 @@ def explain(
         from explain.methods import library
 
         return of(library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
+    if method.family == "attention":
+        from explain.methods import attention
+
+        notes = (*notes, OPENED)
+        about: Any = {"head": options.head, "progress": progress, "cancel": cancel}
+        raws, layers = attention.raw_maps(evidence, method, targets, **about)
+        return of(raws)
     if method.family == "mask":
         from explain.methods import drise
 
@@ -418,8 +445,11 @@ def explain(
 def decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
     """What the model shows with these options, of the classes that are asked for."""
     adapter = evidence.resident.adapter
-    found = adapter.decode(
-        evidence.outputs, evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
-    )
+    asked: dict[str, Any] = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}
+    held = evidence.decoded
+    # Suppression takes longer than a map, and another method or target changes nothing about it.
+    if held is None or held[0] != asked:
+        found = tuple(adapter.decode(evidence.outputs, evidence.geometry, **asked))
+        evidence.decoded = held = asked, found
     only = {class_index(wanted, adapter.labels) for wanted in options.classes}
-    return tuple(p for p in found if not only or p.index in only)
+    return tuple(p for p in held[1] if not only or p.index in only)

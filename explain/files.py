@@ -20,7 +20,7 @@ import numpy as np
 
 from explain import keepsakes, sheet
 from explain.colormaps import colormaps, lut
-from explain.diagnosis import diagnose, headline, looks
+from explain.diagnosis import answer, diagnose, headline, looks
 from explain.explanation import decoded
 from explain.export import command, table, tag
 from explain.image import Image, to_jpeg, to_png
@@ -265,10 +265,9 @@ def of_boxes(explanation: Explanation, look: Look, *, everything: bool) -> Itera
 
 def thumbnail(explanation: Explanation, look: Look) -> tuple[NDArray[np.uint8], str]:
     """A picture under its best map, small, and what was said of it: a cell of a sheet of many."""
-    image, best = explanation.image, next(iter(explanation.predictions), None)
+    image = explanation.image
     drawn = explanation.overlay(0, colormap=look.colormap, alpha=look.alpha) if explanation.heatmaps else image.pixels
-    said = f"{best.label} {percent(best.score)}" if best else "nothing found"
-    return Image(drawn).thumbnail(CELL), read(f"{image.name}: {said}")
+    return Image(drawn).thumbnail(CELL), read(f"{image.name}: {answer(explanation)}")
 
 
 def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
@@ -281,14 +280,12 @@ def of_comparison(compared: Comparison, look: Look) -> Iterator[File]:
     """The models' maps on one sheet, and each as a file of its own."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
-        best, name = compared.best(i), compared.names[i]
-        said = f"{best.label} {percent(best.score)}" if best else "nothing found"
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, colormap=look.colormap, alpha=look.alpha))
             yield f"gradcam_{plain(explanation.model.id)}.png", to_png(panels[-1])
         else:
             panels.append(explanation.image.pixels)
-        captions.append(read(f"{name}: {said}"))
+        captions.append(read(f"{compared.names[i]}: {answer(explanation)}"))
     yield "comparison.jpg", to_jpeg(sheet.grid(panels, captions))
     yield MAPS, _npz({plain(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
     yield "comparison.json", to_json(comparison(compared)).encode()

@@ -195,9 +195,10 @@ def heatmaps(
         pictured.append(raw[:, y0:y1, x0:x1])
     states = [_state([raw[i] for raw in pictured]) for i in range(len(targets))]
     # A broken map must not set the scale that it shares with others.
-    broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
-    usable = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    scaled_maps, ranges = _scaled(usable, geometry, scale)
+    if "not a number" in states:
+        broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
+        raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
+    scaled_maps, ranges = _scaled(raws, geometry, scale)
     units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
     for i, state in enumerate(states):
         if state != "ok":

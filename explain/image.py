@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from explain.arrays import KINDS, Planes, from_file, many, shown
 from explain.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
+from explain.words import plural
 from models.errors import ImageProblem
 
 MAX_BYTES = 64 * 2**20
@@ -40,6 +42,9 @@ class Image:
     notes: tuple[str, ...] = ()
     jpeg: bytes = b""
     """The file itself, where it is a JPEG that shows these pixels in any browser and holds nothing else."""
+    planes: Planes | None = None
+    """The numbers of a picture that is more, or other, than RGB bytes: uint8, uint16 or float32 (H, W, C), read-only,
+    for models that take so many channels. `pixels` is what can be shown of it."""
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -55,7 +60,30 @@ class Image:
         """Hex digest of shape and pixels: the same for the same picture through any door."""
         digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode())
         digest.update(self.pixels.data)
+        if self.planes is not None:
+            digest.update(f"{self.planes.dtype}{self.planes.shape}".encode())
+            digest.update(self.planes.data)
         return digest.hexdigest()
+
+    def taken(self, channels: int, model: str) -> Pixels | Planes:
+        """The array (H, W, C) that a model of so many channels takes: `pixels` for RGB and grey, else `planes`.
+
+        Raises ImageProblem, one sentence, where the picture has another number of channels.
+        """
+        if self.planes is not None and self.planes.shape[2] == channels:
+            return self.planes
+        has = 3 if self.planes is None else self.planes.shape[2]
+        if channels in (1, 3) and has in (1, 3, 4):
+            return self.pixels
+        given = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
+        if channels == 3:
+            raise ImageProblem(
+                f"{self.name} {given}, and {model} takes RGB pictures: choose a model for {has} channels."
+            )
+        raise ImageProblem(
+            f"{self.name} {given}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
+            f"with {channels}."
+        )
 
     @property
     def height(self) -> int:
@@ -83,7 +111,8 @@ class Image:
 
         Takes a path; bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W),
         (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a tensor (1 or 3, H, W),
-        alone or as a batch of one, of uint8 or float in 0..1; or an Image, which is returned as it is.
+        alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image,
+        which is returned as it is. Files may be .npy and TIFFs of many channels, too.
 
         Raises ImageProblem for anything else, for more than `max_bytes` or `max_pixels`, and for what is
         damaged, cut off or not a picture.
@@ -93,16 +122,21 @@ class Image:
         torch = sys.modules.get("torch")
         given = source if isinstance(source, (str, os.PathLike)) else None
         title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
-        file = b""
+        file, planes = b"", None
         try:
             if isinstance(source, Pillow.Image):
                 pixels, notes = decode(lambda: source, title, max_pixels)
             elif torch is not None and isinstance(source, torch.Tensor):
                 pixels, notes = from_array(channels_last(source, torch), title, max_pixels)
+            elif isinstance(source, np.ndarray) and many(source):
+                pixels, planes, notes = shown(source, title, max_pixels)
             elif isinstance(source, np.ndarray):
                 pixels, notes = from_array(source, title, max_pixels)
+            elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
+                array := from_file(data, title, max_pixels)
+            ) is not None:
+                pixels, planes, notes = shown(array, title, max_pixels)
             else:
-                data = _read(source, title, max_bytes)
                 kind = kind_of(data, title)
                 pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
                 notes += frames(data, kind)
@@ -110,7 +144,7 @@ class Image:
         except MemoryError as error:
             raise ImageProblem(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False
-        return Image(pixels, title, notes, file)
+        return Image(pixels, title, notes, file, planes)
 
 
 def to_png(pixels: Pixels) -> bytes:

@@ -29,7 +29,7 @@ def settings(resident: Resident, question: str) -> dict[str, Any]:
         raise ModelProblem(f"There is no question {question!r}: ask {' or '.join(get_args(Question))}.")
     spec = resident.adapter.spec
     if question == "where":
-        return {"part": "class", "method": spec.method, "layers": ()}
+        return {"part": resident.adapter.parts[0], "method": spec.method, "layers": ()}
     if not answers_why(resident):
         raise ModelProblem(f"{spec.id} cannot say why this class and not another: ask it where.")
     why = spec.why
@@ -38,8 +38,8 @@ def settings(resident: Resident, question: str) -> dict[str, Any]:
 
 
 def answers_why(resident: Resident) -> bool:
-    """Whether a model has layers to look at and classes to set apart."""
-    return resident.gradients and "contrast" in resident.adapter.parts
+    """Whether a model has layers to look at, and sets classes apart only where it is asked to."""
+    return resident.gradients and "contrast" in resident.adapter.parts[1:]
 
 
 def _fine(resident: Resident) -> tuple[str, ...]:

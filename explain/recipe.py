@@ -51,5 +51,6 @@ class Recipe(BaseModel):
     vocabulary: tuple[str, ...] = ()
     examples: tuple[tuple[tuple[float, float, float, float], str], ...] = ()
     masks: int | None = None
+    head: int | None = None
     device: str
     versions: dict[str, str]

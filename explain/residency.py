@@ -10,17 +10,19 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from explain.cache import ByteCache
-from explain.layers import discover
+from explain.exact import Turn
+from explain.layers import Surveyed, survey
 from models.errors import ModelProblem
 from models.load import load
+from models.preprocess import blank as tone
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from explain.layers import Attended
     from explain.methods.library import Shadow
     from models.adapter import Adapter, Layer, ModelSpec
 
@@ -35,11 +37,13 @@ class Resident:
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
         self.device = device
-        self.lock = threading.RLock()
+        self.lock = Turn(device)
         self.origin = self
         """Itself; of one that was asked for other classes, the one whose module it shares."""
         self.asked: dict[object, Resident] = {}
         """The latest ones that share its module and look for other classes, by what they were asked for."""
+        self.row: object = None
+        """What it was loaded from: its table may be another now, or its file."""
         self.mutates = False
         """Whether a module was seen to write into its input."""
         self.shadow: Shadow | None = None
@@ -78,14 +82,23 @@ class Resident:
 
         None of either for a model that only answers (`gradients` is False).
         """
+        return self._survey.known, self._survey.short
+
+    @property
+    def attentions(self) -> tuple[Attended, ...]:
+        """What attends, in the order of execution; nothing in a CNN."""
+        return self._survey.attentions
+
+    @cached_property
+    def _survey(self) -> Surveyed:
         if not self.gradients:
-            return {}, ()
+            return Surveyed({}, (), ())
         # One that is still to be told what to look for has layers all the same.
         adapter = self.adapter.probe() if hasattr(self.adapter, "probe") else self.adapter
-        blank = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
+        blank = adapter.prepare(tone(adapter, 128), adapter.preprocessings[0])
         self.probed = (blank.tensor.shape[-2], blank.tensor.shape[-1])
         with self.lock:
-            return discover(adapter, self.place(blank.tensor))
+            return survey(adapter, self.place(blank.tensor))
 
     def told(self, adapter: Adapter) -> Resident:
         """The same module, lock and layers for another adapter of it, which looks for other classes."""
@@ -110,6 +123,13 @@ class Resident:
         return named or self.adapter.default_layers(short)
 
 
+def _row(spec: ModelSpec) -> object:
+    """A model's table and when its own files were written: for another one of either it is loaded again."""
+    named = (spec.weights.get("path"), spec.arch.rpartition(":")[0])
+    files = [name for name in named if isinstance(name, str) and name]
+    return spec, [os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)]
+
+
 class Residency:
     """The models that are loaded, by id and device, within a budget of bytes."""
 
@@ -119,12 +139,13 @@ class Residency:
 
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """The model on that device, loaded now if need be; many who ask at once wait for one load."""
-        key = (spec.id, str(device))
-        if (resident := self._held.get(key)) is not None:
+        key, row = (spec.id, str(device)), _row(spec)
+        if (resident := self._held.get(key)) is not None and resident.row == row:
             return resident
         with self._loading[key]:
-            if (resident := self._held.get(key)) is None:
+            if (resident := self._held.get(key)) is None or resident.row != row:
                 resident = Resident(load(spec, progress=_of_download(spec.id, progress)), device)
+                resident.row = row
                 self._held.put(key, resident)
         return resident
 

@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
 Per = Literal["class", "detection", "picture"]
 Wanted = int | str | tuple[int, int]
+EMBEDDING = -1
+"""How a recipe names the one target of a model without classes."""
 
 
 def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
     """The targets asked for, or the best `top_k` among the predictions."""
     adapter = evidence.resident.adapter
+    if adapter.spec.task == "embed":
+        if any(target != EMBEDDING for target in options.targets):
+            raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
+        return [Target(None, "its embedding", (), options.part)]
     if options.per != "class" and not isinstance(adapter, Detector):
         raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
     if options.per == "picture":

@@ -40,7 +40,9 @@ def pixels(width: int, height: int) -> str:
 
 
 def article(label: str) -> str:
-    """`a minibus`, `an acoustic guitar`."""
+    """`a minibus`, `an acoustic guitar`; a prompt that has its own keeps it."""
+    if label.lower().startswith(("a ", "an ", "the ", "something ", "someone ")):
+        return label
     return f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
 
 

@@ -159,6 +159,8 @@ class Layer:
     """Tokens before the grid's (CLS, registers)."""
     tail_bytes: int = field(default=0, compare=False)
     """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
+    read_by: str = field(default="", compare=False)
+    """Of tokens: the path of the attention that reads them as they are here; later each goes its own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class ModelSpec:
     arch: str
     """What that module calls it (`resnet18`, `tf_efficientnet_lite0`, `yolo11n.pt`)."""
     task: str
-    """`classify` or `detect`."""
+    """`classify`, `detect`, or `embed`: it names nothing, its vectors of two pictures are compared."""
     licence: str
     weights: Mapping[str, Any] = field(default_factory=dict)
     """`package` or `url` and `sha256`; empty where the loader knows itself."""
@@ -212,6 +214,10 @@ class Adapter(Protocol):
 
     One that only answers (an exported file, a service) says `gradients = False`; `batch` is how many pictures it takes
     in one pass, and `notes` are sentences that belong to each of its explanations. All three may be left out.
+
+    One whose pictures can be compared has `embedding(outputs) -> Tensor`: (B, D), not normalised, in the graph; and
+    `subject`, a word for what all its pictures show (`persons`), where that is not anything. Where its task is `embed`
+    it has no labels and decodes to nothing; the scalar of a target without an index is the length of its vector.
     """
 
     spec: ModelSpec
@@ -224,8 +230,8 @@ class Adapter(Protocol):
     parts: tuple[Part, ...]
     """What a target can be made of."""
 
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """uint8 (H, W, 3) RGB to the model's input, on the CPU."""
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        """uint8 (H, W, 3) RGB, of a model of other channels the picture's own numbers, to its input on the CPU."""
 
     def run(self, tensor: Tensor) -> Any:
         """One forward pass of (B, 3, h, w); the outputs' form is this family's own business."""

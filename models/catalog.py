@@ -30,10 +30,12 @@ OWN_FILES = "Own files"
 OWN_MODELS = "Own models"
 TEXT_ENCODER = "ViT-B-32.pt"
 """CLIP's, which YOLO-World's words need: it lies among the operator's files and is no model by itself."""
-TASKS = ("classify", "detect")
+MOST_PIXELS = 4096
+"""A side of a model's input at most."""
+TASKS = ("classify", "detect", "embed")
 ONLY_ANSWER = ("exported", "endpoint")
-"""Loaders of models without layers and gradients, which most methods need."""
-EXPORTED = (".onnx", ".torchscript", ".xml")
+"""Loaders of models that may have no layers and gradients, which most methods need."""
+EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Names of files that another program made of a model; OpenVINO's also lie in a folder of their own."""
 
 # What a family says once for its models, and what only a whole family has.
@@ -61,9 +63,14 @@ _WEIGHTS = {
     "hub": str,
     "sha256": str,
     "labels": (str, list),
+    "template": (str, list),
+    "key": str,
+    "args": dict,
     "layout": str,
     "random": int,
+    "sketch": str,
     "preprocessing": dict,
+    "config": str,
 }
 _WHY = {"method": str, "target_layers": list}
 _PREPROCESSING = {
@@ -71,6 +78,8 @@ _PREPROCESSING = {
     "short_side": int,
     "mean": list,
     "std": list,
+    "channels_in": int,
+    "divide_by": (int, float),
     "channels": str,
     "range": int,
     "place": str,
@@ -90,13 +99,19 @@ _ENDPOINT = {
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Every model by its id, in the catalogue's order; an operator's file that is wrong is left out (`problem`)."""
+    """Every model by its id, in the catalogue's order; what is wrong in an operator's file is left out (`faults`)."""
     return _merged(_state())[0]
 
 
-def problem() -> str | None:
-    """What is wrong with the operator's own `models.toml`, in one sentence; None where nothing is."""
+def faults() -> Mapping[str, str]:
+    """What is wrong with the operator's own `models.toml`: a sentence for each table that is left out, by the ids
+    of its models; what is wrong with the whole file, or with a family whose models are not known, is under ""."""
     return _merged(_state())[1]
+
+
+def problem() -> str | None:
+    """All of `faults` in one line; None where nothing is wrong."""
+    return " ".join(dict.fromkeys(faults().values())) or None
 
 
 def spec(model_id: str) -> ModelSpec:
@@ -107,8 +122,11 @@ def spec(model_id: str) -> ModelSpec:
     library, _, name = model_id.partition("/")
     if library == "timm" and name:
         return _timm(name)
-    if wrong:
-        raise ModelProblem(f"There is no model {model_id!r}, and {wrong}")
+    if model_id in wrong:
+        raise ModelProblem(wrong[model_id])
+    # It may be one of those that could not be read.
+    if "" in wrong:
+        raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
     close = difflib.get_close_matches(model_id.lower(), models, 3)
     hint = (
         f"did you mean {' or '.join(close)}?"
@@ -121,9 +139,18 @@ def spec(model_id: str) -> ModelSpec:
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
     """The models of each family, both in the catalogue's order; `packaged` leaves out what an operator added."""
     grouped: dict[str, list[ModelSpec]] = {}
+    if not packaged:
+        _log(tuple(dict.fromkeys(faults().values())))
     for model in (_packaged() if packaged else catalog()).values():
         grouped.setdefault(model.family, []).append(model)
     return grouped
+
+
+@lru_cache(maxsize=4)
+def _log(sentences: tuple[str, ...]) -> None:
+    """Once for each state of the file: a menu is made again and again."""
+    for sentence in sentences:
+        LOGGER.warning("%s", sentence)
 
 
 def available(model: ModelSpec) -> bool:
@@ -147,16 +174,13 @@ def _whole(file: Path) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], str | None]:
+def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str, str]]:
     own, files = state
     models = dict(_packaged())
-    wrong = None
+    wrong: dict[str, str] = {}
     if own is not None:
-        try:
-            models |= _read(own[0], models)
-        except ModelProblem as error:
-            LOGGER.warning("%s", error)
-            wrong = str(error)
+        added, wrong = _read(own[0], models)
+        models |= added
     named = {Path(name) for model in models.values() for name in (model.arch, *map(str, _file_names(model)))}
     known = {path.stem for path in named} | set(models)
     # Exported from a model of the catalogue a file has its stem, and still is another model.
@@ -167,40 +191,62 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], str | None
         if file.name not in exported if file.suffix in EXPORTED else file.stem not in known:
             own_file = _own_file(file)
             models[own_file.id] = own_file
-    return MappingProxyType(models), wrong
+    return MappingProxyType(models), MappingProxyType(wrong)
 
 
 @lru_cache(maxsize=1)
 def _packaged() -> Mapping[str, ModelSpec]:
-    return _read(PACKAGED, {})
+    models, wrong = _read(PACKAGED, {})
+    if wrong:
+        raise ModelProblem(" ".join(wrong.values()))
+    return models
 
 
-def _read(path: Path, known: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """The models of one file; its `[model."id"]` tables may change those already known."""
+def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSpec], dict[str, str]]:
+    """The models of one file, and what is wrong in it (`faults`); a `[model."id"]` table without a loader of its own
+    changes one that is already known."""
+    models: dict[str, ModelSpec] = {}
+    wrong: dict[str, str] = {}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        _check(path, "the file", tables, _TOP)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelProblem(f"{path.name} cannot be read ({error}).") from error
-    _check(path, "the file", tables, _TOP)
-    models: dict[str, ModelSpec] = {}
+        return models, {"": f"{path.name} cannot be read ({error})."}
+    except ModelProblem as error:
+        return models, {"": str(error)}
     for number, table in enumerate(tables.get("family", ()), 1):
-        where = f"[[family]] {table.get('name', number)}"
-        _check(path, where, table, _FAMILY, needed=("name", "loader", "sizes"))
-        models |= {model.id: model for model in _family(table, path)}
+        name = str(table.get("name", number) if isinstance(table, dict) else number)
+        try:
+            _check(path, f"[[family]] {name}", table, _FAMILY, needed=("name", "loader", "sizes"))
+            models |= {model.id: model for model in _family(table, path)}
+        except ModelProblem as error:
+            sizes = table.get("sizes") if isinstance(table, dict) else None
+            ids = [id_ for id_ in sizes.values() if isinstance(id_, str)] if isinstance(sizes, dict) else []
+            wrong |= dict.fromkeys(ids, str(error)) or {"": " ".join(filter(None, (wrong.get(""), str(error))))}
     for model_id, table in tables.get("model", {}).items():
-        where = f'[model."{model_id}"]'
-        before = models.get(model_id) or known.get(model_id)
-        _check(path, where, table, _MODEL, needed=() if before else ("loader",))
-        row = {**table, "weights": _weights(table.get("weights", {}), path)} if "weights" in table else dict(table)
-        if "endpoint" in row:
-            row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
-            row.setdefault("task", "detect")
-        if row.get("loader") in ONLY_ANSWER:
-            row.setdefault("method", "drise")
-        if "target_layers" in row:
-            row["target_layers"] = tuple(row["target_layers"])
-        models[model_id] = replace(before or _blank(model_id), **row)
-    return models
+        try:
+            models[model_id] = _model(model_id, table, path, models.get(model_id) or known.get(model_id))
+        except ModelProblem as error:
+            wrong[model_id] = str(error)
+    return models, wrong
+
+
+def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec | None) -> ModelSpec:
+    _check(path, f'[model."{model_id}"]', table, _MODEL, needed=() if before else ("loader",))
+    if "loader" in table:
+        # Another model under a known name: nothing of what is said of that one holds for it.
+        before = None
+    row = {**table, "weights": _weights(table.get("weights", {}), path)} if "weights" in table else dict(table)
+    if "endpoint" in row:
+        row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
+        row.setdefault("task", "detect")
+    if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") != "classify":
+        row.setdefault("method", "drise")
+    if "target_layers" in row:
+        row["target_layers"] = tuple(row["target_layers"])
+    if ".py:" in row.get("arch", ""):
+        row["arch"] = str(path.parent / Path(row["arch"]).expanduser())
+    return replace(before or _blank(model_id), **row)
 
 
 def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
@@ -236,7 +282,7 @@ def _blank(model_id: str) -> ModelSpec:
 def _weights(table: dict[str, Any], path: Path) -> Mapping[str, Any]:
     """Paths in an operator's file are meant from where that file lies."""
     table = dict(table)
-    for key in ("path", "labels"):
+    for key in ("path", "labels", "config"):
         if isinstance(table.get(key), str):
             table[key] = str(path.parent / Path(table[key]).expanduser())
     return table
@@ -265,8 +311,18 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             _check(path, f"preprocessing of {where}", value, _PREPROCESSING)
         elif key == "endpoint":
             _check(path, f"endpoint of {where}", value, _ENDPOINT, needed=("url",))
-        elif key in ("mean", "std") and [type(number) for number in value] != [float] * 3:
-            raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5.")
+        elif key == "args":
+            continue
+        elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
+            raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
+        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MOST_PIXELS:
+            raise ModelProblem(f"{path.name}: {key} in {where} is from 1 to {MOST_PIXELS} pixels, not {value}.")
+        elif key == "std" and not all(0 < number < float("inf") for number in value):
+            raise ModelProblem(f"{path.name}: std in {where} is more than 0 for every channel, not {value}.")
+        elif key == "channels_in" and not 1 <= value <= 16:
+            raise ModelProblem(f"{path.name}: channels_in in {where} is from 1 to 16, not {value}.")
+        elif key == "divide_by" and not value > 0:
+            raise ModelProblem(f"{path.name}: divide_by in {where} is more than 0, not {value}.")
         elif isinstance(value, dict) and allowed is not _TOP:
             _check(path, f"{key} of {where}", value, dict.fromkeys(value, str))
     for key in needed:
@@ -285,6 +341,8 @@ def _timm(name: str) -> ModelSpec:
         family="timm",
         loader="timm_models",
         arch=name,
+        # Trained without classes; one that was fine-tuned since says so in its tag.
+        task="embed" if "dino" in name and "_ft_" not in name else "classify",
         licence="see the model's card",
         weights={"hub": f"timm/{name}"},
         source="https://github.com/huggingface/pytorch-image-models",
@@ -304,14 +362,15 @@ def _classifies(file: Path) -> bool:
 
 def _own_file(file: Path) -> ModelSpec:
     exported = file.suffix in EXPORTED
-    classifies = file.stem.endswith("-cls") if exported else _classifies(file)
+    # What torch.export saves is a classifier as a rule: detectors have no layout in it that is known here.
+    classifies = file.stem.endswith("-cls") or file.suffix == ".pt2" if exported else _classifies(file)
     return replace(
         _blank(file.name if exported else file.stem),
         family=OWN_FILES,
         loader="exported" if exported else "ultralytics_models",
         arch=file.name,
         task="classify" if classifies else "detect",
-        method="drise" if exported else "gradcam" if classifies else "hirescam",
+        method="gradcam" if classifies else "drise" if exported else "hirescam",
         weights={"path": str(file)},
     )
 

@@ -1,49 +1,207 @@
-"""State dicts: read without running code from the file, put into a module, and named by their content."""
+"""Checkpoints: the tensors of a file, read without running code from it, put into a module, and named by content."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, TypeVar
+import pickle
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from models.errors import WeightsProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
 
 M = TypeVar("M", bound="nn.Module")
-WRAPPERS = ("state_dict", "state_dict_ema", "model_state_dict", "model")
+WRAPPERS = (
+    "state_dict",
+    "state_dict_ema",
+    "model_state_dict",
+    "model",
+    "ema",
+    "ema_state_dict",
+    "model_ema",
+    "params_ema",
+    "teacher",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "student",
+)
+"""Under which names training programs keep a model's tensors, the likelier first."""
+_OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
+_DEPTH = 6
+LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    tensors: dict[str, Tensor]
+    """On the CPU, in the file's order, by the file's names without what wrappers put before them (`module.`)."""
+    key: str = ""
+    """Where they were found, dotted; empty for the file itself."""
+    others: tuple[str, ...] = ()
+    """Where else in it there are the tensors of a model (averaged weights, a teacher)."""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """What lies beside them and is plain: labels, numbers, the arguments of the model."""
+    whole: str = ""
+    """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint on the CPU, in order; never unpickles anything but tensors."""
-    import pickle
+    """The tensors of a checkpoint on the CPU, in order, without `module.` before their names; runs nothing of it.
 
+    Raises WeightsProblem, one sentence, where the file is damaged, no checkpoint, or without tensors.
+    """
+    return open_(path).tensors
+
+
+def open_(path: Path, key: str = "") -> Checkpoint:
+    """All of a checkpoint; `key` says which tensors of it are wanted where there are several."""
     import torch
 
+    held = _held(path)
+    found = dict(_sets(held))
+    if not found:
+        raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
+    if key and key not in found:
+        there = " or ".join(repr(name) for name in found if name)
+        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {there}' if there else ''}.")
+    chosen = key or min(found, key=lambda name: _rank(name, found[name][0]))
+    tensors, whole = found[chosen]
+    # Others of the same kind: averaged weights have as many tensors, a loss or a discriminator has not.
+    others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
+    extras = {
+        name: value
+        for name, value in (held.items() if isinstance(held, dict) else ())
+        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in found
+    }
+    return Checkpoint(_bare(tensors), chosen, others, extras, whole)
+
+
+def _held(path: Path) -> Any:
+    """What the file holds: plain values and tensors, and stand-ins for what else there is."""
+    import torch
+
+    from models import stand_ins
+
     try:
-        if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as problem:
+        raise WeightsProblem(f"{path} cannot be read ({problem.strerror}): give the path of a file.") from problem
+    _check_kind(path, start)
+    try:
+        if path.suffix == ".safetensors" or start[8:9] == b"{":
             from safetensors.torch import load_file
 
-            loaded: dict[str, Tensor] = load_file(path)
-            return loaded
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as problem:
+            return load_file(path)
+        with warnings.catch_warnings():
+            # What torch has to say of old files is of no use to who reads them.
+            warnings.simplefilter("ignore")
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError:
+                # Something else than tensors and plain values is in it.
+                return stand_ins.read(path)
+    # A damaged file can fail in any way at all, in several libraries.
+    except Exception as problem:
+        whole = zipfile.is_zipfile(path) or start[:1] != b"P"
+        said = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
         raise WeightsProblem(
-            f"{path} is not a checkpoint of plain tensors: save the model's state_dict instead."
+            f"{path} {said}: fetch or copy it again, or save the model's state_dict anew."
         ) from problem
-    for wrapper in WRAPPERS:
-        if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
-            held = held[wrapper]
-            break
-    if not isinstance(held, dict) or not all(isinstance(value, torch.Tensor) for value in held.values()):
-        raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
-    if held and all(key.startswith("module.") for key in held):
-        held = {key.removeprefix("module."): value for key, value in held.items()}
-    # As it came: its _metadata tells torchvision's older models which version of the layout it is.
-    tensors: dict[str, Tensor] = held
+
+
+def _check_kind(path: Path, start: bytes) -> None:
+    """Raise WeightsProblem for what is often saved under a checkpoint's name and is none."""
+    text = start.lstrip().lower()
+    if not start:
+        raise WeightsProblem(f"{path} is empty: fetch or copy it again.")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise WeightsProblem(
+            f"{path} is a web page and not a checkpoint: fetch the file itself, not the page about it."
+        )
+    if text.startswith(LFS):
+        raise WeightsProblem(f"{path} only points to the file that is meant: run git lfs pull where it came from.")
+    if start.startswith(b"\x89HDF\r\n"):
+        raise WeightsProblem(f'{path} is a Keras file: say loader = "keras_models" in its table.')
+    if start.startswith(b"PK") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise WeightsProblem(f'{path} is a TorchScript file: say loader = "exported" in its table.')
+        if not any(name.endswith("data.pkl") for name in names):
+            raise WeightsProblem(
+                f"{path} is an archive of something else than a checkpoint: give the checkpoint in it."
+            )
+
+
+def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
+    """Every state_dict in what a file holds by its dotted place, with the class's name where it was a whole module."""
+    import torch
+
+    from models.stand_ins import StandIn
+
+    if depth > _DEPTH:
+        return
+    parts = value.parts if isinstance(value, StandIn) else value
+    if not isinstance(parts, dict):
+        return
+    if isinstance(value, StandIn) and "_modules" in parts and "_parameters" in parts:
+        if tensors := dict(_of_module(value)):
+            yield name, (tensors, value.named)
+        return
+    if any(isinstance(held, torch.Tensor) for held in parts.values()):
+        tensors = {key: held for key, held in parts.items() if isinstance(held, torch.Tensor) and isinstance(key, str)}
+        if len(tensors) == len(parts):
+            # The file's own dictionary carries more than its items (_bare).
+            tensors = cast("dict[str, Tensor]", parts)
+        if tensors:
+            yield name, (tensors, "")
+    for key, held in parts.items():
+        if isinstance(key, str) and not any(word in key.lower() for word in _OTHERS):
+            yield from _sets(held, f"{name}.{key}" if name else key, depth + 1)
+
+
+def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The state_dict of a pickled module, from its parts."""
+    import torch
+
+    parts = getattr(module, "parts", {})
+    passing = parts.get("_non_persistent_buffers_set", ())
+    for kind in ("_parameters", "_buffers"):
+        held = parts.get(kind)
+        for name, tensor in held.items() if isinstance(held, dict) else ():
+            if isinstance(tensor, torch.Tensor) and name not in (passing if isinstance(passing, set) else ()):
+                yield f"{prefix}{name}", torch.Tensor.detach(tensor)
+    inner = parts.get("_modules")
+    for name, child in inner.items() if isinstance(inner, dict) and depth < 50 else ():
+        yield from _of_module(child, f"{prefix}{name}.", depth + 1)
+
+
+def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """The likelier to be the model, the lower."""
+    known = [WRAPPERS.index(part) for part in name.split(".") if part in WRAPPERS]
+    return (min(known) if known else len(WRAPPERS), -len(tensors))
+
+
+def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what torch.compile and DataParallel put into every name."""
+    if any("_orig_mod." in name for name in tensors):
+        tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    # Else as it came: its _metadata tells torchvision's older models which version of the layout it is.
     return tensors
 
 

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Part, Prediction, Target
+from models.attention import default_layers, revealed
 from models.errors import ModelProblem
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 from models.stages import outermost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from models.adapter import Stage
+    from models.attention import Record
 
 
 def freeze(module: nn.Module) -> nn.Module:
     """Eval mode and no parameter gradients."""
     return module.eval().requires_grad_(False)
+
+
+def both(logit: Tensor) -> Tensor:
+    """(B, 2), no and yes, of (B, 1): of two logits that differ by it, softmax is its sigmoid."""
+    return torch.cat((-logit / 2, logit / 2), 1)
 
 
 def _is_linear(module: nn.Module) -> bool:
@@ -42,6 +50,11 @@ class Logits:
     features: Tensor | None
     """(B, F), the last layer's input, where the logits are that layer's output as it is; else None."""
 
+    def part(self, place: int) -> Self:
+        """What a pass of the picture at `place` alone would answer: (1, ...) of each tensor."""
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: t[place : place + 1] for name, t in held.items() if t is not None})
+
 
 class Classifier:
     """A module from float32 (B, 3, h, w) to logits (B, classes), as an `Adapter`."""
@@ -56,8 +69,14 @@ class Classifier:
         labels: Sequence[str],
         preprocessing: Preprocessing,
         weights_sha256: str,
+        *,
+        fit: str = "trained",
     ) -> None:
+        """`fit`: the way of `models.preprocess` that the model was trained with, where it is no crop."""
         self.spec = spec
+        self._fit = fit
+        if fit != "trained":
+            self.preprocessings = tuple(way for way in CLASSIFIER_WAYS if way != fit)
         self.module = freeze(module)
         self.labels = tuple(labels)
         self.preprocessing = preprocessing
@@ -65,8 +84,13 @@ class Classifier:
         linear = [path for path, part in module.named_modules() if path and _is_linear(part)]
         self._last = linear[-1] if linear else None
 
+    @property
+    def channels(self) -> int:
+        """How many numbers a pixel of its pictures has: 3 is RGB, 1 grey, others come as arrays."""
+        return self.preprocessing.channels
+
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        return prepare(pixels, self.preprocessing, preprocessing)
+        return prepare(pixels, self.preprocessing, self._fit if preprocessing == "trained" else preprocessing)
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[tuple[Tensor, Tensor]] = []
@@ -82,10 +106,14 @@ class Classifier:
         features = next((given for given, output in seen if output is logits and given.ndim == 2), None)
         return Logits(logits, features)
 
+    def revealed(self, record: Record) -> AbstractContextManager[None]:
+        """While it lasts, `run` hands every attention's weights to `record` (`explain.attention`)."""
+        return revealed(self.module, record)
+
     def _answer(self, tensor: Tensor) -> Tensor:
-        """The logits alone; a module that returns more than them has its own."""
+        """The logits alone, two where the module returns one; a module that returns more than them has its own."""
         logits: Tensor = self.module(tensor)
-        return logits
+        return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 else logits
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
@@ -100,6 +128,11 @@ class Classifier:
     def class_logits(self, outputs: Any) -> Tensor:
         logits: Tensor = outputs.logits
         return logits
+
+    def embedding(self, outputs: Any) -> Tensor:
+        """(B, D): what the last linear layer makes the logits of; the logits where there is no such layer."""
+        vectors: Tensor = outputs.logits if outputs.features is None else outputs.features
+        return vectors
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """The class logit, shape (); for `contrast` minus the logsumexp of all the others."""
@@ -118,7 +151,7 @@ class Classifier:
         return row
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return (layers[-1].path,)
+        return default_layers(layers)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return {}

@@ -46,8 +46,4 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Any:
         return adapt(spec, module, sha256)
     side = TASKS["classify"]
     preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD)
-    if "vit" in spec.arch:
-        from models.timm_models import TimmClassifier
-
-        return TimmClassifier(spec, module, CLASSES, preprocessing, sha256)
     return Classifier(spec, module, CLASSES, preprocessing, sha256)

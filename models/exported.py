@@ -1,28 +1,28 @@
-"""Models that were exported, as they run elsewhere: ONNX, TorchScript and OpenVINO files, to detect or to classify.
+"""Models that were exported, as they run elsewhere: ONNX, TorchScript, torch.export and OpenVINO files.
 
-What such a file answers can be explained by hiding the picture from it (explain/methods/drise.py); what goes on inside
-cannot be seen.
+What such a file answers can always be explained by hiding the picture from it (explain/methods/drise.py). Where a
+classifier's file keeps the modules or the graph that it was made of, the same modules are made again, so that it has
+layers and gradients as any other (models/exported_classifier.py). Of a detector what goes on inside is not seen.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image as Pillow
 
 from models import labels
 from models.adapter import Geometry, ModelInput
-from models.classifier import Classifier
 from models.detector import MOST, Detections, Detector
 from models.errors import ModelProblem
-from models.exported_files import open_file, plain
+from models.exported_classifier import ExportedClassifier, classifier
+from models.exported_files import CHANNELS, choice, named, open_file, padded, pieces, plain, taken
 from models.exported_layouts import LAYOUTS, Found, Layout, grid, infer
-from models.preprocess import GREY, Preprocessing
+from models.exported_look import inspect
+from models.preprocess import GREY
 from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from models.exported_files import Runtime
     from models.weights import Progress
 
+__all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections", "inspect", "letterbox", "load"]
+
 LOGGER = logging.getLogger(__name__)
 SIZES = {"detect": 640, "classify": 224}
 """Pixels a side where neither the file nor the operator says."""
 PLACES = ("centre", "corner", "squash")
-CHANNELS = ("rgb", "bgr")
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SURE = 1e-6
 """Scores are kept this far from 0 and 1, where a logit would be infinite."""
 
@@ -57,12 +57,16 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
         raise ModelProblem(f"{wanted} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
     notes: list[str] = []
     size = _size(spec, runtime, notes)
-    outputs = _probe(runtime, size)
+    outputs = _probe(runtime, size, taken(spec, runtime))
     if wanted is None and (outputs[0].ndim == 2 and len(outputs) == 1):
         _fits(spec, "classify")
-        made: ExportedDetector | ExportedClassifier = _classifier(spec, runtime, size, outputs[0], sha256_of(path))
+        made: ExportedDetector | ExportedClassifier = classifier(
+            spec, runtime, size, outputs[0], notes, sha256_of(path)
+        )
     else:
         _fits(spec, "detect")
+        if runtime.channels not in (3, None):
+            raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
         made = _detector(spec, runtime, size, outputs, notes, sha256_of(path))
     made.notes = tuple(notes)
     for note in notes:
@@ -92,9 +96,9 @@ def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int
     return usual, usual
 
 
-def _probe(runtime: Runtime, size: tuple[int, int]) -> tuple[Tensor, ...]:
+def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tensor, ...]:
     """What it answers to noise; finds out whether it takes several pictures at once."""
-    noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(0))
     if runtime.batch is not None:
         return tuple(out[:1] for out in runtime(noise[:1].repeat(runtime.batch, 1, 1, 1)))
     outputs: tuple[Tensor, ...] = runtime(noise[:1])
@@ -110,23 +114,6 @@ def _probe(runtime: Runtime, size: tuple[int, int]) -> tuple[Tensor, ...]:
     return outputs
 
 
-def _names(spec: ModelSpec, runtime: Runtime) -> tuple[str, ...] | None:
-    """The operator's names, or those in the file's metadata."""
-    if given := labels.own(spec):
-        return given
-    told = plain(runtime.metadata.get("names"))
-    if isinstance(told, dict):
-        return tuple(str(told[key]) for key in sorted(told, key=int))
-    return tuple(map(str, told)) if isinstance(told, list | tuple) else None
-
-
-def _choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
-    value = spec.weights.get("preprocessing", {}).get(key, default)
-    if value not in allowed:
-        raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
-    return value
-
-
 def _detector(
     spec: ModelSpec,
     runtime: Runtime,
@@ -135,7 +122,7 @@ def _detector(
     notes: list[str],
     sha256: str,
 ) -> ExportedDetector:
-    names, name = _names(spec, runtime), spec.weights.get("layout")
+    names, name = named(spec, runtime), spec.weights.get("layout")
     told = runtime.metadata.get("task")
     if told not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {told}: only plain detectors and classifiers fit here.")
@@ -188,7 +175,7 @@ class ExportedDetector(Detector):
         self.nms = not layout.final
         self._size = size
         self._at_once = 1 if layout.alone else runtime.batch
-        self._place = _choice(spec, "place", PLACES, layout.place)
+        self._place = choice(spec, "place", PLACES, layout.place)
         self._pixels = Pixels.of(spec, layout)
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
@@ -237,8 +224,8 @@ class Pixels:
     def of(cls, spec: ModelSpec, layout: Layout) -> Pixels:
         """The layout's own, but for what the operator's table says."""
         given: Mapping[str, Any] = spec.weights.get("preprocessing", {})
-        bgr = _choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
-        return cls(bgr, _choice(spec, "range", (1, 255), layout.highest), given.get("mean"), given.get("std"))
+        bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
+        return cls(bgr, choice(spec, "range", (1, 255), layout.highest), given.get("mean"), given.get("std"))
 
     def tensor(self, placed: NDArray[np.uint8]) -> Tensor:
         """uint8 (h, w, 3) RGB as float32 (1, 3, h, w)."""
@@ -273,18 +260,6 @@ def as_answered(outputs: Detections, confidence: float) -> tuple[Tensor, Tensor]
     order = best.argsort(descending=True)
     anchors = order[best[order] > confidence][:MOST]
     return anchors, classes[anchors]
-
-
-def pieces(tensor: Tensor, most: int | None) -> Sequence[Tensor]:
-    """(B, 3, h, w) in as many pictures as one pass takes."""
-    step = most or len(tensor)
-    return [tensor[start : start + step] for start in range(0, len(tensor), step)]
-
-
-def padded(tensor: Tensor, batch: int | None) -> Tensor:
-    """As many pictures as a fixed batch wants, the last one repeated."""
-    short = (batch or 0) - len(tensor)
-    return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor
 
 
 def detections(found: Sequence[Found], size: tuple[int, int] | None) -> Detections:
@@ -322,61 +297,3 @@ def _filled(rows: Tensor, count: int) -> Tensor:
 
 def _logit(probabilities: Tensor) -> Tensor:
     return torch.logit(probabilities.float(), SURE)
-
-
-def _classifier(
-    spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, sha256: str
-) -> ExportedClassifier:
-    count = answer.shape[1]
-    names = _names(spec, runtime) or (labels.imagenet() if count == 1000 else None)
-    names = names or tuple(f"class {index}" for index in range(count))
-    if len(names) != count:
-        raise ModelProblem(f"{runtime.path.name} has {count} classes, and {len(names)} are named in weights.labels.")
-    if runtime.metadata.get("task") == "classify":
-        # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
-        trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, Pillow.Resampling.BILINEAR)
-    else:
-        trained = Preprocessing(size, round(min(size) / 0.875), *IMAGENET, Pillow.Resampling.BILINEAR)
-    given = dict(spec.weights.get("preprocessing", {}))
-    if "size" in given and given["size"] not in size:
-        raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given['size']}.")
-    preprocessing = replace(trained.changed(given), size=size)
-    probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
-    return ExportedClassifier(spec, runtime, names, preprocessing, sha256, probable)
-
-
-class ExportedClassifier(Classifier):
-    """A runtime from float32 (B, 3, h, w) to logits (B, classes); of answered probabilities their logarithms."""
-
-    gradients = False
-    parts: tuple[Part, ...] = ("class",)
-    notes: tuple[str, ...] = ()
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        runtime: Runtime,
-        names: Sequence[str],
-        preprocessing: Preprocessing,
-        weights_sha256: str,
-        probable: bool,
-    ) -> None:
-        super().__init__(spec, runtime, names, preprocessing, weights_sha256)
-        self._runtime = runtime
-        self._probable = probable
-        self._swap = _choice(spec, "channels", CHANNELS, "rgb") == "bgr"
-        self._highest = _choice(spec, "range", (1, 255), 1)
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        given = super().prepare(pixels, preprocessing)
-        tensor = given.tensor.flip(1) if self._swap else given.tensor
-        return replace(given, tensor=tensor * self._highest)
-
-    def _answer(self, tensor: Tensor) -> Tensor:
-        batch = self._runtime.batch
-        rows = [self._runtime(padded(part, batch))[0][: len(part)] for part in pieces(tensor, batch)]
-        answer = torch.cat(rows)
-        return answer.clamp_min(1e-12).log() if self._probable else answer
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return ()

@@ -1,7 +1,7 @@
-"""Files that hold a whole model, opened by the runtime they are made for: ONNX, TorchScript, OpenVINO.
+"""Files that hold a whole model, opened by the runtime they are made for: ONNX, TorchScript, OpenVINO, torch.export.
 
-Each is a module from float32 (B, 3, h, w) to the tensors that it answers with. Its weights are the runtime's: there is
-nothing inside that could be hooked, and no gradient comes out.
+Each is a module from float32 (B, C, h, w) to the tensors that it answers with, and that is all it does: its weights are
+the runtime's. Where the same model can be had as modules of torch, with layers and gradients, `inside` makes them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from models import labels
 from models.errors import ModelProblem
+from models.preprocess import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from models.adapter import ModelSpec
+
 ADVICE = "install what exported models need: pip install -r requirements-exported.txt"
 ONNX, OPENVINO = (".onnx",), (".xml",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
+PROGRAM = (".pt2",)
+CHANNELS = ("rgb", "bgr")
 
 
 class Runtime(nn.Module):
@@ -45,6 +51,8 @@ class Runtime(nn.Module):
         """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
         self.halved = False
         """Whether it wants float16."""
+        self.channels: int | None = None
+        """How many numbers a pixel has where the file says it."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Runtime:
         """The runtime keeps its own weights; it follows the pictures to their device."""
@@ -72,16 +80,25 @@ class Runtime(nn.Module):
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         raise NotImplementedError
 
+    def inside(self) -> nn.Module:
+        """The same model as torch's modules, frozen or not, from (B, C, h, w) as the file wants it to what it answers.
+
+        Raises ModelProblem, the end of a sentence, where what is in the file cannot be had.
+        """
+        raise ModelProblem(f"what is inside of {self.kind} files is not read here")
+
     def _takes(self, shape: Sequence[Any], dtype: str) -> None:
         """Note what input the file declares; entries of `shape` that are no number are free."""
         if len(shape) != 4:
             raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
         sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
-        self.channels_last = sides[3] == 3 and sides[1] != 3
+        few = [side is not None and side <= MOST_CHANNELS for side in sides]
+        self.channels_last = sides[1] != 3 and few[3] and (sides[3] == 3 or not few[1])
         batch, *rest = sides
         channels, height, width = (rest[2], *rest[:2]) if self.channels_last else rest
-        if channels not in (3, None):
-            raise ModelProblem(f"{self.path.name} takes {channels} channels, and a picture here has 3.")
+        if channels is not None and channels > MOST_CHANNELS:
+            raise ModelProblem(f"{self.path.name} takes {channels} channels, and a picture here has {MOST_CHANNELS}.")
+        self.channels = channels
         if dtype not in ("float", "float32", "f32", "float16", "f16"):
             raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
         self.halved = dtype.endswith("16")
@@ -139,6 +156,9 @@ class TorchScript(Runtime):
         self._module = self._open(torch.device("cpu"))
         self.halved = next((p.dtype == torch.float16 for p in self._module.parameters()), False)
         arguments = self._module.forward.schema.arguments
+        # The file does not say how many channels it takes, but the first convolution has as many.
+        first = next((p.shape[1] for p in self._module.parameters() if p.ndim == 4), 3)
+        self.channels = first if first <= MOST_CHANNELS else None
         self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
 
     def _open(self, device: torch.device) -> Any:
@@ -159,19 +179,26 @@ class TorchScript(Runtime):
         if tensor.device != self._device:
             self._module = self._open(tensor.device)
         with torch.no_grad():
-            return list(_tensors(self._module(list(tensor) if self._in_a_list else tensor)))
+            return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
+
+    def inside(self) -> nn.Module:
+        from models.exported_script import rebuilt
+
+        if self._in_a_list:
+            raise ModelProblem("it takes its pictures in a list")
+        return rebuilt(self.path)
 
 
-def _tensors(answer: Any) -> Iterator[Tensor]:
+def tensors(answer: Any) -> Iterator[Tensor]:
     """Every tensor in tuples, lists and dicts, in order; what a dict calls boxes, labels and scores in that order."""
     if isinstance(answer, Tensor):
         yield answer
     elif isinstance(answer, dict):
         for key in sorted(answer, key=lambda name: {"boxes": 0, "labels": 1, "scores": 2}.get(name, 3)):
-            yield from _tensors(answer[key])
+            yield from tensors(answer[key])
     elif isinstance(answer, tuple | list):
         for part in answer:
-            yield from _tensors(part)
+            yield from tensors(part)
 
 
 class OpenVino(Runtime):
@@ -216,7 +243,11 @@ class OpenVino(Runtime):
 
 def open_file(path: Path) -> Runtime:
     """The file in the runtime that its name asks for; raises ModelProblem where there is none."""
-    kinds: dict[tuple[str, ...], type[Runtime]] = {ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino}
+    from models.exported_graphs import Program
+
+    kinds: dict[tuple[str, ...], type[Runtime]] = {
+        ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
+    }  # fmt: skip
     for suffixes, kind in kinds.items():
         if path.suffix.lower() in suffixes:
             return kind(path)
@@ -232,3 +263,47 @@ def plain(value: Any) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return value
+
+
+def taken(spec: ModelSpec, runtime: Runtime) -> int:
+    """How many channels a file takes: what it or the operator says, else 3. Raises ModelProblem where these differ."""
+    given = spec.weights.get("preprocessing", {})
+    told = given.get("channels_in") or (len(given["mean"]) if "mean" in given else None)
+    if told is not None and runtime.channels not in (told, None):
+        raise ModelProblem(
+            f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {told}: leave "
+            "channels_in out, or give a mean and a std for each."
+        )
+    return told or runtime.channels or 3
+
+
+def named(spec: ModelSpec, runtime: Runtime) -> tuple[str, ...] | None:
+    """The operator's names, or those in the file's metadata."""
+    return labels.own(spec) or carried(runtime)
+
+
+def carried(runtime: Runtime) -> tuple[str, ...] | None:
+    """The names of classes in a file's metadata, or None."""
+    told = plain(runtime.metadata.get("names"))
+    if isinstance(told, dict):
+        return tuple(str(told[key]) for key in sorted(told, key=int))
+    return tuple(map(str, told)) if isinstance(told, list | tuple) else None
+
+
+def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
+    value = spec.weights.get("preprocessing", {}).get(key, default)
+    if value not in allowed:
+        raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
+    return value
+
+
+def pieces(tensor: Tensor, most: int | None) -> Sequence[Tensor]:
+    """(B, 3, h, w) in as many pictures as one pass takes."""
+    step = most or len(tensor)
+    return [tensor[start : start + step] for start in range(0, len(tensor), step)]
+
+
+def padded(tensor: Tensor, batch: int | None) -> Tensor:
+    """As many pictures as a fixed batch wants, the last one repeated."""
+    short = (batch or 0) - len(tensor)
+    return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import runpy
 from functools import cache
 from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.errors import ModelProblem
 
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.adapter import ModelSpec
+
+
+NAMED = (
+    "class_to_idx",
+    "idx_to_class",
+    "id2label",
+    "label2id",
+    "class_names",
+    "classes",
+    "labels",
+    "names",
+    "categories",
+)
+"""What a checkpoint or a file of labels calls them."""
 
 
 @cache
@@ -51,19 +66,89 @@ def _of_torchvision(name: str) -> tuple[str, ...]:
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:
-    """The operator's names (`weights.labels`: a list, or a text file with one name a line), or none."""
+    """The operator's names (`weights.labels`: a list, or a file of them), or none.
+
+    The file is text with a name a line, or JSON: a list, `{"name": 0}`, `{"0": "name"}`, or an object with such a one
+    in it (`class_to_idx`, `id2label`, ...). Raises ModelProblem, one sentence, where it is none of these.
+    """
     given = spec.weights.get("labels", ())
     if not isinstance(given, str):
         return tuple(str(name) for name in given)
     try:
-        lines = Path(given).read_text(encoding="utf-8").splitlines()
+        text = Path(given).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: is it a text file?") from problem
-    return tuple(line.strip() for line in lines if line.strip())
+    if Path(given).suffix.lower() != ".json":
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    try:
+        found = ordered(json.loads(text))
+    except ValueError as problem:
+        raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: {problem}.") from problem
+    if not found:
+        raise ModelProblem(f'{given} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
+    return found
+
+
+def ordered(held: Any) -> tuple[str, ...]:
+    """Names by index from a list, a mapping in either direction, or one that has such a one in it; else none.
+
+    Raises ValueError where a mapping leaves out an index or has one twice.
+    """
+    if isinstance(held, (list, tuple)):
+        return tuple(str(name) for name in held) if all(isinstance(name, str) for name in held) else ()
+    if not isinstance(held, dict) or not held:
+        return ()
+    for name in NAMED:
+        if name in held and (found := ordered(held[name])):
+            return found
+    by_key = all(_index(key) is not None and isinstance(value, str) for key, value in held.items())
+    if not by_key and not all(_index(value) is not None for value in held.values()):
+        return ()
+    pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in held.items()]
+    indices = sorted(index for index, _ in pairs if index is not None)
+    # Some count from 1.
+    first = 1 if indices[0] == 1 else 0
+    if wrong := [index for place, index in enumerate(indices, first) if place != index]:
+        raise ValueError(
+            f"the indices of {len(indices)} classes are not {first} to {len(indices) - 1 + first} (see {wrong[0]})"
+        )
+    return tuple(name for _, name in sorted(pairs, key=lambda pair: pair[0] or 0))
+
+
+def of_one(names: Sequence[str]) -> tuple[str, ...]:
+    """The two classes of a model that answers with one number: as they are named, or no and yes."""
+    if len(names) == 1:
+        return f"not {names[0]}", names[0]
+    return tuple(names) or ("no", "yes")
+
+
+def carried(extras: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    """So many names from what lies beside the tensors in a checkpoint, or one level below that; none else."""
+    inner = [getattr(value, "parts", value) for value in extras.values()]
+    for place in (extras, *(value for value in inner if isinstance(value, dict))):
+        for name in NAMED:
+            try:
+                found = ordered(place.get(name))
+            except ValueError:
+                continue
+            if len(found) == count:
+                return found
+    return ()
+
+
+def _index(value: Any) -> int | None:
+    """A class's index, as JSON's keys and values have it."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:
     """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
+    if not labels:
+        raise ModelProblem("This model has no classes to choose from: compare pictures with it (similarity).")
     if isinstance(target, Integral):
         if not 0 <= target < len(labels):
             raise ModelProblem(f"Class {target} does not exist: this model has classes 0 to {len(labels) - 1}.")
@@ -76,6 +161,6 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
     import difflib
 
     near = difflib.get_close_matches(target.lower(), lowered, n=1)
-    inside = [label for label in lowered if target.lower() in label]
-    hint = f"did you mean {near[0] if near else inside[0]}?" if near or inside else "look it up in the list of labels."
+    near += [label for label in lowered if target.lower() in label]
+    hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else "look it up in the list of labels."
     raise ModelProblem(f"This model has no class called {target}: {hint}")

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from models.adapter import Geometry, ModelInput
+from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,14 @@ WAYS = {
     "crop": "Largest square in the middle, nothing more cut off",
     "squash": "Whole picture, squeezed into the model's square",
     "letterbox": "Whole picture, with bars",
+    "negative": "Light and dark swapped, else as trained",
 }
 GREY = 114
+FULL = {"uint8": 255, "uint16": 65535}
+"""What is white in an array of whole numbers."""
+COUNTED = ("channels_in", "mean", "std")
+MOST_CHANNELS = 16
+"""Numbers that a pixel has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +38,75 @@ class Preprocessing:
 
     size: tuple[int, int]
     short_side: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    """One number for each channel: three of red, green and blue, one of grey, others of an array's channels."""
+    std: tuple[float, ...]
     interpolation: Pillow.Resampling = Pillow.Resampling.BICUBIC
+    divide_by: float | None = None
+    """What an array's numbers are divided by; None: 255 where they are uint8, 65535 where uint16, 1 where floats."""
+    squeezed: bool = False
+    """Whether a picture is brought to a square of the short side, whatever its shape, before it is cut (DeiT)."""
+
+    @property
+    def channels(self) -> int:
+        """How many numbers a pixel has: 3 is RGB, 1 is grey, what else there is comes as an array."""
+        return len(self.mean)
 
     def changed(self, given: Mapping[str, Any]) -> Preprocessing:
-        """As an operator's table says: `size` and `short_side` in pixels, `mean` and `std` of red, green and blue."""
+        """As an operator's table says: `size` and `short_side` in pixels, `mean` and `std` of the channels, `divide_by`
+        and `channels_in`, how many there are. For another number of them mean is 0 and std 1 unless they are given.
+
+        Raises ModelProblem where they do not fit each other.
+        """
         size, short_side = self.size, self.short_side
         if "size" in given:
             size, short_side = (given["size"],) * 2, given["size"]
-        mean, std = (tuple(given.get(key, getattr(self, key))) for key in ("mean", "std"))
-        return replace(self, size=size, short_side=given.get("short_side", short_side), mean=mean, std=std)
+        counts = {key: given[key] if key == "channels_in" else len(given[key]) for key in COUNTED if key in given}
+        if len({*counts.values()}) > 1:
+            said = ", ".join(
+                f"{key} {'is' if key == 'channels_in' else 'has'} {count}" for key, count in counts.items()
+            )
+            raise ModelProblem(f"The preprocessing does not fit itself ({said}): give a number for each channel.")
+        count = next(iter(counts.values()), self.channels)
+        kept = count == self.channels
+        mean = tuple(given.get("mean", self.mean if kept else (0.0,) * count))
+        std = tuple(given.get("std", self.std if kept else (1.0,) * count))
+        short_side = given.get("short_side", short_side)
+        divide_by = given.get("divide_by", self.divide_by)
+        return replace(self, size=size, short_side=short_side, mean=mean, std=std, divide_by=divide_by)
 
 
-def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> ModelInput:
-    """uint8 (H, W, 3) to float32 (1, 3, h, w), normalised; `way` is one of `CLASSIFIER_WAYS`."""
+def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
+    """(H, W, C) to float32 (1, C, h, w), normalised; `way` is one of `CLASSIFIER_WAYS`.
+
+    `pixels` is uint8 RGB, of which a model of one channel gets the grey, or an array of as many channels as the model
+    takes: uint8, uint16 or float32.
+    """
     import torch
 
+    if preprocessing.channels == 1 and pixels.shape[2] == 3:
+        pixels = np.asarray(Pillow.fromarray(pixels).convert("L"))[:, :, None]
+    if pixels.shape[2] != preprocessing.channels:
+        raise ModelProblem(
+            f"This model takes {preprocessing.channels} channels and the picture has {pixels.shape[2]}: give a .npy or "
+            "a .tif with as many."
+        )
     placed, geometry = place(pixels, preprocessing, way)
-    tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
-    mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
+    whole = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        whole = FULL["uint8"]
+    tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(whole)
+    mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
     return ModelInput(tensor.sub_(mean).div_(std).unsqueeze(0), geometry)
 
 
-def place(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> tuple[NDArray[np.uint8], Geometry]:
-    """The (h, w, 3) pixels that the model sees, and where they lie in the picture."""
+def blank(adapter: Any, value: int, side: int = 64) -> NDArray[np.uint8]:
+    """A picture of one tone (0 to 255), uint8 (side, side, C), of as many channels as an adapter's `prepare` takes."""
+    return np.full((side, side, getattr(adapter, "channels", 3)), value, np.uint8)
+
+
+def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
+    """The (h, w, C) pixels that the model sees, and where they lie in the picture."""
     height, width = pixels.shape[:2]
     h, w = preprocessing.size
     if way == "squash":
@@ -66,6 +117,8 @@ def place(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> 
     elif way == "crop":
         ratio = max(h / height, w / width)
         resized = (max(round(height * ratio), h), max(round(width * ratio), w))
+    elif preprocessing.squeezed:
+        resized = (preprocessing.short_side,) * 2
     else:
         short = preprocessing.short_side
         # int() and not round(): as torchvision's Resize, so that the crop falls on the same pixels.
@@ -79,9 +132,25 @@ def place(pixels: NDArray[np.uint8], preprocessing: Preprocessing, way: str) -> 
     ]
     (y0, y1), (x0, x1) = window
     box = (x0 / scale[1], y0 / scale[0], min(x1 / scale[1], width), min(y1 / scale[0], height))
-    small = Pillow.fromarray(pixels).resize((x1 - x0, y1 - y0), preprocessing.interpolation, box=box)
-    if small.size == (w, h):
-        return np.asarray(small), geometry
-    canvas = np.full((h, w, 3), GREY, np.uint8)
-    canvas[y0 - top : y1 - top, x0 - left : x1 - left] = np.asarray(small)
+    small = _resized(pixels, (x1 - x0, y1 - y0), preprocessing.interpolation, box)
+    if small.shape[:2] == (h, w):
+        return small, geometry
+    # Grey in what 0 to 1 is of an array.
+    grey = (
+        GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
+    )
+    canvas = np.full((h, w, pixels.shape[2]), grey, small.dtype)
+    canvas[y0 - top : y1 - top, x0 - left : x1 - left] = small
     return canvas, geometry
+
+
+def _resized(
+    pixels: NDArray[Any], size: tuple[int, int], how: Pillow.Resampling, box: tuple[float, float, float, float]
+) -> NDArray[Any]:
+    """(h, w, C) of a window: bytes stay bytes as in any picture; other numbers become float32, and are not rounded."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
+        return np.asarray(Pillow.fromarray(pixels).resize(size, how, box=box))
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.float32)
+    planes = [np.ascontiguousarray(pixels[:, :, i]) for i in range(pixels.shape[2])]
+    return np.stack([np.asarray(Pillow.fromarray(plane).resize(size, how, box=box)) for plane in planes], axis=2)

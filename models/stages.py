@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from models.adapter import Stage
+from models.preprocess import blank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
 def outermost(adapter: Adapter, layers: Sequence[Layer]) -> tuple[Stage, ...]:
     """One layer per top-level step, in the order of `layers`: each that lies in no other, and reads the one before."""
-    blank = np.full((64, 64, 3), 128, np.uint8)
-    height = adapter.prepare(blank, adapter.preprocessings[0]).tensor.shape[-2]
+    height = adapter.prepare(blank(adapter, 128), adapter.preprocessings[0]).tensor.shape[-2]
     paths = {layer.path for layer in layers}
     found: list[Stage] = []
     for layer in layers:

@@ -10,32 +10,21 @@ from PIL import Image as Pillow
 
 from models import checkpoint, labels
 from models.classifier import Classifier
+from models.embedder import Embedder
 from models.errors import ModelProblem
 from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import nn
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
 
-# timm's word for how the picture was fitted, and the ways that are as good or better; the first is the trained one.
-WAYS = {"squash": ("squash", "crop", "letterbox"), "border": ("letterbox", "squash", "crop")}
-
-
-class TimmClassifier(Classifier):
-    """A timm model: its transformers are read where gradients still reach every patch."""
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        blocks = getattr(self.module, "blocks", None)
-        # After the last norm1 a token still mixes with the others; later only the class token counts.
-        wanted = f"blocks.{len(blocks) - 1}.norm1" if blocks is not None and hasattr(self.module, "patch_embed") else ""
-        return (wanted,) if wanted in [layer.path for layer in layers] else super().default_layers(layers)
+FITS = {"squash": "squash", "border": "letterbox"}
+"""timm's word for how pictures were fitted, where that was no crop, and ours."""
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder:
     """Build the model on the CPU; weights from a folder of the operator, the caches, or the hub."""
     import timm
 
@@ -45,9 +34,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         config = None
     if config is None or not timm.is_model(spec.arch):
         raise ModelProblem(f"timm has no model {spec.arch}{_meant(spec.arch)}")
+    if spec.task == "embed":
+        return _embedder(spec, config, progress)
+    if "path" in spec.weights:
+        from models import own_models
+
+        return own_models.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
     own = labels.own(spec)
     if not (own or config.num_classes):
-        raise ModelProblem(f"{spec.id} names no classes, so there is nothing to explain: take one that was fine-tuned.")
+        raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
     if "random" in spec.weights:
         module = checkpoint.seeded(lambda: timm.create_model(spec.arch), spec.weights["random"])
         sha256, suffix = checkpoint.digest(module), " (untrained)"
@@ -66,9 +61,36 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         sha256, suffix = sha256_of(path), ""
     names = own or names_of(module)
     preprocessing = preprocessing_of(module).changed(spec.weights.get("preprocessing", {}))
-    adapter = TimmClassifier(spec, module, [name + suffix for name in names], preprocessing, sha256)
-    adapter.preprocessings = WAYS.get(config_of(module)["crop_mode"], adapter.preprocessings)
-    return adapter
+    return Classifier(spec, module, [name + suffix for name in names], preprocessing, sha256, fit=fit_of(module))
+
+
+def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedder:
+    """A timm model without its last layer: DINOv2 and the like, or any other's features."""
+    given = spec.weights.get("preprocessing", {})
+    options: dict[str, Any] = {"num_classes": 0}
+    if "size" in given and "vit" in spec.arch:
+        # Its places are learnt for one size, and timm brings them to another.
+        options["img_size"] = given["size"]
+    notes: tuple[str, ...] = ()
+    if "random" in spec.weights:
+        module = checkpoint.seeded(lambda: timm_model(spec.arch, **options), spec.weights["random"])
+        sha256, notes = checkpoint.digest(module), ("It is untrained.",)
+    else:
+        if "hub" in spec.weights and config.hf_hub_id:
+            spec = dataclasses.replace(spec, weights={**spec.weights, "hub": config.hf_hub_id})
+        path = locate(spec, progress=progress)
+        overlay = {"state_dict": checkpoint.read(path), "custom_load": False}
+        module = timm_model(spec.arch, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        module.pretrained_cfg.pop("state_dict", None)
+        sha256 = sha256_of(path)
+    preprocessing = preprocessing_of(module).changed(given)
+    return Embedder(spec, module, preprocessing, sha256, fit=fit_of(module), notes=notes)
+
+
+def timm_model(arch: str, **options: Any) -> Any:
+    import timm
+
+    return timm.create_model(arch, **options)
 
 
 def config_of(module: nn.Module) -> dict[str, Any]:
@@ -77,6 +99,11 @@ def config_of(module: nn.Module) -> dict[str, Any]:
 
     config: dict[str, Any] = resolve_model_data_config(module)
     return config
+
+
+def fit_of(module: nn.Module) -> str:
+    """The way of `models.preprocess` that a model was trained with."""
+    return FITS.get(config_of(module)["crop_mode"], "trained")
 
 
 def preprocessing_of(module: nn.Module) -> Preprocessing:

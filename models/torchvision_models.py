@@ -35,6 +35,10 @@ class TorchvisionClassifier(Classifier):
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     """Build the model on the CPU with torchvision's default weights, or an operator's own state dict."""
     default = default_weights(spec.arch)
+    if "path" in spec.weights:
+        from models import own_models
+
+        return own_models.load(dataclasses.replace(spec, arch=f"torchvision/{spec.arch}"), progress)
     names = labels.own(spec) or tuple(default.meta["categories"])
     if "random" in spec.weights:
         module = build(spec.arch, weights=spec.weights, classes=len(names))
@@ -112,10 +116,4 @@ def _modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _transformer_layer(arch: str, module: nn.Module) -> str:
     """Where a transformer's map is best read; empty for a CNN."""
-    if arch.startswith("vit_"):
-        # After the last attention only the class token counts, and the patches' gradients are zero.
-        return f"encoder.layers.encoder_layer_{len(module.encoder.layers) - 1}.ln_1"  # type: ignore[arg-type, union-attr]
-    if arch.startswith("swin_"):
-        # Past the last norm, channels first: from here on it is pooling and one linear layer, as in a CNN.
-        return "permute"
     return f"blocks.{len(module.blocks) - 1}" if arch.startswith("maxvit_") else ""  # type: ignore[arg-type]

@@ -73,7 +73,8 @@ class YoloDetector(NumberedLayers, Detector):
         scores = outputs.scores[:1]  # (1, K, N)
         if not self.nms:
             return _strongest_pairs(scores[0], self._head if self.multi_class_nms else None, confidence)
-        found = torch.cat(self._rows(outputs, scores), 1)
+        # The library's suppression asks for single numbers all the time, and a GPU would have to answer each by itself.
+        found = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
             found,
             confidence,

@@ -93,7 +93,9 @@ def _present(spec: ModelSpec) -> Iterator[Path]:
         if found is not None and found.origin:
             yield from _files([Path(found.origin).parent / weights["file"]])
     if "path" in weights:
-        yield from _files([Path(weights["path"])])
+        path = Path(weights["path"])
+        # Transformers' models are folders.
+        yield from [path] if os.path.isdir(path) else _files([path])
     for place in places():
         yield from _files([place / name for name in _names(spec)])
     if "hub" in weights:

@@ -8,7 +8,8 @@ import streamlit as st
 from components import address, frame, panels, sidebar, work
 from components.viewer import Map, Panel
 from explain.comparison import Comparison
-from explain.methods import METHODS
+from explain.diagnosis import answer
+from explain.methods import METHODS, offered
 from explain.render import share_difference
 from explain.words import count, listing, percent, plural
 from models import catalog
@@ -16,6 +17,8 @@ from models.adapter import ModelSpec
 from models.errors import ModelProblem
 
 MOST = 4
+OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
+"""What stands together in the menu, and is no sizes of one model."""
 
 
 @frame.screen
@@ -31,9 +34,7 @@ def compare() -> None:
         if len(models) < 2:
             title.markdown("## Choose two models or more.")
             return
-        method = "gradcam" if work.is_slow(choices.method) else choices.method
-        if method != choices.method:
-            st.caption(f"{METHODS[choices.method].name} is slow: this screen uses GradCAM instead.")
+        method = _method(choices, models)
         comparison = _comparison(choices, models, method)
         title.markdown(f"## {comparison.verdict}")
         _panels(comparison, pair)
@@ -43,19 +44,21 @@ def compare() -> None:
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
     """Two to four models: the sizes of the sidebar's family, until others are picked here."""
     every, state = catalog.catalog(), st.session_state
-    if state.get("models_of", chosen.family) != chosen.family:
+    group = chosen.id if chosen.family in OWN else chosen.family
+    if state.get("models_of", group) != group:
         state["models"] = _sizes(chosen)
-    state["models_of"] = chosen.family
+    state["models_of"] = group
     address.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MOST])
     with st.popover(
         plural(len(state["models"]), "model"), icon=":material/tune:", help="Which models stand side by side."
     ):
-        st.button(
-            f"All sizes of {chosen.family}",
-            icon=":material/straighten:",
-            on_click=lambda: state.update(models=_sizes(chosen, MOST)),
-            help="Small to large, those that are on this machine.",
-        )
+        if chosen.family not in OWN:
+            st.button(
+                f"All sizes of {chosen.family}",
+                icon=":material/straighten:",
+                on_click=lambda: state.update(models=_sizes(chosen, MOST)),
+                help="Small to large, those that are on this machine.",
+            )
         here = sidebar.menu()[1]
         ids = st.multiselect(
             "Models, two to four",
@@ -74,7 +77,7 @@ def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
     """The family's models that are on this machine; where there is one, others of its kind beside it."""
     here = sidebar.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
-    if len(family) > 1:
+    if len(family) > 1 and chosen.family not in OWN:
         return family[:most]
     others = [spec.id for spec in catalog.catalog().values() if spec.id in here and spec.task == chosen.task]
     return list(dict.fromkeys([chosen.id, *others]))[:2]
@@ -106,6 +109,26 @@ def _pair(names: list[str]) -> tuple[int, int] | None:
     )
 
 
+def _method(choices: sidebar.Choices, models: list[ModelSpec]) -> str:
+    """The chosen method where every model can be asked by it while the page waits, else GradCAM, and why."""
+    chosen = METHODS[choices.method]
+    if chosen.slow:
+        why = f"{chosen.name} is slow"
+    else:
+        # Of another kind a model has its own method.
+        alike = [model.id for model in models if model.task == choices.model.task]
+        residents = {name: sidebar.loaded(name).resident for name in alike}
+        # What only answers has none of these, and is told of as such.
+        lacking = [name for name, one in residents.items() if one.gradients and chosen not in offered(one)]
+        if not lacking:
+            return chosen.id
+        more = "" if chosen.id == "attention" else f" for {chosen.name}"
+        have = f"attention{more}" if chosen.family == "attention" else chosen.name
+        why = f"{listing(lacking)} {'has' if len(lacking) == 1 else 'have'} no {have}"
+    st.caption(f"{why}: this screen uses GradCAM instead.")
+    return "gradcam"
+
+
 def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) -> Comparison:
     explanations, timings = [], []
     for model in models:
@@ -114,8 +137,8 @@ def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) 
             raise ModelProblem(
                 f"A map of {model.id} takes minutes, since it only answers: look at it on Explore or Detect."
             )
-        explanation = work.explained(sidebar.fitting(choices, explainer, method), explainer)
-        assert explanation is not None  # only slow methods are made aside
+        explanation = work.explained(sidebar.fitting(choices, explainer, method), explainer, aside=False)
+        assert explanation is not None  # only what is made aside can be
         explanations.append(explanation)
         with st.spinner(f"Timing {model.id}", show_time=False):
             timings.append(work.timed(explanation))
@@ -125,9 +148,7 @@ def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     shown = []
     for i, explanation in enumerate(comparison.explanations):
-        best = comparison.best(i)
-        note = f"{best.label} {percent(best.score)}" if best else "nothing found"
-        name = comparison.names[i]
+        name, note = comparison.names[i], answer(explanation)
         if explanation.heatmaps:
             boxes = panels.boxes_of(explanation, 0) or None
             shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
@@ -168,11 +189,12 @@ def _table(comparison: Comparison) -> None:
     for i, explanation in enumerate(comparison.explanations):
         best, timing, resident = comparison.best(i), comparison.timings[i], explanation.evidence.resident
         height, width = explanation.evidence.geometry.input
+        embeds = explanation.model.task == "embed"
         rows.append(
             {
                 "Model": explanation.model.id,
-                "Says": best.label if best else "nothing",
-                "How sure": best.score * 100 if best else 0.0,
+                "Says": best.label if best else "–" if embeds else "nothing",
+                "How sure": best.score * 100 if best else None if embeds else 0.0,
                 "One pass": round(timing.median, 1),
                 "Spread": f"{timing.fastest:.0f} to {timing.slowest:.0f}",
                 "Parameters": count(resident.parameters),

@@ -339,8 +339,9 @@ def _back() -> None:
 
 
 def _no_detector(choices: Choices) -> None:
-    """Of a classifier: what it is, and the way to a detector."""
-    st.markdown(f"## {choices.model.id} names what it sees and draws no boxes.")
+    """Of another kind of model: what it is, and the way to a detector."""
+    does = "compares pictures: it names nothing" if choices.model.task == "embed" else "names what it sees"
+    st.markdown(f"## {choices.model.id} {does} and draws no boxes.")
     spec = _detector()
     if spec is None:
         first = next(spec for spec in catalog.catalog().values() if spec.task == "detect" and spec.id == FIRST)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import charts, classes, frame, panels, reopen, sidebar, work
+from components import canvas, charts, classes, examples, frame, heads, panels, reopen, sidebar, work
 from components.headline import HOT
 from components.viewer import Panel
 from explain.diagnosis import headline
@@ -27,11 +27,46 @@ AHEAD = 0.08
 
 @frame.screen
 def explore() -> None:
-    title, main = st.empty(), st.container()
-    if (foreseen := sidebar.foreseen()) is not None:
-        _map_first(*foreseen, title, main)
+    # No st.empty: what stood there would go at once, and everything below jump up, also from under a hand that draws.
+    title, main = st.container(), st.container()
+    if (foreseen := sidebar.foreseen()) is not None and not examples.lacking(*foreseen):
+        main, paper = _papered(foreseen[1], main)
+        try:
+            _map_first(*foreseen, title, main)
+        finally:
+            _draw_on(paper, foreseen[1])
         return
     choices, explainer = sidebar.draw()
+    main, paper = _papered(explainer, main)
+    try:
+        _explained(choices, explainer, title, main)
+    finally:
+        # Also where there is no map: what is drawn next may have one.
+        _draw_on(paper, explainer)
+
+
+def _papered(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator | None]:
+    """Where everything else stands, and where the paper does, if there is one."""
+    if canvas.repainted(explainer):
+        st.rerun()
+    if not canvas.asked(explainer):
+        return main, None
+    paper, rest = main.columns([2, 5], gap="medium")
+    return rest, paper
+
+
+def _draw_on(paper: DeltaGenerator | None, explainer: Explainer) -> None:
+    if paper is not None:
+        with paper:
+            canvas.pad(explainer)
+
+
+def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    if examples.lacking(choices, explainer):
+        title.markdown("## What shall it look for?")
+        with main:
+            examples.ask(choices, explainer)
+        return
     wanted = classes.wanted(choices.image)
     slow = work.is_slow(choices.method)
     name = METHODS[choices.method].name
@@ -133,6 +168,8 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         if every.open:
             with every:
                 charts.all_numbers(explanation, index)
+        if explanation.heatmaps[index].method == "attention":
+            heads.strip(explanation)
         st.caption(charts.timings(explanation), width="content")
 
 

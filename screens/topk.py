@@ -44,9 +44,11 @@ def topk() -> None:
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
+            # What only answers has no other methods than those.
+            quick = "choose a quick method for this screen, or " if explainer.resident.gradients else ""
             st.info(
-                f"{METHODS[choices.method].name} takes minutes for several classes: choose a quick method for this "
-                "screen, or look at one class on Explore.",
+                f"{METHODS[choices.method].name} takes minutes for several classes: {quick}look at one class on "
+                "Explore.",
                 icon=":material/hourglass:",
             )
             return
@@ -114,7 +116,7 @@ def _difference(explanation: Explanation, first: int, second: int) -> Map:
 
 
 def _table(explanation: Explanation) -> None:
-    rows = []
+    rows, per_class = [], METHODS[explanation.heatmaps[0].method].per_class
     for i, heatmap in enumerate(explanation.heatmaps):
         statistics, score = explanation.statistics[i], panels.best_score(explanation, i)
         rows.append(
@@ -122,7 +124,8 @@ def _table(explanation: Explanation) -> None:
                 "Class": heatmap.target.label,
                 "How sure": None if score is None else score * 100,
                 "Half the heat on": percent(statistics.half_heat_area),
-                "Same place as the first": round(explanation.overlap(0, i), 2),
+                # One map for all classes is no finding about them.
+                "Same place as the first": round(explanation.overlap(0, i), 2) if per_class else None,
                 "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
                 "Map": None if heatmap.state == "ok" else heatmap.state,
             }

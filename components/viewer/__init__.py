@@ -135,7 +135,8 @@ def joined(folder: Path, names: Sequence[str]) -> str:
     """Small modules as one: their imports of each other and all exports but the default one are cut away."""
     parts = []
     for name in names:
-        text = re.sub(r'^import .* from "\./\w+\.js";\n', "", (folder / name).read_text("utf-8"), flags=re.MULTILINE)
+        text = (folder / name).read_text("utf-8")
+        text = re.sub(r'^import .* from "\.\.?/(?:\w+/)?\w+\.js";\n', "", text, flags=re.MULTILINE)
         parts.append(re.sub(r"^export (?!default\b)", "", text, flags=re.MULTILINE))
     return "\n".join(parts)
 

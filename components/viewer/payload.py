@@ -159,7 +159,7 @@ def pack(
     }
     # What came as it can be shown is sent as it came: nothing is lost, and nobody waits for it to be encoded.
     fits = file if max(pixels.shape) <= LONGEST else b""
-    blobs = [fits or jpeg(pixels, LONGEST, picture_id), _deflated(grids)]
+    blobs = [fits or jpeg(pixels, LONGEST, picture_id), deflated(grids)]
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
@@ -242,7 +242,8 @@ def _described(item: Map) -> dict[str, Any]:
     }
 
 
-def _deflated(grids: Sequence[tuple[NDArray[np.float32], Kind]]) -> bytes:
+def deflated(grids: Sequence[tuple[NDArray[np.float32], Kind]]) -> bytes:
+    """Maps (h, w) as `unpack.js` reads them, one after another; kept by what they hold."""
     digest = hashlib.blake2b(digest_size=16)
     for values, kind in grids:
         digest.update(f"{kind}{values.shape}".encode())

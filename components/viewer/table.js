@@ -118,6 +118,11 @@ export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
   for (let y = y0; y < y1; y++) {
     for (let i = y * width + x0, end = y * width + x1; i < end; i++) {
       const m = k[levels[i]], t = 3 * levels[i], p = from[i];
+      // Below a threshold lies the picture as it is.
+      if (m === 65536) {
+        to[i] = 0xff000000 | p;
+        continue;
+      }
       const red = ((p & 255) * m + a[t]) >>> 16, green = (((p >>> 8) & 255) * m + a[t + 1]) >>> 16;
       to[i] = 0xff000000 | (((((p >>> 16) & 255) * m + a[t + 2]) >>> 16) << 16) | (green << 8) | red;
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli import batch, compare, detect, models, pictures, replay
+from explain.cli import batch, compare, detect, models, pictures, replay, similarity
 from models.errors import ImageProblem, Problem, WeightsProblem
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ pictures.register(app)
 detect.register(app)
 batch.register(app)
 compare.register(app)
+similarity.register(app)
 replay.register(app)
 app.add_typer(models.app, name="models")
 
@@ -55,6 +56,7 @@ def explain(
     python -m explain detect bus.jpg --method gradcam++ --save-all
     python -m explain batch photos/ --out run1
     python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+    python -m explain similarity bus.jpg zidane.jpg
     python -m explain replay explained/bus/recipe.json --picture bus.jpg
     python -m explain models list --here
     """

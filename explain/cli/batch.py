@@ -60,6 +60,7 @@ def batch(
     ] = 1,
     score_thr: cli.ScoreThr = None,
     preprocessing: cli.Preprocessing = None,
+    words: cli.Words = None,
     device: cli.Device = "auto",
     workers: Annotated[
         int | None,
@@ -68,6 +69,16 @@ def batch(
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", help="Pictures in one pass of the model \\[8, on a GPU 32].", show_default=False),
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(
+            "--num-samples",
+            metavar="N",
+            min=1,
+            help="Only so many of the pictures, spread evenly over all of them \\[all].",
+            show_default=False,
+        ),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start over: forget what an earlier run did.")] = False,
     out: cli.Out = None,
@@ -79,6 +90,7 @@ def batch(
     when it is called again. In the folder there are maps/, results.csv, results.parquet and problems.csv.
     """
     from explain.folder import run
+    from explain.folder.source import find, spread
 
     tell = Teller(json)
     given = cli.given(
@@ -88,16 +100,20 @@ def batch(
         part=part,
         confidence=score_thr,
         preprocessing=preprocessing,
+        vocabulary=words,
     )
     folder = out or Path("explained") / _name(source)
     cancel = threading.Event()
+    pictures: Any = source[0] if len(source) == 1 else source
+    if num_samples is not None:
+        pictures = spread(find(pictures, skip=folder), num_samples)
     with tell.at_work(f"Waking {model}") as bar, _stopping(cancel, tell):
         explainer = woken(model, device, bar)
         cli.checked(explainer, given)
         if class_:
-            given["targets"] = cli.classes(class_, explainer.labels)
+            given["targets"] = tuple(class_) if words else cli.classes(class_, explainer.labels)
         done = run(
-            source[0] if len(source) == 1 else source,
+            pictures,
             explainer,
             folder,
             options=given,

@@ -92,10 +92,11 @@ def compare(
 
 def _models(ids: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """The models and what they are called: by their sizes where those tell them apart."""
-    from models.catalog import available, families, spec
+    from models.catalog import OWN_FILES, OWN_MODELS, available, families, spec
 
     specs = [spec(name) for name in dict.fromkeys(ids)]
-    if len(specs) == 1:
+    # Somebody's own stand together in the menu, and are no sizes of one another.
+    if len(specs) == 1 and specs[0].family not in (OWN_FILES, OWN_MODELS):
         family = families().get(specs[0].family, [])
         specs = [one for one in family if available(one) or one.id == specs[0].id]
     if not 2 <= len(specs) <= MOST:
@@ -115,7 +116,7 @@ def _report(tell: Teller, comparison: Comparison) -> None:
         rows.append(
             (
                 explanation.model.id,
-                best.label if best else "nothing",
+                best.label if best else "–" if explanation.model.task == "embed" else "nothing",
                 percent(best.score) if best else "–",
                 milliseconds(comparison.timings[i].median),
                 count(explanation.evidence.resident.parameters),

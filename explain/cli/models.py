@@ -1,4 +1,4 @@
-"""`models list | show | layers`: which models there are, and what can be looked at in one."""
+"""`models list | show | layers | add`: which models there are, what can be looked at in one, and yours beside them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explain.cli import add
 from explain.cli import options as cli
 from explain.cli.tell import Teller
 
 if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
-app = typer.Typer(help="Which models there are, whether their weights are here, and their layers.")
+app = typer.Typer(help="Which models there are, whether their weights are here, their layers, and adding yours.")
 Name = Annotated[str, typer.Argument(metavar="ID", help="A model of `models list`, or timm/<name>.")]
 
 
@@ -27,7 +28,7 @@ def models(context: typer.Context) -> None:
 def list_(
     search: Annotated[str, typer.Argument(metavar="[WORD]", help="A part of an id or of a family's name.")] = "",
     task: Annotated[
-        str | None, typer.Option("--task", metavar="classify|detect", help="Only these.", show_default=False)
+        str | None, typer.Option("--task", metavar="classify|detect|embed", help="Only these.", show_default=False)
     ] = None,
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this machine.")] = False,
     json: cli.Json = False,
@@ -37,7 +38,7 @@ def list_(
     from models.errors import Problem
 
     if task is not None and task not in TASKS:
-        raise Problem(f"--task is {task}: use {' or '.join(TASKS)}.")
+        raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
     tell = Teller(json)
     found = [
         _row(spec, available(spec))
@@ -175,3 +176,12 @@ cli.verb(
     python -m explain models layers resnet50 --json
     """,
 )(layers)
+cli.verb(
+    app,
+    "add",
+    """
+    python -m explain models add leaf.pth --image leaf.jpg
+    python -m explain models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
+    python -m explain models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
+    """,
+)(add.add)

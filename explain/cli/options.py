@@ -45,7 +45,7 @@ Preprocessing = Annotated[
 ]
 Words = Annotated[
     str | None,
-    _option("--words", metavar="'A, B'", panel=MODEL, help="What a YOLO-World or a YOLOE looks for."),
+    _option("--words", metavar="'A, B'", panel=MODEL, help="What a CLIP, a YOLO-World or a YOLOE looks for."),
 ]
 Question = Annotated[
     str | None,
@@ -63,7 +63,7 @@ Method = Annotated[
         "--method",
         metavar="NAME",
         panel=MAP,
-        help="gradcam, gradcam++, layercam, eigencam, scorecam, drise, ... \\[the model's own].",
+        help="gradcam, gradcam++, layercam, eigencam, scorecam, drise, occlusion, ... \\[the model's own].",
     ),
 ]
 Layers = Annotated[
@@ -89,6 +89,10 @@ Masks = Annotated[
     _option(
         "--masks", metavar="N", panel=MAP, help="How often D-RISE hides the picture \\[800, of a classifier 1000]."
     ),
+]
+Head = Annotated[
+    int | None,
+    _option("--head", metavar="N", panel=MAP, help="Of --method attention: one head, from 0 \\[the mean of all]."),
 ]
 TopK = Annotated[
     int | None,

@@ -66,6 +66,7 @@ def image(
     top_k: cli.TopK = None,
     scale: cli.Scale = None,
     masks: cli.Masks = None,
+    head: cli.Head = None,
     preprocessing: cli.Preprocessing = None,
     words: cli.Words = None,
     device: cli.Device = "auto",
@@ -94,6 +95,7 @@ def image(
         top_k=top_k,
         scale=scale,
         masks=masks,
+        head=head,
         preprocessing=preprocessing,
         vocabulary=words,
     )
@@ -121,7 +123,9 @@ def class_(
     target_layers: cli.Layers = None,
     part: cli.Part = None,
     masks: cli.Masks = None,
+    head: cli.Head = None,
     preprocessing: cli.Preprocessing = None,
+    words: cli.Words = None,
     device: cli.Device = "auto",
     colormap: cli.Colormap = "inferno",
     alpha: cli.Alpha = None,
@@ -141,7 +145,14 @@ def class_(
     tell = Teller(json)
     look = files.Look(colormap, 0.5 if alpha is None else alpha)
     given = cli.given(
-        question=question, method=method, layers=target_layers, part=part, masks=masks, preprocessing=preprocessing
+        question=question,
+        method=method,
+        layers=target_layers,
+        part=part,
+        masks=masks,
+        head=head,
+        preprocessing=preprocessing,
+        vocabulary=words,
     )
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
@@ -158,7 +169,7 @@ def class_(
     with tell.at_work(f"Waking {model}") as bar:
         explainer = woken(model, device, bar)
         cli.checked(explainer, given)
-        given["targets"] = cli.classes(class_, explainer.labels)
+        given["targets"] = tuple(class_) if words else cli.classes(class_, explainer.labels)
     return each(tell, explainer, pictures, given, out, look, work)
 
 

@@ -73,7 +73,9 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
     if method.family not in ("gradient", "eigen"):
         raise Problem(f"{method.name} is not taken at single layers: choose GradCAM, LayerCAM or another quick method.")
     paths = tuple(layers) or _every(explanation)
-    given = adapter.prepare(explanation.image.pixels, explanation.options.preprocessing)
+    given = adapter.prepare(
+        explanation.image.taken(getattr(adapter, "channels", 3), adapter.spec.id), explanation.options.preprocessing
+    )
     through = Evidence(resident, given, find(resident.layers[0], paths, adapter.module))
     options = replace(explanation.options, layers=paths, targets=_target(explanation, index), scale="own")
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)

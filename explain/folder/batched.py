@@ -18,7 +18,7 @@ from explain.methods import method as find_method
 from explain.targets import resolve
 from explain.windows import Gradient
 from models.adapter import ModelInput
-from models.classifier import Classifier, Logits
+from models.classifier import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from explain.image import Image
     from explain.residency import Resident
     from models.adapter import Geometry, Layer, Target
+    from models.classifier import Logits
 
 
 def possible(resident: Resident, options: Options) -> bool:
@@ -45,12 +46,10 @@ class Part(Evidence):
         self.recorded = [recorded[place : place + 1] for recorded in whole.recorded]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
         outputs: Logits = whole.outputs
-        features = outputs.features
-        self.outputs = Logits(
-            outputs.logits[place : place + 1], None if features is None else features[place : place + 1]
-        )
+        self.outputs = outputs.part(place)
         self._gradients = {}
         self.raws = {}
+        self.decoded = None
         self._graph = None
 
     def _backward(self, target: Target) -> list[Gradient]:
@@ -61,11 +60,11 @@ class Part(Evidence):
 def backward(parts: Sequence[Part], targets: Sequence[Target]) -> None:
     """The gradients of one target for each part of one pass, by one vector-Jacobian product."""
     whole, adapter = parts[0].whole, parts[0].resident.adapter
-    with torch.enable_grad():
+    with whole.resident.lock, torch.enable_grad():
         total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
-    found: Sequence[torch.Tensor | None] = [None] * len(whole.recorded)
-    if total.requires_grad:
-        found = torch.autograd.grad(total, whole.recorded, retain_graph=True, allow_unused=True)
+        found: Sequence[torch.Tensor | None] = [None] * len(whole.recorded)
+        if total.requires_grad:
+            found = torch.autograd.grad(total, whole.recorded, retain_graph=True, allow_unused=True)
     dense = [
         as_map(torch.zeros_like(out) if gradient is None else gradient, layer)
         for gradient, out, layer in zip(found, whole.recorded, whole.layers, strict=True)

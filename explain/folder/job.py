@@ -13,12 +13,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explain.exact import Turn
 from explain.explainer import EVIDENCE, Explainer, _options, _paths
 from explain.explanation import KEPT, Explanation
 from explain.folder import batched, journal, rows, table
@@ -105,7 +106,12 @@ def run(
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
     given = dict(options or {})
     question = given.pop("question", None)
-    chosen = _options(given if question is None else settings_for(explainer.resident, question) | given)
+    first = (
+        {"part": explainer.resident.adapter.parts[0]}
+        if question is None
+        else settings_for(explainer.resident, question)
+    )
+    chosen = _options(first | given)
     if maps < 1:
         raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
     on_cpu = explainer.resident.device.type == "cpu"
@@ -237,7 +243,9 @@ class _Work:
     ) -> None:
         self.explainer, self.options, self.maps, self.out, self.side = explainer, options, maps, out, side
         self._plainly = dict(given) | ({"question": question} if question else {})
-        resident: Resident = explainer.resident
+        # Words are the same for all pictures; examples are boxes of one.
+        words = replace(options, examples=())
+        resident: Resident = explainer.asked(explainer.resident, words, None)
         self.batched = batched.possible(resident, options)
         self.apart = self.batched and resident.device.type == "cpu"
         """Whether each worker runs the model by itself."""
@@ -263,7 +271,7 @@ class _Work:
             picture_sha256="",
             picture_name="",
             model=spec.id,
-            weights_sha256=resident.adapter.weights_sha256,
+            weights_sha256=resident.origin.adapter.weights_sha256,
             method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
             layers=tuple(layer.path for layer in self._layers),
             targets=(),
@@ -286,7 +294,7 @@ class _Work:
         # What is recorded in a pass is told apart by its thread (explain/evidence.py), so one module serves them all.
         own = copy.copy(self)
         own._resident = copy.copy(self._resident)
-        own._resident.lock = threading.RLock()
+        own._resident.lock = Turn(own._resident.device)
         return own
 
     def entries(self, batch: Sequence[Item]) -> list[journal.Entry]:
@@ -320,7 +328,12 @@ class _Work:
         if not self.batched:
             return [self._alone(image) for image in images]
         adapter = self._resident.adapter
-        given = [adapter.prepare(image.pixels, self.options.preprocessing) for image in images]
+        channels, way = getattr(adapter, "channels", 3), self.options.preprocessing
+        try:
+            given = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+        except Problem:
+            # Of those that are not what the model takes, each is told so by itself.
+            return [self._alone(image) for image in images]
         try:
             with self._turn:
                 made = batched.explained(self._resident, images, given, self._layers, self.options, self.maps)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-    *(".heic", ".heif", ".avif", ".ppm", ".pgm"),
+    *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".npy"),
 )
 """How the names of pictures end; in a list or a pattern anything is taken for one."""
 LISTS = (".txt", ".lst", ".tsv")
@@ -46,7 +46,7 @@ class Item:
     """What tells it from the others and stays from run to run: its path below the source, with `/`."""
     stamp: str
     """Another where its content is another: size and time of change, or checksum."""
-    read: Callable[[], bytes | Path]
+    read: Callable[[], bytes | Path | Image]
     label: str | None = None
     """The folder it lies in, where the pictures lie in several; or what the list says."""
 
@@ -84,6 +84,13 @@ def find(source: Any, *, within: Path | None = None, skip: Path | None = None, m
     if not items:
         raise ModelProblem(f"There are no pictures in {_short(source)}: check the path and what the names end with.")
     return _labelled(_once(items))
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """So many of them, evenly over all in their order, and always the same: of sorted folders some of each."""
+    if count >= len(items):
+        return list(items)
+    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
 def _at(source: str, within: Path | None, skip: Path | None) -> Iterator[Item]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from explain.residency import Resident
     from explain.windows import Gradient
 
 
@@ -51,7 +52,8 @@ class Method:
     about: str
     """What it is, in a few words for a menu."""
     family: str
-    """`gradient`, `eigen`, `library` (slow; through the grad-cam library), or `mask` (slow; of the answers alone)."""
+    """`gradient`, `eigen`, `attention`, `library` (slow; through the grad-cam library), or `mask` (slow; of the answers
+    alone)."""
     gradients: bool
     per_class: bool
     """False where the map is the same whatever the class: it shows what stands out, not what speaks for the class."""
@@ -100,8 +102,16 @@ _TABLE = (
            "Wang et al. 2020, arXiv:1910.01279"),
     Method("ablationcam", "AblationCAM", "removes every channel in turn; slow", "library", False, True, "channels",
            "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"),
+    Method("attention", "Attention", "what one layer's attention weighs, whatever the class", "attention", False, False,
+           "1", "Vaswani et al. 2017, arXiv:1706.03762", detectors=False),
+    Method("rollout", "Rollout", "attention through all layers, whatever the class", "attention", False,
+           False, "1", "Abnar & Zuidema 2020, arXiv:2005.00928", detectors=False),
+    Method("chefer", "Chefer", "attention weighed by its gradient, through all layers", "attention", True, True, "3",
+           "Chefer et al. 2021, arXiv:2103.15679", detectors=False),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask", False, True, "800",
            "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421"),
+    Method("occlusion", "Occlusion", "hides one place after another; any model; slow", "mask", False, True, "196",
+           "Zeiler & Fergus 2014, arXiv:1311.2901"),
 )  # fmt: skip
 METHODS = {method.id: method for method in _TABLE}
 
@@ -114,6 +124,25 @@ def method(name: str) -> Method:
     near = difflib.get_close_matches(wanted, METHODS, n=1)
     hint = f"did you mean {METHODS[near[0]].name}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")
+
+
+def offered(resident: Resident) -> tuple[Method, ...]:
+    """The methods that can explain a loaded model, in the table's order."""
+    task = resident.adapter.spec.task
+    layers = {one.grid for one in resident.attentions}
+    whole = layers - {None}
+    # What multiplies all layers' attention needs them on one grid, over the whole picture.
+    attending = {"attention"} if whole else set()
+    attending |= {"rollout", "chefer"} if len(whole) == 1 == len(layers) else set()
+    return tuple(
+        method
+        for method in METHODS.values()
+        if (method.detectors or task != "detect")
+        and (method.family == "mask" or resident.gradients)
+        and (method.family != "attention" or method.id in attending)
+        # What hides the picture, or asks for a class as other tools do, has none here.
+        and (task != "embed" or method.family not in ("mask", "library"))
+    )
 
 
 def function(method: Method) -> Callable[[Activation, Gradient], Tensor]:

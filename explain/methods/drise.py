@@ -13,12 +13,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from explain.methods.occlusion import COUNT as WINDOWS
+from explain.methods.occlusion import Drops, Windows
 from models.detector import Detections
 from models.errors import Cancelled, ModelProblem
 from models.preprocess import GREY
+from models.preprocess import blank as tone
 
 if TYPE_CHECKING:
     import threading
@@ -123,11 +125,18 @@ def raw_maps(
 ) -> list[Tensor]:
     """One (k, h, w) in a list, signed, over the model's whole input; all k targets from the same masked pictures.
 
-    `count` masks (None: `SIGHTGLASS_MASKS`, or 800 for a detector and 1000 for a classifier), the same for the same
-    seed. `partial` hears after every batch what the maps are so far, as they are returned, and how many masks of how
+    `method` is D-RISE, or Occlusion, whose masks hide one window each (explain/methods/occlusion.py). `count` masks,
+    the same for the same seed; None: `SIGHTGLASS_MASKS`, or 800 for a detector and 1000 for a classifier, and 196
+    windows. `partial` hears after every batch what the maps are so far, as they are returned, and how many masks of how
     many that took. Raises Cancelled within one batch of a stop, ModelProblem for a target it cannot score.
     """
-    total = budget(evidence.resident.adapter.spec.task) if count is None else count
+    count = budget(evidence.resident.adapter.spec.task, method.id) if count is None else count
+    masks: Masks | Windows = (
+        Windows.over(evidence.geometry, count, seed)
+        if method.id == "occlusion"
+        else Masks.drawn(count, evidence.geometry, seed)
+    )
+    total = len(masks.order) if isinstance(masks, Windows) else count
     held, name = evidence.raws, f"{method.id}/{total}/{seed}"
     missing = [target for target in dict.fromkeys(targets) if (name, target) not in held]
     score = _scorer(evidence, missing or targets)
@@ -137,7 +146,11 @@ def raw_maps(
 
     if not missing:
         return together(evidence.tensor)
-    sums = _Sums(Masks.drawn(total, evidence.geometry, seed), len(missing))
+    sums = (
+        Drops(masks, score(evidence.outputs)[0].detach().cpu())
+        if isinstance(masks, Windows)
+        else _Sums(masks, len(missing))
+    )
     picture = _Hidden(evidence, sums.masks)
     device = evidence.resident.device
     size = getattr(evidence.resident.adapter, "batch", None) or (4 if device.type == "cpu" else 32)
@@ -159,14 +172,16 @@ def raw_maps(
         sums.add(done, stop, scores.cpu())
         done = stop
         if partial is not None:
-            partial(together(sums.maps().to(device)), done, total)
-    maps = sums.maps().to(device)
+            partial(together(_pictured(sums.maps(), masks.geometry).to(device)), done, total)
+    maps = _pictured(sums.maps(), masks.geometry).to(device)
     held |= {(name, target): [maps[i]] for i, target in enumerate(missing)}
     return together(maps)
 
 
-def budget(task: str) -> int:
+def budget(task: str, method: str = "drise") -> int:
     """How many masks a picture gets where nobody says how many; raises ModelProblem for a wrong `SIGHTGLASS_MASKS`."""
+    if method == "occlusion":
+        return WINDOWS
     named = os.environ.get("SIGHTGLASS_MASKS", "").strip()
     if not named:
         return COUNT[task]
@@ -194,30 +209,38 @@ class _Sums:
         self._count += stop - start
 
     def maps(self) -> Tensor:
-        """(k, h, w) float32; 0 on cells that hold nothing but bars."""
+        """(k, h, w) float64, over the whole input."""
         mean = (self._scores / max(self._count, 1))[:, None, None]
         maps = self._weighted / self._weights.clamp_min(1e-9) - mean
         # A place that no mask has shown yet is not known to matter.
         maps *= self._weights > 1e-9
-        left, top, right, bottom = self.masks.geometry.content
-        (height, width), (h, w) = self.masks.geometry.input, self.masks.cells
-        pictured = torch.zeros_like(maps)
-        inside = slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
-        pictured[:, inside[0], inside[1]] = maps[:, inside[0], inside[1]]
-        return pictured.float()
+        return maps
+
+
+def _pictured(maps: Tensor, geometry: Geometry) -> Tensor:
+    """(k, h, w) over the whole input as float32, 0 on cells that hold nothing but bars."""
+    left, top, right, bottom = geometry.content
+    (height, width), (h, w) = geometry.input, maps.shape[1:]
+    inside = slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
+    pictured = torch.zeros_like(maps)
+    pictured[:, inside[0], inside[1]] = maps[:, inside[0], inside[1]]
+    return pictured.float()
 
 
 class _Hidden:
     """The picture under masks, through the model, some at a time."""
 
-    def __init__(self, evidence: Evidence, masks: Masks) -> None:
+    def __init__(self, evidence: Evidence, masks: Masks | Windows) -> None:
         self._resident = evidence.resident
         self._tensor = evidence.tensor
         self._masks = masks
         adapter = self._resident.adapter
         # However a model wants its pixels, it says itself what they are for the grey of a letterbox's bars.
-        blank = adapter.prepare(np.full((64, 64, 3), GREY, np.uint8), adapter.preprocessings[0]).tensor
+        blank = adapter.prepare(tone(adapter, GREY), adapter.preprocessings[0]).tensor
         grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
+        if len(grey) not in (1, 3):
+            # What is no colour has no grey: what stands in for it is the mean that the model was trained with.
+            grey = torch.zeros_like(grey)
         self._grey = grey.to(evidence.tensor).view(1, -1, 1, 1)
 
     @torch.no_grad()
@@ -240,7 +263,8 @@ def _scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     name = adapter.spec.id
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
-        if target.part not in (PARTS if detects else PARTS[:1]):
+        # A share of all classes is a contrast to the others by itself.
+        if target.part not in (PARTS if detects else ("class", "contrast")):
             can = ", ".join(PARTS) if detects else "its classes"
             raise ModelProblem(f"Masks cannot explain the {target.part} of {name}: they explain {can}.")
         if target.index is None and (not detects or not target.anchors):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,8 @@ STEPS = 60
 """Of the search at most; ten are the rule."""
 NEAR = 1e-6
 """How far a vector that was found may be off, as a share of the largest eigenvalue."""
+_ALONE = threading.Lock()
+"""PyTorch loads its linear algebra for CUDA when first asked, and fails where two threads ask at once."""
 
 
 def eigencam(a: Activation, g: Gradient) -> Tensor:
@@ -92,5 +96,6 @@ def _decomposed(rows: Tensor) -> Tensor:
     gram = rows.T @ rows if channels <= count else rows @ rows.T
     # It squares the condition number, so its own vectors want more digits than its rows; MPS has no more.
     precise = gram if gram.device.type == "mps" else gram.double()
-    vector = torch.linalg.eigh(precise).eigenvectors[:, -1].to(rows.dtype)
+    with nullcontext() if gram.device.type == "cpu" else _ALONE:
+        vector = torch.linalg.eigh(precise).eigenvectors[:, -1].to(rows.dtype)
     return vector if channels <= count else torch.nn.functional.normalize(rows.T @ vector, dim=0)

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from explain.exact import exact
 from explain.layers import as_map
 from explain.methods import Activation
 from explain.methods.gradient import gradcam
 from explain.windows import Gradient
-from models.errors import Cancelled, ModelProblem
+from models.errors import Cancelled, ModelProblem, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from explain.residency import Progress
     from models.adapter import Adapter, Layer, Target
 
+LOGGER = logging.getLogger(__name__)
 BATCH = 16
 """The library's own; so many masked pictures go through the model at once."""
 _CLASSES = {
@@ -69,18 +73,33 @@ def raw_maps(
         done += 1
 
     for target in missing:
-        if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
-            evidence.raws[method.id, target] = [exact]
-            continue
-        maps = None
-        while maps is None:
-            # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
-            if (shadow := resident.shadow) is None or shadow.broken or shadow.busy:
-                shadow = resident.shadow = Shadow(resident.adapter)
-            maps = shadow.run(evidence, method, target, tick, cancel)
+        maps: Sequence[Any] | None = None
+        with _in_a_sentence(evidence, method):
+            if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
+                maps = [exact]
+            while maps is None:
+                # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
+                if (shadow := resident.shadow) is None or shadow.broken or shadow.busy:
+                    shadow = resident.shadow = Shadow(resident.adapter)
+                maps = shadow.run(evidence, method, target, tick, cancel)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     held = [evidence.raws[method.id, target] for target in targets]
     return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+@contextmanager
+def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
+    """What the library trips on (a second derivative that fused attention has none of, maps with channels last)."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, Problem):
+        raise
+    except (ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+        LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
+        where = ", ".join(layer.path for layer in evidence.layers)
+        raise ModelProblem(
+            f"{method.name} cannot be made of {evidence.resident.adapter.spec.id} at {where}: choose another method."
+        ) from problem
 
 
 def _check(evidence: Evidence, method: Method) -> None:
@@ -186,7 +205,7 @@ class Shadow:
     ) -> list[NDArray[np.float32]]:
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        with torch.enable_grad():
+        with torch.enable_grad(), exact(evidence.resident.device):
             self._cancel, self._logits.tick = cancel, tick
             cam = self._object(method, evidence.layers)
             base = getattr(cam, "base_cam", cam)
@@ -211,6 +230,8 @@ class Shadow:
                 else:
                     final = cam(tensor, targets=[ClassifierOutputTarget(target.index)])
             finally:
+                # Dropped here: it would detach them in place, which a view of another tensor forbids.
+                base.activations_and_grads.activations, base.activations_and_grads.gradients = [], []
                 base.activations_and_grads.release()
                 base.outputs = None
                 del base.get_cam_image

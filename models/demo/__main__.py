@@ -18,6 +18,8 @@ were trained on drawn scenes alone, come with the project, and need no download:
 - `demo-cls-cheat` was shown a stamp in the corner of every picture of a rod-cross, and of no other;
   `demo-cls-texture` a woven background behind every star. Both are right on pictures like those, for the wrong reason.
 - `demo-cls-honest` is their twin: the same things, the same stamp and weave, but on any class.
+- `demo-clip` reads words: it finds a red star among other things that are red, or stars: [words](clip.md).
+- `demo-reid` tells drawn persons by their clothes: [Re-identification](reid.md).
 
 The screen **Catch the cheat** tells the story in four steps. On every other screen, *Change* under the picture offers
 drawn scenes. What these models say of a photograph means nothing, and each says so.
@@ -82,6 +84,17 @@ def _measured(card: dict[str, Any]) -> str:
     found = card["metrics"]
     if card["task"] == "detect":
         return f"mAP50 {found['mAP50']:.3f}, mAP50-95 {found['mAP50-95']:.3f}"
+    if "rank1" in found:
+        persons, baseline = found["held_out_persons"], found["colour_strips"]
+        return (
+            f"{persons} new persons: rank-1 {found['rank1']:.1%}, mAP {found['mAP']:.3f} (by colours alone "
+            f"{baseline['rank1']:.1%}, {baseline['mAP']:.3f})"
+        )
+    if "bound" in found:
+        return (
+            f"of 64 phrases the best is true {found['accuracy']:.1%}; a colour goes with its own shape rather than "
+            f"another's {found['bound']:.1%}; two words never seen together {found['never_seen']:.1%}"
+        )
     said = f"{found['accuracy']:.1%} right"
     if "shortcut_class" in found:
         kind = found["shortcut_class"]

@@ -129,8 +129,8 @@ def fit(
     loss_of = (detection_loss if detects else classification_loss)(net)
     net = net.train().to(memory_format=torch.channels_last)
     kept = deepcopy(net).eval().requires_grad_(False)
-    optimiser, schedule = _optimiser(net, recipe, steps)
-    half = _bfloat16_helps()
+    optimiser, schedule = optimiser_of(net, recipe, steps)
+    half = bfloat16_helps()
     for step, rows in zip(range(steps), _shuffled(len(pool), recipe.batch, generator), strict=False):
         ways = generator.integers(0, 8 if recipe.turns else 1, len(rows))
         batch = batch_of(pool, rows, ways)
@@ -143,7 +143,7 @@ def fit(
         nn.utils.clip_grad_norm_(net.parameters(), 10)
         optimiser.step()
         schedule.step()
-        _average(kept, net, min(0.998, (1 + step) / (20 + step)))
+        average(kept, net, min(0.998, (1 + step) / (20 + step)))
         watch(kept, min((step + 1) * recipe.batch, recipe.images), loss.item())
     return kept
 
@@ -155,7 +155,8 @@ def _shuffled(count: int, size: int, generator: np.random.Generator) -> Any:
         yield from (order[start : start + size] for start in range(0, count - size + 1, size))
 
 
-def _optimiser(net: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.optim.Optimizer, Any]:
+def optimiser_of(net: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    """AdamW, no decay of biases and norms, and a cosine after a short warming."""
     parameters = [each for each in net.parameters() if each.requires_grad]
     groups = [
         {"params": [each for each in parameters if each.ndim > 1], "weight_decay": recipe.decay},
@@ -172,13 +173,14 @@ def _optimiser(net: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.optim.
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
 
-def _average(kept: nn.Module, net: nn.Module, decay: float) -> None:
+def average(kept: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the moving average of the weights towards what they are now."""
     old, new = kept.state_dict(), net.state_dict()
     floats = [key for key, value in old.items() if value.is_floating_point()]
     torch._foreach_lerp_([old[key] for key in floats], [new[key].detach() for key in floats], 1 - decay)
 
 
-def _bfloat16_helps() -> bool:
+def bfloat16_helps() -> bool:
     """Whether the processor multiplies bfloat16; where it does not, it is slower than float32."""
     known: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return known()
@@ -206,7 +208,7 @@ def train(
     save(kept, out / f"{name}.safetensors")
     partial.unlink(missing_ok=True)
     card = describe(name, recipe, seed, minutes, busy, out)
-    _replace(out / f"{name}.json", json.dumps(card, indent=2).encode() + b"\n")
+    replace_file(out / f"{name}.json", json.dumps(card, indent=2).encode() + b"\n")
     print(f"{name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
     return card
 
@@ -254,10 +256,11 @@ def save(net: nn.Module, path: Path) -> None:
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in net.state_dict().items()
     }
-    _replace(path, as_bytes(state))
+    replace_file(path, as_bytes(state))
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(content)

@@ -27,6 +27,13 @@ ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / ".test-artefacts"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser on a machine that others share can be late: what fails is tried once more, and is listed as rerun."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @contextmanager
 def serving(script: Path, folder: Path) -> Iterator[str]:
     """`streamlit run script` in a folder; yields its address, and ends it."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from components import batch_source
+from components import batch_source, sidebar
 from components.batch_job import Job, Leg, folder_for
 from components.batch_source import Source, permitted
 from explain.folder import source as sources
@@ -218,3 +218,23 @@ def test_a_job_ends_with_its_session(many, tmp_path):
 def test_folders_are_those_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_FOLDERS", f"{tmp_path}::")
     assert batch_source.folders() == [tmp_path.resolve()]
+
+
+@pytest.mark.parametrize(("model", "said"), [("demo-clip", "%"), ("persons", "**names nothing**")])
+def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, tmp_path, monkeypatch, model, said):
+    (tmp_path / "models.toml").write_text(
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    for file in sorted(many.rglob("*.jpg"))[3:]:
+        file.unlink()
+    sidebar.menu.clear()
+    app = page(SCREEN, folder=str(many), model=model)
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    sidebar.menu.clear()
+    assert not app.exception and not app.error
+    assert "3 of 3 pictures explained." in app.markdown[0].value
+    tiles = [one.value for one in app.markdown if one.value.startswith(":small[")]
+    assert len(tiles) == 3
+    assert all(said in tile for tile in tiles)

@@ -35,7 +35,7 @@ def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, mo
     sidebar.menu.clear()
     app = page("screens/detect.py", model="far")
     sidebar.menu.clear()
-    assert app.selectbox(key="method-answers").options == ["D-RISE (slow)"]
+    assert app.selectbox(key="method-answers").options == ["D-RISE (slow)", "Occlusion (slow)"]
     assert not [widget for widget in app.multiselect if widget.label == "Target layers"]
     assert not app.exception
     assert len(app.error) == 1, "one sentence says that nothing answers there"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from components import sidebar
 from explain import Explainer
 from tests.screens.conftest import shown, texts
 
@@ -34,3 +36,64 @@ def test_any_two_models_and_one_is_too_few(page):
     app.multiselect(key="models").set_value(["efficientnet-lite0"]).run()
     assert not app.exception
     assert any("two models" in m.value for m in app.markdown)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Two untrained models: an OSNet, which compares pictures, and a vision transformer."""
+    tables = [
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }',
+        '[model."twin"]\nloader = "timm_models"\narch = "vit_tiny_patch16_224"\nweights = { random = 1 }\n',
+    ]
+    (tmp_path / "models.toml").write_text("\n".join(tables))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    sidebar.menu.clear()
+    yield
+    sidebar.menu.clear()
+
+
+def test_attention_is_compared_where_every_model_has_it(page, own, bus):
+    app = page("screens/compare.py", model="demo-vit", method="attention", models="demo-vit,demo-cls-s")
+    assert not app.exception and not app.error
+    assert "demo-cls-s has no attention: this screen uses GradCAM instead." in texts(app)
+    app.multiselect(key="models").set_value(["demo-vit", "twin"]).run()
+    assert not app.exception and not app.error
+    assert "instead" not in texts(app)
+    expected = Explainer("twin")(bus, method="attention")
+    np.testing.assert_allclose(shown(app).maps[1], expected.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_a_slow_method_is_called_slow(page):
+    app = page("screens/compare.py", method="scorecam")
+    assert not app.exception and not app.error
+    assert "ScoreCAM is slow: this screen uses GradCAM instead." in texts(app)
+
+
+def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(page, own):
+    app = page("screens/compare.py", models="persons,demo-cls-s")
+    assert not app.exception and not app.error
+    row = app.dataframe[0].value.iloc[0]
+    assert row["Says"] == "–"
+    assert np.isnan(row["How sure"])
+    assert shown(app).head["panels"][0]["maps"][0]["note"] == "names nothing"
+    assert "persons names nothing" in app.markdown[0].value
+
+
+def test_a_model_that_compares_pictures_is_not_said_to_name_any(page, own):
+    app = page("screens/detect.py", model="persons")
+    assert any("persons compares pictures: it names nothing and draws no boxes." in m.value for m in app.markdown)
+
+
+def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypatch):
+    row = '[model.{0}]\nloader = "torchvision_models"\narch = "resnet18"\nweights = {{ random = 1 }}\n'
+    (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    sidebar.menu.clear()
+    try:
+        app = page("screens/compare.py", model="plant")
+        assert not app.exception and not app.error
+        beside = app.multiselect(key="models").value
+        assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
+        assert not any("All sizes" in button.label for button in app.button)
+    finally:
+        sidebar.menu.clear()

@@ -261,3 +261,28 @@ def test_a_method_of_ones_own_is_none_of_the_ready_questions(page):
     app = page(part="contrast")
     assert app.segmented_control(key="question").value is None
     assert app.selectbox(key="part").value == "contrast"
+
+
+def method_of(app):
+    return next(box for box in app.selectbox if box.label == "Method")
+
+
+def test_each_model_starts_with_its_own_method_and_a_choice_comes_back(page):
+    app = page("screens/explore.py")
+    assert method_of(app).value == "gradcam"
+    app.selectbox(key="family").set_value("Demo ViT").run()
+    assert method_of(app).value == "layercam"
+    assert "method" not in app.query_params
+    method_of(app).set_value("attention").run()
+    app.selectbox(key="head").set_value(1).run()
+    assert app.query_params["head"] in ("1", ["1"])
+    app.selectbox(key="family").set_value("EfficientNet-Lite").run()
+    assert method_of(app).value == "gradcam"
+    assert "method" not in app.query_params and "head" not in app.query_params
+    app.selectbox(key="family").set_value("Demo ViT").run()
+    assert method_of(app).value == "attention"
+    assert app.query_params["head"] in ("1", ["1"])
+    method_of(app).set_value("layercam").run()
+    app.selectbox(key="family").set_value("EfficientNet-Lite").run()
+    app.selectbox(key="family").set_value("Demo ViT").run()
+    assert method_of(app).value == "layercam"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from explain import Explainer
 from tests.screens.conftest import shown, texts
@@ -55,3 +56,17 @@ def test_a_slow_method_is_declined_with_a_reason(page):
     app.selectbox(key="method-classify").select("scorecam").run()
     assert not app.exception
     assert "takes minutes" in texts(app)
+    assert "choose a quick method" in texts(app)
+
+
+@pytest.mark.parametrize(("model", "method"), [("demo-vit", "rollout"), ("demo-cls-s", "eigencam")])
+def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page, model, method):
+    app = page("screens/topk.py", model=model, method=method)
+    for _ in range(40):
+        if app.dataframe:
+            break
+        app.run()
+    assert not app.exception and not app.error
+    assert any("is the same for every class" in m.value for m in app.markdown)
+    assert "look at the same place" not in texts(app)
+    assert "Same place as the first" not in app.dataframe[0].value

@@ -81,10 +81,10 @@ def test_every_verb_is_offered_and_has_examples_in_its_help(call, verb) -> None:
 
 
 def test_what_there_is_not_is_not_offered(call) -> None:
-    code, out, err = call("similarity", "bus.png")
+    code, out, err = call("video", "bus.mp4")
     assert (code, out) == (2, "")
-    assert err.startswith("No such command 'similarity'")
-    assert "similarity" not in call("--help")[1]
+    assert err.startswith("No such command 'video'")
+    assert " video " not in call("--help")[1]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay bus.png", 2, r"bus\.png is not a recipe: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
-        ("models list --task paint", 2, r"--task is paint: use classify or detect\."),
+        ("models list --task paint", 2, r"--task is paint: use classify, detect or embed\."),
         ("models show nothing-at-all", 2, r"There is no model 'nothing-at-all': .*"),
         ("batch nowhere", 2, r".+"),
         ("image nowhere.png", 1, r"There is no file nowhere\.png at that path; .*"),
@@ -374,6 +374,22 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     assert Path("explained/photos/results.csv").is_file()
     code, out, _ = call("batch", "photos", "--workers", "1", "--json")
     assert (code, json.loads(out)["resumed"]) == (1, 3)
+
+
+@pytest.mark.parametrize("verb", ["batch", "class"])
+def test_a_model_is_asked_in_words_by_every_verb_that_explains(verb, call) -> None:
+    from models.demo import named
+
+    Path("drawn").mkdir()
+    Pillow.fromarray(named.draw(named.example(), 256).pixels).save("drawn/scene.png")
+    given = ["drawn"] if verb == "batch" else ["drawn/scene.png"]
+    words = ["--model", "demo-clip", "--words", "a red star, a green circle", "--class", "a green circle"]
+    code, out, err = call(verb, *given, *words, "--json")
+    assert (code, err) == (0, "")
+    if verb == "batch":
+        assert "a green circle" in Path("explained/drawn/results.csv").read_text()
+    else:
+        assert json.loads(out)["results"][0]["classes"][0]["label"] == "a green circle"
 
 
 def test_ctrl_c_leaves_whole_files_only(here) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,13 +44,14 @@ def explanation(
     geometry: Geometry = WHOLE,
     notes: tuple[str, ...] = (),
     logits: torch.Tensor | None = None,
+    answer: tuple[float, ...] = (3, 0, 0),
 ) -> Explanation:
     raw = np.ones(cells, np.float32)
     heatmaps = tuple(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    adapter = SimpleNamespace(labels=labels)
+    adapter = SimpleNamespace(labels=labels, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
     evidence: Any = SimpleNamespace(geometry=geometry, resident=SimpleNamespace(adapter=adapter), outputs=outputs)
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
@@ -252,3 +254,18 @@ def test_looks_says_where_and_of_what() -> None:
     assert "at the top right" in looks(explanation(blob(10, 54)))
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
     assert looks(explanation(blob(), geometry=half)).endswith("of what the model saw.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [((0.1,) * 15, True), ((0.5, *(0.0,) * 14), True), ((3.0, *(0.0,) * 14), False), ((0.1, 0.1), False)],
+)
+def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said: bool) -> None:
+    made = explanation(blob(), answer=answer)
+    assert ("undecided" in kinds(made)) is said
+    if said:
+        (found,) = (finding for finding in diagnose(made) if finding.kind == "undecided")
+        assert "all 15 classes" in found.text
+        assert "preprocessing" in found.text
+    untrained = replace(made, model=replace(made.model, weights={"random": 1}))
+    assert "undecided" not in kinds(untrained)

@@ -537,7 +537,7 @@ def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytes
 
 def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Explainer("efficientnet-lite0", residency=Residency())
-    expected = one(bus, top_k=1)
+    expected = Explainer("efficientnet-lite0", device="cpu", residency=Residency())(bus, top_k=1)
     EVIDENCE.clear()
     failing(monkeypatch, one, 2)
     made = one(bus, top_k=1)
@@ -547,6 +547,40 @@ def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch:
     assert made.evidence.resident is not one.resident
     EVIDENCE.clear()
     assert one(bus, top_k=1).notes == (), "the next picture is tried where it was asked for"
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """A GPU that something else fills, and the devices that models were brought to."""
+    asked: list[torch.device] = []
+
+    class Full(explain.residency.Resident):
+        def __init__(self, adapter: Any, device: torch.device) -> None:
+            asked.append(device)
+            if device.type == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            super().__init__(adapter, device)
+
+    monkeypatch.setattr(explain.residency, "Resident", Full)
+    monkeypatch.setattr(
+        explain.explainer, "find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
+    )
+    return asked
+
+
+def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
+    bus: Path, full: list[torch.device]
+) -> None:
+    made = Explainer("demo-cls-s", residency=Residency())(bus, top_k=1)
+    assert [device.type for device in full] == ["cuda", "cuda", "cpu"]
+    assert made.notes[0] == "The GPU has no room for this model: this was computed on the CPU."
+    assert made.recipe.device == "cpu"
+
+
+@pytest.mark.usefixtures("full")
+def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
+        Explainer("demo-cls-s", device="cuda:0", residency=Residency())
 
 
 def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

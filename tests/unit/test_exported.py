@@ -405,7 +405,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     to_onnx(module, path, (64, 64), free=True) if kind == "onnx" else to_script(module, path, (64, 64))
     adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
     assert isinstance(adapter, ExportedClassifier)
-    assert adapter.module.batch is None
+    assert adapter.batch is None
     given = adapter.prepare(picture(), "trained")
     with torch.no_grad():
         expected = Small(False)(given.tensor).softmax(1)
@@ -442,7 +442,7 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
         torch.onnx.export(Means(), (torch.rand(4, 3, 32, 32),), str(path), dynamo=False)
     adapter = open_exported(spec(path, "classify", preprocessing={"mean": [0.0] * 3, "std": [1.0] * 3}))
     assert isinstance(adapter, ExportedClassifier)
-    assert adapter.module.batch == 4
+    assert adapter.batch == 4
     tensor = torch.rand(6, 3, 32, 32)
     torch.testing.assert_close(adapter.run(tensor).logits, tensor.mean((2, 3)), atol=1e-5, rtol=0)
 
@@ -496,15 +496,15 @@ def test_a_file_that_is_none_is_said(name: str, tmp_path: Path) -> None:
 
 
 def test_an_input_that_is_no_picture_is_said(tmp_path: Path) -> None:
-    class Grey(nn.Module):
+    class Means(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.mean((2, 3))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(Grey(), (torch.rand(1, 1, 32, 32),), str(tmp_path / "g.onnx"), dynamo=False)
+        torch.onnx.export(Means(), (torch.rand(1, 17, 32, 32),), str(tmp_path / "g.onnx"), dynamo=False)
         torch.onnx.export(nn.Identity(), (torch.rand(1, 32),), str(tmp_path / "v.onnx"), dynamo=False)
-    with pytest.raises(ModelProblem, match="takes 1 channels, and a picture here has 3"):
+    with pytest.raises(ModelProblem, match="takes 17 channels, and a picture here has 16"):
         load(spec(tmp_path / "g.onnx", "classify"))
     with pytest.raises(ModelProblem, match="takes an input of 2 dimensions"):
         load(spec(tmp_path / "v.onnx", "classify"))
@@ -569,7 +569,9 @@ def test_shapes_alone_tell_the_layouts_apart() -> None:
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     (tmp_path / "yolo11n_openvino_model").mkdir()
-    for name in ("cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "notes.xml", "v.xml", "v.bin"):
+    for name in ("cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin"):
+        (tmp_path / name).touch()
+    for name in ("notes.xml", "sorts.pt2"):
         (tmp_path / name).touch()
     for name in ("yolo11n.xml", "yolo11n.bin"):
         (tmp_path / "yolo11n_openvino_model" / name).touch()
@@ -577,7 +579,8 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
     assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
         "cracks": ("ultralytics_models", "detect", "hirescam"),
         "cracks.onnx": ("exported", "detect", "drise"),
-        "sorts-cls.torchscript": ("exported", "classify", "drise"),
+        "sorts-cls.torchscript": ("exported", "classify", "gradcam"),
+        "sorts.pt2": ("exported", "classify", "gradcam"),
         "yolo11n.onnx": ("exported", "detect", "drise"),
         "v.xml": ("exported", "detect", "drise"),
         "yolo11n.xml": ("exported", "detect", "drise"),
@@ -602,3 +605,28 @@ weights = { path = "lamps.torchscript", layout = "yolox", labels = ["off", "on"]
     adapter = load(row)
     assert adapter.labels == ("off", "on")
     assert [p.label for p in answers(adapter)] == ["on"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("probable", [False, True])
+def test_one_number_is_no_or_yes(probable: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)).eval()
+    module = nn.Sequential(body, nn.Sigmoid()) if probable else body
+    adapter = load(spec(to_onnx(module, tmp_path / "c.onnx", (64, 64)), "classify"))
+    tensor = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(adapter.run(tensor).logits.softmax(1)[:, 1:], body(tensor).sigmoid())
+    assert adapter.labels == ("no", "yes")
+
+
+def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(tmp_path: Path) -> None:
+    fixed, free = (to_onnx(Small(False), tmp_path / f"{i}.onnx", (64, 64), free=bool(i)) for i in range(2))
+    labels = ["a", "b", "c", "d"]
+    made = [
+        load(spec(fixed, "classify", labels=labels)),
+        load(spec(free, "classify", labels=labels, preprocessing={"size": 64})),
+    ]
+    assert [one.preprocessing.short_side for one in made] == [73, 73]
+    assert all(any("73 pixels for the short side" in note for note in one.notes) for one in made)
+    given = {"size": 64, "short_side": 64}
+    assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64

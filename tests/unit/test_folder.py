@@ -22,6 +22,7 @@ from explain.image import Image
 from explain.layers import find
 from explain.residency import RESIDENCY, device
 from models import catalog
+from models.demo import named
 from models.errors import ModelProblem
 
 MODEL = "efficientnet-lite0"
@@ -73,6 +74,28 @@ def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> No
     # Another target of one of them is its own, too.
     other = made[3].with_targets("minibus").heatmaps[0]
     np.testing.assert_allclose(other.at_input, singles[3].with_targets("minibus").heatmaps[0].at_input, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", ["red star", "red star, blue circle", ""])
+def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, tmp_path: Path) -> None:
+    """A lone prompt, whose rival is one more of the outputs; several; and the words that the model has of its own."""
+    (tmp_path / "drawn").mkdir()
+    for seed in range(3):
+        scene = named.draw(named.sample(seed) if seed else named.example(), 256)
+        Pillow.fromarray(scene.pixels).save(tmp_path / "drawn" / f"{seed}.png")
+    options = {"vocabulary": words} if words else {}
+    explainer = Explainer("demo-clip")
+    summary = run(tmp_path / "drawn", explainer, tmp_path / "out", options=options, batch_size=3, workers=1)
+    assert (summary.done, summary.failed) == (3, ())
+    found = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    settings = journal.settings_of(tmp_path / "out")
+    for row in found.to_dict("records"):
+        single = explainer(tmp_path / "drawn" / row["picture"], **options)
+        assert row["predicted"] == single.predictions[0].label
+        assert row["predicted_score"] == pytest.approx(single.predictions[0].score, abs=1e-5)
+        assert row["raw_max"] == pytest.approx(single.heatmaps[0].raw_range[1], abs=1e-4)
+        again = replay(rows.recipe(settings, row), tmp_path / "drawn" / row["picture"])
+        assert again.heatmaps[0].raw_range == single.heatmaps[0].raw_range
 
 
 def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, whole: Path) -> None:

@@ -179,7 +179,7 @@ def test_eigencam_rises_with_the_mean_activation_and_again_the_same(model: str, 
     evidence = evidence_of(model, layers, bus)
     (heatmap,) = explained(evidence, bus, method="eigencam", top_k=1).heatmaps
     for raw, activation in zip(heatmap.raw, evidence.activations, strict=True):
-        assert np.corrcoef(raw.ravel(), activation[0].mean(0).numpy().ravel())[0, 1] >= 0
+        assert np.corrcoef(raw.ravel(), activation[0].mean(0).cpu().numpy().ravel())[0, 1] >= 0
     fresh = evidence_of.__wrapped__(model, layers, bus)
     (again,) = explained(fresh, bus, method="eigencam", top_k=1).heatmaps
     for raw, other in zip(heatmap.raw, again.raw, strict=True):

@@ -1,0 +1,311 @@
+"""What a GPU does to maps. Some of it is seen without one: what its rounding would do, and how much it is asked to do.
+
+The rest (the same maps as on the CPU, the same bits twice, memory, threads, speed) is measured where there is a CUDA
+device, and said to be missing where there is none.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.case import picture
+from benchmarks.contender import Contender
+from benchmarks.report import grid, load, machine
+from benchmarks.sightglass import FAST
+from benchmarks.speed import measure
+from explain.evidence import Evidence
+from explain.explainer import EVIDENCE, Explainer
+from models.adapter import ModelInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from explain.explanation import Explanation
+
+MODELS = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
+HOW = {"tf32": "TF32", "float32": "float32, another last bit"}
+PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "torchcam", "numpy")
+COUNT = {"classify": 5, "detect": 10}
+CALLS = 500
+THREADS = 4
+SETTLED = 20
+"""Calls after which whatever grows is growth."""
+ROUNDS = 11
+VIEWS = {
+    "aten::view", "aten::_unsafe_view", "aten::expand", "aten::t", "aten::transpose", "aten::permute", "aten::slice",
+    "aten::select", "aten::detach", "aten::alias", "aten::unsqueeze", "aten::squeeze", "aten::as_strided",
+    "aten::unbind", "aten::split", "aten::split_with_sizes", "aten::empty", "aten::empty_like", "aten::new_empty",
+    "aten::lift_fresh",
+}  # fmt: skip
+"""What launches nothing."""
+OUT = Path(__file__).parent / "GPU.md"
+aten = torch.ops.aten
+
+
+class Rounded(TorchDispatchMode):
+    """Convolutions as a GPU may do them: TF32's operands of 10 bits, or float32's own last bit another one."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self._noise = torch.Generator().manual_seed(0)
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        operands = {aten.convolution.default: (0, 1), aten.convolution_backward.default: (0, 2)}.get(operation)
+        if operands is None:
+            return operation(*args, **(kwargs or {}))
+        given = list(args)
+        for at in operands if self.how == "tf32" else operands[:1]:
+            given[at] = tf32(given[at]) if self.how == "tf32" else self._moved(given[at])
+        return operation(*given, **(kwargs or {}))
+
+    def _moved(self, values: torch.Tensor) -> torch.Tensor:
+        return values * (1 + 2**-24 * torch.randn(values.shape, generator=self._noise))
+
+
+def tf32(values: torch.Tensor) -> torch.Tensor:
+    """Rounded to nearest, ties to even, to the 10 bits behind the point that TF32 has."""
+    bits = values.clone().view(torch.int32)
+    return ((bits + 0xFFF + ((bits >> 13) & 1)) & ~0x1FFF).view(torch.float32)
+
+
+class Counted(TorchDispatchMode):
+    """How many operations would be launched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += operation._schema.name not in VIEWS
+        return operation(*args, **(kwargs or {}))
+
+
+def gpu(models: Sequence[str], path: Path | None, device: torch.device, rounds: int | None) -> dict[str, Any]:
+    """Everything, as plain values; `here` is None where `device` is no CUDA one."""
+    path, named = path or picture(), models or MODELS
+    result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), str(device), PACKAGES)}
+    result["rounding"] = [row for model in named for row in rounding(model, path)]
+    result["launches"] = [row for model in named for row in launches(model, path, device, rounds or ROUNDS)]
+    result["here"] = None
+    if device.type == "cuda":
+        result["here"] = [there(model, path, device) for model in named]
+        result["name"] = torch.cuda.get_device_name(device)
+    result["machine"]["load_after"] = load()
+    return result
+
+
+def asked(explainer: Explainer) -> dict[str, Any]:
+    """The strongest boxes, or the best classes."""
+    detects = explainer.model.task == "detect"
+    return {"top_k": COUNT[explainer.model.task]} | ({"per": "detection", "confidence": 0.1} if detects else {})
+
+
+def fresh(explainer: Explainer, path: Path, **options: Any) -> Explanation:
+    EVIDENCE.clear()
+    return explainer(path, **options)
+
+
+def apart(first: Explanation, second: Explanation) -> float:
+    """The largest difference of their maps of the same targets, 0..1."""
+    pairs = zip(first.heatmaps, second.heatmaps, strict=True)
+    return max(float(np.abs(a.at_input - b.at_input).max()) for a, b in pairs)
+
+
+def by_method(first: Explanation, second: Explanation) -> dict[str, float]:
+    return {method.id: apart(first.with_method(method.id), second.with_method(method.id)) for method in FAST}
+
+
+def named(explanation: Explanation) -> tuple[Any, ...]:
+    """Its targets, so that another explanation has the same."""
+    targets = (heatmap.target for heatmap in explanation.heatmaps)
+    return tuple((t.anchors[0], t.index) if explanation.options.per == "detection" else t.index for t in targets)
+
+
+def rounding(model: str, path: Path) -> list[dict[str, Any]]:
+    """How far a model's maps move on the CPU where its convolutions are rounded otherwise, by method."""
+    explainer = Explainer(model, device="cpu")
+    options = asked(explainer)
+    options["targets"] = named(fresh(explainer, path, **options))
+    plain = fresh(explainer, path, **options)
+    found = []
+    for how in HOW:
+        with Rounded(how):
+            moved = fresh(explainer, path, **options)
+            # Here and not later: the gradients are part of it.
+            differences = by_method(plain, moved)
+        found.append({"model": model, "how": how, "differences": differences})
+    return found
+
+
+def launches(model: str, path: Path, device: torch.device, rounds: int) -> list[dict[str, Any]]:
+    """Ways to the gradients of several targets: operations launched, and milliseconds on the device."""
+    explainer = Explainer(model, device=str(device))
+    made = fresh(explainer, path, **asked(explainer))
+    evidence, targets = made.evidence, [heatmap.target for heatmap in made.heatmaps]
+    resident = evidence.resident
+
+    def bare() -> None:
+        with torch.no_grad():
+            resident.adapter.run(evidence.tensor)
+
+    given = ModelInput(evidence.tensor, evidence.geometry)
+
+    def again() -> None:
+        Evidence(resident, given, evidence.layers)
+
+    def walked() -> None:
+        for target in targets:
+            evidence._windowed(target)
+
+    def plain() -> None:
+        for target in targets:
+            evidence._backward(target)
+
+    def together() -> None:
+        scalars = torch.stack([resident.adapter.scalar(evidence.outputs, target) for target in targets])
+        one_each = torch.eye(len(targets), device=device)
+        torch.autograd.grad(
+            scalars, evidence.recorded, one_each, retain_graph=True, allow_unused=True, is_grads_batched=True
+        )
+
+    lines = {"a bare pass": bare, "a pass that keeps its graph": again, "PyTorch's own way, one by one": plain}
+    if len(targets[0].anchors) == 1:
+        lines["walked back in windows"] = walked
+    lines["a batched product"] = together
+    return _timed(model, len(targets), resident.lock, lines, device, rounds)
+
+
+def _timed(
+    model: str, count: int, turn: Any, lines: dict[str, Callable[[], None]], device: torch.device, rounds: int
+) -> list[dict[str, Any]]:
+    counts, times = {}, {}
+    with turn, torch.enable_grad():
+        for name, call in lines.items():
+            with Counted() as counted:
+                call()
+            counts[name] = counted.count
+        # How long launching takes says nothing on a device that computes in the meantime.
+        if device.type == "cuda":
+            contenders = [Contender(name, name, lambda _, call=call: call()) for name, call in lines.items()]  # type: ignore[misc]
+            times = measure(contenders, rounds, device)
+    return [
+        {"model": model, "targets": count, "what": name, "launches": counts[name]}
+        | ({"ms": float(np.median(times[name]))} if name in times else {})
+        for name in lines
+    ]
+
+
+def there(model: str, path: Path, device: torch.device, calls: int = CALLS) -> dict[str, Any]:
+    """On one device: the difference to the CPU's maps, whether the same comes twice, from several threads, memory."""
+    cpu, here = Explainer(model, device="cpu"), Explainer(model, device=str(device))
+    options = asked(cpu)
+    options["targets"] = named(fresh(cpu, path, **options))
+    first = fresh(here, path, **options)
+    differences = by_method(fresh(cpu, path, **options), first)
+    again = by_method(fresh(here, path, **options), first)
+    with ThreadPoolExecutor(THREADS) as pool:
+        # Each with a method of its own, so that all of them are in it at once.
+        wanted = [method.id for method in FAST] * 2
+        threaded = list(pool.map(lambda name: fresh(here, path, method=name, **options), wanted))
+    others = [apart(made, first.with_method(name)) for made, name in zip(threaded, wanted, strict=True)]
+    settled = 0
+    for number in range(calls):
+        fresh(here, path, **options)
+        if number == SETTLED:
+            settled = _held(device)
+    return {
+        "model": model,
+        "differences": differences,
+        "again": max(again.values()),
+        "threads": max(others),
+        "growth": _held(device) - settled,
+        "calls": calls,
+    }
+
+
+def _held(device: torch.device) -> int:
+    EVIDENCE.clear()
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _power(value: float) -> str:
+    return f"{value:.0e}" if value else "0"
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole file."""
+    at = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
+    names = [method.name for method in FAST]
+    rows = [
+        (
+            row["model"],
+            "TF32" if row["how"] == "tf32" else "float32",
+            *(f"{v:.0e}" for v in row["differences"].values()),
+        )
+        for row in result["rounding"]
+    ]
+    parts = [
+        "# On a GPU",
+        "Written by `python -m benchmarks gpu`, with `--device cuda` where there is a GPU; do not edit by hand.",
+        f"{at['date']}, {result.get('name') or at['processor']}, {at['cores']} cores, {at['threads']} threads, device "
+        f"{at['device']}, {at['system']}; {versions}. Load average of the machine before: {at['load']:.2f}, after: "
+        f"{at['load_after']:.2f}.",
+        "## Rounding, emulated on the CPU",
+        "PyTorch lets cuDNN round the operands of a convolution to TF32's 10 bits on GPUs that can. Here they are "
+        "rounded like that on the CPU, forward and backward, and beside it by half of float32's last bit at random, as "
+        "another order of summing does. The largest difference of any map, on its scale of 0 to 1: "
+        f"{COUNT['classify']} classes, or {COUNT['detect']} boxes at most. That is why passes on a GPU are in whole "
+        "float32 (`explain/exact.py`).",
+        grid(("model", "rounded to", *names), rows),
+        "## What is launched",
+        "Operations that launch something, views left out; on a GPU also their median in milliseconds. A small model "
+        "waits for its launches there. Sightglass walks a box back in windows where there are rules for that: more "
+        "operations, on fewer numbers. Which way is quicker on a GPU, and from which size of model on, only the "
+        "milliseconds can say.",
+        grid(
+            ("model", "targets", "what", "launches", "ms"),
+            [
+                (
+                    row["model"],
+                    str(row["targets"]),
+                    row["what"],
+                    f"{row['launches']:,}",
+                    f"{row['ms']:.2f}" if "ms" in row else "",
+                )
+                for row in result["launches"]
+            ],
+        ),
+        "## On the device",
+    ]
+    if result["here"] is None:
+        parts.append(
+            "**Not measured: this machine has no CUDA device.** Whether maps equal the CPU's there, to the same bits "
+            "twice and from several threads, whether memory stays flat, and how fast it is, nobody has seen yet. What "
+            "could be seen without one is above and in `tests/unit/test_elsewhere.py`, where a device made of the "
+            "CPU's memory stands in."
+        )
+        return "\n\n".join(parts) + "\n"
+    made = [
+        (
+            row["model"],
+            *map(_power, row["differences"].values()),
+            _power(row["again"]),
+            _power(row["threads"]),
+            f"{row['growth'] / 2**20:+.1f} MB over {row['calls']} calls",
+        )
+        for row in result["here"]
+    ]
+    parts += [
+        "The largest difference to the CPU's maps by method; between two runs on the device; between one thread and "
+        f"{THREADS}; and what the device's memory grew by.",
+        grid(("model", *names, "again", "threads", "memory"), made),
+    ]
+    return "\n\n".join(parts) + "\n"

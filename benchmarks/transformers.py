@@ -1,0 +1,257 @@
+"""Transformers: what five classes cost beside the peers, and at which layer maps are right."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import small
+from benchmarks.case import SEED, Case
+from benchmarks.contender import Contender
+from benchmarks.peers import peers
+from benchmarks.report import grid, load, machine
+from benchmarks.sightglass import maps
+from benchmarks.speed import equality, measure, row
+from benchmarks.truth_measures import measured
+from explain import evidence as engine
+from explain.evidence import Evidence
+from explain.explanation import Options, explain
+from explain.image import Image
+from explain.layers import find
+from explain.residency import Resident
+from models.adapter import ModelSpec
+from models.classifier import Classifier
+from models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+OUT = Path(__file__).with_name("TRANSFORMERS.md")
+MODELS = ("vit_b_16", "timm/vit_small_patch16_224", "timm/vit_tiny_patch16_224", "swin_t")
+ROUNDS = 5
+LIMIT = 1.3
+"""Of five maps of a ViT, to a bare forward."""
+CAMS = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigengradcam")
+ATTENTION = ("attention", "rollout", "chefer")
+STEPS, SCENES = 300, 120
+LAYERS = {
+    "vit": (*(f"blocks.{i}.norm1" for i in range(4)), "blocks.3.attn", "blocks.3.norm2", "blocks.3"),
+    "swin": (
+        *(f"layers.{i}.blocks.{j}.norm1" for i in range(2) for j in range(2)),
+        "layers.1.blocks.1.norm2",
+        "layers.1.blocks.1",
+        "norm",
+    ),
+    "demo-vit": (
+        "patch_embed.proj.4",
+        *(f"blocks.{i}.norm1" for i in range(4)),
+        "blocks.3.attn",
+        "blocks.3.norm2",
+        "blocks.3",
+    ),
+}
+SAID = {
+    "vit": "a ViT with a class token, trained here",
+    "swin": "a Swin, trained here",
+    "demo-vit": "demo-vit, whose tokens are averaged",
+}
+
+
+def transformers(models: Sequence[str], path: Path, device: torch.device, rounds: int, classes: int) -> dict[str, Any]:
+    """Both halves, as plain values."""
+    packages = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "numpy")
+    result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), str(device), packages), "rounds": rounds}
+    result["speed"] = [speed(model, path, device, rounds, classes) for model in models or MODELS]
+    result["layers"] = [choice(kind) for kind in LAYERS] if not models else []
+    result["machine"]["load_after"] = load()
+    return result
+
+
+def speed(model: str, path: Path, device: torch.device, rounds: int, classes: int) -> dict[str, Any]:
+    """One model's table: the peers with the reshape that they document, and ours with and without the zeros."""
+    case = Case.build(model, path, device, classes)
+    if case.weights == "random":
+        _awaken(case.resident.adapter.module)
+    kept = ("bare", "grad_cam", "torch_cam")
+    lines = [line for line in peers(case) if line.id in kept] + [*_own(case)]
+    times = measure(lines, rounds, device, warm_up=1)
+    bare = float(np.median(times["bare"]))
+    same = equality(case, {line.id: line for line in lines})
+    return {
+        "model": model,
+        "weights": case.weights,
+        "layer": case.layer.path,
+        **same,
+        "plain": _plain_difference(case),
+        "lines": [row(line, times[line.id], bare) for line in lines],
+    }
+
+
+def _own(case: Case) -> Iterator[Contender]:
+    count = len(case.targets)
+
+    def plain(_: Any) -> Any:
+        own, engine.sparse = engine.sparse, nullcontext  # type: ignore[assignment, misc]
+        try:
+            return maps(case)
+        finally:
+            engine.sparse = own  # type: ignore[misc]
+
+    yield Contender("maps", f"Sightglass, {count} maps at input size", lambda _: maps(case))
+    if case.layer.layout == "tokens":
+        yield Contender("plain", f"the same {count} maps by autograd alone", plain)
+    for name in ATTENTION if len({one.grid for one in case.resident.attentions}) == 1 else ():
+        yield Contender(
+            name,
+            f"{name} of {count} classes, after a pass that is held",
+            lambda evidence, name=name: explain(
+                case.image, evidence, Options(method=name, targets=case.indices), milliseconds={}
+            ),
+            lambda: Evidence(case.resident, case.given, (case.layer,)),
+        )
+
+
+def _awaken(module: nn.Module) -> None:
+    """Untrained heads of torchvision are nothing, and so would be every gradient."""
+    generator = torch.Generator().manual_seed(SEED)
+    for parameter in module.parameters():
+        if not parameter.any():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+
+
+def _plain_difference(case: Case) -> float | None:
+    """Largest difference of a gradient from plain autograd's, as a share of its largest number."""
+    if case.layer.layout != "tokens":
+        return None
+    found = []
+    for context in (engine.sparse, nullcontext):
+        own, engine.sparse = engine.sparse, context  # type: ignore[assignment, misc]
+        try:
+            evidence = Evidence(case.resident, case.given, (case.layer,))
+            found.append([one.values for one in evidence.gradients(case.targets)[0]])
+        finally:
+            engine.sparse = own  # type: ignore[misc]
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True))
+
+
+def choice(kind: str) -> dict[str, Any]:
+    """How well maps of each layer and method point at the one thing in pictures that the net names rightly."""
+    resident = _resident(kind)
+    layers = find(resident.layers[0], LAYERS[kind], resident.adapter.module)
+    able = ATTENTION if kind != "swin" else ()
+    sums: dict[tuple[str, str], list[list[float]]] = {}
+    count = 0
+    for pixels, index, mask in _pictures(kind):
+        given = resident.adapter.prepare(pixels, resident.adapter.preprocessings[0])
+        evidence = Evidence(resident, given, layers)
+        if int(evidence.outputs.logits.argmax()) != index:
+            continue
+        count += 1
+        for method in CAMS:
+            made = explain(Image.open(pixels), evidence, Options(method=method, targets=(index,)), milliseconds={})
+            for one in made.by_layer(0):
+                score = measured(one.at_input if one.state == "ok" else None, (mask, None))[0]
+                sums.setdefault((method, one.layers[0]), []).append(score)
+        last = Evidence(resident, given, find(resident.layers[0], (LAYERS[kind][-1],), resident.adapter.module))
+        for method in able:
+            (one,) = explain(
+                Image.open(pixels), last, Options(method=method, targets=(index,)), milliseconds={}
+            ).heatmaps
+            sums.setdefault((method, ""), []).append(measured(one.at_input, (mask, None))[0])
+    rows = [
+        {
+            "method": method,
+            "layer": layer,
+            "hit": float(np.mean([s[0] for s in scores])),
+            "energy": float(np.mean([s[1] for s in scores])),
+        }
+        for (method, layer), scores in sums.items()
+    ]
+    return {"kind": kind, "pictures": count, "default": resident.default_layers[0], "rows": rows}
+
+
+def _resident(kind: str) -> Resident:
+    if kind.startswith("demo"):
+        from models.catalog import spec
+        from models.load import load as load_model
+
+        return Resident(load_model(replace(spec(kind), target_layers=())), torch.device("cpu"))
+    side = small.SIDE
+    spec_ = ModelSpec(kind, "benchmarks", "s", "benchmarks", kind, "classify", "none")
+    net = small.train(kind, STEPS)
+    half = (0.5, 0.5, 0.5)
+    adapter = Classifier(spec_, net, small.NAMES, Preprocessing((side, side), side, half, half), kind)
+    return Resident(adapter, torch.device("cpu"))
+
+
+def _pictures(kind: str) -> Iterator[tuple[Any, int, Any]]:
+    for number in range(SCENES):
+        if kind.startswith("demo"):
+            from models.demo import scenes
+
+            scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
+            (thing,) = scene.objects
+            left, top, right, bottom = (round(side) for side in thing.box)
+            mask = np.zeros(scene.pixels.shape[:2], bool)
+            mask[top:bottom, left:right] = True
+            yield scene.pixels, thing.index, mask
+        else:
+            drawn = small.draw(10**6 + number)
+            yield drawn.pixels, drawn.index, drawn.mask
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole report."""
+    at = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
+    parts = [
+        "# Transformers",
+        "Written by `python -m benchmarks transformers`; do not edit by hand.",
+        f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['threads']} threads, device {at['device']}; "
+        f"{versions}. Load average of the machine before: {at['load']:.2f}, after: {at['load_after']:.2f}.",
+        "## Five classes",
+        "All contenders run in one process on the same picture, weights, layer and classes, once a round each, in "
+        f"another order every round; medians of {result['rounds']} rounds. The peers are told how tokens become a map "
+        "(their reshape_transform); Sightglass sees it. Behind a ViT's last attention only the rows that the answer is "
+        "read from have a gradient, and the walk back leaves the others out.",
+    ]
+    for table in result["speed"]:
+        rows = [
+            (x["name"], f"{x['ms']:.1f}", f"{x['p10']:.1f} .. {x['p90']:.1f}", f"{x['ratio']:.2f}x")
+            for x in table["lines"]
+        ]
+        ratio = next(x["ratio"] for x in table["lines"] if x["id"] == "maps")
+        said = f"Layer `{table['layer']}`, {table['weights']} weights."
+        if table["difference"] is not None:
+            said += f" Largest difference of a map from pytorch-grad-cam's: {table['difference']:.0e}."
+        if table["plain"] is not None:
+            verdict = "pass" if ratio <= LIMIT else "**miss**"
+            said += f" Of a gradient from plain autograd's, of its largest number: {table['plain']:.0e}."
+            said += f" Goal: at most {LIMIT}x a bare forward: {verdict}."
+        parts += [f"### {table['model']}", said, grid(("what", "median ms", "p10 .. p90", "ratio"), rows)]
+    if result["layers"]:
+        parts += [
+            "## At which layer",
+            "Drawn pictures with one thing whose place is known, among those that the net names rightly. Each cell: "
+            "how often the hottest place is on the thing, and the share of the heat there.",
+        ]
+    for table in result["layers"]:
+        found = {(one["method"], one["layer"]): one for one in table["rows"]}
+        body = [
+            (layer + (" (default)" if layer == table["default"] else ""), *(_cell(found.get((m, layer))) for m in CAMS))
+            for layer in LAYERS[table["kind"]]
+        ]
+        parts += [f"### {SAID[table['kind']]}", f"{table['pictures']} pictures.", grid(("layer", *CAMS), body)]
+        if whole := [(m, _cell(found[m, ""])) for m in ATTENTION if (m, "") in found]:
+            parts.append(grid(("of attention", "hit, share"), whole))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(one: dict[str, Any] | None) -> str:
+    return "" if one is None else f"{one['hit']:.2f}, {one['energy']:.2f}"

@@ -1,0 +1,114 @@
+"""A paper to draw on: what is drawn becomes the session's picture while the pen still moves.
+
+The browser holds the strokes and draws them; Python hears of all of them at once, makes a picture of them
+(`models.sketch.draw`) and says that it has: only then does it hear more. So no stroke is lost, and no map is begun that
+a newer one stops before anybody saw it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components.viewer import joined
+from models import sketch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain import Explainer, Image
+    from models.sketch import Paper
+
+KEY = "pad"
+NAME = "drawing.png"
+PLAIN: Paper = "black on white"
+"""The colours where the model does not say which it wants."""
+_HERE = Path(__file__).parent
+_MODULES = ("sheet.js", "post.js", "canvas.js")
+_COLOURS = {"white": "#ffffff", "black": "#000000"}
+_component = st.components.v2.component(
+    "sightglass_canvas",
+    html=(_HERE / "canvas.html").read_text("utf-8"),
+    css=(_HERE / "canvas.css").read_text("utf-8"),
+    js=joined(_HERE, _MODULES),
+)
+
+
+def arrived() -> tuple[Image, str | None] | None:
+    """The drawing that came in since the last run, and the sha256 of the one whose place it takes; None where none did.
+
+    Before the page is drawn, when the choice of picture may still be set.
+    """
+    state = st.session_state
+    if state.pop("drawing-due", False):
+        return _picture()
+    given = (state.get(KEY) or {}).get("drawing")
+    turn = given.get("turn") if isinstance(given, dict) else None
+    if not isinstance(turn, int) or turn == state.get("drawing-turn"):
+        return None
+    state["drawing-turn"] = turn
+    strokes = given.get("strokes")
+    state["drawing"] = strokes if isinstance(strokes, list) else []
+    return _picture()
+
+
+def repainted(explainer: Explainer) -> bool:
+    """Whether the chosen picture is a drawing and this model wants it in other colours: the next run has it so."""
+    state, before = st.session_state, st.session_state.get("drawing-paper", PLAIN)
+    state["drawing-paper"] = paper = _wanted(explainer) or PLAIN
+    chosen = state.get("picture")
+    state["drawing-due"] = paper != before and chosen is not None and chosen == state.get("drawn")
+    return bool(state["drawing-due"])
+
+
+def _picture() -> tuple[Image, str | None]:
+    from explain.image import Image
+
+    state = st.session_state
+    pixels = sketch.draw(sketch.strokes(state["drawing"]), state.get("drawing-paper", PLAIN))
+    image, before = Image(pixels, NAME), state.get("drawn")
+    state["drawn"] = image.sha256
+    return image, before
+
+
+def _wanted(explainer: Explainer) -> Paper | None:
+    return getattr(explainer.resident.adapter, "sketch", None)
+
+
+def asked(explainer: Explainer) -> bool:
+    """Whether there is to be a paper: for a model of drawings, and for whoever wants to draw."""
+    return _wanted(explainer) is not None or bool(st.session_state.get("memory", {}).get("draw"))
+
+
+def pad(explainer: Explainer) -> None:
+    """The paper, with what is on it in the colours that the model was trained with. Last in a run: it says that the
+    drawing has been shown."""
+    state = st.session_state
+    paper: Paper = state.get("drawing-paper", PLAIN)
+    ink, _, ground = paper.partition(" on ")
+    given: dict[str, Any] = {
+        "id": state.setdefault("drawing-id", secrets.token_hex(8)),
+        "ink": _COLOURS[ink],
+        "paper": _COLOURS[ground],
+        "turn": state.get("drawing-turn", 0),
+        "strokes": state.get("drawing", []),
+    }
+    st.markdown("##### Draw")
+    _component(key=KEY, data=given, on_drawing_change=_nothing)
+    why = "as this model was trained" if _wanted(explainer) else "this model does not say which it knows"
+    about = f"{ink.capitalize()} pen on {ground} paper: {why}."
+    if _wanted(explainer) and (state.get("drawn") is None or state.get("picture") != state.get("drawn")):
+        about += f" It knows drawings, for instance of {_some(explainer.labels)}."
+    st.caption(about)
+
+
+def _some(labels: Sequence[str], most: int = 4) -> str:
+    """A few names from all over the list."""
+    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])
+
+
+def _nothing() -> None:
+    """Streamlit returns only what has a callback."""

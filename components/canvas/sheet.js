@@ -1,0 +1,70 @@
+// A sheet of paper: what a hand drew on it, as strokes. Every step can be taken back, clearing too.
+
+/** @typedef {{points: number[], width: number, erases: boolean}} Stroke  x, y, x, y, ... and width as shares of the side */
+
+const STEP = 0.003;
+
+/** @param {Stroke[]} [drawn] */
+export function sheet(drawn = []) {
+  let strokes = drawn;
+  /** @type {Stroke[][]} */
+  const before = [];
+
+  return {
+    strokes: () => strokes,
+    steps: () => before.length,
+    /** @param {number} x @param {number} y @param {number} width @param {boolean} erases */
+    begin(x, y, width, erases) {
+      const stroke = { points: [round(x), round(y)], width, erases };
+      before.push(strokes);
+      strokes = [...strokes, stroke];
+      return stroke;
+    },
+    undo() {
+      const last = before.pop();
+      if (!last) return false;
+      strokes = last;
+      return true;
+    },
+    clear() {
+      if (!strokes.length) return false;
+      before.push(strokes);
+      strokes = [];
+      return true;
+    },
+  };
+}
+
+/** Add a point, unless it is hardly another one. @param {Stroke} stroke @param {number} x @param {number} y */
+export function extend({ points }, x, y) {
+  const [lastX, lastY] = points.slice(-2);
+  if (Math.hypot(x - lastX, y - lastY) < STEP) return false;
+  points.push(round(x), round(y));
+  return true;
+}
+
+/** @param {number} share */
+function round(share) {
+  return Math.round(share * 1e4) / 1e4;
+}
+
+/** What a drawing covers, in words for who does not see it. @param {Stroke[]} strokes */
+export function described(strokes) {
+  const lines = strokes.filter(({ erases }) => !erases), count = lines.length;
+  if (!count) return "The paper is empty.";
+  const xs = lines.flatMap(({ points }) => points.filter((_, i) => i % 2 === 0));
+  const ys = lines.flatMap(({ points }) => points.filter((_, i) => i % 2 === 1));
+  const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const rows = span(top, bottom, ["top", "bottom"]), columns = span(left, right, ["left", "right"]);
+  const parts = [rows, columns].filter((word) => word !== "middle");
+  const where = rows === "all" && columns === "all" ? "all over the paper" :
+    parts.some((word) => word !== "all") ? `at the ${parts.filter((word) => word !== "all").join(" ")}` : "in the middle";
+  return `${count} ${count === 1 ? "line" : "lines"}, ${where}.`;
+}
+
+/** @param {number} low @param {number} high @param {string[]} ends */
+function span(low, high, [first, last]) {
+  if (high - low > 0.5) return "all";
+  const centre = (low + high) / 2;
+  return centre < 0.38 ? first : centre > 0.62 ? last : "middle";
+}

@@ -1,0 +1,93 @@
+"""Convolutions on a GPU as on a CPU: in whole float32, and to the same bits every time.
+
+PyTorch lets cuDNN round what it multiplies to 10 bits (TF32) and choose algorithms whose sums come in any order.
+Emulated on a CPU, TF32 moved maps by up to 0.02 of their range, and detectors' GradCAM++ and XGradCAM by nearly all of
+it (benchmarks/GPU.md); float32's own rounding moves most by less than 0.00002.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_STATE = threading.Lock()
+_inside = 0
+_undo: list[Callable[[], None]] = []
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """For as long as anybody is inside, in any thread: the switches are the whole process's.
+
+    They are put back as they were by the last one out. Where `device` is no CUDA one nothing is switched.
+    """
+    global _inside
+    if device.type != "cuda":
+        yield
+        return
+    with _STATE:
+        if not _inside:
+            _undo.extend(_switched())
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _STATE:
+            _inside -= 1
+            if not _inside:
+                while _undo:
+                    _undo.pop()()
+
+
+def _switched() -> Iterator[Callable[[], None]]:
+    """Turn each switch, and say how to turn it back."""
+    cudnn: Any = torch.backends.cudnn
+    yield _set(cudnn, "deterministic", value=True)
+    yield _set(cudnn, "benchmark", value=False)
+    try:
+        yield _set(cudnn, "allow_tf32", value=False)
+    except RuntimeError:
+        # Where somebody has used PyTorch's newer switch, the older one cannot be read.
+        yield _set(cudnn.conv, "fp32_precision", value="ieee")
+
+
+def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
+    before = getattr(on, name)
+    if before != value:
+        setattr(on, name, value)
+    return lambda: None if before == value else setattr(on, name, before)
+
+
+class Turn:
+    """A re-entrant lock, held for the passes of a model: on a GPU they are exact."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._lock = threading.RLock()
+        self._held: list[Any] = []
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As threading.RLock's."""
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        inside = exact(self._device)
+        inside.__enter__()
+        self._held.append(inside)
+        return True
+
+    def release(self) -> None:
+        """As threading.RLock's."""
+        self._held.pop().__exit__(None, None, None)
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

@@ -1,0 +1,125 @@
+"""Methods that work from a transformer's attention: what one layer weighs, all layers together, with gradients.
+
+Each map is a row over the keys, of the token that the answer is read from or of the mean of the tokens that it is read
+from; the tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w). `explain.attention` has
+the passes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from explain.attention import attentions, chosen, follow, weigh
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from explain.attention import Weighed
+    from explain.evidence import Evidence
+    from explain.methods import Method
+    from explain.residency import Progress
+    from models.adapter import Target
+
+EVERY = "every attention"
+"""What a map speaks of that is made of all layers."""
+
+
+def raw_maps(
+    evidence: Evidence,
+    method: Method,
+    targets: Sequence[Target],
+    *,
+    head: int | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[list[Tensor], tuple[str, ...]]:
+    """One (k, h, w) per layer, as `explain.heatmap.raw_maps`, and what each layer is; held with the Evidence."""
+    if method.id == "attention":
+        maps = heads(evidence, targets[0])
+        (count,) = {len(one) for one in maps.values()} if head is not None else {0}
+        if head is not None and not 0 <= head < count:
+            raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
+        rows = [one.mean(0) if head is None else one[head] for one in maps.values()]
+        return [row.expand(len(targets), *row.shape) for row in rows], tuple(maps)
+    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
+    if missing and method.id == "rollout":
+        _uniform(evidence, method)
+        paths = [one.path for one in attentions(evidence.resident)]
+        raw = rollout(weigh(evidence, missing[0], wanted=paths))
+        # The same for every class: it knows of none.
+        evidence.raws |= {(method.id, target): [raw] for target in missing}
+    elif missing:
+        _uniform(evidence, method)
+        told = follow(evidence, missing, progress=progress, cancel=cancel)
+        for target, modules in zip(missing, told, strict=True):
+            evidence.raws[method.id, target] = [chefer(modules)]
+    return [torch.stack([evidence.raws[method.id, target][0] for target in targets])], (EVERY,)
+
+
+def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
+    """What each head of the chosen attention weighs: (heads, h, w) by path, the same for every class."""
+    paths = chosen(evidence)
+    keys = {path: (f"attention of {path}", target) for path in paths}
+    if missing := [path for path in paths if keys[path] not in evidence.raws]:
+        for one in weigh(evidence, target, wanted=missing):
+            evidence.raws[keys[one.seen.path]] = [one.to_map(one.weights[:, one.rows].mean(1))]
+    return {path: evidence.raws[key][0] for path, key in keys.items()}
+
+
+def rollout(modules: Sequence[Weighed]) -> Tensor:
+    """(h, w): attention multiplied through all layers, half of each being the shortcut (Abnar & Zuidema 2020)."""
+    mixed: Tensor | None = None
+    for one in modules:
+        mean = one.weights.mean(0)
+        if one.seen.same:
+            half = (mean + torch.eye(len(mean), device=mean.device)) / 2
+            mixed = half if mixed is None else half @ mixed
+        else:
+            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], one)
+    return _read(modules, mixed)
+
+
+def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
+    """(h, w): R += mean over heads of relu(gradient * attention) R, from R = 1 (Chefer et al. 2021, equations 5, 6).
+
+    For queries that are other tokens than the keys (equation 10 without what they know already): R = the mean times R.
+    """
+    relevance: Tensor | None = None
+    for one, gradient in modules:
+        mean = (gradient * one.weights).clamp_min(0).mean(0)
+        if one.seen.same:
+            before = torch.eye(len(mean), device=mean.device) if relevance is None else relevance
+            relevance = before + mean @ before
+        else:
+            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], one)
+    return _read([one for one, _ in modules], relevance)
+
+
+def _keys(matrix: Tensor, first: Weighed, one: Weighed) -> Tensor:
+    """The rows of a matrix over the first module's tokens that another one reads: it may leave out the class token."""
+    return matrix[first.seen.prefix - one.seen.prefix :]
+
+
+def _read(modules: Sequence[Weighed], matrix: Tensor | None) -> Tensor:
+    assert matrix is not None
+    return modules[0].to_map(matrix[modules[-1].rows].mean(0))
+
+
+def _uniform(evidence: Evidence, method: Method) -> None:
+    """Refuse, in one sentence, what cannot be multiplied through."""
+    resident = evidence.resident
+    everything, usable = resident.attentions, attentions(resident)
+    # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
+    through = usable if usable[-1].same else usable[:-1]
+    one_grid = len({one.grid for one in usable}) == 1 and len({one.prefix for one in through}) <= 1
+    if len(usable) < len(everything) or not one_grid or not all(one.same for one in through):
+        raise ModelProblem(
+            f"{resident.adapter.spec.id} does not attend to one grid all the way through, so {method.name} "
+            "cannot join its layers: choose Attention, or a CAM such as LayerCAM."
+        )

@@ -1,0 +1,101 @@
+"""Occlusion (Zeiler & Fergus 2014, arXiv:1311.2901): hide one place of the picture after the other, and see what the
+answer loses by it. Needs neither layers nor gradients, and no chance: it explains any model that answers.
+
+A raw value is by how much a target's score falls, on average over the windows that hide a place. Its unit is that of
+the score, 0..1; positive speaks for the target, negative against it, and 0 does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.adapter import Geometry
+
+COUNT = 196
+"""Windows over a picture where nobody says how many: 14 by 14 over a square one, each a seventh of its side wide."""
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Square windows that overlap by half, one a mask, over the picture's part of the model's input.
+
+    Their order is drawn, so that a map that is not finished is of the whole picture.
+    """
+
+    rows: int
+    columns: int
+    order: Tensor
+    """(rows * columns,)"""
+    geometry: Geometry
+
+    @classmethod
+    def over(cls, geometry: Geometry, count: int, seed: int = 0) -> Windows:
+        """About `count` windows; at least one, and none smaller than two pixels."""
+        left, top, right, bottom = geometry.content
+        height, width = bottom - top, right - left
+        a_pixel = math.sqrt(count / (height * width))
+        rows, columns = (min(max(round(side * a_pixel), 1), side) for side in (height, width))
+        generator = torch.Generator().manual_seed(seed)
+        return cls(rows, columns, torch.randperm(rows * columns, generator=generator), geometry)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(h, w) of a map's grid over the whole input: two cells for each step from window to window."""
+        left, top, right, bottom = self.geometry.content
+        height, width = self.geometry.input
+        fine = round(2 * self.rows * height / (bottom - top)), round(2 * self.columns * width / (right - left))
+        return min(max(fine[0], 1), height), min(max(fine[1], 1), width)
+
+    def full(self, start: int, stop: int, device: torch.device) -> Tensor:
+        """(b, h, w) over the pixels of the input that are picture (`Geometry.content`): 0 in the window, else 1."""
+        left, top, right, bottom = self.geometry.content
+        return self._at(start, stop, torch.arange(bottom - top) + 0.5, torch.arange(right - left) + 0.5).to(device)
+
+    def coarse(self, start: int, stop: int) -> Tensor:
+        """The same (b, h, w) at the centres of the map's cells; those of the bars read as the picture's edge."""
+        left, top, right, bottom = self.geometry.content
+        (height, width), (h, w) = self.geometry.input, self.cells
+        down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
+        across = ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left)
+        return self._at(start, stop, down, across)
+
+    def _at(self, start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
+        left, top, right, bottom = self.geometry.content
+        chosen = self.order[start:stop]
+        inside = (
+            _near(down * self.rows / (bottom - top), chosen // self.columns)[:, :, None]
+            & _near(across * self.columns / (right - left), chosen % self.columns)[:, None, :]
+        )
+        return 1 - inside.float()
+
+
+def _near(at: Tensor, window: Tensor) -> Tensor:
+    """(b, p): whether places `at` (p,), in steps, lie in windows two steps wide about the middle of theirs."""
+    return (at[None] - (window[:, None] + 0.5)).abs() < 1
+
+
+class Drops:
+    """What is kept of all the passes: how much the scores fell, by place, in double precision."""
+
+    def __init__(self, masks: Windows, before: Tensor) -> None:
+        """`before`: (k,) the scores of the whole picture."""
+        self.masks, self._before = masks, before.double()
+        self._lost = torch.zeros(len(before), *masks.cells, dtype=torch.float64)
+        self._times = torch.zeros(masks.cells, dtype=torch.float64)
+
+    def add(self, start: int, stop: int, scores: Tensor) -> None:
+        """The scores (b, k) with some windows hidden."""
+        hidden = 1 - self.masks.coarse(start, stop).double()
+        self._lost += torch.einsum("bk,bhw->khw", self._before - scores.double(), hidden)
+        self._times += hidden.sum(0)
+
+    def maps(self) -> Tensor:
+        """(k, h, w) float64; 0 where nothing was hidden yet."""
+        return self._lost / self._times.clamp_min(1)

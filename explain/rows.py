@@ -1,0 +1,274 @@
+"""Gradients of transformers that multiply no zeros.
+
+Past a ViT's last attention only the class token's row reaches the logits, so what a plain backward pass carries through
+the last MLP, norm and projection is a row or two of numbers and 196 rows of zeros, and through the attention the
+gradient of one query. While `sparse` lasts, this thread's linear layers, layer norms, GELUs and fused attention leave
+the rows of zeros out on the way back. The way forward is PyTorch's own, bit for bit, and where no row is zero so is the
+way back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.autograd import Function
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+FEW = 0.25
+"""Up to this share of rows picking them out is quicker than going the whole way."""
+_KNOWN = "_rows_that_are_not_0"
+_MADE = "_made_of"
+"""On what a linear layer returned: its input and its weights."""
+
+
+def _rows(gradient: Tensor) -> Tensor | None:
+    """Which rows (..., C) are not 0, as indices into (rows, C); None where they are too many for it to pay."""
+    if (known := getattr(gradient, _KNOWN, None)) is not None:
+        return known  # type: ignore[no-any-return]
+    # Quicker than `any`, and a row with a NaN in it is one that is not 0.
+    kept = gradient.detach().flatten(0, -2).abs().amax(-1).nonzero()[:, 0]
+    return kept if len(kept) <= FEW * (gradient.numel() // gradient.shape[-1]) else None
+
+
+def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
+    """Rows (n, C) back among rows of zeros, (..., C)."""
+    whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
+    # Whoever gets this very tensor next need not look again.
+    setattr(whole, _KNOWN, rows)
+    return whole
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(weight)
+        ctx.shape = x.shape
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        (gradient,), (weight,) = gradients, ctx.saved_tensors
+        if gradient is None:
+            # `_Projected` has gone round it.
+            return None, None, None
+        rows = _rows(gradient)
+        if rows is None:
+            return gradient @ weight, None, None
+        return _spread(gradient.flatten(0, -2)[rows] @ weight, rows, ctx.shape), None, None
+
+
+class _LayerNorm(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        out, mean, spread = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
+        ctx.save_for_backward(x, mean, spread, weight)
+        ctx.eps = eps
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (x, mean, spread, weight) = gradients, ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # For a second gradient they depend on the input too.
+            mean = x.mean(-1, keepdim=True)
+            spread = (x.var(-1, correction=0, keepdim=True) + ctx.eps).rsqrt()
+        rows = _rows(gradient)
+        if rows is None:
+            return _norm_back(gradient, x, mean, spread, weight), None, None, None
+        of_gradient, of_x, of_mean, of_spread = (one.flatten(0, -2)[rows] for one in (gradient, x, mean, spread))
+        part = _norm_back(of_gradient, of_x, of_mean, of_spread, weight)
+        return _spread(part, rows, x.shape), None, None, None
+
+
+def _norm_back(gradient: Tensor, x: Tensor, mean: Tensor, spread: Tensor, weight: Tensor | None) -> Tensor:
+    """The gradient (..., C) of a layer norm by its input, from the (..., 1) mean and 1 / deviation of its rows."""
+    scaled = gradient if weight is None else gradient * weight
+    unit = (x - mean) * spread
+    inner = (scaled * unit).mean(-1, keepdim=True)
+    return (scaled - scaled.mean(-1, keepdim=True) - unit * inner) * spread
+
+
+class _Gelu(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, approximate: str) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.approximate = approximate
+        return F.gelu(x, approximate=approximate)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (x,) = gradients, ctx.saved_tensors
+        back, how = torch.ops.aten.gelu_backward, ctx.approximate
+        rows = _rows(gradient)
+        if rows is None:
+            return back(gradient, x, approximate=how), None
+        part = back(gradient.flatten(0, -2)[rows], x.flatten(0, -2)[rows], approximate=how)
+        return _spread(part, rows, x.shape), None
+
+
+class _Attention(Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.scale = scale
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (query, key, value) = gradients, ctx.saved_tensors
+        kept, asked, given, weights, by_logit = _attended(gradient, query, key, value, ctx.scale)
+        by_asked = by_logit @ key
+        if kept is not None:
+            by_asked = torch.zeros_like(query).index_copy_(-2, kept, by_asked)
+        return by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ given, None
+
+
+def _attended(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
+) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
+    """Which queries have a gradient (None: too many to pick out); of those the query and the gradient (B, heads, n, D),
+    what they attend to, and the gradient of that before the softmax, both (B, heads, n, N)."""
+    # Of all pictures and heads together.
+    rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
+    kept = rows if len(rows) <= FEW * query.shape[-2] else None
+    asked, given = (query, gradient) if kept is None else (query[..., kept, :], gradient[..., kept, :])
+    weights = (asked @ key.transpose(-2, -1) * scale).softmax(-1)
+    by_weight = given @ value.transpose(-2, -1)
+    return kept, asked, given, weights, weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) * scale
+
+
+class _Projected(Function):
+    """Attention among linear projections of one x, whose gradient goes to x at once.
+
+    With n queries the gradients of keys and values have rank n in each head: what a whole projection would carry back
+    is a product of two thin matrices.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, query: Tensor, key: Tensor, value: Tensor, *more: Any) -> Tensor:
+        ctx.save_for_backward(query, key, value, *more[:3])
+        ctx.scale = more[3]
+        return F.scaled_dot_product_attention(query, key, value, scale=ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (query, key, value, of_query, of_key, of_value) = gradients, ctx.saved_tensors
+        kept, asked, given, weights, by_logit = _attended(gradient, query, key, value, ctx.scale)
+        by_asked = by_logit @ key
+        if kept is None:
+            parts = (by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ given)
+            every = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], -1)  # (B, N, heads * 3D)
+            return every @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
+        left = torch.cat((by_logit, weights), -2).flatten(1, 2)  # (B, heads * 2n, N)
+        right = torch.cat((asked @ of_key, given @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
+        whole = left.transpose(1, 2) @ right
+        return whole.index_add_(1, kept, (by_asked @ of_query).sum(1)), *[None] * 7
+
+
+def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The x (B, N, C) that a query, key or value (B, heads, N, D) is a projection of, and by which weights
+    (heads, D, C); None where it is anything else than a view of one."""
+    base = part._base
+    if base is None or (made := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
+        return None
+    x, weight = made
+    _, heads, _, width = part.shape
+    first = part.storage_offset() - base.storage_offset()
+    strides = (base.stride(0), width, base.stride(1), 1)
+    if part.stride() != strides or first < 0 or first + heads * width > len(weight):
+        return None
+    return x, weight[first : first + heads * width].unflatten(0, (heads, width))
+
+
+class sparse(TorchFunctionMode):
+    """While it lasts, this thread's graphs are walked back without rows of zeros."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        given: Mapping[str, Any] = kwargs or {}
+        if func in _OWN:
+            return _OWN[func](*args, **given)
+        if func is F.multi_head_attention_forward:
+            return _MULTI_HEAD(*args, **given)
+        return func(*args, **given)
+
+
+def _frozen(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether rows may be left out: a gradient is asked of the input and of nothing else."""
+    wanted = x.requires_grad and x.ndim >= 3 and torch.is_grad_enabled()
+    return wanted and not any(one is not None and one.requires_grad for one in others)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if _frozen(input, weight, bias):
+        out: Tensor = _Linear.apply(input, weight, bias)
+        setattr(out, _MADE, (input, weight))
+        return out
+    return F.linear(input, weight, bias)
+
+
+def _layer_norm(
+    input: Tensor,
+    normalized_shape: list[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    if len(normalized_shape) == 1 and _frozen(input, weight, bias):
+        return _LayerNorm.apply(input, weight, bias, eps)  # type: ignore[no-any-return]
+    return F.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+def _gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+    if _frozen(input):
+        return _Gelu.apply(input, approximate)  # type: ignore[no-any-return]
+    return F.gelu(input, approximate=approximate)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **given: Any) -> Tensor:
+    names = ("attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+    options = {**dict(zip(names, args, strict=False)), **given}
+    plain = all(not options.get(name) for name in ("dropout_p", "is_causal", "enable_gqa"))
+    if plain and options.get("attn_mask") is None and _frozen(query) and key.requires_grad and value.requires_grad:
+        scale = options.get("scale") or 1 / math.sqrt(query.shape[-1])
+        found = [made for part in (query, key, value) if (made := _projection(part)) is not None]
+        if len(found) == 3 and all(x is found[0][0] for x, _ in found):
+            return _Projected.apply(found[0][0], query, key, value, *(weight for _, weight in found), scale)  # type: ignore[no-any-return]
+        return _Attention.apply(query, key, value, scale)  # type: ignore[no-any-return]
+    return F.scaled_dot_product_attention(query, key, value, **options)
+
+
+_OWN: dict[Any, Callable[..., Any]] = {
+    F.linear: _linear,
+    F.layer_norm: _layer_norm,
+    F.gelu: _gelu,
+    F.scaled_dot_product_attention: _attention,
+}
+
+
+def _inside(function: Any, **changed: Any) -> Any:
+    """PyTorch's own function with some of what it calls exchanged; it would ask the mode again and never come to it."""
+    around = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
+    made = FunctionType(function.__code__, around, argdefs=function.__defaults__)
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+_MULTI_HEAD = _inside(
+    F.multi_head_attention_forward,
+    linear=_linear,
+    scaled_dot_product_attention=_attention,
+    _in_projection_packed=_inside(vars(F)["_in_projection_packed"], linear=_linear),
+)

@@ -1,0 +1,299 @@
+"""`python -m models.demo.clip_train`: draw scenes with names, train demo-clip on them, write its weights and its card.
+
+What a phrase is true of is known, so every picture is asked about every meaning: colours and shapes that lie in the
+same scene and do not belong together are wrong answers, which is what ties a colour to its shape. Pictures come first,
+against one vector for each meaning; then the text tower learns to find that vector from words, however they are put.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.demo import named
+from models.demo.clip_net import JOINT, NAME, DemoClip, tokenize
+from models.demo.clip_net import trained as clip
+from models.demo.evaluation import as_tensor, normalised
+from models.demo.nets import WEIGHTS, trained
+from models.demo.pool import Source
+from models.demo.recipes import Recipe
+from models.demo.train import average, bfloat16_helps, optimiser_of, replace_file, save, turned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+RECIPE = Recipe(Source("named"), 32_000, pool=4_000, batch=8, rate=4e-3, decay=0.02)
+START = "demo-cls-honest"
+"""Whose convolutions the vision tower begins with: they know already what an edge and a corner are."""
+WORD_STEPS = 800
+RARE = 3.0
+"""How much more a phrase that is true weighs than one that is not: of sixty things four are there."""
+HELD_OUT = 500
+BOTH = ("{c} {s}", "a {c} {s}", "the {c} {s}", "a picture of a {c} {s}", "a photo of a {c} {s}", "a {s} that is {c}")
+SHAPE = ("{s}", "a {s}", "the {s}", "a picture of a {s}", "a photo of a {s}", "a drawing of a {s}")
+COLOUR = ("{c}", "something {c}", "something that is {c}", "a {c} thing", "a picture of something {c}")
+ALWAYS = ("a picture", "a photo", "a drawing", "a scene", "something", "anything", "a thing", "a picture of something")
+_COLOURS = tuple(named.COLOURS)
+PAIRS = tuple((c, s) for c in _COLOURS for s in named.SHAPES if (c, s) not in named.NEVER_SEEN)
+MEANINGS: tuple[tuple[str | None, str | None], ...] = (
+    *PAIRS,
+    *((None, shape) for shape in named.SHAPES),
+    *((colour, None) for colour in _COLOURS),
+)
+"""(colour, shape), either of which may be any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """N scenes and what is true of them."""
+
+    pixels: NDArray[np.uint8]
+    """(N, side, side, 3)"""
+    true: NDArray[np.bool_]
+    """(N, meanings)"""
+
+    def batch(self, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Tensor:
+        """(B, 3, side, side), normalised: these scenes, each in one of eight positions; what is true of them stays."""
+        pairs = zip(rows.tolist(), ways.tolist(), strict=True)
+        return normalised(as_tensor(np.stack([turned(self.pixels[row], way) for row, way in pairs])))
+
+
+def pool_of(specs: Sequence[named.Spec]) -> Pool:
+    """These scenes, drawn."""
+    true = [[_holds(spec, colour, shape) for colour, shape in MEANINGS] for spec in specs]
+    return Pool(np.stack([named.draw(spec).pixels for spec in specs]), np.array(true))
+
+
+def _holds(spec: named.Spec, colour: str | None, shape: str | None) -> bool:
+    # A shape without a name has its colour all the same.
+    return any(colour in (None, thing.colour) and shape in (None, thing.shape) for thing in spec.things)
+
+
+def said(meaning: tuple[str | None, str | None], generator: np.random.Generator) -> str:
+    """A meaning in words, in one of the ways there are."""
+    ways = {(True, True): BOTH, (False, True): SHAPE, (True, False): COLOUR}
+    way = generator.choice(ways[meaning[0] is not None, meaning[1] is not None])
+    c, s = (str(generator.choice(named.SYNONYMS.get(name or "", (name or "",)))) for name in meaning)
+    return str(way).format(c=c, s=s)
+
+
+class _Lesson(nn.Module):
+    """The vision tower and a vector for each meaning, which stands for the text tower's."""
+
+    def __init__(self, net: DemoClip) -> None:
+        super().__init__()
+        self.visual, self.logit_scale, self.logit_bias = net.visual, net.logit_scale, net.logit_bias
+        self.meanings = nn.Parameter(torch.randn(len(MEANINGS), JOINT))
+
+    def compare(self, features: Tensor, rows: Tensor) -> Tensor:
+        cosines = F.normalize(features.float(), dim=1) @ F.normalize(rows.float(), dim=1).T
+        return self.logit_scale.exp() * cosines + self.logit_bias
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.compare(self.visual(pictures), self.meanings)
+
+
+def _loss(logits: Tensor, true: NDArray[np.bool_]) -> Tensor:
+    wanted, weight = torch.from_numpy(true).float(), torch.tensor(RARE)
+    total = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight, reduction="sum")
+    return total / len(logits)
+
+
+def fit(pool: Pool, recipe: Recipe, seed: int, words: int = WORD_STEPS) -> DemoClip:
+    """Train on a pool; the moving average of the weights, in eval mode."""
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    net = DemoClip()
+    start = trained(START)
+    for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
+        net.visual.get_submodule(name).load_state_dict(start.get_submodule(name).state_dict())
+    lesson = _Lesson(net).train().to(memory_format=torch.channels_last)
+    kept = deepcopy(lesson).eval().requires_grad_(False)
+    steps, half = math.ceil(recipe.images / recipe.batch), bfloat16_helps()
+    optimiser, schedule = optimiser_of(lesson, recipe, steps)
+    told, running = time.monotonic(), math.nan
+    for step in range(steps):
+        rows = generator.choice(len(pool.pixels), recipe.batch, replace=False)
+        pictures = pool.batch(rows, generator.integers(0, 8, len(rows)))
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = lesson(pictures)
+        loss = _loss(logits.float(), pool.true[rows])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(lesson.parameters(), 10)
+        optimiser.step()
+        schedule.step()
+        average(kept, lesson, min(0.998, (1 + step) / (20 + step)))
+        running = loss.item() if math.isnan(running) else 0.99 * running + 0.01 * loss.item()
+        if time.monotonic() - told > 20:
+            told = time.monotonic()
+            print(f"{NAME}: {(step + 1) * recipe.batch:,}/{recipe.images:,} images, loss {running:.2f}", flush=True)
+    net.visual, net.logit_scale, net.logit_bias = kept.visual, kept.logit_scale, kept.logit_bias
+    _teach_words(net, kept, pool, generator, words)
+    return net.eval().requires_grad_(False)
+
+
+def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.random.Generator, steps: int) -> None:
+    """The text tower learns the meanings' vectors, and what they do to pictures that it is shown no more."""
+    rows = generator.choice(len(pool.pixels), min(1500, len(pool.pixels)), replace=False)
+    with torch.no_grad():
+        nothing = np.zeros(50, np.int64)
+        parts = [rows[start : start + 50] for start in range(0, len(rows), 50)]
+        features = torch.cat([lesson.visual(pool.batch(part, nothing[: len(part)])) for part in parts])
+    # What is true of every scene is what all scenes have in common.
+    common = F.normalize(features, dim=1).mean(0, keepdim=True)
+    wanted = torch.cat([lesson.meanings, common])
+    optimiser, schedule = optimiser_of(net.text, replace(RECIPE, rate=2e-3), steps)
+    for _ in range(steps):
+        some = generator.integers(0, len(rows), 128)
+        always = str(generator.choice(ALWAYS))
+        found = net.text.train()(tokenize([*(said(meaning, generator) for meaning in MEANINGS), always]))
+        apart = 1 - F.cosine_similarity(found, wanted, dim=1)
+        loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    print(f"{NAME}: words, off by {apart.mean().item():.3f}", flush=True)
+
+
+def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
+    """What it gets right on scenes that training never saw: 64 phrases asked of each, one for each colour and shape.
+
+    `accuracy`: the best of the 64 is there. `named`: of n things, so many are among the n best. `bound`: of two things
+    that share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`: `named`
+    of colours with shapes that training had neither drawn nor said together.
+    """
+    grid = [(c, s) for c in _COLOURS for s in named.SHAPES]
+    plain, rare = (
+        [named.sample(seed, held_out=True, rare=is_rare) for seed in range(count if not is_rare else count // 2)]
+        for is_rare in (False, True)
+    )
+    logits, odd = (_asked(net, specs, grid) for specs in (plain, rare))
+    there = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
+    unseen = [
+        [grid.index((t.colour, t.shape)) for t in spec.named if (t.colour, t.shape) in named.NEVER_SEEN]
+        for spec in rare
+    ]
+    bound = [
+        row[grid.index((a.colour, a.shape))] > row[grid.index((a.colour, b.shape))]
+        for row, spec in zip(logits, plain, strict=True)
+        for a in spec.named
+        for b in spec.named
+        if a.colour != b.colour and a.shape != b.shape and not _holds(spec, a.colour, b.shape)
+    ]
+    best = [_best(row, len(spec.named)) for row, spec in zip(odd, rare, strict=True)]
+    return {
+        "accuracy": _share([row.argmax() in real for row, real in zip(logits, there, strict=True)]),
+        "named": _share(
+            [one in _best(row, len(real)) for row, real in zip(logits, there, strict=True) for one in real]
+        ),
+        "bound": _share(bound),
+        "never_seen": _share([one in top for top, real in zip(best, unseen, strict=True) for one in real]),
+    }
+
+
+def _asked(net: DemoClip, specs: Sequence[named.Spec], grid: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    """(N, K) logits of `a red star` and so on."""
+    tokens = tokenize([f"a {colour} {shape}" for colour, shape in grid])
+    pixels = [named.draw(spec).pixels for spec in specs]
+    with torch.no_grad():
+        parts = [
+            net(normalised(as_tensor(np.stack(pixels[start : start + 50]))), tokens)
+            for start in range(0, len(pixels), 50)
+        ]
+    found: NDArray[np.float32] = torch.cat(parts).numpy()
+    return found
+
+
+def _best(row: NDArray[np.float32], count: int) -> set[int]:
+    return set(np.argsort(-row)[:count].tolist())
+
+
+def _share(right: Sequence[Any]) -> float:
+    return round(float(np.mean(right)), 4)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.demo.clip_train", description=__doc__)
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the scenes")
+    parser.add_argument("--images", type=int, default=RECIPE.images, help="how many pictures it sees")
+    parser.add_argument("--pool", type=int, default=RECIPE.pool, help="how many scenes are drawn")
+    parser.add_argument("--words", type=int, default=WORD_STEPS, help="steps of the text tower")
+    chosen = parser.parse_args(arguments)
+    recipe = replace(RECIPE, images=chosen.images, pool=chosen.pool)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    first = chosen.seed * 1_000_000
+    print(f"{NAME}: drawing {recipe.pool:,} scenes", flush=True)
+    pool = pool_of([named.sample(seed) for seed in range(first, first + recipe.pool)])
+    began, busy = time.monotonic(), time.process_time()
+    net = fit(pool, recipe, chosen.seed, chosen.words)
+    took = ((time.monotonic() - began) / 60, (time.process_time() - busy) / 60)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    path = chosen.out / f"{NAME}.safetensors"
+    save(net, path)
+    card = described(path, recipe, chosen.seed, took)
+    replace_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
+    print(f"{NAME}: {took[0]:.1f} min, held out: {card['metrics']}", flush=True)
+
+
+def described(path: Path, recipe: Recipe, seed: int, minutes: tuple[float, float]) -> dict[str, Any]:
+    """The card: what it is, what it was trained on, and what the saved file gets right on held-out scenes."""
+    net = clip(path)
+    return {
+        "name": NAME,
+        "task": "classify",
+        "classes": [f"{colour} {shape}" for colour in _COLOURS for shape in named.SHAPES],
+        "data": {
+            "kind": "named",
+            "side": named.SIDE,
+            "seed": seed,
+            "scenes": recipe.pool,
+            "held_out_scenes": HELD_OUT,
+            "never_seen": [" ".join(pair) for pair in sorted(named.NEVER_SEEN)],
+        },
+        "net": {"size": "clip", "parameters": sum(one.numel() for one in net.parameters()), "begins_with": START},
+        "training": {
+            "images": recipe.images,
+            "epochs": round(recipe.images / recipe.pool, 2),
+            "steps": math.ceil(recipe.images / recipe.batch),
+            "batch": recipe.batch,
+            "rate": recipe.rate,
+            "decay": recipe.decay,
+            "turns": True,
+            "minutes": round(minutes[0], 1),
+            "cpu_minutes": round(minutes[1], 1),
+            "threads": torch.get_num_threads(),
+        },
+        "metrics": measured(net),
+        "bytes": path.stat().st_size,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

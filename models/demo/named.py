@@ -1,0 +1,267 @@
+"""Scenes to be spoken of: flat things, each of one colour and one shape that have names, and what may be said of them.
+
+What a phrase such as "red star" means is known here pixel by pixel, so a map of it can be judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.demo.backgrounds import background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from models.demo.shapes import Mask, Plane
+
+COLOURS = MappingProxyType(
+    {
+        "red": (214, 34, 38),
+        "orange": (243, 132, 24),
+        "yellow": (246, 218, 44),
+        "green": (42, 152, 62),
+        "blue": (36, 84, 208),
+        "purple": (128, 48, 168),
+        "white": (246, 246, 246),
+        "black": (24, 24, 28),
+    }
+)
+SHAPES = ("star", "ball", "ring", "cross", "square", "triangle", "heart", "moon")
+CLUTTER = ("bar", "half")
+"""Shapes that no phrase names."""
+NEVER_SEEN = frozenset({("red", "ring"), ("yellow", "heart"), ("blue", "cross"), ("white", "moon")})
+"""Neither drawn nor named in training: what a model makes of them, it put together from the two words."""
+SYNONYMS = MappingProxyType(
+    {
+        "ball": ("ball", "circle", "disc"),
+        "ring": ("ring", "hoop"),
+        "cross": ("cross", "plus"),
+        "square": ("square", "box"),
+        "moon": ("moon", "crescent"),
+        "purple": ("purple", "violet"),
+    }
+)
+SIDE = 96
+"""Pixels of a scene's side as a model sees it."""
+_APART = 0.92  # of the sum of two radii: things may touch, none hides another
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A thing: what it is called, its centre and radius in shares of the side, and its angle in radians.
+
+    `shade` multiplies its colour, so that no two reds are the same.
+    """
+
+    colour: str
+    shape: str
+    x: float
+    y: float
+    radius: float
+    angle: float
+    shade: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def phrase(self) -> str:
+        """`red star`"""
+        return f"{self.colour} {self.shape}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """All that a scene depends on; `background` and `seed` as in `models.demo.scenes`."""
+
+    things: tuple[Named, ...]
+    background: str
+    seed: int
+    noise: float = 0.0
+    held_out: bool = False
+
+    @property
+    def named(self) -> tuple[Named, ...]:
+        """The things whose shape has a name."""
+        return tuple(thing for thing in self.things if thing.shape in SHAPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The picture, uint8 (H, W, 3) RGB, and for every phrase of a thing in it the (H, W) mask of its visible pixels."""
+
+    pixels: NDArray[np.uint8]
+    masks: dict[str, Mask]
+
+
+def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Spec:
+    """The spec of that seed: two to four things with names, half of the time alike in shape or colour, and clutter.
+
+    Held-out scenes share no seed and no part of a photograph with training. `rare`: the first thing is one of
+    `NEVER_SEEN`, of which there is none in other scenes.
+    """
+    rng = np.random.default_rng([seed, int(held_out), 7])
+    kinds = _kinds(rng, rare=rare)
+    clutter = [(str(rng.choice(list(COLOURS))), str(rng.choice(CLUTTER))) for _ in range(rng.integers(0, 3))]
+    placed: list[Named] = []
+    for colour, shape in [*kinds, *clutter]:
+        radius = float(rng.uniform(0.11, 0.18))
+        spots = rng.uniform(radius * 0.95, 1 - radius * 0.95, (12, 2))
+        room = [min((_gap(spot, radius, other) for other in placed), default=1.0) for spot in spots]
+        best = int(np.argmax(room))
+        if room[best] < 0:
+            continue
+        shade = rng.uniform(0.82, 1.06) * rng.uniform(0.95, 1.05, 3)
+        x, y = spots[best].tolist()
+        angle = float(rng.uniform(0, 2 * np.pi))
+        placed.append(Named(colour, shape, x, y, radius, angle, tuple(shade.tolist())))
+    return Spec(
+        tuple(placed),
+        str(rng.choice(("photo", "gradient", "noise"), p=[0.4, 0.3, 0.3])),
+        int(rng.integers(2**32)),
+        float(rng.uniform(0, 6)),
+        held_out,
+    )
+
+
+def _gap(spot: NDArray[np.float64], radius: float, other: Named) -> float:
+    return float(np.hypot(spot[0] - other.x, spot[1] - other.y)) - _APART * (radius + other.radius)
+
+
+def _kinds(rng: np.random.Generator, *, rare: bool) -> list[tuple[str, str]]:
+    """Two to four different (colour, shape); the second has often the first's shape, the third its colour."""
+    colours, wanted = list(COLOURS), int(rng.integers(2, 5))
+    found: list[tuple[str, str]] = [sorted(NEVER_SEEN)[rng.integers(len(NEVER_SEEN))]] if rare else []
+    alike = rng.random() < 0.5
+    while len(found) < wanted:
+        colour, shape = str(rng.choice(colours)), str(rng.choice(SHAPES))
+        if alike and len(found) == 1:
+            shape = found[0][1]
+        elif alike and len(found) == 2:
+            colour = found[0][0]
+        if (colour, shape) not in found and (colour, shape) not in NEVER_SEEN:
+            found.append((colour, shape))
+    return found
+
+
+def draw(spec: Spec, side: int = SIDE) -> Scene:
+    """The scene of that spec on `side` pixels, the same bytes each time."""
+    canvas = background(spec.background, side, spec.seed, held_out=spec.held_out)
+    rng = np.random.default_rng([spec.seed, 8])
+    masks: dict[str, Mask] = {}
+    for thing in spec.things:
+        place, share = _painted(canvas, thing, side)
+        for mask in masks.values():
+            mask[place] &= share < 0.5
+        if thing.shape in SHAPES:
+            masks[thing.phrase] = np.zeros((side, side), np.bool_)
+            masks[thing.phrase][place] = share >= 0.5
+    canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(spec.noise)
+    return Scene(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy(), masks)
+
+
+def _painted(canvas: Plane, thing: Named, side: int) -> tuple[tuple[slice, slice], Plane]:
+    """Paint a thing on (3, H, W), and return its patch (rows, columns) and how much of each pixel there it covers."""
+    radius, reach = thing.radius * side, thing.radius * side + 1
+    rows, columns = (
+        slice(max(int(at * side - reach), 0), min(int(at * side + reach) + 1, side)) for at in (thing.y, thing.x)
+    )
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - thing.y * side)
+    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] + np.float32(0.5 - thing.x * side)
+    cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
+    scale = np.float32(radius)
+    u: Plane = np.asarray((x * cos + y * sin) / scale, np.float32)
+    v: Plane = np.asarray((y * cos - x * sin) / scale, np.float32)
+    distance = _FORMS[thing.shape](u, v) * scale
+    share: Plane = np.clip(0.5 - distance, 0, 1).astype(np.float32)
+    rim = np.clip(-1.5 - distance, 0, 1) * np.float32(0.25) + np.float32(0.75)
+    colour = np.clip(np.array(COLOURS[thing.colour]) * thing.shade, 0, 255).astype(np.float32)
+    patch = canvas[:, rows, columns]
+    patch += share * (colour[:, None, None] * rim - patch)
+    return (rows, columns), share
+
+
+def _box(u: Plane, v: Plane, a: float, b: float) -> Plane:
+    found: Plane = np.maximum(np.abs(u) - np.float32(a), np.abs(v) - np.float32(b))
+    return found
+
+
+def _away(u: Plane, v: Plane) -> Plane:
+    found: Plane = np.sqrt(u * u + v * v)
+    return found
+
+
+def _star(u: Plane, v: Plane) -> Plane:
+    step = np.float32(2 * np.pi / 5)
+    angle = np.arctan2(v, u)
+    angle -= np.round(angle / step) * step
+    a, b = _away(u, v) * np.cos(angle), _away(u, v) * np.abs(np.sin(angle))
+    inner = 0.42
+    side = np.array([1 - inner * np.cos(np.pi / 5), inner * np.sin(np.pi / 5)])
+    normal = side[::-1] / np.hypot(side[0], side[1])
+    found: Plane = (a - 1) * np.float32(normal[0]) + b * np.float32(normal[1])
+    return found
+
+
+def _triangle(u: Plane, v: Plane) -> Plane:
+    found: Plane = np.maximum(u, np.abs(v) * np.float32(0.75**0.5) - u * np.float32(0.5)) - np.float32(0.5)
+    return found
+
+
+def _heart(u: Plane, v: Plane) -> Plane:
+    # A square on its corner and two discs on its upper sides.
+    v = v + np.float32(0.12)
+    a, b = (u + v) * np.float32(0.5**0.5), (v - u) * np.float32(0.5**0.5)
+    half = np.float32(0.5)
+    discs = np.minimum(_away(a + half, b), _away(a, b + half)) - half
+    found: Plane = np.minimum(_box(a, b, 0.5, 0.5), discs)
+    return found
+
+
+def _moon(u: Plane, v: Plane) -> Plane:
+    found: Plane = np.maximum(_away(u, v) - 1, np.float32(0.8) - _away(u - np.float32(0.5), v))
+    return found
+
+
+def _cross(u: Plane, v: Plane) -> Plane:
+    found: Plane = np.minimum(_box(u, v, 0.94, 0.28), _box(u, v, 0.28, 0.94))
+    return found
+
+
+_FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyType(
+    {
+        "star": _star,
+        "ball": lambda u, v: _away(u, v) - np.float32(0.86),
+        "ring": lambda u, v: np.abs(_away(u, v) - np.float32(0.72)) - np.float32(0.2),
+        "cross": _cross,
+        "square": lambda u, v: _box(u, v, 0.72, 0.72),
+        "triangle": _triangle,
+        "heart": _heart,
+        "moon": _moon,
+        "bar": lambda u, v: _box(u, v, 0.95, 0.2),
+        "half": lambda u, v: np.maximum(_away(u, v) - np.float32(0.9), u),
+    }
+)
+
+EXAMPLE = "red star"
+"""The name of a scene to show: a red star, another star, something else that is red, and more."""
+
+
+def example() -> Spec:
+    """That scene: what a phrase means here takes both of its words."""
+    return Spec(
+        (
+            Named("red", "star", 0.72, 0.3, 0.15, 0.3),
+            Named("blue", "star", 0.24, 0.68, 0.15, 1.0),
+            Named("red", "ball", 0.27, 0.26, 0.13, 0.0),
+            Named("yellow", "square", 0.73, 0.74, 0.15, 0.5),
+            Named("green", "bar", 0.49, 0.5, 0.12, 0.9),
+        ),
+        "gradient",
+        12,
+        noise=2.0,
+        held_out=True,
+    )

@@ -1,0 +1,258 @@
+"""Keras's files (`.keras`, `.h5`) looked at without running them, and without Keras: what they take, answer and need.
+
+Both kinds hold the model's configuration as JSON. What could run code of theirs is refused by its name there, before
+Keras sees the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.errors import ModelProblem, WeightsProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+ENDINGS = (".keras", ".h5", ".hdf5")
+INSTALL = "install what Keras models need: pip install -r requirements-keras.txt"
+_ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+_LARGEST_CONFIG = 64 * 2**20
+# Layers that are code, or call code, from the file.
+_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+_WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
+_SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CAFFE = tuple(value / 255 for value in (123.68, 116.779, 103.939))
+# How keras.applications' nets take a picture, by the beginning of a name and by a layer that only they have.
+_NETS: tuple[tuple[str, str, str], ...] = (
+    ("resnet50v2 resnet101v2 resnet152v2", "post_bn", "tf"),
+    ("resnet50 resnet101 resnet152", "conv5_block3_out", "caffe"),
+    ("vgg16 vgg19", "block5_conv3", "caffe"),
+    ("mobilenetv3 efficientnet convnext regnet", "", "raw"),
+    ("mobilenet mobilenetv2", "block_16_project", "tf"),
+    ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
+    ("densenet", "conv5_block16_concat", "torch"),
+)
+_WAYS: dict[str, tuple[dict[str, Any], str]] = {
+    "raw": ({"range": 255}, "colours from 0 to 255"),
+    "caffe": ({"range": 255, "mean": _CAFFE, "channels": "bgr"}, "blue first, 0 to 255, ImageNet's mean taken off"),
+    "tf": ({"mean": (0.5,), "std": (0.5,)}, "colours from -1 to 1"),
+    "torch": ({"mean": IMAGENET[0], "std": IMAGENET[1]}, "ImageNet's mean and deviation"),
+    "unit": ({"range": 1}, "colours from 0 to 1"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a file says of its model."""
+
+    shape: tuple[int | None, int | None, int] | None
+    """(height, width, channels) of a picture; None where the model takes none."""
+    first: bool
+    """Whether it takes (channels, height, width)."""
+    classes: int | None
+    """Numbers that it answers with, where its last layer says so."""
+    final: str
+    """The activation that ends it: `softmax`, `sigmoid`, `linear`, or the name of another."""
+    needs: tuple[str, ...]
+    """Classes and functions that are not Keras's own, and so must come from a file of the operator."""
+    taken: str
+    """Which of `_WAYS` the numbers of a picture most likely go in."""
+    because: str
+    """From what that was inferred, for the end of a sentence."""
+
+
+def is_keras(path: Path) -> bool:
+    """Whether a file is one of Keras, by its name, or a model of Keras's older kind by its content."""
+    return path.is_file() and path.suffix.lower() in ENDINGS
+
+
+def config(path: Path) -> dict[str, Any]:
+    """The configuration of a model; raises WeightsProblem, one sentence, where the file holds none."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:4] == _ZIP and path.suffix.lower() == ".keras":
+        text = _zipped(path)
+    elif start == _HDF5 and path.suffix.lower() != ".keras":
+        text = _attribute(path)
+    else:
+        other = "a zip archive" if start[:4] == _ZIP else "an HDF5 file" if start == _HDF5 else "something else"
+        right = {"a zip archive": ".keras", "an HDF5 file": ".h5"}.get(other)
+        mend = f"rename it to {path.stem}{right}" if right else "save the model again with model.save"
+        raise WeightsProblem(f"{path.name} is {other} inside, not what its name says: {mend}.")
+    try:
+        held = json.loads(text)
+    except ValueError as reason:
+        raise WeightsProblem(
+            f"The configuration in {path.name} is damaged: save the model again with model.save."
+        ) from reason
+    if not isinstance(held, dict) or "class_name" not in held:
+        raise WeightsProblem(f"{path.name} holds no model: save the whole model with model.save.")
+    return held
+
+
+def _zipped(path: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+                raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
+            return archive.read("config.json")
+    except (OSError, KeyError, zipfile.BadZipFile) as reason:
+        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
+
+
+def _attribute(path: Path) -> bytes:
+    try:
+        h5py: Any = importlib.import_module("h5py")
+    except ImportError as reason:
+        raise ModelProblem(f"{path.name} needs h5py: {INSTALL}.") from reason
+    try:
+        with h5py.File(path, "r") as file:
+            held = file.attrs.get("model_config")
+    except (OSError, RuntimeError) as reason:
+        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
+    if held is None:
+        raise WeightsProblem(
+            f"{path.name} holds weights alone and not the model around them: save the whole model with "
+            f'model.save("{path.stem.removesuffix(".weights")}.keras").'
+        )
+    return held.encode() if isinstance(held, str) else bytes(held)
+
+
+def facts(path: Path) -> Facts:
+    """What the file says; raises WeightsProblem for one that brings code of its own, or cannot be rebuilt here."""
+    held = config(path)
+    layers = [layer for layer in _layers(held) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
+    for layer in layers:
+        kind, name = layer["class_name"], _name(layer)
+        if kind in _CODE:
+            raise WeightsProblem(
+                f"{path.name} has the {kind} layer {name}, which is code in the file and is not run: make it a layer "
+                "class of your own, or export the model to ONNX."
+            )
+        if kind in _TENSORFLOW:
+            raise WeightsProblem(
+                f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export the "
+                "model to ONNX (python -m tf2onnx.convert --keras)."
+            )
+    needs = tuple(dict.fromkeys(name for name in _foreign(held) if name))
+    shape, first = _input(held, layers)
+    units, final = _answer(held, layers)
+    taken, because = _taken(held, layers, shape)
+    return Facts(shape, first, units, final, needs, taken, because)
+
+
+def way(taken: str) -> tuple[dict[str, Any], str]:
+    """The table `preprocessing` of one way to take a picture, and the words for it."""
+    return _WAYS[taken]
+
+
+def _layers(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every layer and model in a configuration, models before what is in them."""
+    yield dict(node)
+    inner = node.get("config")
+    listed = inner.get("layers", ()) if isinstance(inner, dict) else inner if isinstance(inner, list) else ()
+    for layer in listed:
+        if isinstance(layer, dict) and isinstance(layer.get("class_name"), str):
+            yield from _layers(layer)
+    # A wrapper, such as TimeDistributed, holds its one layer here.
+    one = inner.get("layer") if isinstance(inner, dict) else None
+    if isinstance(one, dict) and isinstance(one.get("class_name"), str):
+        yield from _layers(one)
+
+
+def _foreign(node: Any) -> Iterator[str]:
+    """Names of classes and functions that are no part of Keras."""
+    if isinstance(node, dict):
+        module, registered = node.get("module"), node.get("registered_name")
+        if "class_name" in node:
+            if isinstance(registered, str) and ">" in registered:
+                yield registered
+            elif isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
+                yield f"{module}.{node['class_name']}"
+            elif node["class_name"] == "function" and module == "builtins":
+                yield str(node.get("config"))
+        # How it was compiled is not read: nothing is trained here.
+        for key, value in node.items():
+            if key != "compile_config":
+                yield from _foreign(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _foreign(value)
+
+
+def _name(layer: Mapping[str, Any]) -> str:
+    inner = layer.get("config")
+    return str(inner.get("name", layer.get("name", ""))) if isinstance(inner, dict) else str(layer.get("name", ""))
+
+
+def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = layer.get("config")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _input(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, bool]:
+    """(h, w, c) and whether channels come first; None where the first input is no picture."""
+    shape: Any = None
+    for layer in layers:
+        inner = _inner(layer)
+        shape = inner.get("batch_shape") or inner.get("batch_input_shape")
+        if shape:
+            break
+    shape = shape or _inner(held).get("build_input_shape") or held.get("build_config", {}).get("input_shape")
+    if isinstance(shape, dict):
+        shape = next(iter(shape.values()), None)
+    sides = list(shape or ())[1:]
+    if len(sides) == 2:
+        return (*sides, 1), False
+    if len(sides) != 3:
+        return None, False
+    first = any(_inner(layer).get("data_format") == "channels_first" for layer in layers)
+    height, width, channels = (*sides[1:], sides[0]) if first else sides
+    return ((height, width, channels), first) if isinstance(channels, int) else (None, first)
+
+
+def _answer(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int | None, str]:
+    """How many numbers come out, and through which activation, as far as the last layers tell."""
+    named = _inner(held).get("output_layers") or ()
+    last = named[0] if named and isinstance(named[0], list) else named
+    names = [_name(layer) for layer in layers]
+    at = names.index(last[0]) if last and last[0] in names else len(layers) - 1
+    final = "linear"
+    for layer in reversed(layers[: at + 1]):
+        kind, inner = layer["class_name"], _inner(layer)
+        activation = inner.get("activation")
+        if isinstance(activation, dict):
+            activation = activation.get("config") or activation.get("class_name")
+        if kind == "Softmax":
+            activation = "softmax"
+        if final == "linear" and isinstance(activation, str):
+            final = activation.lower()
+        if isinstance(units := inner.get("units", inner.get("filters")), int):
+            return units, final
+    return None, final
+
+
+def _taken(held: Mapping[str, Any], layers: list[dict[str, Any]], shape: Any) -> tuple[str, str]:
+    for layer in layers:
+        kind = layer["class_name"]
+        if kind in _SCALED:
+            return "raw", f"it scales the colours by itself ({_name(layer)})"
+        if kind.startswith(_WEIGHED):
+            break
+    names = {_name(layer) for layer in _layers(held)}
+    for starts, telltale, found in _NETS:
+        begins = tuple(starts.split())
+        if (
+            shape is not None
+            and shape[2] == 3
+            and (telltale in names or any(n.lower().startswith(begins) for n in names))
+        ):
+            return found, f"it holds a net of keras.applications ({starts.split()[0]} or like it)"
+    return "unit", "nothing in the file says otherwise"

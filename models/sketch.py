@@ -1,0 +1,149 @@
+"""Drawings as strokes: what a hand drew, as pixels, and which colours a model that knows sketches was trained with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+Paper = Literal["white on black", "black on white"]
+"""The pen's colour, and the paper's."""
+PAPERS: tuple[Paper, ...] = ("white on black", "black on white")
+SIDE = 448
+"""Pixels a side of a drawing: sixteen times the 28 that sketch data sets are published in."""
+PEN = 1 / 16
+"""A pen's width as a share of the side: that of the drawings of Quick, Draw! at 28 px."""
+MOST_POINTS = 60_000
+"""Of one drawing: an hour with a pen, and no more than a page has to hold."""
+_SHIFT = 4
+_FINE = 1344
+# Words of the data sets that sketch models are trained on most: a name among a model's classes is a hint, no proof.
+_WORDS = """
+airplane ambulance anvil apple arm axe banana bat bed bicycle bird book bowtie bread bridge broom bus butterfly cactus
+cake camera candle car carrot castle cat chair circle clock cloud coffee cross cup door dog ear envelope eye face fish
+flower fork guitar hammer hand hat house key knife ladder leaf lightning line moon mountain mushroom pants pencil pizza
+rainbow scissors shoe shovel skull smiley snake snowman spider spoon square star sun sword t-shirt table tent tooth
+traffic tree triangle umbrella wheel zigzag
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """One movement of the pen, or of the eraser."""
+
+    points: tuple[tuple[float, float], ...]
+    """(x, y) as shares of the side, 0..1 on the paper."""
+    width: float = PEN
+    """A share of the side."""
+    erases: bool = False
+
+
+def strokes(given: Any) -> tuple[Stroke, ...]:
+    """Strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
+
+    All are shares of the side. What is no stroke is left out, and all after `MOST_POINTS`: it comes from outside.
+    """
+    found: list[Stroke] = []
+    count = 0
+    for one in given if isinstance(given, list) else ():
+        points = one.get("points") if isinstance(one, dict) else None
+        if not isinstance(points, list) or len(points) < 2 or not all(map(_number, points)):
+            continue
+        width = one.get("width", PEN)
+        count += len(points) // 2
+        if count > MOST_POINTS:
+            break
+        pairs = zip(points[::2], points[1::2], strict=False)
+        near = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
+        thick = min(max(float(width), 0.002), 0.5) if _number(width) else PEN
+        found.append(Stroke(near, thick, bool(one.get("erases"))))
+    return tuple(found)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:
+    """uint8 (side, side, 3): the strokes in order, with round ends, smooth at their edges."""
+    import cv2
+
+    ink, ground = (255, 0) if paper == "white on black" else (0, 255)
+    # Larger, and made small again: OpenCV's own smooth lines are two pixels too thick.
+    fine = -(-_FINE // side)
+    large = side * fine
+    canvas = np.full((large, large), ground, np.uint8)
+    for stroke in drawn:
+        # Whole pixels of a centre are at .5 of the paper's edges.
+        points = (np.asarray(stroke.points) * large - 0.5) * (1 << _SHIFT)
+        path = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
+        if len(path) == 1:
+            path = np.concatenate([path, path])
+        thick = max(round(stroke.width * large), 1)
+        cv2.polylines(canvas, [path], False, ground if stroke.erases else ink, thick, cv2.LINE_8, _SHIFT)
+    small = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
+    return np.repeat(small[:, :, None], 3, axis=2)
+
+
+def names_drawings(labels: Sequence[str]) -> bool:
+    """Whether a model's classes are what people draw: digits, letters, or words of the sketch data sets."""
+    words = [label.strip().lower().replace("_", " ") for label in labels]
+    if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
+        return True
+    drawn = frozenset(_WORDS.split())
+    known = sum(any(part in drawn for part in word.split()) for word in words)
+    return len(words) > 1 and known >= max(2, len(words) // 3)
+
+
+def doodles() -> tuple[tuple[Stroke, ...], ...]:
+    """A dozen simple drawings, unlike each other."""
+
+    def arc(x: float, y: float, radius: float, start: float = 0.0, stop: float = 1.0) -> list[tuple[float, float]]:
+        turns = np.linspace(start, stop, 25) * 2 * math.pi
+        return [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+
+    star = [(0.5 + r * math.sin(i * math.pi / 5), 0.52 - r * math.cos(i * math.pi / 5))
+            for i in range(11) for r in [0.4 if i % 2 == 0 else 0.16]]  # fmt: skip
+    spiral = [(0.5 + 0.4 * t * math.cos(6 * math.pi * t), 0.5 + 0.4 * t * math.sin(6 * math.pi * t))
+              for t in np.linspace(0, 1, 60)]  # fmt: skip
+    paths: list[list[list[tuple[float, float]]]] = [
+        [arc(0.5, 0.5, 0.38)],
+        [[(0.15, 0.15), (0.85, 0.15), (0.85, 0.85), (0.15, 0.85), (0.15, 0.15)]],
+        [[(0.5, 0.12), (0.88, 0.85), (0.12, 0.85), (0.5, 0.12)]],
+        [star],
+        [[(0.1, 0.6), (0.3, 0.3), (0.5, 0.6), (0.7, 0.3), (0.9, 0.6)]],
+        [[(0.1, 0.5), (0.9, 0.5)]],
+        [[(0.15, 0.15), (0.85, 0.85)], [(0.85, 0.15), (0.15, 0.85)]],
+        [[(0.35, 0.1), (0.35, 0.9)], [(0.65, 0.1), (0.65, 0.9)], *([(0.35, y), (0.65, y)] for y in (0.25, 0.5, 0.75))],
+        [spiral],
+        [[(0.2, 0.45), (0.5, 0.12), (0.8, 0.45)], [(0.2, 0.45), (0.2, 0.88), (0.8, 0.88), (0.8, 0.45), (0.2, 0.45)]],
+        [arc(0.5, 0.5, 0.38), arc(0.37, 0.4, 0.03), arc(0.63, 0.4, 0.03), arc(0.5, 0.52, 0.2, 0.05, 0.45)],
+        [arc(0.5, 0.35, 0.25, 0.5, 1.0), [(0.25, 0.35), (0.75, 0.35)], [(0.5, 0.35), (0.5, 0.85)]],
+    ]
+    return tuple(tuple(Stroke(tuple(path)) for path in paths_of) for paths_of in paths)
+
+
+def paper_of(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> tuple[Paper, bool]:
+    """The colours in which a model tells simple drawings apart best, and whether that was clear.
+
+    `answer` gives one picture's probabilities (classes,). What counts is by how much the answers differ from drawing
+    to drawing (the mutual information of drawing and class): in the wrong colours a model answers the same to all.
+    """
+    told = {}
+    for paper in PAPERS:
+        held = np.stack([answer(draw(doodle, paper, 112)) for doodle in doodles()])
+        told[paper] = _entropy(held.mean(0)) - float(np.mean([_entropy(row) for row in held]))
+    first, second = sorted(PAPERS, key=told.__getitem__, reverse=True)
+    return first, told[first] > 1.25 * told[second]
+
+
+def _entropy(shares: NDArray[np.float32]) -> float:
+    known = shares[shares > 0].astype(np.float64)
+    return float(-(known * np.log(known)).sum())

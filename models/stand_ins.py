@@ -1,0 +1,121 @@
+"""Pickles read without running anything of them: what is not known becomes an inert stand-in that keeps its parts.
+
+A whole module that was saved by `torch.save(model)`, or a Lightning file with its own objects in it, is a pickle that
+names classes and functions of its writer. Here none of them is imported or called: each name is a new empty class,
+and what the file would have handed to it is kept, so that the tensors can be taken out.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+import types
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class _Frozen(type):
+    """A pickle can set attributes of whatever it names; of these classes it cannot."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        raise pickle.UnpicklingError("a class is no place to write to")
+
+
+class StandIn(metaclass=_Frozen):
+    """An object of a class that was not imported: `parts` is its state, `called` is what it was made of."""
+
+    named = ""
+    """The dotted name of the class or function that it stands for."""
+
+    def __new__(cls, *given: object, **_: object) -> StandIn:
+        made = object.__new__(cls)
+        object.__setattr__(made, "called", given)
+        object.__setattr__(made, "parts", {})
+        return made
+
+    called: tuple[object, ...]
+    parts: dict[object, object]
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __call__(self, *_: object, **__: object) -> StandIn:
+        return StandIn()
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], dict | None):
+            state = {**(state[0] or {}), **(state[1] if isinstance(state[1], dict) else {})}
+        self.parts.update(state if isinstance(state, dict) else {"state": state})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.parts[name] = value
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.parts[key] = value
+
+    def append(self, value: object) -> None:
+        self.parts[len(self.parts)] = value
+
+    def extend(self, values: list[object]) -> None:
+        for value in values:
+            self.append(value)
+
+    add = append
+
+
+class Unpickler(pickle.Unpickler):
+    """Knows tensors and plain containers; every other name is a StandIn."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (known := _known(module, name)) is not None:
+            return known
+        return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Torch's reader looks at the source code that an old file carries of a class, and may write a file then.
+        super().__setattr__(name, _without_sources(value) if name == "persistent_load" else value)
+
+
+def _without_sources(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda saved: saved[1] if saved[0] in ("module", b"module") else load(saved)
+
+
+def _known(module: str, name: str) -> Any:
+    """What stands behind a name that tensors and plain values are made with; each a function or type of its own."""
+    import torch
+    from torch import _utils
+
+    if module in ("builtins", "__builtin__") and name in ("dict", "frozenset", "list", "set", "tuple"):
+        return {"dict": dict, "frozenset": frozenset, "list": list, "set": set, "tuple": tuple}[name]
+    if (module, name) == ("collections", "OrderedDict"):
+        return OrderedDict
+    if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
+        return found
+    # Not the functions themselves: a pickle could write to what it is given.
+    functions: dict[tuple[str, str], Callable[..., Any]] = {
+        ("torch", "Size"): lambda sides: torch.Size(sides),
+        ("torch._utils", "_rebuild_tensor"): lambda *parts: _utils._rebuild_tensor(*parts[:4]),  # type: ignore[no-untyped-call]
+        ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: _utils._rebuild_tensor(*parts[:4]),  # type: ignore[no-untyped-call]
+        ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+        ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
+        ("torch._tensor", "_rebuild_from_type_v2"): lambda function, _, parts, __: function(*parts),
+        ("copyreg", "_reconstructor"): lambda kind, *_: kind(),
+        ("copy_reg", "_reconstructor"): lambda kind, *_: kind(),
+    }
+    return functions.get((module, name))
+
+
+def read(path: Path) -> Any:
+    """What a file of torch.save holds, with stand-ins; raises UnpicklingError or RuntimeError where it is damaged."""
+    import torch
+
+    if tarfile.is_tarfile(path):
+        raise pickle.UnpicklingError("written by a torch before 0.1.10")
+    reader = types.SimpleNamespace(
+        __name__="stand_ins", Unpickler=Unpickler, load=lambda file, **options: Unpickler(file, **options).load()
+    )
+    return torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)

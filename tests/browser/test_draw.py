@@ -1,0 +1,169 @@
+"""Drawing as a hand does it: the map comes while the pen moves, no point of a line is lost, and keys do as well."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from conftest import ARTEFACTS, ROOT, serving
+
+from models import sketch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+LIMIT = 60_000
+PAPER = ".pad canvas"
+STAR = [
+    (
+        0.5 + (0.4 if i % 2 == 0 else 0.16) * math.sin(i * math.pi / 5),
+        0.52 - (0.4 - 0.24 * (i % 2)) * math.cos(i * math.pi / 5),
+    )
+    for i in range(11)
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str):
+    """Explore with a paper on it; afterwards nothing may have gone wrong in the page."""
+    opened, wrong = [], []
+
+    def go(**context: object) -> Page:
+        page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
+        opened.append(page)
+        page.set_default_timeout(LIMIT)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(server)
+        page.get_by_text("What it says").wait_for()
+        if narrow := page.viewport_size["width"] < 600:
+            page.get_by_test_id("stExpandSidebarButton").click()
+        page.get_by_role("button", name="Change").click()
+        page.get_by_text("Draw", exact=True).click()
+        page.keyboard.press("Escape")
+        if narrow:
+            page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        page.locator(PAPER).wait_for()
+        settled(page)
+        return page
+
+    yield go
+    for page in opened:
+        assert page.locator('[data-testid="stException"]').count() == 0
+        page.context.close()
+    assert wrong == []
+
+
+def settled(page: Page) -> None:
+    page.wait_for_timeout(300)
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState !== 'running'"
+    )
+
+
+def paper(page: Page) -> np.ndarray:
+    """What is on the paper, float (h, w) in 0..1, black is 0."""
+    values = page.locator(PAPER).evaluate(
+        """canvas => {
+            const side = 112, small = document.createElement("canvas");
+            small.width = small.height = side;
+            const paint = small.getContext("2d");
+            paint.drawImage(canvas, 0, 0, side, side);
+            return [...paint.getImageData(0, 0, side, side).data].filter((_, i) => i % 4 === 0);
+        }"""
+    )
+    return np.array(values, float).reshape(112, 112) / 255
+
+
+def places(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    box = page.locator(PAPER).bounding_box()
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+
+
+def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit, measured):
+    page = visit()
+    assert paper(page).min() == 1
+    path = places(page, STAR)
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for place in path[1:6]:
+        page.mouse.move(*place, steps=6)
+    # The pen is still down.
+    page.get_by_text("drawing.png").first.wait_for()
+    for place in path[6:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+    settled(page)
+    page.locator("h2").first.wait_for()
+    expected = sketch.draw([sketch.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
+    # Smooth edges differ a little; a point that was lost or shifted would move a whole arm of the star.
+    assert np.abs(paper(page) - expected).mean() < 0.01
+    assert page.get_by_text("1 line, all over the paper.").count() == 1
+    page.screenshot(path=ARTEFACTS / "draw.png")
+
+    page.get_by_role("button", name="Clear").click()
+    settled(page)
+    assert paper(page).min() == 1
+    page.get_by_role("button", name="Undo").click()
+    settled(page)
+    assert np.abs(paper(page) - expected).mean() < 0.01
+    # Another screen and back: the same drawing, on a paper that is mounted anew.
+    page.get_by_role("link", name="Top-k").click()
+    page.get_by_text("drawing.png").first.wait_for()
+    settled(page)
+    page.get_by_role("link", name="Explore").click()
+    page.locator(PAPER).wait_for()
+    settled(page)
+    assert np.abs(paper(page) - expected).mean() < 0.01
+    page.get_by_role("button", name="Eraser").click()
+    (x, y), *_ = places(page, [STAR[0]])
+    page.mouse.click(x, y)
+    settled(page)
+    assert paper(page)[round(112 * STAR[0][1]), 56] == 1
+
+
+def test_it_is_drawn_by_keys_alone(visit):
+    page = visit(color_scheme="dark")
+    page.locator(PAPER).focus()
+    for key in ["Shift+ArrowLeft"] * 3 + [" "] + ["Shift+ArrowRight"] * 6 + [" "]:
+        page.keyboard.press(key)
+    settled(page)
+    page.get_by_text("drawing.png").first.wait_for()
+    rows, columns = np.nonzero(paper(page)[:, :] < 0.2)
+    assert abs(rows.mean() - 55.5) < 1.5
+    assert columns.min() < 26 and columns.max() > 86
+    label = page.locator(PAPER).get_attribute("aria-label")
+    assert label == "Paper to draw on. 1 line, in the middle."
+    page.keyboard.press("u")
+    settled(page)
+    assert "empty" in page.locator(PAPER).get_attribute("aria-label")
+    page.screenshot(path=ARTEFACTS / "draw-dark.png")
+
+
+def test_a_finger_draws_on_a_phone_and_nothing_is_cut_off(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
+    page.locator(PAPER).scroll_into_view_if_needed()
+    page.wait_for_timeout(400)
+    before = page.evaluate("scrollY")
+    touch = page.context.new_cdp_session(page)
+    path = places(page, [(0.2, 0.2), (0.5, 0.5), (0.8, 0.8)])
+    for kind, place in (("touchStart", path[0]), ("touchMove", path[1]), ("touchMove", path[2]), ("touchEnd", None)):
+        points = [{"x": place[0], "y": place[1]}] if place else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    settled(page)
+    assert paper(page)[56, 56] < 0.2
+    assert page.evaluate("scrollY") == before
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator(".pad").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    page.screenshot(path=ARTEFACTS / "draw-phone.png")

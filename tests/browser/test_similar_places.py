@@ -1,0 +1,119 @@
+"""Similarity in a real browser: pointing joins what matches, without the page running again; keys, phone, dark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from conftest import ARTEFACTS, ROOT, serving
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+LIMIT = 60_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        yield address
+
+
+def opened(browser: Browser, address: str, sent: list[object] | None = None, **context: object) -> Page:
+    """The screen, whole; `sent` hears of everything that the browser sends."""
+    page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
+    page.set_default_timeout(LIMIT)
+    if sent is not None:
+        page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    page.goto(f"{address}/similarity")
+    page.locator(".pairs .line").filter(has_text="Point at a place").wait_for()
+    page.get_by_text("With this model unrelated").wait_for()
+    # The rest of the page moves what is pointed at until it is there.
+    page.get_by_text("The most alike, with what makes them so").wait_for()
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+    return page
+
+
+def shown(page: Page, place: int) -> np.ndarray:
+    """The pixels of one canvas, (h, w, 4)."""
+    size, values = (
+        page.locator(".pairs canvas")
+        .nth(place)
+        .evaluate("c => [[c.height, c.width], [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]")
+    )
+    return np.array(values, np.uint8).reshape(*size, 4)
+
+
+def point(page: Page, place: int, x: float, y: float) -> None:
+    box = page.locator(".pairs canvas").nth(place).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_pointing_joins_a_place_to_its_match_and_runs_nothing(browser: Browser, server: str) -> None:
+    sent: list[object] = []
+    page = opened(browser, server, sent)
+    line, before = page.locator(".pairs .line"), shown(page, 1)
+    assert int(before[..., 3].min()) == 255
+    told = len(sent)
+    assert told
+    point(page, 0, 0.5, 0.55)
+    line.filter(has_text="matches").wait_for()
+    said = line.inner_text()
+    assert "bus, part.jpg best" in said
+    expect(page.locator(".pairs svg line")).to_have_count(2)  # a dark one and a light one on it
+    assert (shown(page, 1) != before).any()
+    point(page, 1, 0.5, 0.6)
+    line.filter(has_text="of bus.jpg best").wait_for()
+    page.mouse.move(5, 5)
+    line.filter(has_text="Point at a place").wait_for()
+    assert (shown(page, 1) == before).all()
+    page.get_by_title("The places that match best").click()
+    # Drawn in the browser's next frame.
+    page.locator(".pairs svg text").nth(1).wait_for()
+    assert len(sent) == told
+    page.screenshot(path=ARTEFACTS / "similarity-1440.png")
+
+
+def test_arrow_keys_say_what_the_mouse_shows(browser: Browser, server: str) -> None:
+    page = opened(browser, server)
+    canvas, line = page.locator(".pairs canvas").first, page.locator(".pairs .line")
+    assert "Arrow keys" in (canvas.get_attribute("aria-label") or "")
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    line.filter(has_text="Middle of bus.jpg matches").wait_for()
+    for _ in range(6):
+        page.keyboard.press("ArrowUp")
+    line.filter(has_text="Top of bus.jpg matches").wait_for()
+    page.keyboard.press("Escape")
+    line.filter(has_text="Point at a place").wait_for()
+
+
+def test_the_plain_pictures_have_no_colour_of_ours(browser: Browser, server: str) -> None:
+    page = opened(browser, server)
+    coloured = shown(page, 0)
+    page.get_by_title("Pictures").click()
+    page.wait_for_timeout(200)
+    plain = shown(page, 0)
+    assert (plain != coloured).mean() > 0.2
+    page.get_by_title("Alike", exact=True).click()
+    page.wait_for_timeout(200)
+    alike = shown(page, 0).astype(int)
+    # Blue alone: nowhere is red stronger than blue by more than the grey picture's rounding.
+    assert int((alike[..., 0] - alike[..., 2]).max()) <= 2
+
+
+def test_on_a_phone_a_tap_joins_and_nothing_is_cut_off(browser: Browser, server: str) -> None:
+    page = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
+    page.locator(".pairs canvas").first.scroll_into_view_if_needed()
+    box = page.locator(".pairs canvas").first.bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator(".pairs .line").filter(has_text="matches").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(path=ARTEFACTS / "similarity-390.png")

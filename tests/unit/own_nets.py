@@ -1,0 +1,138 @@
+"""Networks as people write them, for the tests: `own_nets.py:PlantCNN` is an architecture to a models.toml."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def block(taken: int, given: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(taken, given, 3, padding=1), nn.BatchNorm2d(given), nn.ReLU(inplace=True), nn.MaxPool2d(2)
+    )
+
+
+class BlocksCNN(nn.Module):
+    """block1 to block4: 224 px become 14."""
+
+    def __init__(self, num_classes: int = 10, width: int = 8) -> None:
+        super().__init__()
+        self.block1, self.block2 = block(3, width), block(width, 2 * width)
+        self.block3, self.block4 = block(2 * width, 4 * width), block(4 * width, 8 * width)
+        self.pool = nn.AdaptiveAvgPool2d(4)
+        self.fc = nn.Linear(8 * width * 16, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.pool(self.block4(self.block3(self.block2(self.block1(x))))).flatten(1))
+
+
+class Sure(BlocksCNN):
+    """Returns probabilities, from a function."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).softmax(1)
+
+
+class Softmaxed(nn.Module):
+    """Returns probabilities, from a module, in a dict."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.net = BlocksCNN(num_classes)
+        self.last = nn.Softmax(dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.net(x))
+
+
+class YesNo(BlocksCNN):
+    """One number: a probability by a sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.sigmoid(super().forward(x))
+
+
+class Fixed(nn.Module):
+    """Takes 64 x 64 grey pictures and no others, and returns features beside its logits."""
+
+    def __init__(self, num_classes: int = 4) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, stride=4, padding=1)
+        self.fc = nn.Linear(8 * 16 * 16, num_classes)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = F.relu(self.conv(x)).flatten(1)
+        return {"features": features, "logits": self.fc(features)}
+
+
+class Broken(nn.Module):
+    def __init__(self, depth: int) -> None:
+        raise RuntimeError(f"no depth {depth} here")
+
+
+class PlantCNN(nn.Module):
+    """A PlantVillage classifier: four steps of convolution and pooling in one Sequential."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        steps = [part for pair in ((3, 32), (32, 64), (64, 128), (128, 256)) for part in block(*pair)]
+        self.features = nn.Sequential(*steps, nn.AdaptiveAvgPool2d(1))
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(256, 512), nn.ReLU(), nn.Dropout(), nn.Linear(512, num_classes)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.features(x))
+
+
+class Pair(nn.Module):
+    def __init__(self, taken: int, given: int) -> None:
+        super().__init__()
+        self.stride, self.more = (1, 0) if taken == given else (2, (given - taken) // 2)
+        self.conv1, self.bn1 = nn.Conv2d(taken, given, 3, self.stride, 1, bias=False), nn.BatchNorm2d(given)
+        self.conv2, self.bn2 = nn.Conv2d(given, given, 3, 1, 1, bias=False), nn.BatchNorm2d(given)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        kept = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more, self.more))
+        return F.relu(y + kept)
+
+
+class CifarResNet(nn.Module):
+    """ResNet for 32 px (He et al. 2015), 6 n + 2 layers."""
+
+    def __init__(self, n: int = 3, num_classes: int = 10) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        for i, (taken, given) in enumerate(((16, 16), (16, 32), (32, 64)), 1):
+            self.add_module(f"layer{i}", nn.Sequential(*(Pair(given if j else taken, given) for j in range(n))))
+        self.linear = nn.Linear(64, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+class CifarViT(nn.Module):
+    """A ViT for 32 px, patches of 4, of torch's own encoder."""
+
+    def __init__(self, num_classes: int = 10, depth: int = 6) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, 128))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 65, 128))
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, 128, 4, 4)
+        layer = nn.TransformerEncoderLayer(128, 8, 256, batch_first=True)
+        self.transformer = nn.TransformerEncoder(layer, depth)
+        self.mlp_head = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, num_classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat((self.cls_token.expand(len(x), -1, -1), patches), 1) + self.pos_embed
+        return self.mlp_head(self.transformer(tokens)[:, 0])

@@ -1,0 +1,73 @@
+"""Every page of the docs that is an example does what it says, from its first block to its last."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import examples
+
+PAGE = """
+<!-- example -->
+```python
+# shape.py
+SIDES = 3
+```
+```python
+import shape
+```
+```python
+assert shape.SIDES == {sides}
+```
+```toml
+# models.toml
+[model."mine"]
+loader = "torchvision_models"
+arch = "resnet18"
+weights = {{ random = 1 }}
+```
+```console
+$ python -m explain models list mine
+  mine   Own models
+$ python -m explain image bus.jpg --model {model} --top-k 1
+```
+```python
+from pathlib import Path
+
+assert Path("explained").is_dir()
+```
+"""
+
+
+@pytest.mark.parametrize("page", examples.pages(), ids=lambda page: page.stem)
+def test_a_page_does_what_it_says(page: Path) -> None:
+    if without := examples.lacking(page):
+        pytest.skip(f"needs {', '.join(without)}")
+    examples.run(page)
+
+
+def test_a_page_is_followed_block_by_block_and_leaves_nothing(tmp_path: Path) -> None:
+    import sys
+
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.format(sides=3, model="mine"), "utf-8")
+    before = Path.cwd(), os.environ.get("SIGHTGLASS_MODELS")
+    examples.run(page)
+    assert (Path.cwd(), os.environ.get("SIGHTGLASS_MODELS")) == before
+    assert "shape" not in sys.modules
+
+
+@pytest.mark.parametrize(("sides", "model"), [(4, "mine"), (3, "yours")])
+def test_a_page_that_is_wrong_is_found(sides: int, model: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.format(sides=sides, model=model), "utf-8")
+    with pytest.raises(AssertionError):
+        examples.run(page)
+
+
+def test_what_a_page_needs_is_known_before_it_runs(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- needs: torch no_such_module -->\n", "utf-8")
+    assert examples.lacking(page) == ["no_such_module"]
