@@ -32,8 +32,8 @@ SETTINGS += ("boxes", "zoom")
 
 _HERE = Path(__file__).parent
 _MODULES = ("table.js", "unpack.js", "geometry.js", "sample.js", "contour.js", "lines.js", "settings.js", "link.js")
-_MODULES += ("words.js", "marks.js", "gestures.js", "draw.js", "outline.js", "panels.js", "controls.js", "tag.js")
-_MODULES += ("save.js", "ahead.js", "viewer.js")
+_MODULES += ("words.js", "marks.js", "gestures.js", "picture.js", "draw.js", "outline.js", "panels.js", "controls.js")
+_MODULES += ("tag.js", "save.js", "ahead.js", "viewer.js")
 _COURIER = ("unpack.js", "courier.js")
 _DESK = ("unpack.js", "desk.js")
 

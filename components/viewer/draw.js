@@ -1,7 +1,8 @@
 // Pixels of one panel. Nothing here knows of the page: canvas, rectangle and settings in, picture out.
 
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
-import { differenceSpotlightTable, inverted, blend, grey, fade } from "./table.js";
+import { differenceSpotlightTable, inverted, blend, fade } from "./table.js";
+import { bandOf } from "./picture.js";
 import { contains, inCanvas } from "./geometry.js";
 import { resample, levelsAt, nearest, level, cellsOf, valueAt } from "./sample.js";
 import { isolines } from "./contour.js";
@@ -15,83 +16,12 @@ import { cover, planes, stroke } from "./lines.js";
  *   raw: number[]|null, cells: number[]|null, sides: string[]|null, own: KeptGrid, shared: KeptGrid|null}} HeatMap
  * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Style  range:
  *   raw, of all maps; quick: a hand moves the picture just now
- * @typedef {{bitmap: ImageBitmap, rect: number[]}} Detail  a part of the picture, finer than the whole
+ * @typedef {import("./picture.js").Picture} Picture
  */
 
 const FINE = 320;
 const OVERLAY_LINES = [[0.5, 1.25]];
 const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
-
-/**
- * The photograph at a size and a place, read once for all panels.
- * @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of
- */
-export function createPicture(bitmap, size) {
-  const canvas = document.createElement("canvas");
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
-  /** @type {Detail|null} */
-  let detail = null;
-  let key = "";
-  /** @type {ReturnType<typeof read>|null} */
-  let part = null;
-
-  /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} quick */
-  function read(width, height, rect, quick) {
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    context.imageSmoothingQuality = quick ? "low" : "high";
-    place(bitmap, [0, 0, ...size], width, height, rect);
-    if (detail) place(detail.bitmap, detail.rect, width, height, rect);
-    const source = context.getImageData(0, 0, width, height).data;
-    /** @type {Uint8ClampedArray|null} */
-    let gray = null;
-    return { source, grey: () => (gray ??= grey(source)) };
-  }
-
-  /** @param {ImageBitmap} from @param {number[]} covers @param {number} width @param {number} height @param {number[]} rect */
-  function place(from, covers, width, height, rect) {
-    const sx = from.width / (covers[2] - covers[0]), sy = from.height / (covers[3] - covers[1]);
-    const across = rect[2] - rect[0], down = rect[3] - rect[1];
-    context.imageSmoothingEnabled = width < 3 * across * sx;
-    const x0 = Math.max(rect[0], covers[0]), y0 = Math.max(rect[1], covers[1]);
-    const x1 = Math.min(rect[2], covers[2]), y1 = Math.min(rect[3], covers[3]);
-    if (x1 <= x0 || y1 <= y0) return;
-    const from_ = [(x0 - covers[0]) * sx, (y0 - covers[1]) * sy, (x1 - x0) * sx, (y1 - y0) * sy];
-    const to = [((x0 - rect[0]) / across) * width, ((y0 - rect[1]) / down) * height];
-    const extent = [((x1 - x0) / across) * width, ((y1 - y0) / down) * height];
-    context.drawImage(from, from_[0], from_[1], from_[2], from_[3], to[0], to[1], extent[0], extent[1]);
-  }
-
-  return {
-    bitmap,
-    /** How many pixels there are of one of the original, in this rectangle. @param {number[]} rect */
-    density(rect) {
-      const [x0, y0, x1, y1] = detail?.rect ?? [0, 0, 0, 0];
-      const inside = detail && rect[0] >= x0 - 1 && rect[1] >= y0 - 1 && rect[2] <= x1 + 1 && rect[3] <= y1 + 1;
-      return inside && detail ? detail.bitmap.width / (x1 - x0) : bitmap.width / size[0];
-    },
-    /** @param {Detail} found takes the place of the one before, so that there is never more than one */
-    refine(found) {
-      detail?.bitmap.close();
-      detail = found;
-      key = "";
-    },
-    close() {
-      bitmap.close();
-      detail?.bitmap.close();
-    },
-    /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick] while it moves */
-    at(width, height, rect, quick = false) {
-      const wanted = [width, height, quick, ...rect].join();
-      if (!part || wanted !== key) {
-        key = wanted;
-        part = read(width, height, rect, quick);
-      }
-      return part;
-    },
-  };
-}
-
-/** @typedef {ReturnType<typeof createPicture>} Picture */
 
 /**
  * A map with everything worked out from it kept, once it was asked for: its cells, its lines, its maximum.
@@ -179,6 +109,8 @@ export function createLayer() {
     /** what lies in `out` outside of what the model saw; null where nothing of it can be kept @type {object|null} */
     part: null,
     outside: "",
+    /** what the canvas has of that @type {object|null} */
+    put: null,
     key: "",
     levels: new Uint8Array(0),
     linesKey: "",
@@ -191,7 +123,7 @@ export function createLayer() {
 
 /** The room of a layer, for another map. @param {Layer} layer @returns {Layer} */
 export function cleared(layer) {
-  return Object.assign(layer, { part: null, key: "", linesKey: "" });
+  return Object.assign(layer, { part: null, put: null, key: "", linesKey: "" });
 }
 
 /**
@@ -219,43 +151,45 @@ function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut
 }
 
 /**
- * All that `paint` is going to need at this size, a part at a time; each is kept, so that another frame may go on.
+ * All but the last step of `paint`, a part at a time, so that another frame may go on. Gives what `paint` then takes.
  * @param {number} width @param {number} height @param {Picture} picture @param {number[]} rect
  * @param {HeatMap|null} map @param {Layer} layer @param {Style} style @param {number} unit
  */
 export function* prepare(width, height, picture, rect, map, layer, style, unit) {
   const { settings } = style;
-  picture.at(width, height, rect, style.quick);
-  if (!map || settings.mode === "picture") return;
+  while (!picture.ready(width, height, rect, style.quick)) yield;
+  if (!map || settings.mode === "picture") return null;
   yield;
   const scaled = scaling(map, settings, style.range);
   if (settings.mode !== "contour") levelsOf(layer, map, scaled, settings.cells, rect, width, height);
   yield;
   linesOf(layer, map, scaled, settings, rect, width, height, unit);
+  const part = picture.at(width, height, rect, style.quick), rows = bandOf(width);
+  for (let y = 0; y < height; y += rows) {
+    yield;
+    compose(width, height, part, rect, map, layer, style, unit, y, Math.min(height, y + rows));
+  }
+  return part;
 }
 
 /**
- * Fills the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
- * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {number[]} rect @param {HeatMap|null} map
- * @param {Layer} layer @param {Style} style @param {number} unit
+ * The pixels of some rows of a panel with a map, in its layer; the last of them make it whole.
+ * @param {number} width @param {number} height @param {import("./picture.js").Part} part @param {number[]} rect
+ * @param {HeatMap} map @param {Layer} layer @param {Style} style @param {number} unit
+ * @param {number} from @param {number} to row
  */
-export function paint(context, picture, rect, map, layer, style, unit) {
-  const { width, height } = context.canvas, { settings, dark } = style;
-  const part = picture.at(width, height, rect, style.quick);
-  if (!map || settings.mode === "picture") {
-    context.putImageData(new ImageData(part.source, width, height), 0, 0);
-    layer.part = null;
-    return;
-  }
-  const seen = inCanvas(map.seen, rect, width, height), outside = [...seen, dark].join();
+function compose(width, height, part, rect, map, layer, style, unit, from, to) {
+  const { settings, dark } = style, whole = inCanvas(map.seen, rect, width, height), outside = [...whole, dark].join();
   if (layer.out?.width !== width || layer.out.height !== height) {
     layer.out = new ImageData(width, height);
-    layer.part = null;
+    layer.part = layer.put = null;
   }
-  const { out } = layer, swiped = settings.layout === "swipe", kept = layer.part === part && layer.outside === outside;
-  if (!kept) fade(out.data, part.source, width, seen, dark ? 20 : 255);
-  layer.part = swiped ? null : part;
-  layer.outside = outside;
+  const { out } = layer, swiped = settings.layout === "swipe";
+  if (swiped || layer.part !== part || layer.outside !== outside) {
+    layer.part = layer.put = null;
+    fade(out.data, part.source, width, whole, dark ? 20 : 255, [from, to]);
+  }
+  const seen = [whole[0], Math.max(from, whole[1]), whole[2], Math.min(to, whole[3])];
   const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
   if (!table) copy(out.data, part.source, width, seen);
   else {
@@ -267,10 +201,32 @@ export function paint(context, picture, rect, map, layer, style, unit) {
   if (lines) stroke(out.data, width, lines, seen);
   // Left of the divider is the plain picture.
   const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-  if (swiped) copy(out.data, part.source, width, [0, 0, divider, height]);
+  if (swiped) copy(out.data, part.source, width, [0, from, divider, to]);
+  if (to < height) return;
+  layer.part = swiped ? null : part;
+  layer.outside = outside;
+}
+
+/**
+ * Fills the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
+ * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {number[]} rect @param {HeatMap|null} map
+ * @param {Layer} layer @param {Style} style @param {number} unit
+ * @param {import("./picture.js").Part|null} [made] what `prepare` gave for the very same, with nothing painted since
+ */
+export function paint(context, picture, rect, map, layer, style, unit, made = null) {
+  const { width, height } = context.canvas, { settings } = style;
+  const part = picture.at(width, height, rect, style.quick);
+  if (!map || settings.mode === "picture") {
+    context.putImageData(new ImageData(part.source, width, height), 0, 0);
+    layer.part = layer.put = null;
+    return;
+  }
+  if (made !== part) compose(width, height, part, rect, map, layer, style, unit, 0, height);
   // What the model did not see is on the canvas already.
+  const seen = inCanvas(map.seen, rect, width, height), kept = layer.put === part && layer.part === part;
   const [x, y, right, bottom] = kept ? seen : [0, 0, width, height];
-  context.putImageData(out, 0, 0, x, y, right - x, bottom - y);
+  context.putImageData(/** @type {ImageData} */ (layer.out), 0, 0, x, y, right - x, bottom - y);
+  layer.put = layer.part;
 }
 
 /**

@@ -9,7 +9,7 @@ const TINY = 96;
 const DEEPEST = 16;
 /** Milliseconds in which a frame of a moving picture should be drawn, and the least share of its pixels it then has. */
 const BRISK_MS = 12;
-const COARSEST = 1 / 4;
+export const COARSEST = 1 / 4;
 
 /**
  * As many columns as fit, in rows of equal length: four panels where three fit are two by two.
@@ -59,11 +59,12 @@ export function panned(look, dx, dy) {
 
 /**
  * The share of its pixels that a moving picture has in the next frame, by what the last one took: on a busy machine fewer
- * of them, so that the page still answers between two frames.
+ * of them, so that the page still answers between two frames; as many again where there is time for more than that.
  * @param {number} share @param {number} ms
  */
 export function paced(share, ms) {
-  return ms > BRISK_MS ? Math.max(COARSEST, share / 2) : share;
+  if (ms > BRISK_MS) return Math.max(COARSEST, share / 2);
+  return ms < BRISK_MS / 3 ? Math.min(1, 2 * share) : share;
 }
 
 /** @param {Look} look @returns {Look} */

@@ -7,9 +7,11 @@ import { GAP, columnsFor, panelSize } from "./geometry.js";
  * @typedef {{title: string, note: string, maps: HeatMap[], boxes: any[]|null}} Listed  as Python listed it
  * @typedef {Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
  *   lines: CanvasRenderingContext2D, layer: import("./draw.js").Layer, width: number, height: number, density: number,
- *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string}} Panel  width, height: CSS pixels;
+ *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string,
+ *   parts: {key: string, steps: ReturnType<typeof import("./draw.js").prepare>,
+ *     made: import("./picture.js").Part|null}|null}} Panel  width, height: CSS pixels;
  *   fine, quick, flying: canvas pixels in one of them, at rest, while a control moves and while the picture does;
- *   outlined: what the lines over it were drawn from
+ *   outlined: what the lines over it were drawn from; parts: of what is being drawn at rest
  */
 
 const PHONE = 640;
@@ -52,7 +54,7 @@ export function panelOf(listed, element, layer) {
   const over = /** @type {HTMLCanvasElement} */ (element.querySelector(".lines"));
   const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
-  const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "" };
+  const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "", parts: null };
   return { ...listed, element, canvas, base, lines, layer, ...sizes };
 }
 

@@ -142,10 +142,10 @@ export function grey(source) {
 /**
  * Grey and two thirds into the page outside the rectangle, what the model was never given; inside `out` stays as it is.
  * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen
- * @param {number} ground grey
+ * @param {number} ground grey @param {number[]} [rows] those alone, from and to
  */
-export function fade(out, source, width, [x0, y0, x1, y1], ground) {
-  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), height = from.length / width;
+export function fade(out, source, width, [x0, y0, x1, y1], ground, rows) {
+  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), [top, bottom] = rows ?? [0, from.length / width];
   const greys = Uint8ClampedArray.from({ length: 256 }, (_, g) => 0.34 * g + 0.66 * ground);
   const strip = (/** @type {number} */ y, /** @type {number} */ left, /** @type {number} */ right) => {
     for (let i = y * width + left, end = y * width + right; i < end; i++) {
@@ -154,7 +154,7 @@ export function fade(out, source, width, [x0, y0, x1, y1], ground) {
       to[i] = 0xff000000 | (g << 16) | (g << 8) | g;
     }
   };
-  for (let y = 0; y < height; y++) {
+  for (let y = top; y < bottom; y++) {
     const inside = y >= y0 && y < y1;
     strip(y, 0, inside ? x0 : width);
     if (inside) strip(y, x1, width);

@@ -1,8 +1,9 @@
 // The component: what Streamlit calls, what a person does, and when to draw.
 
 import { bytes, grids, inflate, unpack } from "./unpack.js";
-import { around, contains, paced, panned, smallestBox, visible, zoomAt } from "./geometry.js";
-import { cleared, createLayer, createMap, createPicture, paint, peakOf, prepare, readingAt } from "./draw.js";
+import { COARSEST, around, contains, paced, panned, smallestBox, visible, zoomAt } from "./geometry.js";
+import { cleared, createLayer, createMap, paint, peakOf, prepare, readingAt } from "./draw.js";
+import { createPicture } from "./picture.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
 import { listColormaps, showControls, wireControls } from "./controls.js";
@@ -49,7 +50,7 @@ function mount(root) {
   /** @param {EventTarget} target @param {string} type @param {(event: any) => void} handler */
   const on = (target, type, handler) => target.addEventListener(type, handler, { signal });
   /**
-   * @type {{send: Send, head: any, picture: import("./draw.js").Picture|null, all: import("./panels.js").Listed[],
+   * @type {{send: Send, head: any, picture: import("./picture.js").Picture|null, all: import("./panels.js").Listed[],
    *   panels: Panel[], settings: Settings, luts: Map<string, Uint8Array>, hot: Map<string, string>,
    *   look: import("./geometry.js").Look, choice: number|null, point: number[]|null, plain: boolean, dark: boolean,
    *   font: string, coming: string, asked: string, said: {shown: string, texts: string[], tags: (string|null)[]}|null}}
@@ -57,7 +58,8 @@ function mount(root) {
   const state = /** @type {any} */ ({ send: null, head: null, picture: null, all: [], panels: [], settings: null });
   Object.assign(state, { luts: new Map(), hot: new Map(), look: WIDE, choice: null, point: null, plain: false });
   Object.assign(state, { dark: false, font: "sans-serif", coming: "", asked: "", said: null });
-  let frame = 0, moving = 0, flying = false, pace = 1, figures = new AbortController();
+  // The first frame of a move finds nothing as it needs it, neither memory nor code that runs fast: it starts coarse.
+  let frame = 0, moving = 0, flying = false, pace = COARSEST, figures = new AbortController();
   const taken = createAhead(signal);
   const marker = createMarker((done) => {
     redraw(false);
@@ -67,7 +69,10 @@ function mount(root) {
   // ---- drawing, at most once a frame
 
   function redraw(withPixels = true) {
-    if (withPixels) for (const panel of state.panels) panel.dirty = true;
+    if (withPixels) {
+      for (const panel of state.panels) Object.assign(panel, { dirty: true, parts: null });
+      root.removeAttribute("data-still");
+    }
     frame ||= requestAnimationFrame(draw);
   }
 
@@ -77,6 +82,7 @@ function mount(root) {
     if (!state.picture) return;
     const rect = visible(state.look, state.head.size), began = performance.now();
     const late = () => performance.now() - began > most;
+    let painted = false;
     for (const panel of state.panels) {
       if (!panel.width) continue;
       const ratio = flying ? panel.flying * Math.sqrt(pace) : moving ? panel.quick : panel.fine;
@@ -88,26 +94,43 @@ function mount(root) {
       if (panel.dirty && !ready) frame ||= requestAnimationFrame(draw);
       else if (panel.dirty) {
         fit(panel.canvas, width, height);
-        paint(panel.base, state.picture, rect, shown(panel), panel.layer, looks, ratio);
-        panel.dirty = false;
+        paint(panel.base, state.picture, rect, shown(panel), panel.layer, looks, ratio, panel.parts?.made);
+        Object.assign(panel, { dirty: false, parts: null });
+        painted = true;
       }
       strokes(panel.lines, panel, panel.density, rect);
     }
-    if (flying) pace = paced(pace, performance.now() - began);
-    if (!moving) wantDetail(rect);
+    if (flying && painted) {
+      const before = pace;
+      pace = paced(pace, performance.now() - began);
+      // Sharper at once, and not only when the hand moves on.
+      if (pace > before) redraw();
+    }
+    if (moving) return;
+    // Nothing is on its way to the screen any more but what Python was asked for.
+    if (!state.panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
+    wantDetail(rect);
   }
 
   /**
-   * Whether all that painting needs is there: what was made for it is kept for the next frame.
+   * Whether all that painting needs is there: what is not goes on with the next frame.
    * @param {Panel} panel @param {number} width @param {number} height @param {number[]} rect
    * @param {import("./draw.js").Style} looks @param {number} ratio @param {() => boolean} late
    */
   function prepared(panel, width, height, rect, looks, ratio, late) {
     const { picture } = state;
     if (!picture) return false;
-    const parts = prepare(width, height, picture, rect, shown(panel), panel.layer, looks, ratio);
-    while (!parts.next().done) if (late()) return false;
-    return !late();
+    const key = [width, height, ratio, looks.quick, ...rect].join();
+    if (panel.parts?.key !== key) {
+      const steps = prepare(width, height, picture, rect, shown(panel), panel.layer, looks, ratio);
+      panel.parts = { key, steps, made: null };
+    }
+    const { parts } = panel;
+    for (;;) {
+      const { done, value } = parts.steps.next();
+      if (done) parts.made ??= value ?? null;
+      if (late() || done) return !late();
+    }
   }
 
   function style() {
@@ -289,8 +312,6 @@ function mount(root) {
 
   /** Draws coarser for as long as a hand is at it: a frame missed is seen, a pixel is not. */
   function stir() {
-    // What was slow a moment ago may not be now.
-    if (!moving) pace = Math.min(1, 2 * pace);
     clearTimeout(moving);
     moving = window.setTimeout(() => {
       moving = 0;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import ROOT, serving
+from conftest import LIMIT, ROOT, serving, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +53,9 @@ def test_nothing_serious(browser: Browser, server: str, path: str, scheme: str, 
     size = {"width": width, "height": HEIGHT}
     with browser.new_context(viewport=size, color_scheme=scheme) as context:
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(LIMIT)
         page.goto(server + path)
         page.locator(CANVAS).first.wait_for()
+        settled(page)
         page.wait_for_function(STILL, polling=150)
         assert serious(page) == []

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, ROOT, serving
+from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, takes_files, until
 from PIL import Image
+from playwright.sync_api import expect
 
 from models import catalog
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
-LIMIT = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,11 @@ def visit(browser: Browser, server: str):
         return page
 
     yield go
-    for page in opened:
-        assert page.locator('[data-testid="stException"]').count() == 0
-        page.context.close()
+    try:
+        assert [page.locator('[data-testid="stException"]').count() for page in opened] == [0] * len(opened)
+    finally:
+        for page in opened:
+            page.context.close()
     assert wrong == []
 
 
@@ -63,21 +65,16 @@ def headline(page: Page):
     return page.locator("h2").first
 
 
-def settled(page: Page) -> None:
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState !== 'running'"
-    )
-
-
 def pixels(page: Page) -> np.ndarray:
-    """The canvas of the last panel as it is on the screen, uint8 (h, w, 3); empty while there is none."""
+    """The canvas of the last panel as it is on the screen, uint8 (h, w, 3); empty while it is being drawn."""
     data = page.evaluate(
         """() => {
             const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')];
             const within = node =>
                 node.shadowRoot || [...node.querySelectorAll("*")].find(e => e.shadowRoot)?.shadowRoot;
             const found = roots.flatMap(node => [...(within(node)?.querySelectorAll("canvas.base") ?? [])]);
-            const seen = found.filter(canvas => canvas.offsetParent && canvas.width);
+            const still = canvas => canvas.closest(".viewer")?.hasAttribute("data-still") ?? true;
+            const seen = found.filter(canvas => canvas.offsetParent && canvas.width && still(canvas));
             return seen.length ? seen.at(-1).toDataURL() : "";
         }"""
     )
@@ -87,12 +84,32 @@ def pixels(page: Page) -> np.ndarray:
 
 
 def until_changed(page: Page, before: np.ndarray) -> None:
-    for _ in range(600):
+    def changed() -> bool:
         now = pixels(page)
-        if now.size and (now.shape != before.shape or np.abs(now - before).mean() > 0.5):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("the picture did not change")
+        return bool(now.size) and (now.shape != before.shape or bool(np.abs(now - before).mean() > 0.5))
+
+    until(page, changed, "the picture did not change")
+
+
+def at_rest(page: Page) -> np.ndarray:
+    """`pixels` once the script rests and they have been the same for a while."""
+    settled(page)
+    last, same = pixels(page), 0
+
+    def still() -> bool:
+        nonlocal last, same
+        now = pixels(page)
+        same = same + 1 if now.size and np.array_equal(now, last) else 0
+        last = now
+        return same >= 3
+
+    until(page, still, "the picture does not come to rest", pause=100)
+    return last
+
+
+def asked(page: Page, name: str, *values: str) -> None:
+    """Until the address says so."""
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get(name, []) == list(values))
 
 
 def test_upload_map_other_class_other_model_download(visit, measured, pictures: list[Path], tmp_path: Path):
@@ -103,13 +120,14 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     page.get_by_role("button", name="Change").wait_for()
     measured["page opened → first explained picture"] = time.perf_counter() - start
     settled(page)
-    assert "Yellow is where it looked." in headline(page).inner_text()
+    expect(headline(page)).to_contain_text("Yellow is where it looked.")
     page.locator("select.colormap").select_option("jet")
     page.get_by_text("Red is where it looked.").wait_for()
     page.locator("select.colormap").select_option("inferno")
+    page.get_by_text("Yellow is where it looked.").wait_for()
     page.screenshot(path=ARTEFACTS / "explore-first.png")
 
-    before = pixels(page)
+    before = at_rest(page)
     page.get_by_role("button", name="Change").click()
     start = time.perf_counter()
     page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(pictures[2])
@@ -119,24 +137,22 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     settled(page)
     page.keyboard.press("Escape")
 
-    before = pixels(page)
+    before = at_rest(page)
     answers = page.get_by_role("button", pressed=False).filter(has_text="%")
     other = answers.first.inner_text().split("\n")[0]
     start = time.perf_counter()
     answers.first.click()
     until_changed(page, before)
     measured["click → other class"] = time.perf_counter() - start
-    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("class") == [other])
-    settled(page)
-
-    before, said = pixels(page), headline(page).inner_text()
+    asked(page, "class", other)
+    before, said = at_rest(page), headline(page).inner_text()
     start = time.perf_counter()
     page.locator('[data-testid="stSidebar"]').get_by_role("radio", name="l", exact=True).click()
     until_changed(page, before)
     measured["click → other model"] = time.perf_counter() - start
+    asked(page, "model", "efficientnet-lite2")
+    expect(headline(page)).not_to_have_text(said)
     settled(page)
-    assert "model=efficientnet-lite2" in page.url
-    assert headline(page).inner_text() != said
 
     page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
     with page.expect_download() as saved:
@@ -159,18 +175,19 @@ def test_a_link_opens_the_very_view_on_every_screen(visit):
     page = visit("/explore?example=flower&class=daisy&colormap=viridis&alpha=0.5&method=layercam")
     page.locator(CANVAS).first.wait_for()
     settled(page)
-    assert page.locator("select").first.input_value() == "viridis"
-    assert page.get_by_text("flower.jpg").count() > 0
-    assert page.get_by_role("button", name="daisy", pressed=True).count() == 1
+    expect(page.locator("select").first).to_have_value("viridis")
+    page.get_by_text("flower.jpg").first.wait_for()
+    expect(page.get_by_role("button", name="daisy", pressed=True)).to_have_count(1)
     for name in ("Top-k", "Compare"):
         page.get_by_role("link", name=name).click()
+        page.wait_for_url(f"**/{name.replace('-', '').lower()}?*")
         headline(page).wait_for()
         page.locator(CANVAS).nth(2).wait_for()
         settled(page)
-        query = parse_qs(urlsplit(page.url).query)
-        assert (query["example"], query["method"]) == (["flower"], ["layercam"])
-        assert page.locator("select.colormap").input_value() == "viridis"
-        assert page.locator("input.alpha").input_value() == "0.5"
+        asked(page, "example", "flower")
+        asked(page, "method", "layercam")
+        expect(page.locator("select.colormap")).to_have_value("viridis")
+        expect(page.locator("input.alpha")).to_have_value("0.5")
         page.screenshot(path=ARTEFACTS / f"{name.lower()}.png")
 
 
@@ -178,6 +195,7 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):
     page = visit()
     page.locator(CANVAS).first.wait_for()
     settled(page)
+    takes_files(page)
     for event, name, path in (("drop", "dropped.jpg", pictures[1]), ("paste", "pasted.jpg", pictures[3])):
         page.evaluate(
             """([event, name, data]) => {
@@ -197,13 +215,18 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):
 
 def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
     page = visit("/?method=scorecam")
-    page.get_by_role("button", name="Stop").wait_for()
-    page.wait_for_timeout(1500)
+    stop = page.get_by_role("button", name="Stop")
+    stop.wait_for()
     start = time.perf_counter()
-    page.get_by_role("button", name="Stop").click()
+    stop.click()
     page.get_by_text("ScoreCAM was stopped.").wait_for()
     measured["Stop → stopped"] = time.perf_counter() - start
     page.screenshot(path=ARTEFACTS / "stopped.png")
+
+
+def fits(page: Page) -> None:
+    """What is wider than its window for a moment, while it is laid out, may be; what stays so may not."""
+    page.wait_for_function("() => document.documentElement.scrollWidth - window.innerWidth <= 1")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light"), (390, "dark")])
@@ -213,7 +236,7 @@ def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
         page = visit(path, viewport={"width": width, "height": height}, color_scheme=scheme)
         page.locator(CANVAS).first.wait_for()
         settled(page)
-        assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 1
+        fits(page)
         name = path.strip("/") or "explore"
         page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)
 
@@ -222,10 +245,11 @@ def test_every_address_opens_its_screen_though_it_is_the_first_that_is_asked_for
     for path in ("/compare", "/topk", "/explore"):
         with serving(ROOT / "dashboard.py", ROOT) as address:
             page = browser.new_page()
+            page.set_default_timeout(LIMIT)
             page.goto(address + path)
-            headline(page).wait_for(timeout=LIMIT)
-            assert page.get_by_role("link", name="Top-k").count() == 1
-            assert page.get_by_role("link", name="dashboard").count() == 0
+            headline(page).wait_for()
+            expect(page.get_by_role("link", name="Top-k")).to_have_count(1)
+            expect(page.get_by_role("link", name="dashboard")).to_have_count(0)
             page.close()
 
 
@@ -242,11 +266,11 @@ def test_another_class_right_after_a_click_in_the_picture_is_kept(visit):
         page.get_by_role("combobox", name="Another class").fill("zebra")
         page.get_by_role("option", name="zebra", exact=True).click()
         page.get_by_role("button", name="zebra", pressed=True).wait_for()
+        asked(page, "class", "zebra")
+        # What came before must not take it away again.
         settled(page)
-        page.wait_for_timeout(500)
-        settled(page)
-        assert page.get_by_role("button", name="zebra", pressed=True).count() == 1
-        assert parse_qs(urlsplit(page.url).query)["class"] == ["zebra"]
+        expect(page.get_by_role("button", name="zebra", pressed=True)).to_have_count(1)
+        asked(page, "class", "zebra")
 
 
 def test_an_area_belongs_to_its_picture(visit):
@@ -268,5 +292,8 @@ def test_an_area_belongs_to_its_picture(visit):
         page.keyboard.press("Escape")
         page.get_by_text(f"{example.lower()}.jpg").first.wait_for()
         settled(page)
+        # It went with the first picture, and does not come back with it.
+        expect(page.get_by_text("In the marked area")).to_have_count(0)
     page.wait_for_timeout(1500)
+    settled(page)
     assert page.get_by_text("In the marked area").count() == 0

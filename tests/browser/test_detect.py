@@ -10,9 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import provide
 import pytest
-from conftest import ARTEFACTS, ROOT, serving
+from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
 from PIL import Image
-from test_dashboard import LIMIT, headline, pixels, settled, until_changed
+from playwright.sync_api import expect
+from test_dashboard import asked, at_rest, fits, headline, until_changed
 
 from benchmarks.browser import FLAGS
 from models import catalog
@@ -48,13 +49,21 @@ def server(kept: Path) -> Iterator[str]:
             os.environ["SIGHTGLASS_HEATMAPS"] = before
 
 
+@pytest.fixture(autouse=True)
+def _closed(browser: Browser) -> Iterator[None]:
+    """No page of a test that failed works on beside the next one."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
 def opened(browser: Browser, address: str, **context: object) -> Page:
     page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
     page.set_default_timeout(LIMIT)
     page.goto(address)
     headline(page).wait_for()
     page.locator("canvas.base").last.wait_for()
-    settled(page)
+    at_rest(page)
     return page
 
 
@@ -67,16 +76,16 @@ def click(page: Page, x: float, y: float) -> None:
 
 def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: Browser, server: str):
     page = opened(browser, f"{server}/detect?model=yolo11n")
-    assert headline(page).inner_text() == "yolo11n found 1 bus and 4 persons. Choose a box to see why."
-    before = pixels(page)
+    expect(headline(page)).to_have_text("yolo11n found 1 bus and 4 persons. Choose a box to see why.")
+    before = at_rest(page)
     # The man in black, who stands in the bus's box too: the smaller one is meant.
     click(page, 0.35, 0.6)
     page.get_by_role("button", name="4 person", pressed=True).wait_for()
     until_changed(page, before)
-    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("box") == ["4"])
+    asked(page, "box", "4")
     page.get_by_text("lies inside its own box").filter(has_text="person 4").wait_for()
     page.get_by_role("button", name="1 bus").click()
-    page.wait_for_url(lambda url: "box" not in parse_qs(urlsplit(url).query))
+    asked(page, "box")
     page.get_by_text("lies inside its own box").filter(has_text="bus 1").wait_for()
     page.screenshot(path=ARTEFACTS / "detect.png")
     page.context.close()
@@ -92,11 +101,12 @@ def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server:
     # The candidate stays beside the others until it is let go.
     page.get_by_role("button", name="2 person").click()
     page.get_by_text("lies inside its own box").filter(has_text="person 2").wait_for()
-    assert page.get_by_role("button", name=re.compile(r"^\?")).count() == 1
-    assert page.get_by_text("is the strongest candidate here").count() == 0
+    expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(1)
+    expect(page.get_by_text("is the strongest candidate here")).to_have_count(0)
     page.get_by_role("button", name="Back to the boxes").click()
     # Chosen or not, and until the list has been drawn anew.
     page.get_by_role("button", name=re.compile(r"^\?")).wait_for(state="detached")
+    at_rest(page)
     # The same spot again is a new question.
     click(page, 0.5, 0.1)
     page.get_by_text("is the strongest candidate here").wait_for()
@@ -109,13 +119,13 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
     page.get_by_text("55 %").wait_for()
     page.get_by_role("combobox", name="What is explained").click()
     page.get_by_role("option", name="its left side", exact=True).click()
-    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("part") == ["left"])
+    asked(page, "part", "left")
     page.keyboard.press("Escape")
     page.get_by_role("combobox", name="What is explained").wait_for(state="detached")
     settled(page)
     for number in ("3", "4"):
         page.get_by_role("button", name=f"{number} person").click()
-        page.wait_for_url(lambda url, number=number: parse_qs(urlsplit(url).query).get("box") == [number])
+        asked(page, "box", number)
         settled(page)
     query = parse_qs(urlsplit(page.url).query)
     assert (query["iou"], query["part"]) == (["55"], ["left"])
@@ -124,16 +134,25 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
 
 def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
     page = opened(browser, f"{server}/detect?model=yolo11n")
-    before = pixels(page)
+    before = at_rest(page)
     page.get_by_text("Layers and fit").click()
     page.get_by_role("button", name="Choose in a drawing").click()
     step = page.locator(".scatterlayer .point").nth(4)
     step.wait_for()
-    page.wait_for_timeout(1000)
-    step.click(force=True)
-    page.get_by_role("dialog").get_by_role("button", name="model.4", pressed=True).or_(
-        page.get_by_role("dialog").locator('[data-testid="stBaseButton-pillsActive"]').filter(has_text="model.4")
-    ).first.wait_for()
+    chosen = (
+        page.get_by_role("dialog")
+        .get_by_role("button", name="model.4", pressed=True)
+        .or_(page.get_by_role("dialog").locator('[data-testid="stBaseButton-pillsActive"]').filter(has_text="model.4"))
+    )
+
+    def pressed() -> bool:
+        # The drawing is there before it listens, and a second click on what is chosen would let it go again.
+        settled(page)
+        if not chosen.count():
+            step.click(force=True)
+        return chosen.count() > 0
+
+    until(page, pressed, "a step of the drawing cannot be chosen", pause=2000)
     page.screenshot(path=ARTEFACTS / "detect-drawing.png")
     page.get_by_role("button", name="Use these").click()
     page.wait_for_url(lambda url: "model.4" in parse_qs(urlsplit(url).query).get("layers", [""])[0].split(","))
@@ -141,31 +160,43 @@ def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
     page.context.close()
 
 
-def test_a_photo_is_explained_and_kept(browser: Browser, server: str, kept: Path):
+@pytest.fixture
+def camera(browser: Browser) -> Iterator[Browser]:
+    """A browser with a camera that sends a made-up picture."""
     started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *CAMERA])
-    page = opened(started, f"{server}/detect?model=yolo11n", permissions=["camera"])
+    yield started
+    started.close()
+
+
+def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path):
+    page = opened(camera, f"{server}/detect?model=yolo11n", permissions=["camera"])
+    before = set(kept.glob("heatmap_*.jpg"))
+
+    def taken() -> set[Path]:
+        return set(kept.glob("heatmap_*.jpg")) - before
+
     for count in (1, 2):
         page.get_by_role("button", name="Camera", exact=True).click()
-        page.wait_for_timeout(1500)
+        # A photo can be taken as soon as the camera has sent one.
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('[role=dialog] video')].some(video => video.readyState >= 2)"
+        )
         page.get_by_role("button", name="Take photo").click()
         page.get_by_role("dialog").wait_for(state="detached")
         page.get_by_text("camera.jpg").first.wait_for()
-        for _ in range(100):
-            if len(list(kept.glob("heatmap_*.jpg"))) == count:
-                break
-            page.wait_for_timeout(100)
+        until(page, lambda count=count: len(taken()) == count, f"{count} photos were taken, and not so many are kept")
         settled(page)
-    files = sorted(kept.glob("heatmap_*.jpg"))
+    files = sorted(taken())
     assert len(files) == 2
     assert all(re.fullmatch(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg", file.name) for file in files)
     assert np.asarray(Image.open(files[0])).ndim == 3
     page.get_by_role("button", name="Kept", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.locator("img").nth(1).wait_for()
+    settled(page)
     dialog.get_by_text("Open", exact=True).first.click()
     dialog.get_by_role("button", name="All of them").first.wait_for()
     page.screenshot(path=ARTEFACTS / "detect-kept.png")
-    started.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (1024, "light"), (390, "light"), (390, "dark")])
@@ -177,7 +208,7 @@ def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str
             viewport={"width": width, "height": 900 if width > 800 else 844},
             color_scheme=scheme,
         )
-        assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 1
+        fits(page)
         page.screenshot(path=ARTEFACTS / f"detect-{lens}-{width}-{scheme}.png")
         page.context.close()
 

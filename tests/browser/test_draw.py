@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, ROOT, serving
+from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
+from playwright.sync_api import expect
 
 from models import sketch
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-LIMIT = 60_000
 PAPER = ".pad canvas"
 STAR = [
     (
@@ -58,17 +59,12 @@ def visit(browser: Browser, server: str):
         return page
 
     yield go
-    for page in opened:
-        assert page.locator('[data-testid="stException"]').count() == 0
-        page.context.close()
+    try:
+        assert [page.locator('[data-testid="stException"]').count() for page in opened] == [0] * len(opened)
+    finally:
+        for page in opened:
+            page.context.close()
     assert wrong == []
-
-
-def settled(page: Page) -> None:
-    page.wait_for_timeout(300)
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState !== 'running'"
-    )
 
 
 def paper(page: Page) -> np.ndarray:
@@ -85,6 +81,11 @@ def paper(page: Page) -> np.ndarray:
     return np.array(values, float).reshape(112, 112) / 255
 
 
+def until_drawn(page: Page, expected: np.ndarray) -> None:
+    """Smooth edges differ a little; a point that was lost or shifted would move a whole arm of the star."""
+    until(page, lambda: np.abs(paper(page) - expected).mean() < 0.01, "the paper does not show the drawing")
+
+
 def places(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     box = page.locator(PAPER).bounding_box()
     return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
@@ -92,7 +93,7 @@ def places(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, f
 
 def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit, measured):
     page = visit()
-    assert paper(page).min() == 1
+    until(page, lambda: paper(page).min() == 1, "the paper is not empty")
     path = places(page, STAR)
     page.mouse.move(*path[0])
     page.mouse.down()
@@ -106,30 +107,32 @@ def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit
     settled(page)
     page.locator("h2").first.wait_for()
     expected = sketch.draw([sketch.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
-    # Smooth edges differ a little; a point that was lost or shifted would move a whole arm of the star.
-    assert np.abs(paper(page) - expected).mean() < 0.01
-    assert page.get_by_text("1 line, all over the paper.").count() == 1
+    until_drawn(page, expected)
+    expect(page.get_by_text("1 line, all over the paper.")).to_have_count(1)
     page.screenshot(path=ARTEFACTS / "draw.png")
 
     page.get_by_role("button", name="Clear").click()
+    until(page, lambda: paper(page).min() == 1, "the paper is not cleared")
     settled(page)
     assert paper(page).min() == 1
     page.get_by_role("button", name="Undo").click()
+    until_drawn(page, expected)
     settled(page)
-    assert np.abs(paper(page) - expected).mean() < 0.01
+    until_drawn(page, expected)
     # Another screen and back: the same drawing, on a paper that is mounted anew.
     page.get_by_role("link", name="Top-k").click()
+    page.wait_for_url("**/topk*")
     page.get_by_text("drawing.png").first.wait_for()
     settled(page)
     page.get_by_role("link", name="Explore").click()
     page.locator(PAPER).wait_for()
     settled(page)
-    assert np.abs(paper(page) - expected).mean() < 0.01
+    until_drawn(page, expected)
     page.get_by_role("button", name="Eraser").click()
     (x, y), *_ = places(page, [STAR[0]])
     page.mouse.click(x, y)
-    settled(page)
-    assert paper(page)[round(112 * STAR[0][1]), 56] == 1
+    rubbed = (round(112 * STAR[0][1]), 56)
+    until(page, lambda: paper(page)[rubbed] == 1, "the eraser does not rub out")
 
 
 def test_it_is_drawn_by_keys_alone(visit):
@@ -137,32 +140,37 @@ def test_it_is_drawn_by_keys_alone(visit):
     page.locator(PAPER).focus()
     for key in ["Shift+ArrowLeft"] * 3 + [" "] + ["Shift+ArrowRight"] * 6 + [" "]:
         page.keyboard.press(key)
-    settled(page)
     page.get_by_text("drawing.png").first.wait_for()
-    rows, columns = np.nonzero(paper(page)[:, :] < 0.2)
+    settled(page)
+    until(page, lambda: (paper(page) < 0.2).any(), "nothing is drawn")
+    rows, columns = np.nonzero(paper(page) < 0.2)
     assert abs(rows.mean() - 55.5) < 1.5
     assert columns.min() < 26 and columns.max() > 86
-    label = page.locator(PAPER).get_attribute("aria-label")
-    assert label == "Paper to draw on. 1 line, in the middle."
+    expect(page.locator(PAPER)).to_have_attribute("aria-label", "Paper to draw on. 1 line, in the middle.")
     page.keyboard.press("u")
-    settled(page)
-    assert "empty" in page.locator(PAPER).get_attribute("aria-label")
+    expect(page.locator(PAPER)).to_have_attribute("aria-label", re.compile("empty"))
     page.screenshot(path=ARTEFACTS / "draw-dark.png")
 
 
 def test_a_finger_draws_on_a_phone_and_nothing_is_cut_off(visit):
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
     page.locator(PAPER).scroll_into_view_if_needed()
-    page.wait_for_timeout(400)
+    at = []
+
+    def rests() -> bool:
+        at.append((page.evaluate("scrollY"), page.locator(PAPER).bounding_box()))
+        return len(at) > 4 and all(place == at[-1] for place in at[-4:])
+
+    until(page, rests, "the page does not come to rest", pause=150)
     before = page.evaluate("scrollY")
     touch = page.context.new_cdp_session(page)
     path = places(page, [(0.2, 0.2), (0.5, 0.5), (0.8, 0.8)])
     for kind, place in (("touchStart", path[0]), ("touchMove", path[1]), ("touchMove", path[2]), ("touchEnd", None)):
         points = [{"x": place[0], "y": place[1]}] if place else []
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    settled(page)
-    assert paper(page)[56, 56] < 0.2
+    until(page, lambda: paper(page)[56, 56] < 0.2, "a finger draws nothing")
     assert page.evaluate("scrollY") == before
+    settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = page.locator(".pad").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390

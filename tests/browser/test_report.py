@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, ROOT, serving
+from conftest import ARTEFACTS, ROOT, serving, settled, takes_files, until
 from PIL import Image as Pillow
 
 from explain import Explainer
@@ -50,6 +51,7 @@ def opened(browser: Browser, made: Explanation, tmp_path: Path) -> Iterator[Page
     file.write_text(report.html([made]), "utf-8")
     context = browser.new_context(offline=True, viewport={"width": 1300, "height": 950})
     page = context.new_page()
+    page.set_default_timeout(LIMIT)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
     page.on("request", lambda asked: wrong.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None)
@@ -67,13 +69,8 @@ def drawn(page: Page) -> np.ndarray:
 
 def until_near(page: Page, expected: np.ndarray) -> None:
     """The page shows these pixels, but for what being a JPEG does to the picture."""
-    away = 255.0
-    for _ in range(200):
-        away = float(np.abs(drawn(page) - expected.astype(int)).mean())
-        if away < NEAR:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"the page is {away:.1f} levels away from the engine's pixels")
+    near = lambda: float(np.abs(drawn(page) - expected.astype(int)).mean()) < NEAR  # noqa: E731
+    until(page, near, "the page does not show the engine's pixels", pause=100)
 
 
 def over(made: Explanation, index: int, colormap: str, alpha: float) -> np.ndarray:
@@ -88,14 +85,14 @@ def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Exp
     until_near(page, wanted[0])
     page.locator("select[name=colormap]").select_option("viridis")
     page.locator("input[name=alpha]").fill("0.4")
-    assert page.locator("output").inner_text() == "40 %"
+    sync.expect(page.locator("output")).to_have_text("40 %")
     until_near(page, wanted[1])
 
     first, other = (made.heatmaps[index].target.label for index in (0, 1))
     page.locator(".answers label").filter(has_text=other).click()
     until_near(page, wanted[2])
     page.get_by_text(f"All numbers of the map for {other}").wait_for()
-    assert not page.get_by_text(f"All numbers of the map for {first}").is_visible()
+    sync.expect(page.get_by_text(f"All numbers of the map for {first}")).to_be_hidden()
 
     page.locator("fieldset label").filter(has_text="Map").click()
     until_near(page, overlay(made.image.pixels, made.heatmaps[1].values, colormap="viridis", alpha=1.0))
@@ -112,12 +109,14 @@ def test_a_report_tells_the_value_under_the_pointer_and_how_to_make_it_again(ope
     row, column = np.unravel_index(int(heatmap.values.argmax()), heatmap.values.shape)
     at = {"x": (column + 0.5) / made.image.width * size["width"], "y": (row + 0.5) / made.image.height * size["height"]}
     canvas.hover(position=at)
+    sync.expect(page.locator(".read")).to_have_text(re.compile(rf"at {column}, {row}$"))
     said = page.locator(".read").inner_text()
     assert said.startswith(f"{heatmap.target.label} 1.00 of the scale, raw ") and said.endswith(f"at {column}, {row}")
     assert heatmap.ends is not None and caption.number(heatmap.ends[1])[:4] in said
     ends = page.locator(".ends").first.inner_text().split()
     assert ends[0] == caption.number(heatmap.ends[0]) and ends[-1] == caption.number(heatmap.ends[1])
     page.get_by_text("How it was made").click()
+    page.locator("pre.call").wait_for()
     assert page.locator("pre.call").inner_text().split() == command.line(made.recipe).split()
     assert made.recipe.picture_sha256 in page.locator("pre").last.inner_text()
     assert page.locator("b", has_text="picture").count() == 0 and page.get_by_text(NAME).count() > 0
@@ -148,13 +147,8 @@ def visit(browser: Browser, server: str):
         context.close()
 
 
-def settled(page: Page) -> None:
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState !== 'running'"
-    )
-
-
 def drop(page: Page, name: str, data: bytes) -> None:
+    takes_files(page)
     page.evaluate(
         """([name, data]) => {
             const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), carried = new DataTransfer();
@@ -198,11 +192,10 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     drop(fresh, "what-i-saw.png", data)
     fresh.get_by_text("china.jpg").first.wait_for()
     fresh.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("class") == [label])
-    settled(fresh)
-    query = parse_qs(urlsplit(fresh.url).query)
-    assert (query["model"], query["method"], query["layers"]) == (["efficientnet-lite1"], ["layercam"], ["blocks.4"])
-    assert query["part"] == ["contrast"]
+    wanted = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
+    fresh.wait_for_url(lambda url: all(parse_qs(urlsplit(url).query).get(k) == [v] for k, v in wanted.items()))
     chosen(fresh, label).wait_for()
+    settled(fresh)
     # The view that is opened again is another viewer, whose controls come a moment later.
     sync.expect(fresh.locator("select.colormap")).to_have_value("viridis")
     sync.expect(fresh.locator("input.alpha")).to_have_value("0.4")

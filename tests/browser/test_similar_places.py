@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, ROOT, serving
+from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -15,13 +16,20 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-LIMIT = 60_000
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with serving(ROOT / "dashboard.py", ROOT) as address:
         yield address
+
+
+@pytest.fixture(autouse=True)
+def _closed(browser: Browser) -> Iterator[None]:
+    """No page works on beside the next test's."""
+    yield
+    for context in browser.contexts:
+        context.close()
 
 
 def opened(browser: Browser, address: str, sent: list[object] | None = None, **context: object) -> Page:
@@ -35,8 +43,25 @@ def opened(browser: Browser, address: str, sent: list[object] | None = None, **c
     page.get_by_text("With this model unrelated").wait_for()
     # The rest of the page moves what is pointed at until it is there.
     page.get_by_text("The most alike, with what makes them so").wait_for()
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+    settled(page)
+    steady(page)
     return page
+
+
+def steady(page: Page) -> None:
+    """Until every canvas is drawn, and has stayed as it is and where it is for a while."""
+    last, same = None, 0
+
+    def still() -> bool:
+        nonlocal last, same
+        now = page.locator(".pairs canvas").evaluate_all(
+            "all => all.map(c => [c.toDataURL(), ...Object.values(c.getBoundingClientRect().toJSON())])"
+        )
+        same = same + 1 if now and now == last else 0
+        last = now
+        return same >= 3
+
+    until(page, still, "the pictures do not come to rest", pause=100)
 
 
 def shown(page: Page, place: int) -> np.ndarray:
@@ -64,15 +89,14 @@ def test_pointing_joins_a_place_to_its_match_and_runs_nothing(browser: Browser, 
     assert told
     point(page, 0, 0.5, 0.55)
     line.filter(has_text="matches").wait_for()
-    said = line.inner_text()
-    assert "bus, part.jpg best" in said
+    expect(line).to_contain_text("bus, part.jpg best")
     expect(page.locator(".pairs svg line")).to_have_count(2)  # a dark one and a light one on it
-    assert (shown(page, 1) != before).any()
+    until(page, lambda: (shown(page, 1) != before).any(), "the match is not shown")
     point(page, 1, 0.5, 0.6)
     line.filter(has_text="of bus.jpg best").wait_for()
     page.mouse.move(5, 5)
     line.filter(has_text="Point at a place").wait_for()
-    assert (shown(page, 1) == before).all()
+    until(page, lambda: (shown(page, 1) == before).all(), "the match stays when nothing is pointed at")
     page.get_by_title("The places that match best").click()
     # Drawn in the browser's next frame.
     page.locator(".pairs svg text").nth(1).wait_for()
@@ -83,7 +107,7 @@ def test_pointing_joins_a_place_to_its_match_and_runs_nothing(browser: Browser, 
 def test_arrow_keys_say_what_the_mouse_shows(browser: Browser, server: str) -> None:
     page = opened(browser, server)
     canvas, line = page.locator(".pairs canvas").first, page.locator(".pairs .line")
-    assert "Arrow keys" in (canvas.get_attribute("aria-label") or "")
+    expect(canvas).to_have_attribute("aria-label", re.compile("Arrow keys"))
     canvas.focus()
     page.keyboard.press("ArrowRight")
     line.filter(has_text="Middle of bus.jpg matches").wait_for()
@@ -98,11 +122,12 @@ def test_the_plain_pictures_have_no_colour_of_ours(browser: Browser, server: str
     page = opened(browser, server)
     coloured = shown(page, 0)
     page.get_by_title("Pictures").click()
-    page.wait_for_timeout(200)
+    until(page, lambda: (shown(page, 0) != coloured).mean() > 0.2, "the plain picture is coloured")
+    steady(page)
     plain = shown(page, 0)
-    assert (plain != coloured).mean() > 0.2
     page.get_by_title("Alike", exact=True).click()
-    page.wait_for_timeout(200)
+    until(page, lambda: (shown(page, 0) != plain).any(), "what is alike is not shown")
+    steady(page)
     alike = shown(page, 0).astype(int)
     # Blue alone: nowhere is red stronger than blue by more than the grey picture's rounding.
     assert int((alike[..., 0] - alike[..., 2]).max()) <= 2
@@ -111,6 +136,7 @@ def test_the_plain_pictures_have_no_colour_of_ours(browser: Browser, server: str
 def test_on_a_phone_a_tap_joins_and_nothing_is_cut_off(browser: Browser, server: str) -> None:
     page = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
     page.locator(".pairs canvas").first.scroll_into_view_if_needed()
+    steady(page)
     box = page.locator(".pairs canvas").first.bounding_box()
     assert box is not None
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -37,9 +37,13 @@ test("inside nested boxes the smallest is meant", () => {
   assert.equal(g.smallestBox(boxes, 11, 5), null);
 });
 
-test("a moving picture that took too long has half its pixels, down to a quarter", () => {
+test("a moving picture that took too long has half its pixels, down to a quarter, and twice as many where it was quick", () => {
   assert.equal(g.paced(1, 11), 1);
   assert.equal(g.paced(1, 13), 0.5);
   assert.equal(g.paced(0.5, 8), 0.5);
   assert.equal(g.paced(0.25, 90), 0.25);
+  assert.equal(g.paced(0.25, 3), 0.5);
+  assert.equal(g.paced(1, 1), 1);
+  // What was doubled is still quick enough: it does not go to and fro.
+  assert.equal(g.paced(g.paced(0.25, 3.9), 7.8), 0.5);
 });
