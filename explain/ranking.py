@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 EVERYTHING = 0.98
 """Where even unrelated pictures get more than this, nothing is told apart: an untrained model, or a wrong input."""
+ROUNDING = 1e-4
+"""Of a cosine. The pair that is asked about can be one of the unrelated, summed in another order."""
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * 2**20, lambda vector: vector.nbytes)
 """Embeddings by picture, model and way of fitting: 100,000 of 512 numbers are 200 MB, so the latest 30,000 or so."""
 
@@ -91,8 +93,8 @@ class Context:
             return "as alike as a picture and its mirror image"
         if not self.unrelated:
             return "less alike than a picture and its mirror image"
-        low, high = self.unrelated[0], self.unrelated[-1]
-        if score > self.chance:
+        low, high = self.unrelated[0] - ROUNDING, self.unrelated[-1] + ROUNDING
+        if score > self.chance + ROUNDING:
             return f"more alike than unrelated {self.subject}"
         if score > high:
             return f"hardly more alike than unrelated {self.subject}"
