@@ -1,0 +1,390 @@
+"""One record as it was kept: its picture under its maps, what was said of it, marks on it, and what to do with it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components import charts, history, reopen
+from components.markup import markup
+from components.rows import Row, rows
+from components.viewer import Box, Map, Panel, View, viewer, words
+from explain.cache import ByteCache
+from explain.methods import METHODS
+from explain.words import NBSP, listing, percent, pixels, plural
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from explain.history import KeptMap, Record
+    from explain.image import Image
+    from explain.statistics import Statistics
+
+LOOK, MARK = "look", "mark"
+ICONS = {"serious": "error", "caution": "warning", "note": "info"}
+
+
+def files(record: Record) -> tuple[Image, tuple[KeptMap, ...]]:
+    """A record's picture and maps: held for a while, as they never change."""
+    store = history.store()
+    if (found := _held.get((str(store.folder), record.id))) is None:
+        found = (store.picture(record), store.heatmaps(record))
+        _held.put((str(store.folder), record.id), found)
+    return found
+
+
+def _size(found: tuple[Image, tuple[KeptMap, ...]]) -> int:
+    image, maps = found
+    grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
+    return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
+
+
+_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(256 * 2**20, _size)
+_drawn: ByteCache[NDArray[np.uint8]] = ByteCache(64 * 2**20, lambda pixels: int(pixels.nbytes))
+
+
+def show(record: Record, after: str | None) -> None:
+    """The whole view; `after`: the record to turn to when this one is deleted."""
+    image, maps = files(record)
+    left, right = st.columns([3, 1], gap="medium")
+    index = record.index if record.index < len(maps) else 0
+    with right:
+        if maps:
+            st.markdown("##### What it said")
+            items = [
+                Row(item.label, item.score or 0.0, "" if item.score is None else percent(item.score)) for item in maps
+            ]
+            index = rows(items, key=f"history-rows-{record.id}", chosen=index)
+            st.markdown("##### What the map says")
+            numbers(maps[index])
+        st.markdown("##### Your words")
+        history.said(record, [record.id], key=f"history-{record.id}")
+    with left:
+        way = _way(record, maps)
+        if way == MARK:
+            st.session_state.setdefault("history-opened", {})
+            _marking(record.id, index)
+        else:
+            view = _viewer(record, image, maps, index)
+            words(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
+        _below(record, image, maps, index, after)
+
+
+def _way(record: Record, maps: Sequence[KeptMap]) -> str:
+    if not maps:
+        return LOOK
+    key = f"history-way-{record.id}"
+    # What was drawn is what is to be seen first.
+    st.session_state.setdefault(key, MARK if record.marks else LOOK)
+    return str(
+        st.segmented_control(
+            "Way",
+            [LOOK, MARK],
+            format_func={LOOK: ":material/visibility: Look", MARK: ":material/draw: Mark"}.__getitem__,
+            key=key,
+            required=True,
+            label_visibility="collapsed",
+            help="Look: the maps in the viewer, as they were. Mark: arrows, circles and words on the chosen one.",
+        )
+    )
+
+
+def panel_map(item: KeptMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:
+    """A kept map for the viewer, just as it was there."""
+    return Map(
+        title=title or item.label,
+        note=note if note is not None else "" if item.score is None else percent(item.score),
+        values=item.values,
+        extent=item.extent,
+        seen=item.seen,
+        raw=item.raw,
+        shared=item.shared,
+        cells=item.cells,
+        tag=None if record.recipe is None else (record.recipe, record.view),
+    )
+
+
+def boxes(maps: Sequence[KeptMap], index: int) -> tuple[Box, ...]:
+    return tuple(
+        Box(p.box, f"{p.label} {percent(p.score)}", place, place == index)
+        for place, item in enumerate(maps)
+        for p in item.boxes
+        if p.box is not None
+    )
+
+
+def _viewer(record: Record, image: Image, maps: Sequence[KeptMap], index: int) -> View:
+    shown = [Panel(maps=tuple(_own(item, record, place) for place, item in enumerate(maps)))]
+    if not maps:
+        shown = [Panel(title="Picture", note=pixels(image.width, image.height))]
+    return viewer(
+        image.pixels,
+        image.sha256,
+        shown,
+        boxes=boxes(maps, index),
+        file=image.jpeg,
+        key=f"history-viewer-{record.id}",
+        name=record.picture_name,
+        beside=True,
+    )
+
+
+def _own(item: KeptMap, record: Record, place: int) -> Map:
+    found = panel_map(item, record)
+    if found.tag is None:
+        return found
+    how = record.view.model_copy(update={"index": place, "label": item.label[:200]})
+    return replace(found, tag=(found.tag[0], how))
+
+
+def numbers(item: KeptMap) -> None:
+    """The numbers that say most about a map."""
+    from explain.statistics import MEANING
+
+    if item.state != "ok":
+        st.caption("There is nothing to measure on this map.")
+        return
+    found = item.statistics
+    charts.metric(
+        "Half of the heat lies on", percent(found.half_heat_area), "of what it saw", MEANING["half_heat_area"]
+    )
+    charts.metric(
+        "Heat near the edges",
+        percent(found.border_share),
+        f"on {percent(found.border_area)} of the area",
+        MEANING["border_share"],
+    )
+
+
+def drawn(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bool) -> NDArray[np.uint8]:
+    """The picture under the map as it was looked at, uint8 (H, W, 3), at its own size."""
+    from explain.render import Field, Style, shown
+
+    names = ("mode", "colormap", "alpha", "threshold", "even", "invert", "cells")
+    kept = {name: value for name, value in settings.items() if name in names}
+    for name in ("alpha", "threshold"):
+        if name in kept:
+            kept[name] = float(kept[name])
+    for name in ("even", "invert", "cells"):
+        if name in kept:
+            kept[name] = kept[name] in (True, 1, "1", "true")
+    field = Field(item.values, item.extent, item.seen, cells=item.cells)
+    try:
+        style = Style(**kept)
+    except (TypeError, ValueError):
+        style = Style()
+    return shown(image.pixels, field, style, unseen="dark" if dark else "light")
+
+
+def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
+    key = (str(history.store().folder), record.id, index, dark)
+    if (found := _drawn.get(key)) is None:
+        image, maps = files(record)
+        found = drawn(image, maps[index], record.view.settings, dark=dark)
+        _drawn.put(key, found)
+    return found
+
+
+@st.fragment
+def _marking(id: str, index: int) -> None:
+    """The map to draw on: a fragment, as what is drawn is kept without the page around it."""
+    from explain.history import Mark
+
+    state, store = st.session_state, history.store()
+    record = store.get(id)
+    dark = st.context.theme.type == "dark"
+    # What the browser begins with; the same until the record is opened anew, so that nothing is drawn under a hand.
+    begun: dict[str, Any] = state["history-opened"]
+    if begun.get("of") != (id, index, dark):
+        state["history-opened"] = begun = {
+            "of": (id, index, dark),
+            "id": secrets.token_hex(8),
+            "marks": [asdict(mark) for mark in record.marks],
+        }
+    label = record.labels[index] if index < len(record.labels) else "the map"
+    given = markup(
+        _overlaid(record, index, dark=dark),
+        begun["marks"],
+        id=begun["id"],
+        about=f"{record.picture_name} under the map of {label}.",
+        key=f"history-markup-{id}",
+    )
+    if given is None:
+        return
+    try:
+        marks = tuple(
+            Mark(kind=one["kind"], points=tuple(map(tuple, one["points"])), text=one["text"], ink=one["ink"])
+            for one in given
+        )
+    except (KeyError, TypeError, ValueError):
+        st.markdown(":material/error: What was drawn could not be understood: reload the page.")
+        return
+    except Problem as problem:
+        st.markdown(f":material/error: {problem}")
+        return
+    try:
+        if marks != record.marks:
+            store.annotate(id, marks=marks)
+    except Problem as problem:
+        st.markdown(f":material/error: {problem}")
+        return
+    st.caption(f":material/check: {plural(len(marks), 'mark')} kept." if marks else ":material/check: No marks kept.")
+
+
+def _below(record: Record, image: Image, maps: Sequence[KeptMap], index: int, after: str | None) -> None:
+    if record.findings and index == record.index:
+        lines = [f":material/{ICONS[finding.level]}: {finding.text}" for finding in record.findings]
+        st.markdown("  \n".join(lines))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _open_again(record, image)
+        _downloads(record, image, maps, index)
+        _delete(record, after)
+        _all(record, maps, index)
+    st.caption(about(record))
+
+
+def about(record: Record) -> str:
+    """`demo-cls-m, GradCAM at layer4; kept 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
+    return f"{asked(record)}; kept {history.exact(record.created)}; {size(record.bytes)}."
+
+
+def asked(record: Record) -> str:
+    """`demo-cls-m, GradCAM at layer4`."""
+    found = METHODS.get(record.method)
+    at = f" at {listing(list(record.layers))}" if record.layers and (found is None or found.family != "mask") else ""
+    return f"{record.model}, {found.name if found else record.method}{at}"
+
+
+def size(nbytes: int) -> str:
+    if nbytes < 2**20 / 10:
+        return f"{nbytes / 2**10:,.0f}{NBSP}kB"
+    return f"{nbytes / 2**20:,.1f}{NBSP}MB" if nbytes < 10 * 2**20 else f"{nbytes / 2**20:,.0f}{NBSP}MB"
+
+
+def _open_again(record: Record, image: Image) -> None:
+    def take() -> None:
+        assert record.recipe is not None
+        try:
+            reopen.result(image, record.recipe, record.view)
+        except Problem as problem:
+            st.session_state["history-problem"] = str(problem)
+
+    st.button(
+        "Open in Detect" if record.view.screen == "detect" else "Open in Explore",
+        icon=":material/visibility:",
+        on_click=take,
+        disabled=record.recipe is None,
+        help="The same picture, model, method, layers and class, where all can be changed; needs the model here.",
+    )
+
+
+def _downloads(record: Record, image: Image, maps: Sequence[KeptMap], index: int) -> None:
+    popover = st.popover(
+        "Download",
+        icon=":material/download:",
+        key=f"history-downloads-{record.id}",
+        on_change="rerun",
+        help="The map with its marks as a picture, or everything that was kept.",
+    )
+    if not popover.open:
+        return
+    from components.history_files import archive, marked
+
+    stem = record.picture_name.rsplit(".", 1)[0] or "record"
+    with popover:
+        if maps:
+            st.download_button(
+                "The map with its marks, .png",
+                partial(marked, record.id, index),
+                file_name=f"{stem}-marked.png",
+                mime="image/png",
+                on_click="ignore",
+                type="tertiary",
+                help="At the picture's own size; dropped on Explore, it opens this view again.",
+            )
+        st.download_button(
+            "Everything, .zip",
+            partial(archive, [record.id]),
+            file_name=f"{stem}-{record.id}.zip",
+            mime="application/zip",
+            on_click="ignore",
+            type="tertiary",
+            help="The picture, every map as numbers, the recipe, what was said, your note, tags and marks.",
+        )
+
+
+def _delete(record: Record, after: str | None) -> None:
+    # A name of its own: what was opened for one record must not lie open under the pointer for the next.
+    key = f"history-delete-{record.id}"
+    with st.popover("Delete", icon=":material/delete:", key=key, help="Take it out of History; asks once more."):
+        st.markdown(
+            f"Delete it for good, with its note, tags and marks? This frees up to {size(record.bytes)}: what other "
+            "records share stays."
+        )
+        st.button(
+            "Delete for good",
+            icon=":material/delete_forever:",
+            on_click=delete,
+            args=((record.id,), after),
+            help="Cannot be undone.",
+        )
+
+
+def delete(ids: Sequence[str], after: str | None) -> None:
+    """In a widget's callback: take them out, say what was freed, and turn to the next one."""
+    state = st.session_state
+    try:
+        freed = history.store().delete(ids)
+    except Problem as problem:
+        state["history-problem"] = str(problem)
+        return
+    state["history-told"] = f"{plural(len(ids), 'record')} deleted, {size(freed)} freed."
+    state["history-turn"] = secrets.token_hex(4)
+    if after is None:
+        st.query_params.pop("kept", None)
+    else:
+        st.query_params["kept"] = after
+
+
+def _all(record: Record, maps: Sequence[KeptMap], index: int) -> None:
+    if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic, and the recipe."):
+        return
+
+    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
+    def window() -> None:
+        if maps:
+            st.markdown(f"##### {maps[index].label}")
+            st.dataframe(side_by_side([("value", maps[index].statistics)]), hide_index=True, height=360)
+        st.markdown("##### Recipe")
+        if record.recipe is None:
+            st.caption("The recipe of this record is damaged.")
+            return
+        from explain.export import command
+
+        st.code(command.line(record.recipe), language="shell", wrap_lines=True)
+        st.json(record.recipe.model_dump(mode="json"), expanded=False)
+
+    window()
+
+
+def side_by_side(found: Sequence[tuple[str, Statistics]]) -> Any:
+    """Every number of one map or more in a table: its name, its value of each, its meaning."""
+    import pandas as pd
+
+    from explain.export.table import listed
+
+    every = [(name, listed(statistics)) for name, statistics in found]
+    return pd.DataFrame(
+        [
+            {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}
+            for place, (number, _, meaning) in enumerate(every[0][1])
+        ]
+    )

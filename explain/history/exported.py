@@ -1,0 +1,109 @@
+"""Chosen records as files, for a zip or a folder."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explain import files as names
+from explain import render
+from explain.export import tag
+from explain.image import Image, to_png
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from explain.history.history import History
+    from explain.history.records import KeptMap, Record
+
+COLORMAP, ALPHA = "inferno", 0.9
+
+
+def files(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Of each record `<number>_<picture>_<class>/` with its picture, `maps.npz`, `overlay.png` and `record.json`;
+    of a damaged one `damaged.txt`, which says so. Raises Problem for an id that is gone."""
+    for number, id_ in enumerate(dict.fromkeys(ids), 1):
+        record = history.get(id_)
+        stem = names.plain(record.picture_name.rsplit(".", 1)[0])
+        folder = f"{number:03}_{stem}_{names.plain(record.label or record.task)}"
+        try:
+            found = list(of_one(history, record))
+        except Problem as problem:
+            # One that is damaged must not keep the others back.
+            found = [("damaged.txt", f"{problem}\n".encode())]
+        for name, data in found:
+            yield f"{folder}/{name}", data
+
+
+def of_one(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
+    """The files of one record; raises Problem where it is damaged."""
+    if record.recipe is None:
+        raise Problem(f"{record.id}: {record.damaged}")
+    picture, maps = history.picture(record), history.heatmaps(record)
+    yield _picture(picture)
+    if maps:
+        yield "maps.npz", _npz(maps)
+        chosen = maps[record.index]
+        drawn = render.shown(
+            picture.pixels,
+            render.Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
+            _style(record),
+        )
+        yield "overlay.png", tag.write(to_png(drawn), record.recipe, record.view, picture=tag.carried(picture))
+    yield "record.json", names.to_json(described(record, maps)).encode()
+
+
+def described(record: Record, maps: Iterable[KeptMap] = ()) -> dict[str, Any]:
+    """A record as plain values, ready for `files.to_json`."""
+    found = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    found["created"] = record.created.isoformat()
+    found["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    found["maps"] = [
+        {
+            "label": kept.label,
+            "score": kept.score,
+            "method": kept.method,
+            "layers": kept.layers,
+            "scale": kept.scale,
+            "state": kept.state,
+            "raw": kept.raw,
+            "seen": kept.seen,
+            "extent": kept.extent,
+            "looks": names.read(kept.looks),
+            "statistics": kept.statistics,
+        }
+        for kept in maps
+    ]
+    return found
+
+
+def _style(record: Record) -> render.Style:
+    """As it was looked at, where that is known."""
+    from explain.history.draft import alpha_of, colormap_of
+
+    return render.Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
+
+
+def _picture(image: Image) -> tuple[str, bytes]:
+    if image.planes is not None:
+        out = io.BytesIO()
+        np.save(out, image.planes)
+        return "picture.npy", out.getvalue()
+    return ("picture.jpg", image.jpeg) if image.jpeg else ("picture.png", to_png(image.pixels))
+
+
+def _npz(maps: Iterable[KeptMap]) -> bytes:
+    """As `maps.npz` of every folder of results: `top1_cat` at the model's input, `top1_cat_raw_<layer>` before that."""
+    found = {}
+    for place, kept in enumerate(maps, 1):
+        stem = f"top{place}_{names.plain(kept.label)}"
+        found[stem] = kept.at_input
+        layers = kept.layers if len(kept.layers) == len(kept.layer_maps) else map(str, range(len(kept.layer_maps)))
+        found |= {f"{stem}_raw_{layer}": raw for layer, raw in zip(layers, kept.layer_maps, strict=True)}
+    out = io.BytesIO()
+    np.savez_compressed(out, **found)  # type: ignore[arg-type]
+    return out.getvalue()

@@ -1,0 +1,341 @@
+"""The history, as screens, the command line and the library use it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explain.history import draft as drafts
+from explain.history import entries, packed, places, query, rows, schema
+from explain.history.records import (
+    Choices,
+    Compared,
+    Found,
+    KeptMap,
+    Mark,
+    Order,
+    Record,
+    Storage,
+    checked_marks,
+    checked_note,
+    checked_tags,
+)
+from explain.history.store import Blob, Moved, Store
+from explain.words import megabytes
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from explain.explanation import Explanation
+    from explain.image import Image
+
+GONE = "There is no such record: it was deleted, or never kept here."
+OFF = f"The history is switched off here: name a folder in {places.FOLDER} to keep anything."
+ROOM = 16 * 1024
+"""Bytes of rows that a record takes, about."""
+TRIES = 5
+
+
+class History:
+    """Kept explanations in one folder. Threads may share it, and processes the folder.
+
+    Every method raises Problem, one sentence that says what to do, where the folder cannot be used, and where the
+    history is switched off.
+    """
+
+    def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
+        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's. `limit` in bytes: by default
+        SIGHTGLASS_HISTORY_MB, else 2048 MB."""
+        found = Path(folder).expanduser() if folder is not None else places.folder()
+        self.folder: Path | None = found.absolute() if found is not None else None
+        """None where the history is switched off."""
+        self.limit = places.limit() if limit is None else limit
+        if self.limit <= 0:
+            raise Problem("The history's limit must be above 0 bytes.")
+        self._held = Store(self.folder) if self.folder is not None else None
+
+    @property
+    def _store(self) -> Store:
+        if self._held is None:
+            raise Problem(OFF)
+        return self._held
+
+    def keep(
+        self,
+        explanation: Explanation,
+        *,
+        index: int = 0,
+        look: dict[str, Any] | None = None,
+        screen: str = "explore",
+        note: str = "",
+        tags: Sequence[str] = (),
+    ) -> Record:
+        """Keep an explanation with all its maps and its picture; when this returns it is on the disk for good.
+
+        `index`: the map that is looked at. `look`: the viewer's settings, by its names. `screen`: where it opens again.
+        Raises Problem where it is not finished, and where the limit is reached: nothing is kept then, and nothing that
+        was kept goes.
+        """
+        note, tags = checked_note(note), checked_tags(tags)
+        store, made = self._store, drafts.draft(explanation, index, look, screen)
+        image = explanation.image
+        columns = {
+            "id": secrets.token_hex(8),
+            "picture_name": query.storable(image.name),
+            "picture_sha256": image.sha256,
+            "width": image.width,
+            "height": image.height,
+            "model": explanation.model.id,
+            "task": explanation.model.task,
+            "method": explanation.recipe.method,
+            "score": made.body["score"],
+            "thumbnail": made.thumbnail.name,
+            "note": note,
+            "tags": json.dumps(tags),
+            "marks": "[]",
+        }
+        store.tidy()
+        for attempt in range(TRIES):
+            blobs = [self._picture(image, anew=attempt > 0), made.thumbnail, *(blob for _, blob in made.maps)]
+            ready = store.draft(blobs)
+            try:
+                with store.writing() as database:
+                    self._insert(database, columns | {"picture": blobs[0].name}, made, blobs, ready, tags)
+                break
+            except Moved:
+                # Another took away what was there a moment ago.
+                continue
+            finally:
+                store.drop(ready)
+        else:
+            raise Problem("The history's files are being moved by another program: try again when it has ended.")
+        return self.get(str(columns["id"]))
+
+    def _picture(self, image: Image, *, anew: bool) -> Blob:
+        """The file of the same picture that is there already, or a new one."""
+        if not anew:
+            with self._store.reading() as database:
+                row = database.execute(
+                    "SELECT picture FROM records WHERE picture_sha256 = ? LIMIT 1", (image.sha256,)
+                ).fetchone()
+            if row is not None and self._store.intact(row[0]):
+                return Blob(row[0], self._store.file(row[0]))
+        return drafts.picture(image)
+
+    def _insert(
+        self,
+        database: sqlite3.Connection,
+        columns: dict[str, Any],
+        made: drafts.Draft,
+        blobs: Sequence[Blob],
+        ready: dict[str, Path],
+        tags: Sequence[str],
+    ) -> None:
+        sizes = {blob.name: len(blob.data) for blob in blobs}
+        known = {name for name in sizes if database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone()}
+        new = sum(size for name, size in sizes.items() if name not in known) + ROOM
+        taken = self._store.taken(database)
+        if taken + new > self.limit:
+            raise Problem(
+                f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
+                f"or allow more in {places.MEGABYTES}."
+            )
+        self._store.place(database, blobs, ready)
+        columns = columns | {"created": rows.moment(), "bytes": sum(sizes.values())}
+        columns["text"] = entries.text_of(columns, made.body, tags)
+        names = ", ".join(columns)
+        n = database.execute(
+            f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
+        ).lastrowid
+        database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *rows.text_of(made.body)))
+        for place, (about, blob) in enumerate(made.maps):
+            database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *rows.text_of(about)))
+        database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
+        database.executemany(
+            "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(query.storable(word), n) for word in made.words]
+        )
+        entries.say(database, n, columns["text"], tags)
+
+    def search(
+        self,
+        *,
+        text: str = "",
+        model: str | None = None,
+        method: str | None = None,
+        label: str | None = None,
+        tag: str | None = None,
+        order: Order = "newest",
+        limit: int = 60,
+        offset: int = 0,
+    ) -> Found:
+        """One page of what is kept. `text`: words or their beginnings, all of which must occur, in the sentence over
+        the picture, its classes, note, tags, name, model and method. `label`: a class that it is of."""
+        by, (most, start) = query.order_of(order), query.page(limit, offset)
+        if not self._store.begun:
+            return Found((), 0)
+        with self._store.reading() as database:
+            condition, values = query.where(
+                text=text, model=model, method=method, label=label, tag=tag, indexed=schema.searchable(database)
+            )
+            every = ", count(*) OVER ()" if text else ""
+            hits = database.execute(
+                f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",
+                (*values, most, start),
+            ).fetchall()
+            if every and hits:
+                # Words are looked up once; without them each of the two has an index of its own.
+                total = hits[0][1]
+            else:
+                (total,) = database.execute(f"SELECT count(*) FROM records WHERE {condition}", values).fetchone()
+            held = {
+                row[0]: row[1:]
+                for row in database.execute(
+                    f"SELECT n, {rows.COLUMNS} FROM {rows.TABLES} WHERE n IN ({', '.join('?' * len(hits))})",
+                    [n for n, *_ in hits],
+                )
+            }
+            found = [held[n] for n, *_ in hits]
+        return Found(tuple(map(rows.record_of, found)), total)
+
+    def choices(self) -> Choices:
+        """The models, methods, classes and tags that occur."""
+        if not self._store.begun:
+            return Choices({}, {}, {}, {})
+        with self._store.reading() as database:
+            return query.choices(database)
+
+    def get(self, id: str) -> Record:
+        """One record; raises Problem where it is gone."""
+        if not self._store.begun:
+            raise Problem(GONE)
+        with self._store.reading() as database:
+            row = database.execute(f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise Problem(GONE)
+        return rows.record_of(row)
+
+    def annotate(
+        self,
+        id: str,
+        *,
+        note: str | None = None,
+        tags: Sequence[str] | None = None,
+        marks: Sequence[Mark] | None = None,
+    ) -> Record:
+        """Say something of a record, in place of what was said before; what is None stays. On the disk when this
+        returns; raises Problem where the record is gone or there is too much to say."""
+        changed: dict[str, str] = {}
+        if note is not None:
+            changed["note"] = checked_note(note)
+        if tags is not None:
+            tags = checked_tags(tags)
+            changed["tags"] = json.dumps(tags)
+        if marks is not None:
+            changed["marks"] = rows.marks_text(checked_marks(marks))
+        with self._store.writing() as database:
+            row = database.execute(
+                f"SELECT n, picture_name, model, method, body, crc, note, tags, marks FROM {rows.TABLES} WHERE id = ?",
+                (id,),
+            ).fetchone()
+            if row is None:
+                raise Problem(GONE)
+            n, names = row[0], ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
+            held: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
+            try:
+                body = rows.body_of(held["body"], held["crc"])
+                said: dict[str, Any] = {"headline": body.headline, "labels": body.labels}
+            except ValueError:
+                said = {"headline": "", "labels": ()}
+            drawn, tagged = rows.marks_of(held["marks"]), rows.tags_of(held["tags"])
+            text = entries.text_of(held, said, tagged, drawn)
+            database.execute(
+                "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
+                (held["note"], held["tags"], held["marks"], text, n),
+            )
+            entries.unsay(database, n)
+            entries.say(database, n, text, tagged)
+        return self.get(id)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete records, and the files that no other record has; returns the bytes of those files.
+
+        What is gone already is no problem.
+        """
+        if isinstance(ids, str):
+            ids = [ids]
+        freed: dict[str, int] = {}
+        if not self._store.begun:
+            return 0
+        with self._store.writing() as database:
+            for id_ in ids:
+                row = database.execute("SELECT n FROM records WHERE id = ?", (id_,)).fetchone()
+                if row is not None:
+                    freed |= entries.forget(database, row[0])
+        if freed:
+            # Only now: whoever is killed here leaves files that a sweep finds, and never a record without its files.
+            self._store.remove(list(freed))
+            self._store.shrink()
+        return sum(freed.values())
+
+    def picture(self, record: Record) -> Image:
+        """The picture, pixel for pixel; raises Problem where its file is damaged or gone."""
+        from explain.image import Image as Picture
+
+        name, data = self._file(record, "picture")
+        if name.endswith(".maps"):
+            held = packed.unpack(data)
+            return Picture(held["pixels"], record.picture_name, planes=held.get("planes"))
+        return Picture.open(data, name=record.picture_name)
+
+    def heatmaps(self, record: Record) -> tuple[KeptMap, ...]:
+        """All its maps, bit for bit, in their order; raises Problem where one is damaged or gone."""
+        with self._store.reading() as database:
+            found = database.execute(
+                "SELECT file, about, crc FROM maps WHERE record = (SELECT n FROM records WHERE id = ?) ORDER BY place",
+                (record.id,),
+            ).fetchall()
+        if not found:
+            self.get(record.id)
+        if len(found) != len(record.labels) and not record.damaged:
+            raise Problem("A map of this record is gone: it is no longer what was kept.")
+        return tuple(rows.map_of(about, crc, self._store.file(file)) for file, about, crc in found)
+
+    def thumbnail(self, record: Record) -> bytes:
+        """The picture under the map that was looked at: JPEG, at most 320 pixels a side."""
+        return self._file(record, "thumbnail")[1]
+
+    def _file(self, record: Record, what: str) -> tuple[str, bytes]:
+        with self._store.reading() as database:
+            row = database.execute(f"SELECT {what} FROM records WHERE id = ?", (record.id,)).fetchone()
+        if row is None:
+            raise Problem(GONE)
+        return str(row[0]), self._store.file(str(row[0]))
+
+    def storage(self) -> Storage:
+        """What is taken on the disk, and of how much."""
+        if not self._store.begun:
+            return Storage(0, self.limit, 0)
+        with self._store.reading() as database:
+            (count,) = database.execute("SELECT count(*) FROM records").fetchone()
+            return Storage(self._store.taken(database), self.limit, count)
+
+    def sweep(self) -> int:
+        """Remove what killed processes left behind; returns the bytes freed. Done by itself once a day."""
+        return self._store.sweep()
+
+    def compare(self, one: Record, other: Record) -> Compared:
+        """The maps of two records that were looked at, held against each other where they can be."""
+        from explain.history.compared import compare
+
+        return compare(self, one, other)
+
+    def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Files of chosen records, each in a folder of its own: the picture, its maps as numbers, the overlay with the
+        recipe in it, and `record.json`; of a damaged one a line that says so. Raises Problem where one is gone."""
+        from explain.history.exported import files
+
+        return files(self, ids)

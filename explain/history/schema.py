@@ -1,0 +1,173 @@
+"""The tables of the history, and the steps from one version of them to the next."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPLICATION = 0x53474849  # "SGHI"
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE records (
+            n INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created INTEGER NOT NULL,
+            picture_name TEXT NOT NULL,
+            picture_sha256 TEXT NOT NULL,
+            width INTEGER NOT NULL,
+            height INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            task TEXT NOT NULL,
+            method TEXT NOT NULL,
+            score REAL,
+            bytes INTEGER NOT NULL,
+            picture TEXT NOT NULL,
+            thumbnail TEXT NOT NULL,
+            text TEXT NOT NULL,
+            note TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            marks TEXT NOT NULL
+        )""",
+        # By itself, as it is long: who looks through all records does not read it.
+        "CREATE TABLE bodies (n INTEGER PRIMARY KEY, body TEXT NOT NULL, crc INTEGER NOT NULL)",
+        "CREATE INDEX records_created ON records (created)",
+        "CREATE INDEX records_score ON records (score)",
+        "CREATE INDEX records_bytes ON records (bytes)",
+        "CREATE INDEX records_model ON records (model)",
+        "CREATE INDEX records_method ON records (method)",
+        "CREATE INDEX records_picture ON records (picture_sha256)",
+        """CREATE TABLE maps (
+            record INTEGER NOT NULL,
+            place INTEGER NOT NULL,
+            file TEXT NOT NULL,
+            about TEXT NOT NULL,
+            crc INTEGER NOT NULL,
+            PRIMARY KEY (record, place)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE words (
+            kind TEXT NOT NULL,
+            word TEXT NOT NULL,
+            record INTEGER NOT NULL,
+            PRIMARY KEY (kind, word, record)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX words_record ON words (record)",
+        "CREATE TABLE files (name TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE uses (
+            file TEXT NOT NULL,
+            record INTEGER NOT NULL,
+            PRIMARY KEY (file, record)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX uses_record ON uses (record)",
+        "CREATE TABLE said (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    ),
+)
+"""What leads from the version of its place to the next one. A step that is out is never changed."""
+FOUND = "CREATE VIRTUAL TABLE found USING fts5(text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')"
+
+
+def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bool) -> None:
+    """Set a connection up, and bring the tables to this version. Raises Problem for a database that is not ours.
+
+    `others`: there are files already; those of a new database are not its own.
+    """
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    _check(database, path, version)
+    if version == 0:
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if not _logged(database, wait):
+        # A folder that cannot have a log (a network's): as safe, only slower.
+        database.execute("PRAGMA synchronous = EXTRA")
+    else:
+        database.execute("PRAGMA synchronous = FULL")
+    if version < len(STEPS):
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have been quicker.
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            _check(database, path, version)
+            for step in STEPS[version:]:
+                for statement in step:
+                    database.execute(statement)
+            if version == 0:
+                database.execute(f"PRAGMA application_id = {APPLICATION}")
+                if others:
+                    say(database, "others", "1")
+            database.execute(f"PRAGMA user_version = {len(STEPS)}")
+            database.execute("COMMIT")
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+    _index(database)
+
+
+def _check(database: sqlite3.Connection, path: Path, version: int) -> None:
+    (kind,) = database.execute("PRAGMA application_id").fetchone()
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (kind != APPLICATION) if version else tables:
+        raise Problem(f"{path} is another program's: name another folder in SIGHTGLASS_HISTORY.")
+    if version > len(STEPS):
+        raise Problem(
+            f"The history in {path.parent} was written by a newer Sightglass: update this one, or name another folder "
+            "in SIGHTGLASS_HISTORY."
+        )
+
+
+def _logged(database: sqlite3.Connection, wait: float) -> bool:
+    """Whether the database writes ahead to a log; asks until nobody else is setting it up."""
+    until = time.monotonic() + wait
+    while True:
+        try:
+            if database.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                return True
+            return bool(database.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def searchable(database: sqlite3.Connection) -> bool:
+    """Whether words are found through an index here."""
+    try:
+        database.execute("SELECT rowid FROM found LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def _index(database: sqlite3.Connection) -> None:
+    """Make the index of words, or make it whole again after a process that had none; not every SQLite has it."""
+    ask = "SELECT (SELECT count(*) FROM records) = (SELECT count(*) FROM found_docsize)"
+    with contextlib.suppress(sqlite3.OperationalError):
+        if database.execute(ask).fetchone()[0]:
+            return
+    if not any("ENABLE_FTS5" in name for (name,) in database.execute("PRAGMA compile_options")):
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'found'").fetchone():
+            database.execute(FOUND)
+        if not database.execute(ask).fetchone()[0]:
+            database.execute("DELETE FROM found")
+            database.execute("INSERT INTO found (rowid, text) SELECT n, text FROM records")
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+
+
+def said(database: sqlite3.Connection, name: str) -> str | None:
+    """A note that the store has of itself."""
+    row = database.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def say(database: sqlite3.Connection, name: str, value: str) -> None:
+    database.execute("INSERT OR REPLACE INTO said (name, value) VALUES (?, ?)", (name, value))

@@ -1,0 +1,221 @@
+"""History in a browser: kept, opened, marked by mouse and by keys, still there after a reload, deleted."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import ROOT, serving
+from playwright.sync_api import expect
+
+from explain import Explainer
+from explain.history import History, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = pytest.mark.browser
+LIMIT = 60_000
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> History:
+    """Nine records of a small model, of three pictures."""
+    made, explainer = History(tmp_path_factory.mktemp("history")), Explainer("demo-cls-s")
+    for number in range(9):
+        explanation = explainer(pictures[number % 3], top_k=3)
+        made.keep(
+            explanation, index=number // 3, note=f"note {number}", tags=["a tag of some length", "talk"][: number % 3]
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(store: History) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGHTGLASS_HISTORY", str(store.folder))
+        with serving(ROOT / "dashboard.py", ROOT) as address:
+            yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str):
+    opened, wrong = [], []
+
+    def go(path: str, **context: object) -> Page:
+        page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
+        opened.append(page)
+        page.set_default_timeout(LIMIT)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(server + path)
+        return page
+
+    yield go
+    for page in opened:
+        expect(page.locator('[data-testid="stException"]')).to_have_count(0)
+        page.context.close()
+    assert wrong == []
+
+
+def marking(page: Page) -> Locator:
+    """The board to draw on, in its place."""
+    page.get_by_role("radio", name="Mark").click()
+    stage = page.locator(".markup .stage")
+    expect(stage).to_be_visible()
+    expect(stage.locator("image")).to_have_attribute("href", re.compile("^blob:"))
+    return stage
+
+
+def drag(page: Page, stage: Locator, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one share of the picture to another."""
+    box = stage.bounding_box()
+    assert box is not None
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=6)
+    page.mouse.up()
+
+
+def test_an_arrow_is_kept_and_lies_where_it_was_drawn(visit, store: History):
+    record = store.search(text="note 4").records[0]
+    page = visit(f"/history?kept={record.id}")
+    stage = marking(page)
+    drag(page, stage, (0.2, 0.25), (0.6, 0.75))
+    expect(page.get_by_text("1 mark kept.")).to_be_visible()
+    (mark,) = store.get(record.id).marks
+    assert mark.kind == "arrow"
+    for point, share in zip(mark.points, ((0.2, 0.25), (0.6, 0.75)), strict=True):
+        assert abs(point[0] - share[0] * record.width) < record.width / 100
+        assert abs(point[1] - share[1] * record.height) < record.height / 100
+    page.reload()
+    expect(page.locator(".markup .stage .mark.arrow")).to_have_count(1)
+    # Larger, it still ends at the same place of the picture.
+    head = page.locator(".markup .mark polygon").first.get_attribute("points")
+    page.get_by_role("button", name="Larger").click()
+    expect(page.locator(".markup .stage")).not_to_have_attribute("viewBox", f"0 0 {record.width} {record.height}")
+    assert page.locator(".markup .mark polygon").first.get_attribute("points").split()[0] == head.split()[0]
+
+
+def test_marks_are_made_moved_and_undone_by_keys(visit, store: History):
+    record = store.search(text="note 5").records[0]
+    page = visit(f"/history?kept={record.id}")
+    stage = marking(page)
+    stage.focus()
+    for key in ("c", "Enter", "Enter", "ArrowRight", "ArrowRight", "Shift+ArrowDown", "Enter"):
+        stage.press(key)
+    expect(page.locator(".markup .mark.circle")).to_have_count(1)
+    # The pen is where it was left.
+    stage.press("t")
+    stage.press("Enter")
+    entry = page.get_by_role("textbox", name="Words of the mark")
+    entry.fill("look here")
+    entry.press("Enter")
+    expect(page.get_by_text("2 marks kept.")).to_be_visible()
+    assert [(mark.kind, mark.text) for mark in store.get(record.id).marks] == [("circle", ""), ("text", "look here")]
+    stage.press("u")
+    expect(page.locator(".markup .mark")).to_have_count(1)
+    page.get_by_role("button", name="Redo").click()
+    expect(page.locator(".markup .mark")).to_have_count(2)
+    page.get_by_role("button", name="Delete: Circle").click()
+    expect(page.get_by_text("1 mark kept.")).to_be_visible()
+    assert [mark.text for mark in store.get(record.id).marks] == ["look here"]
+
+
+def test_a_mark_is_taken_by_hand_and_its_words_are_written(visit, store: History):
+    record = store.search(text="note 6").records[0]
+    width, height = record.width, record.height
+    store.annotate(record.id, marks=[Mark("arrow", ((0.2 * width, 0.2 * height), (0.5 * width, 0.5 * height)))])
+    page = visit(f"/history?kept={record.id}")
+    stage = page.locator(".markup .stage")
+    expect(stage.locator(".mark.arrow")).to_have_count(1)
+    drag(page, stage, (0.35, 0.35), (0.45, 0.35))
+    words = page.get_by_role("textbox", name="Words of: Arrow")
+    words.fill("moved")
+    words.press("Tab")
+    expect(page.get_by_text("1 mark kept.")).to_be_visible()
+    expect(stage.get_by_text("moved")).to_be_visible()
+    for _ in range(40):
+        if store.get(record.id).marks[0].text == "moved":
+            break
+        page.wait_for_timeout(100)
+    (mark,) = store.get(record.id).marks
+    assert mark.text == "moved"
+    assert abs(mark.points[0][0] - 0.3 * width) < 0.02 * width and abs(mark.points[0][1] - 0.2 * height) < 0.02 * height
+
+
+def test_two_are_ticked_compared_and_one_is_deleted(visit, store: History):
+    page = visit("/history")
+    tiles = page.locator(".tile")
+    expect(tiles.first).to_be_visible()
+    before = tiles.count()
+    tiles.nth(0).get_by_role("checkbox").check()
+    tiles.nth(3).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("Same place")).to_be_visible()
+    expect(page.get_by_text("Numbers side by side")).to_be_visible()
+    page.get_by_role("button", name="All that was kept").click()
+    expect(tiles).to_have_count(before)
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
+    tiles.nth(0).locator(".open").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_text("1 record deleted")).to_be_visible()
+    # The next one is shown, and what deletes is not open for it.
+    expect(page.get_by_role("button", name="All that was kept")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete for good")).to_have_count(0)
+    page.get_by_role("button", name="All that was kept").click()
+    expect(tiles).to_have_count(before - 1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_on_a_phone(visit, store: History, scheme: str):
+    page = visit("/history", viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True)
+    expect(page.locator(".tile").first).to_be_visible()
+    boxes = [page.locator(".tile").nth(place).bounding_box() for place in range(2)]
+    assert boxes[0] and boxes[1] and abs(boxes[0]["y"] - boxes[1]["y"]) < 1, "two stand side by side"
+    inside(page)
+    page.locator(".tile .open").first.click()
+    expect(page.locator("canvas").first).to_be_visible()
+    inside(page)
+    stage = marking(page)
+    box = stage.bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + 50, box["y"] + 50)
+    inside(page)
+
+
+def inside(page: Page) -> None:
+    """Nothing reaches beyond the window's side."""
+    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    over = page.evaluate(
+        """() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].flatMap(({ shadowRoot }) =>
+            [...shadowRoot.querySelectorAll('button, input, svg, canvas, .tile')].filter((node) => {
+                const { left, right, width } = node.getBoundingClientRect();
+                return width > 0 && (left < -1 || right > innerWidth + 1);
+            }).map(({ className }) => String(className.baseVal ?? className)))"""
+    )
+    assert over == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_keeps_nobody_out(visit, store: History, scheme: str):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    marked = store.search(text="note 6").records[0]
+    for path, there in (("/history", ".tile"), (f"/history?kept={marked.id}", ".markup .mark, canvas")):
+        page = visit(path, viewport={"width": 1440, "height": 2400}, color_scheme=scheme)
+        expect(page.locator(there).first).to_be_visible()
+        page.wait_for_timeout(1500)
+        found = axe.Axe().run(page).response["violations"]
+        said = [
+            f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}"
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
+        assert said == []

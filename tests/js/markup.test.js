@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { apart, bent, distance, drawingOf, inside, lettersBox, lineAt, lined, meant, shifted, told, under,
+  unitOf } from "../../components/markup/shapes.js";
+import { steps } from "../../components/markup/steps.js";
+
+const SIZE = [1000, 800];
+const arrow = (points, text = "") => ({ kind: "arrow", points, text, ink: "accent" });
+const circle = (points, text = "") => ({ kind: "circle", points, text, ink: "light" });
+const words = (at, text) => ({ kind: "text", points: [at], text, ink: "dark" });
+const near = (a, b) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
+
+test("marks are where the same marks in a file are", () => {
+  const { cases } = JSON.parse(readFileSync(new URL("./markup.json", import.meta.url), "utf8"));
+  assert.ok(cases.length >= 8);
+  for (const { size, mark, drawing } of cases) {
+    assert.deepEqual(JSON.parse(JSON.stringify(drawingOf(mark, unitOf(size), size), rounded)), drawing);
+  }
+});
+
+/** To a thousandth of a pixel. */
+function rounded(_, value) {
+  return typeof value === "number" ? Math.round(1000 * value) / 1000 + 0 : value;
+}
+
+test("an arrow ends at what it points at, however it is turned", () => {
+  for (const to of [[300, 100], [100, 300], [-100, 100], [100, -100], [241.5, 8.25]]) {
+    const { line, head } = drawingOf(arrow([[100, 100], to]), 2, SIZE);
+    assert.deepEqual(head[0], to);
+    assert.deepEqual(line[0], [100, 100]);
+    near(apart(head[1], to), apart(head[2], to));
+    // The shaft ends inside the head, on the way there.
+    near(apart([100, 100], line[1]) + apart(line[1], to), apart([100, 100], to));
+  }
+  const short = drawingOf(arrow([[0, 0], [4, 0]]), 2, SIZE);
+  assert.ok(short.line[1][0] > 0, "a short arrow keeps a shaft");
+  assert.ok(drawingOf(arrow([[5, 5], [5, 5]]), 1, SIZE).head.flat().every(Number.isFinite));
+});
+
+test("words stay in the picture", () => {
+  const marks = [arrow([[995, 400], [500, 400]], "at the right edge"), arrow([[5, 5], [300, 5]], "at the left edge"),
+    circle([[500, 5], [500, 60]], "no room over it"), words([999, 799], "in the corner"),
+    words([10, 790], "long ".repeat(20)), circle([[2, 780], [30, 780]], "bottom left")];
+  for (const mark of marks) {
+    const [x0, y0, x1, y1] = lettersBox(mark, unitOf(SIZE), SIZE);
+    assert.ok(x0 >= -1e-9 && y0 >= -1e-9 && x1 <= 1000 + 1e-9 && y1 <= 800 + 1e-9, JSON.stringify([mark.text, x0, y0, x1, y1]));
+  }
+});
+
+test("words break at spaces, never in a word", () => {
+  assert.deepEqual(lined("  one\n two "), ["one two"]);
+  assert.deepEqual(lined(""), []);
+  assert.deepEqual(lined("aaaaaaaaaa bbbbbbbbbb cccccccccc"), ["aaaaaaaaaa bbbbbbbbbb", "cccccccccc"]);
+  assert.deepEqual(lined("x".repeat(40)), ["x".repeat(40)]);
+  const { words: two } = drawingOf(words([10, 400], "aaaaaaaaaa bbbbbbbbbb cccccccccc"), 2, SIZE);
+  near(lineAt(two, 1)[1] - lineAt(two, 0)[1], 1.25 * two.size);
+});
+
+test("a hand takes the nearest mark, of equals the last drawn, and none that is far", () => {
+  const marks = [arrow([[100, 100], [300, 100]]), circle([[500, 400], [500, 500]]), arrow([[100, 100], [300, 100]])];
+  assert.equal(under(marks, [200, 104], 10, 2, SIZE), 2);
+  assert.equal(under(marks, [500, 502], 10, 2, SIZE), 1);
+  assert.equal(under(marks, [500, 400], 10, 2, SIZE), -1, "the middle of a circle is the picture's");
+  assert.equal(under(marks, [800, 700], 10, 2, SIZE), -1);
+  assert.equal(distance(words([100, 400], "here"), [105, 400], 2, SIZE), 0);
+});
+
+test("marks are moved as a whole and stay in the picture", () => {
+  assert.deepEqual(shifted(arrow([[100, 100], [300, 200]]), 10, -500, SIZE).points, [[110, 0], [310, 100]]);
+  assert.deepEqual(shifted(arrow([[100, 100], [300, 200]]), 5000, 0, SIZE).points, [[800, 100], [1000, 200]]);
+  const moved = shifted(circle([[500, 400], [500, 500]]), -5000, 0, SIZE);
+  assert.deepEqual(moved.points, [[0, 400], [0, 500]], "a circle may reach over the edge");
+  assert.deepEqual(bent(arrow([[1, 2], [3, 4]]), 1, [2000, -5], SIZE).points, [[1, 2], [1000, 0]]);
+  assert.deepEqual(inside([10.123456, -3], SIZE), [10.12, 0]);
+});
+
+test("a slip of the hand is no mark", () => {
+  assert.ok(!meant(arrow([[10, 10], [12, 10]]), 2));
+  assert.ok(meant(arrow([[10, 10], [30, 10]]), 2));
+  assert.ok(meant(words([10, 10], ""), 2));
+});
+
+test("lines are as thin at any zoom, on the screen", () => {
+  near(unitOf(SIZE, 4) * 4, unitOf(SIZE));
+  const at = (zoom) => drawingOf(arrow([[100, 100], [300, 200]]), unitOf(SIZE, zoom), SIZE).head[0];
+  assert.deepEqual(at(8), at(1), "what it points at does not move");
+});
+
+test("marks are told in words", () => {
+  assert.equal(told(arrow([[900, 700], [10, 10]]), SIZE), "Arrow to a place at the top left");
+  assert.equal(told(circle([[500, 400], [500, 500]]), SIZE), "Circle in the middle");
+  assert.equal(told(words([900, 400], "x"), SIZE), "Words at the right");
+});
+
+test("every step is taken back, and done again", () => {
+  const [a, b] = [arrow([[0, 0], [50, 50]]), words([5, 5], "x")], page = steps([a]);
+  assert.equal(page.add(b), 1);
+  page.change(0, { ...a, ink: "dark" });
+  page.remove(1);
+  page.remove(7);
+  assert.deepEqual(page.marks().map(({ ink }) => ink), ["dark"]);
+  assert.equal(page.back(), 3);
+  while (page.undo());
+  assert.deepEqual(page.marks(), [a]);
+  while (page.redo());
+  assert.deepEqual(page.marks().map(({ ink }) => ink), ["dark"]);
+  page.undo();
+  page.add(b);
+  assert.ok(!page.redo(), "what was undone is gone once something else is done");
+});
+
+test("a drag, and the letters of a word, are one step", () => {
+  const a = arrow([[0, 0], [50, 50]]), page = steps([a]);
+  for (let x = 1; x < 20; x++) page.change(0, shifted(a, x, 0, SIZE), "drag");
+  page.close();
+  page.change(0, shifted(a, 40, 0, SIZE), "drag");
+  assert.equal(page.back(), 2);
+  page.undo();
+  assert.deepEqual(page.marks()[0].points[0], [19, 0]);
+});
