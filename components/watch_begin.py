@@ -1,0 +1,138 @@
+"""Ways to begin to watch: three doors with a line to copy, this session itself, and a trial on the bundled pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import frame, watch_log, watch_session, work
+from components.watch_trial import Trial
+from explain.words import plural
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from components.sidebar import Choices
+    from explain.monitor import Monitor
+
+LIBRARY = """from explain.monitor import Monitor
+
+monitor = Monitor("{folder}")
+monitor.watch(explainer("a.jpg"))"""
+API = """curl -F image=@a.jpg -F monitor=true \\
+  {at}/api/explain"""
+FOLDER = """python -m explain batch pictures/ \\
+  --monitor {folder}"""
+
+
+def begin(monitor: Monitor, way: str) -> None:
+    """What stands where nothing was watched yet."""
+    st.markdown(
+        "Every explanation that is watched leaves a short line: what was said, how sure, and what its map measures. "
+        "One that is odd, because the model was unsure or looked at the border, is logged whole, with its map. Here "
+        "you see all that over time, whether it has changed, and the worst cases."
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        button()
+        if monitor.folder is not None and way == "server":
+            watch_session.toggle()
+    st.markdown("##### Feed it")
+    for column, (title, words, code) in zip(st.columns(3, gap="medium"), _doors(monitor), strict=True):
+        with column:
+            st.markdown(f"**{title}**  \n{words}")
+            # Without colours: those of a language are too pale to read.
+            st.code(code, language=None, wrap_lines=True)
+    if monitor.folder is None:
+        st.caption(
+            "The server's monitor is switched off: set SIGHTGLASS_MONITOR to a folder to watch what it explains."
+        )
+    else:
+        st.caption(f"The log is in {monitor.folder}; SIGHTGLASS_MONITOR names another folder.")
+
+
+def _doors(monitor: Monitor) -> list[tuple[str, str, str]]:
+    folder = monitor.folder or "watched"
+    at = (st.context.url or "http://localhost:8501/watch").rsplit("/watch", 1)[0].rstrip("/")
+    return [
+        ("In your own code", "One line after each explanation.", LIBRARY.format(folder=folder)),
+        ("Over HTTP", "Ask for it with each picture.", API.format(at=at)),
+        ("A folder of pictures", "Each picture of the run.", FOLDER.format(folder=folder)),
+    ]
+
+
+def button() -> None:
+    """Starts a trial, in the run that follows the click: what model the sidebar has is known at its end."""
+    st.button(
+        "Try it on the bundled pictures",
+        icon=":material/science:",
+        on_click=lambda: st.session_state.update({"watch-wanted": True}),
+        help="The bundled photographs, or scenes for a model that knows those, as they are and then worse, through "
+        "the model of the sidebar, into a log that goes with this session.",
+    )
+
+
+def wanted(choices: Choices, threshold: float) -> None:
+    """Start the trial that was asked for, now that the model is known."""
+    if not st.session_state.pop("watch-wanted", False):
+        return
+    if (held := watch_log.trial()) is not None:
+        held.cancel.set()
+    # A slow method would take minutes over these.
+    asked = {} if work.is_slow(choices.method) else {"method": choices.method, **choices.options}
+    st.session_state["watch-trial"] = Trial(choices.model, asked, threshold)
+    # The choice of the log is drawn by now: it is turned before it is drawn again.
+    st.session_state["watch-turn"] = "trial"
+    st.rerun()
+
+
+def told(held: Trial) -> None:
+    """That this is a trial, how far it is, and the ways out of it."""
+    if not held.finished():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _progress()
+            st.button(
+                "Stop",
+                icon=":material/stop_circle:",
+                on_click=held.cancel.set,
+                help="Stop after the picture in hand; what is done stays.",
+            )
+        return
+    failure = held.state.failure
+    if isinstance(failure, Problem):
+        st.error(str(failure), icon=":material/error:")
+    elif failure is not None:
+        frame.LOGGER.error("a trial failed", exc_info=failure)
+        st.error(frame.SOMETHING_BROKE, icon=":material/error:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        stopped = " until it was stopped" if held.cancel.is_set() else ""
+        st.caption(
+            f":material/science: **A trial**: bundled pictures through {held.model.id}, first as they are, then made "
+            f"worse; {plural(held.state.done, 'picture')}{stopped}. It goes with this session.",
+            width="content",
+        )
+        st.button(
+            "Leave the trial",
+            icon=":material/logout:",
+            type="tertiary",
+            on_click=_leave,
+            help="Back to the server's own log; the trial is deleted.",
+        )
+
+
+@st.fragment(run_every=0.5)
+def _progress() -> None:
+    held = watch_log.trial()
+    if held is None:
+        return
+    if held.finished():
+        st.rerun()
+    words = "Stopping" if held.cancel.is_set() else f"A trial with {held.model.id}: {held.state.words}"
+    st.progress(min(1.0, held.state.share), words)
+
+
+def _leave() -> None:
+    held = watch_log.trial()
+    if held is not None:
+        held.cancel.set()
+    st.session_state.pop("watch-trial", None)
+    st.session_state["watch-turn"] = "server"

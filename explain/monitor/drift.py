@@ -1,0 +1,274 @@
+"""Whether what a model does now is what it did on the reference, number by number, in words.
+
+Kolmogorov and Smirnov's statistic of two samples (scipy.stats.ks_2samp) says how far two distributions are apart, and
+how likely chance alone would do that; over all numbers and the labels these likelihoods are corrected after Holm
+(doi:10.2307/4615733). The population stability index, over the reference's tenths, is what scoring models are watched
+by. Labels: the divergence of Jensen and Shannon (doi:10.1109/18.61115) in bits, likelihood by drawing the labels anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explain.monitor.observation import Observation
+from explain.monitor.reference import Known, numbers
+from explain.words import listing, percent, plural
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+FEWEST = 30
+"""Pictures below which nothing is said of a distribution."""
+ALPHA = 0.01
+"""How likely a false alarm may be, over everything that is compared."""
+SMALLEST = 0.1
+"""Kolmogorov and Smirnov's statistic below which a difference is none that matters, however sure."""
+SMALLEST_JS = 0.02
+"""The same for the labels, in bits."""
+BINS = 10
+DRAWS = 1999
+NAMES: dict[str, str] = {
+    "confidence": "Confidence",
+    "found": "The number of boxes",
+    "half_heat_area": "The area that holds half of the heat",
+    "entropy_normalised": "How scattered the heat is",
+    "gini": "How unequally the heat is shared out",
+    "spread": "How far the heat lies from its centre",
+    "border_share": "The heat on the border",
+    "n_regions": "The number of hot areas",
+    "centre_x": "The place of the heat from left to right",
+    "centre_y": "The place of the heat from top to bottom",
+    "box_inside": "The heat inside the boxes",
+    "box_ratio": "How much more heat the boxes hold than an even map",
+}
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One number, now against the reference."""
+
+    name: str
+    """One of `explain.monitor.NUMBERS`."""
+    count: int
+    reference_count: int
+    median: float
+    reference_median: float
+    ks: float
+    """0..1: the largest gap between the two cumulative distributions."""
+    p: float
+    """How likely chance alone puts them that far apart."""
+    psi: float
+    """The population stability index: below 0.1 is taken for stable, above 0.25 for changed."""
+    corrected: float = 1.0
+    """`p` after Holm, over all numbers and the labels."""
+
+    @property
+    def changed(self) -> bool:
+        """Beyond chance, and by so much that it matters."""
+        return self.corrected < ALPHA and self.ks >= SMALLEST
+
+    @property
+    def way(self) -> str:
+        """`lower`, `higher`, or `spread otherwise` where the median stayed."""
+        if f"{self.median:.2g}" == f"{self.reference_median:.2g}":
+            return "spread otherwise"
+        return "lower" if self.median < self.reference_median else "higher"
+
+    @property
+    def words(self) -> str:
+        """`Confidence is lower than in the reference: median 0.41 against 0.83, p < 0.001, 120 against 500 ...`"""
+        said = (
+            f"{NAMES[self.name]} is {self.way} than in the reference" if self.changed else f"{NAMES[self.name]}: same"
+        )
+        medians = f"median {self.median:.2g} against {self.reference_median:.2g}"
+        counts = f"{self.count:,} against {plural(self.reference_count, 'picture')}"
+        return f"{said}: {medians}, {likely(self.corrected)}, {counts}."
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The best answers, now against the reference."""
+
+    count: int
+    reference_count: int
+    divergence: float
+    """Jensen and Shannon's, 0 (the same) to 1 (nothing in common), in bits."""
+    p: float
+    largest: tuple[tuple[str, float, float], ...]
+    """(label, share now, share in the reference) of those that changed most."""
+    corrected: float = 1.0
+
+    @property
+    def changed(self) -> bool:
+        """Beyond chance, and by so much that it matters."""
+        return self.corrected < ALPHA and self.divergence >= SMALLEST_JS
+
+    @property
+    def words(self) -> str:
+        """`Other labels than in the reference: bus 3 % against 41 %, ...`"""
+        if not self.changed:
+            return f"The labels are those of the reference: {likely(self.corrected)}."
+        named = listing([f"{label} {percent(now)} against {percent(then)}" for label, now, then in self.largest])
+        return f"The labels are others than in the reference: {named}, {likely(self.corrected)}."
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A model now against its reference."""
+
+    model: str
+    reference: str
+    """Where the reference comes from, in words."""
+    count: int
+    reference_count: int
+    since: datetime | None
+    """Of the first and the last that was compared."""
+    until: datetime | None
+    numbers: tuple[Shift, ...]
+    """Those of which there are enough, most changed first."""
+    labels: Labels | None
+    """None where there are too few, or the model names nothing."""
+    notes: tuple[str, ...] = ()
+    """What could not be compared, and why."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether there was anything that could be compared."""
+        return bool(self.numbers) or self.labels is not None
+
+    @property
+    def changed(self) -> bool:
+        return any(one.changed for one in self.numbers) or (self.labels is not None and self.labels.changed)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What changed, a sentence each; or that nothing did, or that there are too few to say."""
+        if not self.enough:
+            return self.notes
+        found = [one.words for one in self.numbers if one.changed]
+        found += [self.labels.words] if self.labels is not None and self.labels.changed else []
+        if not found:
+            counts = f"{self.count:,} against {plural(self.reference_count, 'picture')}"
+            found = [f"Nothing has changed beyond chance: {counts}."]
+        return (*found, *self.notes)
+
+
+def compare(known: Known, now: Sequence[Observation]) -> Drift:
+    """What was observed of a model, against its reference."""
+    times = sorted(one.time for one in now if one.time is not None)
+    notes: list[str] = []
+    held = numbers(now, known.way)
+    shifts: list[Shift] = []
+    for name, then in known.numbers.items():
+        values = held.get(name, np.empty(0))
+        if min(len(values), len(then)) >= FEWEST:
+            shifts.append(_shift(name, values, then))
+    labels = Counter(one.label for one in now if one.label is not None)
+    compared = _labels(labels, known.labels) if min(labels.total(), sum(known.labels.values())) >= FEWEST else None
+    if not shifts and compared is None:
+        notes.append(
+            f"There are too few pictures to say whether anything changed: {len(now):,} against {known.count:,} in the "
+            f"reference, and {FEWEST} of each are needed."
+        )
+    elif others := sum(1 for one in now if one.way and one.way != known.way):
+        notes.append(
+            f"{plural(others, 'map')} of {len(now):,} {'was' if others == 1 else 'were'} made in another way than the "
+            f"reference's ({known.way}): the numbers of maps leave {'it' if others == 1 else 'them'} out."
+        )
+    ps = [one.p for one in shifts] + ([compared.p] if compared else [])
+    corrected = holm(ps)
+    shifts = [replace(one, corrected=p) for one, p in zip(shifts, corrected, strict=False)]
+    compared = replace(compared, corrected=corrected[-1]) if compared else None
+    return Drift(
+        model=known.model,
+        reference=known.name,
+        count=len(now),
+        reference_count=known.count,
+        since=times[0] if times else None,
+        until=times[-1] if times else None,
+        numbers=tuple(sorted(shifts, key=lambda one: (not one.changed, -one.ks))),
+        labels=compared,
+        notes=tuple(notes),
+    )
+
+
+def _shift(name: str, now: Values, then: Values) -> Shift:
+    from scipy.stats import ks_2samp
+
+    # The exact likelihood takes long for many and is for values without ties.
+    found = ks_2samp(now, then, method="asymp")
+    return Shift(
+        name=name,
+        count=len(now),
+        reference_count=len(then),
+        median=float(np.median(now)),
+        reference_median=float(np.median(then)),
+        ks=float(found.statistic),
+        p=float(found.pvalue),
+        psi=psi(now, then),
+    )
+
+
+def psi(now: Values, then: Values) -> float:
+    """The population stability index over the reference's tenths; each counts half a picture more than it holds, so
+    that an empty one does not make it endless."""
+    edges = np.unique(np.quantile(then, np.linspace(0, 1, BINS + 1)[1:-1]))
+    shares = []
+    for values in (now, then):
+        counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + 0.5
+        shares.append(counts / counts.sum())
+    return float(((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum())
+
+
+def _labels(now: Mapping[str, int], then: Mapping[str, int]) -> Labels:
+    names = sorted({*now, *then})
+    counts = np.array([[now.get(name, 0), then.get(name, 0)] for name in names], np.int64)  # (labels, 2)
+    found = float(divergence(counts[None, :, 0], counts[None, :, 1])[0])
+    # Were both of one kind, any of the labels could as well have been the other's.
+    drawn = np.random.default_rng(0).multivariate_hypergeometric(counts.sum(1), int(counts[:, 0].sum()), size=DRAWS)
+    by_chance = divergence(drawn, counts.sum(1) - drawn)
+    shares = counts / counts.sum(0)
+    most = np.argsort(-abs(shares[:, 0] - shares[:, 1]), kind="stable")[:3]
+    return Labels(
+        count=int(counts[:, 0].sum()),
+        reference_count=int(counts[:, 1].sum()),
+        divergence=found,
+        p=float((1 + np.count_nonzero(by_chance >= found - 1e-12)) / (1 + DRAWS)),
+        largest=tuple(
+            (names[i], float(shares[i, 0]), float(shares[i, 1])) for i in most if shares[i, 0] != shares[i, 1]
+        ),
+    )
+
+
+def divergence(a: NDArray[np.integer], b: NDArray[np.integer]) -> Values:
+    """Jensen and Shannon's in bits, of each row of counts (n, labels) of one and the other; (n,)."""
+    p, q = a / a.sum(1, keepdims=True), b / b.sum(1, keepdims=True)
+    middle = (p + q) / 2
+    total = np.zeros(len(a))
+    for one in (p, q):
+        logs = np.log2(one / middle, out=np.zeros_like(one), where=one > 0)
+        total += (one * logs).sum(1) / 2
+    return np.clip(total, 0, 1)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Likelihoods corrected for having been many, after Holm (doi:10.2307/4615733)."""
+    order = np.argsort(ps, kind="stable")
+    found, highest = [1.0] * len(ps), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[place]))
+        found[place] = highest
+    return found
+
+
+def likely(p: float) -> str:
+    """`p < 0.001`, `p = 0.034`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

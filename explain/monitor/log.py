@@ -1,0 +1,200 @@
+"""Lines of JSON in numbered files, appended to by any number of threads and processes, the oldest thrown away.
+
+A line is one write to a file that was opened to be appended to, which the file systems of Linux and macOS keep whole
+beside others' (not over NFS; on Windows let one process write). The file is locked for that long, so that an end that
+is missing is known for one that was cut off; a writer that was stopped with the lock is waited for a moment, not
+longer. A file is never renamed: where it is full the next number begins, whoever comes first, and the oldest is deleted
+together with the folder of files that its lines speak of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+PATIENCE = 0.5
+"""Seconds that a writer waits for another one's line."""
+
+
+class Log:
+    """One series of numbered files `<name>-000001.jsonl` in a folder, with a folder of the same name for files."""
+
+    def __init__(self, folder: Path, name: str, *, rotate: int, keep: int) -> None:
+        """`rotate`: bytes from which on a new file is begun, files beside it counted; `keep`: how many there are."""
+        self.folder, self.name, self.rotate, self.keep = folder, name, rotate, keep
+        self._pattern = re.compile(rf"{re.escape(name)}-(\d{{6,9}})(\.jsonl)?")
+        self._lock = threading.Lock()
+        self._beside: tuple[int, int, int] = (0, 0, 0)
+        """Number, bytes of the lines, bytes of the files beside them, as this process left them."""
+
+    def append(self, value: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> int:
+        """Add a line, and before it the files (by bare name) that it speaks of; returns the number of the file.
+
+        Raises OSError; then neither the line nor any of its files is there.
+        """
+        files = files or {}
+        line = (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode()
+        with self._lock:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            number = self._number()
+            beside = self.beside(number)
+            try:
+                if files:
+                    beside.mkdir(mode=0o700, exist_ok=True)
+                for name, data in files.items():
+                    _place(beside / name, data)
+                size = self._write(self._path(number, ".jsonl"), line)
+            except OSError:
+                for name in files:
+                    with contextlib.suppress(OSError):
+                        (beside / name).unlink(missing_ok=True)
+                raise
+            held = self._beside[2] if self._beside[0] == number else 0
+            self._beside = (number, size, held + sum(map(len, files.values())))
+            return number
+
+    def read(self, number: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(number of the file, line) of every whole line, the newest first; what is none is passed over."""
+        for each in reversed(self.numbers()) if number is None else (number,):
+            try:
+                data = self._path(each, ".jsonl").read_bytes()
+            except OSError:
+                # Rotated away since it was listed.
+                continue
+            for line in reversed(data.split(b"\n")):
+                if not line.startswith(b"{"):
+                    continue
+                with contextlib.suppress(ValueError, RecursionError):
+                    found = json.loads(line)
+                    if isinstance(found, dict):
+                        yield each, found
+
+    def beside(self, number: int) -> Path:
+        """The folder of the files that lines of this number speak of."""
+        return self._path(number)
+
+    def numbers(self) -> list[int]:
+        """Of the files that are there, oldest first."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return []
+        return sorted({int(found[1]) for name in names if (found := self._pattern.fullmatch(name))})
+
+    def size(self) -> int:
+        """Of all lines and files that are kept."""
+        return sum(self._size(number) for number in self.numbers())
+
+    def clear(self) -> int:
+        """Delete all lines and files; returns how many bytes that were. Raises OSError."""
+        with self._lock:
+            total = self.size()
+            for number in self.numbers():
+                self._delete(number)
+            return total
+
+    def _delete(self, number: int) -> None:
+        # The lines first: none shall speak of files that are gone.
+        self._path(number, ".jsonl").unlink(missing_ok=True)
+        shutil.rmtree(self._path(number), ignore_errors=True)
+
+    def _path(self, number: int, suffix: str = "") -> Path:
+        return self.folder / f"{self.name}-{number:06}{suffix}"
+
+    def _number(self) -> int:
+        """The file to append to; begins a new one where it is full, and throws the oldest away."""
+        numbers = self.numbers()
+        if not numbers:
+            return 1
+        last = numbers[-1]
+        if self._used(last) < self.rotate:
+            return last
+        for old in numbers:
+            if old <= last + 1 - self.keep:
+                self._delete(old)
+        return last + 1
+
+    def _used(self, number: int) -> int:
+        """Bytes of one file and those beside it; counted again only where another process wrote in the meantime."""
+        known, size, held = self._beside
+        try:
+            now = self._path(number, ".jsonl").stat().st_size
+        except OSError:
+            now = 0
+        if (number, now) != (known, size):
+            held = self._size(number) - now
+            self._beside = (number, now, held)
+        return now + held
+
+    def _size(self, number: int) -> int:
+        total = 0
+        with contextlib.suppress(OSError):
+            total += self._path(number, ".jsonl").stat().st_size
+        with contextlib.suppress(OSError), os.scandir(self._path(number)) as found:
+            total += sum(one.stat().st_size for one in found)
+        return total
+
+    @staticmethod
+    def _write(path: Path, line: bytes) -> int:
+        """Append a line in one write; returns how long the file is then."""
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            _lock(file)
+            size = os.fstat(file).st_size
+            # What a killed writer or a full disk left without an end shall not take this line with it.
+            if size and _last(file, size) != b"\n":
+                line = b"\n" + line
+            written = os.write(file, line)
+            if written < len(line):
+                raise OSError(28, "No space left on device")
+            return size + written
+        finally:
+            os.close(file)
+
+
+def _lock(file: int) -> None:
+    """Let others finish their lines first; closing the file lets the next one in."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.0005)
+        except OSError:
+            # A file system without locks.
+            return
+
+
+def _last(file: int, size: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file, 1, size - 1)
+    os.lseek(file, size - 1, os.SEEK_SET)
+    return os.read(file, 1)
+
+
+def _place(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,222 @@
+"""What a monitor's folder says: the trend, the odd ones with their maps, the reference, and what has drifted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from explain.monitor import files
+from explain.monitor.entry import Entry
+from explain.monitor.observation import NUMBERS, Observation
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation
+    from explain.monitor.drift import Drift
+    from explain.monitor.log import Log
+    from explain.monitor.reference import Reference
+
+REFERENCE = "reference.json"
+LIMIT = 5000
+"""Short lines that are read at most where nothing else is asked for."""
+LATE = timedelta(minutes=5)
+"""Lines of several processes are not strictly in the order of their times."""
+
+
+class Reading:
+    """The half of a monitor that reads."""
+
+    folder: Path | None
+    _trend: Log
+    _log: Log
+
+    def seen(
+        self,
+        *,
+        model: str | None = None,
+        source: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = LIMIT,
+    ) -> dict[str, list[Any]]:
+        """The trend as columns, oldest first, the newest `limit` lines: ready for a DataFrame.
+
+        `time` (aware, UTC), `model`, `task`, `source`, `label`, `state`, `way`, `odd` (a tuple of kinds), and each of
+        `explain.monitor.NUMBERS`, None where it does not apply. `since` is within, `until` is not.
+        """
+        found = self.observations(model=model, source=source, since=since, until=until, limit=limit)
+        columns: dict[str, list[Any]] = {
+            name: [getattr(one, name) for one in found]
+            for name in ("time", "model", "task", "source", "label", "state", "way", "odd")
+        }
+        return columns | {name: [one.numbers.get(name) for one in found] for name in NUMBERS}
+
+    def observations(
+        self,
+        *,
+        model: str | None = None,
+        source: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = LIMIT,
+    ) -> list[Observation]:
+        """What `seen` gives as columns, one by one, oldest first."""
+        since, until = aware(since), aware(until)
+        found: list[Observation] = []
+        for _, line in self._trend.read() if self.folder else ():
+            if len(found) >= limit:
+                break
+            try:
+                one = Observation.read(line)
+            except (KeyError, TypeError, ValueError):
+                continue
+            assert one.time is not None
+            if since is not None and one.time < since - LATE:
+                break
+            inside = (since is None or one.time >= since) and (until is None or one.time < until)
+            if inside and model in (None, one.model) and source in (None, one.source):
+                found.append(one)
+        return sorted(found, key=lambda one: one.time or datetime.min.replace(tzinfo=UTC))
+
+    def models(self) -> dict[str, int]:
+        """The models of the trend and how many lines there are of each, most first."""
+        lines = self._trend.read() if self.folder else ()
+        return dict(Counter(str(line["model"]) for _, line in lines if "model" in line).most_common())
+
+    def entries(
+        self,
+        *,
+        model: str | None = None,
+        why: str | None = None,
+        source: str | None = None,
+        since: datetime | None = None,
+        order: Literal["worst", "newest"] = "newest",
+        limit: int = 60,
+        offset: int = 0,
+    ) -> list[Entry]:
+        """Odd explanations that were logged whole; `why`: one of `explain.monitor.KINDS`.
+
+        `worst`: those first that are farthest beyond their limits, all reasons together.
+        """
+        if order not in ("worst", "newest"):
+            raise Problem(f"There is no order {order!r}: use worst or newest.")
+        since = aware(since)
+        found = [
+            entry
+            for entry in self._entries()
+            if model in (None, entry.model)
+            and source in (None, entry.source)
+            and (why is None or why in entry.why)
+            and (since is None or entry.time >= since)
+        ]
+        found.sort(key=lambda entry: entry.time, reverse=True)
+        if order == "worst":
+            found.sort(key=lambda entry: -entry.severity)
+        return found[offset : offset + limit]
+
+    def _entries(self) -> Iterator[Entry]:
+        for number, line in self._log.read() if self.folder else ():
+            if "id" in line:
+                try:
+                    yield Entry.read(line, self._log.beside(number))
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    # Of another version, or not ours.
+                    continue
+
+    def entry(self, id: str) -> Entry:
+        """One entry by its id; raises Problem where it is gone."""
+        for found in self._entries():
+            if found.id == id:
+                return found
+        raise Problem(f"There is no entry {id[:40]}: the log has thrown it away, or is another one.")
+
+    def heatmap(self, entry: Entry) -> NDArray[np.float32]:
+        """An entry's map, float32 (h, w) in 0..1 on its own scale, at the model's input, over what the model saw.
+
+        Exactly as it was, from the raw map. Raises Problem where the entry has no map, or its files are gone.
+        """
+        return files.heatmap(entry)
+
+    def overlay(self, entry: Entry, *, colormap: str = "inferno", alpha: float = 0.5, side: int = 480) -> bytes:
+        """JPEG: an entry's map over its picture, or alone where the picture is not kept; at most `side` pixels long.
+
+        What the model did not see is faded, or hatched. Raises Problem as `heatmap` does.
+        """
+        return files.overlay(entry, colormap, alpha, side)
+
+    def left_out(self, *, since: datetime | None = None) -> int:
+        """Odd ones that were not logged whole because there were too many a minute, as far as the log says."""
+        since = aware(since)
+        lines = (line for _, line in self._log.read() if self.folder and isinstance(line.get("left_out"), int))
+        return sum(line["left_out"] for line in lines if since is None or line.get("to", "") >= since.isoformat())
+
+    def set_reference(
+        self,
+        source: Path | str | Iterable[Explanation] | None = None,
+        *,
+        model: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        name: str = "",
+    ) -> Reference:
+        """What `drift` compares with from now on, saved whole; of models that are not in it the old one stays.
+
+        `source`: None takes what was watched (`since`, `until`, `model`); a path takes a folder run's results
+        (results.parquet, results.csv, or their folder); or explanations. Raises Problem where there is nothing in it.
+        """
+        from explain.monitor import reference
+
+        made = reference.gather(self, source, model=model, since=aware(since), until=aware(until), name=name)
+        try:
+            kept = self.reference()
+        except Problem:
+            # Damaged: the way out of that is to set it again.
+            kept = None
+        made = reference.Reference({**(kept.models if kept else {}), **made.models})
+        reference.save(made, self._place() / REFERENCE)
+        return made
+
+    def reference(self) -> Reference | None:
+        """What `drift` compares with; None where nothing was set. Raises Problem where its file is damaged."""
+        from explain.monitor import reference
+
+        return reference.load(self.folder / REFERENCE) if self.folder is not None else None
+
+    def drift(
+        self,
+        model: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+        limit: int = LIMIT,
+    ) -> Drift:
+        """How what was watched of a model differs from the reference; raises Problem where there is none of it.
+
+        By default everything since the reference was taken, where that was a part of what was watched.
+        """
+        from explain.monitor import drift
+
+        held = self.reference()
+        if held is None or model not in held.models:
+            raise Problem(f"There is no reference of {model}: set one, from what was watched or from a folder run.")
+        known = held.models[model]
+        now = self.observations(model=model, source=source, since=since or known.until, until=until, limit=limit)
+        return drift.compare(known, now)
+
+    def _place(self) -> Path:
+        if self.folder is None:
+            raise Problem("The monitor is switched off: set SIGHTGLASS_MONITOR to a folder.")
+        return self.folder
+
+
+def aware(time: datetime | None) -> datetime | None:
+    """A time without a zone is taken for UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

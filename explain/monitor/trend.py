@@ -1,0 +1,303 @@
+"""Numbers over time: what was watched, put into bins with their median and quartiles, and told in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explain.monitor.reference import Reference, save
+from explain.words import listing, percent, plural
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from explain.monitor.monitor import Monitor
+    from explain.monitor.observation import Observation
+
+REFERENCE = "reference.json"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_STEPS = (
+    *(1, 2, 5, 10, 15, 30),
+    *(_MINUTE * n for n in (1, 2, 5, 10, 15, 30)),
+    *(_HOUR * n for n in (1, 2, 3, 6, 12)),
+    *(_DAY * n for n in (1, 2, 7, 14, 28, 91, 364, 3640, 36400)),
+)
+"""Seconds that a bin may last: what a clock and a calendar have marks for."""
+MOST = 48
+"""Bins in one trend."""
+SAID = {
+    "low confidence": "unsure",
+    "nothing found": "found nothing",
+    "border": "looked at the border",
+    "even": "looked nowhere in particular",
+    "off the box": "looked beside the box",
+    "flat": "had a flat map",
+    "no evidence": "had no evidence",
+    "not a number": "had a broken map",
+}
+"""What a picture of each kind of reason did, in a sentence."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """What was watched from `start` until before `end`."""
+
+    start: datetime
+    end: datetime
+    count: int
+    """Pictures, with the number or without."""
+    odd: int
+    """How many of them were."""
+    quartiles: tuple[float, float, float] | None
+    """Lower quartile, median and upper quartile of the number; None where no picture has it."""
+
+    @property
+    def middle(self) -> datetime:
+        return self.start + (self.end - self.start) / 2
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One number over time."""
+
+    number: str
+    """One of `explain.monitor.NUMBERS`."""
+    bins: tuple[Bin, ...]
+    """One after the other without a hole, those with nothing in them too; none where nothing was watched."""
+    step: timedelta
+    """How long each bin is."""
+    since: datetime
+    until: datetime
+
+
+def trend(
+    seen: Sequence[Observation], number: str, *, since: datetime | None, until: datetime, most: int = MOST
+) -> Trend:
+    """The number in bins from `since`, or from the first picture, to `until`; what lies outside is left out.
+
+    Bins begin where the clock of `until`'s zone has a mark. Raises ValueError for times without a zone.
+    """
+    if until.tzinfo is None or (since is not None and since.tzinfo is None):
+        raise ValueError("Give times with a zone.")
+    timed = sorted(
+        ((one.time, one) for one in seen if one.time is not None and one.time <= until), key=lambda each: each[0]
+    )
+    if since is None:
+        # A second at least: one picture alone has no extent.
+        first = timed[0][0] if timed else until
+        last = timed[-1][0] if timed else until
+        since, until = first.astimezone(until.tzinfo), max(last.astimezone(until.tzinfo), first + timedelta(seconds=1))
+        until = until.astimezone(since.tzinfo)
+    else:
+        since = since.astimezone(until.tzinfo)
+        timed = [each for each in timed if each[0] >= since]
+    step = _step((until - since).total_seconds(), most)
+    if not timed:
+        return Trend(number, (), timedelta(seconds=step), since, until)
+    zone = until.tzinfo
+    shift = (since.utcoffset() or timedelta()).total_seconds()
+    # Weeks begin on a Monday, which the first of January 1970 was not.
+    if step % (7 * _DAY) == 0:
+        shift += 3 * _DAY
+    places = [int((time.timestamp() + shift) // step) for time, _ in timed]
+    start = int((since.timestamp() + shift) // step)
+    end = max(int(-(-(until.timestamp() + shift) // step)), places[-1] + 1)
+
+    def at(place: int) -> datetime:
+        return datetime.fromtimestamp(place * step - shift, UTC).astimezone(zone)
+
+    held: dict[int, list[Observation]] = {}
+    for place, (_, one) in zip(places, timed, strict=True):
+        held.setdefault(place, []).append(one)
+    bins = tuple(_bin(at(place), at(place + 1), held.get(place, ()), number) for place in range(start, end))
+    return Trend(number, bins, timedelta(seconds=step), since, until)
+
+
+def _step(seconds: float, most: int) -> int:
+    # One bin more than the extent may be needed, as it seldom begins at a mark.
+    return next((step for step in _STEPS if seconds / step <= most - 1), _STEPS[-1])
+
+
+def _bin(start: datetime, end: datetime, held: Sequence[Observation], number: str) -> Bin:
+    values = [one.numbers[number] for one in held if number in one.numbers]
+    quartiles = None
+    if values:
+        low, median, high = np.quantile(np.asarray(values, np.float64), (0.25, 0.5, 0.75))
+        quartiles = (float(low), float(median), float(high))
+    return Bin(start, end, len(held), sum(bool(one.odd) for one in held), quartiles)
+
+
+def kinds(seen: Iterable[Observation]) -> dict[str, int]:
+    """How many pictures were odd in each way, the most frequent first; one may be odd in several."""
+    counts: dict[str, int] = {}
+    for one in seen:
+        for kind in one.odd:
+            counts[kind] = counts.get(kind, 0) + 1
+    return dict(sorted(counts.items(), key=lambda each: -each[1]))
+
+
+def headline(seen: Sequence[Observation], when: str) -> str:
+    """`212 pictures in the last 24 hours; 9 were odd: 6 unsure, 3 looked at the border.`
+
+    `when`: such as `in the last 24 hours`, or empty.
+    """
+    pictures = f"{len(seen):,} {'picture' if len(seen) == 1 else 'pictures'}"
+    if not seen:
+        return f"No picture {when}." if when else "No picture yet."
+    whole = f"{pictures} {when}" if when else pictures
+    odd = [one for one in seen if one.odd]
+    if not odd:
+        return f"{whole}; none was odd."
+    every = kinds(odd)
+    told = [f"{count:,} {SAID.get(kind, kind)}" for kind, count in every.items()]
+    if len(odd) == 1:
+        words = listing([SAID.get(kind, kind) for kind in odd[0].odd])
+        return f"{whole}; 1 was odd: {words}."
+    if len(every) == 1:
+        return f"{whole}; {len(odd):,} were odd, all of them {SAID.get(next(iter(every)), next(iter(every)))}."
+    if len(told) > 3:
+        told = [*told[:2], plural(len(told) - 2, "other reason")]
+    both = ", some in several ways" if sum(every.values()) > len(odd) else ""
+    return f"{whole}; {len(odd):,} were odd{both}: {', '.join(told)}."
+
+
+NAMES = {
+    "confidence": "Confidence",
+    "half_heat_area": "Half of the heat lies on",
+    "border_share": "Heat on the border",
+    "entropy_normalised": "Scatter (entropy)",
+    "box_inside": "Heat in the boxes",
+    "box_ratio": "Heat in the boxes by their size",
+    "found": "Boxes found",
+    "gini": "Unevenness (Gini)",
+    "spread": "Spread from its centre",
+    "n_regions": "Hot areas",
+    "centre_x": "Left to right",
+    "centre_y": "Top to bottom",
+}
+"""Short names of `explain.monitor.NUMBERS`, for menus and tables."""
+_DIGITS = {"found": 0, "n_regions": 0, "box_ratio": 1, "entropy_normalised": 2, "gini": 2, "spread": 2}
+
+
+def shown(number: str, value: float) -> str:
+    """A number as people read it: `72 %`, `0.41`, `3`."""
+    return f"{value:.{_DIGITS[number]}f}" if number in _DIGITS else percent(value)
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """`just now`, `4 minutes ago`, `3 days ago`."""
+    seconds = (now - time).total_seconds()
+    if seconds < 45:
+        return "just now"
+    for unit, size in (("day", _DAY), ("hour", _HOUR), ("minute", _MINUTE)):
+        if seconds >= size or unit == "minute":
+            return f"{plural(max(1, round(seconds / size)), unit)} ago"
+    raise AssertionError
+
+
+@dataclass(frozen=True)
+class Health:
+    """What of a log's folder can not be used."""
+
+    damaged: int
+    """Lines that are no whole line of ours."""
+    unreadable: tuple[str, ...]
+    """Files that could not be read."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """A sentence for each that there is."""
+        said = []
+        if self.damaged:
+            one = self.damaged == 1
+            said.append(
+                f"{plural(self.damaged, 'line')} of the log {'is' if one else 'are'} damaged and "
+                f"{'was' if one else 'were'} passed over; the rest is shown."
+            )
+        if self.unreadable:
+            said.append(
+                f"{listing(list(self.unreadable))} cannot be read: give whoever runs this server the right to read it."
+            )
+        return tuple(said)
+
+
+def health(folder: Path) -> Health:
+    """Every line of a log's files looked at once; a file that has not changed since is not read again.
+
+    Raises Problem where the folder itself cannot be read; one that is not there is an empty log.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
+    except FileNotFoundError:
+        return Health(0, ())
+    except OSError as error:
+        raise Problem(
+            f"The log in {folder} cannot be read ({error.strerror or error}): choose another folder, or give whoever "
+            "runs this server the right to read it."
+        ) from error
+    damaged, unreadable = 0, []
+    for path in found:
+        try:
+            held = path.stat()
+            damaged += _damaged(path, held.st_size, held.st_mtime_ns)
+        except FileNotFoundError:
+            continue  # rotated away since it was listed
+        except OSError:
+            unreadable.append(path.name)
+    return Health(damaged, tuple(unreadable))
+
+
+@lru_cache(maxsize=256)
+def _damaged(path: Path, _size: int, _changed: int) -> int:
+    *lines, last = path.read_bytes().split(b"\n")
+    # The last one may be just being written; what was cut off earlier has a line after it.
+    return sum(bool(line.strip()) and not _whole(line) for line in lines) + (last.startswith(b"\0"))
+
+
+def _whole(line: bytes) -> bool:
+    try:
+        found = json.loads(line)
+        # Either of the two logs, or its account of what was left out.
+        return isinstance(found, dict) and ("model" in found or "left_out" in found)
+    except (ValueError, RecursionError):
+        return False
+
+
+def signature(folder: Path | None) -> tuple[tuple[str, int, int], ...]:
+    """Changes whenever something in a log's folder does; of a folder that cannot be read it is empty."""
+    if folder is None:
+        return ()
+    found = []
+    try:
+        with os.scandir(folder) as every:
+            for one in every:
+                if one.name.endswith((".jsonl", ".json")):
+                    held = one.stat()
+                    found.append((one.name, held.st_size, held.st_mtime_ns))
+    except OSError:
+        return ()
+    return tuple(sorted(found))
+
+
+def forget_reference(monitor: Monitor, model: str) -> None:
+    """A model has no reference any more; those of others stay. Raises Problem where that cannot be written."""
+    held = monitor.reference()
+    if held is None or monitor.folder is None or model not in held.models:
+        return
+    rest = {name: known for name, known in held.models.items() if name != model}
+    path = monitor.folder / REFERENCE
+    if rest:
+        save(Reference(rest), path)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Problem(f"The reference in {monitor.folder} cannot be deleted ({error.strerror or error}).") from error

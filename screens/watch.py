@@ -1,0 +1,158 @@
+"""Watch: how sure a model is over time, where it looks, whether that has changed, and the worst cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import (
+    address,
+    frame,
+    reopen,
+    sidebar,
+    watch_begin,
+    watch_cases,
+    watch_charts,
+    watch_drift,
+    watch_log,
+    watch_session,
+)
+from explain.monitor import trend
+from explain.monitor.observation import MEANING
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from components.watch_log import Chosen
+    from explain.monitor import Monitor, Observation
+
+EVERY = 3.0
+"""Seconds between two looks at the log."""
+
+
+@frame.screen
+def watch() -> None:
+    reopen.go()
+    # What was watched is there before the model is: that is only for the sidebar.
+    main, threshold = st.container(), 0.5
+    try:
+        with main:
+            threshold = _watched()
+    finally:
+        choices, _ = sidebar.draw()
+    watch_begin.wanted(choices, threshold)
+
+
+def _watched() -> float:
+    """Everything but the sidebar; returns the threshold of the server."""
+    from explain.monitor import default
+
+    title = st.container()
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        before = st.container(horizontal=True, width="content", vertical_alignment="bottom")
+        beside = st.container(horizontal=True, width="content", vertical_alignment="center")
+    try:
+        threshold = default().threshold
+        live = _live(beside)
+        monitor, way = watch_log.choose_log(beside)
+        # Raises for a folder that is not to be read.
+        state = trend.health(monitor.folder) if monitor.folder is not None else None
+    except Problem as problem:
+        title.markdown("## What a model does in use")
+        st.error(str(problem), icon=":material/error:")
+        watch_begin.button()
+        return 0.5
+    _also(monitor, way)
+    held = watch_log.trial()
+    if way == "trial" and held is not None:
+        watch_begin.told(held)
+    for words in (*(state.words if state else ()), *monitor.problems):
+        st.warning(words, icon=":material/warning:")
+    if failed := st.session_state.pop("watch-failed", None):
+        st.error(failed, icon=":material/error:")
+    if live:
+        _tick(monitor)
+    if not trend.signature(monitor.folder):
+        title.markdown("## Nothing was watched yet")
+        if way != "trial":
+            watch_begin.begin(monitor, way)
+        return threshold
+    with before:
+        chosen = watch_log.choose_what(monitor, way)
+    _shown(chosen, title)
+    watch_cases.window(monitor)
+    return threshold
+
+
+def _live(place: DeltaGenerator) -> bool:
+    address.recall("watch-live", (True, False), True)
+    with place:
+        live = st.toggle("Live", key="watch-live", help="Follow the log while this page is open; off, it stands still.")
+    address.keep("watch-live", live)
+    return live
+
+
+def _also(monitor: Monitor, way: str) -> None:
+    with st.session_state["watch-popover"]:
+        if way == "server" and trend.signature(monitor.folder):
+            watch_session.toggle()
+        if trend.signature(monitor.folder) or way != "server":
+            watch_begin.button()
+
+
+def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
+    stamp = (chosen.folder, trend.signature(chosen.folder), chosen.model, chosen.source, chosen.span)
+    if chosen.since is not None:
+        # What is too old by now goes, also where nothing new comes.
+        stamp += (int(chosen.now.timestamp() // 60),)
+    seen: list[Observation] = watch_log.kept(
+        "seen",
+        stamp,
+        lambda: chosen.monitor.observations(
+            model=chosen.model, source=chosen.source, since=chosen.since, limit=watch_log.MOST
+        ),
+    )
+    title.markdown(f"## {trend.headline(seen, watch_log.SPANS[chosen.span][1])}")
+    if not seen:
+        st.info("Nothing was watched in this time: choose a longer one above.", icon=":material/schedule:")
+        return
+    if len(seen) == watch_log.MOST:
+        st.caption(f"The newest {watch_log.MOST:,} pictures; older ones are in the log's own files.")
+    odd = [one for one in seen if one.odd]
+    left, right = st.columns([5, 4], gap="medium")
+    with left:
+        st.markdown("##### How sure it is")
+        sure = trend.trend(seen, "confidence", since=chosen.since, until=chosen.now)
+        watch_charts.confidence(sure, odd, chosen.monitor.threshold)
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            heading = st.container(width="content")
+            number = watch_charts.choose(seen)
+            heading.markdown("##### What its maps are like", help=MEANING[number] if number else None)
+        drawn = [sure]
+        if number is not None:
+            drawn.append(trend.trend(seen, number, since=chosen.since, until=chosen.now))
+            watch_charts.statistic(drawn[-1])
+        else:
+            st.caption("None of them has a map that can be measured.")
+        watch_charts.tables(*drawn)
+    with right:
+        watch_drift.draw(chosen, seen)
+    watch_cases.draw(chosen)
+
+
+def _tick(monitor: Monitor) -> None:
+    folder = monitor.folder
+    st.session_state["watch-drawn"] = trend.signature(folder)
+
+    @st.fragment(run_every=EVERY)
+    def tick() -> None:
+        # A small look; the page is drawn again only where there is news.
+        if trend.signature(folder) != st.session_state.get("watch-drawn"):
+            st.rerun()
+
+    tick()
+
+
+watch()

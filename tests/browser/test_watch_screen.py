@@ -1,0 +1,169 @@
+"""Watch in a browser: a trial comes alive, what is new shows up without a click, and a phone has it all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from conftest import ARTEFACTS, ROOT, serving
+
+from explain.monitor import Monitor, Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+TILES = '[class*="st-key-watch-open-"] button:visible'
+# Four looks in a row find the same.
+STILL = """() => {
+    const script = document.querySelector('[data-testid="stApp"]').dataset.testScriptState;
+    const moving = document.getAnimations().some(({ playState }) => playState === "running");
+    const now = [script, moving, document.querySelectorAll("*").length].join();
+    window.looks = now === window.seen ? window.looks + 1 : 0;
+    window.seen = now;
+    return window.looks >= 4 && !moving && script !== "running";
+}"""
+
+
+FRAMES = """() => {
+    window.frames_seen = [];
+    const look = () => {
+        const charts = document.querySelectorAll(".js-plotly-plot > .plot-container");
+        const worst = [...document.querySelectorAll("h5")].find((one) => one.innerText.startsWith("Worst"));
+        window.frames_seen.push([charts.length, Math.round(worst.getBoundingClientRect().top)]);
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+}"""
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's log; nothing is in it before a test puts it there."""
+    return tmp_path_factory.mktemp("watch") / "log"
+
+
+@pytest.fixture(scope="module")
+def server(log: Path) -> Iterator[str]:
+    before = os.environ.get("SIGHTGLASS_MONITOR")
+    os.environ["SIGHTGLASS_MONITOR"] = str(log)
+    try:
+        with serving(ROOT / "dashboard.py", ROOT) as address:
+            yield address
+    finally:
+        os.environ.pop("SIGHTGLASS_MONITOR")
+        if before is not None:
+            os.environ["SIGHTGLASS_MONITOR"] = before
+
+
+def add(log: Path, *confidences: float) -> None:
+    """As another process does it."""
+    log.mkdir(exist_ok=True)
+    with (log / "trend-000001.jsonl").open("a") as file:
+        for value in confidences:
+            odd = ("low confidence",) if value < 0.5 else ()
+            one = Observation("m", "classify", "bus", "ok", {"confidence": value}, "api", None)
+            line = one.line() | {"time": datetime.now(UTC).isoformat(timespec="microseconds"), "odd": odd}
+            file.write(json.dumps(line) + "\n")
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds and calls serious or critical.
+
+    Without Streamlit's own folded menu, which has the names of its sections between the entries of a list.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    return [
+        f"{rule['id']}: {node['html'][:120]} {node['failureSummary']}"
+        for rule in axe.Axe().run(page, {"exclude": [["[data-testid=stSidebarNav]"]]}).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def overflow(page: Page) -> int:
+    """Pixels that the page is wider than the window."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: str):
+    from playwright.sync_api import expect
+
+    # axe judges no colours of what is scrolled out of the window.
+    with browser.new_context(viewport={"width": width, "height": 4200}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{server}/watch")
+        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing was watched yet", timeout=60_000)
+        expect(page.get_by_text("Waking the model")).to_have_count(0, timeout=60_000)
+        page.wait_for_function(STILL, polling=150)
+        assert serious(page) == []
+        page.get_by_role("button", name="Try it on the bundled pictures").click()
+        page.get_by_role("button", name="Leave the trial").wait_for(timeout=180_000)
+        expect(page.get_by_role("heading", level=2)).to_have_text(re.compile("^64 pictures; "))
+        expect(page.locator(".js-plotly-plot")).to_have_count(2)
+        expect(page.locator(".js-plotly-plot").first.locator(".scatterlayer .trace")).not_to_have_count(0)
+        expect(page.get_by_role("table")).to_be_visible()
+        expect(page.locator(TILES).first).to_be_visible()
+        pictures = page.locator('[data-testid="stMain"] [data-testid="stImage"] img')
+        expect(pictures.first).to_be_visible()
+        page.wait_for_function(STILL, polling=150)
+        assert pictures.first.evaluate("image => image.naturalWidth") == 336
+        assert overflow(page) <= 0
+        ARTEFACTS.mkdir(exist_ok=True)
+        page.screenshot(path=ARTEFACTS / f"watch-{width}-{scheme}.png")
+        assert serious(page) == []
+        # One of them, with its numbers, and the picture itself again on Explore.
+        page.locator(TILES).first.click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("Raw map").first.wait_for()
+        assert "entry=" in page.url
+        page.wait_for_function(STILL, polling=150)
+        page.screenshot(path=ARTEFACTS / f"watch-entry-{width}-{scheme}.png")
+        assert serious(page) == []
+        dialog.get_by_role("button", name="Open in Explore").click()
+        page.wait_for_url(re.compile(r"//[^/]+/(explore|start)?(\?.*)?$"))
+        expect(page.get_by_text("What it says")).to_be_visible()
+
+
+def test_what_is_new_shows_up_by_itself(browser: Browser, server: str, log: Path):
+    from playwright.sync_api import expect
+
+    add(log, *np.linspace(0.6, 0.9, 20).tolist())
+    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{server}/watch")
+        title = page.get_by_role("heading", level=2)
+        expect(title).to_have_text("20 pictures in the last 24 hours; none was odd.", timeout=60_000)
+        expect(page.get_by_text("Waking the model")).to_have_count(0, timeout=60_000)
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        page.wait_for_function(STILL, polling=150)
+        # Every frame from here on: nothing goes away to come again, and nothing jumps.
+        page.evaluate(FRAMES)
+        add(log, 0.2)
+        expect(title).to_have_text("21 pictures in the last 24 hours; 1 was odd: unsure.", timeout=20_000)
+        expect(page.locator(".js-plotly-plot").first.get_by_text("unsure")).to_be_visible()
+        frames = page.evaluate("window.frames_seen")
+        assert len(frames) > 2
+        assert min(charts for charts, _ in frames) >= 1
+        tops = [top for _, top in frames]
+        assert max(tops) - min(tops) <= 2
+        page.get_by_text("Live", exact=True).click()
+        expect(page.get_by_role("switch", name="Live")).not_to_be_checked()
+        page.wait_for_function(STILL, polling=150)
+        add(log, 0.2)
+        page.wait_for_timeout(5000)
+        expect(title).to_have_text("21 pictures in the last 24 hours; 1 was odd: unsure.")
+        page.get_by_text("Live", exact=True).click()
+        expect(title).to_have_text("22 pictures in the last 24 hours; 2 were odd, all of them unsure.")
+    assert len(Monitor(log).observations()) == 22
