@@ -63,7 +63,7 @@ class Teller:
         with self._alone():
             console.print(table)
 
-    def written(self, folder: Path, names: Sequence[str]) -> None:
+    def written(self, folder: Path | str, names: Sequence[str]) -> None:
         """Where the files are; of those in a folder of their own the number."""
         from explain.words import plural
 

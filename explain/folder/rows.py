@@ -9,7 +9,7 @@ import json
 import os
 import re
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -21,6 +21,9 @@ from explain.image import to_jpeg
 from explain.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from explain.explanation import Explanation
@@ -123,14 +126,12 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\w]+", "-", text).strip("-")[:60] or "picture"
 
 
-def write(folder: Path, stem: str, explanation: Explanation, side: int | None) -> None:
+def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation, side: int | None) -> None:
     """The picture under its first map as a JPEG that carries its recipe, its longer side at most `side` pixels; and the
-    raw maps."""
-    path = folder / stem
-    path.parent.mkdir(parents=True, exist_ok=True)
+    raw maps. `put` writes a file by its name, whole or not at all."""
     view = tag.view_of(explanation, 0) if explanation.heatmaps else None
     drawn = tag.write(to_jpeg(overlay(explanation, side), QUALITY), explanation.recipe, view)
-    place(path.with_name(f"{path.name}.jpg"), drawn)
+    put(f"{stem}.jpg", drawn)
     if explanation.heatmaps:
         buffer = io.BytesIO()
         many = {
@@ -142,7 +143,7 @@ def write(folder: Path, stem: str, explanation: Explanation, side: int | None) -
             np.save(buffer, next(iter(many.values())))
         else:
             np.savez(buffer, **many)  # type: ignore[arg-type]
-        place(path.with_name(f"{path.name}.{'npy' if len(many) == 1 else 'npz'}"), buffer.getvalue())
+        put(f"{stem}.{'npy' if len(many) == 1 else 'npz'}", buffer.getvalue())
 
 
 def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:

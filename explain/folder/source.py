@@ -14,7 +14,7 @@ import threading
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +59,18 @@ class Item:
         return Image.open(self.read(), name=self.name)
 
 
-def find(source: Any, *, within: Path | None = None, skip: Path | None = None, most: int = MOST) -> list[Item]:
+class Unreachable(ImageProblem):
+    """A picture that the network did not give this time: another run asks for it again."""
+
+
+def find(source: Any, *, within: Path | None = None, skip: Path | str | None = None, most: int = MOST) -> list[Item]:
     """Every picture of a source, in an order that does not change.
 
     `source`: a folder (with all below it), a pattern with `*`, a text file with one path a line (and, after a tab, its
-    label), a .zip, one picture, or a sequence of paths, of (name, bytes), or of Items that were found before. `within`:
-    files outside of this folder are left out, wherever a link leads. `skip`: a folder that is not looked into, as the
-    one that results go to.
+    label), a .zip, one picture, or a sequence of paths, of (name, bytes), or of Items that were found before. A folder,
+    a pattern, a list and a picture may be on any storage that fsspec knows (`s3://bucket/photographs`). `within`: files
+    outside of this folder are left out, wherever a link leads, and so is every other machine. `skip`: a folder that is
+    not looked into, as the one that results go to.
     Raises ModelProblem where there is nothing, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
@@ -93,8 +98,17 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
-def _at(source: str, within: Path | None, skip: Path | None) -> Iterator[Item]:
-    path = Path(source).expanduser()
+def _at(source: str, within: Path | None, skip: Path | str | None) -> Iterator[Item]:
+    from explain.folder import remote
+
+    path = remote.here(source)
+    if path is None:
+        if within is not None:
+            raise ModelProblem(f"{_short(source)} is not on this machine: give a folder of it.")
+        return remote.items(source, str(skip or ""))
+    path = path.expanduser()
+    skip = remote.here(str(skip)) if skip is not None else None
+    source = str(path)
     if path.is_dir():
         return _folder(path, within, skip)
     if path.is_file():
@@ -133,10 +147,26 @@ def _listed(path: Path, within: Path | None) -> Iterator[Item]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ModelProblem(f"The list {path.name} cannot be read: is it a text file with one path a line?") from error
-    named = (line.strip().split("\t", 1) for line in lines if line.strip() and not line.startswith("#"))
-    return _files(
-        ((path.parent / line[0], line[1].strip() if line[1:] else None) for line in named), path.parent, within
-    )
+    return _named(lines, path.parent, within)
+
+
+def _named(lines: Iterable[str], root: Path, within: Path | None) -> Iterator[Item]:
+    """The pictures of a list, here or elsewhere."""
+    from explain.folder import remote
+
+    for name, label in entries(lines):
+        if (path := remote.here(name)) is not None:
+            yield from _files([(root / path, label)], root, within)
+        elif within is None:
+            yield remote.item(name, label)
+
+
+def entries(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Of each line of a list the path and the label."""
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            name, _, label = line.strip().partition("\t")
+            yield name, label.strip() or None
 
 
 def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | None) -> Iterator[Item]:
@@ -160,6 +190,8 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | 
 
 
 def _given(source: Sequence[Any], within: Path | None) -> Iterator[Item]:
+    from explain.folder import remote
+
     for one in source:
         if isinstance(one, Item):
             yield one
@@ -167,8 +199,10 @@ def _given(source: Sequence[Any], within: Path | None) -> Iterator[Item]:
             name, data = one
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(_text(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
-        else:
-            yield from _files([(Path(one).expanduser(), None)], Path.cwd(), within)
+        elif (path := remote.here(os.fspath(one))) is not None:
+            yield from _files([(path.expanduser(), None)], Path.cwd(), within)
+        elif within is None:
+            yield remote.item(one, None)
 
 
 def archive(path: Path) -> Iterator[Item]:
@@ -179,7 +213,7 @@ def archive(path: Path) -> Iterator[Item]:
     if _bytes_of_names(path) > MOST_NAMES:
         raise ModelProblem(f"{path.name} lists too many files: give its pictures in several archives.")
     try:
-        opened = zipfile.ZipFile(path)
+        opened = Packed(path)
         infos = [info for info in opened.infolist() if not info.is_dir() and _is_picture(info.filename)]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack the pictures again.") from error
@@ -191,16 +225,31 @@ def archive(path: Path) -> Iterator[Item]:
         if info.header_offset < ends:
             raise ModelProblem(f"{path.name} holds files that overlap, which no ordinary archive does: pack it again.")
         ends = info.header_offset + info.compress_size
-    lock = threading.Lock()
     for info in sorted(infos, key=lambda info: info.filename):
         yield Item(
-            _text(info.filename.replace("\\", "/")),
-            f"{info.file_size}-{info.CRC}",
-            partial(_unpack, opened, info, lock),
+            _text(info.filename.replace("\\", "/")), f"{info.file_size}-{info.CRC}", partial(_unpack, opened, info)
         )
 
 
-def _unpack(opened: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threading.Lock) -> bytes:
+class Packed(zipfile.ZipFile):
+    """An archive that is open; in another process it is opened there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.turn = path.absolute(), threading.Lock()
+        super().__init__(path)
+
+    def __reduce__(self) -> Any:
+        status = self.path.stat()
+        return _opened, (self.path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, _size: int, _changed: int) -> Packed:
+    """Of all batches of one archive that come to a process, once; one that changed is another."""
+    return Packed(path)
+
+
+def _unpack(opened: Packed, info: zipfile.ZipInfo) -> bytes:
     name = PurePosixPath(info.filename).name
     if info.flag_bits & 1:
         raise ImageProblem(f"{name} is encrypted: pack it without a password.")
@@ -210,7 +259,7 @@ def _unpack(opened: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threading.Lock
     if info.file_size > MAX_BYTES:
         raise ImageProblem(f"{name} holds {info.file_size:,} bytes; give at most {MAX_BYTES:,}.")
     try:
-        with lock, opened.open(info) as file:
+        with opened.turn, opened.open(info) as file:
             return file.read(MAX_BYTES + 1)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise ImageProblem(f"{name} is damaged inside its archive: pack it again.") from error

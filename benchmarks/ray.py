@@ -1,0 +1,219 @@
+"""Pictures per second of the two engines that explain a folder: one process, and the workers of a Ray cluster.
+
+Each takes its turn at the same pictures in every round, in another order. What is timed is the steady part, from the
+first batch that is done to the last; how long a cluster takes to begin and its workers to wake is told apart.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.report import grid, load, machine
+from benchmarks.throughput import SIZE, _machine, written
+from explain import Explainer
+from explain.folder import ray_engine, run
+from explain.folder.source import find
+from explain.folder.store import Local
+from explain.folder.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from explain.folder.source import Item
+
+MODEL = "efficientnet-lite0"
+PICTURES = 384
+CUTS = 96
+"""Files that differ; the others are the same under another name."""
+ROUNDS = 5
+ENGINES = (("plain", 1), ("plain", 2), ("ray", 1), ("ray", 2))
+HANDED = 2000
+"""Batches of which nothing is made, for how many a second can be handed out."""
+MANY = 1_000_000
+WORKERS = (1, 2, 8, 32, 128)
+OUT = Path(__file__).with_name("RAY.md")
+DOCS = Path(__file__).parents[1] / "docs" / "past-one-machine.md"
+MARKS = ("<!-- measured: written by `python -m benchmarks ray` -->\n", "<!-- measured: end -->\n")
+
+
+def ray(rounds: int, pictures: int) -> dict[str, Any]:
+    """Every engine's rate and what a cluster takes to begin, as plain values."""
+    explainer = Explainer(MODEL, device="cpu")
+    with tempfile.TemporaryDirectory() as held:
+        folder = _crowd(written(Path(held, "pictures"), min(CUTS, pictures)), Path(held, "crowd"), pictures)
+        about = machine(torch.get_num_threads(), "cpu", ("torch", "timm", "numpy", "ray", "fsspec"))
+        begun = time.perf_counter()
+        with ray_engine.cluster(None, max(workers for _, workers in ENGINES)):
+            start = time.perf_counter() - begun
+            took: dict[tuple[str, int], list[Took]] = {engine: [] for engine in ENGINES}
+            for number in range(rounds + 1):
+                for engine in ENGINES[number % 4 :] + ENGINES[: number % 4]:
+                    shutil.rmtree(Path(held, "out"), ignore_errors=True)
+                    gc.collect()
+                    one = timed(folder, explainer, Path(held, "out"), *engine)
+                    # The first round warms up.
+                    if number:
+                        took[engine].append(one)
+            handed = handed_out(explainer, find(folder)[0], Path(held, "none"))
+        about["load_after"] = load()
+    return {
+        "machine": about,
+        "model": MODEL,
+        "rounds": rounds,
+        "pictures": pictures,
+        "start": start,
+        "handed": handed,
+        "engines": [
+            {
+                "engine": engine,
+                "workers": workers,
+                "rate": statistics.median(one["rate"] for one in ones),
+                "lowest": min(one["rate"] for one in ones),
+                "highest": max(one["rate"] for one in ones),
+                "waking": statistics.median(one["waking"] for one in ones),
+            }
+            for (engine, workers), ones in took.items()
+        ],
+    }
+
+
+Took = dict[str, float]
+"""Of one run: `rate`, pictures per second of the steady part, and `waking`, seconds until the first were done."""
+
+
+def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: int) -> Took:
+    seen: list[tuple[float, float]] = []
+
+    def progress(share: float, words: str) -> None:
+        if share > 0 and words != "Writing the table" and (not seen or share > seen[-1][1]):
+            seen.append((time.perf_counter(), share))
+
+    begun = time.perf_counter()
+    summary = run(folder, explainer, out, engine=engine, workers=workers, device="cpu", progress=progress)
+    assert summary.done == summary.pictures
+    (first, low), (last, high) = seen[0], seen[-1]
+    if last == first:
+        raise ValueError("These are too few pictures to time: give more with --pictures.")
+    return {"rate": (high - low) * summary.pictures / (last - first), "waking": first - begun}
+
+
+def _crowd(folder: Path, crowd: Path, count: int) -> Path:
+    paths = sorted(folder.rglob("*.jpg"))
+    for number in range(count):
+        path = paths[number % len(paths)]
+        (crowd / path.parent.name).mkdir(parents=True, exist_ok=True)
+        os.link(path, crowd / path.parent.name / f"{number:05}.jpg")
+    return crowd
+
+
+class Idle:
+    """A worker that makes nothing."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __call__(self, given: dict[str, Any]) -> dict[str, list[Any]]:
+        return {"number": [int(given["number"][0])], "said": [b'{"entries": []}']}
+
+
+class Handing(ray_engine.Ray):
+    """The engine with such workers."""
+
+    worker = Idle
+
+
+def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
+    """Batches a second that one process hands out and hears of, where the workers have nothing to do."""
+    import contextlib
+
+    store = Local(out)
+    times: list[float] = []
+    batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
+    take: Callable[[Any], None] = lambda _: times.append(time.perf_counter())  # noqa: E731
+    with contextlib.ExitStack() as stack:
+        work = Work(explainer, {}, 1, 320, store.put)
+        Handing(stack, work, store, {}, item, "cpu", 2, 1.0, None).run(batches, take, lambda _: False)
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def million(result: dict[str, Any]) -> str:
+    """What so many pictures would take, from the rate of two workers; the part that the docs hold, too."""
+    two = next(row for row in result["engines"] if (row["engine"], row["workers"]) == ("ray", 2))
+    one = two["rate"] / 2
+    waking = result["start"] + two["waking"]
+    most = int(result["handed"] * 8 / one)
+    rows = [(f"{count:,}", _time(waking + MANY / (count * one))) for count in WORKERS if count <= most]
+    about = result["machine"]
+    return (
+        f"Measured on {about['date']} on {about['cores']} cores ({about['processor']}), {result['model']}, JPEG files "
+        f"of {SIZE[0]} x {SIZE[1]} pixels, a map each: **{one:.1f} pictures a second for each worker** of one core, "
+        f"where two work. A cluster of its own began in {result['start']:.0f} s and its workers were awake "
+        f"{two['waking']:.0f} s later. One process can hand out {result['handed']:,.0f} batches of 8 a second, enough "
+        f"for {most:,} such workers.\n\n"
+        f"seconds = {waking:.0f} + pictures / (workers × {one:.1f}), so for a million pictures:\n\n"
+        + grid(("workers of one core", "time"), rows)
+        + "\n"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The report."""
+    rates = {(row["engine"], row["workers"]): row["rate"] for row in result["engines"]}
+    rows = [
+        (
+            f"{row['engine']}, {row['workers']} worker{'s' if row['workers'] > 1 else ''}",
+            f"{row['rate']:.1f}",
+            f"{row['lowest']:.1f} .. {row['highest']:.1f}",
+            f"{row['rate'] / rates['plain', row['workers']]:.2f}",
+            f"{row['rate'] / rates[row['engine'], 1]:.2f}",
+            f"{row['waking']:.1f}",
+        )
+        for row in result["engines"]
+    ]
+    how = (
+        f"{result['pictures']} JPEG files of {SIZE[0]} x {SIZE[1]} pixels, {result['model']}, one GradCAM map each; "
+        f"{result['rounds']} rounds in turns, medians. The rate is that of the steady part, from the first batch that "
+        "is done to the last; *awake after* is what comes before: of ray, new workers load the model. The cluster, of "
+        f"this machine's own, began in {result['start']:.1f} s. {_machine(result['machine'])}"
+    )
+    head = ("engine", "pictures/s", "lowest .. highest", "to plain, as many workers", "to one worker", "awake after s")
+    return (
+        "\n\n".join(
+            [
+                "# A folder by one process, and by the workers of a cluster",
+                "Written by `python -m benchmarks ray`; do not edit by hand.",
+                how,
+                grid(head, rows),
+                f"Handed out and heard of, where workers make nothing: {result['handed']:,.0f} batches a second.",
+                "## A million pictures",
+                million(result).rstrip(),
+                "Workers share nothing but the storage, so this holds as long as that keeps up; it was not tried on "
+                "more than one machine.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def publish(result: dict[str, Any]) -> None:
+    """The part of the docs that is measured."""
+    DOCS.write_text(with_part(DOCS.read_text(encoding="utf-8"), million(result)), encoding="utf-8")
+
+
+def with_part(text: str, part: str) -> str:
+    before, _, rest = text.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return before + MARKS[0] + part + MARKS[1] + after

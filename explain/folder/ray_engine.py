@@ -1,0 +1,391 @@
+"""Past one machine: the same batches, handed to the workers of a Ray cluster by Ray Data.
+
+The dataset's rows are batches as the plain engine makes them, so that each picture has the same company and comes out
+the same. Workers write files where results go and send back rows; the journal and the table are written here, by one
+process. Everything of Ray is imported when it is asked for, and stays quiet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import uuid
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]
+import torch
+
+from explain.folder import ray_worker
+from explain.folder.store import Local
+from explain.words import plural
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from explain.folder.journal import Entry
+    from explain.folder.source import Item
+    from explain.folder.store import Remote
+    from explain.folder.work import Work
+
+ROOT = Path(__file__).parents[2]
+MOST = 5_000_000
+"""Pictures in one run; their names are held in this process."""
+AT_ONCE = 4
+"""Batches that a worker is sent together, at most."""
+LONGEST = 40
+"""Characters of a folder for Ray's sockets, whose whole path may have 107."""
+KNOCKING = 10.0
+ENDING = 5.0
+"""Seconds that workers are given to end by themselves."""
+TERMINATED = 143
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A thread that asks for something after the end must not begin another cluster.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+}
+
+
+def library() -> Any:
+    """Ray, told to keep to itself; raises ModelProblem where it is not installed."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ModelProblem("The engine ray is not installed: pip install -r requirements-ray.txt.") from error
+    return ray
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
+    """A cluster for as long as this lasts: that at `address`, else one of this machine with `workers` processors.
+
+    Says whether it is this machine's own. Where this process is in one already, that one is used, and stays.
+    """
+    ray = library()
+    if ray.is_initialized():
+        yield address is None
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with contextlib.ExitStack() as stack:
+        own_signals = stack.enter_context(_signals())
+        if address is None:
+            # Nobody else on this machine may send work to it; Ray would keep its token in the user's home.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            base = tempfile.gettempdir()
+            held = tempfile.mkdtemp(prefix="sg-", dir=base if len(base) <= LONGEST else "/tmp")
+            stack.callback(shutil.rmtree, held, ignore_errors=True)
+            path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+            more: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": held}
+            more["runtime_env"] = {"env_vars": {"PYTHONPATH": path}}
+        else:
+            _knock(address)
+            # The same code on every machine; what it needs is installed there.
+            code = [str(ROOT / name) for name in ("explain", "models")]
+            more = {"runtime_env": {"py_modules": code, "excludes": ["**/__pycache__"]}}
+        # Also where it fails half-way: what it has started ends with it.
+        stack.callback(_end, set(psutil.Process().children(recursive=True)))
+        try:
+            with _hushed():
+                ray.init(address=address or "local", **more, **quiet)
+            own_signals()
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            where = f"No cluster answers at {address}" if address else "Ray could not start a cluster here"
+            hint = (
+                "check the address, and whether it wants RAY_AUTH_MODE=token"
+                if address
+                else "is there room on the disk"
+            )
+            raise ModelProblem(f"{where} ({said}): {hint}{'.' if address else '?'}") from error
+        yield address is None
+
+
+@contextlib.contextmanager
+def engine(
+    work: Work,
+    store: Local | Remote,
+    given: dict[str, Any],
+    sample: Item,
+    device: str,
+    workers: int | None,
+    gpus: float,
+    address: str | None,
+) -> Iterator[Ray]:
+    """The workers of a cluster, for as long as this lasts.
+
+    `work` is what this machine would do; `sample` any of the pictures, which others have to see, too.
+    """
+    library()
+    if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
+        raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
+    kind = device.partition(":")[0]
+    if kind not in ("auto", "cpu", "cuda"):
+        raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
+    with contextlib.ExitStack() as stack:
+        yield Ray(stack, work, store, given, sample, kind, workers, gpus, address)
+
+
+class Ray:
+    """The workers of a cluster, which is joined or begun once there is something to do."""
+
+    worker: type = ray_worker.Worker
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        work: Work,
+        store: Local | Remote,
+        given: dict[str, Any],
+        sample: Item,
+        kind: str,
+        workers: int | None,
+        gpus: float,
+        address: str | None,
+    ) -> None:
+        self._stack, self._work, self._store, self._given, self._sample = stack, work, store, given, sample
+        self._workers, self._gpus, self._address = workers, gpus, address
+        self._joined: tuple[bool, dict[str, float]] | None = None
+        if kind == "auto" and address is None and not library().is_initialized():
+            there: float = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            kind = "cuda" if there >= gpus else "cpu"
+        if kind == "auto":
+            kind = "cuda" if self._cluster()[1].get("GPU", 0) >= gpus else "cpu"
+        self.device = "cuda:0" if kind == "cuda" else "cpu"
+
+    def _cluster(self) -> tuple[bool, dict[str, float]]:
+        """Whether it is this machine's own, and what it has."""
+        if self._joined is None:
+            own = self._stack.enter_context(cluster(self._address, self._workers or _cores()))
+            self._joined = own, library().cluster_resources()
+        return self._joined
+
+    def _plan(self) -> tuple[ray_worker.Plan, int]:
+        """What the workers are told, and how many there are."""
+        own, has = self._cluster()
+        on_gpu, store = self.device != "cpu", self._store
+        if on_gpu and has.get("GPU", 0) < self._gpus:
+            raise ModelProblem(f"The cluster has {has.get('GPU', 0):g} GPUs: use --device cpu, or check the cluster.")
+        count = self._workers or int(has["GPU"] / self._gpus if on_gpu else has.get("CPU", 1)) or 1
+        seen: list[tuple[str, Path]] = []
+        if not own and (path := ray_worker.file(self._sample)) is not None:
+            seen.append(("where the pictures are", path))
+        if isinstance(store, Local):
+            store = Local(store.folder.absolute())
+            if not own:
+                mark = store.folder / f".{uuid.uuid4().hex}.seen"
+                mark.touch()
+                self._stack.callback(mark.unlink, missing_ok=True)
+                seen.append(("where results go", mark))
+        settings = json.loads(json.dumps(self._work.settings))
+        settings["recipe"]["device"] = self.device
+        plan = ray_worker.Plan(
+            model=self._work.explainer.model.id,
+            given=self._given,
+            maps=self._work.maps,
+            side=self._work.side,
+            device="cuda" if on_gpu else "cpu",
+            threads=1,
+            store=store,
+            settings=settings,
+            seen=tuple(seen),
+        )
+        return plan, count
+
+    def run(
+        self,
+        batches: Sequence[Sequence[Item]],
+        take: Callable[[list[Entry]], None],
+        tick: Callable[[str], bool],
+    ) -> None:
+        """As `job.Engine` has it."""
+        ray = library()
+        tick("Waking the cluster")
+        plan, workers = self._plan()
+        gate = ray.remote(num_cpus=0)(ray_worker.Gate).remote()
+        done: set[int] = set()
+        wanted: set[int] | None = None
+        news, over = threading.Event(), threading.Event()
+        failure: list[BaseException] = []
+
+        def hear() -> None:
+            try:
+                for number, said in self._answers(batches, plan, min(workers, len(batches)), gate):
+                    _raise(said)
+                    if "entries" in said:
+                        take(said["entries"])
+                        done.add(number)
+                    news.set()
+                    if wanted is not None and wanted <= done:
+                        return
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                over.set()
+                news.set()
+
+        # Apart, so that whoever waits here hears a stop at once.
+        thread = threading.Thread(target=hear, name="ray", daemon=True)
+        thread.start()
+        try:
+            while not over.wait(0.25):
+                if tick("" if done else f"Waking {plural(workers, 'worker')}") and wanted is None:
+                    wanted = set(ray.get(gate.close.remote()))
+                    if wanted <= done:
+                        break
+        finally:
+            # Nothing of it is left in a cluster that stays.
+            with contextlib.suppress(Exception):
+                ray.get(gate.close.remote(), timeout=5)
+        if failure:
+            raise _plain(failure[0])
+
+    def _answers(
+        self, batches: Sequence[Sequence[Item]], plan: ray_worker.Plan, workers: int, gate: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What each batch came to, as they come."""
+        import ray.data
+        from ray.data import ActorPoolStrategy, DataContext
+
+        rows = [{"number": n, "items": pickle.dumps(list(batch))} for n, batch in enumerate(batches)]
+        together = max(1, min(AT_ONCE, len(rows) // (4 * workers)))
+        context = DataContext.get_current()
+        # Each batch is told of as soon as it is done, and not with those that a worker was sent together.
+        with (
+            _quiet(),
+            _set(context, enable_progress_bars=False, print_on_execution_start=False, target_max_block_size=1),
+        ):
+            made = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // together)).map_batches(
+                self.worker,
+                fn_constructor_args=(plan, gate),
+                batch_size=1,
+                batch_format="numpy",
+                compute=ActorPoolStrategy(size=workers),
+                num_cpus=1,
+                num_gpus=self._gpus if self.device != "cpu" else None,
+                runtime_env={"env_vars": {"OMP_NUM_THREADS": str(plan.threads)}},
+            )
+            del rows
+            # iter_batches leaves a thread behind, each time.
+            for bundle in made.iter_internal_ref_bundles():
+                for block in library().get(list(bundle.block_refs)):
+                    for row in block.to_pylist():
+                        yield int(row["number"]), json.loads(row["said"])
+
+
+def _raise(said: dict[str, Any]) -> None:
+    """What keeps every worker from going on."""
+    if "problem" in said:
+        raise ModelProblem(said["problem"])
+    if "unwritten" in said:
+        raise OSError(None, said["unwritten"])
+    if "broken" in said:
+        raise RuntimeError(said["broken"])
+
+
+def _plain(error: BaseException) -> BaseException:
+    """A failure of the cluster as one sentence."""
+    import ray.exceptions
+
+    if not isinstance(error, ray.exceptions.RayError):
+        return error
+    said = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    return ModelProblem(f"The cluster failed ({said}): what is done is kept, and the same call goes on with it.")
+
+
+def _knock(address: str) -> None:
+    """Ray waits for minutes where nobody answers; raises ModelProblem after some seconds."""
+    host, _, port = address.removeprefix("ray://").partition(":")
+    if address in ("auto", "local"):
+        return
+    try:
+        socket.create_connection((host, int(port or 10001)), KNOCKING).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ModelProblem(f"No cluster answers at {address}: check the address, and that the cluster runs.") from error
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end(before: set[psutil.Process]) -> None:
+    """Leave the cluster, and nothing of what was started meanwhile: workers end some time after Ray says so."""
+    started = set(psutil.Process().children(recursive=True)) - before
+    library().shutdown()
+    for process in psutil.wait_procs(started, timeout=ENDING)[1]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+@contextlib.contextmanager
+def _set(context: Any, **values: Any) -> Iterator[None]:
+    """Attributes that have these values for as long as this lasts."""
+    before = {name: getattr(context, name) for name in values}
+    for name, value in values.items():
+        setattr(context, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray Data tells of every run on stderr, where the bar is."""
+    log = logging.getLogger("ray.data")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Ray's core writes to the process's stderr, whatever it is told, as it starts."""
+    try:
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:
+        yield
+        return
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[], Any]]:
+    """Gives what takes SIGTERM back from Ray, whose own way to end leaves a stack on the terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(_signal: int, _frame: Any) -> None:
+        raise SystemExit(TERMINATED)
+
+    try:
+        yield partial(signal.signal, signal.SIGTERM, end if before is signal.SIG_DFL else before)
+    finally:
+        signal.signal(signal.SIGTERM, before)
