@@ -2,7 +2,8 @@
 `detect`: what a detector's maps cost; `pointing`: where they lie, by method and layers; `truth`: where maps are right,
 on drawn scenes whose cause is known; `throughput`: pictures per second, from a folder to files; `gpu`: what a GPU does
 to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer they are
-right."""
+right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder by one process, and by a cluster's
+workers."""
 
 from __future__ import annotations
 
@@ -34,6 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _gpu(asked)
     if asked.what == "transformers":
         return _transformers(asked)
+    if asked.what == "api":
+        return _api(asked)
+    if asked.what == "ray":
+        return _ray(asked)
     import torch
 
     from benchmarks.case import MODELS, WEIGHED, picture
@@ -134,6 +139,38 @@ def _transformers(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _api(asked: argparse.Namespace) -> int:
+    from benchmarks import api
+    from models.errors import Problem
+
+    try:
+        result = api.api(asked.seconds, asked.clients)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    # A quick look must not overwrite what is published.
+    whole = asked.seconds >= api.SECONDS and asked.clients == api.CLIENTS
+    _report(result, api.markdown(result), asked.json, asked.markdown or (api.OUT if whole else None))
+    return 0 if not result["ours"]["wrong"] else 1
+
+
+def _ray(asked: argparse.Namespace) -> int:
+    from benchmarks import ray
+    from models.errors import Problem
+
+    try:
+        result = ray.ray(asked.rounds or ray.ROUNDS, asked.pictures)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    # A quick look must not overwrite what is published.
+    whole = (asked.rounds or ray.ROUNDS) >= ray.ROUNDS and asked.pictures >= ray.PICTURES
+    _report(result, ray.markdown(result), asked.json, asked.markdown or (ray.OUT if whole else None))
+    if whole:
+        ray.publish(result)
+    return 0
+
+
 def _throughput(asked: argparse.Namespace) -> int:
     from benchmarks import throughput as folder
 
@@ -190,6 +227,7 @@ def _report(result: dict[str, Any], report: str, *files: Path | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = ("speed", "memory", "all", "viewer", "detect", "pointing", "truth", "throughput", "gpu", "transformers")
+    verbs += ("api", "ray")
     parser.add_argument("what", choices=verbs)
     parser.add_argument("--models", nargs="+", help="ids in the catalogue")
     parser.add_argument("--picture", type=Path, help="a file; the bus that the Ultralytics package carries")
@@ -213,6 +251,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--many", type=int, default=5000, help="of throughput, pictures that memory is watched over")
+    parser.add_argument("--pictures", type=int, default=384, help="of ray, how many are explained a round")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of api, how long its clients ask")
+    parser.add_argument("--clients", type=int, default=8, help="of api, how many ask at once")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="as many as torch takes")
     parser.add_argument("--json", type=Path, help="write the numbers here")

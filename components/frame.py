@@ -31,6 +31,8 @@ HELP = {
     "detect": "Every box and why it is there, and every missing box and why it is not.",
     "cheat": "A model that is right for the wrong reason, and how its map gives it away.",
     "batch": "A folder of pictures at once: a gallery, each class on average, confusions, and the odd ones out.",
+    "watch": "How sure a model is over time, where it looks, whether that has changed, and the worst cases.",
+    "history": "What you kept: found again, marked, and held against each other; no model runs.",
     "similarity": "Two pictures, or one against a gallery: how alike they are, and which regions make them so.",
     "compare": "A small, a medium and a large model, or any four, on the same picture.",
 }

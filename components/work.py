@@ -108,7 +108,7 @@ def explained(
     residents = RESIDENCY.residents()
     _kept().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
     if (found := _kept().get(key)) is not None:
-        return found
+        return _watched(key, found)
     if not aside or not is_slow(options["method"]):
         with nullcontext() if quiet else at_work(explainer):
             made = explainer(choices.image, **options)
@@ -118,7 +118,17 @@ def explained(
             return made
     if made is not None:
         _kept().put(key, made)
+        _watched(key, made)
     return made
+
+
+def _watched(key: tuple[Any, ...], explanation: Explanation) -> Explanation:
+    """The same; noted for the monitor, where this session asked for that on Watch."""
+    if st.session_state.get("memory", {}).get("watch-session"):
+        from components import watch_session
+
+        watch_session.note(key, explanation)
+    return explanation
 
 
 def at_work(explainer: Explainer) -> AbstractContextManager[None]:

@@ -16,6 +16,7 @@ from explain.diagnosis import nothing_found
 from explain.explanation import decoded
 from explain.heatmap import heatmaps
 from explain.words import percent
+from models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,18 @@ def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
     """Boxes that are sure enough and hidden by the filter of classes alone, best first."""
     shown = {p.index for p in explanation.predictions}
     return tuple(p for p in explanation.every if p.index not in shown)
+
+
+def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[str]:
+    """Of each class that was asked for and is not among the boxes: what came nearest, and why it is not shown."""
+    from explain.files import read
+
+    labels = explanation.evidence.resident.adapter.labels
+    shown = {p.index for p in explanation.predictions}
+    everywhere = (0.0, 0.0, float(explanation.image.width), float(explanation.image.height))
+    indices = dict.fromkeys(class_index(one, labels) for one in wanted)
+    candidates = (explanation.missing(everywhere, index) for index in indices if index not in shown)
+    return [read(one.words) for one in candidates if one is not None]
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:

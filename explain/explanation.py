@@ -445,6 +445,8 @@ def explain(
 def decoded(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
     """What the model shows with these options, of the classes that are asked for."""
     adapter = evidence.resident.adapter
+    if options.classes and adapter.spec.task != "detect":
+        raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
     asked: dict[str, Any] = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}
     held = evidence.decoded
     # Suppression takes longer than a map, and another method or target changes nothing about it.

@@ -5,10 +5,12 @@ No torch in here: the menu asks what is present before anything heavy is importe
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import uuid
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from models.adapter import ModelSpec
 
-__all__ = ["Progress", "cache", "download", "find", "folders", "locate", "offline", "places", "sha256_of"]
+__all__ = ["Progress", "cache", "download", "find", "folders", "kept_in", "locate", "offline", "places", "sha256_of"]
 
 EXTENSIONS = (".safetensors", ".pth", ".pt", ".bin")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -38,9 +40,22 @@ def cache() -> Path:
     return _caches() / "sightglass"
 
 
+_KEPT_IN: ContextVar[bool] = ContextVar("_KEPT_IN", default=False)
+
+
+@contextlib.contextmanager
+def kept_in() -> Iterator[None]:
+    """Within it nothing is downloaded: what a stranger's request names must not make the machine reach out."""
+    token = _KEPT_IN.set(True)
+    try:
+        yield
+    finally:
+        _KEPT_IN.reset(token)
+
+
 def offline() -> bool:
-    """Whether the operator forbade downloads (`SIGHTGLASS_OFFLINE`)."""
-    return os.environ.get("SIGHTGLASS_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+    """Whether the operator forbade downloads (`SIGHTGLASS_OFFLINE`), or it is `kept_in`."""
+    return _KEPT_IN.get() or os.environ.get("SIGHTGLASS_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
 def places() -> tuple[Path, ...]:

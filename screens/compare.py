@@ -5,7 +5,7 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from components import address, frame, panels, sidebar, work
+from components import address, frame, history, panels, sidebar, work
 from components.viewer import Map, Panel
 from explain.comparison import Comparison
 from explain.diagnosis import answer
@@ -39,6 +39,8 @@ def compare() -> None:
         title.markdown(f"## {comparison.verdict}")
         _panels(comparison, pair)
         _table(comparison)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            history.keep([(one, 0) for one in comparison.explanations], screen="compare", label="Keep all")
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:

@@ -13,6 +13,7 @@ from components import (
     detections,
     examples,
     frame,
+    history,
     lenses,
     panels,
     pictures,
@@ -175,6 +176,7 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
         if explanation.finished:
             snapshots.save(explanation)
             charts.downloads(explanation, index)
+            history.keep([(explanation, index)], screen="detect")
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
         st.caption(charts.timings(explanation), width="content")
 

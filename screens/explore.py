@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import canvas, charts, classes, examples, frame, heads, panels, reopen, sidebar, work
+from components import canvas, charts, classes, examples, frame, heads, history, panels, reopen, sidebar, work
 from components.headline import HOT
 from components.viewer import Panel
 from explain.diagnosis import headline
@@ -157,6 +157,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if explanation.finished:
             charts.downloads(explanation, index)
+            history.keep([(explanation, index)], screen="explore")
         # Made when it is opened: tables and a chart, and with them pandas and plotly, for what few people ask.
         every = st.popover(
             "All numbers",

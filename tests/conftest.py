@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,11 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see components/frame.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
+for kept in ("HISTORY", "MONITOR"):
+    if f"SIGHTGLASS_{kept}" not in os.environ:
+        # No test writes to what the person who runs it has kept.
+        os.environ[f"SIGHTGLASS_{kept}"] = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
+        atexit.register(shutil.rmtree, os.environ[f"SIGHTGLASS_{kept}"], ignore_errors=True)
 
 
 def asset(package: str, *parts: str) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli import batch, compare, detect, models, pictures, replay, similarity
+from explain.cli import batch, compare, detect, history, models, pictures, replay, serve, similarity, watch
 from models.errors import ImageProblem, Problem, WeightsProblem
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ batch.register(app)
 compare.register(app)
 similarity.register(app)
 replay.register(app)
+watch.register(app)
+serve.register(app)
 app.add_typer(models.app, name="models")
+app.add_typer(history.app, name="history")
 
 
 @app.callback(
@@ -59,6 +62,9 @@ def explain(
     python -m explain similarity bus.jpg zidane.jpg
     python -m explain replay explained/bus/recipe.json --picture bus.jpg
     python -m explain models list --here
+    python -m explain history list plate
+    python -m explain watch watched --since 24h
+    python -m explain serve
     """
     if version:
         from explain.recipe import versions
@@ -87,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("SIGHTGLASS_TRACEBACK"):
             raise
         return _complain(*_told(error), given)
-    if code == STOPPED and given[:1] != ["batch"]:
+    if code == STOPPED and given[:1] not in (["batch"], ["serve"]):
         return _complain("Stopped: every file that was written is whole.", STOPPED, given)
     return code if isinstance(code, int) else 0
 

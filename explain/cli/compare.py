@@ -10,12 +10,9 @@ import typer
 from explain.cli import options as cli
 from explain.cli.pictures import woken
 from explain.cli.tell import Teller
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from explain.comparison import Comparison
-
-MOST = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -66,11 +63,12 @@ def compare(
     from explain.comparison import Comparison
     from explain.image import Image
     from explain.timing import measure
+    from models.choice import compared
 
     tell = Teller(json)
     look = files.Look(colormap, 0.5 if alpha is None else alpha)
     given = cli.given(question=question, method=method, scale=scale, confidence=score_thr, preprocessing=preprocessing)
-    ids, names = _models(model or ["efficientnet-lite0"])
+    ids, names = compared(model or ["efficientnet-lite0"])
     image = Image.open(picture)
     explanations, timings = [], []
     with tell.at_work(f"Waking {ids[0]}") as bar:
@@ -88,22 +86,6 @@ def compare(
     tell.written(folder, written)
     tell.result(files.comparison(comparison) | {"folder": folder, "files": written})
     return 0
-
-
-def _models(ids: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The models and what they are called: by their sizes where those tell them apart."""
-    from models.catalog import OWN_FILES, OWN_MODELS, available, families, spec
-
-    specs = [spec(name) for name in dict.fromkeys(ids)]
-    # Somebody's own stand together in the menu, and are no sizes of one another.
-    if len(specs) == 1 and specs[0].family not in (OWN_FILES, OWN_MODELS):
-        family = families().get(specs[0].family, [])
-        specs = [one for one in family if available(one) or one.id == specs[0].id]
-    if not 2 <= len(specs) <= MOST:
-        raise Problem(f"To compare takes two to {MOST} models, not {len(specs)}: name each with a --model of its own.")
-    sizes = [one.size for one in specs]
-    short = len({one.family for one in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
-    return [one.id for one in specs], tuple(sizes if short else [one.id for one in specs])
 
 
 def _report(tell: Teller, comparison: Comparison) -> None:

@@ -14,13 +14,11 @@ from explain.cli.tell import Teller
 from models.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from explain.explanation import Explanation
     from explain.files import File
 
-FIRST = "yolo11n"
-"""What is asked for where no detector is on this machine."""
 ALPHA = 0.9
 """Of maps under boxes, as the screens have it: they are see-through where they are cold."""
 
@@ -87,6 +85,8 @@ def detect(
     maps of again.
     """
     from explain import files
+    from explain.detections import missed
+    from models.choice import detector
 
     if renormalize and within not in (None, "each"):
         raise Problem(f"--renormalize is --within each: leave --within {within} or --renormalize away.")
@@ -114,13 +114,14 @@ def detect(
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
         report(tell, explanation, look)
-        lacking = _lacking(explanation, class_ or ())
+        labels = explanation.evidence.resident.adapter.labels
+        lacking = missed(explanation, cli.classes(class_, labels))
         tell.say(*lacking)
         said = files.summary(explanation, look) | {"missing": lacking}
         made = chain(files.of_boxes(explanation, look, everything=save_all), more.files(explanation, formats, look))
         return said, files.with_summary(made, said)
 
-    name = model or _here()
+    name = model or detector()
     with tell.at_work(f"Waking {name}") as bar:
         explainer = woken(name, device, bar)
         if explainer.model.task != "detect":
@@ -133,17 +134,6 @@ def detect(
         )
         given["targets"] = (*of_class, *(_place(number) for number in box or ()), *map(_candidate, candidate or ()))
     return each(tell, explainer, pictures, given, out, look, work)
-
-
-def _lacking(explanation: Explanation, wanted: Sequence[str]) -> list[str]:
-    """Of each class that was asked for and is not among the boxes: what came nearest, and why it is not shown."""
-    from explain import files
-
-    labels = explanation.evidence.resident.adapter.labels
-    shown = {p.index for p in explanation.predictions}
-    everywhere = (0.0, 0.0, float(explanation.image.width), float(explanation.image.height))
-    found = (explanation.missing(everywhere, index) for index in cli.classes(wanted, labels) if index not in shown)
-    return [files.read(one.words) for one in found if one is not None]
 
 
 def _labels(classes: tuple[int, ...], per: str, labels: tuple[str, ...]) -> tuple[int | str, ...]:
@@ -172,11 +162,3 @@ def _example(text: str) -> tuple[tuple[float, ...], str]:
     except ValueError:
         raise Problem(f"--example is {text}: give a box and a name, such as 50,400,240,900=coat.") from None
     return (x0, y0, x1, y1), name or "like the example"
-
-
-def _here() -> str:
-    """A detector whose weights are on this machine, the catalogue's first."""
-    from models.catalog import available, catalog
-
-    found = (spec for spec in catalog().values() if spec.task == "detect" and "random" not in spec.weights)
-    return next((spec.id for spec in found if available(spec)), FIRST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -111,17 +110,13 @@ def layers(
 ) -> int:
     """The layers of a model that a map can be taken at, in the order of execution, and the names of choices of them."""
     from explain.cli.pictures import woken
-    from explain.detections import stages
+    from explain.inside import inside
 
     tell = Teller(json)
     with tell.at_work(f"Waking {model}") as bar:
         explainer = woken(model, "cpu", bar)
-        resident = explainer.resident
-        short = explainer.layers
-        presets = resident.adapter.presets(short) if short else {}
-        default = explainer.default_layers
-        outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-        shown = [layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1]
+        found = inside(explainer, every=every)
+    shown, default, presets = found.layers, found.default, found.presets
     rows = [
         {"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": layer.path in default}
         for layer in shown

@@ -21,3 +21,13 @@ assert not heavy, heavy
 def test_no_page_imports_anything_heavy():
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_the_server_imports_nothing_heavy_for_its_routes():
+    code = (
+        "import sys, dashboard; assert type(dashboard.app).__name__ == 'App';"
+        "print({'torch', 'fastapi', 'api.app', 'explain', 'prometheus_client', 'pandas'} & set(sys.modules) or '')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.strip() == ""

@@ -434,7 +434,7 @@ def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
 
 
 def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from explain.cli.compare import _models
+    from models.choice import compared
 
     row = '[model.{0}]\nloader = "own_models"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
     for name in ("plant", "street"):
@@ -443,9 +443,9 @@ def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypa
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     catalog._merged.cache_clear()
     try:
-        with pytest.raises(Problem, match="name each with a --model of its own"):
-            _models(["plant"])
-        assert _models(["plant", "street"])[0] == ["plant", "street"]
+        with pytest.raises(Problem, match="name each by itself"):
+            compared(["plant"])
+        assert compared(["plant", "street"])[0] == ["plant", "street"]
     finally:
         catalog._merged.cache_clear()
 

@@ -10,7 +10,7 @@ from tests import transcripts
 
 def test_every_verb_is_in_the_docs() -> None:
     verbs = {call.split()[4] for call in transcripts.calls(transcripts.DOCS.read_text("utf-8"))}
-    assert verbs >= {"image", "class", "detect", "batch", "compare", "replay", "models"}
+    assert verbs >= {"image", "class", "detect", "batch", "compare", "replay", "serve", "watch", "models"}
 
 
 def test_the_docs_show_what_the_calls_print() -> None:

@@ -1,0 +1,267 @@
+"""So much work at once, so much waiting, and everybody else is told when to come back.
+
+Work runs in threads of its own, which give way to the dashboard's pages. Nothing waits without an end: who has waited
+for the whole time limit is told so, and who hangs up no longer waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import contextvars
+import math
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+RECENT = 60.0
+"""Seconds back that an estimate looks."""
+GUESS = 1.0
+"""Seconds that work takes where none has ended lately."""
+LONGEST = 600
+"""Seconds that anybody is told to stay away, at most."""
+NICE = 10
+PARTING = 3.0
+"""Seconds that threads are given as the process ends."""
+_GATES: weakref.WeakSet[Gate] = weakref.WeakSet()
+
+
+class Busy(Problem):
+    """The queue is full, or did not move in time; come back in `retry_after` whole seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many requests are waiting: try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class TooSlow(Problem):
+    """The work was not done within `seconds`, and was told to stop."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"This was not done within {seconds:g} s and was stopped: choose a quicker method, fewer masks or classes, "
+            "or a smaller model."
+        )
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What goes on: pieces of work now, and since the start."""
+
+    workers: int
+    room: int
+    """How many may wait."""
+    waiting: int
+    running: int
+    late: int
+    """Of those running: nobody waits for them any more, and they have not yet ended."""
+    done: int
+    refused: int
+    stopped: int
+    """Given up at the time limit."""
+    left: int
+    """Given up because whoever asked hung up."""
+    seconds: float
+    """What one piece took lately, on average."""
+
+
+class _Job:
+    def __init__(self, work: Callable[[threading.Event], Any]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.cancel = threading.Event()
+        # What the caller set for this request holds in the thread too.
+        context = contextvars.copy_context()
+        self.call: Callable[[], Any] = lambda: context.run(work, self.cancel)
+        self.begun: float | None = None
+        self.late = False
+
+    def settle(self, result: Any, failure: BaseException | None) -> None:
+        """From any thread; nothing where nobody waits any more."""
+
+        def told() -> None:
+            if self.future.done():
+                return
+            if failure is None:
+                self.future.set_result(result)
+            else:
+                # A future does not take this one.
+                self.future.set_exception(RuntimeError("stopped") if isinstance(failure, StopIteration) else failure)
+
+        # The loop of whoever asked may have ended.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(told)
+
+
+class Gate:
+    """`workers` pieces of work at once (one at least), `waiting` in the queue (0 or more), the next one is refused."""
+
+    def __init__(self, workers: int = 2, waiting: int = 16) -> None:
+        self.workers, self.waiting = max(1, workers), max(0, waiting)
+        self._news = threading.Condition()
+        self._queue: deque[_Job] = deque()
+        self._running: set[_Job] = set()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+        self._took: deque[tuple[float, float]] = deque(maxlen=64)
+        # As many as there are places: one client that asks without end must not make up a queue of thousands.
+        self._promised: deque[float] = deque(maxlen=self.workers + self.waiting)
+        self._done = self._refused = self._stopped = self._left = 0
+        _GATES.add(self)
+
+    async def run(self, work: Callable[[threading.Event], T], *, timeout: float) -> T:
+        """What `work` returns or raises, made in a thread; it is given an event that is set once nobody waits for it.
+
+        `timeout`: seconds from now. Raises Busy at once where the queue is full or the wait would be longer than that,
+        and where it was; TooSlow where the work had begun. A thread that was given up keeps its place until it ends.
+        """
+        job = _Job(work)
+        with self._news:
+            full = len(self._running) + len(self._queue) >= self.workers + self.waiting
+            if full or self._closed or self._ahead(len(self._queue) + len(self._running) - self.workers) >= timeout:
+                raise self._busy()
+            self._queue.append(job)
+            # Who was woken just now still counts as idle.
+            if len(self._queue) > self._idle and len(self._threads) < self.workers:
+                name = f"gate-{len(self._threads) + 1}"
+                self._threads.append(threading.Thread(target=self._serve, name=name, daemon=True))
+                self._threads[-1].start()
+            self._news.notify()
+        try:
+            await asyncio.wait((job.future,), timeout=timeout)
+        except asyncio.CancelledError:
+            self._give_up(job, hung_up=True)
+            raise
+        if job.future.done():
+            return job.future.result()  # type: ignore[no-any-return]
+        if self._give_up(job):
+            raise TooSlow(timeout)
+        with self._news:
+            raise self._busy()
+
+    def _give_up(self, job: _Job, *, hung_up: bool = False) -> bool:
+        """Nobody waits for it any more; whether it had begun."""
+        job.cancel.set()
+        job.future.cancel()
+        with self._news:
+            if job in self._queue:
+                self._queue.remove(job)
+                self._left += hung_up
+                return False
+            if job in self._running and not job.late:
+                job.late = True
+                self._left += hung_up
+                self._stopped += not hung_up
+            return True
+
+    def _serve(self) -> None:
+        if sys.platform == "linux":
+            # Pages come first. Threads that torch starts from here inherit it.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        while True:
+            with self._news:
+                self._idle += 1
+                while not self._queue and not self._closed:
+                    self._news.wait()
+                self._idle -= 1
+                if not self._queue:
+                    return
+                job = self._queue.popleft()
+                job.begun = time.monotonic()
+                self._running.add(job)
+            result, failure = None, None
+            try:
+                result = job.call()
+            except BaseException as error:
+                failure = error
+            with self._news:
+                now = time.monotonic()
+                self._running.discard(job)
+                self._done += not job.late
+                self._took.append((now, now - job.begun))
+            job.settle(result, failure)
+            # Held until the next one came, a picture or a map would be.
+            del job, result, failure
+
+    def _seconds(self) -> float:
+        """What one piece of work takes, as the last ones did; those that still run longer count as long as they have.
+
+        What was given up does not: its worker is missing, which `_ahead` reckons with.
+        """
+        now = time.monotonic()
+        took = [seconds for at, seconds in self._took if now - at <= RECENT] or [
+            seconds for _, seconds in [*self._took][-1:]
+        ]
+        mean = sum(took) / len(took) if took else GUESS
+        ages = [now - job.begun for job in self._running if not job.late and job.begun is not None]
+        longer = [age for age in ages if age > mean]
+        return (mean * max(len(took), 1) + sum(longer)) / (max(len(took), 1) + len(longer))
+
+    def _ahead(self, before: int) -> float:
+        """Seconds until so many pieces of work have been done."""
+        here = self.workers - sum(job.late for job in self._running)
+        return max(0, before) * self._seconds() / max(here, 1)
+
+    def _busy(self) -> Busy:
+        """Places are promised one after the other: all who were refused must not come back in the same second."""
+        now = time.monotonic()
+        while self._promised and self._promised[0] <= now:
+            self._promised.popleft()
+        before = len(self._queue) + len(self._running) + len(self._promised)
+        seconds = min(max(1, math.ceil(self._ahead(before))), LONGEST)
+        self._promised.append(now + seconds)
+        self._refused += 1
+        return Busy(seconds)
+
+    def stats(self) -> Stats:
+        with self._news:
+            return Stats(
+                workers=self.workers,
+                room=self.waiting,
+                waiting=len(self._queue),
+                running=len(self._running),
+                late=sum(job.late for job in self._running),
+                done=self._done,
+                refused=self._refused,
+                stopped=self._stopped,
+                left=self._left,
+                seconds=self._seconds(),
+            )
+
+    def close(self, wait: float = 0.0) -> bool:
+        """Take nothing more and tell what runs to stop; whether all threads ended within `wait` seconds."""
+        with self._news:
+            self._closed = True
+            while self._queue:
+                self._queue.popleft().settle(None, Busy(1))
+            for job in self._running:
+                job.cancel.set()
+            self._news.notify_all()
+        until = time.monotonic() + wait
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+
+def _end() -> None:
+    """A thread that is inside of torch while the interpreter is taken apart would take the process down."""
+    for gate in [*_GATES]:
+        gate.close(PARTING)
+
+
+atexit.register(_end)

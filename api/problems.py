@@ -1,0 +1,197 @@
+"""Everything that goes wrong, as RFC 9457 has it: a kind, a title, and one sentence that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.gate import Busy, TooSlow
+from models.errors import Cancelled, ImageProblem, ModelProblem, Problem, WeightsProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+LOGGER = logging.getLogger(__name__)
+MEDIA = "application/problem+json"
+AT = "/api/problems"
+INTERNAL = "Something broke in here, not in what was sent: try another model or method."
+SHOWN = 5
+"""Wrong fields that are told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    title: str
+    statuses: tuple[int, ...]
+    about: str
+
+
+KINDS: dict[str, Kind] = {
+    "image": Kind("The picture cannot be used", (415, 422), "Damaged, cut off, empty, or of a kind not read here."),
+    "size": Kind("Too large", (413,), "More bytes or pixels than are taken here: send a smaller picture."),
+    "body": Kind("The body cannot be read", (400, 415), "Send JSON or a form (multipart/form-data), whole."),
+    "fields": Kind("A field is wrong", (422,), "Unknown, missing, of another type, or out of its range."),
+    "model": Kind("No such model", (404,), "GET /api/models lists those that there are."),
+    "weights": Kind("The weights are not here", (404, 503), "Nothing is downloaded for a request: the operator can."),
+    "option": Kind("This cannot be asked", (400,), "The model, or this picture, cannot do what an option says."),
+    "map": Kind("There is no map", (422,), "Nothing was found that it could be of: ask for JSON, or lower confidence."),
+    "accept": Kind("No such kind of answer", (406,), "What `Accept` names is not made here."),
+    "path": Kind("No such path", (404,), "GET /api/docs lists what can be asked."),
+    "method": Kind("Not by this method", (405,), "`Allow` says by which."),
+    "key": Kind("A key is asked for", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`."),
+    "origin": Kind("Another site's page", (403,), "SIGHTGLASS_API_ORIGINS names sites whose pages may ask."),
+    "slow": Kind("The request was too slow", (408,), "Its body stood still or took too long."),
+    "busy": Kind("Too many requests", (429, 503), "Come back after `Retry-After` seconds."),
+    "timeout": Kind("The answer took too long", (504,), "Choose a quicker method, fewer masks, or a smaller model."),
+    "internal": Kind("Something broke", (500,), "A fault of this program: it stands in its log."),
+}
+
+
+class Told(BaseModel):
+    """A problem, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(description="What kind it is: a path here that says more.")
+    title: str
+    status: int
+    detail: str = Field(description="One sentence: what was wrong and what to do.")
+    instance: str | None = Field(default=None, description="The path that was asked.")
+
+
+class Refused(Problem):
+    """What is answered with a status of its own."""
+
+    def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.headers = status, kind, dict(headers or {})
+
+
+def answer(
+    status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None, *, instance: str | None = None
+) -> Response:
+    """The response; `kind` is one of KINDS."""
+    told = {"type": f"{AT}/{kind}", "title": KINDS[kind].title, "status": status, "detail": detail}
+    body = json.dumps(told | ({"instance": instance} if instance else {})).encode()
+    return Response(body, status, {**(headers or {}), "Cache-Control": "no-store"}, MEDIA)
+
+
+def of(error: BaseException) -> Refused:
+    """What an exception is answered with. What nobody foresaw is logged, and told of without its words."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, Busy):
+        return Refused(429, "busy", str(error), {"Retry-After": str(error.retry_after)})
+    if isinstance(error, TooSlow | Cancelled):
+        return Refused(504, "timeout", str(error) or "This was stopped before it was done: try again.")
+    if isinstance(error, ImageProblem):
+        return Refused(422, "image", str(error))
+    if isinstance(error, WeightsProblem):
+        return Refused(503, "weights", str(error))
+    if isinstance(error, ModelProblem | Problem):
+        return Refused(400, "option", str(error))
+    if isinstance(error, MemoryError):
+        return Refused(413, "size", "This does not fit in memory: give a smaller picture, or fewer classes.")
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    LOGGER.error("a request failed", exc_info=error)
+    return Refused(500, "internal", INTERNAL)
+
+
+def _of_http(error: HTTPException) -> Refused:
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        return Refused(404, "path", "There is nothing at this path: GET /api/docs lists what can be asked.")
+    if error.status_code == 405:
+        return Refused(405, "method", f"Use {headers.get('Allow', 'another method')} here.", headers)
+    if error.status_code == 413:
+        return Refused(413, "size", "This is longer than what is taken here: send a smaller picture.")
+    return Refused(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.", headers)
+
+
+def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
+    """Pydantic's complaints as one sentence; an unknown field is told with what it is likely meant to be."""
+    names = list(known)
+    found: dict[str, list[str]] = {}
+    for error in errors:
+        where = ".".join(str(part) for part in error["loc"] if not _inner(str(part))) or "the body"
+        words = str(error["msg"])
+        if error["type"] == "extra_forbidden":
+            field = str(error["loc"][-1])[:60]
+            near = difflib.get_close_matches(field, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
+            found[f"there is no field {field!r}"] = [f": {hint}"]
+        elif error["type"] == "missing":
+            found[where] = [" is missing"]
+        elif error["type"] in ("value_error", "assertion_error"):
+            found[where] = [f" {words.partition(', ')[2]}"]
+        else:
+            # What a union's branches say of one value is one complaint.
+            said, words = found.setdefault(where, []), words.replace("Input should", "should")
+            said.append(f" or {words.removeprefix('should be ')}" if said else f" {words[:1].lower()}{words[1:]}")
+    told = [where + "".join(dict.fromkeys(words)) for where, words in found.items()]
+    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    text = "; ".join(told[:SHOWN]) + more
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+
+
+def _inner(part: str) -> bool:
+    """A branch of a union, which is no field of anybody's."""
+    return part.startswith(("constrained-", "function-", "tuple[")) or part in ("body", "query", "path", "int", "str")
+
+
+def of_validation(error: ValidationError | RequestValidationError, known: Iterable[str]) -> Refused:
+    return Refused(422, "fields", wrong_fields(error.errors(), known))
+
+
+def finite(value: Any) -> Any:
+    """What JSON can say: a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def listed(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: these, as problems; 401, 403 and 500 can happen everywhere."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*statuses, 401, 403, 408, 413, 500}):
+        kinds = [kind for kind in KINDS.values() if status in kind.statuses]
+        words = "; ".join(kind.title for kind in kinds)
+        found[status] = {
+            "description": words,
+            "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        if status == 429:
+            found[status]["headers"] = {
+                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+            }
+    return found
+
+
+def handle(app: FastAPI) -> None:
+    """Whatever a route raises is answered here."""
+
+    async def told(request: Request, error: Exception) -> Response:
+        if isinstance(error, RequestValidationError):
+            fields = [str(part["loc"][-1]) for part in error.errors()]
+            refused = of_validation(error, fields)
+        else:
+            refused = of(error)
+        return answer(refused.status, refused.kind, str(refused), refused.headers, instance=request.url.path)
+
+    for kind in (HTTPException, RequestValidationError, Problem, Cancelled, MemoryError, Exception):
+        app.add_exception_handler(kind, told)

@@ -1,0 +1,133 @@
+"""Clients of a server over HTTP, in a process of their own: each sends a picture, waits for the answer, sends the next.
+
+Every answer's map is held against the library's, value for value.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import itertools
+import multiprocessing
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+MODEL = "efficientnet-lite0"
+BOUNDARY = "sightglass-benchmark"
+LIMIT = 120.0
+"""Seconds after which a client gives an answer up; that is an error."""
+PATIENCE = 2.0
+"""Seconds that a client stays away after a 429, at most: it would else not ask again within the measurement."""
+
+
+@dataclass
+class Heard:
+    """What the clients of one server heard."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Of each answer that was right."""
+    wrong: list[str] = field(default_factory=list)
+    """Answers that were none, or not the library's."""
+    refused: int = 0
+    """Answered with 429 and when to come back."""
+    lasted: float = 0.0
+
+    def with_more(self, other: Heard) -> Heard:
+        return Heard(
+            self.seconds + other.seconds,
+            self.wrong + other.wrong,
+            self.refused + other.refused,
+            self.lasted + other.lasted,
+        )
+
+
+def form(path: Path) -> bytes:
+    """One picture as a browser's form sends it."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n'
+    return head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def started(
+    pool: ProcessPoolExecutor, address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float
+) -> Future[Heard]:
+    """So many clients for so long. Beside each picture its map lies as .npy, where there is one to hold against."""
+    return pool.submit(ask, address, accept, [*paths], clients, seconds)
+
+
+def apart() -> ProcessPoolExecutor:
+    """A process for the clients: what they do is not to be taken for the server's work."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float) -> Heard:
+    """Runs in that process; returns once every client has had its last answer."""
+    bodies = [form(path) for path in paths]
+    maps = [path.with_suffix(".npy") for path in paths]
+    wanted = [np.load(path) if path.is_file() and accept == "application/x-npy" else None for path in maps]
+    heard, lock, numbers = Heard(), threading.Lock(), itertools.count()
+    start = time.perf_counter()
+
+    def client() -> None:
+        parts = urlsplit(address)
+        line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=LIMIT)
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": accept}
+        while time.perf_counter() - start < seconds:
+            with lock:
+                number = next(numbers) % len(bodies)
+            began = time.perf_counter()
+            try:
+                line.request("POST", parts.path, bodies[number], headers)
+                answer = line.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                with lock:
+                    heard.wrong.append(f"{type(error).__name__}: {error}")
+                line.close()
+                continue
+            took = time.perf_counter() - began
+            if answer.status == 429:
+                with lock:
+                    heard.refused += 1
+                time.sleep(min(float(answer.headers.get("Retry-After") or PATIENCE), PATIENCE))
+                continue
+            said = differs(answer.status, body, wanted[number])
+            with lock:
+                heard.wrong.extend([f"{paths[number].name}: {said}"] if said else ())
+                heard.seconds.extend(() if said else (took,))
+        line.close()
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    heard.lasted = time.perf_counter() - start
+    return heard
+
+
+def differs(status: int, body: bytes, wanted: np.ndarray | None) -> str:
+    """What is wrong with an answer; nothing where it is the library's very map."""
+    if status != 200:
+        return f"{status} {body[:200]!r}"
+    if wanted is None:
+        return ""
+    try:
+        values = np.load(io.BytesIO(body), allow_pickle=False)
+    except ValueError as error:
+        return f"no map: {error}"
+    if values.shape != wanted.shape or values.dtype != wanted.dtype:
+        return f"a map {values.dtype} {values.shape} and not {wanted.dtype} {wanted.shape}"
+    if not np.array_equal(values, wanted):
+        return f"a map that differs by {np.abs(values - wanted).max():.2g}"
+    return ""

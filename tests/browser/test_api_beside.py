@@ -1,0 +1,149 @@
+"""The API as the dashboard answers it, `streamlit run dashboard.py`: the library's maps, and pages that stay usable."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from conftest import ROOT, serving
+
+from explain import Explainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
+BOUNDARY = "of-the-tests"
+LIMIT = 60_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        yield address
+
+
+def got(address: str, body: bytes | None = None, method: str | None = None, **headers: str) -> tuple[int, Any, bytes]:
+    """Status, headers and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, body, named, method=method), timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def sent(address: str, path: Path, accept: str = "application/x-npy", **fields: str) -> tuple[int, Any, bytes]:
+    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
+    body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    return got(f"{address}/api/explain", body, Content_Type=kind, Accept=accept)
+
+
+def test_answers_are_the_librarys_with_the_page_open(server: str, browser: Browser, pictures: list[Path]) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(LIMIT)
+    page.goto(server)
+    page.locator(CANVAS).first.wait_for()
+    explainer = Explainer()
+    for path in pictures:
+        status, headers, data = sent(server, path)
+        assert (status, headers["Content-Type"]) == (200, "application/x-npy")
+        assert np.array_equal(np.load(io.BytesIO(data)), explainer(path).heatmaps[0].values)
+    # The model that the page uses is the one that answered: it is loaded once.
+    told = got(f"{server}/api/metrics")[2].decode()
+    assert "sightglass_residents 1.0" in told
+    page.close()
+
+
+def test_the_page_is_usable_during_a_burst_and_nobody_hangs(server: str, browser: Browser, bus: Path) -> None:
+    answers: list[tuple[int, Any, bytes]] = []
+    ended = threading.Event()
+
+    def client() -> None:
+        while not ended.is_set():
+            answers.append(sent(server, bus, method="occlusion", masks="16", top_k="1"))
+            # As it was told, but for the length of it.
+            ended.wait(0.5 if answers[-1][0] == 429 else 0)
+
+    threads = [threading.Thread(target=client) for _ in range(30)]
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(LIMIT)
+    for thread in threads:
+        thread.start()
+    try:
+        page.goto(server)
+        page.locator(CANVAS).first.wait_for()
+        page.locator("h2").first.wait_for()
+        page.get_by_role("link", name="Top-k").click()
+        page.get_by_role("heading", level=2).first.wait_for()
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(90)
+    assert not any(thread.is_alive() for thread in threads)
+    assert page.locator('[data-testid="stException"]').count() == 0
+    page.close()
+    assert {status for status, _, _ in answers} == {200, 429}
+    for status, headers, body in answers:
+        if status == 429:
+            assert 1 <= int(headers["Retry-After"]) <= 600
+            assert json.loads(body)["status"] == 429
+    until = time.monotonic() + 20
+    while "sightglass_workers_running 0.0" not in (told := got(f"{server}/api/metrics")[2].decode()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert "sightglass_queue_waiting 0.0" in told
+    assert sent(server, bus)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/nothing", 404),
+        ("POST", "/api/nothing", 404),
+        ("GET", "/api/explain", 405),
+        ("GET", "/predict_with_gradcam", 405),
+        ("DELETE", "/analyze_class", 405),
+    ],
+)
+def test_what_is_not_there_is_a_problem_and_not_streamlits_page(
+    server: str, method: str, path: str, status: int
+) -> None:
+    code, headers, data = got(server + path, method=method)
+    assert (code, headers["Content-Type"]) == (status, "application/problem+json")
+    assert json.loads(data)["status"] == status
+    if status == 405:
+        assert headers["Allow"] == "POST"
+
+
+def test_another_sites_page_cannot_ask(server: str) -> None:
+    assert got(f"{server}/api/models", Origin="https://elsewhere.example")[0] == 403
+    assert got(f"{server}/api/models", Origin=server)[0] == 200
+
+
+def test_the_docs_are_drawn_and_nothing_leaves_this_machine(server: str, browser: Browser) -> None:
+    page, asked, wrong = browser.new_page(), [], []
+    page.set_default_timeout(LIMIT)
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{server}/api/docs")
+    page.locator(".opblock-summary-path").filter(has_text="/api/explain").first.wait_for()
+    assert page.locator(".opblock").count() > 8
+    hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws")}
+    assert hosts == {"127.0.0.1"}
+    assert wrong == []
+    page.close()

@@ -1,0 +1,110 @@
+"""Every route under what schemathesis makes of the OpenAPI description: nothing breaks, and nothing is answered that
+the description does not promise."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from PIL import Image
+
+schemathesis = pytest.importorskip("schemathesis")
+
+from schemathesis import Config as SchemathesisConfig  # noqa: E402
+from schemathesis.checks import negative_data_rejection, positive_data_acceptance  # noqa: E402
+from schemathesis.generation import GenerationMode  # noqa: E402
+
+from api.app import create  # noqa: E402
+from api.schemas import Settings  # noqa: E402
+from explain import Explainer  # noqa: E402
+from models.errors import ModelProblem  # noqa: E402
+
+if TYPE_CHECKING:
+    from schemathesis import Case
+
+MODEL, PASSES, SECONDS = "efficientnet-lite0", 8, 20.0
+COMMON: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": True,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": (Phase.explicit, Phase.generate),
+}
+QUICK = settings(max_examples=10, **COMMON)
+DEEP = settings(max_examples=250, **COMMON)
+
+
+def _picture(side: int) -> bytes:
+    out = io.BytesIO()
+    pixels = np.random.default_rng(side).integers(0, 256, (side, side + 9, 3), np.uint8)
+    Image.fromarray(pixels).save(out, "JPEG")
+    return out.getvalue()
+
+
+PICTURES = {"image": _picture(40), "other": _picture(23)}
+# Its own list of edge cases, hundreds of them, is for the slow run.
+LISTED = {"phases": {"coverage": {"enabled": False}}}
+app = create(Settings(timeout=SECONDS))
+quick = schemathesis.openapi.from_asgi("/api/openapi.json", app, config=SchemathesisConfig.from_dict(LISTED))
+whole = schemathesis.openapi.from_asgi("/api/openapi.json", app)
+
+
+@quick.hook
+@whole.hook
+def map_case(context: Any, case: Case) -> Case:
+    """What ought to be accepted has a picture and a model that are there, so that it gets as far as the engine."""
+    body, meta = case.body, case.meta
+    if not isinstance(body, dict) or meta is None or meta.generation.mode != GenerationMode.POSITIVE:
+        return case
+    for name, data in PICTURES.items():
+        if name in body:
+            body[name] = data if case.media_type == "multipart/form-data" else base64.b64encode(data).decode()
+    for name, value in (("model", MODEL), ("layers", ["blocks.4"]), ("masks", PASSES)):
+        if body.get(name):
+            body[name] = value
+    if "models" in body:
+        body["models"] = [MODEL, MODEL]
+    for name in ("targets", "classes"):
+        if body.get(name):
+            body[name] = [7, "minibus"]
+    if "monitor" in body:
+        body["monitor"] = False
+    if "context" in body:
+        body["context"] = False
+    return case
+
+
+def _holds(case: Case) -> Any:
+    # Which names there are, the description cannot say: what has none is refused as it should be.
+    # In a form all is text: one value is a list of one, and a field that was left empty is one that was left out.
+    form = [negative_data_rejection] if case.media_type == "multipart/form-data" else []
+    return case.call_and_validate(excluded_checks=[positive_data_acceptance, *form], timeout=10 * SECONDS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    """The first request would otherwise wait for torch, and be too slow on a machine that is busy."""
+    Explainer(MODEL)(PICTURES["image"], top_k=1)
+
+
+@quick.parametrize()
+@QUICK
+def test_what_the_description_promises_holds(case: Case) -> None:
+    _holds(case)
+
+
+def test_boxes_cannot_be_left_out_where_there_are_none() -> None:
+    """Found by the above: it was answered with 500."""
+    with pytest.raises(ModelProblem, match="draws no boxes"):
+        Explainer(MODEL)(PICTURES["image"], classes=("minibus",))
+
+
+@pytest.mark.slow
+@whole.parametrize()
+@DEEP
+def test_what_the_description_promises_holds_at_length(case: Case) -> None:
+    _holds(case)

@@ -1,0 +1,90 @@
+"""What apps written against a sketch of such a server send and expect."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from api.app import create
+from api.schemas import Settings
+from explain import Explainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEYS = {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create(Settings())) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def picture(bus: Path) -> str:
+    return base64.b64encode(bus.read_bytes()).decode()
+
+
+def pixels(text: str) -> np.ndarray:
+    data = base64.b64decode(text, validate=True)
+    assert data.startswith(b"\x89PNG")
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus: Path, picture: str) -> None:
+    said = client.post("/predict_with_gradcam", json={"image": picture}).json()
+    made = Explainer()(bus, top_k=1)
+    assert said.keys() == KEYS
+    assert said["prediction"] == made.predictions[0].label
+    assert said["confidence"] == made.predictions[0].score
+    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet", alpha=0.5))
+    assert np.array_equal(pixels(said["gradcam_heatmap"]), made.overlay(0, colormap="jet", alpha=1.0))
+    # A page's canvas hands over a data URL, and sketches send what else they have.
+    again = {"image": f"data:image/jpeg;base64,{picture}", "filename": "bus.jpg", "model": "efficientnet-lite0"}
+    assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == said["prediction"]
+
+
+@pytest.mark.parametrize("name", ["class", "class_idx", "class_index", "class_name", "target_class"])
+@pytest.mark.parametrize("wanted", [1, "goldfish"])
+def test_a_class_whatever_it_is_called(client: TestClient, bus: Path, picture: str, name: str, wanted: Any) -> None:
+    said = client.post("/analyze_class", json={"image": picture, name: wanted}).json()
+    assert (said.keys(), said["prediction"]) == (KEYS, "goldfish")
+    # Far from the best, and told of all the same.
+    assert 0 < said["confidence"] < 0.01
+    made = Explainer()(bus, targets=(1,))
+    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet", alpha=0.5))
+
+
+def test_without_a_class_it_is_the_best(client: TestClient, picture: str) -> None:
+    best = client.post("/predict_with_gradcam", json={"image": picture}).json()
+    assert client.post("/analyze_class", json={"image": picture}).json() == best
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 422),
+        ({"image": "not base64!"}, 422),
+        ({"image": base64.b64encode(b"not a picture").decode()}, 415),
+        ({"image": "PICTURE", "model": "no-such-model"}, 404),
+        ({"image": "PICTURE", "class": "no such class"}, 400),
+    ],
+)
+def test_what_is_wrong_is_a_problem(client: TestClient, picture: str, body: dict[str, str], status: int) -> None:
+    given = {name: picture if value == "PICTURE" else value for name, value in body.items()}
+    answer = client.post("/analyze_class", json=given)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["detail"].endswith((".", "?"))
+
+
+def test_a_form_of_another_sites_page_is_no_request(client: TestClient, picture: str) -> None:
+    assert client.post("/analyze_class", data={"image": picture, "class": "1"}).status_code == 415
+    assert client.get("/predict_with_gradcam").status_code == 405
