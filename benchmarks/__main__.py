@@ -251,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--many", type=int, default=5000, help="of throughput, pictures that memory is watched over")
-    parser.add_argument("--pictures", type=int, default=384, help="of ray, how many are explained a round")
+    parser.add_argument("--pictures", type=int, default=256, help="of ray, how many are explained a round")
     parser.add_argument("--seconds", type=float, default=60.0, help="of api, how long its clients ask")
     parser.add_argument("--clients", type=int, default=8, help="of api, how many ask at once")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

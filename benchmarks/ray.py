@@ -20,10 +20,11 @@ import torch
 from benchmarks.report import grid, load, machine
 from benchmarks.throughput import SIZE, _machine, written
 from explain import Explainer
-from explain.folder import ray_engine, run
+from explain.folder import ray_cluster, ray_engine, run
 from explain.folder.source import find
 from explain.folder.store import Local
 from explain.folder.work import Work
+from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from explain.folder.source import Item
 
 MODEL = "efficientnet-lite0"
-PICTURES = 384
+PICTURES = 256
 CUTS = 96
 """Files that differ; the others are the same under another name."""
-ROUNDS = 5
+ROUNDS = 3
 ENGINES = (("plain", 1), ("plain", 2), ("ray", 1), ("ray", 2))
-HANDED = 2000
+HANDED = 1000
 """Batches of which nothing is made, for how many a second can be handed out."""
 MANY = 1_000_000
 WORKERS = (1, 2, 8, 32, 128)
@@ -52,7 +53,7 @@ def ray(rounds: int, pictures: int) -> dict[str, Any]:
         folder = _crowd(written(Path(held, "pictures"), min(CUTS, pictures)), Path(held, "crowd"), pictures)
         about = machine(torch.get_num_threads(), "cpu", ("torch", "timm", "numpy", "ray", "fsspec"))
         begun = time.perf_counter()
-        with ray_engine.cluster(None, max(workers for _, workers in ENGINES)):
+        with ray_cluster.cluster(None, max(workers for _, workers in ENGINES)):
             start = time.perf_counter() - begun
             took: dict[tuple[str, int], list[Took]] = {engine: [] for engine in ENGINES}
             for number in range(rounds + 1):
@@ -102,7 +103,7 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
     assert summary.done == summary.pictures
     (first, low), (last, high) = seen[0], seen[-1]
     if last == first:
-        raise ValueError("These are too few pictures to time: give more with --pictures.")
+        raise ModelProblem("These are too few pictures to time: give more with --pictures.")
     return {"rate": (high - low) * summary.pictures / (last - first), "waking": first - begun}
 
 

@@ -12,21 +12,15 @@ import json
 import logging
 import os
 import pickle
-import secrets
-import shutil
-import signal
-import socket
-import tempfile
 import threading
 import uuid
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil  # type: ignore[import-untyped]
 import torch
 
 from explain.folder import ray_worker
+from explain.folder.ray_cluster import ENDING, cluster, library
 from explain.folder.store import Local
 from explain.words import plural
 from models.errors import ModelProblem
@@ -39,81 +33,12 @@ if TYPE_CHECKING:
     from explain.folder.store import Remote
     from explain.folder.work import Work
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["MOST", "Ray", "engine", "library"]
+
 MOST = 5_000_000
 """Pictures in one run; their names are held in this process."""
 AT_ONCE = 4
 """Batches that a worker is sent together, at most."""
-LONGEST = 40
-"""Characters of a folder for Ray's sockets, whose whole path may have 107."""
-KNOCKING = 10.0
-ENDING = 5.0
-"""Seconds that workers are given to end by themselves."""
-TERMINATED = 143
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # A thread that asks for something after the end must not begin another cluster.
-    "RAY_ENABLE_AUTO_CONNECT": "0",
-}
-
-
-def library() -> Any:
-    """Ray, told to keep to itself; raises ModelProblem where it is not installed."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ModelProblem("The engine ray is not installed: pip install -r requirements-ray.txt.") from error
-    return ray
-
-
-@contextlib.contextmanager
-def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
-    """A cluster for as long as this lasts: that at `address`, else one of this machine with `workers` processors.
-
-    Says whether it is this machine's own. Where this process is in one already, that one is used, and stays.
-    """
-    ray = library()
-    if ray.is_initialized():
-        yield address is None
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with contextlib.ExitStack() as stack:
-        own_signals = stack.enter_context(_signals())
-        if address is None:
-            # Nobody else on this machine may send work to it; Ray would keep its token in the user's home.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            base = tempfile.gettempdir()
-            held = tempfile.mkdtemp(prefix="sg-", dir=base if len(base) <= LONGEST else "/tmp")
-            stack.callback(shutil.rmtree, held, ignore_errors=True)
-            path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-            more: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": held}
-            more["runtime_env"] = {"env_vars": {"PYTHONPATH": path}}
-        else:
-            _knock(address)
-            # The same code on every machine; what it needs is installed there.
-            code = [str(ROOT / name) for name in ("explain", "models")]
-            more = {"runtime_env": {"py_modules": code, "excludes": ["**/__pycache__"]}}
-        # Also where it fails half-way: what it has started ends with it.
-        stack.callback(_end, set(psutil.Process().children(recursive=True)))
-        try:
-            with _hushed():
-                ray.init(address=address or "local", **more, **quiet)
-            own_signals()
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            where = f"No cluster answers at {address}" if address else "Ray could not start a cluster here"
-            hint = (
-                "check the address, and whether it wants RAY_AUTH_MODE=token"
-                if address
-                else "is there room on the disk"
-            )
-            raise ModelProblem(f"{where} ({said}): {hint}{'.' if address else '?'}") from error
-        yield address is None
 
 
 @contextlib.contextmanager
@@ -252,6 +177,8 @@ class Ray:
             # Nothing of it is left in a cluster that stays.
             with contextlib.suppress(Exception):
                 ray.get(gate.close.remote(), timeout=5)
+            # A thread that still asks the cluster while it ends takes the whole process with it.
+            over.wait(ENDING)
         if failure:
             raise _plain(failure[0])
 
@@ -308,28 +235,8 @@ def _plain(error: BaseException) -> BaseException:
     return ModelProblem(f"The cluster failed ({said}): what is done is kept, and the same call goes on with it.")
 
 
-def _knock(address: str) -> None:
-    """Ray waits for minutes where nobody answers; raises ModelProblem after some seconds."""
-    host, _, port = address.removeprefix("ray://").partition(":")
-    if address in ("auto", "local"):
-        return
-    try:
-        socket.create_connection((host, int(port or 10001)), KNOCKING).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise ModelProblem(f"No cluster answers at {address}: check the address, and that the cluster runs.") from error
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _end(before: set[psutil.Process]) -> None:
-    """Leave the cluster, and nothing of what was started meanwhile: workers end some time after Ray says so."""
-    started = set(psutil.Process().children(recursive=True)) - before
-    library().shutdown()
-    for process in psutil.wait_procs(started, timeout=ENDING)[1]:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
 
 
 @contextlib.contextmanager
@@ -355,37 +262,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Ray's core writes to the process's stderr, whatever it is told, as it starts."""
-    try:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    except OSError:
-        yield
-        return
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Callable[[], Any]]:
-    """Gives what takes SIGTERM back from Ray, whose own way to end leaves a stack on the terminal."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def end(_signal: int, _frame: Any) -> None:
-        raise SystemExit(TERMINATED)
-
-    try:
-        yield partial(signal.signal, signal.SIGTERM, end if before is signal.SIG_DFL else before)
-    finally:
-        signal.signal(signal.SIGTERM, before)

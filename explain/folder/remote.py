@@ -138,7 +138,8 @@ def fetch(system: Any, path: str, name: str, size: int | None) -> bytes:
 
 
 def short(text: str) -> str:
-    text = _text(text)
+    """An address for a sentence: not too long, and without whatever it carries to log in with."""
+    text = re.sub(r"://[^/@]*@", "://", _text(text))
     return text if len(text) <= 80 else f"…{text[-79:]}"
 
 

@@ -324,5 +324,6 @@ def _text(name: str) -> str:
 def _short(source: Any) -> str:
     if not isinstance(source, str | os.PathLike):
         return "what was given"
-    text = _text(str(source))
-    return text if len(text) <= 80 else f"…{text[-79:]}"
+    from explain.folder import remote
+
+    return remote.short(str(source))

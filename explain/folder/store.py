@@ -82,7 +82,7 @@ class Remote:
             except Exception as error:
                 if not left:
                     said = str(error).splitlines() or [type(error).__name__]
-                    raise OSError(None, remote.short(said[0]), str(self.name)) from error
+                    raise OSError(None, remote.short(said[0]), remote.short(str(self.name))) from error
                 time.sleep(0.2 * (TRIES - left))
         raise AssertionError
 
@@ -95,7 +95,7 @@ class Remote:
                 with Path(held, journal.NAME).open("wb") as file:
                     for part in parts:
                         file.write(self._surely(lambda part=part: self._fs.cat_file(part)))  # type: ignore[misc]
-                last = int(PurePosixPath(parts[-1]).stem) if parts else -1
+                last = max((int(stem) for part in parts if (stem := PurePosixPath(part).stem).isdecimal()), default=-1)
             else:
                 for part in parts:
                     self._surely(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
@@ -103,8 +103,12 @@ class Remote:
             desk = Shipped(Path(held), self, last + 1)
             try:
                 yield desk
-            finally:
-                desk.save()
+            except BaseException:
+                # What went wrong first is what is told.
+                with contextlib.suppress(OSError):
+                    desk.save()
+                raise
+            desk.save()
 
 
 class Desk:

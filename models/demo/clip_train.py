@@ -30,7 +30,7 @@ from models.demo.evaluation import as_tensor, normalised
 from models.demo.nets import WEIGHTS, trained
 from models.demo.pool import Source
 from models.demo.recipes import Recipe
-from models.demo.train import average, bfloat16_helps, optimiser_of, replace_file, save, turned
+from models.demo.train import average, back, bfloat16_helps, optimiser_of, replace_file, save, turned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,7 @@ def fit(pool: Pool, recipe: Recipe, seed: int, words: int = WORD_STEPS) -> DemoC
             logits = lesson(pictures)
         loss = _loss(logits.float(), pool.true[rows])
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        back(loss)
         nn.utils.clip_grad_norm_(lesson.parameters(), 10)
         optimiser.step()
         schedule.step()
@@ -167,7 +167,7 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
         apart = 1 - F.cosine_similarity(found, wanted, dim=1)
         loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        back(loss)
         optimiser.step()
         schedule.step()
     print(f"{NAME}: words, off by {apart.mean().item():.3f}", flush=True)

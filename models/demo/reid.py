@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from models.demo import figures
 from models.demo.reid_exam import CONFIG, NAME, PERSONS, WEIGHTS, examined, located, pictures, trained
+from models.demo.train import back
 from models.promptsg import Config, PromptSG
 from models.promptsg_files import written
 
@@ -178,7 +179,7 @@ def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tu
         colour = answers[who][:, WORN].gather(1, (patches - 1).clamp_min(0))[patches > 0]
         loss = loss + functional.cross_entropy(each_patch[..., kinds:][patches > 0], colour)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        back(loss)
         nn.utils.clip_grad_norm_(parameters, 5)
         optimiser.step()
         _average(kept, net, min(0.995, (1 + step) / (20 + step)))

@@ -139,7 +139,7 @@ def fit(
             outputs = net(pixels if detects else normalised(pixels))
         loss = loss_of(outputs, batch)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        back(loss)
         nn.utils.clip_grad_norm_(net.parameters(), 10)
         optimiser.step()
         schedule.step()
@@ -178,6 +178,17 @@ def average(kept: nn.Module, net: nn.Module, decay: float) -> None:
     old, new = kept.state_dict(), net.state_dict()
     floats = [key for key, value in old.items() if value.is_floating_point()]
     torch._foreach_lerp_([old[key] for key in floats], [new[key].detach() for key in floats], 1 - decay)
+
+
+def back(loss: Tensor) -> None:
+    """The gradients of all weights.
+
+    On Intel's AVX-512 without bfloat16 oneDNN's gradient of a 1x1 convolution's weights writes where it must not (seen
+    with torch 2.15): PyTorch's own way is slower there and sound. Explaining needs no gradient of weights.
+    """
+    unsound = torch.backends.cpu.get_cpu_capability() == "AVX512" and not bfloat16_helps()
+    with torch.backends.mkldnn.flags(enabled=not unsound):
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
 def bfloat16_helps() -> bool:

@@ -161,6 +161,13 @@ def test_an_address_that_leads_nowhere_is_one_sentence(memory: Any, address: str
     assert "\n" not in str(told.value) and str(told.value).endswith(".")
 
 
+def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
+    assert remote.short("s3://key:secret@bucket/photos") == "s3://bucket/photos"
+    with pytest.raises(ModelProblem) as told:
+        find("nowhere://key:secret@host/photos")
+    assert "secret" not in str(told.value)
+
+
 def test_names_from_a_storage_are_keys_and_never_paths(memory: Any, here: Path, tmp_path: Path) -> None:
     good = (here / "a" / "0.png").read_bytes()
     names = ["../../up.png", "..\\..\\up.png", "a\u202eb.png", "x\ny.png", "=cmd().png"]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,11 +43,25 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.con
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
+    """One for all; afterwards this process is as it was."""
     pytest.importorskip("ray")
-    from explain.folder import ray_engine
+    import psutil
+    from ray._raylet import get_authentication_mode
 
-    with ray_engine.cluster(None, 2):
+    from explain.folder import ray_cluster
+
+    def here() -> tuple[object, ...]:
+        variables = {name: value for name, value in os.environ.items() if name.startswith(("RAY_", "PYTHON"))}
+        return variables, signal.getsignal(signal.SIGTERM), str(get_authentication_mode())
+
+    ray = ray_cluster.library()
+    before, ours = here(), set(psutil.Process().children(recursive=True))
+    with ray_cluster.cluster(None, 2):
+        assert os.environ["RAY_AUTH_TOKEN"] and here() != before
+        started = set(psutil.Process().children(recursive=True)) - ours
         yield
+    assert here() == before and not ray.is_initialized()
+    assert len(started) > 3 and left(started, 5) == []
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +131,15 @@ def test_a_cluster_makes_what_one_process_makes(cluster: None, many: Path, whole
 
 def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
+    # So slow that there is a middle to stop in, however busy the machine is.
+    wait = ("sh", "-c", 'sleep 0.2; exec cat "$0"')
+    slow = [replace(one, read=partial(subprocess.check_output, (*wait, str(one.read())))) for one in find(many)]
 
     def stop(share: float, words: str) -> None:
         if share > 0:
             cancel.set()
 
-    stopped = run(many, MODEL, tmp_path, batch_size=4, workers=1, engine="ray", progress=stop, cancel=cancel)
+    stopped = run(slow, MODEL, tmp_path, batch_size=4, workers=1, engine="ray", progress=stop, cancel=cancel)
     assert stopped.cancelled and 0 < stopped.done < 23
     assert len(table.read(tmp_path)) == stopped.done
     before = lines(tmp_path)
@@ -165,9 +186,8 @@ def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path,
     same(out, whole)
 
 
+@pytest.mark.slow
 def test_a_detector_and_an_archive(cluster: None, many: Path, tmp_path: Path) -> None:
-    import zipfile
-
     packed = tmp_path / "scenes.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(many.rglob("*.png"))[:6]:
@@ -229,8 +249,6 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path) -> None:
-    from dataclasses import replace
-
     assert plan.work().settings["side"] == 64
     other = {**plan.settings, "recipe": {**plan.settings["recipe"], "weights_sha256": "0" * 64}}
     with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
@@ -257,9 +275,57 @@ def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere", "127.0.0.1:99999", "::"])
 def test_where_nobody_answers_is_said_at_once(address: str) -> None:
-    ray_engine = pytest.importorskip("explain.folder.ray_engine")
+    ray_cluster = pytest.importorskip("explain.folder.ray_cluster")
     with pytest.raises(ModelProblem, match=r"^No cluster answers at .*: check the address"):
-        ray_engine._knock(address)
+        ray_cluster._knock(address)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_cluster = pytest.importorskip("explain.folder.ray_cluster")
+    monkeypatch.setattr(ray_cluster, "KNOCKING", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), server.accept()[0] as line:
+                line.sendall(said)
+                line.recv(1024)
+                time.sleep(4)
+
+        threading.Thread(target=serve, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(ModelProblem, match=r"^No cluster answers at 127\.0\.0\.1:\d+: check the address"):
+            ray_cluster._knock(f"127.0.0.1:{server.getsockname()[1]}")
+        assert time.monotonic() - begun < (30 if not said else 2)
+
+
+def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_cluster = pytest.importorskip("explain.folder.ray_cluster")
+    monkeypatch.setattr(ray_cluster, "KNOCKING", 0.1)
+    over = threading.Event()
+
+    def look_up(*_: object) -> None:
+        over.wait(60)
+        raise OSError("not found")
+
+    monkeypatch.setattr(ray_cluster.socket, "create_connection", look_up)
+    begun = time.monotonic()
+    with pytest.raises(ModelProblem, match=r"^No cluster answers at nowhere:1: "):
+        ray_cluster._knock("nowhere:1")
+    assert time.monotonic() - begun < 30
+    over.set()
+
+
+def test_every_kind_of_picture_is_sent_to_workers_as_it_is(many: Path, tmp_path: Path) -> None:
+    first = sorted(many.rglob("*.png"))[0]
+    packed = tmp_path / "one.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(first, first.name)
+    for source in (packed, f"file://{first}", [("up.png", first.read_bytes())], [first]):
+        (item,) = find(source)
+        sent = pickle.loads(pickle.dumps(item))
+        assert (sent.key, sent.stamp) == (item.key, item.stamp)
+        assert np.array_equal(sent.open().pixels, np.asarray(Pillow.open(first)))
 
 
 def test_others_are_asked_to_see_files_and_nothing_else(many: Path) -> None:
@@ -327,7 +393,7 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
     else:
         process.send_signal(how)
     said, complained = process.communicate(timeout=60)
-    assert process.returncode == code, complained
+    assert process.returncode == code, (said, complained)
     # After a kill nobody waits: Ray's own helpers notice by themselves.
     assert left(started, 90 if how == signal.SIGKILL else 1) == []
     done = 0
