@@ -6,33 +6,34 @@ import base64
 import io
 import json
 import logging
-from dataclasses import asdict, fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from api.limits import each, expected, room, stopped, useful
 from api.problems import Refused, finite
 from api.schemas import ClassRequest, DetectRequest
 from models import weights
-from models.errors import Cancelled, ImageProblem, ModelProblem
+from models.errors import ImageProblem, ModelProblem, TooLarge
 
 if TYPE_CHECKING:
     import threading
 
     from numpy.typing import NDArray
 
-    from api.schemas import CompareRequest, ExplainRequest, Settings, SimilarityRequest
+    from api.schemas import CompareRequest, ExplainRequest, Settings
     from explain.comparison import Comparison
     from explain.explainer import Explainer
     from explain.explanation import Explanation
     from explain.files import Look
     from explain.image import Image
-    from explain.similarity import Side, Similarity
     from models.adapter import ModelSpec
 
     Explaining = ExplainRequest | DetectRequest | ClassRequest
 
 LOGGER = logging.getLogger(__name__)
+FEWER = "ask for fewer (top_k, targets, classes), for maps=none without overlay,"
 
 
 def known(name: str) -> ModelSpec:
@@ -71,10 +72,10 @@ def opened(data: bytes, name: str | None, settings: Settings) -> Image:
         raise Refused(413, "size", f"The picture holds {len(data):,} bytes and {most} are taken: send a smaller one.")
     try:
         return Image.open(data, name=name or "picture", max_bytes=settings.max_bytes)
+    except TooLarge as error:
+        raise Refused(413, "size", str(error)) from error
     except ImageProblem as error:
         words = str(error)
-    if "give at most" in words:
-        raise Refused(413, "size", words)
     if data and not data.startswith(KINDS):
         try:
             kind_of(data, "picture")
@@ -83,8 +84,13 @@ def opened(data: bytes, name: str | None, settings: Settings) -> Image:
     raise Refused(422, "image", words)
 
 
-def explained(request: Explaining, settings: Settings, cancel: threading.Event | None = None) -> Explanation:
-    """What the library makes of a request; `cancel` stops it. Raises Problem, one sentence."""
+def explained(
+    request: Explaining, settings: Settings, cancel: threading.Event | None = None, *, alone: bool = False
+) -> Explanation:
+    """What the library makes of a request; `cancel` stops it. `alone`: one map of it is sent, and nothing else.
+
+    Raises Problem, one sentence; Refused, 413, where its maps would be more than an answer holds.
+    """
     with weights.kept_in():
         given, _ = options(request), look(request)
         image = opened(request.image, request.name, settings)
@@ -96,7 +102,15 @@ def explained(request: Explaining, settings: Settings, cancel: threading.Event |
             if known(name).task != "detect":
                 raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
         explainer = loaded(name, settings)
+        useful(request, explainer)
+        if alone:
+            room(image, 1, 1, "")
+        else:
+            room(image, expected(request, explainer), each(request), FEWER)
+        stopped(cancel)
         made = explainer(image, cancel=cancel, question=request.question, **given)
+    if not alone:
+        room(image, len(made.heatmaps), each(request), FEWER)
     _counted(made)
     return made
 
@@ -132,48 +146,19 @@ def compared(request: CompareRequest, settings: Settings, cancel: threading.Even
         for name in request.models:
             known(name)
         ids, names = chosen(request.models or (settings.model,))
+        if request.confidence is not None and all(known(name).task != "detect" for name in ids):
+            raise ModelProblem("None of these models draws boxes, so confidence would do nothing: leave it out.")
         image = opened(request.image, request.name, settings)
+        # Also where none is sent: they are compared on the picture's own grid.
+        room(image, len(ids), max(1, each(request)), "compare fewer models")
         made, timings = [], []
         for name in ids:
-            if cancel is not None and cancel.is_set():
-                raise Cancelled
+            stopped(cancel)
             explainer = loaded(name, settings)
             made.append(explainer(image, cancel=cancel, question=request.question, **given))
             timings.append(measure(made[-1].evidence))
             _counted(made[-1])
         return Comparison(tuple(made), names, tuple(timings))
-
-
-def alike(request: SimilarityRequest, settings: Settings) -> dict[str, Any]:
-    """How alike two pictures are, as `results.Similar` has it."""
-    from explain import similarity_files
-    from explain.methods import method
-    from explain.ranking import context
-    from explain.similarity import similarity
-
-    given = {name: getattr(request, name) for name in ("method", "layers", "preprocessing", "vocabulary")}
-    given = {name: value for name, value in given.items() if value not in (None, ())}
-    if "method" in given:
-        given["method"] = method(given["method"]).id
-    with weights.kept_in():
-        one = opened(request.image, request.name, settings)
-        other = opened(request.other, request.other_name, settings)
-        explainer = loaded(request.model or settings.model, settings)
-        found: Similarity = similarity(explainer, one, other, of=request.of, **given)
-        held = context(explainer, one, found.preprocessing) if request.context else None
-    said = plain(similarity_files.summary(found, held))
-    return said | {"sides": [_side(side, request) for side in found.sides]}
-
-
-def _side(side: Side, request: SimilarityRequest) -> dict[str, Any]:
-    from explain.image import to_png
-    from explain.similarity_files import overlay
-
-    values = side.geometry.to_original(side.padded)
-    alike, apart = (plain(asdict(numbers)) for numbers in side.statistics)
-    drawn = text(to_png(overlay(side))) if request.overlay else None
-    shown = encoded(values, request.maps, signed=True)
-    return shown | {"overlay": drawn, "seen": side.seen, "alike": alike, "apart": apart}
 
 
 def look(request: Explaining | CompareRequest) -> Look:
@@ -182,14 +167,20 @@ def look(request: Explaining | CompareRequest) -> Look:
     return Look(request.colormap, request.alpha)
 
 
-def whole(explanation: Explanation, request: ExplainRequest | DetectRequest, settings: Settings) -> dict[str, Any]:
+def whole(
+    explanation: Explanation,
+    request: ExplainRequest | DetectRequest,
+    settings: Settings,
+    cancel: threading.Event | None = None,
+) -> dict[str, Any]:
     """Everything of an explanation, as `results.Explained` or `results.Detected` has it."""
     from explain import files
     from explain.detections import missed
 
     chosen = look(request)
     said = plain(files.summary(explanation, chosen))
-    said["heatmaps"] = [heatmap(explanation, i, request, chosen) for i in range(len(explanation.heatmaps))]
+    every = range(len(explanation.heatmaps))
+    said["heatmaps"] = [heatmap(explanation, i, request, chosen, cancel) for i in every]
     said |= {"width": explanation.image.width, "height": explanation.image.height}
     if isinstance(request, DetectRequest):
         # Of single detections a number is a box.
@@ -199,13 +190,15 @@ def whole(explanation: Explanation, request: ExplainRequest | DetectRequest, set
     return said | {"monitor": watched(explanation, request.monitor, settings)}
 
 
-def classes(explanation: Explanation, request: ClassRequest, settings: Settings) -> dict[str, Any]:
+def classes(
+    explanation: Explanation, request: ClassRequest, settings: Settings, cancel: threading.Event | None = None
+) -> dict[str, Any]:
     """What speaks for each class, as `results.Classes` has it."""
     from explain import files
 
     chosen = look(request)
     found = [
-        plain(files.class_analysis(explanation, i)) | {"heatmap": heatmap(explanation, i, request, chosen)}
+        plain(files.class_analysis(explanation, i)) | {"heatmap": heatmap(explanation, i, request, chosen, cancel)}
         for i in range(len(explanation.heatmaps))
     ]
     return {
@@ -220,23 +213,32 @@ def classes(explanation: Explanation, request: ClassRequest, settings: Settings)
     }
 
 
-def side_by_side(comparison: Comparison, request: CompareRequest, settings: Settings) -> dict[str, Any]:
+def side_by_side(
+    comparison: Comparison, request: CompareRequest, settings: Settings, cancel: threading.Event | None = None
+) -> dict[str, Any]:
     """What models said and how far they agree, as `results.Comparison` has it."""
     from explain import files
 
     chosen, said = look(request), plain(files.comparison(comparison))
     for model, explanation in zip(said["models"], comparison.explanations, strict=True):
         model["heatmaps"] = [
-            heatmap(explanation, i, request, chosen, pixels=i == 0) for i in range(len(explanation.heatmaps))
+            heatmap(explanation, i, request, chosen, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
         model["monitor"] = watched(explanation, request.monitor, settings)
     return said
 
 
 def heatmap(
-    explanation: Explanation, index: int, request: Explaining | CompareRequest, chosen: Look, *, pixels: bool = True
+    explanation: Explanation,
+    index: int,
+    request: Explaining | CompareRequest,
+    chosen: Look,
+    cancel: threading.Event | None = None,
+    *,
+    pixels: bool = True,
 ) -> dict[str, Any]:
-    """One map, as `results.Mapped` has it."""
+    """One map, as `results.Mapped` has it. Raises Cancelled."""
+    stopped(cancel)
     one = explanation.heatmaps[index]
     said = {
         "label": one.target.label,
@@ -249,8 +251,10 @@ def heatmap(
         "seen": one.seen,
     }
     if pixels:
-        said |= encoded(one.values, request.maps) if request.maps != "none" else {}
-        said |= {"overlay": text(overlay(explanation, index, chosen))} if request.overlay else {}
+        lone = _lone(explanation, index)
+        said |= encoded(lone.heatmaps[0].values, request.maps) if request.maps != "none" else {}
+        stopped(cancel)
+        said |= {"overlay": text(overlay(explanation, index, chosen, lone))} if request.overlay else {}
     return finite(said)  # type: ignore[no-any-return]
 
 
@@ -282,12 +286,17 @@ def npy(values: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def overlay(explanation: Explanation, index: int, chosen: Look) -> bytes:
-    """The picture under one map as a PNG that carries its recipe."""
+def _lone(explanation: Explanation, index: int) -> Explanation:
+    """A copy with one map, to draw: as large as the picture a map stays with its owner, and goes with it."""
+    return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),))
+
+
+def overlay(explanation: Explanation, index: int, chosen: Look, lone: Explanation | None = None) -> bytes:
+    """The picture under one map as a PNG that carries its recipe; `lone`: that map, where it is grown already."""
     from explain.export import tag
     from explain.image import to_png
 
-    drawn = explanation.overlay(index, colormap=chosen.colormap, alpha=chosen.alpha)
+    drawn = (lone or _lone(explanation, index)).overlay(0, colormap=chosen.colormap, alpha=chosen.alpha)
     view = tag.view_of(explanation, index, colormap=chosen.colormap, alpha=chosen.alpha)
     return tag.write(to_png(drawn), explanation.recipe, view)
 

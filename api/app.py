@@ -46,7 +46,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     problems.handle(app)
     inner = app.openapi
     app.openapi = lambda: _described(app, inner(), settings)  # type: ignore[method-assign]
-    app.middleware_stack = guard.wrap(app.build_middleware_stack(), settings)
+    app.middleware_stack = guard.wrap(app.build_middleware_stack(), settings, app.state.gate)
     return app
 
 

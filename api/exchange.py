@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from api import problems
@@ -27,6 +30,8 @@ PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and where a file's own name goes."""
 EMPTY = {"const": ""}
 """In a form: not given."""
+# What it says of a form that cannot be read is in the answer.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 T = TypeVar("T")
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -103,14 +108,34 @@ async def received(request: Request, settings: Settings) -> Sent:
     if kind != "multipart/form-data":
         raise Refused(415, "body", f"Send {JSON} or multipart/form-data, not {kind[:80] or 'a body of no kind'}.")
     sent = Sent()
-    async with request.form(max_files=4, max_fields=500, max_part_size=settings.max_bytes * 4 // 3 + 1024) as form:
+    most = settings.max_bytes * 4 // 3 + 1024
+    try:
+        async with aclosing(request.stream()) as stream:
+            parser = _Form(request.headers, stream, max_files=4, max_fields=500, max_part_size=most)
+            form = await parser.parse()
+    except MultiPartException as error:
+        raise Refused(400, "body", f"The body cannot be read: {error.message.rstrip('.')}.") from None
+    try:
+        if not parser.whole:
+            raise Refused(400, "body", "The form was cut off: its closing boundary is missing; send it again.")
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 sent.fields.setdefault(name, []).append(await value.read())
                 sent.names.setdefault(name, value.filename or "")
             else:
                 sent.fields.setdefault(name, []).append(value)
+    finally:
+        await form.close()
     return sent
+
+
+class _Form(MultiPartParser):
+    """A form that knows whether it came to its end: Starlette takes one that was cut off for a shorter one."""
+
+    whole = False
+
+    def on_end(self) -> None:
+        self.whole = True
 
 
 def parsed(sent: Sent, asked: type[Asked]) -> Asked:
@@ -158,6 +183,7 @@ def _several(values: list[str]) -> list[Any]:
             found = None
         if isinstance(found, list):
             return found
+        raise Refused(422, "fields", "A list is not whole: send it as JSON, or the field several times.")
     return [int(text) if text.isascii() and text.isdigit() and len(text) < 7 else text for text in values]
 
 

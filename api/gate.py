@@ -10,8 +10,10 @@ import asyncio
 import atexit
 import contextlib
 import contextvars
+import heapq
 import math
 import os
+import statistics
 import sys
 import threading
 import time
@@ -29,9 +31,11 @@ T = TypeVar("T")
 RECENT = 60.0
 """Seconds back that an estimate looks."""
 GUESS = 1.0
-"""Seconds that work takes where none has ended lately."""
-LONGEST = 600
-"""Seconds that anybody is told to stay away, at most."""
+"""Seconds that work takes where little has ended lately."""
+DOUBT = 2
+"""How many pieces of work the guess counts for: one or two slow ones say little of what comes next."""
+LONGEST = 60
+"""Seconds that anybody is told to stay away, at most: no estimate is good for longer."""
 NICE = 10
 PARTING = 3.0
 """Seconds that threads are given as the process ends."""
@@ -75,7 +79,7 @@ class Stats:
     left: int
     """Given up because whoever asked hung up."""
     seconds: float
-    """What one piece took lately, on average."""
+    """What one piece took lately: the median."""
 
 
 class _Job:
@@ -126,13 +130,12 @@ class Gate:
     async def run(self, work: Callable[[threading.Event], T], *, timeout: float) -> T:
         """What `work` returns or raises, made in a thread; it is given an event that is set once nobody waits for it.
 
-        `timeout`: seconds from now. Raises Busy at once where the queue is full or the wait would be longer than that,
-        and where it was; TooSlow where the work had begun. A thread that was given up keeps its place until it ends.
+        `timeout`: seconds from now. Raises Busy at once where the queue is full, and once it has waited for that long;
+        TooSlow where the work had begun. A thread that was given up keeps its place until it ends.
         """
         job = _Job(work)
         with self._news:
-            full = len(self._running) + len(self._queue) >= self.workers + self.waiting
-            if full or self._closed or self._ahead(len(self._queue) + len(self._running) - self.workers) >= timeout:
+            if self._full():
                 raise self._busy()
             self._queue.append(job)
             # Who was woken just now still counts as idle.
@@ -152,6 +155,15 @@ class Gate:
             raise TooSlow(timeout)
         with self._news:
             raise self._busy()
+
+    def look(self) -> None:
+        """Raises Busy where `run` would: whoever has a long body to send is told before it is read."""
+        with self._news:
+            if self._full():
+                raise self._busy()
+
+    def _full(self) -> bool:
+        return self._closed or len(self._running) + len(self._queue) >= self.workers + self.waiting
 
     def _give_up(self, job: _Job, *, hung_up: bool = False) -> bool:
         """Nobody waits for it any more; whether it had begun."""
@@ -199,30 +211,30 @@ class Gate:
             del job, result, failure
 
     def _seconds(self) -> float:
-        """What one piece of work takes, as the last ones did; those that still run longer count as long as they have.
-
-        What was given up does not: its worker is missing, which `_ahead` reckons with.
-        """
+        """What one piece of work takes: the median of the last ones, which a few slow ones do not move."""
         now = time.monotonic()
-        took = [seconds for at, seconds in self._took if now - at <= RECENT] or [
-            seconds for _, seconds in [*self._took][-1:]
-        ]
-        mean = sum(took) / len(took) if took else GUESS
-        ages = [now - job.begun for job in self._running if not job.late and job.begun is not None]
-        longer = [age for age in ages if age > mean]
-        return (mean * max(len(took), 1) + sum(longer)) / (max(len(took), 1) + len(longer))
+        took = [seconds for at, seconds in self._took if now - at <= RECENT]
+        return statistics.median_low([GUESS] * DOUBT + took)
 
     def _ahead(self, before: int) -> float:
-        """Seconds until so many pieces of work have been done."""
-        here = self.workers - sum(job.late for job in self._running)
-        return max(0, before) * self._seconds() / max(here, 1)
+        """Seconds until a worker is free for whoever comes after what runs now and `before` more.
+
+        What has run for longer than others do, late or not, is taken to go on for as long as it has.
+        """
+        now, usual = time.monotonic(), self._seconds()
+        ages = [now - (job.begun or now) for job in self._running]
+        free = [usual - age if age < usual else age for age in ages] + [0.0] * (self.workers - len(ages))
+        heapq.heapify(free)
+        for _ in range(before):
+            heapq.heapreplace(free, free[0] + usual)
+        return free[0]
 
     def _busy(self) -> Busy:
         """Places are promised one after the other: all who were refused must not come back in the same second."""
         now = time.monotonic()
         while self._promised and self._promised[0] <= now:
             self._promised.popleft()
-        before = len(self._queue) + len(self._running) + len(self._promised)
+        before = len(self._queue) + len(self._promised)
         seconds = min(max(1, math.ceil(self._ahead(before))), LONGEST)
         self._promised.append(now + seconds)
         self._refused += 1

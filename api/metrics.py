@@ -50,7 +50,7 @@ class _Now(Collector):
             yield GaugeMetricFamily(
                 "sightglass_workers_late", "Workers at what nobody waits for any more, not ended yet.", now.late
             )
-            yield GaugeMetricFamily("sightglass_work_seconds", "What one request took lately, on average.", now.seconds)
+            yield GaugeMetricFamily("sightglass_work_seconds", "What one request took lately: the median.", now.seconds)
             yield CounterMetricFamily("sightglass_refused", "Requests refused with 429.", now.refused)
             yield CounterMetricFamily("sightglass_stopped", "Requests given up at the time limit.", now.stopped)
             yield CounterMetricFamily("sightglass_hung_up", "Requests whose client hung up.", now.left)

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
@@ -15,10 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.gate import Busy, TooSlow
-from models.errors import Cancelled, ImageProblem, ModelProblem, Problem, WeightsProblem
+from explain.words import plural
+from models.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge, WeightsProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fastapi import FastAPI
     from starlette.requests import Request
@@ -40,7 +42,11 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "image": Kind("The picture cannot be used", (415, 422), "Damaged, cut off, empty, or of a kind not read here."),
-    "size": Kind("Too large", (413,), "More bytes or pixels than are taken here: send a smaller picture."),
+    "size": Kind(
+        "Too large",
+        (413,),
+        "More bytes or pixels than are taken, or sent in one answer: a smaller picture, or fewer maps.",
+    ),
     "body": Kind("The body cannot be read", (400, 415), "Send JSON or a form (multipart/form-data), whole."),
     "fields": Kind("A field is wrong", (422,), "Unknown, missing, of another type, or out of its range."),
     "model": Kind("No such model", (404,), "GET /api/models lists those that there are."),
@@ -75,7 +81,8 @@ class Refused(Problem):
     """What is answered with a status of its own."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
+        # A field's name may begin it.
+        super().__init__(detail[:1].upper() + detail[1:] if kind == "fields" else detail)
         self.status, self.kind, self.headers = status, kind, dict(headers or {})
 
 
@@ -96,6 +103,8 @@ def of(error: BaseException) -> Refused:
         return Refused(429, "busy", str(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, TooSlow | Cancelled):
         return Refused(504, "timeout", str(error) or "This was stopped before it was done: try again.")
+    if isinstance(error, TooLarge):
+        return Refused(413, "size", str(error))
     if isinstance(error, ImageProblem):
         return Refused(422, "image", str(error))
     if isinstance(error, WeightsProblem):
@@ -123,33 +132,60 @@ def _of_http(error: HTTPException) -> Refused:
 
 def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
     """Pydantic's complaints as one sentence; an unknown field is told with what it is likely meant to be."""
-    names = list(known)
-    found: dict[str, list[str]] = {}
+    names, near = list(known), dict[str, list[str]]()
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
-        where = ".".join(str(part) for part in error["loc"] if not _inner(str(part))) or "the body"
-        words = str(error["msg"])
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
-            near = difflib.get_close_matches(field, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
-            found[f"there is no field {field!r}"] = [f": {hint}"]
-        elif error["type"] == "missing":
-            found[where] = [" is missing"]
-        elif error["type"] in ("value_error", "assertion_error"):
-            found[where] = [f" {words.partition(', ')[2]}"]
-        else:
-            # What a union's branches say of one value is one complaint.
-            said, words = found.setdefault(where, []), words.replace("Input should", "should")
-            said.append(f" or {words.removeprefix('should be ')}" if said else f" {words[:1].lower()}{words[1:]}")
-    told = [where + "".join(dict.fromkeys(words)) for where, words in found.items()]
+            near[field] = difflib.get_close_matches(field, names, 1)
+        elif error["type"] != "none_required":
+            found.setdefault(_where(error["loc"]), []).append(error)
+    told = [f"{where} {_what(group)}" for where, group in found.items()]
+    hint = ": did you mean {}?" if len(told) + len(near) == 1 else " (did you mean {}?)"
+    told += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
+    # Told last and together: the list of those that there are is long.
+    if strange := [repr(field) for field, close in near.items() if not close]:
+        more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
+        told.insert(SHOWN - 1, f"there is no field {', '.join(strange[:SHOWN])}{more}: there are {', '.join(names)}")
     more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
     text = "; ".join(told[:SHOWN]) + more
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
-def _inner(part: str) -> bool:
-    """A branch of a union, which is no field of anybody's."""
-    return part.startswith(("constrained-", "function-", "tuple[")) or part in ("body", "query", "path", "int", "str")
+def _where(loc: Sequence[str | int]) -> str:
+    """A field, and the places in its lists: what follows is a branch of a union, which is no field of anybody's."""
+    parts = loc[1:] if loc[:1] in (("body",), ("query",), ("path",)) else loc
+    places = (str(part) for part in takewhile(lambda part: isinstance(part, int), parts[1:]))
+    return ".".join((str(parts[0]), *places)) if parts else "the body"
+
+
+def _what(errors: Sequence[Mapping[str, Any]]) -> str:
+    """What the branches of a union say of one value, as one complaint: those of its own type alone, where one is."""
+    fit = [error for error in errors if not error["type"].endswith(("_type", "_parsing", "_from_float"))]
+    first, *others = dict.fromkeys(_words(error) for error in fit or errors)
+    return first + "".join(f" or {words.removeprefix('should be ')}" for words in others)
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    kind, words, about = error["type"], str(error["msg"]), error.get("ctx", {})
+    if any(str(part).startswith("tuple[") for part in error["loc"]):
+        return "should be two whole numbers, [anchor, class]"
+    if kind == "missing":
+        return "is missing"
+    if kind in ("value_error", "assertion_error"):
+        return words.partition(", ")[2]
+    if kind == "too_long":
+        return f"should have at most {plural(about['max_length'], 'item')}"
+    if kind == "too_short":
+        return f"should have at least {plural(about['min_length'], 'item')}"
+    if kind == "string_too_short":
+        return "is empty: leave it out, or give a word"
+    if kind == "finite_number":
+        return "is not a number" if "nan" in str(error.get("input")).lower() else "is not finite"
+    if kind.startswith("bool_"):
+        return "should be true or false"
+    words = words.replace("Input should", "should")
+    return words[:1].lower() + words[1:]
 
 
 def of_validation(error: ValidationError | RequestValidationError, known: Iterable[str]) -> Refused:

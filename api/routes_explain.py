@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import answers, results
+from api import answers, pairs, results
 from api.exchange import JSON, NPY, PNG, answered
 from api.problems import listed
 from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
@@ -45,29 +45,21 @@ def _about(asked: type, *offers: str) -> dict[str, Any]:
 
 
 def _explained(asked: Any, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    made = answers.explained(asked, settings, cancel)
+    made = answers.explained(asked, settings, cancel, alone=kind != JSON)
     if kind == JSON:
-        return answers.whole(made, asked, settings)
-    found = answers.only(made, kind, asked)
-    answers.watched(made, asked.monitor, settings)
-    return found
-
-
-def _classes(asked: ClassRequest, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    made = answers.explained(asked, settings, cancel)
-    if kind == JSON:
-        return answers.classes(made, asked, settings)
+        form = answers.classes if isinstance(asked, ClassRequest) else answers.whole
+        return form(made, asked, settings, cancel)
     found = answers.only(made, kind, asked)
     answers.watched(made, asked.monitor, settings)
     return found
 
 
 def _compared(asked: CompareRequest, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    return answers.side_by_side(answers.compared(asked, settings, cancel), asked, settings)
+    return answers.side_by_side(answers.compared(asked, settings, cancel), asked, settings, cancel)
 
 
 def _alike(asked: SimilarityRequest, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    return answers.alike(asked, settings)
+    return pairs.alike(asked, settings, cancel)
 
 
 @router.post("/explain", response_model=results.Explained, **_about(ExplainRequest, PNG, NPY))
@@ -79,7 +71,7 @@ async def explain(request: Request) -> Response:
 @router.post("/explain/class", response_model=results.Classes, **_about(ClassRequest, PNG, NPY))
 async def explain_class(request: Request) -> Response:
     """What speaks for classes of your choice: the place of each among all, its map, and what to doubt in that."""
-    return await answered(request, ClassRequest, results.Classes, _classes, ANY)
+    return await answered(request, ClassRequest, results.Classes, _explained, ANY)
 
 
 @router.post("/detect", response_model=results.Detected, **_about(DetectRequest, PNG, NPY))

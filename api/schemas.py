@@ -22,6 +22,8 @@ MOST_MODELS = 8
 """Models that are compared at once."""
 MOST_MAPS = 20
 MOST_LAYERS = 16
+MOST_PIXELS = 64_000_000
+"""Of all maps and overlays of one answer: as float32 in base64 they are 340 MB, and twice that while it is sent."""
 MOST_WORDS = 100
 MOST_MASKS = 4000
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
@@ -117,7 +119,7 @@ Picture = Annotated[
 Name = Annotated[str, StringConstraints(max_length=200)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Index = Annotated[int, Field(ge=0, le=1_000_000)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Class = Index | Words
 Target = Index | Words | tuple[Index, Index]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox"]
@@ -144,7 +146,8 @@ class _Asked(BaseModel):
     )
     maps: Literal["png", "npy", "none"] = Field(
         default="png",
-        description="How maps come, each on the picture's own grid, in base64: `png` 8-bit grey, `npy` float32.",
+        description="How maps come, each on the picture's own grid, in base64: `png` 8-bit grey, `npy` float32. "
+        f"Maps and overlays of one answer have {MOST_PIXELS // 10**6} million pixels at most.",
     )
     overlay: bool = Field(
         default=False, description="Whether the picture under each map comes with it, a PNG in base64."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from api import answers
@@ -36,10 +36,29 @@ class Sketched(BaseModel):
 
 class SketchedClass(Sketched):
     class_: Class | None = Field(
-        None,
-        validation_alias=AliasChoices("class", "class_index", "class_idx", "class_name", "target_class"),
-        description="By index or label; null: the model's best.",
+        None, validation_alias="class", description="By index or label; null: the model's best."
     )
+    class_index: Class | None = Field(None, description="Another name of `class`.")
+    class_idx: Class | None = Field(None, description="Another name of `class`.")
+    class_name: Class | None = Field(None, description="Another name of `class`.")
+    target_class: Class | None = Field(None, description="Another name of `class`.")
+
+    @model_validator(mode="after")
+    def _once(self) -> SketchedClass:
+        given = self._given()
+        if len(given) > 1:
+            raise ValueError(f"names a class as {' and as '.join(given)}: send one of them.")
+        return self
+
+    def _given(self) -> dict[str, str | int]:
+        fields = SketchedClass.model_fields.keys() - Sketched.model_fields.keys()
+        found = {name.rstrip("_"): getattr(self, name) for name in SketchedClass.model_fields if name in fields}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def wanted(self) -> str | int | None:
+        """The class, whatever it was called."""
+        return next(iter(self._given().values()), None)
 
 
 class Sketch(BaseModel):
@@ -62,9 +81,9 @@ def predict(asked: Sketched, settings: Settings, cancel: threading.Event, kind: 
 
 def analyze(asked: SketchedClass, settings: Settings, cancel: threading.Event, kind: str = JSON) -> Sketch:
     """A class of the caller's choice and its map. Raises Problem."""
-    if asked.class_ is None:
+    if asked.wanted is None:
         return predict(asked, settings, cancel)
-    about = {"image": asked.image, "model": asked.model, "classes": (asked.class_,)}
+    about = {"image": asked.image, "model": asked.model, "classes": (asked.wanted,)}
     request = ClassRequest.model_validate(about | LOOK)
     return _sketch(answers.explained(request, settings, cancel), request)
 

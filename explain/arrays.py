@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explain.decode import check_size, from_array, grey
-from models.errors import ImageProblem
+from models.errors import ImageProblem, TooLarge
 from models.preprocess import MOST_CHANNELS
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         height, width = (held.shape[held.axes.index(side)] for side in (down, across))
         check_size(width, height, name, max_pixels)
         if math.prod(held.shape) > 3 * max_pixels:
-            raise ImageProblem(f"{name} has {math.prod(held.shape):,} numbers; give at most {3 * max_pixels:,}.")
+            raise TooLarge(f"{name} has {math.prod(held.shape):,} numbers; give at most {3 * max_pixels:,}.")
         if (channels := math.prod(held.shape) // (height * width)) > MOST_CHANNELS:
             raise ImageProblem(f"{name} has {channels} channels; give at most {MOST_CHANNELS}.")
         try:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from models.errors import ImageProblem
+from models.errors import ImageProblem, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +51,7 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
     if width * height > max_pixels:
-        raise ImageProblem(
-            f"{name} has {width:,} x {height:,} = {width * height:,} pixels; give at most {max_pixels:,}."
-        )
+        raise TooLarge(f"{name} has {width:,} x {height:,} = {width * height:,} pixels; give at most {max_pixels:,}.")
 
 
 def kind_of(data: bytes, name: str) -> str:
@@ -110,7 +108,7 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         size = re.search(r"\d+", str(error))
         count = f"{int(size[0]):,}" if size else "too many"
-        raise ImageProblem(f"{name} has {count} pixels; give at most {max_pixels:,}.") from error
+        raise TooLarge(f"{name} has {count} pixels; give at most {max_pixels:,}.") from error
     except Exception as error:
         # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
         words = str(error).lower()

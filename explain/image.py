@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 from explain.arrays import KINDS, Planes, from_file, many, shown
 from explain.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from explain.words import plural
-from models.errors import ImageProblem
+from models.errors import ImageProblem, TooLarge
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
@@ -114,8 +114,8 @@ class Image:
         alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image,
         which is returned as it is. Files may be .npy and TIFFs of many channels, too.
 
-        Raises ImageProblem for anything else, for more than `max_bytes` or `max_pixels`, and for what is
-        damaged, cut off or not a picture.
+        Raises ImageProblem for anything else and for what is damaged, cut off or not a picture; TooLarge, one of
+        these, for more than `max_bytes` or `max_pixels`.
         """
         if isinstance(source, Image):
             return source
@@ -142,7 +142,7 @@ class Image:
                 notes += frames(data, kind)
                 file = data if not notes and plain_jpeg(data, kind) else b""
         except MemoryError as error:
-            raise ImageProblem(f"{title} does not fit in memory; give a smaller picture.") from error
+            raise TooLarge(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False
         return Image(pixels, title, notes, file, planes)
 
@@ -202,7 +202,7 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
         raise ImageProblem(f"{name} could not be read: check that it exists and may be opened.") from error
     if size > max_bytes:
         more = " or more" if hasattr(source, "read") else ""
-        raise ImageProblem(f"{name} holds {size:,} bytes{more}; give at most {max_bytes:,}.")
+        raise TooLarge(f"{name} holds {size:,} bytes{more}; give at most {max_bytes:,}.")
     if not size:
         raise ImageProblem(f"{name} is empty (0 bytes); choose or send the picture again.")
     return bytes(data)

@@ -11,6 +11,10 @@ class ImageProblem(Problem):
     """The picture cannot be read, is too large, or is not a picture."""
 
 
+class TooLarge(ImageProblem):
+    """The picture has more bytes, pixels or numbers than are taken, or than there is memory for."""
+
+
 class ModelProblem(Problem):
     """The model is unknown, or cannot do what was asked of it."""
 

@@ -272,7 +272,7 @@ def test_paths_and_methods(client: TestClient) -> None:
 def test_whatever_the_work_raises(
     client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(answers, "explained", fail)

@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.requests import Request
 
 from api import guard, metrics
+from api.gate import Busy
+from tests import loops
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -38,9 +41,14 @@ def asked(
     *,
     key: str | None = None,
     gone: bool = False,
+    broken: bool = False,
+    server: tuple[str, int] | None = None,
+    scheme: str = "http",
+    host: str = "here:8501",
+    gate: Any = None,
     **headers: str,
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of what a client hears; `gone`: it hangs up once all is sent."""
+    """Status, headers and body of what a client hears; `gone`: it hangs up once all is sent; `broken`: before that."""
     sent: list[Message] = []
 
     async def pieces() -> AsyncIterator[Message]:
@@ -53,8 +61,9 @@ def asked(
                 if held is not None:
                     yield {"type": "http.request", "body": held, "more_body": True}
                 held = piece
-        yield {"type": "http.request", "body": held or b"", "more_body": False}
-        while not gone and not (sent and not sent[-1].get("more_body", False) and len(sent) > 1):
+        if not broken:
+            yield {"type": "http.request", "body": held or b"", "more_body": False}
+        while not (gone or broken) and not (sent and not sent[-1].get("more_body", False) and len(sent) > 1):
             await asyncio.sleep(0.01)
         yield {"type": "http.disconnect"}
 
@@ -66,10 +75,11 @@ def asked(
 
         named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         scope = {"type": "http", "method": "POST", "path": f"/api{path}", "root_path": "/api", "query_string": b""}
+        scope |= {"server": server, "scheme": scheme, "headers": [(b"host", host.encode()), *named]}
         settings: Any = SimpleNamespace(key=key, max_bytes=1000, timeout=1.0)
-        await guard.wrap(app, settings)(scope | {"headers": [(b"host", b"here:8501"), *named]}, stream.__anext__, send)
+        await guard.wrap(app, settings, gate)(scope, stream.__anext__, send)
 
-    asyncio.run(asyncio.wait_for(talk(), 20))
+    loops.run(asyncio.wait_for(talk(), 20))
     if not sent:
         return 0, {}, b""
     start = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -91,12 +101,76 @@ def test_what_is_in_order_goes_through() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://elsewhere.example", "null", "http://here:8502", "http://here:8501.evil.example"]
+    "origin",
+    [
+        "http://elsewhere.example",
+        "null",
+        "http://here:8502",
+        "http://here:8501.evil.example",
+        "http://[::1",
+        "//[x",
+        "",
+    ],
 )
 def test_another_sites_page_is_refused(origin: str) -> None:
     assert "SIGHTGLASS_API_ORIGINS" in refused(asked(origin=origin), 403)
     # Who has the key is no page that a browser sent here by itself.
     assert asked(origin=origin, key=KEY, authorization=f"Bearer {KEY}")[0] == 200
+
+
+def test_a_page_without_tls_is_another_site_where_there_is_tls_and_nothing_is_no_host() -> None:
+    assert asked(origin="https://here:8501", scheme="https")[0] == 200
+    # A proxy may have ended TLS.
+    assert asked(origin="https://here:8501")[0] == 200
+    refused(asked(origin="http://here:8501", scheme="https"), 403)
+    refused(asked(origin="null", host=""), 403)
+
+
+def test_another_site_gets_nothing_without_an_origin_either() -> None:
+    assert "another site" in refused(asked(path="/models", sec_fetch_site="cross-site"), 403)
+    for here in ("same-origin", "same-site", "none"):
+        assert asked(path="/models", sec_fetch_site=here)[0] == 200
+    # A link to what tells nothing may be followed, and who has the key is let in.
+    assert asked(path="/docs", sec_fetch_site="cross-site")[0] == 200
+    assert asked(path="/models", sec_fetch_site="cross-site", key=KEY, x_api_key=KEY)[0] == 200
+
+
+def test_a_named_sites_pages_say_that_they_are_another_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example")
+    assert asked(path="/models", origin="https://sketch.example", sec_fetch_site="cross-site")[0] == 200
+    refused(asked(path="/models", sec_fetch_site="cross-site"), 403)
+
+
+LOCAL = ("127.0.0.1", 8501)
+
+
+@pytest.mark.parametrize("server", [LOCAL, ("::1", 8501), ("::ffff:127.0.0.1", 8501)])
+@pytest.mark.parametrize(
+    "host", ["evil.example:8501", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[::1"]
+)
+def test_a_name_that_is_made_to_lead_here_is_refused(server: tuple[str, int], host: str) -> None:
+    answer = (
+        asked(server=server, host=host, origin=f"http://{host}") if "[" not in host else asked(server=server, host=host)
+    )
+    assert "SIGHTGLASS_API_HOSTS" in refused(answer, 403)
+    assert asked(server=server, host=host, key=KEY, x_api_key=KEY)[0] == 200
+    assert asked(path="/health", server=server, host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8501", "LOCALHOST", "127.0.0.1:8501", "[::1]:8501", "[::1]", "0.0.0.0:8501"]
+)
+def test_names_of_this_machine_are_answered(host: str) -> None:
+    assert asked(server=LOCAL, host=host, origin=f"http://{host}")[0] == 200
+
+
+def test_names_that_are_set_are_answered_and_so_is_what_is_open_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(server=("192.0.2.7", 8501), host="lab.example")[0] == 200
+    monkeypatch.setenv("SIGHTGLASS_API_HOSTS", "Lab.example, other.example")
+    assert asked(server=LOCAL, host="lab.example")[0] == 200
+    refused(asked(server=LOCAL, host="third.example"), 403)
+    monkeypatch.setenv("SIGHTGLASS_API_HOSTS", "*")
+    assert asked(server=LOCAL, host="third.example")[0] == 200
 
 
 def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +205,9 @@ def test_without_the_key_nothing_is_told(given: dict[str, str], words: str) -> N
 def test_with_the_key_and_where_none_is_needed() -> None:
     assert asked(key=KEY, authorization=f"bearer {KEY}")[0] == 200
     assert asked(key=KEY, x_api_key=KEY)[0] == 200
+    # One that is right is enough, whatever a proxy adds.
+    assert asked(key=KEY, authorization="Bearer wrong", x_api_key=KEY)[0] == 200
+    assert asked(key=KEY, authorization=f"Bearer {KEY}", x_api_key="wrong")[0] == 200
     for path in ("/health", "/docs", "/docs/swagger-ui.css", "/openapi.json"):
         assert asked(path=path, key=KEY)[0] == 200
     assert asked(path="/metrics")[0] == 200
@@ -143,6 +220,81 @@ def test_a_body_that_is_too_long_is_not_taken() -> None:
     assert "MiB" in refused(asked(body=[b"x" * BODY, b"x"]), 413)
     assert "MiB" in refused(asked(body=[b"x" * 4096] * 1000, content_length="12"), 413)
     assert asked(path="/similarity", body=[b"x" * (BODY + 1000)])[0] == 200
+
+
+def test_the_limit_that_is_told_is_the_one_that_was_set() -> None:
+    settings: Any = SimpleNamespace(key=None, max_bytes=20 * 2**20, timeout=1.0)
+    assert "here, 20 MiB:" in guard.Guard(echo, settings)._too_long()[2]
+
+
+def test_where_the_queue_is_full_no_byte_is_read() -> None:
+    class Full:
+        def look(self) -> None:
+            raise Busy(7)
+
+    read: list[bytes] = []
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        read.append((await receive())["body"])
+
+    answer = asked(counting, body=[b"x"] * 3, gate=Full())
+    refused(answer, 429)
+    assert answer[1]["retry-after"] == "7"
+    assert read == []
+
+
+def test_bodies_of_all_requests_together_are_bounded_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "HELD", 2)
+    settings: Any = SimpleNamespace(key=None, max_bytes=1000, timeout=1.0)
+    front, statuses = guard.Guard(echo, settings), []
+    scope = {"type": "http", "method": "POST", "path": "/api/explain", "headers": []}
+
+    async def one(end: asyncio.Event) -> None:
+        stalled = False
+
+        async def receive() -> Message:
+            nonlocal stalled
+            if stalled:
+                await end.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+            stalled = True
+            return {"type": "http.request", "body": b"x" * BODY, "more_body": True}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+                if message["status"] == 429:
+                    assert (b"retry-after", b"5") in message["headers"]
+
+        await front(scope, receive, send)
+
+    async def five() -> None:
+        end = asyncio.Event()
+        monkeypatch.setattr(guard, "PASSED_BY", 1)
+        asked = [asyncio.ensure_future(one(end)) for _ in range(5)]
+        while len(statuses) < 3:
+            await asyncio.sleep(0.01)
+        assert front.held.now == 2 * BODY
+        end.set()
+        await asyncio.gather(*asked)
+
+    loops.run(asyncio.wait_for(five(), 10))
+    assert sorted(statuses) == [200, 200, 429, 429, 429]
+    assert front.held.now == 0
+
+
+def test_who_hangs_up_while_sending_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+
+    async def part() -> AsyncIterator[bytes]:
+        yield b"x" * 10
+
+    name = 'sightglass_requests_total{method="POST",route="other",status="499"}'
+    before = counted().get(name, 0)
+    assert asked(reading, body=part(), broken=True)[0] == 0
+    assert counted()[name] == before + 1
+    assert not caplog.records
 
 
 def test_a_body_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,31 @@ def test_it_was_warm_before_it_listened(server) -> None:
     assert b'sightglass_resident_bytes{device="cpu",model="efficientnet-lite0"}' in data
 
 
+def test_a_name_that_another_site_lets_lead_here_is_no_way_in(server) -> None:
+    code, _, data = got(f"{server[0]}/api/models", Host="evil.example", Origin="http://evil.example")
+    assert code == 403
+    assert "SIGHTGLASS_API_HOSTS" in json.loads(data)["detail"]
+    assert got(f"{server[0]}/api/models", Host="localhost:80")[0] == 200
+
+
+def test_who_hangs_up_while_sending_leaves_no_trace() -> None:
+    with served() as (address, process):
+        host, port = address.removeprefix("http://").split(":")
+        for kind in ("application/json", "multipart/form-data; boundary=x"):
+            head = (
+                f"POST /api/explain HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n"
+            )
+            with socket.create_connection((host, int(port))) as line:
+                line.sendall(head.encode() + b"--x\r\n")
+                time.sleep(0.2)
+        end = time.monotonic() + 10
+        while b'route="/api/explain",status="499"} 2.0' not in got(f"{address}/api/metrics")[2]:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == ""
+
+
 def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
     with served("--limit-mb", "1", SIGHTGLASS_API_KEY="a-secret") as (address, process):
         assert got(f"{address}/api/models")[0] == 401
