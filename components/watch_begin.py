@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from components import frame, watch_log, watch_session, work
 from components.watch_trial import Trial
-from explain.words import plural
+from explain.words import percent, plural
 from models.errors import Problem
 
 if TYPE_CHECKING:
     from components.sidebar import Choices
     from explain.monitor import Monitor
 
-LIBRARY = """from explain.monitor import Monitor
+LIBRARY = """from explain import Explainer
+from explain.monitor import Monitor
 
-monitor = Monitor("{folder}")
+explainer = Explainer()
+monitor = Monitor({folder})
 monitor.watch(explainer("a.jpg"))"""
-API = """curl -F image=@a.jpg -F monitor=true \\
+API = """curl -F image=@a.jpg \\
+  -F monitor=true \\
   {at}/api/explain"""
 FOLDER = """python -m explain batch pictures/ \\
   --monitor {folder}"""
+"""Each runs as it stands, where there is an a.jpg, or pictures."""
 
 
 def begin(monitor: Monitor, way: str) -> None:
@@ -51,12 +57,12 @@ def begin(monitor: Monitor, way: str) -> None:
 
 
 def _doors(monitor: Monitor) -> list[tuple[str, str, str]]:
-    folder = monitor.folder or "watched"
+    folder = str(monitor.folder or "watched")
     at = (st.context.url or "http://localhost:8501/watch").rsplit("/watch", 1)[0].rstrip("/")
     return [
-        ("In your own code", "One line after each explanation.", LIBRARY.format(folder=folder)),
+        ("In your own code", "One line after each explanation.", LIBRARY.format(folder=json.dumps(folder))),
         ("Over HTTP", "Ask for it with each picture.", API.format(at=at)),
-        ("A folder of pictures", "Each picture of the run.", FOLDER.format(folder=folder)),
+        ("A folder of pictures", "Each picture of the run.", FOLDER.format(folder=shlex.quote(folder))),
     ]
 
 
@@ -71,7 +77,7 @@ def button() -> None:
     )
 
 
-def wanted(choices: Choices, threshold: float) -> None:
+def wanted(choices: Choices) -> None:
     """Start the trial that was asked for, now that the model is known."""
     if not st.session_state.pop("watch-wanted", False):
         return
@@ -79,7 +85,7 @@ def wanted(choices: Choices, threshold: float) -> None:
         held.cancel.set()
     # A slow method would take minutes over these.
     asked = {} if work.is_slow(choices.method) else {"method": choices.method, **choices.options}
-    st.session_state["watch-trial"] = Trial(choices.model, asked, threshold)
+    st.session_state["watch-trial"] = Trial(choices.model, asked)
     # The choice of the log is drawn by now: it is turned before it is drawn again.
     st.session_state["watch-turn"] = "trial"
     st.rerun()
@@ -106,8 +112,8 @@ def told(held: Trial) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         stopped = " until it was stopped" if held.cancel.is_set() else ""
         st.caption(
-            f":material/science: **A trial**: bundled pictures through {held.model.id}, first as they are, then made "
-            f"worse; {plural(held.state.done, 'picture')}{stopped}. It goes with this session.",
+            f":material/science: **A trial**: {plural(held.state.done, 'picture')} through {held.model.id}{stopped}, "
+            f"bundled ones as they are, then the same blurred and noisy. {_limit(held)} It goes with this session.",
             width="content",
         )
         st.button(
@@ -117,6 +123,14 @@ def told(held: Trial) -> None:
             on_click=_leave,
             help="Back to the server's own log; the trial is deleted.",
         )
+
+
+def _limit(held: Trial) -> str:
+    if held.state.since is None or not held.monitor.threshold:
+        return "The first half is the reference."
+    return (
+        f"What is less sure than three quarters of the first half, below {percent(held.monitor.threshold)}, is unsure."
+    )
 
 
 @st.fragment(run_every=0.5)

@@ -14,7 +14,8 @@ from explain.methods import METHODS
 from explain.monitor import trend
 from explain.monitor.rules import KINDS
 from explain.monitor.trend import SAID
-from explain.words import listing, percent, pixels, plural
+from explain.monitor.wording import clock, many
+from explain.words import listing, percent, pixels
 from models.errors import ImageProblem, Problem
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ MOST = 500
 """Entries that are looked through; older ones are in the files."""
 ORDERS = {"worst": "Worst first", "newest": "Newest first"}
 LARGE = 720
+HIGH, BROAD = 520, 470
+"""Pixels that the picture of one entry is drawn in at most, so that what can be done with it is in sight."""
 
 
-def draw(chosen: Chosen) -> None:
-    """The gallery with its choices."""
+def draw(chosen: Chosen, odd: int) -> None:
+    """The gallery with its choices; `odd`: how many the trend counts in the same time."""
     stamp = (chosen.folder, trend.signature(chosen.folder), chosen.model, chosen.source, chosen.span)
     if chosen.span != "all":
         stamp += (int(chosen.now.timestamp() // 60),)
@@ -53,7 +56,8 @@ def draw(chosen: Chosen) -> None:
     found = [entry for entry in every if why == "" or why in entry.why]
     if order == "worst":
         found.sort(key=lambda entry: -entry.severity)
-    left = chosen.monitor.left_out(since=chosen.since)
+    # The log does not say of which model they were.
+    left = chosen.monitor.left_out(since=chosen.since) if not (chosen.model or chosen.source) else 0
     if left:
         many = "one" if left == 1 else f"{left:,}"
         st.caption(
@@ -61,9 +65,9 @@ def draw(chosen: Chosen) -> None:
             "charts have them, the gallery has not."
         )
     if not found:
-        st.caption(":material/check: Nothing odd was logged in this time.")
+        st.caption(_none(odd))
         return
-    st.caption(_counted(found, every, why))
+    st.caption(_counted(found, every, why, odd))
     page = 1
     if (pages := -(-len(found) // PAGE)) > 1:
         page = int(st.pagination(pages, key=f"watch-page-{order}-{why}"))
@@ -71,14 +75,24 @@ def draw(chosen: Chosen) -> None:
         for entry in found[PAGE * (page - 1) : PAGE * page]:
             with st.container(width=WIDE, gap="xxsmall"):
                 _tile(chosen, entry)
+
+
+def _none(odd: int) -> str:
+    if not odd:
+        return ":material/check: Nothing odd in this time."
+    few = "1 was odd; it was not" if odd == 1 else f"{odd:,} were odd; none of them was"
+    return f"{few} logged whole: the charts have {'it' if odd == 1 else 'them'}, there is no map to show."
+
+
+def _counted(found: list[Entry], every: list[Entry], why: str, odd: int) -> str:
     if len(every) == MOST:
-        st.caption(f"The newest {MOST:,}; older ones are in the log's own files.")
-
-
-def _counted(found: list[Entry], every: list[Entry], why: str) -> str:
-    if why not in KINDS:
-        return f"{plural(len(every), 'odd one')} logged."
-    return f"{len(found):,} of {plural(len(every), 'odd one')} logged. {KINDS[why]}"
+        said = f"Of the newest {MOST:,} that were logged; older ones are in the log's own files."
+        return said if why not in KINDS else f"{len(found):,} of the newest {MOST:,} that were logged. {KINDS[why]}"
+    if why in KINDS:
+        return f"{len(found):,} of {many(len(every), 'odd one')} logged. {KINDS[why]}"
+    if odd > len(every):
+        return f"{len(every):,} of {many(odd, 'odd one')} logged whole; the charts have all."
+    return f"{many(len(every), 'odd one')} logged."
 
 
 def _choices(counts: dict[str, int]) -> tuple[str, str]:
@@ -179,6 +193,11 @@ def window(monitor: Monitor) -> None:
 
     @st.dialog("What was logged", width="large", icon=":material/open_in_full:", on_dismiss=_close)
     def show() -> None:
+        if opened() != id:
+            # A click in here runs the window alone: the page under it is to turn to another, or to close it.
+            st.rerun()
+        if failed := st.session_state.pop("watch-failed", None):
+            st.error(failed, icon=":material/error:")
         try:
             _entry(monitor, monitor.entry(id))
         except Problem as problem:
@@ -188,33 +207,40 @@ def window(monitor: Monitor) -> None:
 
 
 def _entry(monitor: Monitor, entry: Entry) -> None:
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         try:
-            st.image(
-                monitor.overlay(entry, side=LARGE), width="stretch", alt=f"The map of {entry.of} for {entry.picture}"
-            )
+            made = monitor.overlay(entry, side=LARGE)
+            with st.container(width=_broad(made)):
+                st.image(made, width="stretch", alt=f"The map of {entry.of} for {entry.picture}")
             _ends(entry)
         except Problem as problem:
             st.caption(f":material/image_not_supported: {problem}")
     with right:
         sure = f", {percent(entry.confidence)} sure" if entry.confidence is not None else ""
-        st.markdown(f"### {_plain(entry.label or 'Nothing found')}{sure}")
+        st.markdown(f"**{_plain(entry.label or 'Nothing found')}{sure}**")
         st.markdown("  \n".join(f":material/warning: {_plain(text)}" for text in entry.words))
         method = METHODS[entry.method].name if entry.method in METHODS else entry.method or "no map"
         size = pixels(entry.width, entry.height)
         st.caption(
             f"{_plain(entry.picture)}, {size}  \n{entry.model}, {method}"
             f"{f' at {listing(list(entry.layers))}' if entry.layers else ''}  \n"
-            f"{entry.time.astimezone(watch_log.zone()):%Y-%m-%d %H:%M:%S}, from {_plain(entry.source)}"
+            f"{clock(entry.time, watch_log.zone())}, from {_plain(entry.source)}"
         )
         if len(entry.predictions) > 1:
             st.dataframe(
                 [{"answer": label, "sure": percent(score)} for label, score in entry.predictions], hide_index=True
             )
         _onward(entry)
+        _files(entry)
     _numbers(entry)
-    _files(entry)
+
+
+def _broad(picture: bytes) -> int:
+    from PIL import Image as Pillow
+
+    with Pillow.open(io.BytesIO(picture)) as opened:
+        return max(80, min(BROAD, round(HIGH * opened.width / opened.height)))
 
 
 def _ends(entry: Entry) -> None:

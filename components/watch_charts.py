@@ -10,7 +10,8 @@ import streamlit as st
 from components import address
 from explain.monitor.observation import MEANING
 from explain.monitor.trend import NAMES, SAID, shown
-from explain.words import percent, plural
+from explain.monitor.wording import many, named
+from explain.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,18 +34,42 @@ SYMBOLS = {
 """Each reason has a shape of its own: colour says nothing that a shape does not."""
 OTHER = "cross-thin-open"
 POINTS = 600
-"""Odd ones that are drawn; more would be one blot."""
+"""Odd ones that are drawn, evenly chosen and said; more would be slow, and one blot."""
 SHARES = ("confidence", "half_heat_area", "border_share", "box_inside", "centre_x", "centre_y")
 MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 
 
-def confidence(trend: Trend, odd: Sequence[Observation], threshold: float) -> None:
-    """How sure the model was, with the threshold and every odd one."""
-    figure = _band(trend, 250)
-    _threshold(figure, trend, threshold)
-    _odd(figure, trend, odd)
-    st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, f"{len(odd):,} odd ones as points"))
+def confidence(
+    trend: Trend, odd: Sequence[Observation], threshold: float, threshold_since: datetime | None = None
+) -> None:
+    """How sure the model was, with the threshold, which may have begun later, and the odd ones."""
+    figure = _band(trend, 270)
+    _threshold(figure, trend, threshold, threshold_since)
+    drawn = thinned(odd)
+    _odd(figure, trend, drawn)
+    # The median over them.
+    band, median, *rest = figure.data
+    figure.data = (band, *rest, median)
+    said = f"{len(drawn):,} of {many(len(odd), 'odd one')} as points"
+    st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, said))
+    if len(drawn) < len(odd):
+        st.caption(f"{len(drawn):,} of the {len(odd):,} odd ones are drawn, evenly chosen over time and of each kind.")
+
+
+def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:
+    """At most so many, oldest first: of each kind every so-manieth, and all of a kind of which there are few."""
+    groups: dict[str, list[Observation]] = {}
+    for one in odd:
+        if one.time is not None and one.odd:
+            groups.setdefault(one.odd[0], []).append(one)
+    found: list[Observation] = []
+    left = most
+    for rank, every in enumerate(sorted(groups.values(), key=len)):
+        take = min(len(every), max(1, left // (len(groups) - rank)))
+        left -= take
+        found += [every[(2 * place + 1) * len(every) // (2 * take)] for place in range(take)]
+    return sorted(found, key=lambda one: (one.time is not None, one.time))
 
 
 def statistic(trend: Trend) -> None:
@@ -88,7 +113,12 @@ def _row(trend: Trend, each: Bin) -> dict[str, Any]:
     said = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
     names = ("a quarter is below", "median", "a quarter is above")
-    return {"from": when, "pictures": each.count, **dict(zip(names, said, strict=True)), "odd": each.odd}
+    return {
+        f"from ({named(each.start)})": when,
+        "pictures": each.count,
+        **dict(zip(names, said, strict=True)),
+        "odd": each.odd,
+    }
 
 
 def _band(trend: Trend, height: int) -> go.Figure:
@@ -124,17 +154,18 @@ def _band(trend: Trend, height: int) -> go.Figure:
         name="median",
         hoverinfo="skip",
         connectgaps=False,
+        cliponaxis=False,
     )
     share = trend.number in SHARES
     top = 1.0 if trend.number in ("confidence", "centre_x", "centre_y") else max((*highs, 0.0)) * 1.15
     marks = [mark for mark in MARKS if mark <= top] if top > 0.45 else [0.0, 0.1, 0.2, 0.3, 0.4]
     figure.update_layout(
         height=height,
-        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        margin={"l": 0, "r": 8, "t": 8, "b": 0},
         bargap=0,
         hovermode="closest",
         dragmode=False,
-        legend={"orientation": "h", "y": -0.13, "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+        legend={"orientation": "h", "y": -0.26, "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
         showlegend=height > 200,
         xaxis={
             "range": [_plain(min(trend.since, trend.bins[0].start)), _plain(max(trend.until, trend.bins[-1].end))]
@@ -160,9 +191,11 @@ def _band(trend: Trend, height: int) -> go.Figure:
 
 
 def _clock(trend: Trend) -> str:
-    if trend.until - trend.since > timedelta(hours=26):
-        return "%d %b" if trend.step >= timedelta(hours=6) else "%d %b %H:%M"
-    return "%H:%M:%S" if trend.step < timedelta(minutes=1) else "%H:%M"
+    # What stands after the line's end is drawn at the first mark, and where it changes.
+    zone = named(trend.until)
+    if trend.until - trend.since > timedelta(hours=26) and trend.step >= timedelta(hours=6):
+        return f"%d %b\n%Y, {zone}"
+    return f"{'%H:%M:%S' if trend.step < timedelta(minutes=1) else '%H:%M'}\n%d %b, {zone}"
 
 
 def _hover(trend: Trend, each: Bin, quartiles: tuple[float, float, float]) -> str:
@@ -171,14 +204,16 @@ def _hover(trend: Trend, each: Bin, quartiles: tuple[float, float, float]) -> st
     clock = "%H:%M:%S" if trend.step.total_seconds() < 60 else "%H:%M"
     when = f"{each.start:%d %b}" if trend.step.days >= 1 else f"{day}{each.start.strftime(clock)}"
     odd = f", {each.odd} odd" if each.odd else ""
-    return f"{when}: {plural(each.count, 'picture')}{odd}<br>median {median}, middle half {low} to {high}"
+    pictures = f"{many(each.count, 'picture')}{odd}"
+    return f"{when} {named(each.start)}: {pictures}<br>median {median}, middle half {low} to {high}"
 
 
-def _threshold(figure: go.Figure, trend: Trend, threshold: float) -> None:
+def _threshold(figure: go.Figure, trend: Trend, threshold: float, since: datetime | None) -> None:
     if not threshold or not trend.bins:
         return
+    first, last = figure.layout.xaxis.range
     figure.add_scatter(
-        x=figure.layout.xaxis.range,
+        x=[_plain(since.astimezone(trend.until.tzinfo)) if since else first, last],
         y=[threshold, threshold],
         mode="lines",
         line={"color": ODD, "width": 1.25, "dash": "dash"},
@@ -189,10 +224,9 @@ def _threshold(figure: go.Figure, trend: Trend, threshold: float) -> None:
 
 def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
     zone = trend.until.tzinfo
-    held = [one for one in odd if one.time is not None][-POINTS:]
-    size, line = 9 if len(held) < 60 else 7, {"width": 1.5, "color": ODD}
+    size, line = 9 if len(odd) < 60 else 7, {"width": 1.5, "color": ODD}
     groups: dict[str, list[Observation]] = {}
-    for one in held:
+    for one in odd:
         groups.setdefault(one.odd[0], []).append(one)
     for kind, every in groups.items():
         figure.add_scatter(
@@ -204,11 +238,14 @@ def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
             name=SAID.get(kind, kind),
             hovertext=[_said(one, zone) for one in every],
             hoverinfo="text",
+            # One of just now stands on the edge, whole.
+            cliponaxis=False,
         )
 
 
 def _said(one: Observation, zone: tzinfo | None) -> str:
-    when = one.time.astimezone(zone).strftime("%d %b %H:%M:%S") if one.time else ""
+    there = one.time.astimezone(zone) if one.time else None
+    when = f"{there:%d %b %H:%M:%S} {named(there)}" if there else ""
     sure = f"{one.label}, {percent(one.confidence)}" if one.confidence is not None else "nothing"
     return f"{when}: {sure}<br>{', '.join(SAID.get(kind, kind) for kind in one.odd)}"
 

@@ -12,6 +12,8 @@ import streamlit as st
 from components import watch_log
 from explain.folder.table import PARQUET
 from explain.monitor import trend
+from explain.monitor.reference import WATCHED
+from explain.monitor.wording import clock, many
 from explain.words import listing, percent, plural
 from models.errors import Problem
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from components.watch_log import Chosen
     from explain.monitor import Drift, Observation, Shift
     from explain.monitor.drift import Labels
+    from explain.monitor.reference import Known
 
 COLUMNS = ("What", "Then", "Now", "Apart", "How sure")
 ABOUT = (
@@ -64,7 +67,7 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
     found = watch_log.kept(
         "drift", stamp, lambda: chosen.monitor.drift(model, since=since, source=chosen.source, limit=watch_log.MOST)
     )
-    _told(found)
+    _told(found, known)
 
 
 def _model(chosen: Chosen, seen: Sequence[Observation]) -> str | None:
@@ -77,12 +80,19 @@ def _model(chosen: Chosen, seen: Sequence[Observation]) -> str | None:
     return max(counts, key=lambda name: counts[name]) if counts else None
 
 
-def _told(found: Drift) -> None:
+def _told(found: Drift, known: Known) -> None:
     st.markdown(verdict(found))
     if found.enough:
         st.table(rows(found), hide_index=True, border="horizontal", alt=f"{found.model} now and in the reference")
-    notes = [f"Reference: {found.reference}, {plural(found.reference_count, 'picture')}.", *found.notes]
+    notes = [f"Reference: {said(found, known)}, {many(found.reference_count, 'picture')}.", *found.notes]
     st.caption("  \n".join(notes if found.enough else notes[:1]))
+
+
+def said(found: Drift, known: Known) -> str:
+    """Where the reference comes from, its time as every other on this screen."""
+    if known.until is None or not found.reference.startswith(WATCHED):
+        return found.reference
+    return f"{WATCHED} {clock(known.until, watch_log.zone())}"
 
 
 def verdict(found: Drift) -> str:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import weakref
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,19 @@ SIDE = 480
 """Pixels of the short side: as large as a quick look needs."""
 SOURCE = "trial"
 AS_THEY_ARE = ("", "mirrored", "left part", "right part", "upper part", "lower part", "middle", "a little darker")
-WORSE = ("a little blurred", "dark", "blurred", "upside down", "noisy", "very dark", "very blurred", "very noisy")
+WORSE: dict[str, tuple[float, float]] = {
+    "a little blurred": (4, 0),
+    "blurred": (6, 0),
+    "quite blurred": (8, 0),
+    "very blurred": (10, 0),
+    "a little blurred and noisy": (4, 40),
+    "blurred and noisy": (6, 40),
+    "quite blurred and noisy": (8, 40),
+    "a little blurred and very noisy": (4, 80),
+}
+"""A lens that gets out of focus, then in the dark: standard deviations of the blur, in pixels, and of the noise."""
+USUAL = 0.25
+"""A picture is unsure where it is below this share of the first half: what is sure is a matter of the model."""
 PARTS = {
     "left part": (0.0, 0.0, 0.8, 1.0),
     "right part": (0.2, 0.0, 1.0, 1.0),
@@ -41,14 +54,15 @@ PARTS = {
 class Trial:
     """One in a thread of its own, with a log that goes with the session."""
 
-    def __init__(self, model: ModelSpec, options: dict[str, Any], threshold: float) -> None:
+    def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
         from explain.monitor import Monitor
 
         self._folder = tempfile.TemporaryDirectory(prefix="sightglass-watch-", ignore_cleanup_errors=True)
         self.model = model
         self.monitor = Monitor(
             Path(self._folder.name),
-            threshold=threshold,
+            # Until the first half says what is usual.
+            threshold=0.0,
             # As many as there are: nothing is left out of a trial. The pictures are ours to keep.
             per_minute=10_000,
             pictures=True,
@@ -77,6 +91,8 @@ class State:
     def __init__(self) -> None:
         self.share, self.words, self.done = 0.0, "Starting", 0
         self.failure: BaseException | None = None
+        self.since: datetime | None = None
+        """When the first half had been seen and the threshold was set."""
 
 
 def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
@@ -114,20 +130,16 @@ def changed(image: Image, way: str, name: str) -> Image:
         )
     ways: dict[str, Callable[[Any], Any]] = {
         "mirrored": ImageOps.mirror,
-        "upside down": ImageOps.flip,
-        "a little blurred": lambda one: one.filter(ImageFilter.GaussianBlur(SIDE / 120)),
-        "blurred": lambda one: one.filter(ImageFilter.GaussianBlur(SIDE / 48)),
-        "very blurred": lambda one: one.filter(ImageFilter.GaussianBlur(SIDE / 20)),
-        "dark": lambda one: ImageEnhance.Brightness(one).enhance(0.3),
-        "very dark": lambda one: ImageEnhance.Brightness(one).enhance(0.12),
         "a little darker": lambda one: ImageEnhance.Brightness(one).enhance(0.8),
-        "noisy": lambda one: _noisy(one, 60),
-        "very noisy": lambda one: _noisy(one, 110),
     }
+    if way in WORSE:
+        blur, noise = WORSE[way]
+        made = made.filter(ImageFilter.GaussianBlur(blur))
+        made = _noisy(made, noise) if noise else made
     return Image(np.ascontiguousarray(ways.get(way, lambda one: one)(made)), name)
 
 
-def _noisy(image: Any, much: int) -> Any:
+def _noisy(image: Any, much: float) -> Any:
     pixels = np.asarray(image, np.float32)
     noise = np.random.default_rng(0).normal(0, much, pixels.shape)
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
@@ -149,6 +161,7 @@ def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, state: Sta
                 # What was right is what the rest is held against.
                 begun = True
                 reference(monitor, model.id)
+                state.since = datetime.now(UTC)
             state.share, state.words = number / len(every), f"{name} ({number + 1} of {len(every)})"
             monitor.watch(explainer(make(), cancel=cancel, **options), source=SOURCE)
             state.done = number + 1
@@ -160,5 +173,7 @@ def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, state: Sta
 
 
 def reference(monitor: Monitor, model: str) -> None:
-    """What the trial has seen so far is what the rest is compared with."""
-    monitor.set_reference(model=model)
+    """What the trial has seen so far is what the rest is compared with, and says what is unsure."""
+    known = monitor.set_reference(model=model).models[model]
+    if len(sure := known.numbers.get("confidence", ())):
+        monitor.threshold = round(float(np.quantile(sure, USUAL)), 2)

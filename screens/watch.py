@@ -36,25 +36,22 @@ EVERY = 3.0
 def watch() -> None:
     reopen.go()
     # What was watched is there before the model is: that is only for the sidebar.
-    main, threshold = st.container(), 0.5
+    main = st.container()
     try:
         with main:
-            threshold = _watched()
+            _watched()
     finally:
         choices, _ = sidebar.draw()
-    watch_begin.wanted(choices, threshold)
+    watch_begin.wanted(choices)
 
 
-def _watched() -> float:
-    """Everything but the sidebar; returns the threshold of the server."""
-    from explain.monitor import default
-
+def _watched() -> None:
+    """Everything but the sidebar."""
     title = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         before = st.container(horizontal=True, width="content", vertical_alignment="bottom")
         beside = st.container(horizontal=True, width="content", vertical_alignment="center")
     try:
-        threshold = default().threshold
         live = _live(beside)
         monitor, way = watch_log.choose_log(beside)
         # Raises for a folder that is not to be read.
@@ -63,27 +60,24 @@ def _watched() -> float:
         title.markdown("## What a model does in use")
         st.error(str(problem), icon=":material/error:")
         watch_begin.button()
-        return 0.5
+        return
     _also(monitor, way)
     held = watch_log.trial()
     if way == "trial" and held is not None:
         watch_begin.told(held)
     for words in (*(state.words if state else ()), *monitor.problems):
         st.warning(words, icon=":material/warning:")
-    if failed := st.session_state.pop("watch-failed", None):
-        st.error(failed, icon=":material/error:")
     if live:
         _tick(monitor)
     if not trend.signature(monitor.folder):
         title.markdown("## Nothing was watched yet")
         if way != "trial":
             watch_begin.begin(monitor, way)
-        return threshold
+        return
     with before:
         chosen = watch_log.choose_what(monitor, way)
     _shown(chosen, title)
     watch_cases.window(monitor)
-    return threshold
 
 
 def _live(place: DeltaGenerator) -> bool:
@@ -125,7 +119,8 @@ def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
     with left:
         st.markdown("##### How sure it is")
         sure = trend.trend(seen, "confidence", since=chosen.since, until=chosen.now)
-        watch_charts.confidence(sure, odd, chosen.monitor.threshold)
+        held = watch_log.trial() if chosen.way == "trial" else None
+        watch_charts.confidence(sure, odd, chosen.monitor.threshold, held.state.since if held else None)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             heading = st.container(width="content")
             number = watch_charts.choose(seen)
@@ -139,7 +134,7 @@ def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
         watch_charts.tables(*drawn)
     with right:
         watch_drift.draw(chosen, seen)
-    watch_cases.draw(chosen)
+    watch_cases.draw(chosen, len(odd))
 
 
 def _tick(monitor: Monitor) -> None:

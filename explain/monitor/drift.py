@@ -18,7 +18,8 @@ import numpy as np
 
 from explain.monitor.observation import Observation
 from explain.monitor.reference import Known, numbers
-from explain.words import listing, percent, plural
+from explain.monitor.wording import many
+from explain.words import listing, percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Shift:
             f"{NAMES[self.name]} is {self.way} than in the reference" if self.changed else f"{NAMES[self.name]}: same"
         )
         medians = f"median {self.median:.2g} against {self.reference_median:.2g}"
-        counts = f"{self.count:,} against {plural(self.reference_count, 'picture')}"
+        counts = f"{self.count:,} against {many(self.reference_count, 'picture')}"
         return f"{said}: {medians}, {likely(self.corrected)}, {counts}."
 
 
@@ -156,7 +157,7 @@ class Drift:
         found = [one.words for one in self.numbers if one.changed]
         found += [self.labels.words] if self.labels is not None and self.labels.changed else []
         if not found:
-            counts = f"{self.count:,} against {plural(self.reference_count, 'picture')}"
+            counts = f"{self.count:,} against {many(self.reference_count, 'picture')}"
             found = [f"Nothing has changed beyond chance: {counts}."]
         return (*found, *self.notes)
 
@@ -180,7 +181,7 @@ def compare(known: Known, now: Sequence[Observation]) -> Drift:
         )
     elif others := sum(1 for one in now if one.way and one.way != known.way):
         notes.append(
-            f"{plural(others, 'map')} of {len(now):,} {'was' if others == 1 else 'were'} made in another way than the "
+            f"{many(others, 'map')} of {len(now):,} {'was' if others == 1 else 'were'} made in another way than the "
             f"reference's ({known.way}): the numbers of maps leave {'it' if others == 1 else 'them'} out."
         )
     ps = [one.p for one in shifts] + ([compared.p] if compared else [])

@@ -75,16 +75,20 @@ class Observation:
     @staticmethod
     def read(line: Mapping[str, Any]) -> Observation:
         """One line of the trend; raises KeyError, TypeError or ValueError where it is none."""
+        odd = line.get("odd", ())
+        if not isinstance(line["model"], str) or not isinstance(odd, list | tuple):
+            raise TypeError("A model is named by a text, and reasons are a list.")
+        values = {name: float(line[name]) for name in NUMBERS if line.get(name) is not None}
         return Observation(
-            model=str(line["model"]),
+            model=line["model"],
             task=str(line.get("task", "")),
             label=None if line.get("label") is None else str(line["label"]),
             state=str(line.get("state", "ok")),
-            numbers={name: float(line[name]) for name in NUMBERS if line.get(name) is not None},
+            numbers={name: value for name, value in values.items() if math.isfinite(value)},
             source=str(line.get("source", "")),
             time=read_stamp(line["time"]),
             way=str(line.get("way", "")),
-            odd=tuple(map(str, line.get("odd", ()))),
+            odd=tuple(map(str, odd)),
         )
 
 

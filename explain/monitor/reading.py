@@ -88,7 +88,7 @@ class Reading:
     def models(self) -> dict[str, int]:
         """The models of the trend and how many lines there are of each, most first."""
         lines = self._trend.read() if self.folder else ()
-        return dict(Counter(str(line["model"]) for _, line in lines if "model" in line).most_common())
+        return dict(Counter(line["model"] for _, line in lines if isinstance(line.get("model"), str)).most_common())
 
     def entries(
         self,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explain.monitor.observation import NUMBERS, Observation, from_rows, observe, read_stamp, stamp
+from explain.monitor.wording import clock
 from explain.words import plural
 from models.errors import Problem
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 FORMAT = 1
+WATCHED = "what was watched until"
+"""How the name of a reference begins that was watched; its time follows."""
 MOST = 5000
 """Values of a number that are kept; of more, evenly many of all."""
 OF_ANSWERS = ("confidence", "found")
@@ -101,7 +104,7 @@ def gather(
     if source is None:
         ends = until or datetime.now(UTC)
         found = monitor.observations(model=model, since=since, until=ends)
-        said = f"what was watched until {ends:%Y-%m-%d %H:%M} UTC"
+        said = f"{WATCHED} {clock(ends, UTC)}"
     elif isinstance(source, str | Path):
         found = from_rows(rows(Path(source)))
         said = f"the results in {Path(source).name or source}"

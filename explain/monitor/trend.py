@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explain.monitor.reference import Reference, save
+from explain.monitor.wording import many
 from explain.words import listing, percent, plural
 from models.errors import Problem
 
@@ -219,7 +220,7 @@ class Health:
         if self.damaged:
             one = self.damaged == 1
             said.append(
-                f"{plural(self.damaged, 'line')} of the log {'is' if one else 'are'} damaged and "
+                f"{many(self.damaged, 'line')} of the log {'is' if one else 'are'} damaged and "
                 f"{'was' if one else 'were'} passed over; the rest is shown."
             )
         if self.unreadable:
@@ -266,7 +267,9 @@ def _whole(line: bytes) -> bool:
     try:
         found = json.loads(line)
         # Either of the two logs, or its account of what was left out.
-        return isinstance(found, dict) and ("model" in found or "left_out" in found)
+        if not isinstance(found, dict):
+            return False
+        return "left_out" in found or all(isinstance(found.get(name), str) for name in ("model", "time"))
     except (ValueError, RecursionError):
         return False
 

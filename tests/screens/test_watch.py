@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
-from components import watch_drift, watch_session
+from api.app import create
+from api.schemas import Settings
+from components import watch_charts, watch_drift, watch_session
 from components.watch_trial import AS_THEY_ARE, WORSE, Trial, changed, given
 from explain import Explainer
+from explain.cli import main
 from explain.image import Image
 from explain.monitor import Monitor, Observation
 from explain.monitor.trend import headline
+from explain.monitor.wording import clock
+from explain.words import percent
 from models import catalog
 from tests.screens.conftest import texts
 
@@ -60,14 +70,14 @@ def watched(log: Path, explained) -> Monitor:
     return monitor
 
 
-def lines(log: Path, confidences: np.ndarray, *, hours: float, label: str = "bus") -> None:
+def lines(log: Path, confidences: np.ndarray, *, hours: float, label: str = "bus", odd: tuple[str, ...] = ()) -> None:
     """Short lines of so many hours ago, as another process leaves them."""
     then = datetime.now(UTC) - timedelta(hours=hours)
     log.mkdir(exist_ok=True)
     path = log / "trend-000001.jsonl"
     every = path.read_text().splitlines() if path.exists() else []
     for number, value in enumerate(confidences):
-        one = Observation("m", "classify", label, "ok", {"confidence": float(value)}, source="api")
+        one = Observation("m", "classify", label, "ok", {"confidence": float(value)}, source="api", odd=odd)
         at = {"time": (then + timedelta(seconds=number)).isoformat(timespec="microseconds")}
         every.append(json.dumps(one.line() | at))
     path.write_text("\n".join(sorted(every, key=lambda line: json.loads(line)["time"])) + "\n")
@@ -113,13 +123,83 @@ def test_model_source_and_span_choose(page, watched, log):
     assert app.markdown[0].value.startswith("## 12 pictures; 3 were odd")
     app.selectbox(key="watch-model").set_value("m").run()
     assert app.markdown[0].value == "## 4 pictures; none was odd."
-    assert "Nothing odd was logged" in texts(app)
+    assert ":material/check: Nothing odd in this time." in texts(app)
     app.segmented_control(key="watch-span-server").set_value("hour").run()
     assert app.markdown[0].value == "## No picture in the last hour."
     assert "choose a longer one" in texts(app)
     app.selectbox(key="watch-model").set_value("").run()
     app.selectbox(key="watch-source").set_value("batch").run()
     assert app.markdown[0].value.startswith("## 3 pictures in the last hour; 3 were odd")
+
+
+def test_odd_ones_that_were_not_logged_whole_are_said_without_a_tick(page, log, explained):
+    lines(log, np.full(1200, 0.3), hours=2, odd=("low confidence",))
+    app = page(SCREEN)
+    assert "1,200 were odd" in app.markdown[0].value
+    assert "1,200 were odd; none of them was logged whole" in texts(app)
+    assert ":material/check: Nothing odd" not in texts(app)
+    # So many are not all drawn, and that is said.
+    assert "600 of the 1,200 odd ones are drawn" in texts(app)
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert len(next(trace for trace in figure["data"] if trace["name"] == "unsure")["x"]) == 600
+    Monitor(log).watch(explained[1])
+    app.run()
+    assert "1 of 1,201 odd ones logged whole" in texts(app)
+
+
+def test_what_is_drawn_is_thinned_evenly_and_keeps_what_is_rare():
+    now = datetime.now(UTC)
+    every = [
+        Observation("m", "classify", "bus", "ok", time=now + timedelta(seconds=n), odd=("low confidence",))
+        for n in range(3000)
+    ]
+    rare = [Observation("m", "classify", "bus", "ok", time=now + timedelta(seconds=n), odd=("border",)) for n in (5, 9)]
+    found = watch_charts.thinned([*every, *rare], 600)
+    assert len(found) == 600 and [one for one in found if one.odd == ("border",)] == rare
+    times = [one.time for one in found]
+    assert times == sorted(times)
+    gaps = {round((b - a).total_seconds()) for a, b in pairwise(times)}
+    assert max(gaps) <= 6
+    assert watch_charts.thinned(every[:7], 600) == every[:7]
+    assert watch_charts.thinned([], 600) == []
+
+
+def test_every_line_to_copy_runs_as_it_stands(page, log, pictures, tmp_path, monkeypatch, capsys):
+    app = page(SCREEN)
+    # A shell joins the lines of one command.
+    library, api, folder = (one.value.replace("\\\n", "") for one in app.code)
+    here = tmp_path / "here"
+    (here / "pictures").mkdir(parents=True)
+    shutil.copy(pictures[0], here / "a.jpg")
+    shutil.copy(pictures[0], here / "pictures")
+    monkeypatch.chdir(here)
+    exec(compile(library, "library", "exec"), {})
+    assert [one.source for one in Monitor(log).observations()] == ["library"]
+    # The same request as curl would send.
+    words = shlex.split(api)
+    assert words[0] == "curl" and words[-1].endswith("/api/explain")
+    fields = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-F")
+    assert fields.pop("image") == "@a.jpg" and len(words) == 2 + 2 * (1 + len(fields))
+    with TestClient(create(Settings())) as client:
+        answer = client.post("/api/explain", data=fields, files={"image": Path("a.jpg").read_bytes()})
+    assert answer.status_code == 200, answer.text
+    assert [one.source for one in Monitor(log).observations()] == ["library", "api"]
+    words = shlex.split(folder)
+    assert words[:3] == ["python", "-m", "explain"]
+    assert main(words[3:]) == 0, capsys.readouterr().err
+    assert [one.source for one in Monitor(log).observations()] == ["library", "api", "batch"]
+
+
+def test_times_are_told_with_their_zone(page, log):
+    lines(log, np.linspace(0.5, 0.9, 40), hours=2)
+    monitor = Monitor(log)
+    monitor.set_reference(model="m")
+    app = page(SCREEN)
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["xaxis"]["tickformat"] == "%H:%M\n%d %b, UTC"
+    until = monitor.reference().models["m"].until
+    assert f"what was watched until {clock(until, UTC)}" in texts(app)
+    assert clock(datetime(2026, 11, 20, 23, 51, tzinfo=UTC), ZoneInfo("Europe/Berlin")) == "21 Nov 2026, 00:51 CET"
 
 
 def test_the_choices_are_in_the_address(page, watched):
@@ -278,7 +358,7 @@ def test_a_trial_fills_the_screen(page, log):
     button(app, "Try it on the bundled pictures").click().run()
     held: Trial = app.session_state["watch-trial"]
     assert held.model.id == MODEL
-    until = time.monotonic() + 90
+    until = time.monotonic() + 300
     while not held.finished(0.2) and time.monotonic() < until:
         pass
     assert held.state.failure is None
@@ -288,7 +368,18 @@ def test_a_trial_fills_the_screen(page, log):
     assert len(seen) == held.state.done == len(list(given(held.model))) == 64
     assert app.markdown[0].value == f"## {headline(seen, '')}"
     assert "**A trial**" in texts(app)
+    # What is usual is what the first half was, and of that nothing is called unsure.
+    first = [one.confidence for one in seen[:32]]
+    assert held.monitor.threshold == round(float(np.quantile(first, 0.25)), 2)
+    assert f"below {percent(held.monitor.threshold)}" in texts(app)
+    unsure = ["low confidence" in one.odd for one in seen]
+    assert not any(unsure[:32]) and sum(unsure[32:]) >= 24
+    assert "has changed**: confidence is lower" in texts(app)
     assert len(table(app)) > 5
+    # The threshold is drawn from where it was set.
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    line = next(trace for trace in figure["data"] if trace["name"].startswith("threshold"))
+    assert datetime.fromisoformat(line["x"][0]).replace(tzinfo=UTC) == held.state.since
     assert not log.exists()
     button(app, "Leave the trial").click().run()
     assert app.markdown[0].value == "## Nothing was watched yet"
@@ -316,7 +407,7 @@ def test_the_session_is_watched_once_it_was_asked_for(page, log):
     app.switch_page(SCREEN).run()
     app.toggle(key="watch-session").set_value(True).run()
     app.switch_page("screens/explore.py").run()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not (seen := Monitor(log).observations()) and time.monotonic() < until:
         time.sleep(0.1)
     assert [one.source for one in seen] == ["dashboard"]

@@ -102,6 +102,13 @@ def test_damaged_lines_are_counted(tmp_path: Path):
     (tmp_path / "trend-000001.jsonl").write_text(f'{line}\n{{"model": "m", "ti\n\0\0\n\n[1]\n{line}\n{{"being')
     found = health(tmp_path)
     assert found.damaged == 3
+    # A line that says something else is none of ours: it is not shown, and it is counted.
+    odd = json.dumps({"model": "m", "time": NOW.isoformat(), "confidence": float("nan")})
+    (tmp_path / "trend-000002.jsonl").write_text(f"{json.dumps({'model': 5, 'time': NOW.isoformat()})}\n{odd}\n")
+    assert health(tmp_path).damaged == 4
+    (last,) = Monitor(tmp_path).observations(limit=1)
+    assert last.model == "m" and last.confidence is None
+    (tmp_path / "trend-000002.jsonl").unlink()
     assert found.words == ("3 lines of the log are damaged and were passed over; the rest is shown.",)
     assert len(Monitor(tmp_path).observations()) == 2
 
