@@ -15,7 +15,7 @@ test: .venv/dev $(JS) ## everything: lint, types, unit, screens, browser
 	$(BIN)/mypy
 	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; fi
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: .venv/dev ## the slow tests, run once before a release
 	$(BIN)/python -m pytest -m slow

@@ -28,6 +28,11 @@ def store() -> History:
     return _store(os.environ.get("SIGHTGLASS_HISTORY"), os.environ.get("SIGHTGLASS_HISTORY_MB"))
 
 
+def off() -> bool:
+    """Whether nothing is to be kept here at all."""
+    return os.environ.get("SIGHTGLASS_HISTORY", "").strip().lower() == "off"
+
+
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _store(folder: str | None, limit: str | None) -> History:
     from explain.history import History
@@ -38,7 +43,12 @@ def _store(folder: str | None, limit: str | None) -> History:
 
 
 def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label: str = "Keep") -> None:
-    """The button that keeps these explanations, each with the map at its index, and below it what came of it."""
+    """The button that keeps these explanations, each with the map at its index, and below it what came of it.
+
+    None where the history is switched off.
+    """
+    if off():
+        return
     state = st.session_state
     held: dict[str, tuple[str, ...]] = state.setdefault(_KEPT, {})
     name = f"keep-{screen}"

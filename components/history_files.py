@@ -1,4 +1,4 @@
-"""What is downloaded of records: one map with its marks, or everything as one archive."""
+"""A record's picture and maps, and what is downloaded of it: one map with its marks, or everything as one archive."""
 
 from __future__ import annotations
 
@@ -7,37 +7,46 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from components import history
-from components.history_record import drawn, files
-from explain.image import to_png
+from explain.cache import ByteCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from explain.history import KeptMap, Record
+    from explain.image import Image
+
+
+def files(record: Record) -> tuple[Image, tuple[KeptMap, ...]]:
+    """A record's picture and maps: held for a while, as they never change."""
+    store = history.store()
+    if (found := _held.get((str(store.folder), record.id))) is None:
+        found = (store.picture(record), store.heatmaps(record))
+        _held.put((str(store.folder), record.id), found)
+    return found
+
+
+def _size(found: tuple[Image, tuple[KeptMap, ...]]) -> int:
+    image, maps = found
+    grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
+    return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
+
+
+_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(256 * 2**20, _size)
+
 
 def marked(id: str, index: int) -> bytes:
     """The map with its marks over the picture, at its own size, as a PNG that carries the recipe."""
-    from explain.export import marks
-    from explain.export.tag import carried, write
+    from explain.history import exported
 
     record = history.store().get(id)
     image, maps = files(record)
-    data = to_png(marks.draw(drawn(image, maps[index], record.view.settings, dark=False), record.marks))
-    if record.recipe is None:
-        return data
-    how = record.view.model_copy(update={"index": index, "label": maps[index].label[:200]})
-    return write(data, record.recipe, how, picture=carried(image))
+    return exported.marked(record, image, maps[index], index)
 
 
 def archive(ids: Sequence[str]) -> bytes:
     """A zip with a folder for each record: picture, maps as numbers, what was said, and the map with its marks."""
-    store, out = history.store(), io.BytesIO()
+    out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as held:
-        for one in ids:
-            folder = ""
-            for name, data in store.export([one]):
-                folder = name.partition("/")[0]
-                held.writestr(name, data)
-            record = store.get(one)
-            if record.marks and record.labels and folder:
-                held.writestr(f"{folder}/marked.png", marked(one, min(record.index, len(record.labels) - 1)))
+        for name, data in history.store().export(ids):
+            held.writestr(name, data)
     return out.getvalue()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components import charts, history
-from components.history_record import about, asked, boxes, files, panel_map, side_by_side
+from components.history_files import files
+from components.history_record import about, asked, boxes, panel_map, side_by_side
 from components.viewer import Map, Panel, View, viewer, words
 from explain.words import percent
 from models import catalog
@@ -65,7 +66,13 @@ def _open(id: str) -> None:
 
 
 def _names(one: Record, other: Record) -> tuple[str, str]:
-    """What sets the two apart, as short as it may be: of one family their sizes."""
+    """`First (lite0)`: as the sentences call them, with what sets the two apart."""
+    first, second = _apart(one, other)
+    return f"First ({first})", f"Second ({second})"
+
+
+def _apart(one: Record, other: Record) -> tuple[str, str]:
+    """As short as it may be: of one family their sizes."""
     specs = [catalog.catalog().get(record.model) for record in (one, other)]
     if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
         return specs[0].size or one.model, specs[1].size or other.model
@@ -74,7 +81,7 @@ def _names(one: Record, other: Record) -> tuple[str, str]:
             return first, second
     if one.picture_name != other.picture_name:
         return one.picture_name, other.picture_name
-    return f"{history.exact(one.created)}, first", f"{history.exact(other.created)}, second"
+    return history.exact(one.created), history.exact(other.created)
 
 
 def _panel(record: Record, maps: Sequence[KeptMap], name: str) -> tuple[Panel, list[str]]:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import charts, history, reopen
-from components.markup import markup
+from components import charts, history, history_marks, reopen
+from components.history_files import archive, files, marked
 from components.rows import Row, rows
 from components.viewer import Box, Map, Panel, View, viewer, words
-from explain.cache import ByteCache
 from explain.methods import METHODS
-from explain.words import NBSP, listing, percent, pixels, plural
+from explain.words import NBSP, listing, megabytes, percent, pixels, plural
 from models.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from explain.history import KeptMap, Record
     from explain.image import Image
@@ -30,25 +26,6 @@ if TYPE_CHECKING:
 
 LOOK, MARK = "look", "mark"
 ICONS = {"serious": "error", "caution": "warning", "note": "info"}
-
-
-def files(record: Record) -> tuple[Image, tuple[KeptMap, ...]]:
-    """A record's picture and maps: held for a while, as they never change."""
-    store = history.store()
-    if (found := _held.get((str(store.folder), record.id))) is None:
-        found = (store.picture(record), store.heatmaps(record))
-        _held.put((str(store.folder), record.id), found)
-    return found
-
-
-def _size(found: tuple[Image, tuple[KeptMap, ...]]) -> int:
-    image, maps = found
-    grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
-    return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
-
-
-_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(256 * 2**20, _size)
-_drawn: ByteCache[NDArray[np.uint8]] = ByteCache(64 * 2**20, lambda pixels: int(pixels.nbytes))
 
 
 def show(record: Record, after: str | None) -> None:
@@ -70,8 +47,7 @@ def show(record: Record, after: str | None) -> None:
     with left:
         way = _way(record, maps)
         if way == MARK:
-            st.session_state.setdefault("history-opened", {})
-            _marking(record.id, index)
+            history_marks.marking(record.id, index)
         else:
             view = _viewer(record, image, maps, index)
             words(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
@@ -82,8 +58,13 @@ def _way(record: Record, maps: Sequence[KeptMap]) -> str:
     if not maps:
         return LOOK
     key = f"history-way-{record.id}"
+    state = st.session_state
+    begun = state.get(history_marks.OPENED, {})
+    if key not in state or (state[key] == LOOK and begun and begun["told"] != record.marks):
+        # Come from elsewhere, or others drew while nobody looked here: it begins with what is kept now.
+        state.pop(history_marks.OPENED, None)
     # What was drawn is what is to be seen first.
-    st.session_state.setdefault(key, MARK if record.marks else LOOK)
+    state.setdefault(key, MARK if record.marks else LOOK)
     return str(
         st.segmented_control(
             "Way",
@@ -164,88 +145,15 @@ def numbers(item: KeptMap) -> None:
     )
 
 
-def drawn(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bool) -> NDArray[np.uint8]:
-    """The picture under the map as it was looked at, uint8 (H, W, 3), at its own size."""
-    from explain.render import Field, Style, shown
-
-    names = ("mode", "colormap", "alpha", "threshold", "even", "invert", "cells")
-    kept = {name: value for name, value in settings.items() if name in names}
-    for name in ("alpha", "threshold"):
-        if name in kept:
-            kept[name] = float(kept[name])
-    for name in ("even", "invert", "cells"):
-        if name in kept:
-            kept[name] = kept[name] in (True, 1, "1", "true")
-    field = Field(item.values, item.extent, item.seen, cells=item.cells)
-    try:
-        style = Style(**kept)
-    except (TypeError, ValueError):
-        style = Style()
-    return shown(image.pixels, field, style, unseen="dark" if dark else "light")
-
-
-def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
-    key = (str(history.store().folder), record.id, index, dark)
-    if (found := _drawn.get(key)) is None:
-        image, maps = files(record)
-        found = drawn(image, maps[index], record.view.settings, dark=dark)
-        _drawn.put(key, found)
-    return found
-
-
-@st.fragment
-def _marking(id: str, index: int) -> None:
-    """The map to draw on: a fragment, as what is drawn is kept without the page around it."""
-    from explain.history import Mark
-
-    state, store = st.session_state, history.store()
-    record = store.get(id)
-    dark = st.context.theme.type == "dark"
-    # What the browser begins with; the same until the record is opened anew, so that nothing is drawn under a hand.
-    begun: dict[str, Any] = state["history-opened"]
-    if begun.get("of") != (id, index, dark):
-        state["history-opened"] = begun = {
-            "of": (id, index, dark),
-            "id": secrets.token_hex(8),
-            "marks": [asdict(mark) for mark in record.marks],
-        }
-    label = record.labels[index] if index < len(record.labels) else "the map"
-    given = markup(
-        _overlaid(record, index, dark=dark),
-        begun["marks"],
-        id=begun["id"],
-        about=f"{record.picture_name} under the map of {label}.",
-        key=f"history-markup-{id}",
-    )
-    if given is None:
-        return
-    try:
-        marks = tuple(
-            Mark(kind=one["kind"], points=tuple(map(tuple, one["points"])), text=one["text"], ink=one["ink"])
-            for one in given
-        )
-    except (KeyError, TypeError, ValueError):
-        st.markdown(":material/error: What was drawn could not be understood: reload the page.")
-        return
-    except Problem as problem:
-        st.markdown(f":material/error: {problem}")
-        return
-    try:
-        if marks != record.marks:
-            store.annotate(id, marks=marks)
-    except Problem as problem:
-        st.markdown(f":material/error: {problem}")
-        return
-    st.caption(f":material/check: {plural(len(marks), 'mark')} kept." if marks else ":material/check: No marks kept.")
-
-
 def _below(record: Record, image: Image, maps: Sequence[KeptMap], index: int, after: str | None) -> None:
-    if record.findings and index == record.index:
-        lines = [f":material/{ICONS[finding.level]}: {finding.text}" for finding in record.findings]
+    # The sentence over the page is not said again.
+    findings = [finding for finding in record.findings if finding.text != record.headline]
+    if findings and index == record.index:
+        lines = [f":material/{ICONS[finding.level]}: {finding.text}" for finding in findings]
         st.markdown("  \n".join(lines))
     with st.container(horizontal=True, vertical_alignment="center"):
         _open_again(record, image)
-        _downloads(record, image, maps, index)
+        _downloads(record, maps, index)
         _delete(record, after)
         _all(record, maps, index)
     st.caption(about(record))
@@ -264,9 +172,10 @@ def asked(record: Record) -> str:
 
 
 def size(nbytes: int) -> str:
-    if nbytes < 2**20 / 10:
-        return f"{nbytes / 2**10:,.0f}{NBSP}kB"
-    return f"{nbytes / 2**20:,.1f}{NBSP}MB" if nbytes < 10 * 2**20 else f"{nbytes / 2**20:,.0f}{NBSP}MB"
+    """Of 1,000,000 bytes a MB, as the limit is given."""
+    if nbytes < 1e5:
+        return f"{nbytes / 1e3:,.0f}{NBSP}kB"
+    return f"{nbytes / 1e6:,.1f}{NBSP}MB" if nbytes < 1e7 else megabytes(nbytes)
 
 
 def _open_again(record: Record, image: Image) -> None:
@@ -286,39 +195,31 @@ def _open_again(record: Record, image: Image) -> None:
     )
 
 
-def _downloads(record: Record, image: Image, maps: Sequence[KeptMap], index: int) -> None:
-    popover = st.popover(
-        "Download",
-        icon=":material/download:",
-        key=f"history-downloads-{record.id}",
-        on_change="rerun",
-        help="The map with its marks as a picture, or everything that was kept.",
-    )
-    if not popover.open:
-        return
-    from components.history_files import archive, marked
-
+def _downloads(record: Record, maps: Sequence[KeptMap], index: int) -> None:
+    """Each file is made when it is asked for."""
     stem = record.picture_name.rsplit(".", 1)[0] or "record"
-    with popover:
-        if maps:
-            st.download_button(
-                "The map with its marks, .png",
-                partial(marked, record.id, index),
-                file_name=f"{stem}-marked.png",
-                mime="image/png",
-                on_click="ignore",
-                type="tertiary",
-                help="At the picture's own size; dropped on Explore, it opens this view again.",
-            )
+    if maps:
         st.download_button(
-            "Everything, .zip",
-            partial(archive, [record.id]),
-            file_name=f"{stem}-{record.id}.zip",
-            mime="application/zip",
+            "With marks, .png" if record.marks else "Picture, .png",
+            partial(marked, record.id, index),
+            file_name=f"{stem}-marked.png",
+            mime="image/png",
             on_click="ignore",
-            type="tertiary",
-            help="The picture, every map as numbers, the recipe, what was said, your note, tags and marks.",
+            icon=":material/download:",
+            key=f"history-marked-{record.id}",
+            help="A PNG of the map with its marks, at the picture's own size; dropped on Explore, it opens this view "
+            "again.",
         )
+    st.download_button(
+        "Everything, .zip",
+        partial(archive, [record.id]),
+        file_name=f"{stem}-{record.id}.zip",
+        mime="application/zip",
+        on_click="ignore",
+        icon=":material/download:",
+        key=f"history-everything-{record.id}",
+        help="A zip with the picture, every map as numbers, the recipe, what was said, your note, tags and marks.",
+    )
 
 
 def _delete(record: Record, after: str | None) -> None:

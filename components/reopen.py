@@ -75,10 +75,11 @@ def result(image: Image, recipe: Recipe, how: View) -> None:
     pictures.own(image)
 
 
-def go() -> None:
-    """Turn to the screen that the view is of."""
+def go(*keeping: str) -> None:
+    """Turn to the screen that the view is of; `keeping`: what stays in the address, so that Back finds it there."""
     if (to := st.session_state.pop("go", None)) is not None:
-        st.switch_page(to)
+        query = st.query_params
+        st.switch_page(to, query_params={name: query[name] for name in keeping if name in query} or None)
 
 
 def told(explanation: Explanation) -> None:

@@ -32,7 +32,7 @@ def count(number: int) -> str:
 
 
 def megabytes(nbytes: int) -> str:
-    return f"{nbytes / 1e6:.0f}{NBSP}MB"
+    return f"{nbytes / 1e6:,.0f}{NBSP}MB"
 
 
 def pixels(width: int, height: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components import address, frame, history, history_pair, history_record, reopen
+from components import address, frame, history, history_files, history_marks, history_pair, history_record, reopen
 from components.history_grid import Tile, grid
 from components.history_record import size
 from explain.methods import METHODS
@@ -34,8 +34,11 @@ ORDERS = {
 
 @frame.screen
 def kept() -> None:
-    reopen.go()
+    reopen.go("kept")
     state = st.session_state
+    if history.off():
+        _off()
+        return
     try:
         storage = history.store().storage()
     except Problem as problem:
@@ -43,6 +46,11 @@ def kept() -> None:
         st.error(str(problem), icon=":material/error:")
         return
     id, other = st.query_params.get("kept"), st.query_params.get("against")
+    if other == id:
+        # A record against itself says nothing: it is shown alone.
+        other = None
+    if not id or other is not None:
+        state.pop(history_marks.OPENED, None)
     if id:
         # No gap: a heading brings its own.
         with st.container(gap=None):
@@ -87,7 +95,7 @@ def _remove_damaged(id: str) -> None:
         return  # gone already
     try:
         if not record.damaged:
-            history_record.files(record)
+            history_files.files(record)
             return
     except Problem:
         pass
@@ -105,7 +113,7 @@ def _one(id: str, title: DeltaGenerator) -> None:
     record = history.store().get(id)
     if record.damaged:
         raise Problem(record.damaged)
-    history_record.files(record)
+    history_files.files(record)
     title.markdown(f"## {record.headline}")
     _problem()
     history_record.show(record, _next(id))
@@ -127,7 +135,19 @@ def _pair(id: str, other: str, title: DeltaGenerator) -> None:
     history_pair.show(found)
 
 
+def _off() -> None:
+    st.markdown("## History is switched off")
+    st.markdown(
+        "SIGHTGLASS_HISTORY is `off` where this dashboard was started, so nothing is kept and nothing kept is shown. "
+        "Start it without that line, or with the name of a folder there, and **Keep** stands under every map."
+    )
+
+
 def _empty() -> None:
+    if problem := history.store().blocked():
+        st.markdown("## Nothing can be kept here")
+        st.error(problem, icon=":material/error:")
+        return
     st.markdown("## Nothing is kept yet")
     st.markdown(
         "Press **Keep** under a map, in Explore, Detect or Compare: the picture, its maps, what the model said and all "
@@ -157,8 +177,8 @@ def _all(storage: Storage) -> None:
         with head:
             st.info("Nothing that was kept is like that.", icon=":material/filter_alt_off:")
             st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
-    else:
-        _grid(found, head, narrowed=chosen_filters)
+    # Where none is found too: what is ticked stays so.
+    _grid(found, head, narrowed=chosen_filters)
     _meter(storage)
     _where()
 
@@ -266,9 +286,9 @@ def _grid(found: Found, head: Any, *, narrowed: bool) -> None:
         st.query_params["kept"] = str(asked.opened)
         st.rerun()
     shown = {record.id: record for record in found.records}
-    chosen = [one for one in asked.chosen if one in shown]
+    chosen = [shown.get(one) or _hidden(one) for one in asked.chosen[:MOST]]
     with head, st.container(horizontal=True, vertical_alignment="center"):
-        _actions(found, [shown[one] for one in chosen], narrowed=narrowed)
+        _actions(found, [one for one in chosen if one is not None], set(shown), narrowed=narrowed)
     if len(found.records) < min(found.total, MOST):
 
         def more() -> None:
@@ -284,9 +304,19 @@ def _grid(found: Found, head: Any, *, narrowed: bool) -> None:
         st.caption(f"The first {MOST:,} of {found.total:,}: search or filter to see the others.")
 
 
-def _actions(found: Found, chosen: list[Record], *, narrowed: bool) -> None:
+def _hidden(id: str) -> Record | None:
+    """One that is ticked and not shown now; None where it is gone."""
+    try:
+        return history.store().get(id)
+    except Problem:
+        return None
+
+
+def _actions(found: Found, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
     """What can be done with those that are ticked."""
     if not chosen:
+        if not found.total:
+            return
         some = f"{found.total:,} found. " if narrowed else ""
         st.caption(f"{some}Open one, or tick two to compare them.", width="content")
         return
@@ -297,7 +327,9 @@ def _actions(found: Found, chosen: list[Record], *, narrowed: bool) -> None:
     def clear() -> None:
         st.session_state["history-turn"] = secrets.token_hex(4)
 
-    st.caption(f"{len(chosen)} ticked", width="content")
+    hidden = sum(record.id not in shown for record in chosen)
+    beyond = f", {hidden} of them not shown now" if hidden else ""
+    st.caption(f"{len(chosen)} ticked{beyond}", width="content")
     st.button(
         "Compare",
         icon=":material/compare:",
@@ -308,7 +340,7 @@ def _actions(found: Found, chosen: list[Record], *, narrowed: bool) -> None:
     key = f"history-delete-{st.session_state['history-turn']}"
     with st.popover("Delete", icon=":material/delete:", key=key, help="Take out what is ticked; asks once more."):
         most = size(sum(record.bytes for record in chosen))
-        st.markdown(f"Delete {plural(len(chosen), 'record')} for good? This frees up to {most}.")
+        st.markdown(f"Delete {plural(len(chosen), 'record')}{beyond}, for good? This frees up to {most}.")
         st.button(
             "Delete for good",
             icon=":material/delete_forever:",

@@ -51,6 +51,8 @@ def weight(name: str) -> Path:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of a run says where the browser tests were skipped, and why."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # one of several processes: the first says it
+        return
     reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", []) if "browser" in report.nodeid}
     if reasons:
         print(f"Browser tests were skipped: {'; '.join(sorted(reasons)).removeprefix('Skipped: ')}.")

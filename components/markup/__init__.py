@@ -6,6 +6,7 @@ the picture and on when the record was opened, not on the marks since: nothing i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,14 @@ _component = st.components.v2.component(
 )
 
 
+@dataclass(frozen=True)
+class Said:
+    """`step`: another one each time that the browser tells of something. `marks`: all of them, not checked."""
+
+    step: str
+    marks: list[Any]
+
+
 def markup(
     pixels: NDArray[np.uint8],
     marks: Sequence[dict[str, Any]],
@@ -38,8 +47,8 @@ def markup(
     about: str,
     key: str,
     height: int = 496,
-) -> list[Any] | None:
-    """Draw on uint8 (H, W, 3) pixels; what the browser has of marks by now, None while it said nothing.
+) -> Said | None:
+    """Draw on uint8 (H, W, 3) pixels; what the browser said last of its marks, None while it said nothing.
 
     `marks`: as they were when the record was opened, each `kind`, `points`, `text` and `ink`. `id` changes with the
     pixels and each time that a record is opened: by it the browser knows its own marks again. `about`: a sentence for
@@ -51,8 +60,8 @@ def markup(
     ).marks
     if not isinstance(said, dict) or said.get("id") != id or not isinstance(said.get("marks"), list):
         return None
-    found: list[Any] = said["marks"]
-    return found
+    step = said.get("step")
+    return Said(step if isinstance(step, str) else "", said["marks"])
 
 
 def pack(pixels: NDArray[np.uint8], marks: Sequence[dict[str, Any]], *, id: str, about: str, height: int) -> bytes:

@@ -126,7 +126,9 @@ function mount(root) {
   function tell() {
     clearTimeout(timer);
     timer = 0;
-    send("marks", { id, marks: page.marks().filter(({ kind, text }) => kind !== "text" || text.trim()) });
+    // By its step Python knows what it has heard already, in a run that something else began.
+    const step = `${Date.now()} ${Math.random()}`;
+    send("marks", { id, step, marks: page.marks().filter(({ kind, text }) => kind !== "text" || text.trim()) });
   }
 
   /** @param {boolean} [listed] whether the list is drawn anew: not under a hand that writes in it */
@@ -447,7 +449,7 @@ function mount(root) {
       tallest = head.height;
       page = pages.get(id) ?? steps(head.marks);
       pages.set(id, page);
-      [chosen, editing, look] = [-1, -1, { x: 0, y: 0, zoom: 1 }];
+      [chosen, editing, look, hand] = [-1, -1, { x: 0, y: 0, zoom: 1 }, null];
       entry.hidden = true;
       tool = page.marks().length ? "choose" : "arrow";
       URL.revokeObjectURL(url);

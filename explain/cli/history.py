@@ -25,7 +25,7 @@ Folder = Annotated[
         show_default=False,
     ),
 ]
-COLUMNS = ("id", "kept", "picture", "model", "method", "of", "tags")
+COLUMNS = ("id", "kept (UTC)", "picture", "model", "method", "of", "tags")
 NOTE = 60
 """Letters of a note in a line."""
 

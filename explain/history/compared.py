@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from explain import render, statistics
+from explain.diagnosis import CROPPED
 from explain.history.records import Compared, grown
 from explain.statistics import COARSE, describe_place
 from explain.words import percent
@@ -29,7 +30,7 @@ def compare(history: History, one: Record, other: Record) -> Compared:
     first, second = (_looked_at(history, record) for record in (one, other))
     same = one.picture_sha256 == other.picture_sha256
     numbers = (one.statistics, other.statistics)
-    words = [sentence for sentence in (_answers(one, other), *_places(one, other)) if sentence]
+    words = [sentence for sentence in (_answers(one, other), *_places((one, first), (other, second))) if sentence]
     seen = None
     if not same:
         size = "" if (one.width, one.height) != (other.width, other.height) else ", though of one size"
@@ -92,13 +93,16 @@ def _answers(one: Record, other: Record) -> str:
     return f"The first says {parts[0]}, the second {parts[1]}."
 
 
-def _places(one: Record, other: Record) -> tuple[str, ...]:
-    """Where each is hottest."""
+def _places(*both: tuple[Record, KeptMap | None]) -> tuple[str, ...]:
+    """Where each is hottest, of what its model saw."""
     found = []
-    for name, record in (("first", one), ("second", other)):
-        if record.statistics is None or not record.statistics.regions:
+    for name, (record, looked) in zip(("first", "second"), both, strict=True):
+        if looked is None or not looked.statistics.regions:
             continue
-        place = describe_place(record.statistics, (0, 0, record.width, record.height))
-        half = percent(record.statistics.half_heat_area)
-        found.append(f"The {name} ({record.label}) is hottest {place}: half of its heat lies on {half} of the picture.")
+        place = describe_place(looked.statistics, looked.seen)
+        left, top, right, bottom = looked.seen
+        unseen = 1 - (right - left) * (bottom - top) / (record.width * record.height)
+        part = "of what the model saw" if unseen >= CROPPED else "of the picture"
+        half = percent(looked.statistics.half_heat_area)
+        found.append(f"The {name} ({record.label}) is hottest {place}: half of its heat lies on {half} {part}.")
     return tuple(found)

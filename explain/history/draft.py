@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SIDE = 320
 """Pixels of a thumbnail's longer side, at most."""
+GREY = 118
+"""Grey level that what no model saw is faded towards."""
 WEBP = 16_383
 """Pixels of a side that WebP can have."""
 COLORMAP, ALPHA, FAINTEST = "inferno", 0.9, 0.3
@@ -188,8 +190,22 @@ def _thumbnail(explanation: Explanation, index: int, colormap: str, alpha: float
         by = (full.original[0] / height, full.original[1] / width)
         small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
         values = np.clip(small.to_original(heatmap.at_input), 0, 1)
-        pixels = render.overlay(pixels, values, colormap=colormap, alpha=alpha, weighted=True, seen=small.seen)
+        # On light pages and dark ones: what was not seen is faded towards neither.
+        pixels = _greyed(pixels, small.seen)
+        look: dict[str, Any] = {"colormap": colormap, "alpha": alpha, "weighted": True}
+        pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
     return to_jpeg(pixels, 80)
+
+
+def _greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    left, top, right, bottom = seen
+    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    faded = np.rint(0.4 * grey + 0.6 * GREY).astype(np.uint8)
+    out = np.repeat(faded[..., None], 3, axis=2)
+    out[top:bottom, left:right] = pixels[top:bottom, left:right]
+    return out
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,9 @@ from explain.image import Image, to_png
 from models.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from explain.history.history import History
     from explain.history.records import KeptMap, Record
@@ -24,8 +26,9 @@ COLORMAP, ALPHA = "inferno", 0.9
 
 
 def files(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Of each record `<number>_<picture>_<class>/` with its picture, `maps.npz`, `overlay.png` and `record.json`;
-    of a damaged one `damaged.txt`, which says so. Raises Problem for an id that is gone."""
+    """Of each record `<number>_<picture>_<class>/` with its picture, `maps.npz`, `overlay.png`, `marked.png` where
+    something was drawn, and `record.json`; of a damaged one `damaged.txt`, which says so. Raises Problem for an id
+    that is gone."""
     for number, id_ in enumerate(dict.fromkeys(ids), 1):
         record = history.get(id_)
         stem = names.plain(record.picture_name.rsplit(".", 1)[0])
@@ -54,7 +57,38 @@ def of_one(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
             _style(record),
         )
         yield "overlay.png", tag.write(to_png(drawn), record.recipe, record.view, picture=tag.carried(picture))
+        if record.marks:
+            yield "marked.png", marked(record, picture, chosen, record.index)
     yield "record.json", names.to_json(described(record, maps)).encode()
+
+
+def marked(record: Record, image: Image, item: KeptMap, index: int) -> bytes:
+    """A map with the record's marks over the picture, at its own size, as a PNG that carries the recipe."""
+    from explain.export import marks
+
+    data = to_png(marks.draw(looked(image, item, record.view.settings), record.marks))
+    if record.recipe is None:
+        return data
+    how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
+    return tag.write(data, record.recipe, how, picture=tag.carried(image))
+
+
+def looked(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
+    """The picture under the map as it was looked at, uint8 (H, W, 3), at its own size."""
+    names = ("mode", "colormap", "alpha", "threshold", "even", "invert", "cells")
+    kept = {name: value for name, value in settings.items() if name in names}
+    try:
+        for name in ("alpha", "threshold"):
+            if name in kept:
+                kept[name] = float(kept[name])
+        for name in ("even", "invert", "cells"):
+            if name in kept:
+                kept[name] = kept[name] in (True, 1, "1", "true")
+        style = render.Style(**kept)
+    except (TypeError, ValueError):
+        style = render.Style()
+    field = render.Field(item.values, item.extent, item.seen, cells=item.cells)
+    return render.shown(image.pixels, field, style, unseen="dark" if dark else "light")
 
 
 def described(record: Record, maps: Iterable[KeptMap] = ()) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from explain.history.records import (
     checked_marks,
     checked_note,
     checked_tags,
+    merged,
 )
 from explain.history.store import Blob, Moved, Store
 from explain.words import megabytes
@@ -225,16 +226,20 @@ class History:
         note: str | None = None,
         tags: Sequence[str] | None = None,
         marks: Sequence[Mark] | None = None,
+        since: Sequence[Mark] | None = None,
     ) -> Record:
         """Say something of a record, in place of what was said before; what is None stays. On the disk when this
-        returns; raises Problem where the record is gone or there is too much to say."""
+        returns; raises Problem where the record is gone or there is too much to say.
+
+        `since`: the marks that `marks` were made from: only what changed between the two is changed, and what somebody
+        else drew meanwhile stays."""
         changed: dict[str, str] = {}
         if note is not None:
             changed["note"] = checked_note(note)
         if tags is not None:
             tags = checked_tags(tags)
             changed["tags"] = json.dumps(tags)
-        if marks is not None:
+        if marks is not None and since is None:
             changed["marks"] = rows.marks_text(checked_marks(marks))
         with self._store.writing() as database:
             row = database.execute(
@@ -245,6 +250,8 @@ class History:
                 raise Problem(GONE)
             n, names = row[0], ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
             held: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
+            if marks is not None and since is not None:
+                held["marks"] = rows.marks_text(checked_marks(merged(rows.marks_of(held["marks"]), since, marks)))
             try:
                 body = rows.body_of(held["body"], held["crc"])
                 said: dict[str, Any] = {"headline": body.headline, "labels": body.labels}
@@ -322,6 +329,10 @@ class History:
         with self._store.reading() as database:
             (count,) = database.execute("SELECT count(*) FROM records").fetchone()
             return Storage(self._store.taken(database), self.limit, count)
+
+    def blocked(self) -> str:
+        """Why nothing can be kept here, as a sentence; empty where nothing stands against it. Makes no folder."""
+        return self._store.blocked()
 
     def sweep(self) -> int:
         """Remove what killed processes left behind; returns the bytes freed. Done by itself once a day."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -257,6 +258,20 @@ def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     if len(marks) > MARKS:
         raise Problem(f"There are {len(marks)} marks on this map: {MARKS} at most, please.")
     return tuple(marks)
+
+
+def merged(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
+    """The marks that are there, less what was taken away between `since` and `now`, and with what was added."""
+    if tuple(there) == tuple(since):
+        return tuple(now)
+    gone, new = Counter(since) - Counter(now), Counter(now) - Counter(since)
+    kept = []
+    for mark in there:
+        if gone[mark]:
+            gone[mark] -= 1
+        else:
+            kept.append(mark)
+    return (*kept, *new.elements())
 
 
 def _unseen(letter: str) -> bool:

@@ -68,6 +68,13 @@ class Store:
         with self.told():
             return self.path.exists()
 
+    def blocked(self) -> str:
+        """What keeps this process from writing here, as a sentence; empty where nothing does."""
+        there = self.folder
+        while not os.path.lexists(there) and there != there.parent:
+            there = there.parent
+        return "" if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else self._unwritable
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The database as it is now, all of it of one moment."""

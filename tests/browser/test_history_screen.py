@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT, serving
+from conftest import LIMIT, ROOT, serving, until
 from playwright.sync_api import expect
 
 from explain import Explainer
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
+    from explain.history import Record
+
 pytestmark = pytest.mark.browser
-LIMIT = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,11 @@ def visit(browser: Browser, server: str):
     assert wrong == []
 
 
+def noted(store: History, note: str) -> Record:
+    """By its whole note: a search for a digit finds percentages too."""
+    return next(record for record in store.search(text="note").records if record.note == note)
+
+
 def marking(page: Page) -> Locator:
     """The board to draw on, in its place."""
     page.get_by_role("radio", name="Mark").click()
@@ -82,7 +88,7 @@ def drag(page: Page, stage: Locator, start: tuple[float, float], end: tuple[floa
 
 
 def test_an_arrow_is_kept_and_lies_where_it_was_drawn(visit, store: History):
-    record = store.search(text="note 4").records[0]
+    record = noted(store, "note 4")
     page = visit(f"/history?kept={record.id}")
     stage = marking(page)
     drag(page, stage, (0.2, 0.25), (0.6, 0.75))
@@ -102,7 +108,7 @@ def test_an_arrow_is_kept_and_lies_where_it_was_drawn(visit, store: History):
 
 
 def test_marks_are_made_moved_and_undone_by_keys(visit, store: History):
-    record = store.search(text="note 5").records[0]
+    record = noted(store, "note 5")
     page = visit(f"/history?kept={record.id}")
     stage = marking(page)
     stage.focus()
@@ -127,7 +133,7 @@ def test_marks_are_made_moved_and_undone_by_keys(visit, store: History):
 
 
 def test_a_mark_is_taken_by_hand_and_its_words_are_written(visit, store: History):
-    record = store.search(text="note 6").records[0]
+    record = noted(store, "note 6")
     width, height = record.width, record.height
     store.annotate(record.id, marks=[Mark("arrow", ((0.2 * width, 0.2 * height), (0.5 * width, 0.5 * height)))])
     page = visit(f"/history?kept={record.id}")
@@ -139,13 +145,42 @@ def test_a_mark_is_taken_by_hand_and_its_words_are_written(visit, store: History
     words.press("Tab")
     expect(page.get_by_text("1 mark kept.")).to_be_visible()
     expect(stage.get_by_text("moved")).to_be_visible()
-    for _ in range(40):
-        if store.get(record.id).marks[0].text == "moved":
-            break
-        page.wait_for_timeout(100)
+    until(page, lambda: store.get(record.id).marks[0].text == "moved", "its words are kept")
     (mark,) = store.get(record.id).marks
-    assert mark.text == "moved"
     assert abs(mark.points[0][0] - 0.3 * width) < 0.02 * width and abs(mark.points[0][1] - 0.2 * height) < 0.02 * height
+
+
+def test_two_who_draw_on_one_record_keep_each_others_marks(visit, store: History):
+    record = noted(store, "note 2")
+    first = visit(f"/history?kept={record.id}")
+    drag(first, marking(first), (0.1, 0.1), (0.2, 0.3))
+    expect(first.get_by_text("1 mark kept.")).to_be_visible()
+    second = visit(f"/history?kept={record.id}")
+    expect(second.locator(".markup .mark")).to_have_count(1)
+    second.locator(".markup .stage").press("a")
+    drag(second, second.locator(".markup .stage"), (0.9, 0.1), (0.8, 0.3))
+    expect(second.get_by_text("2 marks kept.")).to_be_visible()
+    # The first one only writes, then draws on: what the second drew stays.
+    note = first.get_by_role("textbox", name="Note")
+    note.fill("only a note")
+    note.press("Tab")
+    expect(first.get_by_text("Somebody else drew here meanwhile")).to_be_visible()
+    until(first, lambda: store.get(record.id).note == "only a note", "the note is kept")
+    assert len(store.get(record.id).marks) == 2
+    first.locator(".markup .stage").press("a")
+    drag(first, first.locator(".markup .stage"), (0.5, 0.8), (0.4, 0.6))
+    expect(first.get_by_text("3 marks kept.")).to_be_visible()
+    first.get_by_role("button", name="Show all marks").click()
+    expect(first.locator(".markup .stage .mark")).to_have_count(3)
+    assert len(store.get(record.id).marks) == 3
+
+
+def test_three_pictures_stand_side_by_side_on_a_small_screen(visit, store: History):
+    page = visit("/history", viewport={"width": 1024, "height": 768})
+    tiles = page.locator(".tile")
+    expect(tiles.first).to_be_visible()
+    tops = [tiles.nth(place).evaluate("node => node.getBoundingClientRect().top") for place in range(4)]
+    assert len(set(tops[:3])) == 1 and tops[3] > tops[0]
 
 
 def test_two_are_ticked_compared_and_one_is_deleted(visit, store: History):
@@ -155,14 +190,14 @@ def test_two_are_ticked_compared_and_one_is_deleted(visit, store: History):
     before = tiles.count()
     tiles.nth(0).get_by_role("checkbox").check()
     tiles.nth(3).get_by_role("checkbox").check()
-    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_text("Same place")).to_be_visible()
     expect(page.get_by_text("Numbers side by side")).to_be_visible()
     page.get_by_role("button", name="All that was kept").click()
     expect(tiles).to_have_count(before)
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
     tiles.nth(0).locator(".open").click()
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("1 record deleted")).to_be_visible()
     # The next one is shown, and what deletes is not open for it.
@@ -206,7 +241,7 @@ def inside(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_keeps_nobody_out(visit, store: History, scheme: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    marked = store.search(text="note 6").records[0]
+    marked = noted(store, "note 6")
     for path, there in (("/history", ".tile"), (f"/history?kept={marked.id}", ".markup .mark, canvas")):
         page = visit(path, viewport={"width": 1440, "height": 2400}, color_scheme=scheme)
         expect(page.locator(there).first).to_be_visible()

@@ -117,15 +117,14 @@ def test_what_cannot_be_kept_is_said_and_the_page_goes_on(page, store, monkeypat
     assert not app.exception
     assert "The history is full" in texts(app)
     assert shown(app).maps, "the map is still there"
-    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-    button(app, "Keep").click().run()
-    assert "switched off" in texts(app)
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
     button(app, "Keep").click().run()
     assert not app.exception
     assert "may be written" in texts(app)
     assert shown(app).maps
+    app = page(SCREEN)
+    assert app.markdown[0].value == "## Nothing can be kept here" and "may be written" in app.error[0].value
 
 
 def test_compare_keeps_every_model_with_its_map(page, store):
@@ -160,10 +159,12 @@ def test_an_empty_history_says_what_it_is_for(page, store):
 
 def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+    app = page()
+    assert shown(app).maps and not [one for one in app.button if "Keep" in one.label]
     app = page(SCREEN)
-    assert not app.exception
-    assert app.markdown[0].value == "## History cannot be used here"
-    assert "switched off" in app.error[0].value and "SIGHTGLASS_HISTORY" in app.error[0].value
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## History is switched off"
+    assert "SIGHTGLASS_HISTORY" in texts(app) and "Start it without that line" in texts(app)
 
 
 def test_records_are_found_filtered_and_ordered(page, full):
@@ -254,6 +255,48 @@ def test_several_are_ticked_and_deleted_together(page, store, full):
     assert head(app, "history_grid")["turn"] != turn, "nothing is ticked any more"
 
 
+def test_what_is_ticked_stays_so_where_a_filter_hides_it(page, store, full):
+    app = page(SCREEN)
+    turn = head(app, "history_grid")["turn"]
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
+    app.text_input(key="history-find").set_value("nobody").run()
+    assert tiles(app) == [full["other"]]
+    assert "2 ticked, 1 of them not shown now" in texts(app)
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
+    app.text_input(key="history-find").set_value("nothing like it").run()
+    assert "2 ticked, 2 of them not shown now" in texts(app)
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
+    button(app, "Compare").click().run()
+    assert (app.query_params["kept"], app.query_params["against"]) == (full["small"], full["other"])
+
+
+def test_a_record_against_itself_is_shown_alone(page, full):
+    app = page(SCREEN, kept=full["small"], against=full["small"])
+    assert not app.exception and not app.error
+    assert len(shown(app).titles) == 1 and app.text_area
+
+
+def test_the_way_back_is_not_lost_where_a_record_is_opened_again(page, full):
+    app = page(SCREEN, kept=full["small"])
+    button(app, "Open in Explore").click().run()
+    assert not app.exception and not app.error
+    assert shown(app).titles and "kept" in app.query_params
+    assert app.query_params["kept"] == full["small"]
+
+
+def test_what_is_taken_along_needs_no_opening(page, full):
+    app = page(SCREEN, kept=full["small"])
+    assert [one.proto.label for one in app.get("download_button")] == ["Picture, .png", "Everything, .zip"]
+
+
+def test_a_record_with_nothing_found_says_so_once(page, store, pictures):
+    found = Explainer("demo-s")(pictures[0], confidence=0.999)
+    assert not found.predictions
+    app = page(SCREEN, kept=store.keep(found).id)
+    assert not app.exception and not app.error
+    assert texts(app).count(store.search().records[0].headline) == 1
+
+
 def test_a_tile_opens_its_record(page, full):
     app = page(SCREEN)
     app.session_state["history-grid"] = {"open": "nobody's"}
@@ -277,10 +320,12 @@ def test_two_are_compared_by_the_engines_numbers(page, store, full, made):
     whole = statistics.compare(*maps)
     assert abs(whole.iou_top20 - found.agreement.iou_top20) < 0.05
     view = shown(app)
-    assert view.titles == ["s", "m", "Difference"]
+    # As the sentences call them.
+    assert view.titles == ["First (s)", "Second (m)", "Difference"]
+    assert "The first says" in texts(app) or "Both say" in texts(app)
     np.testing.assert_allclose(view.maps[2] * 2 - 1, found.difference, atol=2 / 65535)
     table = app.dataframe[0].value
-    assert list(table.columns) == ["number", "s", "m", "meaning"]
+    assert list(table.columns) == ["number", "First (s)", "Second (m)", "meaning"]
 
 
 def test_of_two_pictures_nothing_is_claimed_that_needs_one(page, full):
@@ -301,7 +346,7 @@ def test_marks_are_kept_at_once_and_nothing_is_drawn_anew(page, store, full):
         {"kind": "arrow", "points": [[10, 20], [200.5, 300.25]], "text": "here", "ink": "accent"},
         {"kind": "text", "points": [[5, 5]], "text": "and there", "ink": "light"},
     ]
-    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "marks": drawn}}
+    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": "1", "marks": drawn}}
     app.run()
     assert not app.exception
     assert store.get(id).marks == (
@@ -318,6 +363,48 @@ def test_marks_are_kept_at_once_and_nothing_is_drawn_anew(page, store, full):
     fresh.query_params["kept"] = id
     fresh.run()
     assert [one["text"] for one in head(fresh, "markup")["marks"]] == ["here", "and there"]
+
+
+def test_what_others_draw_meanwhile_stays(page, store, full):
+    id = full["small"]
+    app = page(SCREEN, kept=id)
+    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
+    token = head(app, "markup")["id"]
+    mine = {"kind": "text", "points": [[5, 5]], "text": "mine", "ink": "light"}
+    more = mine | {"text": "more"}
+
+    def said(step: str, *marks: dict) -> None:
+        app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": step, "marks": list(marks)}}
+        app.run()
+        assert not app.exception and not app.error
+
+    said("1", mine)
+    theirs = Mark("circle", ((100, 100), (120, 100)))
+    store.annotate(id, marks=[*store.get(id).marks, theirs])
+    # What it said last comes with every run: nothing of it is new.
+    said("1", mine)
+    assert store.get(id).marks[1:] == (theirs,)
+    assert "Somebody else drew here meanwhile" in texts(app)
+    said("2", mine, more)
+    assert {mark.text for mark in store.get(id).marks} == {"mine", "", "more"}
+    said("3", more)
+    assert store.get(id).marks == (theirs, Mark("text", ((5, 5),), "more", "light"))
+    button(app, "Show all marks").click().run()
+    assert head(app, "markup")["id"] != token
+    assert [one["kind"] for one in head(app, "markup")["marks"]] == ["circle", "text"]
+    assert "Somebody else" not in texts(app)
+
+
+def test_a_record_that_is_come_back_to_begins_anew(page, store, full):
+    id = full["small"]
+    app = page(SCREEN, kept=id)
+    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
+    button(app, "All that was kept").click().run()
+    assert "history-opened" not in app.session_state
+    store.annotate(id, marks=[Mark("circle", ((100, 100), (120, 100)))])
+    app.query_params["kept"] = id
+    app.run()
+    assert [one["kind"] for one in head(app, "markup")["marks"]] == ["circle"]
 
 
 @pytest.mark.parametrize(
@@ -340,7 +427,7 @@ def test_what_a_browser_sends_is_checked(page, store, full, sent):
     app = page(SCREEN, kept=id)
     app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
     token = head(app, "markup")["id"]
-    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "marks": sent}}
+    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": "1", "marks": sent}}
     app.run()
     assert not app.exception
     assert ":material/error:" in texts(app)
@@ -378,7 +465,7 @@ def test_the_download_has_the_marks_and_the_recipe(store, full, made):
 
 
 def test_a_nearly_full_history_says_what_to_do(page, full, store, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", str(store.storage().bytes / 2**20 / 0.95))
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", str(store.storage().bytes / 1e6 / 0.95))
     app = page(SCREEN)
     assert "nearly full" in app.warning[0].value
 
@@ -394,6 +481,14 @@ def test_history_needs_no_torch(store, full, tmp_path):
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert ran.stdout.strip().endswith("False"), ran.stderr[-800:]
+
+
+def test_sizes_are_told_in_the_unit_of_the_limit(page, store, full, monkeypatch):
+    from components.history_record import size
+
+    assert [size(n) for n in (900, 1_200_000, 30_400_000)] == ["1\xa0kB", "1.2\xa0MB", "30\xa0MB"]
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "2048")
+    assert "of 2,048\xa0MB taken" in next(one.proto.text for one in page(SCREEN).get("progress"))
 
 
 def test_times_are_told_as_people_do():

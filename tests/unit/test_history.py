@@ -22,6 +22,7 @@ from explain import Explainer, Image, Problem, statistics
 from explain.export import tag
 from explain.history import History, Mark, Record, packed, schema, store
 from explain.history.draft import SIDE
+from explain.history.records import MARKS
 from models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
@@ -594,6 +595,44 @@ def test_two_records_of_a_picture_are_held_against_each_other(
     assert not itself.difference.any()
 
 
+def test_a_place_is_told_of_what_was_seen(history: History, one: Explanation) -> None:
+    """A model that crops says nothing of the picture's edges."""
+    from explain.diagnosis import looks
+    from explain.files import read
+
+    cropped = Explainer("efficientnet-lite0")(Image(_wide(), "wide.png"), top_k=1)
+    first, second = history.keep(cropped), history.keep(one)
+    told = [read(words) for words in history.compare(first, second).words if "is hottest" in words]
+    for words, explanation in zip(told, (cropped, one), strict=True):
+        where = read(looks(explanation)).partition(" is hottest ")[2]
+        assert words.partition(" is hottest ")[2] == where.replace("half of the heat", "half of its heat")
+    assert "of what the model saw" in told[0]
+
+
+def _wide() -> Any:
+    return np.random.default_rng(0).integers(0, 256, (60, 200, 3), dtype=np.uint8)
+
+
+def test_marks_of_others_stay_where_marks_are_changed(history: History, noise: Explanation) -> None:
+    record = history.keep(noise)
+    a, b, c, d = (Mark("text", ((1, 2),), word) for word in "abcd")
+    history.annotate(record.id, marks=[a, b])
+    history.annotate(record.id, marks=[a, b, c], since=[a, b])
+    assert history.get(record.id).marks == (a, b, c)
+    # Begun before c was there: b is taken away, d is added, and c stays.
+    assert history.annotate(record.id, marks=[a, d], since=[a, b]).marks == (a, c, d)
+    with pytest.raises(Problem, match="at most"):
+        history.annotate(record.id, marks=[a] * MARKS, since=[])
+    assert history.get(record.id).marks == (a, c, d)
+
+
+def test_why_nothing_can_be_kept_is_told_before(tmp_path: Path) -> None:
+    assert History(tmp_path / "new" / "history").blocked() == ""
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    assert "may be written" in History(tmp_path / "file" / "history").blocked()
+
+
 def test_records_of_two_pictures_are_compared_in_words(history: History, one: Explanation, noise: Explanation) -> None:
     compared = history.compare(history.keep(one), history.keep(noise))
     assert not compared.same_picture
@@ -614,7 +653,7 @@ def test_exported_files_open_again(history: History, one: Explanation, noise: Ex
     with zipfile.ZipFile(packed_up) as archive:
         names = archive.namelist()
         folder = names[0].split("/")[0]
-        assert len(names) == len(set(names)) == 8
+        assert len(names) == len(set(names)) == 9
         assert archive.read(f"{folder}/picture.jpg") == one.image.jpeg
         said = json.loads(archive.read(f"{folder}/record.json"))
         with np.load(BytesIO(archive.read(f"{folder}/maps.npz"))) as maps:

@@ -48,7 +48,7 @@ def test_records_are_listed_and_found(
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(history.folder))
     out, _ = said(capsys, "list")
     assert out.index(field.id) < out.index(street.id)
-    assert "2 records;" in out
+    assert "2 records;" in out and "kept (UTC)" in out
     found = told(capsys, "list", "numb", "plate", "--tag", "t")
     assert (found["total"], found["records"][0]["id"]) == (1, street.id)
     assert found["records"][0]["marks"][0]["text"] == "here"
@@ -78,6 +78,10 @@ def test_records_are_written_and_deleted(
     overlay = next((tmp_path / "out").glob("001_street_*/overlay.png"))
     assert read(overlay) == street.recipe
     assert len(list((tmp_path / "out").glob("*/record.json"))) == 2
+    # Only the first has marks.
+    (marked,) = (tmp_path / "out").glob("*/marked.png")
+    assert read(marked) == street.recipe and marked.parent == overlay.parent
+    assert marked.read_bytes() != overlay.read_bytes()
     found = told(capsys, "export", street.id, "--out", str(tmp_path / "out.zip"), *folder)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert archive.namelist() == found["files"]
