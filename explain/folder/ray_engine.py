@@ -145,7 +145,7 @@ class Ray:
         gate = ray.remote(num_cpus=0)(ray_worker.Gate).remote()
         done: set[int] = set()
         wanted: set[int] | None = None
-        news, over = threading.Event(), threading.Event()
+        over = threading.Event()
         failure: list[BaseException] = []
 
         def hear() -> None:
@@ -155,14 +155,12 @@ class Ray:
                     if "entries" in said:
                         take(said["entries"])
                         done.add(number)
-                    news.set()
                     if wanted is not None and wanted <= done:
                         return
             except BaseException as error:
                 failure.append(error)
             finally:
                 over.set()
-                news.set()
 
         # Apart, so that whoever waits here hears a stop at once.
         thread = threading.Thread(target=hear, name="ray", daemon=True)
