@@ -43,7 +43,7 @@ SIZE = (500, 375)
 PICTURES = 96
 ROUNDS = 5
 MANY = 5000
-BATCHES = (8, 32)
+BATCHES = (4, 8, 32)
 """Sizes that the bare model is given; the quicker one counts."""
 GOALS = {"bare": 0.8, "loop": 5.0}
 OUT = Path(__file__).parent / "THROUGHPUT.md"
@@ -144,7 +144,7 @@ def bare(case: Case, tensors: Sequence[Tensor], size: int) -> None:
             case.resident.adapter.run(case.resident.place(torch.cat([*tensors[start : start + size]])))
 
 
-def prepared(case: Case, images: Sequence[Image], size: int = 8) -> None:
+def prepared(case: Case, images: Sequence[Image], size: int = 4) -> None:
     """Resized, normalised and passed forward: a model cannot take a decoded picture as it is."""
     for start in range(0, len(images), size):
         adapter = case.resident.adapter

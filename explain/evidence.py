@@ -48,6 +48,7 @@ class Evidence:
         self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
         """What the model shows, as it was asked for last, and what that was."""
         self._graph: Graph | None = None
+        self._adapter = resident.quickest(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
         self.recorded = [recorded[layer.path] for layer in layers]
@@ -80,7 +81,7 @@ class Evidence:
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
             with self._hooked(record), torch.enable_grad(), ExitStack() as walked:
-                outputs = self.resident.adapter.run(self.tensor)
+                outputs = self._adapter.run(self.tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
@@ -92,7 +93,7 @@ class Evidence:
     @contextmanager
     def _hooked(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
         """Hand what each target layer returns to `record`; what that returns takes its place."""
-        module, caller = self.resident.adapter.module, threading.get_ident()
+        module, caller = self._adapter.module, threading.get_ident()
 
         def seen(path: str, output: Tensor) -> Tensor | None:
             # Somebody else may be using the same module outside this engine.

@@ -6,7 +6,7 @@ import copy
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import torch
 from explain.cache import ByteCache
 from explain.exact import Turn
 from explain.layers import Surveyed, survey
+from models import folding
 from models.errors import ModelProblem
 from models.load import load
 from models.preprocess import blank as tone
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from explain.layers import Attended
     from explain.methods.library import Shadow
     from models.adapter import Adapter, Layer, ModelSpec
+    from models.folding import Twin
 
 Progress = Callable[[float, str], None]
 MIB = 2**20
@@ -70,8 +72,14 @@ class Resident:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.adapter.module.parameters())
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
+        """Bytes of its weights, also as they are laid out besides to be quicker."""
+        found: Twin | None = self.__dict__.get("_twin")
+        return self._loaded_bytes + sum(map(folding.nbytes, [self.adapter.module, *([found.module] if found else [])]))
+
+    @cached_property
+    def _loaded_bytes(self) -> int:
         # What another runtime holds (ONNX, OpenVINO) is in no tensor of ours.
         elsewhere: int = getattr(self.adapter.module, "nbytes", 0)
         return elsewhere + sum(tensor.nbytes for tensor in self._tensors())
@@ -93,16 +101,34 @@ class Resident:
     def _survey(self) -> Surveyed:
         if not self.gradients:
             return Surveyed({}, (), ())
+        adapter, blank = self._blank()
+        self.probed = (blank.shape[-2], blank.shape[-1])
+        with self.lock:
+            return survey(adapter, blank)
+
+    def _blank(self) -> tuple[Adapter, Tensor]:
+        """An adapter that answers, and an empty picture for it on the device."""
         # One that is still to be told what to look for has layers all the same.
         adapter = self.adapter.probe() if hasattr(self.adapter, "probe") else self.adapter
-        blank = adapter.prepare(tone(adapter, 128), adapter.preprocessings[0])
-        self.probed = (blank.tensor.shape[-2], blank.tensor.shape[-1])
+        return adapter, self.place(adapter.prepare(tone(adapter, 128), adapter.preprocessings[0]).tensor)
+
+    @cached_property
+    def _twin(self) -> Twin | None:
         with self.lock:
-            return survey(adapter, self.place(blank.tensor))
+            return folding.twin(*self._blank())
+
+    def quickest(self, layers: Sequence[Layer]) -> Adapter:
+        """The adapter to explain these layers with: itself or, where nothing that this skips is among them, its
+        quicker twin."""
+        if self._twin is None or any(layer.path in self._twin.missing for layer in layers):
+            return self.adapter
+        own = copy.copy(self.adapter)
+        own.module = self._twin.module
+        return own
 
     def told(self, adapter: Adapter) -> Resident:
         """The same module, lock and layers for another adapter of it, which looks for other classes."""
-        _ = self.layers  # found once for both
+        _ = self.layers, self._twin  # found once for both
         other = copy.copy(self)
         other.adapter, other.shadow = adapter, None
         return other

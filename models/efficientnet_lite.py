@@ -36,17 +36,20 @@ SIZES = {
 
 
 class Same(nn.Conv2d):
-    """A convolution padded as TensorFlow does: what is odd goes to the right and to the bottom."""
-
-    def __init__(self, given: int, made: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(given, made, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
+    """A convolution of stride 2 padded as TensorFlow does: what is odd goes to the right and to the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.stride[0] > 1:
-            kernel, stride = self.kernel_size[0], self.stride[0]
-            down, across = (max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in x.shape[-2:])
-            x = F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
-        return super().forward(x)
+        # A row of zeros before the kernel's own shifts it as well as one less before the map would, which is larger.
+        down, across = (1 - side % 2 for side in x.shape[-2:])
+        kernel = F.pad(self.weight, (across, 0, down, 0))
+        return F.conv2d(x, kernel, self.bias, self.stride, self.kernel_size[0] // 2, self.dilation, self.groups)
+
+
+def conv(given: int, made: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Without a bias, padded so that (h, w) becomes (h / stride, w / stride), rounded up."""
+    if stride > 1:
+        return Same(given, made, kernel, stride, groups=groups, bias=False)
+    return nn.Conv2d(given, made, kernel, padding=kernel // 2, groups=groups, bias=False)
 
 
 class Norm(nn.BatchNorm2d):
@@ -66,8 +69,8 @@ class Separable(nn.Module):
 
     def __init__(self, given: int, made: int, kernel: int) -> None:
         super().__init__()
-        self.conv_dw, self.bn1 = Same(given, given, kernel, groups=given), Norm(given)
-        self.conv_pw, self.bn2 = Same(given, made, 1), Norm(made, act=False)
+        self.conv_dw, self.bn1 = conv(given, given, kernel, groups=given), Norm(given)
+        self.conv_pw, self.bn2 = conv(given, made, 1), Norm(made, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
@@ -80,9 +83,9 @@ class Inverted(nn.Module):
     def __init__(self, given: int, made: int, kernel: int, stride: int, expand: int) -> None:
         super().__init__()
         wide = given * expand
-        self.conv_pw, self.bn1 = Same(given, wide, 1), Norm(wide)
-        self.conv_dw, self.bn2 = Same(wide, wide, kernel, stride, groups=wide), Norm(wide)
-        self.conv_pwl, self.bn3 = Same(wide, made, 1), Norm(made, act=False)
+        self.conv_pw, self.bn1 = conv(given, wide, 1), Norm(wide)
+        self.conv_dw, self.bn2 = conv(wide, wide, kernel, stride, groups=wide), Norm(wide)
+        self.conv_pwl, self.bn3 = conv(wide, made, 1), Norm(made, act=False)
         self.skip = stride == 1 and given == made
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +96,7 @@ class Inverted(nn.Module):
 class EfficientNetLite(nn.Module):
     def __init__(self, wider: float, deeper: float, classes: int = 1000) -> None:
         super().__init__()
-        self.conv_stem, self.bn1 = Same(3, 32, 3, 2), Norm(32)
+        self.conv_stem, self.bn1 = conv(3, 32, 3, 2), Norm(32)
         given, stages = 32, []
         for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, LAST)):
             made, blocks = _rounded(channels * wider), []
@@ -104,7 +107,7 @@ class EfficientNetLite(nn.Module):
                 given = made
             stages.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*stages)
-        self.conv_head, self.bn2 = Same(given, 1280, 1), Norm(1280)
+        self.conv_head, self.bn2 = conv(given, 1280, 1), Norm(1280)
         self.global_pool, self.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(1280, classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from copy import deepcopy
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -21,6 +22,7 @@ from models import checkpoint, labels
 from models.adapter import Layer, ModelSpec
 from models.classifier import Classifier
 from models.errors import ModelProblem
+from models.folding import conv_act
 from models.preprocess import Preprocessing
 from models.ultralytics_detectors import RtDetr, TurnedDetector, YoloDetector
 from models.ultralytics_heads import reader
@@ -103,6 +105,7 @@ def import_quietly() -> None:
 
 def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector:
     """A built Ultralytics model as an Adapter; the module is fused, frozen and from then on the adapter's own."""
+    from ultralytics.nn.modules.conv import Conv, RepConv
     from ultralytics.nn.modules.head import OBB, Classify, RTDETRDecoder
 
     head = module.model[-1]
@@ -120,6 +123,8 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
         if isinstance(getattr(part, "act", None), nn.Module):
             part.act = deepcopy(part.act)
             part.act.inplace = False
+        if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
+            part.forward = MethodType(_in_one_step, part)
     if task == "classify":
         names = _labels(spec, fused, head.linear.out_features)
         return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
@@ -130,6 +135,11 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
     else:
         kind = OpenVocabulary if _takes_prompts(head) else YoloDetector
     return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)
+
+
+def _in_one_step(part: Any, tensor: Tensor) -> Tensor:
+    """What a fused convolution of Ultralytics computes."""
+    return conv_act(part.conv, part.act, tensor)
 
 
 def _takes_prompts(head: Any) -> bool:

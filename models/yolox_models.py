@@ -21,6 +21,7 @@ from models import checkpoint, labels
 from models.adapter import Geometry, ModelInput, Part, Stage
 from models.detector import SIDES, Detections, Detector
 from models.errors import ModelProblem, WeightsProblem
+from models.folding import conv_act
 from models.preprocess import GREY
 from models.weights import locate, sha256_of
 
@@ -223,8 +224,7 @@ class _Block(nn.Module):
         self.act = nn.SiLU()
 
     def forward(self, tensor: Tensor) -> Tensor:
-        out: Tensor = self.act(self.conv(tensor))
-        return out
+        return conv_act(self.conv, self.act, tensor)
 
 
 def _fuse(module: nn.Module) -> None:

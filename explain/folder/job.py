@@ -103,7 +103,7 @@ def run(
     `source`, `within`: as `explain.folder.source.find` takes them. `out`: a folder, or one in a storage as
     `s3://bucket/out`. `options`: as for an Explainer's call, `question` among them. `maps`: how many of a classifier's
     best classes have a map, where no targets are named. `workers`: by default one a core, of a cluster one a GPU where
-    it has any. `batch_size`: pictures in one pass, by default 8 on a CPU, 32 on a GPU. `side`: the longer side of the
+    it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`: the longer side of the
     pictures written, in pixels; None: as large as they are. `resume`: go on where an earlier run into `out` stopped;
     False: start over. `progress` hears the share that is done and what is left, in words.
 
@@ -140,7 +140,7 @@ def run(
         chosen = _plain(work, workers)
     with chosen as doer:
         # One by one nothing is gained by a batch, and a stop loses less.
-        size = batch_size or (1 if not work.batched else 8 if doer.device == "cpu" else 32)
+        size = batch_size or (1 if not work.batched else 4 if doer.device == "cpu" else 32)
         settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
         settings["recipe"]["device"] = doer.device
         try:
