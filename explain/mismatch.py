@@ -69,7 +69,7 @@ def _share(value: float) -> str:
 
 def _apart(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
     """0..1: how much an answer says of which of the pictures it is of, as a share of the most that it could say."""
-    adapter = resident.adapter
+    adapter = resident.quickest(())
     rows = []
     with torch.no_grad(), resident.lock:
         for image in images:

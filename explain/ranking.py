@@ -120,7 +120,8 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
             taken = image.taken(getattr(adapter, "channels", 3), adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)
             with resident.lock, torch.no_grad():
-                vector = adapter.embedding(adapter.run(resident.place(given.tensor)))[0].float()
+                outputs = resident.quickest(()).run(resident.place(given.tensor))
+                vector = adapter.embedding(outputs)[0].float()
             held = (vector / torch.linalg.vector_norm(vector)).cpu().numpy()
             VECTORS.put(key, held)
         return held

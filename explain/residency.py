@@ -120,7 +120,7 @@ class Resident:
     def quickest(self, layers: Sequence[Layer]) -> Adapter:
         """The adapter to explain these layers with: itself or, where nothing that this skips is among them, its
         quicker twin."""
-        if self._twin is None or any(layer.path in self._twin.missing for layer in layers):
+        if not folding.folds() or self._twin is None or any(layer.path in self._twin.missing for layer in layers):
             return self.adapter
         own = copy.copy(self.adapter)
         own.module = self._twin.module

@@ -35,21 +35,14 @@ SIZES = {
 """How much wider and deeper, the input's side, and a picture's short side before the crop."""
 
 
-class Same(nn.Conv2d):
-    """A convolution of stride 2 padded as TensorFlow does: what is odd goes to the right and to the bottom."""
+def conv(given: int, made: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
+    """Without a bias, padded as TensorFlow does; `halves` is the side of the maps that it makes half as large, if any.
 
-    def forward(self, x: Tensor) -> Tensor:
-        # A row of zeros before the kernel's own shifts it as well as one less before the map would, which is larger.
-        down, across = (1 - side % 2 for side in x.shape[-2:])
-        kernel = F.pad(self.weight, (across, 0, down, 0))
-        return F.conv2d(x, kernel, self.bias, self.stride, self.kernel_size[0] // 2, self.dilation, self.groups)
-
-
-def conv(given: int, made: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Without a bias, padded so that (h, w) becomes (h / stride, w / stride), rounded up."""
-    if stride > 1:
-        return Same(given, made, kernel, stride, groups=groups, bias=False)
-    return nn.Conv2d(given, made, kernel, padding=kernel // 2, groups=groups, bias=False)
+    What is odd TensorFlow pads to the right and to the bottom. A kernel with a row and a column of zeros before its own
+    lands on the same pixels, and no map has to be copied into a larger one.
+    """
+    more = 1 if halves and halves % 2 == 0 else 0
+    return nn.Conv2d(given, made, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
 
 
 class Norm(nn.BatchNorm2d):
@@ -80,13 +73,13 @@ class Separable(nn.Module):
 class Inverted(nn.Module):
     """Widened, filtered channel by channel, narrowed."""
 
-    def __init__(self, given: int, made: int, kernel: int, stride: int, expand: int) -> None:
+    def __init__(self, given: int, made: int, kernel: int, halves: int, expand: int) -> None:
         super().__init__()
         wide = given * expand
         self.conv_pw, self.bn1 = conv(given, wide, 1), Norm(wide)
-        self.conv_dw, self.bn2 = conv(wide, wide, kernel, stride, groups=wide), Norm(wide)
+        self.conv_dw, self.bn2 = conv(wide, wide, kernel, halves=halves, groups=wide), Norm(wide)
         self.conv_pwl, self.bn3 = conv(wide, made, 1), Norm(made, act=False)
-        self.skip = stride == 1 and given == made
+        self.skip = not halves and given == made
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
@@ -94,17 +87,21 @@ class Inverted(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    def __init__(self, wider: float, deeper: float, classes: int = 1000) -> None:
+    """From float32 (B, 3, side, side) to logits (B, classes)."""
+
+    def __init__(self, wider: float, deeper: float, side: int, classes: int = 1000) -> None:
         super().__init__()
-        self.conv_stem, self.bn1 = conv(3, 32, 3, 2), Norm(32)
+        self.conv_stem, self.bn1 = conv(3, 32, 3, halves=side), Norm(32)
+        side = -(-side // 2)
         given, stages = 32, []
         for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, LAST)):
             made, blocks = _rounded(channels * wider), []
             # The first stage and the last are never repeated.
             for k in range(math.ceil(count * deeper) if 0 < i < len(STAGES) else count):
                 first = Separable(given, made, kernel) if i == 0 else None
-                blocks.append(first or Inverted(given, made, kernel, 1 if k else stride, expand))
-                given = made
+                halves = side if stride == 2 and not k else 0
+                blocks.append(first or Inverted(given, made, kernel, halves, expand))
+                given, side = made, -(-side // 2) if halves else side
             stages.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*stages)
         self.conv_head, self.bn2 = conv(given, 1280, 1), Norm(1280)
@@ -122,6 +119,13 @@ def _rounded(channels: float) -> int:
     return near + 8 if near < 0.9 * channels else near
 
 
+def _fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A kernel with the zeros before its own that `conv` has room for; other tensors as they are."""
+    if tensor.ndim == len(shape) == 4:
+        return F.pad(tensor, (shape[3] - tensor.shape[3], 0, shape[2] - tensor.shape[2], 0))
+    return tensor
+
+
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     """Build the model on the CPU; raises WeightsProblem where the package is not installed or does not fit."""
     path = locate(spec, progress=progress)
@@ -129,12 +133,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     wider, deeper, side, short = SIZES[spec.arch]
     # Without memory until the weights are put in: nothing is made at random only to be thrown away.
     with torch.device("meta"):
-        module = EfficientNetLite(wider, deeper)
+        module = EfficientNetLite(wider, deeper, side)
     own = module.state_dict()
-    if [t.shape for t in tensors.values()] != [t.shape for t in own.values()]:
-        raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     # Some lie transposed in the file, and the order in which a product sums is not the same then.
-    held = {name: tensor.contiguous() for name, tensor in zip(own, tensors.values(), strict=True)}
+    given = [tensor.contiguous() for tensor in tensors.values()]
+    held = {name: _fitted(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
+    if len(given) != len(own) or any(held[name].shape != own[name].shape for name in own):
+        raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     module.load_state_dict(held, assign=True)
     preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3)
     return Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping, Sequence
+    from collections.abc import Iterator, MutableMapping, Sequence
 
     from models.adapter import Adapter
 
 WITHIN = 1e-4
 """How far the twin's answer may be from the model's, to the largest number in it."""
+_unfolded = 0
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
     nn.ReLU: ("relu", []),
@@ -48,6 +50,22 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
     return _stepped(conv, act, tensor, held[1], conv.bias)
 
 
+@contextmanager
+def unfolded() -> Iterator[None]:
+    """For as long as this lasts, in any thread, models run as they were built: to be held against another library."""
+    global _unfolded
+    _unfolded += 1
+    try:
+        yield
+    finally:
+        _unfolded -= 1
+
+
+def folds() -> bool:
+    """Whether nobody is inside `unfolded`, and nobody writes down what a model does."""
+    return not (_unfolded or torch._C._get_tracing_state() or torch.compiler.is_compiling())
+
+
 def nbytes(module: nn.Module) -> int:
     """Bytes that `conv_act` and a twin's folded convolutions hold besides a module's own weights."""
     laid = sum(weight.nbytes for weight in module.parameters() if weight in _PACKED)
@@ -67,7 +85,7 @@ def _in_one_step(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     wanted = tensor.requires_grad and torch.is_grad_enabled()
     fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not wanted
-    return simple and fits and type(act) in _ACTIVATIONS and _fused()
+    return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
 
 
 def _looked_at(module: nn.Module) -> bool:
@@ -125,9 +143,8 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
     if not pairs:
         return None
-    shared = {id(held): held for held in (*module.parameters(), *module.buffers())}
     own = copy.copy(adapter)
-    own.module = copy.deepcopy(module, shared)
+    own.module = copied(module)
     for conv, norm in pairs.items():
         one, other = own.module.get_submodule(conv), own.module.get_submodule(norm)
         own.module.set_submodule(conv, _Folded(one, other))  # type: ignore[arg-type]
@@ -141,6 +158,12 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
 def _is_norm(module: nn.Module) -> bool:
     # torchvision's detectors have the second; importing it takes half a second.
     return isinstance(module, nn.BatchNorm2d) or type(module).__name__ == "FrozenBatchNorm2d"
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A module's parts anew, over the same weights."""
+    shared = {id(held): held for held in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared)
 
 
 def _folds(module: nn.Module, seen: _Seen, conv: str, readers: list[str]) -> bool:
@@ -168,6 +191,10 @@ class _Folded(nn.Module):
         self._norm = [norm]  # not a part: nobody calls it any more
         self._packed: tuple[Tensor, Tensor] | None = None
         self._dense: list[nn.Conv2d] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Folded:
+        # What oneDNN has laid out cannot be copied.
+        return _Folded(copy.deepcopy(self.conv, memo), copy.deepcopy(self._norm[0], memo))
 
     @property
     def nbytes(self) -> int:

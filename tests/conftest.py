@@ -8,8 +8,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see components/frame.py.
@@ -38,6 +42,15 @@ def bus() -> Path:
 @pytest.fixture(scope="session")
 def pictures(bus: Path) -> list[Path]:
     return [bus, bus.with_name("zidane.jpg"), *sorted(asset("sklearn", "datasets", "images").glob("*.jpg"))]
+
+
+@pytest.fixture
+def as_built() -> Iterator[None]:
+    """Models run as they were built: untrained ones carry a last bit that differs far."""
+    from models.folding import unfolded
+
+    with unfolded():
+        yield
 
 
 def weight(name: str) -> Path:

@@ -24,6 +24,7 @@ from explain.methods import Activation
 from explain.methods.gradient import gradcam
 from explain.windows import Gradient
 from models.errors import Cancelled, ModelProblem, Problem
+from models.folding import copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,8 +80,11 @@ def raw_maps(
                 maps = [exact]
             while maps is None:
                 # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
-                if (shadow := resident.shadow) is None or shadow.broken or shadow.busy:
-                    shadow = resident.shadow = Shadow(resident.adapter)
+                # FullGrad sums over the norms too.
+                adapter = resident.adapter if method.id == "fullgrad" else resident.quickest(evidence.layers)
+                shadow = resident.shadow
+                if shadow is None or shadow.broken or shadow.busy or shadow.of is not adapter.module:
+                    shadow = resident.shadow = Shadow(adapter)
                 maps = shadow.run(evidence, method, target, tick, cancel)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     held = [evidence.raws[method.id, target] for target in targets]
@@ -152,9 +156,10 @@ class Shadow:
     """A second set of modules over the same weights, and the library's objects built on it, one method at a time."""
 
     def __init__(self, adapter: Adapter) -> None:
-        shared = {id(tensor): tensor for tensor in (*adapter.module.parameters(), *adapter.module.buffers())}
+        self.of = adapter.module
+        """What it is a copy of."""
         own = copy.copy(adapter)
-        own.module = copy.deepcopy(adapter.module, shared)
+        own.module = copied(adapter.module)
         self._logits = _Logits(own)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._lock = threading.Lock()

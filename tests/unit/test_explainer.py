@@ -221,8 +221,9 @@ def test_from_held_evidence_it_is_the_same_and_runs_no_model(
     explainer: Explainer, bus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = explainer(bus, top_k=2)
-    run, passes = explainer.resident.adapter.run, []
-    monkeypatch.setattr(explainer.resident.adapter, "run", lambda tensor: passes.append(1) or run(tensor))
+    kind, passes = type(explainer.resident.adapter), []
+    run = kind.run
+    monkeypatch.setattr(kind, "run", lambda adapter, tensor: passes.append(1) or run(adapter, tensor))
     again = explainer(bus.read_bytes(), top_k=2)
     assert passes == []
     assert again.milliseconds["model"] == again.milliseconds["prepare"] == 0
@@ -510,14 +511,15 @@ def test_three_hundred_explanations_do_not_grow_the_process(
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -> None:
-    run, left = explainer.resident.adapter.run, iter(range(times))
+    kind, left = type(explainer.resident.adapter), iter(range(times))
+    run = kind.run
 
-    def full(tensor: torch.Tensor) -> Any:
+    def full(adapter: Any, tensor: torch.Tensor) -> Any:
         if next(left, None) is not None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return run(tensor)
+        return run(adapter, tensor)
 
-    monkeypatch.setattr(explainer.resident.adapter, "run", full)
+    monkeypatch.setattr(kind, "run", full)
 
 
 def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

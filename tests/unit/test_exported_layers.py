@@ -81,6 +81,7 @@ def maps(adapter: Any, layer: str, method: str) -> torch.Tensor:
     return found
 
 
+@pytest.mark.usefixtures("as_built")
 @pytest.mark.parametrize(("name", "kind"), [("resnet18", kind) for kind in KINDS[:3]] + [("vit", KINDS[0])])
 def test_layers_and_maps_are_those_of_the_model_that_was_exported(name: str, kind: str, tmp_path: Path) -> None:
     module = network(name)

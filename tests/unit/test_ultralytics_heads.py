@@ -85,6 +85,7 @@ def some(outputs: Detections) -> tuple[int, ...]:
     return tuple(int(start + size // 2) for start, size in zip(starts, sizes, strict=True))
 
 
+@pytest.mark.usefixtures("as_built")
 @pytest.mark.parametrize("name", EVERY)
 def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
     from ultralytics.utils.nms import non_max_suppression
@@ -212,6 +213,7 @@ def detr(name: str = "rtdetr-l") -> RtDetr:
     return adapter
 
 
+@pytest.mark.usefixtures("as_built")
 def test_rtdetr_answers_as_its_decoder_does() -> None:
     from ultralytics.utils.ops import xywh2xyxy
 
