@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 MODELS = ("efficientnet-lite0", "resnet50")
 SIZE = (500, 375)
 """What a photograph of ImageNet usually has."""
-PICTURES = 96
-ROUNDS = 5
+PICTURES = 160
+ROUNDS = 3
 MANY = 5000
 BATCHES = (4, 8, 32)
 """Sizes that the bare model is given; the quicker one counts."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from components import address
 from components.viewer import joined
 from components.viewer.payload import joined_bytes
 
@@ -22,7 +23,7 @@ _component = st.components.v2.component(
     "sightglass_history_grid",
     html='<div class="grid" role="list"></div>',
     css=(_HERE / "grid.css").read_text("utf-8"),
-    js="\n".join((joined(_HERE.parent / "viewer", _SHARED), joined(_HERE, _MODULES))),
+    js="\n".join((address.SCRIPT, joined(_HERE.parent / "viewer", _SHARED), joined(_HERE, _MODULES))),
 )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from components import address
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -16,7 +18,7 @@ _component = st.components.v2.component(
     "sightglass_intake",
     html='<div class="veil" hidden>Drop it anywhere</div>',
     css=(_HERE / "intake.css").read_text("utf-8"),
-    js=(_HERE / "intake.js").read_text("utf-8"),
+    js=address.SCRIPT + (_HERE / "intake.js").read_text("utf-8"),
 )
 
 

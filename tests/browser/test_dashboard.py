@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -189,6 +190,26 @@ def test_a_link_opens_the_very_view_on_every_screen(visit):
         expect(page.locator("select.colormap")).to_have_value("viridis")
         expect(page.locator("input.alpha")).to_have_value("0.5")
         page.screenshot(path=ARTEFACTS / f"{name.lower()}.png")
+
+
+def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
+    page = visit()
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    page.get_by_role("radio", name="Why this class?").click()
+    page.wait_for_url("**/?*layers=*")
+    for name in ("Top-k", "Compare"):
+        page.get_by_role("link", name=name).click()
+        page.wait_for_url(f"**/{name.replace('-', '').lower()}?*layers=*")
+        page.locator(CANVAS).nth(2).wait_for()
+        settled(page)
+    for path in ("/topk", "/"):
+        page.go_back()
+        expect(page).to_have_url(re.compile(f"[0-9]{path}[?].*layers="))
+        page.locator(CANVAS).first.wait_for()
+        settled(page)
+        assert urlsplit(page.url).path == path
+    expect(page.get_by_role("radio", name="Why this class?")).to_be_checked()
 
 
 def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):

@@ -87,6 +87,17 @@ def drag(page: Page, stage: Locator, start: tuple[float, float], end: tuple[floa
     page.mouse.up()
 
 
+def test_back_leads_from_a_record_to_all_of_them(visit, store: History):
+    page = visit("/history")
+    expect(page.locator(".tile").first).to_be_visible()
+    page.locator(".tile").first.click()
+    expect(page).to_have_url(re.compile("kept="))
+    expect(page.get_by_role("radio", name="Mark")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".tile").first).to_be_visible()
+    assert "kept=" not in page.url
+
+
 def test_an_arrow_is_kept_and_lies_where_it_was_drawn(visit, store: History):
     record = noted(store, "note 4")
     page = visit(f"/history?kept={record.id}")

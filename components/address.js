@@ -1,0 +1,26 @@
+// What is chosen on a screen stands in its address, to be handed on. Streamlit makes every change of it a place of its
+// own to go back to; who goes back wants the screen before.
+
+/** Parts of an address that are a place of their own: what was opened on History and on Watch. */
+const PLACES = ["kept", "against", "entry"];
+
+/**
+ * Whether two addresses are one screen with other choices.
+ * @param {URL} from
+ * @param {URL} to
+ */
+export function onePlace(from, to) {
+  const same = (/** @type {string} */ name) => from.searchParams.get(name) === to.searchParams.get(name);
+  return from.pathname === to.pathname && PLACES.every(same);
+}
+
+if (typeof window !== "undefined" && !("placed" in window.history.pushState)) {
+  const push = window.history.pushState.bind(window.history);
+  /** @param {Parameters<History["pushState"]>} given */
+  const placed = (...given) => {
+    const here = new URL(window.location.href);
+    if (given[2] && onePlace(here, new URL(given[2], here))) window.history.replaceState(...given);
+    else push(...given);
+  };
+  window.history.pushState = Object.assign(placed, { placed: true });
+}
