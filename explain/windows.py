@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from explain.backward import pointwise_gradient
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -397,9 +399,7 @@ def _conv_pull(walk: _Walk, step: _Step) -> None:
         weight = weight[:, wanted]
     if _pointwise(node, weight):
         top, _, left, _ = walk.windows[out]
-        # A matrix product, in the memory's own order: (cells, outputs) by (outputs, inputs).
-        part = (gradient.permute(0, 2, 3, 1) @ weight[:, :, 0, 0]).permute(0, 3, 1, 2)
-        walk.add(at, part, top, left, fresh=True)
+        walk.add(at, pointwise_gradient(gradient, weight), top, left, fresh=True)
         return
     top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], list(node._saved_padding)
     if not walk.whole(out):

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
     from models.adapter import Adapter
 
 WITHIN = 1e-4
 """How far the twin's answer may be from the model's, to the largest number in it."""
+SHAPES = 2
+"""Of so many a convolution's weights are held: where one picture and a batch take turns, say."""
 _unfolded = 0
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
@@ -46,8 +48,8 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
         return out
     held = _PACKED.get(conv.weight)
     if held is None or held[0] != _state(conv.weight):
-        held = _PACKED[conv.weight] = _state(conv.weight), _packed(conv, conv.weight)
-    return _stepped(conv, act, tensor, held[1], conv.bias)
+        held = _PACKED[conv.weight] = _state(conv.weight), _Packed()
+    return held[1](conv, act, tensor, lambda: conv)
 
 
 @contextmanager
@@ -68,12 +70,35 @@ def folds() -> bool:
 
 def nbytes(module: nn.Module) -> int:
     """Bytes that `conv_act` and a twin's folded convolutions hold besides a module's own weights."""
-    laid = sum(weight.nbytes for weight in module.parameters() if weight in _PACKED)
-    return laid + sum(part.nbytes for part in module.modules() if isinstance(part, _Folded))
+    packed = sum(_PACKED[weight][1].nbytes for weight in module.parameters() if weight in _PACKED)
+    return packed + sum(part.nbytes for part in module.modules() if isinstance(part, _Folded))
 
 
-_PACKED: MutableMapping[Tensor, tuple[tuple[int, int], Tensor]] = WeakTensorKeyDictionary()
-"""Weights as oneDNN wants them, by the weights and with their state at that time."""
+class _Packed:
+    """A convolution's weights as oneDNN wants them for the latest shapes.
+
+    As they are they would be laid out so in every pass. Laid out for another shape, or number of threads, a pass was
+    measured to take up to 500 times as long.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[object, tuple[Tensor, Tensor | None]] = {}
+        self.nbytes = 0
+
+    def __call__(self, conv: nn.Conv2d, act: nn.Module, tensor: Tensor, dense: Callable[[], nn.Conv2d]) -> Tensor:
+        """`act(conv(tensor))` with the weights of `dense`, which is asked only where there are none for that shape."""
+        key = (tensor.shape, torch.get_num_threads())
+        if (held := self._held.get(key)) is None:
+            own = dense()
+            held = self._held[key] = _packed(own, tensor.shape), own.bias
+            for old in [*self._held][:-SHAPES]:
+                self._held.pop(old, None)
+            self.nbytes = len(self._held) * own.weight.nbytes
+        return _stepped(conv, act, tensor, *held)
+
+
+_PACKED: MutableMapping[Tensor, tuple[tuple[int, int], _Packed]] = WeakTensorKeyDictionary()
+"""Of `conv_act`, by the weights and with their state at that time."""
 
 
 def _state(weight: Tensor) -> tuple[int, int]:
@@ -96,10 +121,9 @@ def _ways(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
     return list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups  # type: ignore[arg-type]
 
 
-def _packed(conv: nn.Conv2d, weight: Tensor) -> Tensor:
-    """A convolution's weights as oneDNN wants them: otherwise they are laid so again in every pass."""
-    laid: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight.detach(), *_ways(conv), None)
-    return laid
+def _packed(conv: nn.Conv2d, shape: Sequence[int]) -> Tensor:
+    weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *_ways(conv), [*shape])
+    return weight
 
 
 def _stepped(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
@@ -114,7 +138,7 @@ def _fused() -> bool:
     conv, given = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
-            found = _stepped(conv, nn.SiLU(), given, _packed(conv, conv.weight), conv.bias)
+            found = _stepped(conv, nn.SiLU(), given, _packed(conv, given.shape), conv.bias)
             return torch.allclose(found, nn.functional.silu(conv(given)), atol=1e-5)
     except (RuntimeError, AttributeError, TypeError):
         return False
@@ -189,7 +213,7 @@ class _Folded(nn.Module):
         super().__init__()
         self.conv, self.act = conv, getattr(norm, "act", nn.Identity())
         self._norm = [norm]  # not a part: nobody calls it any more
-        self._packed: tuple[Tensor, Tensor] | None = None
+        self._packed = _Packed()
         self._dense: list[nn.Conv2d] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Folded:
@@ -199,15 +223,11 @@ class _Folded(nn.Module):
     @property
     def nbytes(self) -> int:
         """Of the weights that it has made."""
-        return self.conv.weight.nbytes * (len(self._dense) + (self._packed is not None))
+        return self._packed.nbytes + len(self._dense) * self.conv.weight.nbytes
 
     def forward(self, tensor: Tensor) -> Tensor:
         if _in_one_step(self.conv, self.act, tensor):
-            if self._packed is None:
-                conv = self._fold()
-                assert conv.bias is not None
-                self._packed = _packed(conv, conv.weight), conv.bias
-            return _stepped(self.conv, self.act, tensor, *self._packed)
+            return self._packed(self.conv, self.act, tensor, self._fold)
         if not self._dense:
             self._dense.append(self._fold())
         out: Tensor = self.act(self._dense[0](tensor))

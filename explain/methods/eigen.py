@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from explain.methods import Activation
     from explain.windows import Gradient
 
-FEW = 64
+FEW = 48
 """Rows up to which a full decomposition is quicker than a search for the first vector."""
 STEPS = 60
 """Of the search at most; ten are the rule."""
@@ -44,8 +44,12 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     rises.
     """
     channels, height, width = x.shape
-    rows = torch.nan_to_num(x.permute(1, 2, 0).reshape(-1, channels).float())  # (n, C)
-    count, total = len(rows), rows.sum(0)
+    rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
+    total = rows.sum(0)
+    if not bool(total.isfinite().all()):
+        rows = torch.nan_to_num(rows)
+        total = rows.sum(0)
+    count = len(rows)
     mean = total / places  # (C,)
     # Centred over all places, those that are 0 among them: the square root of I - 11'/places, times the rows.
     shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
@@ -64,28 +68,32 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
     """The first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None where it is slow to find.
 
-    Starts at the channels' lengths, and so comes to the same bits every time.
+    Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
+    a step is of few numbers, where NumPy is done before PyTorch has started.
     """
     start = rows.square().sum(0).sqrt_()
     if not bool(start.any()):
         return None
     found = rows.new_empty(STEPS, len(start))
     found[0] = start / start.norm()
-    small = np.zeros((STEPS, STEPS))
+    vectors, away, small = found.numpy(), shift.numpy(), np.zeros((STEPS, STEPS))
     for step in range(STEPS - 1):
-        scores = rows @ found[step] - shift @ found[step]
-        next_one = scores @ rows - scores.sum() * shift
-        known = found[: step + 1]
+        scores = (rows @ found[step]).numpy()
+        scores -= away @ vectors[step]
+        next_one = (torch.from_numpy(scores) @ rows).numpy()
+        # Not from the rows beforehand: where they are next to nothing, that costs digits.
+        next_one -= scores.sum() * away
+        known = vectors[: step + 1]
         # Twice, or rounding brings back what was taken out.
         for _ in range(2):
             shares = known @ next_one
             next_one -= shares @ known
-            small[step, step] += float(shares[-1])
-        left = float(next_one.norm())
-        values, vectors = np.linalg.eigh(small[: step + 1, : step + 1])
-        if left * abs(vectors[-1, -1]) <= NEAR * values[-1]:
-            return torch.nn.functional.normalize(torch.from_numpy(vectors[:, -1].astype(np.float32)) @ known, dim=0)
-        found[step + 1] = next_one / left
+            small[step, step] += shares[-1]
+        left = float(np.sqrt(next_one @ next_one))
+        values, parts = np.linalg.eigh(small[: step + 1, : step + 1])
+        if left * abs(parts[-1, -1]) <= NEAR * values[-1]:
+            return torch.nn.functional.normalize(torch.from_numpy(parts[:, -1].astype(np.float32) @ known), dim=0)
+        np.divide(next_one, left, out=vectors[step + 1])
         small[step, step + 1] = small[step + 1, step] = left
     return None
 

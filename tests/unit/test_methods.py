@@ -26,7 +26,7 @@ from explain.explanation import Explanation, Options, explain
 from explain.heatmap import raw_maps
 from explain.image import Image
 from explain.layers import find
-from explain.methods import METHODS, Activation, function, method
+from explain.methods import METHODS, Activation, eigen, function, method
 from explain.residency import Resident
 from explain.windows import Gradient
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
@@ -632,3 +632,31 @@ def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
     assert result.heatmaps[0].state == "ok"
     again = Explainer("demo-s")(picture, maps=False)
     assert [p.anchor for p in again.predictions] == [p.anchor for p in result.predictions]
+
+
+@pytest.mark.parametrize("size", [(5, 5), (9, 9), (40, 30)])
+@pytest.mark.parametrize("channels", [16, 96])
+def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: tuple[int, int]) -> None:
+    made = torch.Generator().manual_seed(4)
+    places = 50 * size[0] * size[1]
+    # Strong at a few places and next to nothing elsewhere, as a gradient is; two components near each other.
+    falling = 10 ** (-6 * torch.rand(size, generator=made))
+    x = torch.randn(channels, *size, generator=made) * falling + 0.1
+    x = x.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    whole = torch.cat((x.flatten(1).T, x.new_zeros(places - size[0] * size[1], channels))).double()
+    centred = whole - whole.mean(0)
+    scores = torch.linalg.svd(centred, full_matrices=False)[0][:, 0] * torch.linalg.norm(centred, 2)
+    scores *= torch.sign(scores @ (whole.mean(1) - whole.mean()))
+    inside, outside = eigen.projection(x, places)
+    found = torch.cat((inside.flatten(), outside.expand(places - size[0] * size[1])))
+    np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
+    again, _ = eigen.projection(x, places)
+    assert torch.equal(inside, again)
+
+
+def test_a_broken_place_counts_as_nothing() -> None:
+    x = torch.randn(80, 12, 11, generator=torch.Generator().manual_seed(5))
+    x[3, 2, 2] = float("nan")
+    mended = x.nan_to_num()
+    for one, other in zip(eigen.projection(x, 500), eigen.projection(mended, 500), strict=True):
+        assert torch.equal(one, other)

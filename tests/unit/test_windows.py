@@ -12,7 +12,8 @@ import pytorch_grad_cam
 import torch
 from torch import nn
 
-from explain import Explainer
+from explain import Explainer, backward
+from explain.backward import pointwise_gradient
 from explain.evidence import Evidence
 from explain.image import Image
 from explain.layers import find
@@ -122,6 +123,51 @@ def test_a_gradient_is_placed_where_it_belongs() -> None:
     assert gradient.placed(torch.zeros(2, 3), 1.5)[0, 0] == 1.5
 
 
+@pytest.mark.parametrize("channels", [slice(None), slice(0, 40), slice(24, 64)])
+@pytest.mark.parametrize(
+    ("size", "one_dnn"), [((1, 1), False), ((40, 30), True), ((3, 3), False), ((127, 1), False), ((13, 60), True)]
+)
+def test_a_place_s_gradient_is_the_same_both_ways(
+    size: tuple[int, int], one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = torch.Generator().manual_seed(3)
+    weight = torch.randn(128, 64, 1, 1, generator=made).contiguous(memory_format=torch.channels_last)[:, channels]
+    gradient = torch.randn(1, 200, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 30:158]
+    expected = torch.einsum("bkhw,kc->bchw", gradient.double(), weight[:, :, 0, 0].double()).float()
+    calls, convolution = [], torch.mkldnn_convolution
+
+    def counted(*given: Any) -> torch.Tensor:
+        calls.append(given)
+        return convolution(*given)
+
+    assert backward._one_dnn(), "no oneDNN: nothing to compare"
+    monkeypatch.setattr(torch, "mkldnn_convolution", counted)
+    found = pointwise_gradient(gradient, weight)
+    assert bool(calls) == one_dnn
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    assert torch.equal(pointwise_gradient(gradient, weight), found)
+    # What it does not know goes the way that always works.
+    calls.clear()
+    torch.testing.assert_close(pointwise_gradient(gradient.double(), weight.double()).float(), expected)
+    assert not calls
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("not built"), AttributeError(), torch.zeros(1, 3, 3, 3)])
+def test_a_build_without_a_sound_one_dnn_does_without(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_given: Any) -> torch.Tensor:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(torch, "mkldnn_convolution", lacking)
+    backward._one_dnn.cache_clear()
+    try:
+        gradient, weight = torch.ones(1, 64, 40, 40), torch.ones(64, 64, 1, 1)
+        assert pointwise_gradient(gradient, weight).eq(64).all()
+    finally:
+        backward._one_dnn.cache_clear()
+
+
 # Real weights.
 
 
@@ -190,8 +236,9 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(method: str) -> N
         inside = expected[top:bottom, left:right]
         # The library's own range includes the bars of the letterbox; this picture has none.
         assert inside.shape == expected.shape
-        # GradCAM++ divides by sums that cross 0: the library's own map is 6e-5 off what double precision gives.
-        np.testing.assert_allclose(heatmap.at_input, expected, atol=1e-3 if method == "gradcam++" else 1e-4)
+        # GradCAM++ divides by sums that cross 0: the library's own map is 6e-5 off what double precision gives, and an
+        # activation's last bit, which is another one where a step of the pass takes two at once, comes out large.
+        np.testing.assert_allclose(heatmap.at_input, expected, atol=3e-3 if method == "gradcam++" else 1e-4)
 
 
 @pytest.mark.parametrize("name", ["yolo11n", "yolo26n"])
