@@ -356,4 +356,4 @@ async def _passed_by(receive: Receive) -> None:
 
 async def _answer(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     status, kind, words, headers = refusal
-    await problems.answer(status, kind, words, headers)(scope, receive, send)
+    await problems.answer(status, kind, words, headers, instance=scope["path"])(scope, receive, send)

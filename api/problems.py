@@ -57,7 +57,12 @@ KINDS: dict[str, Kind] = {
     "path": Kind("No such path", (404,), "GET /api/docs lists what can be asked."),
     "method": Kind("Not by this method", (405,), "`Allow` says by which."),
     "key": Kind("A key is asked for", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`."),
-    "origin": Kind("Another site's page", (403,), "SIGHTGLASS_API_ORIGINS names sites whose pages may ask."),
+    "origin": Kind(
+        "From elsewhere",
+        (403,),
+        "Another site's page, or a name that this machine is not known by: SIGHTGLASS_API_ORIGINS and "
+        "SIGHTGLASS_API_HOSTS let them in.",
+    ),
     "slow": Kind("The request was too slow", (408,), "Its body stood still or took too long."),
     "busy": Kind("Too many requests", (429, 503), "Come back after `Retry-After` seconds."),
     "timeout": Kind("The answer took too long", (504,), "Choose a quicker method, fewer masks, or a smaller model."),

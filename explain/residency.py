@@ -70,7 +70,9 @@ class Resident:
 
     @property
     def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.adapter.module.parameters())
+        """Numbers that were trained."""
+        padding: int = getattr(self.adapter, "padding", 0)
+        return sum(parameter.numel() for parameter in self.adapter.module.parameters()) - padding
 
     @property
     def nbytes(self) -> int:

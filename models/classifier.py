@@ -61,6 +61,8 @@ class Classifier:
 
     preprocessings: tuple[str, ...] = CLASSIFIER_WAYS
     parts: tuple[Part, ...] = ("class", "contrast")
+    padding = 0
+    """Numbers among the module's weights that are 0 and belong to no trained one."""
 
     def __init__(
         self,

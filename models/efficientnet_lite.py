@@ -142,4 +142,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     module.load_state_dict(held, assign=True)
     preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3)
-    return Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
+    made = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
+    made.padding = sum(tensor.numel() for tensor in held.values()) - sum(tensor.numel() for tensor in given)
+    return made

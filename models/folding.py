@@ -233,6 +233,8 @@ class _Folded(nn.Module):
         out: Tensor = self.act(self._dense[0](tensor))
         return out
 
+    # What is made while somebody infers could not be kept for a gradient later.
+    @torch.inference_mode(mode=False)
     def _fold(self) -> nn.Conv2d:
         (norm,), weight, bias = self._norm, self.conv.weight, self.conv.bias
         scale = torch.rsqrt(norm.running_var + norm.eps) * (1 if norm.weight is None else norm.weight)

@@ -159,9 +159,10 @@ def serve(
     `streamlit run dashboard.py` answers the same requests beside its pages; this is for a machine that shows none.
     What can be asked is listed at /api/docs, also without a network. Ctrl-C ends it.
 
-    Only this machine is answered unless --host says otherwise, and no other site's page unless SIGHTGLASS_API_ORIGINS
-    names it. The model is loaded and has seen a picture before the first request is taken; requests may name others
-    whose weights are here, and nothing is ever downloaded for one.
+    Only this machine is answered unless --host says otherwise, no other site's page unless SIGHTGLASS_API_ORIGINS
+    names it, and under no other name than localhost's unless SIGHTGLASS_API_HOSTS does. The model is loaded and has
+    seen a picture before the first request is taken; requests may name others whose weights are here, and nothing is
+    ever downloaded for one.
     """
     _threads()
     from api.schemas import Settings

@@ -142,6 +142,19 @@ def test_a_gradient_comes_back_through_what_is_folded() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_what_was_folded_while_somebody_infers_serves_a_gradient_too() -> None:
+    module = Normed(lively(nn.BatchNorm2d(8)))
+    # Not one that oneDNN takes in one step, so that it is folded for all passes.
+    module.conv = nn.Conv2d(3, 8, 3, padding=1, bias=False, padding_mode="reflect")
+    adapter: Any = Answering(module)
+    with torch.inference_mode():
+        made = twin(adapter, picture())
+    assert made is not None
+    given = picture().requires_grad_()
+    made.module(given)[0, 0].backward()
+    assert given.grad is not None and given.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("other", ["sum", "module", "twice"])
 def test_what_else_reads_a_convolution_keeps_it_as_it_is(other: str) -> None:
     adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8)), other))
@@ -199,3 +212,21 @@ def test_what_a_twin_makes_is_counted(bus: Path) -> None:
     convolutions = sum(m.weight.nbytes for m in resident.adapter.module.modules() if isinstance(m, nn.Conv2d))
     assert resident._loaded_bytes + 0.9 * convolutions <= resident.nbytes <= resident._loaded_bytes + 2 * convolutions
     assert folding.nbytes(nn.Conv2d(3, 4, 3)) == 0
+
+
+@pytest.mark.parametrize(("name", "trained"), [("0", 4_652_008), ("1", 5_416_680), ("2", 6_092_072)])
+def test_kernels_with_zeros_before_their_own_are_timms_padding(name: str, trained: int) -> None:
+    import timm
+
+    resident = Explainer(f"efficientnet-lite{name}", device="cpu").resident
+    module = resident.adapter.module
+    theirs = timm.create_model(f"tf_efficientnet_lite{name}", pretrained=False).eval()
+    held = {
+        path: tensor[tuple(slice(-side, None) for side in theirs.state_dict()[path].shape)] if tensor.ndim else tensor
+        for path, tensor in module.state_dict().items()
+    }
+    theirs.load_state_dict(held)
+    assert resident.parameters == trained == sum(parameter.numel() for parameter in theirs.parameters())
+    given = picture(2, 3, *resident.adapter.preprocessing.size)
+    with torch.no_grad():
+        torch.testing.assert_close(resident.adapter.run(given).logits, theirs(given), rtol=1e-4, atol=1e-4)

@@ -92,6 +92,7 @@ def refused(answer: tuple[int, dict[str, str], bytes], status: int) -> str:
     assert headers["content-type"] == "application/problem+json"
     said = json.loads(body)
     assert said["status"] == status
+    assert said["instance"].startswith("/")
     return str(said["detail"])
 
 
