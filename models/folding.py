@@ -176,7 +176,9 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     again = _Seen(own, tensor, seen.paths)
     if again.called != seen.called or not _close(again.last, seen.last):
         return None
-    return Twin(own.module, frozenset(path for conv in pairs for path in seen.same[conv]))
+    # What a norm drops it drops before its activation, which is in the convolution now.
+    before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
+    return Twin(own.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
 
 
 def _is_norm(module: nn.Module) -> bool:

@@ -142,6 +142,32 @@ def test_a_gradient_comes_back_through_what_is_folded() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
+    import timm
+
+    torch.manual_seed(0)
+    module = timm.create_model("regnetz_b16", pretrained=False)
+    given = picture(1, 3, 64, 64)
+    with torch.no_grad():
+        module.train()(picture(4, 3, 64, 64))
+    adapter: Any = Answering(module)
+    made = twin(adapter, given)
+    assert made is not None and {"stem.conv", "stem.bn.drop"} <= made.missing and "stem.bn" not in made.missing
+    seen: dict[str, dict[str, Tensor]] = {"plain": {}, "twin": {}}
+    for name, one in (("plain", module), ("twin", made.module)):
+        paths = {path for path, _ in module.named_modules() if path} - made.missing
+        for path in paths:
+            one.get_submodule(path).register_forward_hook(
+                lambda _m, _g, out, path=path, name=name: seen[name].update({path: out.clone()})
+            )
+        with torch.no_grad():
+            one(given)
+    assert seen["plain"].keys() == seen["twin"].keys() and len(seen["plain"]) > 200
+    for path, plain in seen["plain"].items():
+        off = float((seen["twin"][path] - plain).abs().max())
+        assert off <= 1e-4 * float(plain.abs().max()), path
+
+
 def test_what_was_folded_while_somebody_infers_serves_a_gradient_too() -> None:
     module = Normed(lively(nn.BatchNorm2d(8)))
     # Not one that oneDNN takes in one step, so that it is folded for all passes.
