@@ -121,8 +121,8 @@ def _rounded(channels: float) -> int:
 
 def _fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
     """A kernel with the zeros before its own that `conv` has room for; other tensors as they are."""
-    if tensor.ndim == len(shape) == 4:
-        return F.pad(tensor, (shape[3] - tensor.shape[3], 0, shape[2] - tensor.shape[2], 0))
+    if tensor.ndim == len(shape) == 4 and shape[2] - tensor.shape[2] == 1:
+        return F.pad(tensor, (1, 0, 1, 0))
     return tensor
 
 

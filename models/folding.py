@@ -8,9 +8,11 @@ skips, the convolutions' own outputs before their norms, cannot be looked at in 
 from __future__ import annotations
 
 import copy
+import logging
+import threading
 import weakref
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from models.adapter import Adapter
 
+LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-4
 """How far the twin's answer may be from the model's, to the largest number in it."""
 SHAPES = 2
@@ -46,10 +49,9 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
     if not _in_one_step(conv, act, tensor) or _looked_at(conv) or _looked_at(act):
         out: Tensor = act(conv(tensor))
         return out
-    held = _PACKED.get(conv.weight)
-    if held is None or held[0] != _state(conv.weight):
-        held = _PACKED[conv.weight] = _state(conv.weight), _Packed()
-    return held[1](conv, act, tensor, lambda: conv)
+    if (held := _PACKED.get(conv.weight)) is None:
+        held = _PACKED[conv.weight] = _Packed()
+    return _stepped(conv, act, tensor, held.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
 
 
 @contextmanager
@@ -70,7 +72,7 @@ def folds() -> bool:
 
 def nbytes(module: nn.Module) -> int:
     """Bytes that `conv_act` and a twin's folded convolutions hold besides a module's own weights."""
-    packed = sum(_PACKED[weight][1].nbytes for weight in module.parameters() if weight in _PACKED)
+    packed = sum(_PACKED[weight].nbytes for weight in module.parameters() if weight in _PACKED)
     return packed + sum(part.nbytes for part in module.modules() if isinstance(part, _Folded))
 
 
@@ -82,32 +84,37 @@ class _Packed:
     """
 
     def __init__(self) -> None:
-        self._held: dict[object, tuple[Tensor, Tensor | None]] = {}
+        self._held: dict[object, Tensor] = {}
         self.nbytes = 0
 
-    def __call__(self, conv: nn.Conv2d, act: nn.Module, tensor: Tensor, dense: Callable[[], nn.Conv2d]) -> Tensor:
-        """`act(conv(tensor))` with the weights of `dense`, which is asked only where there are none for that shape."""
-        key = (tensor.shape, torch.get_num_threads())
+    def weight(self, tensor: Tensor, state: object, dense: Callable[[], nn.Conv2d]) -> Tensor:
+        """For what is given now, the weights of `dense`, which is asked only where these are not held yet.
+
+        `state` is another one where they were changed.
+        """
+        key = (tensor.shape, torch.get_num_threads(), state)
         if (held := self._held.get(key)) is None:
-            own = dense()
-            held = self._held[key] = _packed(own, tensor.shape), own.bias
+            conv = dense()
+            held = self._held[key] = _packed(conv, tensor.shape)
             for old in [*self._held][:-SHAPES]:
                 self._held.pop(old, None)
-            self.nbytes = len(self._held) * own.weight.nbytes
-        return _stepped(conv, act, tensor, *held)
+            self.nbytes = len(self._held) * conv.weight.nbytes
+        return held
 
 
-_PACKED: MutableMapping[Tensor, tuple[tuple[int, int], _Packed]] = WeakTensorKeyDictionary()
-"""Of `conv_act`, by the weights and with their state at that time."""
+_PACKED: MutableMapping[Tensor, _Packed] = WeakTensorKeyDictionary()
+"""Of `conv_act`, by the weights."""
 
 
-def _state(weight: Tensor) -> tuple[int, int]:
-    return weight.data_ptr(), weight._version
+def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
+    """Another one after any of them was changed."""
+    return tuple((held.data_ptr(), 0 if held.is_inference() else held._version) for held in weights if held is not None)
 
 
 def _in_one_step(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     """Whether there is one operation for both, and no gradient has to come back through it."""
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
     wanted = tensor.requires_grad and torch.is_grad_enabled()
     fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not wanted
     return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
@@ -160,9 +167,18 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     `tensor` is a picture (1, C, h, w) as the model takes it: it is passed through both, and where a module is not
     called as before, or the answer is another one, there is no twin.
     """
-    module = adapter.module
-    if not any(_is_norm(part) for part in module.modules()):
+    if not any(_is_norm(part) for part in adapter.module.modules()):
         return None
+    try:
+        return _twin(adapter, tensor)
+    except Exception:
+        # It is only quicker: without it everything works.
+        LOGGER.warning("a %s has no quicker twin", type(adapter.module).__name__, exc_info=True)
+        return None
+
+
+def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
+    module = adapter.module
     seen = _Seen(adapter, tensor, [path for path, _ in module.named_modules() if path])
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
     if not pairs:
@@ -174,7 +190,7 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
         own.module.set_submodule(conv, _Folded(one, other))  # type: ignore[arg-type]
         own.module.set_submodule(norm, _Passed([name for name, _ in other.named_children()]))
     again = _Seen(own, tensor, seen.paths)
-    if again.called != seen.called or not _close(again.last, seen.last):
+    if again.called != seen.called or not _close(again.answer, seen.answer):
         return None
     # What a norm drops it drops before its activation, which is in the convolution now.
     before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
@@ -194,18 +210,32 @@ def copied(module: nn.Module) -> nn.Module:
 
 def _folds(module: nn.Module, seen: _Seen, conv: str, readers: list[str]) -> bool:
     """Whether one norm reads what a convolution returned, nothing else does, and it only scales and shifts."""
-    norm = module.get_submodule(readers[0])
+    made, norm = module.get_submodule(conv), module.get_submodule(readers[0])
+    # Weights that are made anew in every pass are nobody's to fold.
+    bare = next(made.children(), None) is None and "weight" in made._parameters
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
     known = _is_norm(norm) and not norm.training and norm.running_mean is not None
-    return once and known and drop and parts.keys() <= {"act"}
+    return bare and once and known and drop and parts.keys() <= {"act"}
 
 
-def _close(found: Tensor | None, wanted: Tensor | None) -> bool:
-    if found is None or wanted is None or found.shape != wanted.shape:
+def _close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+    """Whether two answers are the same but for rounding."""
+    if [held.shape for held in found] != [held.shape for held in wanted]:
         return False
-    return bool((found - wanted).abs().max() <= WITHIN * wanted.abs().max())
+    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b.is_floating_point() and b.numel()]
+    return bool(pairs) and all(bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
+
+
+def _tensors(answer: Any) -> list[Tensor]:
+    """All in an answer, in order, whatever holds them."""
+    if isinstance(answer, Tensor):
+        return [answer]
+    if is_dataclass(answer):
+        answer = [getattr(answer, field.name) for field in fields(answer)]
+    held = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
+    return [tensor for one in held for tensor in _tensors(one)]
 
 
 class _Folded(nn.Module):
@@ -216,7 +246,8 @@ class _Folded(nn.Module):
         self.conv, self.act = conv, getattr(norm, "act", nn.Identity())
         self._norm = [norm]  # not a part: nobody calls it any more
         self._packed = _Packed()
-        self._dense: list[nn.Conv2d] = []
+        self._bias: Tensor | None = None
+        self._dense: tuple[object, nn.Conv2d] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Folded:
         # What oneDNN has laid out cannot be copied.
@@ -225,18 +256,22 @@ class _Folded(nn.Module):
     @property
     def nbytes(self) -> int:
         """Of the weights that it has made."""
-        return self._packed.nbytes + len(self._dense) * self.conv.weight.nbytes
+        return self._packed.nbytes + (self.conv.weight.nbytes if self._dense else 0)
 
     def forward(self, tensor: Tensor) -> Tensor:
+        (norm,) = self._norm
+        state = _state(self.conv.weight, self.conv.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
         if _in_one_step(self.conv, self.act, tensor):
-            return self._packed(self.conv, self.act, tensor, self._fold)
-        if not self._dense:
-            self._dense.append(self._fold())
-        out: Tensor = self.act(self._dense[0](tensor))
+            weight = self._packed.weight(tensor, state, self._fold)
+            return _stepped(self.conv, self.act, tensor, weight, self._bias)
+        if self._dense is None or self._dense[0] != state:
+            self._dense = state, self._fold()
+        out: Tensor = self.act(self._dense[1](tensor))
         return out
 
     # What is made while somebody infers could not be kept for a gradient later.
     @torch.inference_mode(mode=False)
+    @torch.no_grad()
     def _fold(self) -> nn.Conv2d:
         (norm,), weight, bias = self._norm, self.conv.weight, self.conv.bias
         scale = torch.rsqrt(norm.running_var + norm.eps) * (1 if norm.weight is None else norm.weight)
@@ -246,8 +281,9 @@ class _Folded(nn.Module):
         # Its own way of padding comes along with its class.
         made = copy.copy(self.conv)
         made._parameters = dict(self.conv._parameters)
-        made.weight = nn.Parameter(scaled.detach(), requires_grad=False)
-        made.bias = nn.Parameter((shift if bias is None else shift + bias * scale).detach(), requires_grad=False)
+        made.weight = nn.Parameter(scaled, requires_grad=False)
+        self._bias = shift if bias is None else shift + bias * scale
+        made.bias = nn.Parameter(self._bias, requires_grad=False)
         return made
 
 
@@ -271,12 +307,11 @@ class _Seen:
     def __init__(self, adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> None:
         self.paths = paths
         self.called: list[str] = []
+        self._caller = threading.get_ident()
         self.readers: dict[str, list[str]] = {}
         """By a convolution's path: the norms and innermost modules that were given its very output."""
         self.same: dict[str, list[str]] = {}
         """By a convolution's path: it, and the modules around it that returned its very output."""
-        self.last: Tensor | None = None
-        """What the last module returned that returned a tensor."""
         self._made: dict[int, tuple[weakref.ref[Tensor], str]] = {}
         handles = []
         for path in paths:
@@ -285,21 +320,22 @@ class _Seen:
             handles.append(module.register_forward_hook(partial(self._after, path)))
         try:
             with torch.no_grad():
-                adapter.run(tensor)
+                self.answer = _tensors(adapter.run(tensor))
         finally:
             for handle in handles:
                 handle.remove()
 
     def _before(self, path: str, module: nn.Module, given: tuple[Any, ...]) -> None:
+        if threading.get_ident() != self._caller:
+            return  # somebody else's pass through the same module
         self.called.append(path)
         inner = _is_norm(module) or next(module.children(), None) is None
         if inner and given and (conv := self._maker(given[0])):
             self.readers.setdefault(conv, []).append(path)
 
     def _after(self, path: str, module: nn.Module, _given: Any, out: Any) -> None:
-        if not isinstance(out, Tensor):
+        if not isinstance(out, Tensor) or threading.get_ident() != self._caller:
             return
-        self.last = out
         if isinstance(module, nn.Conv2d):
             # Weakly: all that a large model's convolutions return is more than fits.
             self._made[id(out)] = weakref.ref(out), path

@@ -76,6 +76,8 @@ class Work:
         self._turn: AbstractContextManager[Any] = nullcontext() if self.apart else threading.Lock()
         names = _paths(resident, options.layers) or resident.default_layers
         self._layers: tuple[Layer, ...] = find_layers(resident.layers[0], names, resident.adapter.module)
+        # Made once, for all workers.
+        resident.quickest(self._layers)
         if options.preprocessing not in resident.adapter.preprocessings:
             raise ModelProblem(f"{explainer.model.id} cannot take a picture as {options.preprocessing!r}.")
         # Said once and now, not of every picture.

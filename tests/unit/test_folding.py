@@ -12,7 +12,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from explain import Explainer
 from explain.evidence import Evidence
+from explain.folder import run
 from explain.layers import find
+from explain.residency import Residency
 from models import folding
 from models.folding import conv_act, twin
 
@@ -114,6 +116,9 @@ def test_weights_that_change_are_laid_out_again() -> None:
     conv.to(memory_format=torch.channels_last)
     conv.weight = nn.Parameter(conv.weight + 1, requires_grad=False)
     torch.testing.assert_close(conv_act(conv, act, picture()), act(conv(picture())))
+    assert conv.bias is not None
+    conv.bias = nn.Parameter(conv.bias + 1, requires_grad=False)
+    torch.testing.assert_close(conv_act(conv, act, picture()), act(conv(picture())))
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), FrozenBatchNorm2d(8)], ids=["trained", "frozen"])
@@ -179,6 +184,33 @@ def test_what_was_folded_while_somebody_infers_serves_a_gradient_too() -> None:
     given = picture().requires_grad_()
     made.module(given)[0, 0].backward()
     assert given.grad is not None and given.grad.abs().max() > 0
+
+
+def test_a_twin_follows_its_models_weights() -> None:
+    adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8))))
+    made = twin(adapter, picture())
+    assert made is not None
+    for held in (adapter.module.conv.weight, adapter.module.norm.bias, adapter.module.norm.running_mean):
+        held.mul_(3)
+        torch.testing.assert_close(made.module(picture(2)), adapter.module(picture(2)), rtol=1e-5, atol=1e-5)
+
+
+class First(Normed):
+    """Two answers, the first of them from before the norm."""
+
+    def forward(self, x: Tensor) -> Any:
+        made = self.conv(x)
+        return made.mean((2, 3)), self.head(self.pool(self.act(self.norm(made))).flatten(1))
+
+
+def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    first: Any = Answering(First(lively(nn.BatchNorm2d(8))))
+    assert twin(first, picture()) is None
+    module = Normed(lively(nn.BatchNorm2d(8)))
+    nn.utils.parametrizations.weight_norm(module.conv)
+    parametrized: Any = Answering(module)
+    assert twin(parametrized, picture()) is None
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("other", ["sum", "module", "twice"])
@@ -256,3 +288,13 @@ def test_kernels_with_zeros_before_their_own_are_timms_padding(name: str, traine
     given = picture(2, 3, *resident.adapter.preprocessing.size)
     with torch.no_grad():
         torch.testing.assert_close(resident.adapter.run(given).logits, theirs(given), rtol=1e-4, atol=1e-4)
+
+
+def test_the_workers_of_a_folder_share_one_twin(bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    make = folding.twin
+    monkeypatch.setattr(folding, "twin", lambda *given: made.append(given) or make(*given))
+    explainer = Explainer("efficientnet-lite0", device="cpu", residency=Residency())
+    given = [(f"{number}.jpg", bus.read_bytes()) for number in range(6)]
+    assert run(given, explainer, tmp_path / "out", workers=3, batch_size=1).done == 6
+    assert len(made) == 1
