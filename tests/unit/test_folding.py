@@ -264,7 +264,7 @@ def test_a_convolution_before_its_norm_is_explained_as_it_is(name: str, bus: Pat
 
 
 def test_what_a_twin_makes_is_counted(bus: Path) -> None:
-    explainer = Explainer("efficientnet-lite0", device="cpu")
+    explainer = Explainer("efficientnet-lite0", device="cpu", residency=Residency())
     explainer(bus)
     resident = explainer.resident
     convolutions = sum(m.weight.nbytes for m in resident.adapter.module.modules() if isinstance(m, nn.Conv2d))
