@@ -1,7 +1,7 @@
 """A model's quicker twin: norms folded into the convolutions before them, activations taken along in the same step.
 
 In eval mode a batch norm only scales and shifts what a convolution returned, which other weights of that convolution
-do as well. So the twin gives the same maps up to float32's rounding, in 0.6 to 0.95 of the time on a CPU. What it
+do as well. So the twin gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. What it
 skips, the convolutions' own outputs before their norms, cannot be looked at in it: for that there is the model itself.
 """
 
