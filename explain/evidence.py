@@ -166,7 +166,7 @@ class Evidence:
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
         held = [self.tensor, *(g.values for one in gradients for g in one), *(raw for one in raws for raw in one)]
-        total = sum(tensor.nbytes for tensor in held)
+        total = sum(tensor.nbytes for tensor in held) + (self._graph.nbytes if self._graph else 0)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // self.resident.probed_pixels
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)

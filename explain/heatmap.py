@@ -134,7 +134,8 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
     """`scaled`, and the last layer's low and high before it is grown, the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
-    total = raws[0].new_zeros(len(raws[0]), height, width, dtype=torch.float32)
+    # Layers of one grid are added up on it: growing is linear.
+    units: dict[tuple[int, int], Tensor] = {}
     for raw in raws:
         h, w = raw.shape[-2:]
         positive = raw.float().clamp_min(0)
@@ -144,11 +145,16 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
         unit = (part - low) / (EPSILON + (high - low))
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
-        rows, columns = _bilinear(h, height, raw.device), _bilinear(w, width, raw.device)
-        # In place, and each map by itself: neither its memory nor its bits grow with the company it is in.
-        for out, one in zip(total, unit, strict=True):
-            out.addmm_(rows @ one, columns.T)
-    mean = total.div_(len(raws)) if len(raws) > 1 else total
+        units[h, w] = units[h, w] + unit if (h, w) in units else unit
+    rows = [_bilinear(h, height, raws[0].device) for h, _ in units]
+    columns = torch.cat([_bilinear(w, width, raws[0].device) for _, w in units], 1).T
+    mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
+    # Each map by itself: neither its memory nor its bits grow with the company it is in.
+    for i, out in enumerate(mean):
+        grown = torch.cat([by @ unit[i] for by, unit in zip(rows, units.values(), strict=True)], 1)
+        torch.mm(grown, columns, out=out)
+    if len(raws) > 1:
+        mean.div_(len(raws))
     lowest, highest = _range(mean[:, top:bottom, left:right], scale)
     result = mean.sub_(lowest).mul_(1 / (EPSILON + (highest - lowest)))
     for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explain.backward import pointwise_gradient
+from explain.backward import LARGE, Kernel, pointwise_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,7 @@ class Graph:
         self.like = sources[0]
         self.wanted: dict[Place, slice] = {}
         """Which channels' gradients lead to a source, where not all of them do; `shapes` counts these alone."""
+        self._kernels: dict[Any, Kernel | None] = {}
         self.steps = self._steps()
         self._narrow()
 
@@ -148,6 +149,26 @@ class Graph:
             else:
                 continue
             self.shapes[out] = images, known, height, width
+
+    def weight(self, step: _Step) -> Tensor:
+        """A convolution's, of the channels whose gradients are wanted."""
+        weight: Tensor = step.node._saved_weight
+        wanted = self.wanted.get(step.inputs[0]) if step.inputs[0] is not None else None
+        return weight if wanted is None else weight[:, wanted]
+
+    def kernel(self, step: _Step) -> Kernel | None:
+        """A convolution's way back over windows, if there is one beside PyTorch's."""
+        node = step.node
+        if node not in self._kernels:
+            given = node._saved_stride, node._saved_dilation, node._saved_groups
+            self._kernels[node] = Kernel.of(self.weight(step), *given)
+        return self._kernels[node]
+
+    @property
+    def nbytes(self) -> int:
+        """Of what it holds beside PyTorch's graph: weights laid out for windows."""
+        # Copied first, in one step: another thread may be adding.
+        return sum(kernel.nbytes for kernel in [*self._kernels.values()] if kernel is not None)
 
     def gradients(self, seeds: Sequence[Tensor | None]) -> list[Gradient]:
         """One Gradient per source. `seeds`: what a target's gradient is at each end. Raises Opaque."""
@@ -394,17 +415,19 @@ def _conv_pull(walk: _Walk, step: _Step) -> None:
     node, at, out = step.node, step.inputs[0], step.outputs[0]
     if at is None:
         return
-    gradient, weight = walk.held[out], node._saved_weight
-    if (wanted := walk.graph.wanted.get(at)) is not None:
-        weight = weight[:, wanted]
+    gradient, weight = walk.held[out], walk.graph.weight(step)
     if _pointwise(node, weight):
         top, _, left, _ = walk.windows[out]
-        walk.add(at, pointwise_gradient(gradient, weight), top, left, fresh=True)
+        walk.add(at, pointwise_gradient(gradient, weight, whole=walk.whole(out)), top, left, fresh=True)
         return
     top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], list(node._saved_padding)
     if not walk.whole(out):
         y0, y1, x0, x1 = walk.windows[out]
         (top, tall), (left, wide) = _spread(node, weight, 0, y0, y1), _spread(node, weight, 1, x0, x1)
+        small = (y1 - y0) * (x1 - x0) * weight.numel() < LARGE
+        if small and (kernel := walk.graph.kernel(step)) is not None:
+            walk.add(at, kernel.gradient(gradient), top, left, fresh=True)
+            return
         padding = [0, 0]
     # Only its shape is looked at.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)

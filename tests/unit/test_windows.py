@@ -12,8 +12,8 @@ import pytorch_grad_cam
 import torch
 from torch import nn
 
-from explain import Explainer, backward
-from explain.backward import pointwise_gradient
+from explain import Explainer, backward, windows
+from explain.backward import Kernel, pointwise_gradient
 from explain.evidence import Evidence
 from explain.image import Image
 from explain.layers import find
@@ -125,10 +125,18 @@ def test_a_gradient_is_placed_where_it_belongs() -> None:
 
 @pytest.mark.parametrize("channels", [slice(None), slice(0, 40), slice(24, 64)])
 @pytest.mark.parametrize(
-    ("size", "one_dnn"), [((1, 1), False), ((40, 30), True), ((3, 3), False), ((127, 1), False), ((13, 60), True)]
+    ("size", "whole", "one_dnn"),
+    [
+        ((1, 1), True, False),
+        ((40, 30), True, True),
+        ((40, 30), False, False),
+        ((3, 3), True, False),
+        ((127, 1), True, False),
+        ((13, 60), True, True),
+    ],
 )
 def test_a_place_s_gradient_is_the_same_both_ways(
-    size: tuple[int, int], one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], whole: bool, one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = torch.Generator().manual_seed(3)
     weight = torch.randn(128, 64, 1, 1, generator=made).contiguous(memory_format=torch.channels_last)[:, channels]
@@ -142,14 +150,57 @@ def test_a_place_s_gradient_is_the_same_both_ways(
 
     assert backward._one_dnn(), "no oneDNN: nothing to compare"
     monkeypatch.setattr(torch, "mkldnn_convolution", counted)
-    found = pointwise_gradient(gradient, weight)
+    found = pointwise_gradient(gradient, weight, whole=whole)
     assert bool(calls) == one_dnn
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
-    assert torch.equal(pointwise_gradient(gradient, weight), found)
+    assert torch.equal(pointwise_gradient(gradient, weight, whole=whole), found)
     # What it does not know goes the way that always works.
     calls.clear()
-    torch.testing.assert_close(pointwise_gradient(gradient.double(), weight.double()).float(), expected)
+    double = pointwise_gradient(gradient.double(), weight.double(), whole=whole)
+    torch.testing.assert_close(double.float(), expected)
     assert not calls
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 9)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (2, 3)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (1, 3), (5, 2)])
+@pytest.mark.parametrize("groups", [1, 12])
+def test_a_kernel_goes_back_as_torch_does(
+    size: tuple[int, int], stride: tuple[int, int], kernel: tuple[int, int], groups: int
+) -> None:
+    made = torch.Generator().manual_seed(4)
+    weight = torch.randn(12, 10 if groups == 1 else 1, *kernel, generator=made)
+    gradient = torch.randn(1, 24, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 3:15]
+    back = Kernel.of(weight, stride, (1, 1), groups)
+    if back is None:
+        # A step over channels apart is PyTorch's.
+        assert groups > 1
+        assert stride != (1, 1) or kernel == (5, 2)
+        return
+    inputs = [(side - 1) * step + kernel[i] for i, (side, step) in enumerate(zip(size, stride, strict=True))]
+    like = (1, weight.shape[1] * groups, *inputs)
+    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), stride, groups=groups)
+    torch.testing.assert_close(back.gradient(gradient).double(), expected, rtol=1e-5, atol=1e-5)
+    assert back.nbytes == weight.nbytes
+
+
+def test_a_kernel_with_gaps_is_left_to_torch() -> None:
+    assert Kernel.of(torch.ones(4, 4, 3, 3), (1, 1), (2, 2), 1) is None
+
+
+def test_only_large_windows_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    y = nn.functional.conv2d(x.sigmoid(), torch.ones(8, 8, 3, 3), padding=1)
+    seed = torch.zeros_like(y)
+    seed[0, 0, 30:35, 31] = 1.0
+    (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+    for large, laid_out in ((5 * 8 * 8 * 9 + 1, 8 * 8 * 9 * 4), (5 * 8 * 8 * 9, 0)):
+        monkeypatch.setattr(windows, "LARGE", large)
+        graph = Graph([y], [x])
+        with torch.no_grad():
+            (found,) = graph.gradients([seed])
+        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+        assert graph.nbytes == laid_out
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("not built"), AttributeError(), torch.zeros(1, 3, 3, 3)])
@@ -163,7 +214,7 @@ def test_a_build_without_a_sound_one_dnn_does_without(answer: Any, monkeypatch: 
     backward._one_dnn.cache_clear()
     try:
         gradient, weight = torch.ones(1, 64, 40, 40), torch.ones(64, 64, 1, 1)
-        assert pointwise_gradient(gradient, weight).eq(64).all()
+        assert pointwise_gradient(gradient, weight, whole=True).eq(64).all()
     finally:
         backward._one_dnn.cache_clear()
 
