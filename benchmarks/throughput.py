@@ -1,7 +1,8 @@
 """Pictures per second with one map each, from a folder of JPEG files to files: against the bare model, against a loop.
 
 Three contenders take turns on the same pictures. `ours` reads, decodes, explains, measures and writes. `bare` is the
-model's forward pass alone, in batches, on pictures that lie decoded in memory, with all threads that torch takes.
+model's forward pass alone, in batches, with all threads that torch takes: on tensors that are ready, and `prepared` on
+pictures that lie decoded in memory.
 `loop` is how a folder is explained with pytorch-grad-cam: open, prepare, one map, the picture under it saved.
 """
 
@@ -45,7 +46,8 @@ ROUNDS = 3
 MANY = 5000
 BATCHES = (4, 8, 32)
 """Sizes that the bare model is given; the quicker one counts."""
-GOALS = {"bare": 0.8, "loop": 5.0}
+GOALS = {"prepared": 0.8, "loop": 5.0}
+"""Of the model's passes on decoded pictures, which have to be resized for it; and times the loop."""
 OUT = Path(__file__).parent / "THROUGHPUT.md"
 
 
@@ -216,7 +218,7 @@ def markdown(result: dict[str, Any]) -> str:
         "- **Sightglass**: read, decoded, explained, every statistic, the picture under its map as a JPEG, the raw "
         "map, the table.",
         "- **bare**: the model's forward pass alone, in batches, on tensors that are ready in memory, all threads.",
-        "- **bare, prepared**: the same with decoded pictures resized and normalised, which every model needs.",
+        "- **bare, prepared**: the same on pictures that lie decoded in memory: resized and normalised, then passed.",
         "- **loop**: pytorch-grad-cam picture by picture: open, prepare, map, overlay saved.",
         "",
         "Processor time is what the work itself takes; the clock also counts what else ran on the machine.",
@@ -236,7 +238,8 @@ def markdown(result: dict[str, Any]) -> str:
         for line, goal in GOALS.items():
             ratio = row["ratios"][line]["wall"]
             met = "met" if ratio >= goal else "**not met**"
-            lines.append(f"- {row['model']}, goal at least {goal} times {line}: {ratio:.2f}, {met}.")
+            name = {"prepared": "the bare passes on decoded pictures"}.get(line, "the loop")
+            lines.append(f"- {row['model']}, goal at least {goal} times {name}: {ratio:.2f}, {met}.")
     if "memory" in result:
         held = result["memory"]["held"]
         first = held[min(at for at in held if at >= result["memory"]["pictures"] // 10)]

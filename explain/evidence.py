@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from explain.layers import as_map
 from explain.rows import sparse
 from explain.windows import Gradient, Graph, Opaque
-from models.detector import Detector
+from models.detector import IN_CELL, Detector
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
@@ -127,21 +128,40 @@ class Evidence:
         small = isinstance(self.resident.adapter, Detector) and len(target.anchors) == 1
         if not small or any(layer.layout != "nchw" for layer in self.layers):
             return None
-        outputs: Detections = self.outputs
-        # What depends on no target layer leads nowhere.
-        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in outputs.leaves]
-        wanted = [leaf for leaf in leaves if leaf.requires_grad]
-        scalar = self.resident.adapter.scalar(outputs.with_leaves(leaves), target)
-        if not scalar.requires_grad:
+        seeds = self._seeds(target)
+        if seeds is None:
             return None
-        seeds = torch.autograd.grad(scalar, wanted, allow_unused=True)
         with torch.no_grad():
             try:
                 if self._graph is None:
-                    self._graph = Graph([leaf for leaf in outputs.leaves if leaf.requires_grad], self.recorded)
+                    self._graph = Graph([leaf for leaf in self.outputs.leaves if leaf.requires_grad], self.recorded)
                 return self._graph.gradients(seeds)
             except Opaque:
                 return None
+
+    def _seeds(self, target: Target) -> list[Gradient | None] | None:
+        """One detection's gradient at each of the network's outputs that have any; None where it has none at all."""
+        outputs: Detections = self.outputs
+        given, top, left, places = outputs, 0, 0, list(range(len(outputs.leaves)))
+        if target.part in IN_CELL:
+            # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
+            given, scale, top, left = outputs.cell(target.anchors[0])
+            places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
+            target = replace(target, anchors=(0,))
+        # What depends on no target layer leads nowhere.
+        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
+        scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
+        if not scalar.requires_grad:
+            return None
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        found = iter(torch.autograd.grad(scalar, wanted, allow_unused=True))
+        seeds: dict[int, Gradient] = {}
+        for place, leaf in zip(places, leaves, strict=False):
+            seed = next(found) if leaf.requires_grad else None
+            if seed is not None:
+                height, width = outputs.leaves[place].shape[2:]
+                seeds[place] = Gradient(seed[0], top, left, (height, width))
+        return [seeds.get(place) for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)

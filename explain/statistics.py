@@ -8,6 +8,7 @@ middle of the extent and there are no regions; a flat map has an even heat, no G
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ RING = 0.1  # the border ring is the outer tenth of each side
 BORDER_AREA = 1 - (1 - 2 * RING) ** 2
 BINS = 20
 MOST_REGIONS = 10
+_LEAST, _ONE = 0x30800000, 0x3F800000
+"""The bits of 2 ** -30 and 1 as float32: heat below counts as the least."""
+_STEPS = ((_ONE - _LEAST) >> 14) + 1
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
     centre = (float(columns @ across), float(rows @ down)) if total else ((x0 + x1) / 2, (y0 + y1) / 2)
     variance = float(columns @ (across - centre[0]) ** 2 + rows @ (down - centre[1]) ** 2)
 
-    ascending = np.sort(heat, axis=None)
-    gathered = np.cumsum(ascending[::-1], dtype=np.float64)
-    half = int(np.searchsorted(gathered, gathered[-1] / 2)) + 1
-    # Summing the running sum counts each value once for every rank below its own: the rank-weighted sum Gini needs.
-    gini = float(2 * gathered.sum() / gathered[-1] - (size + 1)) / size if total else 0.0
+    half, gini = _inequality(heat) if total else (0, 0.0)
     shares = heat / np.float32(total or 1)
     shares = shares[shares > 0]  # only now: the division can send the smallest to 0
     bits = max(0.0, -float(np.sum(shares * np.log2(shares), dtype=np.float64)))
@@ -143,7 +143,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
         coverage_25=float(np.count_nonzero(values > 0.25)) / size,
         coverage_50=float(np.count_nonzero(values > 0.5)) / size,
         coverage_75=float(np.count_nonzero(values > 0.75)) / size,
-        half_heat_area=half / size if total else 0.0,
+        half_heat_area=half / size,
         entropy=bits,
         entropy_normalised=min(1.0, bits / float(np.log2(size))) if size > 1 else 0.0,
         gini=min(1.0, max(0.0, gini)),
@@ -224,6 +224,25 @@ def _checked_heat(values: Values, heat: npt.NDArray[np.floating] | None) -> Valu
     return array / (array.max() or np.float32(1))  # every number is a share, so the scale only risks overflow
 
 
+def _inequality(heat: Values) -> tuple[int, float]:
+    """How many of the hottest cells hold half of the heat, and Gini's coefficient; of heat up to 1, not 0 everywhere.
+
+    Counted in `_STEPS` of equal ratio, 512 for each halving, in a quarter of the time that sorting takes; Gini's is
+    right to some millionths then.
+    """
+    # The bits of positive floats rise with them: what is left of the shift is the exponent and 9 digits after it.
+    steps = (np.maximum(heat.ravel().view(np.int32), _LEAST) - _LEAST) >> 14
+    counts = np.bincount(steps, minlength=_STEPS)[::-1]
+    sums = np.bincount(steps, weights=heat.ravel(), minlength=_STEPS)[::-1]
+    above, gathered = np.cumsum(counts) - counts, np.cumsum(sums)
+    step = int(np.searchsorted(gathered, gathered[-1] / 2))
+    part = (gathered[-1] / 2 - (gathered[step] - sums[step])) / sums[step]
+    # Each value counts once for every rank below its own; those of one step share their ranks evenly.
+    ranked = float(sums @ (heat.size - above - (counts - 1) / 2))
+    gini = (2 * ranked / float(gathered[-1]) - (heat.size + 1)) / heat.size
+    return int(above[step]) + max(1, math.ceil(part * counts[step])), gini
+
+
 def _overlap(cells: int, start: float, end: float) -> Floats:
     """How much of each of `cells` equal cells lies between two shares of the whole length: exact on any grid."""
     edges = np.clip(np.arange(cells + 1), start * cells, end * cells)
@@ -234,9 +253,9 @@ def _regions(
     values: Values, heat: Values, total: float
 ) -> tuple[list[tuple[tuple[int, int, int, int], float, float]], int]:
     """Boxes in cells with share of heat and peak, most heat first, and how many there are in all."""
-    hot = (values > values.max() / 2).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
-    held = np.bincount(labels.ravel(), weights=heat.ravel(), minlength=count)
+    hot = values > values.max() / 2
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
+    held = np.bincount(labels[hot], weights=heat[hot], minlength=count)
     found = []
     for label in 1 + np.argsort(-held[1:], kind="stable")[:MOST_REGIONS]:
         x, y, width, height = (int(number) for number in stats[label][:4])

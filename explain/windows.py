@@ -170,7 +170,7 @@ class Graph:
         # Copied first, in one step: another thread may be adding.
         return sum(kernel.nbytes for kernel in [*self._kernels.values()] if kernel is not None)
 
-    def gradients(self, seeds: Sequence[Tensor | None]) -> list[Gradient]:
+    def gradients(self, seeds: Sequence[Gradient | None]) -> list[Gradient]:
         """One Gradient per source. `seeds`: what a target's gradient is at each end. Raises Opaque."""
         return _Walk(self).run({end: seed for end, seed in zip(self.ends, seeds, strict=True) if seed is not None})
 
@@ -187,7 +187,7 @@ class _Walk:
         self.owned: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
-    def run(self, seeds: dict[Place, Tensor]) -> list[Gradient]:
+    def run(self, seeds: dict[Place, Gradient]) -> list[Gradient]:
         """One Gradient per source."""
         for at, seed in seeds.items():
             self.reach(at, _bounds(seed))
@@ -201,7 +201,7 @@ class _Walk:
         self.windows = {at: self._worth(at, window) for at, window in self.windows.items()}
         for at, seed in seeds.items():
             if at in self.windows:
-                self.add(at, seed, 0, 0)
+                self.add(at, seed.values[None], seed.top, seed.left)
         final: dict[Place, Gradient] = {}
         for step in steps:
             final |= {at: self._found(at) for at in step.outputs if at in self.graph.sources}
@@ -292,14 +292,17 @@ def _add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
         out[..., y0:y1, x0:x1] += part[..., y0 - down : y1 - down, x0 - right : x1 - right]
 
 
-def _bounds(gradient: Tensor) -> Window | None:
-    """The smallest window of a (1, C, h, w) that holds all that is not 0; None where everything is."""
-    found = (gradient.amax((0, 1)).ne(0) | gradient.amin((0, 1)).ne(0)).cpu().numpy()
+def _bounds(gradient: Gradient) -> Window | None:
+    """The smallest window that holds all that is not 0; None where everything is."""
+    top, left = gradient.top, gradient.left
+    if gradient.values.shape[1:] == (1, 1):
+        return top, top + 1, left, left + 1
+    found = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
     rows = np.flatnonzero(found.any(1))
     if not rows.size:
         return None
     columns = np.flatnonzero(found.any(0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return top + int(rows[0]), top + int(rows[-1]) + 1, left + int(columns[0]), left + int(columns[-1]) + 1
 
 
 # Rules: first where an operation's inputs get a gradient from, then which. What an operation was given, its node knows.

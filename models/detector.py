@@ -28,6 +28,8 @@ MOST = 300
 """Boxes that are shown at most, as `predict` of Ultralytics and torchvision's detectors do (those: 100 to 300)."""
 REACH = 1.5
 """How far from a point, in cells of its own scale, a candidate's cell may lie to count as being there."""
+IN_CELL: tuple[Part, ...] = ("class", "contrast", "objectness")
+"""Parts of a candidate that are read from its own cell alone."""
 SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
 
 
@@ -117,6 +119,29 @@ class Detections:
     def count(self) -> int:
         """N."""
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
+
+    def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
+        """One candidate of the first picture as candidate 0 of maps of one cell; its scale, its row, its column.
+
+        It has what lies in that cell (`IN_CELL`) and neither box nor mask.
+        """
+        start = 0
+        for scale, level in enumerate(self.levels):
+            height, width = level.shape[2:]
+            if start <= anchor < start + height * width:
+                y, x = divmod(anchor - start, width)
+                alone = replace(
+                    self,
+                    levels=(level[:1, :, y : y + 1, x : x + 1],),
+                    regressions=(),
+                    objectness=tuple(one[:1, :, y : y + 1, x : x + 1] for one in self.objectness[scale : scale + 1]),
+                    coefficients=(),
+                    prototypes=None,
+                    choice=None if self.choice is None else self.choice[:1, anchor : anchor + 1],
+                )
+                return alone, scale, y, x
+            start += height * width
+        raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
     def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
         """The rows (n, C) of some candidates of the first picture, without touching the scales of the others."""

@@ -280,3 +280,23 @@ def test_the_matrix_is_symmetric_and_holds_the_pairs():
     assert statistics.agreement_matrix([]) == ()
     with pytest.raises(ValueError, match=r"same shape, got \(20, 20\), \(2, 2\)"):
         statistics.compare(maps[0], maps[0][:2, :2])
+
+
+@pytest.mark.parametrize("kind", ["noise", "steep", "few", "faint", "bump", "one"])
+def test_inequality_is_that_of_all_cells_in_order(kind):
+    made = np.random.default_rng(0)
+    heat = {
+        "noise": made.random((90, 120)),
+        "steep": made.random((90, 120)) ** 30,
+        "few": np.where(made.random((90, 120)) > 0.999, 1.0, 0.0),
+        "faint": np.where(made.random((90, 120)) > 0.999, 1.0, 1e-7 * made.random((90, 120))),
+        "bump": bump(90, 120, 40, 30, 9),
+        "one": np.eye(1),
+    }[kind].astype(np.float32)
+    found = statistics.describe(heat)
+    down = np.sort(heat, axis=None)[::-1].astype(np.float64)
+    gathered = np.cumsum(down)
+    half = np.searchsorted(gathered, gathered[-1] / 2) + 1
+    gini = 2 * gathered.sum() / gathered[-1] / heat.size - (heat.size + 1) / heat.size
+    assert found.gini == pytest.approx(gini, abs=2e-6)
+    assert found.half_heat_area * heat.size == pytest.approx(half, abs=2)

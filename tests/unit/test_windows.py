@@ -19,9 +19,16 @@ from explain.image import Image
 from explain.layers import find
 from explain.windows import Gradient, Graph, Opaque, place
 from models.adapter import Target
+from models.detector import IN_CELL, Detections, Detector
+from models.errors import ModelProblem
 from tests.conftest import asset, weight
 
 LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
+
+
+def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
+    """Each whole (1, C, h, w) as what a graph is asked with."""
+    return [None if seed is None else Gradient(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
 
 
 class Neck(nn.Module):
@@ -67,7 +74,7 @@ def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
         at_rough[0, n, y // 2, column // 2] = -1.0
         seeds += [[at_fine, None], [None, at_rough], [at_fine, at_rough]]
     with torch.no_grad():
-        found = [graph.gradients(given) for given in seeds]
+        found = [graph.gradients(seeded(*given)) for given in seeds]
     for given, gradients in zip(seeds, found, strict=True):
         ends = [(end, seed) for end, seed in zip((fine, rough), given, strict=True) if seed is not None]
         expected = torch.autograd.grad([e for e, _ in ends], [x, low], [s for _, s in ends], retain_graph=True)
@@ -93,7 +100,7 @@ def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
     graph = Graph([y], [x])
     assert bool(graph.wanted) == (order in ("known first", "known last"))
     with torch.no_grad():
-        (found,) = graph.gradients([seed])
+        (found,) = graph.gradients(seeded(seed))
     (expected,) = torch.autograd.grad(y, x, seed)
     torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
 
@@ -102,7 +109,7 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     y = x.softmax(1)
     with pytest.raises(Opaque, match="Softmax"):
-        Graph([y], [x]).gradients([torch.ones_like(y)])
+        Graph([y], [x]).gradients(seeded(torch.ones_like(y)))
     with pytest.raises(Opaque):
         place(torch.zeros(1))
 
@@ -110,7 +117,7 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
 def test_what_reaches_no_source_has_an_empty_gradient() -> None:
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     y = x.sigmoid()
-    (gradient,) = Graph([y], [x]).gradients([torch.zeros_like(y)])
+    (gradient,) = Graph([y], [x]).gradients(seeded(torch.zeros_like(y)))
     assert gradient.dense().shape == (4, 8, 8)
     assert not gradient.dense().any()
 
@@ -198,7 +205,7 @@ def test_only_large_windows_are_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(windows, "LARGE", large)
         graph = Graph([y], [x])
         with torch.no_grad():
-            (found,) = graph.gradients([seed])
+            (found,) = graph.gradients(seeded(seed))
         torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
         assert graph.nbytes == laid_out
 
@@ -217,6 +224,27 @@ def test_a_build_without_a_sound_one_dnn_does_without(answer: Any, monkeypatch: 
         assert pointwise_gradient(gradient, weight, whole=True).eq(64).all()
     finally:
         backward._one_dnn.cache_clear()
+
+
+def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
+    made = torch.Generator().manual_seed(6)
+    sides = ((4, 6), (2, 3))
+    maps = {n: tuple(torch.randn(1, n, *side, generator=made) for side in sides) for n in (5, 1)}
+    zeros = torch.zeros(30, 2)
+    outputs = Detections(maps[5], (), lambda _: zeros, zeros, zeros[:, 0], objectness=maps[1])
+    detector = Detector.__new__(Detector)
+    detector.parts = IN_CELL
+    for anchor in (0, 7, 23, 24, 29):
+        alone, scale, y, x = outputs.cell(anchor)
+        assert outputs.levels[scale][0, :, y, x].equal(alone.levels[0][0, :, 0, 0])
+        for part in IN_CELL:
+            for index in (3, None):
+                whole, own = (
+                    detector.scalar(of, Target(index, "", (at,), part)) for of, at in ((outputs, anchor), (alone, 0))
+                )
+                assert whole.equal(own)
+    with pytest.raises(ModelProblem, match="30 candidates"):
+        outputs.cell(30)
 
 
 # Real weights.
