@@ -200,14 +200,15 @@ def unseen(model: str) -> Row:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
         times = fresh.submit(first_times, model, torch.get_num_threads()).result()
     names = {
-        "bare": "bare pass, for the first time",
+        "bare": "bare pass",
         "first": "Sightglass, maps of ten boxes, for the first time",
         "again": "the same once more",
     }
     usual = float(np.median(times["bare"]))
     return {
-        "how": f"Every one of {len(times['bare'])} photographs by itself, one after the other, HiResCAM, as many boxes "
-        f"as it has up to {COUNT}; each has its own sizes, and nothing was done beforehand.",
+        "how": f"Every one of {len(times['bare'])} photographs by itself, one after the other, HiResCAM, as many "
+        f"boxes as it has up to {COUNT}. A pass at each picture's size has been made before, and nothing for its "
+        "boxes.",
         "rows": [row(Contender(id, name, lambda _: None), times[id], usual) for id, name in names.items()],
         "facts": [],
         "goals": [],

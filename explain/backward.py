@@ -12,9 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, MutableMapping, Sequence
 
     from torch import Tensor
 
@@ -26,6 +27,8 @@ LARGE = 30_000_000
 """From as many multiplications on oneDNN, a third quicker once compiled, makes up for that within two boxes."""
 TAPS = 9
 """Places of a kernel that looks at each channel by itself, up to which one after the other beats oneDNN."""
+WIDEST = 49
+"""Places of any kernel up to which what lies around an output is worth gathering."""
 
 
 def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tensor:
@@ -56,7 +59,7 @@ class Kernel:
     def of(cls, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
         """From (K, C / groups, kh, kw); None for one that is better left to PyTorch."""
         height, width = weight.shape[2:]
-        if weight.device.type != "cpu" or set(dilation) != {1}:
+        if weight.device.type != "cpu" or set(dilation) != {1} or height * width > WIDEST:
             return None
         alone = groups == len(weight) and weight.shape[1] == 1 and height * width <= TAPS
         if alone and set(stride) == {1}:
@@ -89,6 +92,27 @@ class Kernel:
                     if part.numel():
                         out[y::down, x::right] = _gathered(rows, part)
         return out.permute(2, 0, 1)[None]
+
+
+_HELD: MutableMapping[Tensor, dict[object, Kernel | None]] = WeakTensorKeyDictionary()
+"""By the weights: with them they go."""
+
+
+def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
+    """`Kernel.of` some input channels of a convolution, laid out once for all pictures."""
+    state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    key = (state, wanted.start, wanted.stop, *stride)
+    held = _HELD.get(weight, {})
+    if key not in held:
+        # Of weights that were changed nothing is kept.
+        kept = {old: one for old, one in held.items() if isinstance(old, tuple) and old[0] == state}
+        held = _HELD[weight] = kept | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
+    return held[key]
+
+
+def nbytes(weights: Iterable[Tensor]) -> int:
+    """Bytes that are held besides these weights, laid out for the way back."""
+    return sum(one.nbytes for weight in weights for one in _HELD.get(weight, {}).values() if one is not None)
 
 
 def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:

@@ -145,9 +145,10 @@ class Evidence:
         given, top, left, places = outputs, 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL:
             # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
+            index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
             given, scale, top, left = outputs.cell(target.anchors[0])
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
-            target = replace(target, anchors=(0,))
+            target = replace(target, index=index, anchors=(0,))
         # What depends on no target layer leads nowhere.
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
         scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
@@ -186,7 +187,7 @@ class Evidence:
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
         held = [self.tensor, *(g.values for one in gradients for g in one), *(raw for one in raws for raw in one)]
-        total = sum(tensor.nbytes for tensor in held) + (self._graph.nbytes if self._graph else 0)
+        total = sum(tensor.nbytes for tensor in held)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // self.resident.probed_pixels
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)

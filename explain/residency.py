@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from explain import backward
 from explain.cache import ByteCache
 from explain.exact import Turn
 from explain.layers import Surveyed, survey
@@ -78,7 +79,8 @@ class Resident:
     def nbytes(self) -> int:
         """Bytes of its weights, also as they are laid out besides to be quicker."""
         found: Twin | None = self.__dict__.get("_twin")
-        return self._loaded_bytes + sum(map(folding.nbytes, [self.adapter.module, *([found.module] if found else [])]))
+        laid_out = sum(map(folding.nbytes, [self.adapter.module, *([found.module] if found else [])]))
+        return self._loaded_bytes + laid_out + backward.nbytes(self.adapter.module.parameters())
 
     @cached_property
     def _loaded_bytes(self) -> int:

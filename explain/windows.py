@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explain.backward import LARGE, Kernel, pointwise_gradient
+from explain.backward import LARGE, Kernel, kernel, pointwise_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,25 +150,18 @@ class Graph:
                 continue
             self.shapes[out] = images, known, height, width
 
-    def weight(self, step: _Step) -> Tensor:
-        """A convolution's, of the channels whose gradients are wanted."""
-        weight: Tensor = step.node._saved_weight
-        wanted = self.wanted.get(step.inputs[0]) if step.inputs[0] is not None else None
-        return weight if wanted is None else weight[:, wanted]
+    def channels(self, step: _Step) -> slice:
+        """Which of a convolution's inputs want a gradient."""
+        at = step.inputs[0]
+        return self.wanted.get(at, slice(None)) if at is not None else slice(None)
 
     def kernel(self, step: _Step) -> Kernel | None:
         """A convolution's way back over windows, if there is one beside PyTorch's."""
         node = step.node
         if node not in self._kernels:
             given = node._saved_stride, node._saved_dilation, node._saved_groups
-            self._kernels[node] = Kernel.of(self.weight(step), *given)
+            self._kernels[node] = kernel(node._saved_weight, self.channels(step), *given)
         return self._kernels[node]
-
-    @property
-    def nbytes(self) -> int:
-        """Of what it holds beside PyTorch's graph: weights laid out for windows."""
-        # Copied first, in one step: another thread may be adding.
-        return sum(kernel.nbytes for kernel in [*self._kernels.values()] if kernel is not None)
 
     def gradients(self, seeds: Sequence[Gradient | None]) -> list[Gradient]:
         """One Gradient per source. `seeds`: what a target's gradient is at each end. Raises Opaque."""
@@ -225,6 +218,9 @@ class _Walk:
         height, width = self.shapes[at][2:]
         y0, y1, x0, x1 = window
         new = max(y0, 0), min(y1, height), max(x0, 0), min(x1, width)
+        if new[0] >= new[1] or new[2] >= new[3]:
+            # Nothing but padding was read.
+            return
         if (old := self.windows.get(at)) is not None:
             new = min(old[0], new[0]), max(old[1], new[1]), min(old[2], new[2]), max(old[3], new[3])
         self.windows[at] = new
@@ -295,7 +291,7 @@ def _add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
 def _bounds(gradient: Gradient) -> Window | None:
     """The smallest window that holds all that is not 0; None where everything is."""
     top, left = gradient.top, gradient.left
-    if gradient.values.shape[1:] == (1, 1):
+    if gradient.values.shape[1:] == (1, 1) and bool(gradient.values.any()):
         return top, top + 1, left, left + 1
     found = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
     rows = np.flatnonzero(found.any(1))
@@ -418,7 +414,7 @@ def _conv_pull(walk: _Walk, step: _Step) -> None:
     node, at, out = step.node, step.inputs[0], step.outputs[0]
     if at is None:
         return
-    gradient, weight = walk.held[out], walk.graph.weight(step)
+    gradient, weight = walk.held[out], node._saved_weight[:, walk.graph.channels(step)]
     if _pointwise(node, weight):
         top, _, left, _ = walk.windows[out]
         walk.add(at, pointwise_gradient(gradient, weight, whole=walk.whole(out)), top, left, fresh=True)
@@ -428,8 +424,8 @@ def _conv_pull(walk: _Walk, step: _Step) -> None:
         y0, y1, x0, x1 = walk.windows[out]
         (top, tall), (left, wide) = _spread(node, weight, 0, y0, y1), _spread(node, weight, 1, x0, x1)
         small = (y1 - y0) * (x1 - x0) * weight.numel() < LARGE
-        if small and (kernel := walk.graph.kernel(step)) is not None:
-            walk.add(at, kernel.gradient(gradient), top, left, fresh=True)
+        if small and (way := walk.graph.kernel(step)) is not None:
+            walk.add(at, way.gradient(gradient), top, left, fresh=True)
             return
         padding = [0, 0]
     # Only its shape is looked at.

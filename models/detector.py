@@ -123,7 +123,7 @@ class Detections:
     def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
         """One candidate of the first picture as candidate 0 of maps of one cell; its scale, its row, its column.
 
-        It has what lies in that cell (`IN_CELL`) and neither box nor mask.
+        It has what lies in that cell (`IN_CELL`) and neither box nor mask nor a score.
         """
         start = 0
         for scale, level in enumerate(self.levels):
@@ -137,7 +137,6 @@ class Detections:
                     objectness=tuple(one[:1, :, y : y + 1, x : x + 1] for one in self.objectness[scale : scale + 1]),
                     coefficients=(),
                     prototypes=None,
-                    choice=None if self.choice is None else self.choice[:1, anchor : anchor + 1],
                 )
                 return alone, scale, y, x
             start += height * width

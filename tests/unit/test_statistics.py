@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -300,3 +301,16 @@ def test_inequality_is_that_of_all_cells_in_order(kind):
     gini = 2 * gathered.sum() / gathered[-1] / heat.size - (heat.size + 1) / heat.size
     assert found.gini == pytest.approx(gini, abs=2e-6)
     assert found.half_heat_area * heat.size == pytest.approx(half, abs=2)
+    # As the second of two maps on one scale may be.
+    faint = statistics.describe(heat * np.float32(1e-11))
+    assert faint.gini == pytest.approx(gini, abs=2e-6)
+    assert faint.half_heat_area == pytest.approx(found.half_heat_area)
+
+
+def test_half_of_the_heat_is_reached_by_the_cell_that_reaches_it():
+    for ones, halves in itertools.product(range(1, 40), range(40)):
+        heat = np.array([[1.0] * ones + [0.5] * halves], np.float32)
+        gathered = np.cumsum(heat)
+        assert statistics.describe(heat).half_heat_area * heat.size == pytest.approx(
+            np.searchsorted(gathered, gathered[-1] / 2) + 1
+        )

@@ -170,7 +170,7 @@ def test_a_place_s_gradient_is_the_same_both_ways(
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 9)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (2, 3)])
-@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (1, 3), (5, 2)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (1, 3), (5, 2), (8, 8)])
 @pytest.mark.parametrize("groups", [1, 12])
 def test_a_kernel_goes_back_as_torch_does(
     size: tuple[int, int], stride: tuple[int, int], kernel: tuple[int, int], groups: int
@@ -180,9 +180,8 @@ def test_a_kernel_goes_back_as_torch_does(
     gradient = torch.randn(1, 24, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 3:15]
     back = Kernel.of(weight, stride, (1, 1), groups)
     if back is None:
-        # A step over channels apart is PyTorch's.
-        assert groups > 1
-        assert stride != (1, 1) or kernel == (5, 2)
+        # A step over channels apart is PyTorch's, and what is very wide.
+        assert kernel == (8, 8) or (groups > 1 and (stride != (1, 1) or kernel == (5, 2)))
         return
     inputs = [(side - 1) * step + kernel[i] for i, (side, step) in enumerate(zip(size, stride, strict=True))]
     like = (1, weight.shape[1] * groups, *inputs)
@@ -195,19 +194,53 @@ def test_a_kernel_with_gaps_is_left_to_torch() -> None:
     assert Kernel.of(torch.ones(4, 4, 3, 3), (1, 1), (2, 2), 1) is None
 
 
-def test_only_large_windows_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(5)).requires_grad_()
-    y = nn.functional.conv2d(x.sigmoid(), torch.ones(8, 8, 3, 3), padding=1)
-    seed = torch.zeros_like(y)
-    seed[0, 0, 30:35, 31] = 1.0
-    (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-    for large, laid_out in ((5 * 8 * 8 * 9 + 1, 8 * 8 * 9 * 4), (5 * 8 * 8 * 9, 0)):
-        monkeypatch.setattr(windows, "LARGE", large)
-        graph = Graph([y], [x])
+def test_only_small_windows_lay_out_weights_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = torch.Generator().manual_seed(5)
+    x = torch.randn(1, 8, 64, 64, generator=made).requires_grad_()
+    conv = nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False)
+
+    def compared() -> None:
+        y = conv(x.sigmoid())
+        seed = torch.zeros_like(y)
+        seed[0, 0, 30:35, 31] = 1.0
+        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
         with torch.no_grad():
-            (found,) = graph.gradients(seeded(seed))
+            (found,) = Graph([y], [x]).gradients(seeded(seed))
         torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
-        assert graph.nbytes == laid_out
+
+    for large, laid_out in ((5 * 8 * 8 * 9, 0), (5 * 8 * 8 * 9 + 1, conv.weight.nbytes)):
+        monkeypatch.setattr(windows, "LARGE", large)
+        # A graph for each picture.
+        compared()
+        compared()
+        assert backward.nbytes(conv.parameters()) == laid_out
+    conv.weight.mul_(2)
+    compared()
+    assert backward.nbytes(conv.parameters()) == conv.weight.nbytes, "changed weights are kept as they were"
+
+
+def test_a_small_level_without_a_gradient_has_no_window() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    fine = x.sigmoid()
+    small = nn.functional.conv2d(fine, torch.ones(3, 4, 8, 8))
+    seed = torch.zeros_like(fine)
+    seed[0, 0, 2, 3] = 1.0
+    with torch.no_grad():
+        (found,) = Graph([fine, small], [x]).gradients(seeded(seed, torch.zeros_like(small)))
+    assert found.values.shape == (4, 1, 1)
+
+
+def test_what_read_padding_alone_leads_nowhere() -> None:
+    x = torch.randn(1, 4, 5, 5, requires_grad=True)
+    y = nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
+    for cell, reaches in (((0, 0), False), ((4, 4), True)):
+        seed = torch.zeros_like(y)
+        seed[0, 1][cell] = 1.0
+        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+        with torch.no_grad():
+            (found,) = Graph([y], [x]).gradients(seeded(seed))
+        torch.testing.assert_close(found.dense(), expected[0])
+        assert bool(found.dense().any()) == reaches
 
 
 @pytest.mark.parametrize("answer", [RuntimeError("not built"), AttributeError(), torch.zeros(1, 3, 3, 3)])
@@ -238,11 +271,8 @@ def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
         alone, scale, y, x = outputs.cell(anchor)
         assert outputs.levels[scale][0, :, y, x].equal(alone.levels[0][0, :, 0, 0])
         for part in IN_CELL:
-            for index in (3, None):
-                whole, own = (
-                    detector.scalar(of, Target(index, "", (at,), part)) for of, at in ((outputs, anchor), (alone, 0))
-                )
-                assert whole.equal(own)
+            whole, own = (detector.scalar(of, Target(3, "", (at,), part)) for of, at in ((outputs, anchor), (alone, 0)))
+            assert whole.equal(own)
     with pytest.raises(ModelProblem, match="30 candidates"):
         outputs.cell(30)
 
