@@ -291,7 +291,8 @@ def _add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
 def _bounds(gradient: Gradient) -> Window | None:
     """The smallest window that holds all that is not 0; None where everything is."""
     top, left = gradient.top, gradient.left
-    if gradient.values.shape[1:] == (1, 1) and bool(gradient.values.any()):
+    # Of one cell of a map it is known without a look, which a GPU would have to be waited for.
+    if gradient.values.shape[1:] == (1, 1) != gradient.shape:
         return top, top + 1, left, left + 1
     found = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
     rows = np.flatnonzero(found.any(1))
