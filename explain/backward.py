@@ -94,7 +94,7 @@ class Kernel:
         return out.permute(2, 0, 1)[None]
 
 
-_HELD: MutableMapping[Tensor, dict[object, Kernel | None]] = WeakTensorKeyDictionary()
+_HELD: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = WeakTensorKeyDictionary()
 """By the weights: with them they go."""
 
 
@@ -105,7 +105,7 @@ def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Seque
     held = _HELD.get(weight, {})
     if key not in held:
         # Of weights that were changed nothing is kept.
-        kept = {old: one for old, one in held.items() if isinstance(old, tuple) and old[0] == state}
+        kept = {old: one for old, one in held.items() if old[0] == state}
         held = _HELD[weight] = kept | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
     return held[key]
 

@@ -100,6 +100,7 @@ class Graph:
         self.wanted: dict[Place, slice] = {}
         """Which channels' gradients lead to a source, where not all of them do; `shapes` counts these alone."""
         self._kernels: dict[Any, Kernel | None] = {}
+        """By node: found once a pass, and of weights that no module holds laid out but once."""
         self.steps = self._steps()
         self._narrow()
 
