@@ -56,7 +56,11 @@ def table(case: Case, rounds: int) -> dict[str, Any]:
 def measure(
     lines: Sequence[Contender], rounds: int, device: torch.device, *, warm_up: int | None = None
 ) -> dict[str, list[float]]:
-    """Milliseconds of every round by the line's id; None: WARM_UP rounds before that are not counted."""
+    """Milliseconds of every round by the line's id; None: WARM_UP rounds before that are not counted.
+
+    Raises RuntimeError at a line that takes threads from those after it, as some libraries do.
+    """
+    threads = torch.get_num_threads()
     times: dict[str, list[float]] = {line.id: [] for line in lines}
     # Shuffled and not rotated: in a rotation everybody always follows the same neighbour, whose leavings are in the
     # processor's caches.
@@ -70,6 +74,8 @@ def measure(
             gc.collect()
             for line in order:
                 took = timed(line.call, line.prepare(), device)
+                if torch.get_num_threads() != threads:
+                    raise RuntimeError(f"{line.name} leaves {torch.get_num_threads()} threads of {threads}.")
                 if number >= 0:
                     times[line.id].append(took)
     finally:

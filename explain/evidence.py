@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from models.adapter import Geometry, Layer, ModelInput, Prediction, Target
     from models.detector import Detections
 
+CROWD = 16
+"""Detections in one target up to which its gradient is walked back where it is not 0. Of more, that is everywhere."""
+
 
 class _Overwritten(Exception):
     """A module wrote into its input, which was a target layer's output."""
@@ -124,8 +127,8 @@ class Evidence:
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
     def _windowed(self, target: Target) -> list[Gradient] | None:
-        """The gradients of one detection, only where they are not 0; None for what has to go PyTorch's way."""
-        small = isinstance(self.resident.adapter, Detector) and len(target.anchors) == 1
+        """The gradients of a few detections, only where they are not 0; None for what has to go PyTorch's way."""
+        small = isinstance(self.resident.adapter, Detector) and len(target.anchors) <= CROWD
         if not small or any(layer.layout != "nchw" for layer in self.layers):
             return None
         seeds = self._seeds(target)
@@ -140,10 +143,10 @@ class Evidence:
                 return None
 
     def _seeds(self, target: Target) -> list[Gradient | None] | None:
-        """One detection's gradient at each of the network's outputs that have any; None where it has none at all."""
+        """A target's gradient at each of the network's outputs that have any; None where it has none at all."""
         outputs: Detections = self.outputs
         given, top, left, places = outputs, 0, 0, list(range(len(outputs.leaves)))
-        if target.part in IN_CELL:
+        if target.part in IN_CELL and len(target.anchors) == 1:
             # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
             index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
             given, scale, top, left = outputs.cell(target.anchors[0])

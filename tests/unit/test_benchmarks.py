@@ -12,6 +12,7 @@ pytest.importorskip("torchcam")
 
 from benchmarks import results, speed, viewer
 from benchmarks.__main__ import main
+from benchmarks.contender import Contender
 from benchmarks.report import goals
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(
     assert table["empty"] < 5
     assert report.read_text() == capsys.readouterr().out.removesuffix("\n")
     assert len(result["goals"]) == 6
+
+
+def test_a_line_that_takes_threads_from_those_after_it_is_refused() -> None:
+    import torch
+
+    torch.set_num_threads(2)
+    thief = Contender("thief", "a thief", lambda _: torch.set_num_threads(1))
+    with pytest.raises(RuntimeError, match="a thief leaves 1 threads of 2"):
+        speed.measure([thief], 1, torch.device("cpu"), warm_up=0)
 
 
 def test_a_miss_is_a_miss() -> None:

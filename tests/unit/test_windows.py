@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -290,16 +291,18 @@ def yolo(name: str) -> Explainer:
 
 @cache
 def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
-    """Evidence of the bus with all its boxes' gradients, and their targets."""
+    """Evidence of the bus with all its boxes' gradients, and their targets; the last is several of them at once."""
     explainer = yolo(name)
     resident = explainer.resident
     given = resident.adapter.prepare(Image.open(BUS).pixels, "trained")
     evidence = Evidence(resident, given, find(resident.layers[0], layers, resident.adapter.module))
     predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
+    targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))
     # The coarsest scale of YOLO26 goes through attention, which is left to torch.
     walked = [target for target in targets if evidence._windowed(target) is not None]
     assert len(walked) >= (1 if name == "yolo26n" else 4), "no rule for an operation"
+    assert name == "yolo26n" or targets[-1] in walked
     return evidence, targets
 
 
