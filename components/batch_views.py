@@ -325,13 +325,24 @@ def table(job: Job) -> None:
         column_config={name: st.column_config.Column(name.replace("_", " "), help=help.get(name)) for name in columns},
     )
     st.caption(
-        f"The main of {len(found.columns)}{NBSP}columns, one row a picture; the files under Download hold all of them."
+        f"The main of {len(found.columns)}{NBSP}columns, one row a picture; the tables under Download hold all of them."
     )
 
 
 def downloads(job: Job) -> None:
     """The table, and all files as one archive, made when it is asked for."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
+        if key(job)[1] is not None:
+            st.download_button(
+                "Both models, .csv",
+                lambda: frame(*key(job)).to_csv(index=False).encode(),
+                file_name="both.csv",
+                mime="text/csv",
+                on_click="ignore",
+                type="tertiary",
+                key="get-both",
+                help="The first model's table, with what the second one says and how far their maps disagree.",
+            )
         for folder in key(job)[:2]:
             if folder is None:
                 continue

@@ -132,14 +132,14 @@ def _taken() -> None:
 def follow(explanation: Explanation) -> None:
     """Keep the photo that was just taken, once it is explained, and say where it is."""
     from explain.image import to_jpeg
-    from explain.keepsakes import every_map
+    from explain.keepsakes import every_map, tagger
 
     state = st.session_state
     sha256 = explanation.image.sha256
     if state.get("to-keep") == sha256 and explanation.finished:
         state["to-keep"] = None
         try:
-            path = keep(to_jpeg(every_map(explanation)), folder(), datetime.now())
+            path = keep(tagger(explanation)(to_jpeg(every_map(explanation)), 0), folder(), datetime.now())
             state["kept"] = (sha256, f":material/check: Kept as {path}.")
         except OSError as error:
             words = f"The photo could not be kept in {folder()} ({error.strerror or error}): "

@@ -145,7 +145,12 @@ def _aside(
     job: Job = st.session_state.job[1]
     # Nobody waits for a stopped thread: it ends by itself before the model's next module.
     if job.cancel.is_set():
-        raise Cancelled
+        if job.partial is None:
+            raise Cancelled
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Stopped, and unfinished: {job.words}.", width="content")
+            again()
+        return job.partial, False
     if not job.finished(PATIENCE):
         # Before the watch looks: it would start this run again.
         job.news = False
@@ -183,6 +188,11 @@ def _stop(but: tuple[Any, ...]) -> None:
     if key != but and job is not None:
         job.cancel.set()
         del st.session_state.job
+
+
+def again() -> None:
+    """The way back from a stop."""
+    st.button("Start again", icon=":material/replay:", on_click=forget, help="Or choose a quicker method.")
 
 
 def forget() -> None:

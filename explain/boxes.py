@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from explain.statistics import RING
 from models.detector import intersection_over_union
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ def _overlaps(cells: int, low: float, high: float) -> NDArray[np.float32]:
     edges = np.arange(cells + 1)
     inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
     return np.asarray(np.clip(inside, 0, 1), np.float32)
+
+
+def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
+    """Share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
+    values = heatmap.measured.coarse
+    height, width = values.shape
+    rows, columns = (_overlaps(side, RING * side, side - RING * side) for side in (height, width))
+    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, own))
+    return float((values * left).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
 
 
 def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from explain.boxes import on_border
 from explain.methods import METHODS
 from explain.statistics import describe_place
 from explain.words import article, kinds, listing, percent
@@ -96,9 +97,16 @@ def missing_words(found: Missing) -> str:
     said = f"{article(candidate.label).capitalize()} at {percent(candidate.score)}"
 
     def box(place: int | None) -> str:
-        return f"box {place + 1} ({found.shown[place].label})" if place is not None else "another box"
+        if place is None:
+            return "another box"
+        one = found.shown[place]
+        if one not in found.listed:
+            return f"{article(one.label)} at {percent(one.score)}, hidden by the filter of classes,"
+        return f"box {found.listed.index(one) + 1} ({one.label})"
 
     if reason.kind == "shown":
+        if reason.by is not None and found.shown[reason.by] not in found.listed:
+            return f"{said} is not shown: the filter of classes hides it."
         return f"{said}: this is {box(reason.by)}, it is shown."
     if reason.kind == "below":
         return f"{said} is the strongest candidate here: not shown, because it is below {percent(found.confidence)}."
@@ -252,9 +260,12 @@ def _of_map(explanation: Explanation, index: int) -> list[Finding]:
     elif (twin := _twin(explanation, index)) is not None:
         text = f"The map for {label} is nearly the one for {twin}: it does not show what sets the two apart."
         found.append(Finding("alike", "caution", text))
-    if statistics.border_share > min(BORDER * statistics.border_area, 0.9):
+    share, much = statistics.border_share, min(BORDER * statistics.border_area, 0.9)
+    # An object at the picture's edge is no surroundings.
+    own = explanation.own(index) if share > much else ()
+    if (share := on_border(heatmap, own) if own else share) > much:
         text = (
-            f"{percent(statistics.border_share)} of the heat lies on the outer border, "
+            f"{percent(share)} of the heat lies on the outer border{' outside of its box' if own else ''}, "
             f"which is {percent(statistics.border_area)} of the area: the model may use the surroundings."
         )
         found.append(Finding("border", "caution", text))

@@ -50,6 +50,9 @@ class Missing:
     confidence: float
     """The threshold that was asked for."""
     shown: tuple[Prediction, ...] = field(repr=False)
+    """What the model shows, also of classes that are filtered out: `reason.by` is a place among these."""
+    listed: tuple[Prediction, ...] = field(repr=False)
+    """Of these, what the filter of classes leaves."""
 
     @property
     def words(self) -> str:
@@ -291,7 +294,7 @@ class Explanation:
         (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
         options = self.options
         reason = adapter.why(evidence.outputs, self.every, candidate, confidence=options.confidence, iou=options.iou)
-        return Missing(candidate, reason, options.confidence, self.every)
+        return Missing(candidate, reason, options.confidence, self.every, self.predictions)
 
     @cached_property
     def every(self) -> tuple[Prediction, ...]:
@@ -318,15 +321,18 @@ class Explanation:
 
     def save(self, folder: str | Path) -> Path:
         """Write overlays, heatmaps, raw maps, statistics and the recipe into a folder, whole or not at all."""
-        folder = Path(folder)
+        from explain.export import tag
+
+        folder, tagged = Path(folder), tag.tagger(self)
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".sightglass-", dir=folder))
         try:
             for i, heatmap in enumerate(self.heatmaps, 1):
                 label = "".join(c if c.isalnum() else "_" for c in heatmap.target.label)
                 stem = f"{i}_{label}_{heatmap.method}"
-                (work / f"{stem}_overlay.png").write_bytes(to_png(self.overlay(i - 1)))
-                (work / f"{stem}_heatmap.png").write_bytes(to_png(render.heatmap_only(heatmap.values, "inferno")))
+                (work / f"{stem}_overlay.png").write_bytes(tagged(to_png(self.overlay(i - 1)), i - 1))
+                alone = to_png(render.heatmap_only(heatmap.values, "inferno"))
+                (work / f"{stem}_heatmap.png").write_bytes(tag.write(alone, self.recipe, tag.view_of(self, i - 1)))
                 np.savez_compressed(work / f"{stem}_raw.npz", *heatmap.raw)
             (work / "recipe.json").write_text(self.recipe.model_dump_json(indent=1))
             (work / "explanation.json").write_text(json.dumps(self.summary(), indent=1))

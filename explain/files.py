@@ -30,7 +30,7 @@ from explain.words import percent
 from models.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -182,16 +182,14 @@ def of_picture(explanation: Explanation, look: Look, *, npy: bool = False) -> It
     """
     if explanation.heatmaps:
         yield "gradcam_prediction.png", _figure(explanation, 0, look)
+    tagged = _tagger(explanation, look)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
-        yield (
-            f"{name}.png",
-            _tagged(to_png(explanation.overlay(i, colormap=look.colormap, alpha=look.alpha)), explanation, i),
-        )
+        yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=look.colormap, alpha=look.alpha)), i)
         if npy:
             yield f"{name}.npy", _npy(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
-        yield "topk_comparison.jpg", _tagged(to_jpeg(_sheet(explanation, look)), explanation)
+        yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, look)), 0)
     yield from _numbers(explanation)
 
 
@@ -252,14 +250,13 @@ def of_boxes(explanation: Explanation, look: Look, *, everything: bool) -> Itera
     """`*_original.jpg`, `*_detection.jpg` and `*_gradcam.jpg`; with `everything` each box's own picture and map too."""
     drawn = list(keepsakes.files(explanation, Style(colormap=look.colormap, alpha=look.alpha)))
     yield drawn[0]
-    for i, (name, data) in enumerate(drawn[1:] if everything else drawn[1:3]):
-        yield name, _tagged(data, explanation, max(0, i - 2))
+    yield from drawn[1:] if everything else drawn[1:3]
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
             name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{plain(heatmap.target.label)}"
             yield f"{name}.npy", _npy(heatmap.values)
         if len(explanation.heatmaps) > 1:
-            yield "topk_comparison.jpg", _tagged(to_jpeg(_sheet(explanation, look)), explanation)
+            yield "topk_comparison.jpg", _tagger(explanation, look)(to_jpeg(_sheet(explanation, look)), 0)
     yield from _numbers(explanation)
 
 
@@ -282,11 +279,13 @@ def of_comparison(compared: Comparison, look: Look) -> Iterator[File]:
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, colormap=look.colormap, alpha=look.alpha))
-            yield f"gradcam_{plain(explanation.model.id)}.png", to_png(panels[-1])
+            data = _tagger(explanation, look)(to_png(panels[-1]), 0)
+            yield f"gradcam_{plain(explanation.model.id)}.png", data
         else:
             panels.append(explanation.image.pixels)
         captions.append(read(f"{compared.names[i]}: {answer(explanation)}"))
-    yield "comparison.jpg", to_jpeg(sheet.grid(panels, captions))
+    # One file, one recipe: the first model's.
+    yield "comparison.jpg", _tagger(compared.explanations[0], look)(to_jpeg(sheet.grid(panels, captions)), 0)
     yield MAPS, _npz({plain(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
     yield "comparison.json", to_json(comparison(compared)).encode()
 
@@ -344,10 +343,9 @@ def _sheet(explanation: Explanation, look: Look) -> NDArray[np.uint8]:
     return sheet.grid(panels, captions)
 
 
-def _tagged(data: bytes, explanation: Explanation, index: int = 0) -> bytes:
-    """A PNG or JPG that says how it was made."""
-    label = explanation.heatmaps[index].target.label if explanation.heatmaps else None
-    return tag.write(data, explanation.recipe, tag.View(index=index, label=label and label[:200]))
+def _tagger(explanation: Explanation, look: Look) -> Callable[[bytes, int], bytes]:
+    """Makes a PNG or JPG say how it was made."""
+    return tag.tagger(explanation, mode="overlay", colormap=look.colormap, alpha=look.alpha, even=True)
 
 
 def read(text: str) -> str:

@@ -13,7 +13,7 @@ from explain.sheet import boxes as draw_boxes
 from explain.words import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,14 +39,26 @@ def one_map(explanation: Explanation, index: int, style: Style = STYLE) -> NDArr
     return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
 
 
+def tagger(explanation: Explanation, style: Style = STYLE) -> Callable[[bytes, int], bytes]:
+    """`export.tag.tagger`, for pictures that look like these."""
+    from explain.export import tag
+
+    return tag.tagger(explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha)
+
+
 def files(explanation: Explanation, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
-    """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself."""
+    """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself.
+
+    All but the first carry the recipe; those of all boxes that of the first.
+    """
     stem = _plain(explanation.image.name.rsplit(".", 1)[0])
+    tagged = tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
-    yield f"{stem}_detection.jpg", to_jpeg(_boxed(explanation.image.pixels, explanation.predictions))
-    yield f"{stem}_gradcam.jpg", to_jpeg(every_map(explanation, style))
+    yield f"{stem}_detection.jpg", tagged(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
+    yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
-        yield f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg", to_jpeg(one_map(explanation, i, style))
+        name = f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg"
+        yield name, tagged(to_jpeg(one_map(explanation, i, style)), i)
 
 
 def _under(explanation: Explanation, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:

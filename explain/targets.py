@@ -68,7 +68,9 @@ def _detections(options: Options, predictions: Sequence[Prediction], evidence: E
             found.append((int(anchor), class_index(index, labels)))
         elif isinstance(target, Integral):
             if not 0 <= target < len(shown):
-                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
+                raise ModelProblem(
+                    f"There is no box {target}: {len(shown)} are shown, counted from 0 (from 1 by --box)."
+                )
             found.append(shown[int(target)])
         else:
             index = class_index(target, labels)

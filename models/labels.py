@@ -160,7 +160,10 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
         return lowered.index(target.lower())
     import difflib
 
-    near = difflib.get_close_matches(target.lower(), lowered, n=1)
-    near += [label for label in lowered if target.lower() in label]
+    wanted = target.lower()
+    # `cat` is meant by `Egyptian cat`, and not by `crate`.
+    near = [label for label in lowered if wanted in label.split()]
+    near += difflib.get_close_matches(wanted, lowered, n=1)
+    near += [label for label in lowered if wanted in label]
     hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else "look it up in the list of labels."
     raise ModelProblem(f"This model has no class called {target}: {hint}")

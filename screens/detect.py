@@ -102,7 +102,7 @@ def _show(
             explanation = detections.explained(choices, explainer, asked, base, pair, candidate)
         except Cancelled:
             state = "was stopped"
-            st.button("Start again", icon=":material/replay:", on_click=work.forget, help="Or choose a quicker method.")
+            work.again()
     if explanation is None:
         title.markdown(f"## {METHODS[choices.method].name} {state}.")
         _waiting(base, asked, left, rows)
@@ -113,14 +113,14 @@ def _show(
         if listed:
             index = detections.listing(explanation, listed, index)
         else:
-            _none(explanation)
+            _none(explanation, asks=lens == "one" and asked.per == "detection")
         _hidden(explanation)
     if listed and listed[index].pair != pair:
         detections.choose(listed[index].pair)
         if index >= len(explanation.heatmaps) and asked.per != "picture":
             st.rerun()
     detections.keep(listed, index)
-    said = f"{found(base)}{' Choose a box to see why.' if base.predictions else ''}"
+    said = f"{found(base)}{' Choose a box to see why.' if base.predictions and not index else ''}"
     title.markdown(f"## {said}")
     at = 0 if asked.per == "picture" else index
     with left:
@@ -211,15 +211,15 @@ def _say(explanation: Explanation, index: int, name: str) -> None:
         st.markdown(f":material/filter_center_focus: {sentence}")
 
 
-def _none(explanation: Explanation) -> None:
-    """Why there is no box in the list."""
+def _none(explanation: Explanation, *, asks: bool) -> None:
+    """Why there is no box in the list; `asks`: what is missing can be asked for here."""
     from explain.detections import filtered, kinds
 
-    hidden, ask = filtered(explanation), "Click anywhere in the picture to ask for what is missing there."
-    if hidden:
-        st.caption(f"The filter of classes, in More, hides {kinds(hidden)}. {ask}")
-    else:
-        st.caption(f"No box is sure enough to be shown. {ask}")
+    why = "No box is sure enough to be shown."
+    if hidden := filtered(explanation):
+        why = f"The filter of classes, in More, hides {kinds(hidden)}."
+    ask = "Click anywhere in the picture" if asks else "Choose One box, and A map for one box in More, then click"
+    st.caption(f"{why} {ask} to ask for what is missing there.")
 
 
 def _hidden(explanation: Explanation) -> None:

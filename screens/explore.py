@@ -76,7 +76,7 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
             heading = f"{name} is at work."
         except Cancelled:
             explanation, heading = None, f"{name} was stopped."
-            st.button("Start again", icon=":material/replay:", on_click=work.forget, help="Or choose a quicker method.")
+            work.again()
         if explanation is None:
             title.markdown(f"## {heading}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer")

@@ -132,7 +132,8 @@ def detect(
         of_class = (
             tuple(class_ or ()) if told else _labels(cli.classes(class_, explainer.labels), per, explainer.labels)
         )
-        given["targets"] = (*of_class, *(_place(number) for number in box or ()), *map(_candidate, candidate or ()))
+        looked_up = (_candidate(text, explainer.labels) for text in candidate or ())
+        given["targets"] = (*of_class, *(_place(number) for number in box or ()), *looked_up)
     return each(tell, explainer, pictures, given, out, look, work)
 
 
@@ -147,12 +148,11 @@ def _place(number: int) -> int:
     return number - 1
 
 
-def _candidate(text: str) -> tuple[int, int]:
-    try:
-        anchor, index = map(int, text.split(","))
-    except ValueError:
-        raise Problem(f"--candidate is {text}: give two numbers, candidate and class, such as 7211,0.") from None
-    return anchor, index
+def _candidate(text: str, labels: tuple[str, ...]) -> tuple[int, int]:
+    anchor, _, name = text.partition(",")
+    if not (anchor.strip().isdecimal() and name.strip()):
+        raise Problem(f"--candidate is {text}: give a candidate's number and its class, such as 7211,dog.")
+    return int(anchor), cli.classes([name.strip()], labels)[0]
 
 
 def _example(text: str) -> tuple[tuple[float, ...], str]:

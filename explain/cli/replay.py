@@ -14,6 +14,7 @@ from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from explain.explanation import Explanation
+    from explain.image import Image
     from explain.recipe import Recipe
 
 MOST = 64 * 2**20
@@ -42,7 +43,7 @@ def replay(
             "--picture",
             "-p",
             metavar="FILE",
-            help="The picture that it is of \\[a file of its name, here or beside the recipe].",
+            help="The picture that it is of \\[the one that a PNG or JPG carries, or a file of its name near by].",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +67,7 @@ def replay(
     tell = Teller(json)
     look = files.Look(colormap, 0.5 if alpha is None else alpha)
     known = read(recipe)
-    found = picture or _picture(recipe, known)
+    found = picture or _carried(recipe) or _picture(recipe, known)
     if device is not None:
         known = known.model_copy(update={"device": device})
     with tell.at_work(f"Waking {known.model}"):
@@ -81,6 +82,8 @@ def replay(
         tell.say(f"note: {name} was {was}, is {is_now or 'not here'}.")
     if same is not None:
         tell.say("The maps are those that were kept, bit for bit." if same else f"The maps differ, by {furthest:.2g}.")
+    else:
+        tell.say(f"No {files.MAPS} of this recipe lies beside it: the maps were made, and held against none.")
     names: list[str] = []
     said: dict[str, Any] = files.summary(explanation, look)
     said |= {"same": same, "largest_difference": furthest, "changed_versions": changed}
@@ -115,6 +118,14 @@ def read(path: Path) -> Recipe:
     if found is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
     return found
+
+
+def _carried(path: Path) -> Image | None:
+    """The picture that a PNG or JPG carries beside its recipe."""
+    from explain.export import tag
+
+    found = tag.contents(path.read_bytes()) if path.suffix.lower() != ".json" else None
+    return tag.original(found) if found is not None else None
 
 
 def _picture(path: Path, recipe: Recipe) -> str:

@@ -24,7 +24,7 @@ from explain.recipe import Recipe
 from models.errors import ImageProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from explain.explanation import Explanation
     from explain.image import Image
@@ -111,6 +111,21 @@ def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: byt
         held = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
         return data[: found.end()] + b"\n" + held + data[found.end() :]
     raise ImageProblem("Only PNG, JPG, SVG and PDF files can carry a recipe: choose one of these.")
+
+
+def tagger(explanation: Explanation, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
+    """`write` for several files of one explanation, given each one's bytes and the map it is of: each carries the
+    picture, whose file is made but once."""
+    recipe, picture = explanation.recipe, carried(explanation.image)
+
+    def tagged(data: bytes, index: int) -> bytes:
+        if explanation.heatmaps:
+            view = view_of(explanation, index, **settings)
+        else:
+            view = View(screen="detect" if explanation.model.task == "detect" else "explore")
+        return write(data, recipe, view, picture=picture)
+
+    return tagged
 
 
 def read(data: bytes) -> Recipe | None:

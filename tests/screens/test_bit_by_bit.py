@@ -27,6 +27,25 @@ def test_a_map_of_masks_is_shown_while_it_is_made(page, monkeypatch):
     assert "Stop" not in [button.label for button in app.button]
 
 
+def test_what_there_is_of_a_map_stays_when_it_is_stopped(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "3000")
+    app = page(method="drise")
+    end = time.monotonic() + 90
+    while UNFINISHED not in texts(app):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+        app.run()
+    next(button for button in app.button if button.label == "Stop").click().run()
+    assert not app.exception
+    assert shown(app).head["panels"][0]["maps"]
+    assert UNFINISHED in texts(app)
+    assert "Stopped, and unfinished: " in texts(app)
+    assert "Stop" not in [button.label for button in app.button]
+    next(button for button in app.button if button.label == "Start again").click().run()
+    assert "Stop" in [button.label for button in app.button]
+    app.session_state.job[1].cancel.set()
+
+
 def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, monkeypatch, tmp_path):
     (tmp_path / "models.toml").write_text(
         '[model."far"]\nloader = "endpoint"\nendpoint = { url = "http://127.0.0.1:9/" }\n'

@@ -126,6 +126,21 @@ def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, ki
     assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
 
 
+@pytest.mark.parametrize(
+    ("where", "label", "words"),
+    [
+        ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the filter of classes hides it."),
+        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 %, hidden by the filter of classes, covers it, 92 %"),
+        ((88, 88, 88, 88), None, "A dog at 70 %: this is box 1 (dog), it is shown."),
+        ((88, 88, 88, 88), "cat", "dog at 70 % won, which is box 1 (dog)"),
+    ],
+)
+def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, label: str | None, words: str) -> None:
+    found = explained(classes=("dog",)).missing(where, label)
+    assert found is not None
+    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.detector.MOST", 1)
     found = explained().missing((88, 88, 88, 88))

@@ -455,3 +455,5 @@ def test_a_class_that_is_nearly_named_is_offered_as_it_is_written() -> None:
 
     with pytest.raises(ModelProblem, match=r"did you mean Potato - Late blight\?"):
         class_index("potato late blight", ("Tomato - Rust", "Potato - Late blight"))
+    with pytest.raises(ModelProblem, match="did you mean Egyptian cat"):
+        class_index("cat", ("crate", "Egyptian cat"))

@@ -114,7 +114,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("class bus.png --class 1001", 2, r"Class 1001 does not exist: this model has classes 0 to 999\."),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
         ("detect bus.png --box 0", 2, r"--box is 0: boxes are counted from 1, the surest first\."),
-        ("detect bus.png --candidate x", 2, r"--candidate is x: give two numbers, .*"),
+        ("detect bus.png --candidate x", 2, r"--candidate is x: give a candidate.s number and its class, .*"),
         ("detect bus.png --example x", 2, r"--example is x: give a box and a name, .*"),
         ("detect bus.png --renormalize --within inside", 2, r"--renormalize is --within each: .*"),
         ("detect bus.png --box 1 --per class", 2, r"--box and --candidate are of single detections: .*"),
@@ -341,6 +341,23 @@ def test_replay_holds_nothing_against_maps_of_another_recipe(answer, call, here)
     call("image", "bus.png", "--top-k", "1")
     call("class", "bus.png", "--class", "trolleybus")
     assert answer("replay", "explained/bus/gradcam_class_trolleybus.png", "--picture", "bus.png")["same"] is None
+    assert "held against none" in call("replay", "explained/bus/gradcam_class_trolleybus.png")[1]
+
+
+def test_every_picture_of_one_explanation_carries_its_view_and_the_picture(call, answer, here) -> None:
+    call("image", "bus.png", "--top-k", "2")
+    call("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "two")
+    call("detect", "bus.png", "--model", "demo-s", "--score-thr", "0", "--topk", "2", "--save-all", "--out", "boxes")
+    drawn = [p for p in here.rglob("*") if p.suffix in (".png", ".jpg") and p.parent != here]
+    drawn = [p for p in drawn if not p.name.endswith("_original.jpg")]
+    assert len(drawn) >= 10
+    for path in drawn:
+        found = tag.contents(path.read_bytes())
+        assert found is not None, path
+        assert tag.original(found) is not None, path
+        assert found.view.screen == ("detect" if "boxes" in path.parts else "explore"), path
+    Path("bus.png").unlink()
+    assert answer("replay", "two/gradcam_efficientnet-lite1.png")["model"] == "efficientnet-lite1"
 
 
 def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:

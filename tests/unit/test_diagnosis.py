@@ -198,6 +198,18 @@ def test_an_empty_map_is_nobody_s_twin() -> None:
     assert "alike" not in kinds(made)
 
 
+def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
+    def made(box: tuple[float, float, float, float]) -> Explanation:
+        plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
+        found = Prediction("minibus", 0, 0.9, box, anchor=3)
+        targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
+        return replace(plain, predictions=(found,), heatmaps=tuple(targets))
+
+    assert made((0, 20, 12, 44)).statistics[0].border_share > 0.9
+    assert "border" not in kinds(made((0, 20, 12, 44)))
+    assert "border outside of its box, which" in text_of(made((40, 20, 60, 44)), "border")
+
+
 def test_heat_at_the_border() -> None:
     made = explanation(ring())
     assert made.statistics[0].border_share == pytest.approx(1)
