@@ -101,7 +101,7 @@ def missing_words(found: Missing) -> str:
             return "another box"
         one = found.shown[place]
         if one not in found.listed:
-            return f"{article(one.label)} at {percent(one.score)}, hidden by the filter of classes,"
+            return f"{article(one.label)} at {percent(one.score)} that the filter of classes hides"
         return f"box {found.listed.index(one) + 1} ({one.label})"
 
     if reason.kind == "shown":

@@ -130,7 +130,7 @@ def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, ki
     ("where", "label", "words"),
     [
         ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the filter of classes hides it."),
-        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 %, hidden by the filter of classes, covers it, 92 %"),
+        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 % that the filter of classes hides covers it, 92 %"),
         ((88, 88, 88, 88), None, "A dog at 70 %: this is box 1 (dog), it is shown."),
         ((88, 88, 88, 88), "cat", "dog at 70 % won, which is box 1 (dog)"),
     ],
