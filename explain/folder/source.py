@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import os
 import struct
 import threading
@@ -34,6 +35,8 @@ MOST = 200_000
 MOST_UNPACKED = 16 * 2**30
 MOST_NAMES = 64 * 2**20
 """Bytes of an archive's list of names, which is read into memory as a whole."""
+_HEAD = 512
+"""Bytes of a file in which its recipe begins."""
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 
@@ -55,8 +58,23 @@ class Item:
         return PurePosixPath(self.key).name
 
     def open(self) -> Image:
-        """Decode it; raises ImageProblem, one sentence."""
-        return Image.open(self.read(), name=self.name)
+        """Decode it; raises ImageProblem, one sentence, also of a picture that this project has drawn."""
+        given = self.read()
+        if _drawn_here(given):
+            raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
+        return Image.open(given, name=self.name)
+
+
+def _drawn_here(given: bytes | Path | Image) -> bool:
+    """Whether a file begins with a recipe (`explain.export.tag`): results often lie beside the pictures."""
+    if isinstance(given, Image):
+        return False
+    try:
+        with io.BytesIO(given) if isinstance(given, bytes) else given.open("rb") as file:
+            return b'{"sightglass":' in file.read(_HEAD)
+    except (OSError, ValueError):
+        # Decoding says in a sentence what is wrong with it.
+        return False
 
 
 class Unreachable(ImageProblem):

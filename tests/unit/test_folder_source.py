@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explain.export import tag
 from explain.folder import source
 from explain.folder.rows import stem
 from explain.folder.source import Item, find
-from explain.image import to_jpeg
+from explain.image import to_jpeg, to_png
+from explain.recipe import Recipe
 from models.errors import ImageProblem, ModelProblem
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
@@ -47,6 +49,22 @@ def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path
         ("dog/2.JPG", "dog"),
     ]
     assert found[1].open().width == 8
+
+
+def test_what_was_drawn_here_is_no_picture_to_explain(tmp_path: Path) -> None:
+    recipe = Recipe(
+        **dict.fromkeys(("model", "method", "preprocessing", "device", "picture_name"), "x"),
+        picture_sha256="a" * 64, weights_sha256="b" * 64, layers=("c",), targets=(1,), top_k=1, scale="own",
+        confidence=0.1, iou=0.7, versions={},
+    )  # fmt: skip
+    (tmp_path / "own.jpg").write_bytes(JPEG)
+    (tmp_path / "map.jpg").write_bytes(tag.write(JPEG, recipe))
+    (tmp_path / "map.png").write_bytes(tag.write(to_png(np.zeros((8, 8, 3), np.uint8)), recipe))
+    drawn, also, own = find(tmp_path)
+    assert own.open().name == "own.jpg"
+    for one in (drawn, also, *find([(drawn.name, (tmp_path / drawn.key).read_bytes())])):
+        with pytest.raises(ImageProblem, match="made by Sightglass"):
+            one.open()
 
 
 def test_one_folder_is_no_label(tmp_path: Path) -> None:
