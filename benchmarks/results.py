@@ -34,8 +34,8 @@ def markdown(result: dict[str, Any]) -> str:
     """The whole file."""
     parts = [
         "# The dashboard in a browser",
-        "Written by `python -m benchmarks viewer`; do not edit by hand. Where a detector's maps lie, and what they cost: "
-        "[DETECTORS.md](DETECTORS.md); folders: [THROUGHPUT.md](THROUGHPUT.md).",
+        "Written by `python -m benchmarks viewer`; do not edit by hand. Where a detector's maps lie, and what they "
+        "cost: [DETECTORS.md](DETECTORS.md); folders: [THROUGHPUT.md](THROUGHPUT.md).",
         where(result["machine"]),
         "Chromium without a GPU and the server share those cores. Every time is taken inside the page, from an event "
         "to what it changes on the screen, so nothing that drives the browser is in it. Contenders take turns.",

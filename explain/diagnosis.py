@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from explain.boxes import on_border
 from explain.methods import METHODS
 from explain.statistics import describe_place
 from explain.words import article, kinds, listing, percent
@@ -261,9 +260,14 @@ def _of_map(explanation: Explanation, index: int) -> list[Finding]:
         text = f"The map for {label} is nearly the one for {twin}: it does not show what sets the two apart."
         found.append(Finding("alike", "caution", text))
     share, much = statistics.border_share, min(BORDER * statistics.border_area, 0.9)
-    # An object at the picture's edge is no surroundings.
     own = explanation.own(index) if share > much else ()
-    if (share := on_border(heatmap, own) if own else share) > much:
+    if own:
+        # With it comes torch.
+        from explain.boxes import on_border
+
+        # An object at the picture's edge is no surroundings.
+        share = on_border(heatmap, own)
+    if share > much:
         text = (
             f"{percent(share)} of the heat lies on the outer border{' outside of its box' if own else ''}, "
             f"which is {percent(statistics.border_area)} of the area: the model may use the surroundings."
