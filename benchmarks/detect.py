@@ -246,7 +246,7 @@ WEIGHTS_OF = {
     "ten": "maps of ten boxes",
     "raw": "of them the raw maps, on the layers' own grids",
     "seven": "seven methods for ten boxes",
-    "seven raw": "of them the raw maps, on the layers' own grids",
+    "seven raw": "of these the raw maps alone",
     "from the picture": "the library's forward pass that keeps its graph from the picture on",
     "grad_cam": "pytorch-grad-cam, ten boxes one by one",
 }

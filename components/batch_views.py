@@ -332,7 +332,8 @@ def table(job: Job) -> None:
 def downloads(job: Job) -> None:
     """The table, and all files as one archive, made when it is asked for."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
-        if key(job)[1] is not None:
+        first, second, _ = key(job)
+        if second is not None:
             st.download_button(
                 "Both models, .csv",
                 lambda: frame(*key(job)).to_csv(index=False).encode(),
@@ -343,10 +344,7 @@ def downloads(job: Job) -> None:
                 key="get-both",
                 help="The first model's table, with what the second one says and how far their maps disagree.",
             )
-        for folder in key(job)[:2]:
-            if folder is None:
-                continue
-            folder = Path(folder)
+        for folder in map(Path, filter(None, (first, second))):
             if len(job.legs) > 1:
                 st.caption(next(leg.model for leg in job.legs if leg.folder == folder))
             offers = (

@@ -67,12 +67,13 @@ class Item:
 
 def _drawn_here(given: bytes | Path | Image) -> bool:
     """Whether a file begins with a recipe (`explain.export.tag`): results often lie beside the pictures."""
-    if isinstance(given, Image):
+    # A pipe would be waited for.
+    if isinstance(given, Image) or (isinstance(given, Path) and not given.is_file()):
         return False
     try:
         with io.BytesIO(given) if isinstance(given, bytes) else given.open("rb") as file:
             return b'{"sightglass":' in file.read(_HEAD)
-    except (OSError, ValueError):
+    except OSError:
         # Decoding says in a sentence what is wrong with it.
         return False
 

@@ -194,3 +194,7 @@ def test_every_line_of_a_detector_is_timed_and_its_maps_are_the_references(
     )
     assert "| other | could not be measured: it broke |  | **miss** |" in text
     assert json.dumps(made)
+
+
+def test_every_line_of_memory_has_a_name_of_its_own() -> None:
+    assert len(set(detect.WEIGHTS_OF.values())) == len(detect.WEIGHTS_OF)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -65,6 +66,14 @@ def test_what_was_drawn_here_is_no_picture_to_explain(tmp_path: Path) -> None:
     for one in (drawn, also, *find([(drawn.name, (tmp_path / drawn.key).read_bytes())])):
         with pytest.raises(ImageProblem, match="made by Sightglass"):
             one.open()
+
+
+def test_a_pipe_in_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "list.txt").write_text("pipe.jpg")
+    (pipe,) = find(tmp_path / "list.txt")
+    with pytest.raises(ImageProblem, match="device"):
+        pipe.open()
 
 
 def test_one_folder_is_no_label(tmp_path: Path) -> None:
