@@ -24,7 +24,7 @@ from benchmarks.sightglass import FAST
 from benchmarks.speed import measure, row
 from explain.evidence import Evidence
 from explain.explanation import Options, explain
-from explain.heatmap import raw_maps, scaled
+from explain.heatmap import hold, raw_maps, scaled
 from explain.methods import METHODS
 from models.adapter import Target
 from models.weights import folders
@@ -87,12 +87,14 @@ def maps(case: DetectorCase, targets: Sequence[Target], methods: Sequence[Method
 
 
 def made_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
+    hold(evidence, methods, targets)
     return [scaled(raw_maps(evidence, method, targets), evidence.geometry, "own") for method in methods]
 
 
 def raws(case: DetectorCase, methods: Sequence[Method]) -> list[list[Tensor]]:
     """One pass, and for each method the maps on the layers' own grids."""
     evidence = Evidence(case.resident, case.given, case.layers)
+    hold(evidence, methods, case.boxes)
     return [raw_maps(evidence, method, case.boxes) for method in methods]
 
 

@@ -2,7 +2,8 @@
 
 A window has whatever size a detection's place makes it, and oneDNN compiles a convolution anew for every size it has
 not met: 0.2 to 0.6 ms each, several times what the work itself takes. A window goes back by matrix products instead,
-which are compiled for no size; a whole map, whose size comes again with every box, by oneDNN.
+which are compiled for no size; a whole map, whose size comes again with every box, by oneDNN: as a convolution of the
+gradient with the kernel turned round, which takes 0.5 to 0.7 of what oneDNN's own way back takes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Kernel:
     """One convolution's way back over windows; its weights are laid out for it once."""
 
     parts: list[list[Tensor]]
-    """By first row and first column of the strides: what of it meets the inputs there, (kh, kw, K, C) turned round.
+    """By first row and first column of the strides: what of it meets the inputs there, (C, kh, kw, K) turned round.
 
     Of one that looks at each channel by itself (kh, kw, C), as it is.
     """
@@ -66,12 +68,23 @@ class Kernel:
             return cls([[weight[:, 0].permute(1, 2, 0).contiguous()]], (height, width), (1, 1))
         if groups > 1:
             return None
-        turned = weight.permute(2, 3, 0, 1)
+        turned = weight.permute(1, 2, 3, 0)
         parts = [
-            [turned[y :: stride[0], x :: stride[1]].flip(0, 1).contiguous() for x in range(stride[1])]
+            [turned[:, y :: stride[0], x :: stride[1]].flip(1, 2).contiguous() for x in range(stride[1])]
             for y in range(stride[0])
         ]
         return cls(parts, (height, width), (stride[0], stride[1]))
+
+    def convolves(self, padding: Sequence[int]) -> bool:
+        """Whether `convolved` has a way for this padding."""
+        return self.stride == (1, 1) and padding[0] < self.size[0] and padding[1] < self.size[1]
+
+    def convolved(self, gradient: Tensor, padding: Sequence[int]) -> Tensor:
+        """(1, C, h', w') from a (1, K, h, w) by one convolution; of the inputs without `padding`."""
+        part, around = self.parts[0][0], (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
+        if part.ndim == 3:
+            return F.conv2d(gradient, part.flip(0, 1).permute(2, 0, 1)[:, None], None, 1, around, 1, part.shape[2])
+        return F.conv2d(gradient, part.permute(0, 3, 1, 2), None, 1, around)
 
     @property
     def nbytes(self) -> int:
@@ -86,7 +99,7 @@ class Kernel:
             out = _gathered(rows, self.parts[0][0])
         else:
             (height, width), (tall, wide), (down, right) = rows.shape[:2], self.size, self.stride
-            out = rows.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, self.parts[0][0].shape[3])
+            out = rows.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, len(self.parts[0][0]))
             for y, row in enumerate(self.parts):
                 for x, part in enumerate(row):
                     if part.numel():
@@ -116,15 +129,15 @@ def nbytes(weights: Iterable[Tensor]) -> int:
 
 
 def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:
-    """(h', w', C) from (h, w, K) and (kh, kw, K, C) in one product: each input takes from all outputs around it."""
-    (height, width, channels), (tall, wide) = gradient.shape, weight.shape[:2]
+    """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input takes from all outputs around it."""
+    (height, width, channels), (tall, wide) = gradient.shape, weight.shape[1:3]
     out = height + tall - 1, width + wide - 1
     padded = gradient.new_zeros(out[0] + tall - 1, out[1] + wide - 1, channels)
     padded[tall - 1 : tall - 1 + height, wide - 1 : wide - 1 + width] = gradient
     row = padded.stride(0)
     around = padded.as_strided((*out, tall, wide * channels), (row, channels, row, 1))
-    matrix = weight.flatten(0, 2)
-    return (around.reshape(-1, len(matrix)) @ matrix).view(*out, -1)
+    matrix = weight.flatten(1)
+    return (around.reshape(-1, matrix.shape[1]) @ matrix.T).view(*out, -1)
 
 
 def _each_channel(gradient: Tensor, weight: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explain.gradients import Activation, Gradient
 from explain.layers import as_map
 from explain.rows import sparse
-from explain.windows import Gradient, Graph, Opaque
+from explain.windows import Graph, Opaque
 from models.detector import IN_CELL, Detector
 from models.errors import ModelProblem
 
@@ -59,6 +60,8 @@ class Evidence:
         """The layers' outputs as they are, in the graph that the gradients come from."""
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
+        self.layered = [Activation(one[0]) for one in self.activations]
+        """The same, with what several maps need of them."""
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
         # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
@@ -164,7 +167,7 @@ class Evidence:
             seed = next(found) if leaf.requires_grad else None
             if seed is not None:
                 height, width = outputs.leaves[place].shape[2:]
-                seeds[place] = Gradient(seed[0], top, left, (height, width))
+                seeds[place] = Gradient.of(seed[0], top, left, (height, width))
         return [seeds.get(place) for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
 
     def _backward(self, target: Target) -> list[Gradient]:
@@ -182,15 +185,15 @@ class Evidence:
             as_map(torch.zeros_like(out) if gradient is None else gradient, layer)[0]
             for gradient, out, layer in zip(found, self.recorded, self.layers, strict=True)
         )
-        return [Gradient(one, 0, 0, (one.shape[1], one.shape[2])) for one in dense]
+        return [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in dense]
 
     @property
     def nbytes(self) -> int:
         """About how many bytes it keeps alive: activations, gradients, and what is behind them for later targets."""
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
-        held = [self.tensor, *(g.values for one in gradients for g in one), *(raw for one in raws for raw in one)]
-        total = sum(tensor.nbytes for tensor in held)
+        total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
+        total += sum(g.nbytes for one in gradients for g in one) + sum(raw.nbytes for one in raws for raw in one)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // self.resident.probed_pixels
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)

@@ -18,7 +18,7 @@ from explain import boxes, render
 from explain.attention import OPENED
 from explain.boxes import BoxNumbers, Within
 from explain.diagnosis import Finding, diagnose, missing_words
-from explain.heatmap import Heatmap, Scale, heatmaps, raw_maps
+from explain.heatmap import Heatmap, Scale, heatmaps, hold, raw_maps
 from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
@@ -175,6 +175,12 @@ class Explanation:
     ) -> Explanation:
         """The same targets by another method; no model pass, but for the slow ones that are made of passes."""
         return self._again(replace(self.options, method=find_method(name).id), progress, cancel)
+
+    def with_methods(self, *names: str) -> tuple[Explanation, ...]:
+        """The same targets by several methods, in their order; what they share is worked out once."""
+        methods = [find_method(name) for name in names]
+        hold(self.evidence, [one for one in methods if one.quick], [heatmap.target for heatmap in self.heatmaps])
+        return tuple(self.with_method(one.id) for one in methods)
 
     def with_targets(self, *targets: Wanted) -> Explanation:
         """The same method for other targets, named as `Options.targets` says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from explain.methods import Activation, function
+from explain.gradients import Gradient
+from explain.methods import function
 from explain.render import hottest_mask
 from explain.statistics import COARSE
-from explain.windows import Gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,18 +106,31 @@ def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> l
 
     Held with the Evidence, so that asking again, or for a class among those held, costs nothing.
     """
-    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
-    if missing:
-        compute = function(method)
-        # Such a method still is asked for a map of each target: what it gets is never looked at.
-        nothing = [[Gradient(a[0, :, :1, :1], 0, 0, (1, 1))] * len(missing) for a in evidence.activations]
-        gradients = evidence.gradients(missing) if method.gradients else nothing
-        layers = [Activation(activation[0]) for activation in evidence.activations]
-        with torch.no_grad():
-            for i, target in enumerate(missing):
-                evidence.raws[method.id, target] = [compute(a, g[i]) for a, g in zip(layers, gradients, strict=True)]
+    hold(evidence, [method], targets)
     held = [evidence.raws[method.id, target] for target in targets]
     return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+def hold(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
+    """Compute what `raw_maps` returns by each of several methods: what they all need is worked out once."""
+    missing = {
+        target: [method for method in methods if (method.id, target) not in evidence.raws]
+        for target in dict.fromkeys(targets)
+    }
+    asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
+    layers = evidence.gradients(asked) if asked else []
+    gradients = dict(zip(asked, zip(*layers, strict=True), strict=True))
+    # A method that needs none is asked for a map of each target still: what it gets is never looked at.
+    nothing = [Gradient.of(a[0, :, :1, :1], 0, 0, (1, 1)) for a in evidence.activations]
+    with torch.no_grad():
+        for target, by in missing.items():
+            made: dict[Method, list[Tensor]] = {method: [] for method in by}
+            for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
+                # A copy: what is worked out of it goes with it.
+                given = replace(gradient)
+                for method, maps in made.items():
+                    maps.append(function(method)(activation, given))
+            evidence.raws |= {(method.id, target): maps for method, maps in made.items()}
 
 
 def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:

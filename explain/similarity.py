@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from explain.evidence import Evidence
 from explain.explainer import EVIDENCE
 from explain.explanation import Options
+from explain.gradients import Activation, Gradient
 from explain.image import Image
 from explain.layers import as_map
 from explain.matches import Matches, matches
-from explain.methods import METHODS, Activation, function
+from explain.methods import METHODS, function
 from explain.methods import method as find_method
 from explain.statistics import COARSE, Statistics, describe, describe_place
-from explain.windows import Gradient
 from explain.words import percent
 from models.errors import ModelProblem
 
@@ -281,10 +281,10 @@ def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     """A method's map, (h, w): of what speaks for it minus of what speaks against it."""
     compute, size = function(method), (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
-    made = compute(a, Gradient(gradient.clone(), 0, 0, size))
+    made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
     if method.id in LINEAR:
         return made
-    return made.clamp_min(0) - compute(a, Gradient(-gradient, 0, 0, size)).clamp_min(0)
+    return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 
 
 def scaled(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ A target behind an operation that is not among the rules below is left to PyTorc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explain.backward import LARGE, Kernel, kernel, pointwise_gradient
+from explain.backward import LARGE, Kernel, kernel
+from explain.gradients import Gradient, Term
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,36 +35,6 @@ aten = torch.ops.aten
 
 class Opaque(Exception):
     """A gradient would have to go through an operation that has no rule here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gradient:
-    """One target's gradient at one layer: `values` (C, h', w') from row `top` and column `left` on, 0 elsewhere."""
-
-    values: Tensor
-    top: int
-    left: int
-    shape: tuple[int, int]
-    """(h, w) of the layer's whole map."""
-
-    def part(self, activations: Tensor) -> Tensor:
-        """The window's part of a (C, h, w)."""
-        height, width = self.values.shape[1:]
-        return activations[:, self.top : self.top + height, self.left : self.left + width]
-
-    def placed(self, part: Tensor, elsewhere: float | Tensor = 0.0) -> Tensor:
-        """A map of the window (h', w') as a whole one (h, w)."""
-        height, width = part.shape
-        if (height, width) == self.shape:
-            return part
-        out = part.new_zeros(self.shape)
-        out += elsewhere
-        out[self.top : self.top + height, self.left : self.left + width] = part
-        return out
-
-    def dense(self) -> Tensor:
-        """(C, h, w)."""
-        return torch.stack([self.placed(channel) for channel in self.values])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +74,8 @@ class Graph:
         """By node: found once a pass, and of weights that no module holds laid out but once."""
         self.steps = self._steps()
         self._narrow()
+        self.late = self._late()
+        """Before a 1x1 convolution: places whose gradient is multiplied by its weights later, or never."""
 
     def _steps(self) -> list[_Step]:
         """Every operation, each after all that use its results."""
@@ -151,6 +124,16 @@ class Graph:
                 continue
             self.shapes[out] = images, known, height, width
 
+    def _late(self) -> set[Place]:
+        """Places whose gradient goes to a source and no further, or through blocks that are added up first."""
+        late = set(self.sources) - {at for step in self.steps for at in step.outputs}
+        # Each after all that it is made of.
+        for step in reversed(self.steps):
+            joined = step.node.name() == "CatBackward0" and any(at in late for at in step.inputs)
+            if joined or step.node.name() == "UpsampleNearest2DBackward0":
+                late.add(step.outputs[0])
+        return late
+
     def channels(self, step: _Step) -> slice:
         """Which of a convolution's inputs want a gradient."""
         at = step.inputs[0]
@@ -178,6 +161,8 @@ class _Walk:
         """Where gradients are not 0."""
         self.held: dict[Place, Tensor] = {}
         """Gradients (1, C, h', w') within their windows, as far as they are known."""
+        self.products: dict[Place, list[Term]] = {}
+        """What is to be added to them."""
         self.owned: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
@@ -203,14 +188,18 @@ class _Walk:
             step.rule[1](self, step)
             for at in step.outputs:
                 self.held.pop(at, None)
+                self.products.pop(at, None)
         return [final[at] if at in final else self._found(at) for at in self.graph.sources]
 
     def _found(self, at: Place) -> Gradient:
         _, channels, height, width = self.shapes[at]
-        if at not in self.held:
-            return Gradient(self.graph.like.new_zeros(channels, 1, 1), 0, 0, (height, width))
-        top, _, left, _ = self.windows[at]
-        return Gradient(self.held[at][0], top, left, (height, width))
+        terms = self.products.get(at, [])
+        if at in self.held:
+            top, _, left, _ = self.windows[at]
+            terms = [Term(self.held[at][0], top, left), *terms]
+        elif not terms:
+            terms = [Term(self.graph.like.new_zeros(channels, 1, 1), 0, 0)]
+        return Gradient(tuple(terms), (height, width))
 
     def reach(self, at: Place | None, window: Window | None) -> None:
         """The gradient at a place will be not 0 within this window too."""
@@ -263,6 +252,17 @@ class _Walk:
         else:
             out = self._buffer(at)
             _add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
+
+    def multiply(self, at: Place | None, term: Term) -> None:
+        """Add what a 1x1 convolution's weights make of the gradient after it, where it is late as a product."""
+        if at is None or at not in self.windows:
+            return
+        assert term.weight is not None
+        if at in self.graph.late and len(term.weight) <= term.weight.shape[1]:
+            self.products.setdefault(at, []).append(term)
+        else:
+            whole = self.whole(at) and term.values.shape[1:] == self.shapes[at][2:]
+            self.add(at, term.worked_out(whole=whole)[None], term.top, term.left, fresh=True)
 
     def _buffer(self, at: Place) -> Tensor:
         """The gradient at a place, to be added to."""
@@ -362,8 +362,13 @@ def _cat_pull(walk: _Walk, step: _Step) -> None:
     known = sum(walk.shapes[at][1] for at in step.inputs if at is not None)
     for at in step.inputs:
         channels = walk.shapes[at][1] if at is not None else walk.shapes[out][1] - known
-        walk.add(at, walk.held[out][:, start : start + channels], top, left)
-        start += channels
+        part = slice(start, start + channels)
+        if out in walk.held:
+            walk.add(at, walk.held[out][:, part], top, left)
+        for term in walk.products.get(out, ()):
+            assert term.weight is not None
+            walk.multiply(at, replace(term, weight=term.weight[:, part]))
+        start = part.stop
 
 
 def _split_reach(walk: _Walk, step: _Step) -> None:
@@ -419,17 +424,19 @@ def _conv_pull(walk: _Walk, step: _Step) -> None:
     gradient, weight = walk.held[out], node._saved_weight[:, walk.graph.channels(step)]
     if _pointwise(node, weight):
         top, _, left, _ = walk.windows[out]
-        walk.add(at, pointwise_gradient(gradient, weight, whole=walk.whole(out)), top, left, fresh=True)
+        walk.multiply(at, Term(gradient[0], top, left, weight))
         return
-    top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], list(node._saved_padding)
+    top, left, (tall, wide), padding, small = 0, 0, walk.shapes[at][2:], list(node._saved_padding), False
     if not walk.whole(out):
         y0, y1, x0, x1 = walk.windows[out]
         (top, tall), (left, wide) = _spread(node, weight, 0, y0, y1), _spread(node, weight, 1, x0, x1)
-        small = (y1 - y0) * (x1 - x0) * weight.numel() < LARGE
-        if small and (way := walk.graph.kernel(step)) is not None:
-            walk.add(at, way.gradient(gradient), top, left, fresh=True)
-            return
-        padding = [0, 0]
+        small, padding = (y1 - y0) * (x1 - x0) * weight.numel() < LARGE, [0, 0]
+    # Laid out for what needs it alone.
+    way = walk.graph.kernel(step) if small or set(node._saved_stride) == {1} else None
+    if way is not None and (small or way.convolves(padding)):
+        found = way.gradient(gradient) if small else way.convolved(gradient, padding)
+        walk.add(at, found, top, left, fresh=True)
+        return
     # Only its shape is looked at.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
     shape = (list(node._saved_stride), padding, list(node._saved_dilation), False, [0, 0], node._saved_groups)
@@ -452,13 +459,23 @@ def _upsample_reach(walk: _Walk, step: _Step) -> None:
 
 
 def _upsample_pull(walk: _Walk, step: _Step) -> None:
-    factor, gradient = _upsample_factor(walk, step), walk.held[step.outputs[0]]
-    y0, y1, x0, x1 = walk.windows[step.outputs[0]]
+    factor, out = _upsample_factor(walk, step), step.outputs[0]
+    if out in walk.held:
+        top, _, left, _ = walk.windows[out]
+        blocks, row, column = _blocks(walk.held[out], top, left, factor)
+        walk.add(step.inputs[0], blocks, row, column, fresh=True)
+    for term in walk.products.get(out, ()):
+        blocks, row, column = _blocks(term.values[None], term.top, term.left, factor)
+        walk.multiply(step.inputs[0], replace(term, values=blocks[0], top=row, left=column))
+
+
+def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
+    """The sums of a (1, C, h, w) over blocks, and the first one's row and column."""
+    bottom, right = top + gradient.shape[2], left + gradient.shape[3]
     # To whole blocks.
-    around = (x0 % factor, -x1 % factor, y0 % factor, -y1 % factor)
+    around = (left % factor, -right % factor, top % factor, -bottom % factor)
     gradient = F.pad(gradient, around) if any(around) else gradient
-    blocks = F.avg_pool2d(gradient, factor, divisor_override=1)
-    walk.add(step.inputs[0], blocks, y0 // factor, x0 // factor, fresh=True)
+    return F.avg_pool2d(gradient, factor, divisor_override=1), top // factor, left // factor
 
 
 def _norm_scale(gradient: Tensor, node: Any) -> Tensor:

@@ -13,10 +13,10 @@ import torch
 
 from explain.evidence import Evidence
 from explain.explanation import Explanation, decoded, explain
+from explain.gradients import Activation, Gradient
 from explain.layers import as_map
 from explain.methods import method as find_method
 from explain.targets import resolve
-from explain.windows import Gradient
 from models.adapter import ModelInput
 from models.classifier import Classifier
 
@@ -45,6 +45,7 @@ class Part(Evidence):
         self.tensor = whole.tensor[place : place + 1]
         self.recorded = [recorded[place : place + 1] for recorded in whole.recorded]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
+        self.layered = [Activation(one[0]) for one in self.activations]
         outputs: Logits = whole.outputs
         self.outputs = outputs.part(place)
         self._gradients = {}
@@ -71,7 +72,7 @@ def backward(parts: Sequence[Part], targets: Sequence[Target]) -> None:
     ]
     for part, target in zip(parts, targets, strict=True):
         mine = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [Gradient(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
+        part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
 
 
 def explained(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from models.errors import ModelProblem
@@ -18,28 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from explain.gradients import Activation, Gradient
     from explain.residency import Resident
-    from explain.windows import Gradient
-
-
-@dataclass(frozen=True, eq=False)
-class Activation:
-    """What one layer returned, and what several targets' maps need of it."""
-
-    values: Tensor
-    """(C, h, w)"""
-
-    @cached_property
-    def total(self) -> Tensor:
-        """(C,) the sum over all places."""
-        return self.values.sum((1, 2))
-
-    @cached_property
-    def first_component(self) -> Tensor:
-        """(h, w) scores of the first principal component."""
-        from explain.methods.eigen import projection
-
-        return projection(self.values, self.values.shape[1] * self.values.shape[2])[0]
 
 
 @dataclass(frozen=True, slots=True)

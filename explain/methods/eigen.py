@@ -12,8 +12,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from explain.methods import Activation
-    from explain.windows import Gradient
+    from explain.gradients import Activation, Gradient
 
 FEW = 48
 """Rows up to which a full decomposition is quicker than a search for the first vector."""

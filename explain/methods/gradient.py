@@ -12,8 +12,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from explain.methods import Activation
-    from explain.windows import Gradient
+    from explain.gradients import Activation, Gradient
 
 
 def _weighted(weights: Tensor, a: Activation) -> Tensor:
@@ -23,7 +22,7 @@ def _weighted(weights: Tensor, a: Activation) -> Tensor:
 
 def gradcam(a: Activation, g: Gradient) -> Tensor:
     """w_c = mean over places of the gradient."""
-    return _weighted(g.values.sum((1, 2)) / (g.shape[0] * g.shape[1]), a)
+    return _weighted(g.total() / (g.shape[0] * g.shape[1]), a)
 
 
 def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
@@ -37,7 +36,7 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
     """sum_c g * a, place by place: faithful where only linear layers follow."""
-    return g.placed((g.values * g.part(a.values)).sum(0))
+    return g.placed(g.along(a))
 
 
 def xgradcam(a: Activation, g: Gradient) -> Tensor:

@@ -19,10 +19,9 @@ import torch
 from torch import nn
 
 from explain.exact import exact
+from explain.gradients import Activation, Gradient
 from explain.layers import as_map
-from explain.methods import Activation
 from explain.methods.gradient import gradcam
-from explain.windows import Gradient
 from models.errors import Cancelled, ModelProblem, Problem
 from models.folding import copied
 
@@ -135,7 +134,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
     if gradient.requires_grad:
         return None
     dense = as_map(gradient, evidence.layers[0])[0]
-    return gradcam(Activation(evidence.activations[0][0]), Gradient(dense, 0, 0, (dense.shape[1], dense.shape[2])))
+    return gradcam(Activation(evidence.activations[0][0]), Gradient.of(dense, 0, 0, (dense.shape[1], dense.shape[2])))
 
 
 class _Logits(nn.Module):

@@ -23,12 +23,12 @@ from torch import nn
 from explain.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation, Options, explain
+from explain.gradients import Activation, Gradient
 from explain.heatmap import raw_maps
 from explain.image import Image
 from explain.layers import find
-from explain.methods import METHODS, Activation, eigen, function, method
+from explain.methods import METHODS, eigen, function, method
 from explain.residency import Resident
-from explain.windows import Gradient
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
 from models.classifier import Classifier
 from models.demo.scenes import draw
@@ -287,8 +287,8 @@ def test_a_window_says_what_the_whole_gradient_says(name: str) -> None:
     a = torch.rand(120, 9, 11, generator=torch.Generator().manual_seed(4)) - 0.3
     g = torch.zeros_like(a)
     g[:, 2:6, 3:8] = torch.randn(120, 4, 5, generator=torch.Generator().manual_seed(5))
-    whole = function(METHODS[name])(Activation(a), Gradient(g, 0, 0, (9, 11)))
-    part = function(METHODS[name])(Activation(a), Gradient(g[:, 2:6, 3:8], 2, 3, (9, 11)))
+    whole = function(METHODS[name])(Activation(a), Gradient.of(g, 0, 0, (9, 11)))
+    part = function(METHODS[name])(Activation(a), Gradient.of(g[:, 2:6, 3:8], 2, 3, (9, 11)))
     torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5)
 
 

@@ -16,9 +16,10 @@ from torch import nn
 from explain import Explainer, backward, windows
 from explain.backward import Kernel, pointwise_gradient
 from explain.evidence import Evidence
+from explain.gradients import Activation, Gradient, Term
 from explain.image import Image
 from explain.layers import find
-from explain.windows import Gradient, Graph, Opaque, place
+from explain.windows import Graph, Opaque, place
 from models.adapter import Target
 from models.detector import IN_CELL, Detections, Detector
 from models.errors import ModelProblem
@@ -29,7 +30,7 @@ LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
 
 def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
     """Each whole (1, C, h, w) as what a graph is asked with."""
-    return [None if seed is None else Gradient(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
+    return [None if seed is None else Gradient.of(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
 
 
 class Neck(nn.Module):
@@ -124,7 +125,7 @@ def test_what_reaches_no_source_has_an_empty_gradient() -> None:
 
 
 def test_a_gradient_is_placed_where_it_belongs() -> None:
-    gradient = Gradient(torch.ones(2, 2, 3), 1, 4, (5, 8))
+    gradient = Gradient.of(torch.ones(2, 2, 3), 1, 4, (5, 8))
     assert gradient.dense().nonzero()[:, 1:].amin(0).tolist() == [1, 4]
     assert gradient.dense().sum() == 12
     assert gradient.part(torch.arange(80.0).view(2, 5, 8))[0].tolist() == [[12, 13, 14], [20, 21, 22]]
@@ -191,33 +192,95 @@ def test_a_kernel_goes_back_as_torch_does(
     assert back.nbytes == weight.nbytes
 
 
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2)])
+@pytest.mark.parametrize("groups", [1, 12])
+def test_a_convolution_with_the_kernel_turned_round_is_the_way_back(padding: tuple[int, int], groups: int) -> None:
+    made = torch.Generator().manual_seed(4)
+    weight = torch.randn(12, 10 if groups == 1 else 1, 2, 3, generator=made)
+    gradient = torch.randn(1, 12, 7, 9, generator=made)
+    back = Kernel.of(weight, (1, 1), (1, 1), groups)
+    assert back is not None and back.convolves(padding)
+    like = (1, weight.shape[1] * groups, 7 + 1 - 2 * padding[0], 9 + 2 - 2 * padding[1])
+    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), padding=padding, groups=groups)
+    torch.testing.assert_close(back.convolved(gradient, padding).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_kernel_that_steps_or_is_all_padding_does_not_convolve() -> None:
+    for stride, padding in (((2, 1), (0, 0)), ((1, 1), (0, 3))):
+        back = Kernel.of(torch.ones(4, 4, 3, 3), stride, (1, 1), 1)
+        assert back is not None and not back.convolves(padding)
+
+
 def test_a_kernel_with_gaps_is_left_to_torch() -> None:
     assert Kernel.of(torch.ones(4, 4, 3, 3), (1, 1), (2, 2), 1) is None
 
 
-def test_only_small_windows_lay_out_weights_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made = torch.Generator().manual_seed(5)
     x = torch.randn(1, 8, 64, 64, generator=made).requires_grad_()
-    conv = nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False)
+    conv = nn.Conv2d(8, 8, 3, stride, padding=1).requires_grad_(False)
 
     def compared() -> None:
         y = conv(x.sigmoid())
         seed = torch.zeros_like(y)
-        seed[0, 0, 30:35, 31] = 1.0
+        seed[0, 0, 10:15, 21] = 1.0
         (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
         with torch.no_grad():
             (found,) = Graph([y], [x]).gradients(seeded(seed))
         torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
 
-    for large, laid_out in ((5 * 8 * 8 * 9, 0), (5 * 8 * 8 * 9 + 1, conv.weight.nbytes)):
+    # A large window of a convolution that steps is PyTorch's.
+    laid_out = conv.weight.nbytes
+    for large, expected in ((5 * 8 * 8 * 9, laid_out if stride == 1 else 0), (5 * 8 * 8 * 9 + 1, laid_out)):
         monkeypatch.setattr(windows, "LARGE", large)
         # A graph for each picture.
         compared()
         compared()
-        assert backward.nbytes(conv.parameters()) == laid_out
+        assert backward.nbytes(conv.parameters()) == expected
     conv.weight.mul_(2)
     compared()
-    assert backward.nbytes(conv.parameters()) == conv.weight.nbytes, "changed weights are kept as they were"
+    assert backward.nbytes(conv.parameters()) == laid_out, "changed weights are kept as they were"
+
+
+class Joined(nn.Module):
+    """Two layers joined at the finer one's size, and read by 1x1 convolutions: what YOLO's neck is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep, self.fine = nn.Conv2d(3, 8, 3, 4, 1), nn.Conv2d(3, 4, 3, 2, 1)
+        self.join, self.beside, self.wide = nn.Conv2d(12, 5, 1), nn.Conv2d(8, 6, 3, 1, 1), nn.Conv2d(8, 16, 1)
+        self.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The layers deep, grown and joined, and the three ends."""
+        deep = self.deep(x).detach().requires_grad_()
+        grown = nn.functional.interpolate(deep, scale_factor=2)
+        joined = torch.cat([grown, self.fine(x)], 1)
+        return deep, grown, joined, self.join(joined).sigmoid(), self.beside(deep), self.wide(deep).sigmoid()
+
+
+@pytest.mark.parametrize("ends", [(True, False, False), (True, True, False), (True, True, True)])
+@pytest.mark.parametrize("window", [(slice(0, 16), slice(0, 20)), (slice(5, 8), slice(3, 6)), (slice(15, 16), 0)])
+def test_a_gradient_before_a_1x1_convolution_stays_a_product(window: Any, ends: tuple[bool, ...]) -> None:
+    torch.manual_seed(3)
+    *sources, first, second, third = Joined()(torch.randn(1, 3, 32, 40))
+    seeds = [torch.zeros_like(end) for end in (first, second, third)]
+    for seed, used in zip(seeds, ends, strict=True):
+        at = window if seed is seeds[0] else (slice(2, 5), slice(1, 4))
+        seed[0][:, *at] = torch.randn_like(seed[0][:, *at]) * used
+    wanted = torch.autograd.grad((first, second, third), sources, seeds, retain_graph=True)
+    with torch.no_grad():
+        found = Graph([first, second, third], sources).gradients(seeded(*seeds))
+    for gradient, expected, source in zip(found, wanted, sources, strict=True):
+        a = Activation(torch.randn_like(source[0]))
+        assert any(term.weight is not None for term in gradient.terms)
+        # Of more channels after the convolution than before it there is nothing to save.
+        assert all(term.weight is None or len(term.weight) == 5 for term in gradient.terms)
+        torch.testing.assert_close(gradient.dense(), expected[0])
+        torch.testing.assert_close(gradient.total(), expected[0].sum((1, 2)), rtol=1e-4, atol=1e-4)
+        along = gradient.placed(gradient.along(a))
+        torch.testing.assert_close(along, (expected[0] * a.values).sum(0), rtol=1e-4, atol=1e-4)
 
 
 def test_a_small_level_without_a_gradient_has_no_window() -> None:
@@ -351,6 +414,26 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(method: str) -> N
         # GradCAM++ divides by sums that cross 0: the library's own map is 6e-5 off what double precision gives, and an
         # activation's last bit, which is another one where a step of the pass takes two at once, comes out large.
         np.testing.assert_allclose(heatmap.at_input, expected, atol=3e-3 if method == "gradcam++" else 1e-4)
+
+
+def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam")
+    shown = yolo("yolo11n")(BUS, per="detection", top_k=2, layers=LAYERS)
+    held = shown.evidence
+    given = SimpleNamespace(tensor=held.tensor, geometry=held.geometry)
+    # Passes that nothing has been asked of.
+    first, second = (replace(shown, evidence=Evidence(held.resident, given, held.layers)) for _ in range(2))
+    worked_out, count = Term.worked_out, []
+    monkeypatch.setattr(Term, "worked_out", lambda term, **how: count.append(term) or worked_out(term, **how))
+    together = first.with_methods(*names)
+    assert len(count) == len({id(term) for term in count}) > 0
+    for name, one in zip(names, together, strict=True):
+        alone = second.with_method(name)
+        for heatmap, other in zip(one.heatmaps, alone.heatmaps, strict=True):
+            assert heatmap.method == other.method == name
+            assert all(np.array_equal(a, b) for a, b in zip(heatmap.raw, other.raw, strict=True))
 
 
 @pytest.mark.parametrize("name", ["yolo11n", "yolo26n"])
