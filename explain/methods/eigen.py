@@ -70,7 +70,7 @@ def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
     Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
     a step is of few numbers, where NumPy is done before PyTorch has started.
     """
-    start = rows.square().sum(0).sqrt_()
+    start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None
     found = rows.new_empty(STEPS, len(start))

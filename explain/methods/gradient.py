@@ -29,9 +29,8 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     """w_c = sum of alpha * relu(g), with alpha from powers of g (equation 19), so that small objects count too."""
     # alpha = g^2 / (2 g^2 + sum(a) g^3 + 1e-6), and where g is not positive its product with relu(g) is 0.
     positive = g.values.clamp_min(0)
-    squared = positive * positive
-    below = (positive * a.total[:, None, None]).add_(2).mul_(squared).add_(1e-6)
-    return _weighted(squared.mul_(positive).div_(below).sum((1, 2)), a)
+    below = (positive * a.total[:, None, None]).add_(2).mul_(positive).mul_(positive).add_(1e-6)
+    return _weighted(positive.pow_(3).div_(below).sum((1, 2)), a)
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
