@@ -114,7 +114,7 @@ _HELD: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = WeakTen
 def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
     """`Kernel.of` some input channels of a convolution, laid out once for all pictures."""
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-    key = (state, wanted.start, wanted.stop, *stride)
+    key = (state, wanted.start, wanted.stop, *stride, *dilation, groups)
     held = _HELD.get(weight, {})
     if key not in held:
         # Of weights that were changed nothing is kept.

@@ -59,9 +59,8 @@ def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[str]:
 
     labels = explanation.evidence.resident.adapter.labels
     shown = {p.index for p in explanation.predictions}
-    everywhere = (0.0, 0.0, float(explanation.image.width), float(explanation.image.height))
     indices = dict.fromkeys(class_index(one, labels) for one in wanted)
-    candidates = (explanation.missing(everywhere, index) for index in indices if index not in shown)
+    candidates = (explanation.missing(None, index) for index in indices if index not in shown)
     return [read(one.words) for one in candidates if one is not None]
 
 
@@ -124,16 +123,27 @@ class Side:
 
 def side(explanation: Explanation, wanted: Prediction) -> Side:
     """The object that `wanted` is, in another model's explanation of the same picture; no model pass."""
-    place = same_object(wanted, explanation.predictions)
+    shown = explanation.predictions
+    own = None if wanted in shown else _itself(explanation, wanted)
+    place = shown.index(wanted) if wanted in shown else None if own else same_object(wanted, shown)
     if place is not None:
-        return Side(explanation.with_options(per="detection", targets=(place,)), explanation.predictions[place])
+        return Side(explanation.with_options(per="detection", targets=(place,)), shown[place])
     assert wanted.box is not None
     known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
-    missing = explanation.missing(wanted.box, known)
+    missing = own or explanation.missing(wanted.box, known)
     if missing is None:
         return Side(explanation, None)
     target = (missing.candidate.anchor, missing.candidate.index)
     return Side(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
+
+
+def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
+    """`wanted` where it is a candidate of this very explanation: that one, and not another that lies like it."""
+    labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
+    if wanted.anchor is None or wanted.anchor >= count or wanted.index >= len(labels):
+        return None
+    known = explanation.candidate(wanted.anchor, wanted.index)
+    return known if known.candidate == wanted else None
 
 
 def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:

@@ -284,21 +284,28 @@ class Explanation:
         geometry = self.evidence.geometry
         return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
 
-    def missing(self, where: Box, target: int | str | None = None) -> Missing | None:
+    def missing(self, where: Box | None, target: int | str | None = None) -> Missing | None:
         """The strongest candidate at a place, for any class or for one, and why it is not shown.
 
-        `where` is xyxy in original pixels; a point has no size. None where there is no candidate, or no detector.
+        `where` is xyxy in original pixels; a point has no size, None is the whole picture. None where there is no
+        candidate, or no detector.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
         if not isinstance(adapter, Detector):
             return None
         index = None if target is None else class_index(target, adapter.labels)
         found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
-        if found is None:
-            return None
-        anchor, index = found
+        return None if found is None else self.candidate(*found)
+
+    def candidate(self, anchor: int, target: int | str) -> Missing:
+        """One raw candidate of a detector for one class, and why it is not shown."""
+        adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
+        if not isinstance(adapter, Detector):
+            raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
+        if not 0 <= anchor < evidence.outputs.count:
+            raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")
+        index = class_index(target, adapter.labels)
         (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
-        options = self.options
         reason = adapter.why(evidence.outputs, self.every, candidate, confidence=options.confidence, iou=options.iou)
         return Missing(candidate, reason, options.confidence, self.every, self.predictions)
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
 from explain.backward import pointwise_gradient
 
@@ -40,7 +39,8 @@ class Activation:
         """(K, h, w): what a 1x1 convolution of weights (K, C, 1, 1) makes of it, computed once."""
         key = weight.data_ptr(), *weight.shape, *weight.stride()
         if key not in self._projections:
-            self._projections[key] = F.conv2d(self.values[None], weight)[0]
+            # No convolution: outside of a pass a GPU's may round to ten bits.
+            self._projections[key] = (self.values.permute(1, 2, 0) @ weight[:, :, 0, 0].T).permute(2, 0, 1)
         return self._projections[key]
 
     @property

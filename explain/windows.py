@@ -93,6 +93,8 @@ class Graph:
         steps = []
         for node in reversed(order):
             if (name := node.name()).endswith("AccumulateGrad"):
+                # Perhaps of a layer's earlier call, which is no source.
+                self.shapes.setdefault((node, 0), tuple(node.variable.shape))
                 continue
             results = node._input_metadata
             for i, result in enumerate(results):

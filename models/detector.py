@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 MOST = 300
 """Boxes that are shown at most, as `predict` of Ultralytics and torchvision's detectors do (those: 100 to 300)."""
-REACH = 1.5
-"""How far from a point, in cells of its own scale, a candidate's cell may lie to count as being there."""
 IN_CELL: tuple[Part, ...] = ("class", "contrast", "objectness")
 """Parts of a candidate that are read from its own cell alone."""
 SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
@@ -267,26 +265,27 @@ class Detector:
         return tuple(outputs.scores[0].amax(0).topk(count).indices.tolist())
 
     def candidate(
-        self, outputs: Detections, geometry: Geometry, where: Box, index: int | None = None
+        self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
         """The strongest candidate at a place and its class; `where` is xyxy in original pixels, a point has no size.
 
-        At a point: of those whose own cell is near and whose box is over it. In a rectangle: of those whose box
-        fits it best, its overlap times its score. None where there is no candidate at all.
+        At a point: of those whose box is over it. In a rectangle: of those whose box fits it best, its overlap times
+        its score. None: in the whole picture. Returns None where there is no candidate at all.
         """
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-        x0, y0, x1, y1 = (where[0] * sx + ox, where[1] * sy + oy, where[2] * sx + ox, where[3] * sy + oy)
-        boxes, (cx, cy) = outputs.boxes[0].detach().float(), outputs.centres.float().unbind(1)
         scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
-        if x1 - x0 > 1 and y1 - y0 > 1:
-            from torchvision.ops import box_iou
+        there, worth = torch.ones_like(scores, dtype=torch.bool), scores
+        if where is not None:
+            (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+            x0, y0, x1, y1 = (where[0] * sx + ox, where[1] * sy + oy, where[2] * sx + ox, where[3] * sy + oy)
+            boxes = outputs.boxes[0].detach().float()
+            if x1 - x0 > 1 and y1 - y0 > 1:
+                from torchvision.ops import box_iou
 
-            overlap = box_iou(boxes, boxes.new_tensor([[x0, y0, x1, y1]]))[:, 0]
-            there, worth = overlap > 0.1, scores * overlap
-        else:
-            x, y, reach = (x0 + x1) / 2, (y0 + y1) / 2, REACH * outputs.units
-            over = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
-            there, worth = over & ((cx - x).abs() <= reach) & ((cy - y).abs() <= reach), scores
+                overlap = box_iou(boxes, boxes.new_tensor([[x0, y0, x1, y1]]))[:, 0]
+                there, worth = overlap > 0.1, scores * overlap
+            else:
+                x, y = (x0 + x1) / 2, (y0 + y1) / 2
+                there = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
         if not bool(there.any()):
             return None
         anchor = int(worth.masked_fill(~there, -1).argmax())

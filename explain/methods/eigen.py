@@ -104,5 +104,10 @@ def _decomposed(rows: Tensor) -> Tensor:
     # It squares the condition number, so its own vectors want more digits than its rows; MPS has no more.
     precise = gram if gram.device.type == "mps" else gram.double()
     with nullcontext() if gram.device.type == "cpu" else _ALONE:
-        vector = torch.linalg.eigh(precise).eigenvectors[:, -1].to(rows.dtype)
-    return vector if channels <= count else torch.nn.functional.normalize(rows.T @ vector, dim=0)
+        vector: Tensor = torch.linalg.eigh(precise).eigenvectors[:, -1].to(rows.dtype)
+    if channels <= count:
+        return vector
+    across: Tensor = rows.T @ vector
+    # As small as they come: an untrained model's gradients are.
+    across /= across.norm().clamp_min(torch.finfo(across.dtype).tiny)
+    return across

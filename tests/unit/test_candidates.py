@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from explain.boxes import coverage, same_object
 from explain.comparison import Comparison
+from explain.detections import missed, side
 from explain.diagnosis import nothing_found
 from explain.evidence import Evidence
 from explain.explanation import Explanation, Options, explain
@@ -111,6 +112,7 @@ def test_the_boxes_that_are_shown() -> None:
     ("where", "label", "kind", "words"),
     [
         ((40, 40, 40, 40), None, "shown", "this is box 1 (cat)"),
+        ((118, 118, 118, 118), None, "shown", "this is box 2 (dog)"),
         ((65.5, 40, 65.5, 40), None, "suppressed", "box 1 (cat) covers it, 92 % of both in common"),
         ((88, 88, 88, 88), "cat", "class", "dog at 70 % won, which is box 2 (dog)"),
         ((24, 104, 24, 104), None, "below", "A cat at 10 % is the strongest candidate here"),
@@ -139,6 +141,27 @@ def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, l
     found = explained(classes=("dog",)).missing(where, label)
     assert found is not None
     assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_small() -> None:
+    (said,) = missed(explained(), ["kite", "dog"])
+    assert "A kite at 15 % is the strongest" in said.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_in_its_own_model_an_object_is_itself_and_no_other_that_lies_like_it() -> None:
+    made = explained()
+    covered = made.candidate(anchor(2, 3), "cat")
+    assert covered.reason.kind == "suppressed"
+    own = side(made, covered.candidate)
+    assert own.prediction == covered.candidate and own.missing is not None
+    assert own.explanation.heatmaps[0].target.anchors == (anchor(2, 3),)
+    shown = side(made, made.predictions[1])
+    assert shown.prediction == made.predictions[1] and shown.missing is None
+    # Of another model the same number is another candidate.
+    elsewhere = side(made, replace(covered.candidate, score=0.3))
+    assert elsewhere.prediction == made.predictions[0]
+    with pytest.raises(ModelProblem, match="There is no candidate 64: the model has 64 here"):
+        made.candidate(64, "cat")
 
 
 def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

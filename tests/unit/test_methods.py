@@ -28,6 +28,7 @@ from explain.heatmap import raw_maps
 from explain.image import Image
 from explain.layers import find
 from explain.methods import METHODS, eigen, function, method
+from explain.methods.eigen import projection
 from explain.residency import Resident
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
 from models.classifier import Classifier
@@ -259,6 +260,12 @@ def test_eigencam_by_hand_takes_the_widest_direction_and_the_sign_of_the_mean() 
     for a, b, expected in ((wide, narrow, wide), (-narrow, wide, wide), (wide, -2 * wide, -(5**0.5) * wide)):
         given = Activation(torch.stack([a, b]))
         torch.testing.assert_close(given.first_component, expected)
+
+
+def test_a_projection_scales_with_what_is_projected_however_little_that_is() -> None:
+    x = torch.randn(24, 3, 4, generator=torch.Generator().manual_seed(1))
+    usual, tiny = (projection(scale * x, 12)[0] for scale in (1, 1e-15))
+    torch.testing.assert_close(tiny * 1e15, usual, rtol=1e-4, atol=1e-4)
 
 
 def test_eigengradcam_by_hand_is_per_class() -> None:

@@ -243,6 +243,30 @@ def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, m
     assert backward.nbytes(conv.parameters()) == laid_out, "changed weights are kept as they were"
 
 
+def test_one_weight_may_be_read_in_several_ways() -> None:
+    torch.manual_seed(6)
+    weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16, requires_grad=True)
+    read = [nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)]
+    y = torch.cat(read, 1)
+    for where in (slice(None), slice(5, 6)):
+        seed = torch.zeros_like(y)
+        seed[:, :, where, where] = 1.0
+        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+        with torch.no_grad():
+            (found,) = Graph([y], [x]).gradients(seeded(seed))
+        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
+    torch.manual_seed(6)
+    earlier, x = (torch.randn(1, 4, 6, 6, requires_grad=True) for _ in range(2))
+    y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
+    (expected,) = torch.autograd.grad(y, x, torch.ones_like(y), retain_graph=True)
+    with torch.no_grad():
+        (found,) = Graph([y], [x]).gradients(seeded(torch.ones_like(y)))
+    torch.testing.assert_close(found.dense(), expected[0])
+
+
 class Joined(nn.Module):
     """Two layers joined at the finer one's size, and read by 1x1 convolutions: what YOLO's neck is made of."""
 
