@@ -72,7 +72,7 @@ class Statistics:
 
 MEANING: dict[str, str] = {
     "mean": "How warm the map is on average, from 0 to 1.",
-    "max": "The hottest value anywhere in the map; 1 where the map was scaled to its own maximum.",
+    "max": "The hottest value anywhere in the map; about 1 where it was scaled to its maximum on the model's input.",
     "flat": "Whether every place is equally warm, so that the map points nowhere.",
     "coverage_25": "How much of the area is warmer than a quarter of the scale.",
     "coverage_50": "How much of the area is warmer than half of the scale.",
