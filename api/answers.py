@@ -176,6 +176,7 @@ def whole(
     """Everything of an explanation, as `results.Explained` or `results.Detected` has it."""
     from explain import files
     from explain.detections import missed
+    from explain.files import read
 
     chosen = look(request)
     said = plain(files.summary(explanation, chosen))
@@ -186,7 +187,7 @@ def whole(
         # Of single detections a number is a box.
         single = explanation.options.per == "detection"
         asked = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-        said["missing"] = missed(explanation, asked)
+        said["missing"] = [read(one.words) for one in missed(explanation, asked)]
     return said | {"monitor": watched(explanation, request.monitor, settings)}
 
 

@@ -93,8 +93,11 @@ def explained(
     return work.explained(choices, explainer, top_k=HELD, targets=targets, **asked.options)
 
 
-def items(explanation: Explanation) -> list[Item]:
-    """Everything to choose from: first what has a map, in the maps' order, then the rest."""
+def items(explanation: Explanation, candidate: Prediction | None = None) -> list[Item]:
+    """Everything to choose from: first what has a map, in the maps' order, then the rest.
+
+    `candidate`: what was looked up, which is chosen before it has a map: a slow method makes the chosen one's alone.
+    """
     per, found = explanation.options.per, explanation.predictions
     if per == "picture":
         return [_item(p, str(i)) for i, p in enumerate(found, 1)]
@@ -107,8 +110,10 @@ def items(explanation: Explanation) -> list[Item]:
         own = explanation.own(i)
         if own:
             listed.append(_item(own[0], numbers.get(pair_of(own[0]), "?")))
-    held = {item.pair for item in listed}
-    return listed + [_item(p, numbers[pair_of(p)]) for p in found if pair_of(p) not in held]
+    held, rest = {item.pair for item in listed}, [*found]
+    if candidate is not None and pair_of(candidate) not in numbers:
+        rest.append(candidate)
+    return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in held]
 
 
 def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:

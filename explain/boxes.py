@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 
 from explain.statistics import RING
 from models.detector import intersection_over_union
+from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,24 @@ class BoxNumbers:
     """Share of the heat in boxes of other objects, outside its own."""
     entropy: float
     """How scattered the heat is: 0 a single point, 1 the same everywhere."""
+
+
+def place(where: Any, width: int, height: int) -> Box:
+    """A point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
+
+    Raises ModelProblem, one sentence, for what is neither and for what lies beside the picture.
+    """
+    try:
+        given = tuple(float(number) for number in where)
+    except (TypeError, ValueError):
+        given = ()
+    if len(given) not in (2, 4) or not all(map(math.isfinite, given)):
+        raise ModelProblem(f"The place is {where!r}: give a point (x, y) or a rectangle (x0, y0, x1, y1), in pixels.")
+    x0, x1 = sorted((given[0], given[-2]))
+    y0, y1 = sorted((given[1], given[-1]))
+    if x1 < 0 or y1 < 0 or x0 > width or y0 > height:
+        raise ModelProblem(f"The place {where!r} is not in the picture: it is {width} px wide and {height} px high.")
+    return x0, y0, x1, y1
 
 
 def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:

@@ -91,6 +91,12 @@ class Comparison:
         return f"They disagree: {listing([_says(names, answer) for answer, names in groups.items()])}."
 
     @property
+    def mixed(self) -> str | None:
+        """One sentence where the maps are not of one class: then they are no measure of how far the models agree."""
+        labels = dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps)
+        return f"These are maps of different classes: {listing(list(labels))}." if len(labels) > 1 else None
+
+    @property
     def fastest(self) -> str | None:
         """The name of the fastest model, where its range of times touches no other's."""
         order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)

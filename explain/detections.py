@@ -53,15 +53,13 @@ def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
     return tuple(p for p in explanation.every if p.index not in shown)
 
 
-def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[str]:
+def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
     """Of each class that was asked for and is not among the boxes: what came nearest, and why it is not shown."""
-    from explain.files import read
-
     labels = explanation.evidence.resident.adapter.labels
     shown = {p.index for p in explanation.predictions}
     indices = dict.fromkeys(class_index(one, labels) for one in wanted)
     candidates = (explanation.missing(None, index) for index in indices if index not in shown)
-    return [read(one.words) for one in candidates if one is not None]
+    return [one for one in candidates if one is not None]
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:

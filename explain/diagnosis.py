@@ -12,10 +12,12 @@ import numpy as np
 
 from explain.methods import METHODS
 from explain.statistics import describe_place
-from explain.words import article, kinds, listing, percent
+from explain.words import article, finely, kinds, listing, percent
 from models.labels import class_index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from explain.explanation import Explanation, Missing
 
 UNSURE = 0.2
@@ -81,8 +83,9 @@ def nothing_found(explanation: Explanation) -> str:
         return "No detections, and no candidate for one: choose another model or picture."
     wanted = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
     best = max(wanted, key=lambda index: float(scores[index]))
-    highest, above = float(scores[best]), f"above {percent(options.confidence)}"
-    said = f"the highest was {adapter.labels[best]} at {percent(highest)}"
+    say = _as(options.confidence)
+    highest, above = float(scores[best]), f"above {say(options.confidence)}"
+    said = f"the highest was {adapter.labels[best]} at {say(highest)}"
     if options.classes:
         named = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
         return f"{named.capitalize()} {above}; {said}."
@@ -90,10 +93,19 @@ def nothing_found(explanation: Explanation) -> str:
     return f"No detections {above}; {said}{': lower the threshold?' if highest >= LOWEST else '.'}"
 
 
-def missing_words(found: Missing) -> str:
-    """What the strongest candidate at a place is, how sure the model is of it, and why it is not shown."""
+def _as(confidence: float) -> Callable[[float], str]:
+    """How scores are said beside a threshold: nobody who asked for 0.1 % is told of < 1 %."""
+    return finely if confidence < 0.01 else percent
+
+
+def missing_words(found: Missing, *, named: bool = False) -> str:
+    """What the strongest candidate at a place is, how sure the model is of it, and why it is not shown.
+
+    `named`: it was asked for by its number, and need not be the strongest.
+    """
     candidate, reason = found.candidate, found.reason
-    said = f"{article(candidate.label).capitalize()} at {percent(candidate.score)}"
+    say = _as(found.confidence)
+    said = f"{article(candidate.label).capitalize()} at {say(candidate.score)}"
 
     def box(place: int | None) -> str:
         if place is None:
@@ -108,7 +120,8 @@ def missing_words(found: Missing) -> str:
             return f"{said} is not shown: the filter of classes hides it."
         return f"{said}: this is {box(reason.by)}, it is shown."
     if reason.kind == "below":
-        return f"{said} is the strongest candidate here: not shown, because it is below {percent(found.confidence)}."
+        which = "is" if named else "is the strongest candidate here:"
+        return f"{said} {which} not shown, because it is below {say(found.confidence)}."
     if reason.kind == "class":
         assert reason.winner is not None
         where = f", which is {box(reason.by)}" if reason.by is not None else ""

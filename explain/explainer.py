@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
@@ -16,7 +17,7 @@ from explain.cache import ByteCache
 from explain.evidence import Evidence
 from explain.explanation import KEPT, Explanation, Options, explain
 from explain.image import Image
-from explain.layers import find
+from explain.layers import find, named
 from explain.questions import Question, settings
 from explain.recipe import Recipe
 from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident
@@ -224,13 +225,22 @@ def _words(given: Any) -> tuple[str, ...]:
     return tuple(word.strip() for word in given if word.strip())
 
 
+def _layers(given: Any) -> tuple[str, ...]:
+    """`16`, `"neck P3"`, or several of such names."""
+    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    for name in names:
+        if not isinstance(name, Integral | str) or not str(name).replace(",", " ").strip():
+            raise ModelProblem(
+                f"layers is {given!r}: name a layer or a preset, or leave it away for the model's own choice."
+            )
+    return tuple(map(str, names))
+
+
 def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Layers by dotted path, by the name of a preset, or by what another tool calls them; each once."""
+    """Layers by all the names that `explain.layers.named` reads; each once."""
     if not names or not resident.gradients:
         return ()
-    presets = resident.adapter.presets(resident.layers[1])
-    alias = resident.adapter.alias
-    return tuple(dict.fromkeys(path for name in names for path in presets.get(name) or (alias(name),)))
+    return tuple(dict.fromkeys(path for name in names for path in named(resident, name)))
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
@@ -268,15 +278,15 @@ def _options(given: dict[str, Any]) -> Options:
         raise ModelProblem(f"There is no option called {', '.join(sorted(unknown))}.")
     if isinstance(targets := given.get("targets"), Integral | str):
         given["targets"] = (targets,)
-    if isinstance(layers := given.get("layers"), str):
-        given["layers"] = (layers,)
+    if "layers" in given:
+        given["layers"] = _layers(given["layers"])
     if isinstance(classes := given.get("classes"), Integral | str):
         given["classes"] = (classes,)
     if "vocabulary" in given:
         given["vocabulary"] = _words(given["vocabulary"])
     if "examples" in given:
         given["examples"] = tuple((tuple(box), str(name)) for box, name in given["examples"])
-    for name in ("targets", "layers", "classes"):
+    for name in ("targets", "classes"):
         if name in given:
             given[name] = tuple(given[name])
     options = Options(**given)

@@ -23,7 +23,7 @@ from explain.image import Image, to_png
 from explain.methods import method as find_method
 from explain.recipe import Recipe, versions
 from explain.statistics import Agreement, Statistics, compare, describe, iou
-from explain.targets import Per, Wanted, resolve
+from explain.targets import UNSHOWN, Per, Wanted, resolve, unshown
 from models.adapter import Box, Part, Prediction, Target
 from models.detector import Detector
 from models.errors import ModelProblem
@@ -202,12 +202,25 @@ class Explanation:
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
 
+    def _map(self, index: int) -> Heatmap:
+        count = len(self.heatmaps)
+        if -count <= index < count:
+            return self.heatmaps[index]
+        if count:
+            raise ModelProblem(f"There is no map {index}: there are {count}, counted from 0.")
+        if self.model.task == "detect" and not self.predictions:
+            more = " or leave classes away" if self.options.classes else ""
+            raise ModelProblem(
+                f"There is no map {index}: no box is shown, lower confidence ({self.options.confidence:g}){more}."
+            )
+        raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
+
     def overlay(self, index: int = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
         """The picture under one heatmap, uint8 (H, W, 3) RGB; alpha 0 is the picture, 1 is the map, exactly.
 
         What the model did not see is never coloured, and faded wherever there is a map over the rest.
         """
-        heatmap = self.heatmaps[index]
+        heatmap = self._map(index)
         return render.overlay(
             self.image.pixels,
             heatmap.values,
@@ -221,16 +234,16 @@ class Explanation:
         """How alike two of the maps are; computed once."""
         pair = (min(first, second), max(first, second))
         if pair not in self._agreements:
-            self._agreements[pair] = compare(*(self.heatmaps[i].measured.coarse for i in pair))
+            self._agreements[pair] = compare(*(self._map(i).measured.coarse for i in pair))
         return self._agreements[pair]
 
     def overlap(self, first: int, second: int) -> float:
         """Overlap (IoU) of the hottest fifths of two of the maps, 0..1: `agreement(...).iou_top20`, much quicker."""
-        return iou(*(self.heatmaps[i].measured.hottest for i in (first, second)))
+        return iou(*(self._map(i).measured.hottest for i in (first, second)))
 
     def own(self, index: int = 0) -> tuple[Prediction, ...]:
         """The boxes that a map speaks of: of its detection, of its class, or all that are shown."""
-        target = self.heatmaps[index].target
+        target = self._map(index).target
         if self.options.per == "picture":
             return tuple(p for p in self.predictions if p.box is not None)
         found = tuple(
@@ -257,7 +270,7 @@ class Explanation:
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """One map's layers kept apart: a heatmap for each, on its own scale, from the raw maps that are held."""
-        whole = self.heatmaps[index]
+        whole = self._map(index)
         apart = (
             heatmaps(
                 [torch.from_numpy(raw[None])],
@@ -278,22 +291,25 @@ class Explanation:
         """
         from explain.methods import attention
 
-        target, maps = self.heatmaps[index].target, attention.heads(self.evidence, self.heatmaps[index].target)
+        target = self._map(index).target
+        maps = attention.heads(self.evidence, target)
         path, raw = [*maps.items()][layer]
         named = [replace(target, label=f"head {number}") for number in range(len(raw))]
         geometry = self.evidence.geometry
         return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
 
-    def missing(self, where: Box | None, target: int | str | None = None) -> Missing | None:
+    def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
         """The strongest candidate at a place, for any class or for one, and why it is not shown.
 
-        `where` is xyxy in original pixels; a point has no size, None is the whole picture. None where there is no
+        `where` is xyxy in original pixels, or a point (x, y); None is the whole picture. Returns None where there is no
         candidate, or no detector.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
         if not isinstance(adapter, Detector):
             return None
         index = None if target is None else class_index(target, adapter.labels)
+        if where is not None:
+            where = boxes.place(where, self.image.width, self.image.height)
         found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
         return None if found is None else self.candidate(*found)
 
@@ -326,7 +342,7 @@ class Explanation:
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
         """Share of a map's heat within a mask, bool (H, W) on the picture's own grid; 0 where there is no heat."""
-        values = self.heatmaps[index].measured.values
+        values = self._map(index).measured.values
         if mask.shape != values.shape:
             raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")
         total = float(values.sum(dtype=np.float64))
@@ -407,10 +423,11 @@ def explain(
     if adapter.spec.task == "embed" and method.family in ("mask", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {adapter.spec.id} names none: use GradCAM or EigenCAM.")
     start = time.perf_counter()
-    # Made again of an explanation they come with it, and what another method said does not hold here.
-    notes = tuple(dict.fromkeys((*(note for note in notes if note != OPENED), *getattr(adapter, "notes", ()))))
     predictions = decoded(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
+    # Made again of an explanation they come with it, and what another method or target said does not hold here.
+    kept = (note for note in notes if note != OPENED and not note.endswith(UNSHOWN))
+    notes = tuple(dict.fromkeys((*kept, *getattr(adapter, "notes", ()), *unshown(options, targets, evidence))))
     # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
     layers = tuple(layer.path for layer in evidence.layers)
     layers = ("input",) if method.family == "mask" else ("all",) if method.id == "fullgrad" else layers

@@ -273,8 +273,8 @@ def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
     yield "grid.jpg", to_jpeg(sheet.grid(panels, captions, height=CELL))
 
 
-def of_comparison(compared: Comparison, look: Look) -> Iterator[File]:
-    """The models' maps on one sheet, and each as a file of its own."""
+def of_comparison(compared: Comparison, look: Look, more: dict[str, Any] | None = None) -> Iterator[File]:
+    """The models' maps on one sheet, and each as a file of its own; `more` is said in comparison.json besides."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
@@ -283,11 +283,22 @@ def of_comparison(compared: Comparison, look: Look) -> Iterator[File]:
             yield f"gradcam_{plain(explanation.model.id)}.png", data
         else:
             panels.append(explanation.image.pixels)
-        captions.append(read(f"{compared.names[i]}: {answer(explanation)}"))
+        captions.append(read(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
     yield "comparison.jpg", _tagger(compared.explanations[0], look)(to_jpeg(sheet.grid(panels, captions)), 0)
     yield MAPS, _npz({plain(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
-    yield "comparison.json", to_json(comparison(compared)).encode()
+    yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
+
+
+def of_first(explanation: Explanation) -> tuple[str, str]:
+    """What the first map is of and how sure the model is of that, as words; of a model without a map what it says."""
+    if not explanation.heatmaps:
+        return answer(explanation), ""
+    target = explanation.heatmaps[0].target
+    if target.index is None:
+        return target.label, ""
+    sure = max((p.score for p in explanation.own(0)), default=None)
+    return target.label, percent(_scores(explanation)[target.index] if sure is None else sure)
 
 
 def comparison(compared: Comparison) -> dict[str, Any]:

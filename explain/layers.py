@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +22,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from explain.residency import Resident
     from models.adapter import Adapter
 
 MAX_PREFIX = 16
 """CLS, a distilled token and registers; more only text would have."""
 MAX_GUESSED = 8
 """Of them, where no convolution says what the grid is."""
+NUMBERED = 16
+"""Modules of one kind, counted from 0, that another tool's name with a star is tried for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +215,88 @@ def find(known: Mapping[str, Layer], paths: tuple[str, ...], module: nn.Module) 
     for path in paths:
         if path in known:
             continue
-        if path in dict(module.named_modules()):
-            raise ModelProblem(f"The output of {path} is not a map: choose another layer, for instance {[*known][-1]}.")
-        raise ModelProblem(f"There is no layer {path} in this model: choose one of its own, such as {[*known][-1]}.")
+        raise _refused(path, path, known, module)
     return tuple(known[path] for path in paths)
+
+
+def named(resident: Resident, typed: str) -> tuple[str, ...]:
+    """The paths of what a person calls one layer or several.
+
+    That is a path, a preset or another tool's name, one of these with `*` in it, several presets at once (`neck P3/P4`)
+    or a list of all this with commas or spaces. Raises ModelProblem, one sentence with the name as it was typed.
+    """
+    (known, short), adapter = resident.layers, resident.adapter
+    presets = adapter.presets(short)
+
+    def one(name: str) -> tuple[str, ...]:
+        if name in presets:
+            return presets[name]
+        if (path := adapter.alias(name)) in known:
+            return (path,)
+        if "*" in name:
+            return _matching(name, adapter, known)
+        first, *rest = (part.strip() for part in name.split("/"))
+        prefix = first.rpartition(" ")[0]
+        found = [one(first), *(one(f"{prefix} {part}") or one(part) for part in rest)] if rest else []
+        return tuple(chain(*found)) if all(found) else ()
+
+    def several(text: str) -> tuple[str, ...]:
+        # The whole first: a preset's name has spaces of its own.
+        if whole := one(text):
+            return whole
+        if "," in text:
+            return tuple(chain(*(several(part.strip()) for part in text.split(",") if part.strip())))
+        found: list[str] = []
+        words = text.split()
+        while words:
+            counts = range(len(words), 0, -1)
+            read = next(((count, paths) for count in counts if (paths := one(" ".join(words[:count])))), None)
+            if read is None:
+                # Where nothing of it is known it is no list, but one name that is spelt otherwise.
+                wrong = words[0] if found or any(map(one, words)) else text
+                raise _refused(wrong, adapter.alias(wrong), known, adapter.module, presets, resident.default_layers)
+            found += read[1]
+            words = words[read[0] :]
+        return tuple(found)
+
+    return several(typed.strip())
+
+
+def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[str, ...]:
+    """The layers that a name with stars stands for, in the order of execution; a star ends at a dot."""
+    parts = name.split("*")
+    pattern = re.compile("[^.]*".join(map(re.escape, parts)))
+    found = {path for path in known if pattern.fullmatch(path)}
+    if not found and len(parts) <= 3:
+        # What another tool calls them can only be asked for name by name.
+        stars = product(map(str, range(NUMBERED)), repeat=len(parts) - 1)
+        found = {adapter.alias("".join(chain(*zip_longest(parts, some, fillvalue="")))) for some in stars}
+    return tuple(path for path in known if path in found)
+
+
+def _refused(
+    name: str,
+    path: str,
+    known: Mapping[str, Layer],
+    module: nn.Module,
+    presets: Collection[str] = (),
+    default: Collection[str] = (),
+) -> ModelProblem:
+    """Why there is no map at `path`, which was called `name`, and where there is one."""
+    choose = f"choose {', '.join(default)}" if default else "choose another layer"
+    choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
+    if path in dict(module.named_modules()):
+        meant = name if path == name else f"{name} ({path})"
+        return ModelProblem(f"The output of {meant} is not a map: {choose}.")
+    near = _nearest(name, [*presets, *known])
+    return ModelProblem(f"There is no layer {name} in this model: {f'the nearest is {near}' if near else choose}.")
+
+
+def _nearest(name: str, among: Collection[str]) -> str:
+    """The one of these that was probably meant; empty where none is near."""
+    lowered, wanted = {one.lower(): one for one in among}, name.lower()
+    for near in difflib.get_close_matches(wanted, lowered, n=1, cutoff=0.75):
+        # Another number is another layer, and no slip of the pen.
+        if near == wanted or re.sub(r"\d+", "", near) != re.sub(r"\d+", "", wanted):
+            return lowered[near]
+    return ""

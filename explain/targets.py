@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
+from explain.words import percent
 from models.adapter import Target
 from models.detector import Detector
 from models.errors import ModelProblem
@@ -21,6 +22,8 @@ Per = Literal["class", "detection", "picture"]
 Wanted = int | str | tuple[int, int]
 EMBEDDING = -1
 """How a recipe names the one target of a model without classes."""
+UNSHOWN = "the map is of its strongest candidate alone."
+"""How the note on a class ends that has a map and no box."""
 
 
 def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
@@ -55,6 +58,18 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
     ]
 
 
+def unshown(options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
+    """A note on each class of a detector that has a map and no box: what the map is of instead."""
+    if options.per != "class" or not isinstance(evidence.resident.adapter, Detector):
+        return ()
+    return tuple(
+        f"No {target.label} is shown (at best {percent(float(evidence.outputs.scores[0, target.index].max()))} sure): "
+        f"{UNSHOWN}"
+        for target in targets
+        if not target.anchors
+    )
+
+
 def _detections(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
     """The candidates, as (anchor, class), of the boxes asked for."""
     labels, count = evidence.resident.adapter.labels, evidence.outputs.count
@@ -68,9 +83,7 @@ def _detections(options: Options, predictions: Sequence[Prediction], evidence: E
             found.append((int(anchor), class_index(index, labels)))
         elif isinstance(target, Integral):
             if not 0 <= target < len(shown):
-                raise ModelProblem(
-                    f"There is no box {target}: {len(shown)} are shown, counted from 0 (from 1 by --box)."
-                )
+                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
             found.append(shown[int(target)])
         else:
             index = class_index(target, labels)

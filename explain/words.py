@@ -17,6 +17,11 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f}{NBSP}%"
 
 
+def finely(share: float) -> str:
+    """0.00123 -> `0.1 %`, where `percent` says `< 1 %`."""
+    return f"{share * 100:.1g}{NBSP}%" if 0 < share < 0.01 else percent(share)
+
+
 def milliseconds(value: float) -> str:
     if value >= 10_000:
         return f"{value / 1000:.0f}{NBSP}s"

@@ -95,19 +95,20 @@ def _show(
     missing = _missing(base, asked)
     _keep(_about(base))
     pair = st.session_state["box"]
-    candidate = None if missing is None else detections.pair_of(missing.candidate)
+    candidate = None if missing is None else missing.candidate
+    known = None if candidate is None else detections.pair_of(candidate)
     explanation, state = None, "is at work"
     with left:
         try:
-            explanation = detections.explained(choices, explainer, asked, base, pair, candidate)
+            explanation = detections.explained(choices, explainer, asked, base, pair, known)
         except Cancelled:
             state = "was stopped"
             work.again()
     if explanation is None:
         title.markdown(f"## {METHODS[choices.method].name} {state}.")
-        _waiting(base, asked, left, rows)
+        _waiting(lens, base, asked, missing, left, rows)
         return
-    listed = detections.items(explanation)
+    listed = detections.items(explanation, candidate)
     index = detections.place(listed, pair)
     with rows:
         if listed:
@@ -145,9 +146,11 @@ def _show(
             detections.numbers(explanation, at)
 
 
-def _waiting(base: Explanation, asked: Asked, left: DeltaGenerator, rows: DeltaGenerator) -> None:
-    """The boxes while there is no map: another one can be chosen all the same."""
-    listed, pair = detections.items(base), st.session_state["box"]
+def _waiting(
+    lens: str, base: Explanation, asked: Asked, missing: Missing | None, left: DeltaGenerator, rows: DeltaGenerator
+) -> None:
+    """The boxes while there is no map: another one can be chosen, or a place asked about, all the same."""
+    listed, pair = detections.items(base, missing.candidate if missing else None), st.session_state["box"]
     chosen = detections.place(listed, pair)
     if listed:
         with rows:
@@ -158,7 +161,9 @@ def _waiting(base: Explanation, asked: Asked, left: DeltaGenerator, rows: DeltaG
             st.rerun()
     with left:
         marks = detections.marks(base, listed, asked.tags, chosen)
-        panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks)
+        view = panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=lens == "one")
+        if lens == "one" and asked.per == "detection":
+            _places(view, base, listed, chosen, missing)
         with st.container(horizontal=True, vertical_alignment="center"):
             snapshots.camera()
             snapshots.gallery()
@@ -189,13 +194,7 @@ def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked,
     marks = detections.marks(explanation, listed, asked.tags)
     view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True)
     if asked.per == "detection":
-        _ask_about(view, explanation)
-        if (about := _about(explanation)) is not None:
-            asked_of = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
-            if asked_of and listed[index] not in asked_of:
-                _looked_up(asked_of[0])
-            else:
-                _about_missing(missing, about, explanation)
+        _places(view, explanation, listed, index, missing)
     if maps:
         panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         _say(explanation, index, "the whole picture" if asked.per == "picture" else listed[index].name)
@@ -277,6 +276,18 @@ def _missing(base: Explanation, asked: Asked) -> Missing | None:
         detections.choose(detections.pair_of(found.candidate))
         detections.turn()
     return found
+
+
+def _places(view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None) -> None:
+    """A new question about a place, or what is to be said of the last one."""
+    _ask_about(view, explanation)
+    if (about := _about(explanation)) is None:
+        return
+    asked_of = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
+    if asked_of and listed[index] not in asked_of:
+        _looked_up(asked_of[0])
+    else:
+        _about_missing(missing, about, explanation)
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:

@@ -45,7 +45,7 @@ class View:
     point: tuple[float, float] | None = None
     """Where it was clicked, in original pixels: for one run only."""
     box: int | None = None
-    """The index of the smallest box around that point."""
+    """The index of the box whose label is there, else of the smallest one around that point that is not dashed."""
     region: Region | None = None
     """The area that is marked, for as long as it is."""
     shown: str = ""

@@ -89,11 +89,12 @@ export function contains([x0, y0, x1, y1], x, y) {
 }
 
 /**
- * Of boxes inside each other the smallest is meant: the larger ones can be hit beside it.
+ * Of boxes inside each other the smallest is meant: the larger ones can be hit beside it. A dashed one stands for what
+ * is not shown, and may be as large as the picture: a place in it is just a place.
  * @param {any[]} boxes @param {number} x @param {number} y
  */
 export function smallestBox(boxes, x, y) {
   const area = (/** @type {{xyxy: Rect}} */ { xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
-  const hit = boxes.filter(({ xyxy }) => contains(xyxy, x, y)).sort((a, b) => area(a) - area(b));
+  const hit = boxes.filter(({ xyxy, dashed }) => !dashed && contains(xyxy, x, y)).sort((a, b) => area(a) - area(b));
   return hit.length ? hit[0] : null;
 }

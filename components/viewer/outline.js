@@ -1,8 +1,9 @@
 // What stays crisp at any zoom, over the pixels: boxes and their labels, the grid of true cells, what was marked.
 
-/** @typedef {{xyxy: number[], chosen: boolean, tag: string, dashed?: boolean, corners?: number[][]}} Outlined  corners:
- *   of a turned box, instead of its upright rectangle */
+/** @typedef {{xyxy: number[], chosen: boolean, tag: string, index: number, dashed?: boolean,
+ *   corners?: number[][]}} Outlined  corners: of a turned box, instead of its upright rectangle */
 /** @typedef {import("./geometry.js").Rect} Rect */
+/** @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels */
 
 const HALO = "rgba(20, 20, 20, 0.75)";
 const TAG = 20;
@@ -30,6 +31,7 @@ function haloed(context, path, thick) {
 /**
  * @param {CanvasRenderingContext2D} context in CSS pixels @param {number} width @param {number} height
  * @param {number[]} rect @param {Outlined[]} boxes @param {string} font
+ * @returns {Label[]} where the labels came to stand
  */
 export function outlineBoxes(context, width, height, rect, boxes, font) {
   const { X, Y } = placer(rect, width, height), last = [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen));
@@ -43,19 +45,21 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
   context.setLineDash([]);
   context.font = `600 13px ${font}`;
   context.textBaseline = "middle";
-  /** @type {Rect[]} */
-  const taken = [];
+  /** @type {Label[]} */
+  const labels = [];
   // The chosen label gets the first choice of places, and being drawn in any order they no longer cover each other.
-  for (const { xyxy, chosen, tag } of last.reverse()) {
+  for (const { xyxy, chosen, tag, index } of last.reverse()) {
     const left = X(xyxy[0]), top = Y(xyxy[1]), right = X(xyxy[2]), bottom = Y(xyxy[3]);
     if (!tag || right < 0 || left > width || bottom < 0 || top > height) continue;
-    const place = freePlace([left, top, right, bottom], context.measureText(tag).width + 12, width, height, taken);
-    taken.push(place);
+    const wide = context.measureText(tag).width + 12, taken = labels.map((label) => label.place);
+    const place = freePlace([left, top, right, bottom], wide, width, height, taken);
+    labels.push({ index, place });
     context.fillStyle = chosen ? "#fff" : "rgba(20, 20, 20, 0.85)";
     context.fillRect(place[0], place[1], place[2] - place[0], TAG);
     context.fillStyle = chosen ? "#1c1c1c" : "#fff";
     context.fillText(tag, place[0] + 6, place[1] + TAG / 2 + 0.5);
   }
+  return labels;
 }
 
 /**
@@ -74,7 +78,7 @@ export function boxesShown(panel, panels, boxes, choice) {
     // Numbers name single boxes; where a class has several, they would all be called the same.
     const number = single && boxes.length > 1 ? String(index + 1) : "";
     const whole = tag === undefined ? [number, label].filter(Boolean).join("  ") : label;
-    return [{ xyxy, dashed, corners, chosen, tag: chosen ? whole : tag || number || whole }];
+    return [{ xyxy, index, dashed, corners, chosen, tag: chosen ? whole : tag || number || whole }];
   });
 }
 

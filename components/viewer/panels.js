@@ -8,10 +8,12 @@ import { GAP, columnsFor, panelSize } from "./geometry.js";
  * @typedef {Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
  *   lines: CanvasRenderingContext2D, layer: import("./draw.js").Layer, width: number, height: number, density: number,
  *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string,
+ *   labels: import("./outline.js").Label[],
  *   parts: {key: string, steps: ReturnType<typeof import("./draw.js").prepare>,
  *     made: import("./picture.js").Part|null}|null}} Panel  width, height: CSS pixels;
  *   fine, quick, flying: canvas pixels in one of them, at rest, while a control moves and while the picture does;
- *   outlined: what the lines over it were drawn from; parts: of what is being drawn at rest
+ *   outlined: what the lines over it were drawn from; labels: which of them choose a box;
+ *   parts: of what is being drawn at rest
  */
 
 const PHONE = 640;
@@ -55,7 +57,7 @@ export function panelOf(listed, element, layer) {
   const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
   const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "", parts: null };
-  return { ...listed, element, canvas, base, lines, layer, ...sizes };
+  return { ...listed, element, canvas, base, lines, layer, labels: [], ...sizes };
 }
 
 /**

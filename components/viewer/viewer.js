@@ -4,7 +4,7 @@ import { bytes, grids, inflate, unpack } from "./unpack.js";
 import { COARSEST, around, contains, paced, panned, smallestBox, visible, zoomAt } from "./geometry.js";
 import { cleared, createLayer, createMap, paint, peakOf, prepare, readingAt } from "./draw.js";
 import { createPicture } from "./picture.js";
-import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
+import { boxesShown, outlineBoxes, outlineCells, outlineRegion, placer } from "./outline.js";
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
 import { listColormaps, showControls, wireControls } from "./controls.js";
 import { isNews, keep, recalled } from "./settings.js";
@@ -152,7 +152,8 @@ function mount(root) {
     context.lineCap = context.lineJoin = "round";
     if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = state.plain || !settings.boxes ? [] : boxesShown(panel, state.panels, head.boxes, state.choice);
-    outlineBoxes(context, width, height, rect, boxes, state.font);
+    const labels = outlineBoxes(context, width, height, rect, boxes, state.font);
+    if (context === panel.lines) panel.labels = panel.boxes ? [] : labels;
     if (!state.plain) outlineRegion(context, width, height, rect, marker.region, head.size);
   }
 
@@ -227,9 +228,11 @@ function mount(root) {
 
   function element() {
     const made = figure(), split = /** @type {HTMLInputElement} */ (made.querySelector(".split"));
-    listen(/** @type {HTMLElement} */ (made.querySelector(".stage")), gestures, AbortSignal.any([signal, figures.signal]));
+    const click = (/** @type {number} */ fx, /** @type {number} */ fy) => state.head && choosePoint(original(fx, fy), made);
+    const stage = /** @type {HTMLElement} */ (made.querySelector(".stage"));
+    listen(stage, { ...gestures, click }, AbortSignal.any([signal, figures.signal]));
     const canvas = /** @type {HTMLElement} */ (made.querySelector(".base"));
-    on(canvas, "keydown", keys);
+    on(canvas, "keydown", (event) => keys(event, made));
     on(canvas, "blur", () => point(null));
     on(split, "input", () => set({ split: Number(split.value) }, false));
     on(split, "change", () => set({ split: Number(split.value) }));
@@ -342,28 +345,35 @@ function mount(root) {
     want("detail", { picture: head.picture, rect: within, longest, id: nonce() });
   }
 
-  /** @type {import("./gestures.js").Meant} */
+  /** @type {Omit<import("./gestures.js").Meant, "click">} */
   const gestures = {
     zoomed: () => state.look.zoom > 1,
     marking: () => Boolean(marker.tool && state.head),
     over: (fx, fy) => state.head && point(original(fx, fy)),
     out: () => state.head && point(null),
     hold: plain,
-    click: (fx, fy) => state.head && choosePoint(original(fx, fy)),
     mark: (phase, fx, fy) => marker.mark(phase, original(fx, fy), state.head.size, brush()),
     zoom: (fx, fy, factor) => looking(zoomAt(state.look, fx, fy, factor)),
     pan: (dx, dy) => looking(panned(state.look, dx, dy)),
     reset: () => looking(WIDE),
   };
 
-  /** @param {number[]} at */
-  function choosePoint([x, y]) {
-    const box = state.settings.boxes ? smallestBox(state.head.boxes, x, y) : null;
+  /** @param {number[]} at @param {HTMLElement} clicked  the panel: where labels stand differs between them */
+  function choosePoint([x, y], clicked) {
+    const box = labelled(x, y, clicked) ?? (state.settings.boxes ? smallestBox(state.head.boxes, x, y) : null);
     if (box) {
       choose(box.index);
       window.dispatchEvent(new CustomEvent("sightglass:choose", { detail: { index: box.index } }));
     }
     state.send.setTriggerValue("point", { x, y, box: box ? box.index : null });
+  }
+
+  /** The box whose label covers a place. @param {number} x @param {number} y @param {HTMLElement} clicked */
+  function labelled(x, y, clicked) {
+    const panel = state.panels.find((each) => each.element === clicked);
+    if (!panel) return undefined;
+    const { X, Y } = placer(visible(state.look, state.head.size), panel.width, panel.height);
+    return panel.labels.find((label) => contains(label.place, X(x), Y(y)));
   }
 
   function brush() {
@@ -396,8 +406,8 @@ function mount(root) {
     redraw();
   }
 
-  /** @param {KeyboardEvent} event */
-  function keys(event) {
+  /** @param {KeyboardEvent} event @param {HTMLElement} focused */
+  function keys(event, focused) {
     if (!state.head) return;
     const [w, h] = state.head.size, step = (event.shiftKey ? 0.01 : 0.05) / state.look.zoom;
     /** @type {Record<string, number[]>} */
@@ -407,7 +417,7 @@ function mount(root) {
       const clamp = (/** @type {number} */ value, /** @type {number} */ most) => Math.min(most - 0.5, Math.max(0.5, value));
       point([clamp(x + step * move[0], w), clamp(y + step * move[1], h)], true);
     } else if (event.key === "Enter" && marker.tool) marker.corner([x, y], [w, h], brush());
-    else if (event.key === "Enter") choosePoint([x, y]);
+    else if (event.key === "Enter") choosePoint([x, y], focused);
     else if (event.key === "Escape") {
       marker.use(null);
       controls();

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from explain.cli import options as cli
 from explain.cli.pictures import woken
 from explain.cli.tell import Teller
+from models.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from explain.comparison import Comparison
+    from explain.detections import Side
+    from explain.explanation import Explanation
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +27,7 @@ def register(app: typer.Typer) -> None:
         """
         python -m explain compare bus.jpg
         python -m explain compare bus.jpg -m efficientnet-lite0 -m resnet50
+        python -m explain compare bus.jpg -m yolo11n -m yolo26n --box 2
         python -m explain compare bus.jpg --class trolleybus --question why --json
         """,
     )(compare)
@@ -44,6 +50,7 @@ def compare(
     question: cli.Question = None,
     method: cli.Method = None,
     class_: cli.Classes = None,
+    box: cli.Place = None,
     scale: cli.Scale = None,
     score_thr: cli.ScoreThr = None,
     preprocessing: cli.Preprocessing = None,
@@ -65,50 +72,124 @@ def compare(
     from explain.timing import measure
     from models.choice import compared
 
+    if box is not None and class_:
+        raise Problem("--box is of one object, and --class of all of a class: leave one of them away.")
+    if box is not None and box < 1:
+        raise Problem(f"--box is {box}: boxes are counted from 1, the surest first.")
     tell = Teller(json)
     look = files.Look(colormap, 0.5 if alpha is None else alpha)
     given = cli.given(question=question, method=method, scale=scale, confidence=score_thr, preprocessing=preprocessing)
     ids, names = compared(model or ["efficientnet-lite0"])
     image = Image.open(picture)
+    if box is not None:
+        given |= {"per": "detection"}
     explanations, timings = [], []
+    sides: list[Side] = []
     with tell.at_work(f"Waking {ids[0]}") as bar:
         for i, name in enumerate(ids):
             bar(i / len(ids), name)
             explainer = woken(name, device, bar)
             cli.checked(explainer, given)
+            if box is not None and explainer.model.task != "detect":
+                raise ModelProblem(f"{name} draws no boxes: leave --box away, or compare detectors.")
             targets = cli.classes(class_, explainer.labels)
-            explanations.append(explainer(image, targets=targets, **given))
+            found = explainer(image, targets=targets, maps=box is None, **given)
+            if box is not None:
+                sides.append(_side(found, box, sides))
+                found = sides[-1].explanation
+            explanations.append(found)
             timings.append(measure(explanations[-1].evidence))
         comparison = Comparison(tuple(explanations), names, tuple(timings))
+        more: dict[str, Any] = {"mixed": comparison.mixed}
+        if box is not None:
+            more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
         (folder,) = files.places([image.name], out)
-        written = files.write(folder, files.of_comparison(comparison, look))
+        written = files.write(folder, files.of_comparison(comparison, look, more))
     _report(tell, comparison)
+    if sides:
+        _report_object(tell, sides, names, box)
     tell.written(folder, written)
-    tell.result(files.comparison(comparison) | {"folder": folder, "files": written})
+    tell.result(files.comparison(comparison) | more | {"folder": folder, "files": written})
     return 0
 
 
+def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
+    """The first model's box, and in every other model the object that it is."""
+    from explain.detections import side
+
+    if not sides and number > len(found.predictions):
+        shown = f"{found.model.id} shows {len(found.predictions)} here"
+        raise Problem(f"There is no box {number}: {shown}, counted from 1; a lower --score-thr shows more.")
+    wanted = sides[0].prediction if sides else found.predictions[number - 1]
+    assert wanted is not None  # the first model's own box
+    return side(found, wanted)
+
+
+def _object(one: Side, first: Side) -> dict[str, Any]:
+    """What one model makes of the first one's box, ready for JSON; `missing` says why it does not show it."""
+    from explain.files import read
+    from models.detector import intersection_over_union
+
+    found, wanted = one.prediction, first.prediction
+    numbers = one.explanation.box_numbers(0) if one.explanation.heatmaps else None
+    missing = None if found else "It has no candidate there at all."
+    return {
+        "model": one.explanation.model.id,
+        "label": found.label if found else None,
+        "score": found.score if found else None,
+        "box": found.box if found else None,
+        "iou": intersection_over_union(found.box, wanted.box)
+        if found and wanted and found.box and wanted.box
+        else None,
+        "inside": numbers.inside if numbers else None,
+        "missing": read(one.missing.words) if one.missing else missing,
+    }
+
+
+def _report_object(tell: Teller, sides: Sequence[Side], names: Sequence[str], number: int | None) -> None:
+    from explain.words import percent
+
+    said = [_object(one, sides[0]) for one in sides]
+    tell.say(f"Box {number} of {names[0]} in each model:")
+    rows = [
+        (
+            one["model"],
+            one["label"] or "nothing",
+            percent(one["score"]) if one["score"] is not None else "–",
+            f"{one['iou']:.2f}" if one["iou"] is not None else "–",
+            percent(one["inside"]) if one["inside"] is not None else "–",
+            "no" if one["missing"] else "yes",
+        )
+        for one in said
+    ]
+    columns = ("model", "object", "how sure", "same box (IoU)", "heat in its box", "finds it")
+    tell.table(columns, rows, right=columns[2:5])
+    tell.say(*(f"{name}: {one['missing']}" for name, one in zip(names, said, strict=True) if one["missing"]))
+
+
 def _report(tell: Teller, comparison: Comparison) -> None:
-    from explain.words import count, milliseconds, percent
+    from explain.files import of_first
+    from explain.words import count, milliseconds
 
     tell.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows = []
     for i, explanation in enumerate(comparison.explanations):
-        best = comparison.best(i)
+        label, sure = of_first(explanation)
         rows.append(
             (
                 explanation.model.id,
-                best.label if best else "–" if explanation.model.task == "embed" else "nothing",
-                percent(best.score) if best else "–",
+                label,
+                sure or "–",
                 milliseconds(comparison.timings[i].median),
                 count(explanation.evidence.resident.parameters),
                 f"{comparison.agreement(0, i).iou_top20:.2f}",
             )
         )
-    columns = ("model", "says", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
+    columns = ("model", "map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
     tell.table(columns, rows, right=columns[2:])
     pairs = [
         f"{comparison.names[a]} and {comparison.names[b]} {comparison.agreement(a, b).iou_top20:.2f}"
         for a, b in combinations(range(len(comparison.names)), 2)
     ]
-    tell.say(f"Overlap of the hottest fifths: {', '.join(pairs)}.")
+    mixed = f" {comparison.mixed}" if comparison.mixed else ""
+    tell.say(f"Overlap of the hottest fifths: {', '.join(pairs)}.{mixed}")

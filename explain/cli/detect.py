@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +16,11 @@ from explain.cli.tell import Teller
 from models.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from explain.explanation import Explanation
+    from explain.explanation import Explanation, Missing
     from explain.files import File
+    from models.adapter import Box
 
 ALPHA = 0.9
 """Of maps under boxes, as the screens have it: they are see-through where they are cold."""
@@ -32,6 +35,7 @@ def register(app: typer.Typer) -> None:
         python -m explain detect bus.jpg --method gradcam++ --target-layers model.16
         python -m explain detect *.jpg --score-thr 0.4 --topk 3 --renormalize --save-all
         python -m explain detect bus.jpg --class person --question why --device cpu
+        python -m explain detect bus.jpg --missing 700,300 --class person
         python -m explain detect bus.jpg --box 2 --part left --json
         """,
     )(detect)
@@ -59,6 +63,7 @@ def detect(
     class_: cli.Classes = None,
     box: cli.Boxes = None,
     candidate: cli.Candidates = None,
+    missing: cli.Missing = None,
     top_k: cli.TopK = None,
     scale: cli.Scale = None,
     masks: cli.Masks = None,
@@ -85,13 +90,14 @@ def detect(
     maps of again.
     """
     from explain import files
-    from explain.detections import missed
+    from explain.diagnosis import missing_words
     from models.choice import detector
 
     if renormalize and within not in (None, "each"):
         raise Problem(f"--renormalize is --within each: leave --within {within} or --renormalize away.")
-    if (box or candidate) and per != "detection":
-        raise Problem(f"--box and --candidate are of single detections: leave --per {per} away.")
+    if (box or candidate or missing) and per != "detection":
+        raise Problem(f"--box, --candidate and --missing are of single detections: leave --per {per} away.")
+    numbers, places = [_number(one) for one in box or ()], [_place(text) for text in missing or ()]
     tell, formats = Teller(json), more.chosen(also)
     look = files.Look(colormap, ALPHA if alpha is None else alpha)
     given = cli.given(
@@ -114,10 +120,18 @@ def detect(
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
         report(tell, explanation, look)
-        labels = explanation.evidence.resident.adapter.labels
-        lacking = missed(explanation, cli.classes(class_, labels))
-        tell.say(*lacking)
-        said = files.summary(explanation, look) | {"missing": lacking}
+        known = _lacking(explanation, places, class_)
+        asked = [explanation.candidate(*pair) for pair in candidates]
+        for one in known:
+            see = "" if places else f" Its map: --candidate {_named(one)}"
+            tell.say(f"{files.read(one.words)}{see}")
+        for one in asked:
+            tell.say(f"Candidate {one.candidate.anchor}: {files.read(missing_words(one, named=True))}")
+        if places and not known:
+            tell.say("There is no candidate at that place, not even a weak one: try another place, or a rectangle.")
+        said = files.summary(explanation, look)
+        said["missing"] = [_said(one, one.words) for one in known]
+        said["candidates"] = [_said(one, missing_words(one, named=True)) for one in asked]
         made = chain(files.of_boxes(explanation, look, everything=save_all), more.files(explanation, formats, look))
         return said, files.with_summary(made, said)
 
@@ -132,9 +146,23 @@ def detect(
         of_class = (
             tuple(class_ or ()) if told else _labels(cli.classes(class_, explainer.labels), per, explainer.labels)
         )
-        looked_up = (_candidate(text, explainer.labels) for text in candidate or ())
-        given["targets"] = (*of_class, *(_place(number) for number in box or ()), *looked_up)
-    return each(tell, explainer, pictures, given, out, look, work)
+        candidates = [_candidate(text, () if told else explainer.labels) for text in candidate or ()]
+
+    def first(found: Explanation) -> dict[str, Any]:
+        """What the maps are to be of, where that is known by what was found only."""
+        shown = len(found.predictions)
+        if beyond := next((number for number in numbers if number > shown), None):
+            counted = "1 is shown" if shown == 1 else f"{shown} are shown, counted from 1" if shown else "none is shown"
+            raise Problem(f"There is no box {beyond}: {counted}; a lower --score-thr shows more.")
+        nearest = _lacking(found, places, class_) if places else ()
+        there = ((one.candidate.anchor, one.candidate.index) for one in nearest)
+        targets = (*(() if places else of_class), *(number - 1 for number in numbers), *candidates, *there)
+        # No target at all would be the best boxes.
+        return {"targets": targets, "maps": bool(targets)}
+
+    if not numbers and not places:
+        return each(tell, explainer, pictures, given | {"targets": (*of_class, *candidates)}, out, look, work)
+    return each(tell, explainer, pictures, given, out, look, work, first)
 
 
 def _labels(classes: tuple[int, ...], per: str, labels: tuple[str, ...]) -> tuple[int | str, ...]:
@@ -142,17 +170,70 @@ def _labels(classes: tuple[int, ...], per: str, labels: tuple[str, ...]) -> tupl
     return tuple(labels[index] for index in classes) if per == "detection" else classes
 
 
-def _place(number: int) -> int:
+def _number(number: int) -> int:
     if number < 1:
         raise Problem(f"--box is {number}: boxes are counted from 1, the surest first.")
-    return number - 1
+    return number
 
 
-def _candidate(text: str, labels: tuple[str, ...]) -> tuple[int, int]:
+def _candidate(text: str, labels: tuple[str, ...]) -> tuple[int, int | str]:
+    """`labels`: none where the model is told what it looks for, so that only then it is known what its classes are."""
     anchor, _, name = text.partition(",")
     if not (anchor.strip().isdecimal() and name.strip()):
         raise Problem(f"--candidate is {text}: give a candidate's number and its class, such as 7211,dog.")
-    return int(anchor), cli.classes([name.strip()], labels)[0]
+    name = name.strip()
+    if not labels:
+        return int(anchor), int(name) if name.isdecimal() else name
+    return int(anchor), cli.classes([name], labels)[0]
+
+
+def _place(text: str) -> tuple[str, Box]:
+    """What was typed, and xyxy in pixels of the picture; a point has no size."""
+    try:
+        edges = [float(edge) for edge in text.split(",")]
+        if not all(map(math.isfinite, edges)):
+            raise ValueError
+        x0, y0, x1, y1 = edges * 2 if len(edges) == 2 else edges
+    except ValueError:
+        example = "give a point, such as 300,400, or a rectangle, such as 50,400,240,900."
+        raise Problem(f"--missing is {text}: {example}") from None
+    return text, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+def _lacking(explanation: Explanation, places: Sequence[tuple[str, Box]], class_: list[str] | None) -> list[Missing]:
+    """What came nearest at each place, of the classes asked for or of any; without places of each class that was asked
+    for and is not among the boxes."""
+    from explain.detections import missed
+
+    wanted = cli.classes(class_, explanation.evidence.resident.adapter.labels)
+    if not places:
+        return missed(explanation, wanted)
+    width, height = explanation.image.width, explanation.image.height
+    for text, (x0, y0, x1, y1) in places:
+        if not (0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height):
+            size = f"{explanation.image.name} is {width} by {height} pixels"
+            raise Problem(f"--missing is {text}, and {size}: give a place that lies in the picture.")
+    found = [explanation.missing(box, index) for _, box in places for index in wanted or (None,)]
+    return [one for one in found if one is not None]
+
+
+def _named(one: Missing) -> str:
+    return shlex.quote(f"{one.candidate.anchor},{one.candidate.label}")
+
+
+def _said(one: Missing, words: str) -> dict[str, Any]:
+    from explain import files
+
+    candidate = one.candidate
+    return {
+        "words": files.read(words),
+        "anchor": candidate.anchor,
+        "index": candidate.index,
+        "label": candidate.label,
+        "score": candidate.score,
+        "box": candidate.box,
+        "why": one.reason.kind,
+    }
 
 
 def _example(text: str) -> tuple[tuple[float, ...], str]:

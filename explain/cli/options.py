@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from models.errors import ModelProblem, Problem
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -181,6 +183,25 @@ Candidates = Annotated[
     list[str] | None,
     _option("--candidate", metavar="N,CLASS", panel=MAP, help="A raw candidate, shown or not, as a recipe names it."),
 ]
+Missing = Annotated[
+    list[str] | None,
+    _option(
+        "--missing",
+        metavar="X,Y",
+        panel=MAP,
+        help="What came nearest at a point, or in a rectangle X,Y,X,Y, in pixels of the picture: of --class or of any, "
+        "why it is not shown, and its map.",
+    ),
+]
+Place = Annotated[
+    int | None,
+    _option(
+        "--box",
+        metavar="N",
+        panel=MAP,
+        help="Of detectors: the first model's box N, the surest is 1, and the same object in the others.",
+    ),
+]
 Examples = Annotated[
     list[str] | None,
     _option("--example", metavar="X,Y,X,Y=NAME", panel=MODEL, help="A box in the picture of what a YOLOE looks for."),
@@ -225,6 +246,11 @@ def given(**options: Any) -> dict[str, Any]:
         from explain.methods import method
 
         options["method"] = method(options["method"]).id
+    for option, name in {"--score-thr": "confidence", "--iou": "iou"}.items():
+        if (share := options.get(name)) is not None and not 0 <= share <= 1:
+            raise Problem(f"{option} is {share:g}: it goes from 0 to 1.")
+    if (share := options.get("ratio")) is not None and not 0 < share <= 1:
+        raise Problem(f"--ratio is {share:g}: give a share of the candidates that is over 0 and at most 1.")
     return {name: value for name, value in options.items() if value not in (None, (), [])}
 
 
@@ -232,6 +258,10 @@ def checked(explainer: Explainer, options: dict[str, Any]) -> None:
     """Raise ModelProblem for what no picture could mend, before the first is looked at."""
     from explain.questions import settings
 
+    if options.get("layers") and not explainer.resident.gradients:
+        raise ModelProblem(
+            f"{explainer.model.id} only answers, no layer of it can be seen: leave --target-layers away."
+        )
     if options.get("question"):
         settings(explainer.resident, options["question"])
 

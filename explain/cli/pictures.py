@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.files import File, Look
 
+    First = Callable[[Explanation], dict[str, Any]]
+    """From what is found in a picture, yet without maps, to the options that name what the maps are to be of."""
     Work = Callable[[Explanation], tuple[dict[str, Any], Iterator[File]]]
     """From an explanation to what is said of it as JSON, and its files."""
 
@@ -191,9 +194,10 @@ def each(
     out: Path | None,
     look: Look,
     work: Work,
+    first: First | None = None,
 ) -> int:
     """Explain pictures one after the other into their folders, and several on a sheet; one that fails is told of and
-    passed over."""
+    passed over. `first`: where what is asked for depends on what is found."""
     from explain import files
     from explain.image import Image
 
@@ -211,7 +215,12 @@ def each(
                 bar(share + part / len(pictures), f"{picture}: {words}")
 
             try:
-                explanation = explainer(Image.open(picture), progress=told, **given)
+                image = Image.open(picture)
+                found = None if first is None else explainer(image, maps=False, **given)
+                explanation = explainer(image, progress=told, **given | (first(found) if first and found else {}))
+                if found:
+                    took = found.milliseconds | {"maps": explanation.milliseconds["maps"]}
+                    explanation = replace(explanation, milliseconds=took)
                 said, made = work(explanation)
                 names = files.write(folder, made)
             except (ImageProblem, MemoryError) as error:

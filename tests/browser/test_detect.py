@@ -113,6 +113,28 @@ def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server:
     page.context.close()
 
 
+def test_a_place_in_the_box_of_a_candidate_can_be_asked_about_too(browser: Browser, server: str):
+    page = opened(browser, f"{server}/detect?model=yolo11n")
+    click(page, 0.5, 0.1)
+    candidate = page.get_by_role("button", name=re.compile(r"^\?"), pressed=True)
+    candidate.wait_for()
+    asked(page, "ask", "405,108")
+    at_rest(page)
+    click(page, 0.2, 0.1)
+    asked(page, "ask", "162,108")
+    candidate.wait_for()
+    at_rest(page)
+    # A box that is shown is chosen all the same, and the candidate by its label, which stands over its box.
+    click(page, 0.35, 0.6)
+    page.get_by_role("button", name="4 person", pressed=True).wait_for()
+    at_rest(page)
+    click(page, 0.02, 0.07)
+    candidate.wait_for()
+    settled(page)
+    asked(page, "ask", "162,108")
+    page.context.close()
+
+
 def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
     page = opened(browser, f"{server}/detect?model=yolo11n&iou=55")
     page.get_by_role("button", name="More", exact=True).click()

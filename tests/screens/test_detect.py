@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import datetime
 
@@ -357,6 +358,74 @@ def test_a_slow_method_is_made_for_one_box(page):
         app.run()
     assert len(shown(app).maps) == 1
     assert "person 2" in texts(app)
+
+
+def whole(app):
+    """Once the map that is made aside is finished."""
+    end = time.monotonic() + 90
+    while "job" in app.session_state and time.monotonic() < end:
+        time.sleep(0.25)
+        app.run()
+    assert "job" not in app.session_state
+    assert not app.exception and not app.error
+    return app
+
+
+def chosen(app) -> str:
+    """The label of the row that is chosen."""
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    data = json.loads(found.json)
+    return str(data["rows"][data["chosen"]]["label"])
+
+
+@present
+def test_a_missing_box_gets_its_map_by_a_slow_method(page, pictures, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "400")
+    zidane = next(path for path in pictures if path.stem == "zidane")
+    result = Explainer("yolo11n")(zidane, maps=False, per="detection")
+    missing = result.missing((60, 60, 60, 60))
+    name = f"?  {missing.candidate.label}"
+    app = page(SCREEN, model="yolo11n", method="drise", example="zidane")
+    assert not shown(app).maps
+    # While the map of the first box is in the making: what is asked now is made instead of it.
+    click(app, 60, 60)
+    app.session_state[VIEWER] = {}
+    assert missing.words in texts(app)
+    assert "Stop" in [button.label for button in app.button]
+    assert (chosen(app), app.query_params["ask"]) == (name, "60,60")
+    whole(app)
+    assert (chosen(app), app.query_params["ask"]) == (name, "60,60")
+    assert "box" not in app.query_params
+    assert missing.words in texts(app)
+    pair = detections.pair_of(missing.candidate)
+    wanted = Explainer("yolo11n")(zidane, method="drise", per="detection", targets=(pair,))
+    (made,) = shown(app).maps
+    np.testing.assert_allclose(made, wanted.heatmaps[0].content, atol=1e-3)
+    assert metrics(app)["Heat inside its box"][0] == percent(wanted.box_numbers(0).inside)
+    dashed = [box for box in shown(app).head["boxes"] if box.get("dashed")]
+    np.testing.assert_allclose([box["xyxy"] for box in dashed], [missing.candidate.box], atol=1e-3)
+    # Of another box it stays in the list, before that one has its map and after.
+    pick(app, 1)
+    for _ in range(2):
+        assert chosen(app).startswith("1  ")
+        assert "was looked up: choose ? in the list." in texts(app)
+        assert (app.query_params["box"], app.query_params["ask"]) == ("1", "60,60")
+        whole(app)
+    next(button for button in app.button if button.label == "Back to the boxes").click().run()
+    whole(app)
+    assert len(shown(app).head["boxes"]) == len(result.predictions)
+    assert "ask" not in app.query_params
+
+
+@present
+def test_an_address_asks_a_slow_method_about_a_place(page, pictures):
+    zidane = next(path for path in pictures if path.stem == "zidane")
+    missing = Explainer("yolo11n")(zidane, maps=False, per="detection").missing((60, 60, 60, 60))
+    app = whole(page(SCREEN, model="yolo11n", method="gradcamelementwise", example="zidane", ask="60,60"))
+    assert chosen(app) == f"?  {missing.candidate.label}"
+    assert missing.words in texts(app)
+    assert shown(app).titles == [f"?  {missing.candidate.label}"]
+    assert app.query_params["ask"] == "60,60"
 
 
 def test_a_classifier_is_told_from_a_detector_and_a_click_changes_it(page):

@@ -21,6 +21,7 @@ from explain import Explainer, files, monitor
 from explain.comparison import Comparison
 from explain.detections import missed
 from explain.export import tag
+from explain.files import read
 from explain.image import Image, to_png
 from explain.ranking import context
 from explain.similarity import similarity
@@ -197,7 +198,7 @@ def test_a_class_that_was_not_found_is_told_of(client: TestClient, scene: Path) 
     shown = {p.label for p in made.predictions}
     wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
     said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
-    assert said["missing"] == missed(made, [wanted])
+    assert said["missing"] == [read(one.words) for one in missed(made, [wanted])]
     assert len(said["missing"]) == 1
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from explain import Explainer
-from explain.boxes import same_object
+from explain.boxes import place, same_object
 from explain.explainer import replay
 from explain.image import Image
+from models.errors import ModelProblem
 from tests.conftest import asset, weight
 
 NAMES = ("yolo11n", "yolo26n", "yolo11n-seg", "yolox_nano")
@@ -102,3 +103,22 @@ def test_the_same_object_is_found_in_another_model_s_answers() -> None:
         place = same_object(prediction, other.predictions)
         assert place is not None
         assert other.predictions[place].label == prediction.label
+
+
+@pytest.mark.parametrize(
+    "where", [(1, 2, 3), (), (1, float("nan")), (0, 0, float("inf"), 9), 5, "dog", (None, 1), [(1, 2)]]
+)
+def test_what_is_no_place_is_one_sentence(where: Any) -> None:
+    with pytest.raises(ModelProblem, match=r"^The place is .*: give a point \(x, y\) or a rectangle"):
+        place(where, 100, 50)
+
+
+@pytest.mark.parametrize("where", [(101, 5), (5, 51), (-9, 0, -1, 40), (0, -9, 40, -1), (200, 200, 300, 300)])
+def test_a_place_beside_the_picture_is_one_sentence(where: Any) -> None:
+    with pytest.raises(ModelProblem, match="is not in the picture: it is 100 px wide and 50 px high"):
+        place(where, 100, 50)
+
+
+def test_a_place_may_touch_the_picture() -> None:
+    assert place((100, 50), 100, 50) == (100, 50, 100, 50)
+    assert place((-9, 40, 5, -3), 100, 50) == (-9, -3, 5, 40)

@@ -145,7 +145,7 @@ def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, l
 
 def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_small() -> None:
     (said,) = missed(explained(), ["kite", "dog"])
-    assert "A kite at 15 % is the strongest" in said.replace("\N{NO-BREAK SPACE}", " ")
+    assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_in_its_own_model_an_object_is_itself_and_no_other_that_lies_like_it() -> None:

@@ -11,15 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from explain import Explainer, files
-from explain.cli import main
+from explain.boxes import same_object
+from explain.cli import main, options
 from explain.export import command, tag
 from explain.recipe import Recipe
+from models.detector import intersection_over_union
+from models.errors import Problem
 from tests.conftest import weight
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +121,22 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("detect bus.png --candidate x", 2, r"--candidate is x: give a candidate.s number and its class, .*"),
         ("detect bus.png --example x", 2, r"--example is x: give a box and a name, .*"),
         ("detect bus.png --renormalize --within inside", 2, r"--renormalize is --within each: .*"),
-        ("detect bus.png --box 1 --per class", 2, r"--box and --candidate are of single detections: .*"),
+        ("detect bus.png --box 1 --per class", 2, r"--box, --candidate and --missing are of single detections: .*"),
+        ("detect bus.png --missing 9,9 --per class", 2, r"--box, --candidate and --missing are of single .*"),
+        ("detect bus.png --missing 300", 2, r"--missing is 300: give a point, such as .*, or a rectangle, such as .*"),
+        ("detect bus.png --missing 1,nan", 2, r"--missing is 1,nan: give a point, .*"),
+        (
+            "detect bus.png --missing 300,20",
+            2,
+            r"--missing is 300,20, and bus\.png is 270 by 360 pixels: give a place that lies in the picture\.",
+        ),
+        ("detect bus.png --box 99", 2, r"There is no box 99: \d are shown, counted from 1; .*"),
+        ("detect bus.png --score-thr 2", 2, r"--score-thr is 2: it goes from 0 to 1\."),
+        ("detect bus.png --iou -1", 2, r"--iou is -1: it goes from 0 to 1\."),
+        ("detect bus.png --ratio 0 --per picture", 2, r"--ratio is 0: give a share .* over 0 and at most 1\."),
+        ("compare bus.png --box 0", 2, r"--box is 0: boxes are counted from 1, the surest first\."),
+        ("compare bus.png --box 1 --class person", 2, r"--box is of one object, and --class of all of a class: .*"),
+        ("compare bus.png --box 1", 2, r"efficientnet-lite0 draws no boxes: leave --box away, or compare detectors\."),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay bus.png", 2, r"bus\.png is not a recipe: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
@@ -286,9 +305,101 @@ def test_detect_has_the_words_that_its_users_know(answer, here, bus) -> None:
     np.testing.assert_array_equal(np.load(f"out/bus_01_{label}.npy"), result.heatmaps[0].values)
     person = answer("detect", bus, "--model", "yolo11n", "--class", "person", "--class", "dog")["results"][0]
     assert {one["label"] for one in person["heatmaps"]} == {"person"}
-    assert len(person["missing"]) == 1 and person["missing"][0].startswith("A dog at ")
+    (dog,) = person["missing"]
+    assert dog["words"].startswith("A dog at ") and (dog["label"], dog["why"]) == ("dog", "below")
     second = answer("detect", bus, "--model", "yolo11n", "--box", "2")["results"][0]
     assert second["recipe"]["targets"] == [[result.predictions[1].anchor, result.predictions[1].index]]
+
+
+def test_what_is_missing_can_be_looked_at(answer, call, bus) -> None:
+    weight("yolo11n.pt")
+    detect = ("detect", bus, "--model", "yolo11n")
+    (dog,) = answer(*detect, "--class", "dog")["results"][0]["missing"]
+    candidate = f"{dog['anchor']},dog"
+    _, out, _ = call(*detect, "--class", "dog")
+    assert f"{dog['words']} Its map: --candidate {candidate}\n" in out
+    mapped = answer(*detect, "--candidate", candidate)["results"][0]
+    assert mapped["recipe"]["targets"] == [[dog["anchor"], dog["index"]]]
+    (said,) = mapped["candidates"]
+    assert said == dog | {"words": dog["words"].replace(" is the strongest candidate here:", " is")}
+    assert f"Candidate {dog['anchor']}: A dog at " in call(*detect, "--candidate", candidate)[1]
+
+
+@pytest.mark.parametrize("place", ["700,300", "600,100,800,300", "800,300,600,100"])
+def test_a_place_is_asked_what_is_missing_there(answer, call, bus, place) -> None:
+    weight("yolo11n.pt")
+    x0, y0, x1, y1 = (700, 300, 700, 300) if place == "700,300" else (600, 100, 800, 300)
+    result = Explainer("yolo11n")(bus, per="detection")
+    for label in (None, "person"):
+        given = ("--model", "yolo11n", "--missing", place, *(("--class", label) if label else ()))
+        said = answer("detect", bus, *given)["results"][0]
+        wanted = result.missing((x0, y0, x1, y1), label)
+        assert said["recipe"]["targets"] == [[wanted.candidate.anchor, wanted.candidate.index]]
+        (one,) = said["missing"]
+        assert one["words"] == files.read(wanted.words)
+        assert (one["anchor"], one["score"], one["box"]) == (
+            wanted.candidate.anchor,
+            wanted.candidate.score,
+            list(wanted.candidate.box),
+        )
+        assert "maps.npz" in said["files"]
+        assert one["words"] in call("detect", bus, *given)[1]
+
+
+def test_a_threshold_below_one_per_cent_is_said_as_a_number(call, bus) -> None:
+    weight("yolo11n.pt")
+    detect = ("detect", bus, "--model", "yolo11n", "--score-thr", "0.001")
+    _, out, _ = call(*detect, "--only", "toaster")
+    assert re.search(r"No toaster above 0\.1 %; the highest was toaster at 0\.0\d+ %\.", out)
+    _, out, _ = call(*detect, "--class", "toaster")
+    assert re.search(r"A toaster at 0\.0\d+ % is the strongest .* below 0\.1 %\.", out)
+
+
+def test_layers_of_a_model_that_only_answers_are_refused() -> None:
+    seen = {"model": SimpleNamespace(id="lamps"), "resident": SimpleNamespace(gradients=False)}
+    with pytest.raises(Problem, match=r"lamps only answers, no layer of it can be seen: leave --target-layers away\."):
+        options.checked(SimpleNamespace(**seen), {"layers": ("10",)})
+    options.checked(SimpleNamespace(**seen), {"top_k": 1})
+
+
+def test_compare_says_what_each_map_is_of(call, answer, bus, monkeypatch) -> None:
+    weight("yolo11n.pt"), weight("yolo26n.pt")
+    captions: list[list[str]] = []
+    grid = files.sheet.grid
+    monkeypatch.setattr(files.sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1])
+    both = ("compare", bus, "-m", "yolo11n", "-m", "yolo26n")
+    found = [Explainer(name)(bus).predictions for name in ("yolo11n", "yolo26n")]
+    _, out, _ = call(*both)
+    assert (found[0][0].label, found[1][0].label) == ("bus", "person")
+    assert " These are maps of different classes: bus and person.\n" in out
+    _, out, _ = call(*both, "--class", "person")
+    sure = [next(f"person {p.score * 100:.0f} %" for p in one if p.label == "person") for one in found]
+    assert "different classes" not in out
+    assert captions[-1] == [f"yolo11n: {sure[0]}", f"yolo26n: {sure[1]}"]
+    for name, words in zip(("yolo11n", "yolo26n"), sure, strict=True):
+        assert re.search(rf"{name} +{words.replace(' ', ' +', 1)}", out.replace("\N{NO-BREAK SPACE}", " ")), out
+    _, out, _ = call(*both, "--class", "dog")
+    assert re.search(r"yolo26n +dog +<.1", out)
+
+
+def test_compare_finds_the_same_object_in_every_model(call, answer, bus) -> None:
+    weight("yolo11n.pt"), weight("yolo26n.pt")
+    both = ("compare", bus, "-m", "yolo11n", "-m", "yolo26n", "--box")
+    said = answer(*both, "5", "--out", "out")
+    first, second = said["objects"]
+    mine = Explainer("yolo11n")(bus, per="detection").predictions[4]
+    assert (first["label"], first["score"], first["iou"]) == (mine.label, mine.score, 1)
+    other = Explainer("yolo26n")(bus, per="detection")
+    place = same_object(mine, other.predictions)
+    assert (second["label"], second["score"]) == ("person", other.predictions[place].score)
+    assert second["iou"] == pytest.approx(intersection_over_union(mine.box, other.predictions[place].box))
+    assert second["inside"] == other.box_numbers(place).inside
+    assert (said["box"], said["mixed"], first["missing"], second["missing"]) == (5, None, None, None)
+    assert json.loads(Path("out/comparison.json").read_text())["objects"] == said["objects"]
+    _, out, _ = call(*both, "1", "--score-thr", "0.93")
+    assert re.search(r"yolo26n: A bus at 9\d % is the strongest candidate here: not shown, .* below 93 %\.", out)
+    code, _, err = call(*both, "9")
+    assert (code, err.split(";")[0]) == (2, "There is no box 9: yolo11n shows 5 here, counted from 1")
 
 
 def test_the_line_that_a_recipe_is_told_as_makes_that_recipe(answer, here, bus) -> None:

@@ -13,6 +13,7 @@ from explain.detections import around, backbone_at, common, found, lies, one_sca
 from explain.keepsakes import every_map, files
 from explain.words import percent
 from models.adapter import Stage
+from models.errors import ModelProblem
 from tests.conftest import weight
 
 
@@ -72,6 +73,41 @@ def test_the_same_object_is_found_or_its_candidate_is(result):
     assert strict.missing.reason.kind == "below"
     assert strict.prediction.anchor == wanted.anchor
     np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[3].content)
+
+
+def test_a_point_is_two_numbers_and_corners_may_come_the_other_way_round(result):
+    x0, y0, x1, y1 = result.predictions[0].box
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    assert result.missing((x, y)).candidate == result.missing((x, y, x, y)).candidate
+    assert result.missing(np.array((x1, y1, x0, y0))).candidate == result.missing((x0, y0, x1, y1)).candidate
+
+
+def test_a_map_of_nothing_says_what_to_lower(result):
+    nothing = result.with_options(confidence=0.99)
+    for ask in (nothing.overlay, nothing.box_numbers, nothing.own):
+        with pytest.raises(ModelProblem, match=r"^There is no map 0: no box is shown, lower confidence \(0\.99\)\.$"):
+            ask(0)
+    with pytest.raises(ModelProblem, match=r"lower confidence \(0\.25\) or leave classes away\.$"):
+        result.with_options(classes=("dog",)).overlay(0)
+    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
+        result.with_options(targets=("dog",)).box_numbers(0)
+
+
+def test_a_box_that_is_not_shown_is_counted_as_the_library_does(result):
+    with pytest.raises(ModelProblem, match=r"^There is no box 8: 5 are shown, counted from 0\.$"):
+        result.with_options(targets=(8,))
+
+
+def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
+    shown, absent = (result.with_options(per="class", targets=(name,)) for name in ("person", "dog"))
+    assert shown.notes == ()
+    (note,) = absent.notes
+    assert note.startswith("No dog is shown (at best <\N{NO-BREAK SPACE}1")
+    assert note.endswith("sure): the map is of its strongest candidate alone.")
+    assert note in [finding.text for finding in absent.diagnosis]
+    assert absent.with_method("layercam").notes == (note,)
+    assert absent.with_targets("person").notes == ()
+    assert len(absent.with_targets("person", "dog", "cat").notes) == 2
 
 
 def test_one_scale_is_what_the_engine_makes_of_both_together(result):

@@ -613,8 +613,15 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
         ({"confidence": "high"}, "high"),
         ({"iou": -0.1}, "iou is -0.1: it goes"),
         ({"method": "gradcamm"}, "no method called gradcamm: did you mean GradCAM"),
-        ({"layers": "blocks.99"}, "no layer blocks.99"),
-        ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map"),
+        ({"layers": "blocks.99"}, "no layer blocks.99 in this model: choose bn2."),
+        ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
+        ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4."),
+        ({"layers": 16}, "no layer 16 in this model: choose bn2."),
+        ({"layers": ""}, "layers is '': name a layer or a preset"),
+        ({"layers": ("bn2", " , ")}, "layers is ('bn2', ' , '): name"),
+        ({"layers": None}, "layers is None: name"),
+        ({"layers": 1.5}, "layers is 1.5: name"),
+        ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
         ({"targets": "minibuss"}, "no class called minibuss: did you mean minibus"),
         ({"targets": 1000}, "Class 1000 does not exist"),
         ({"targets": (None,)}, "None"),
@@ -629,6 +636,31 @@ def test_a_bad_option_is_one_sentence_with_the_value(
         explainer(bus, **options)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2"), "blocks.4/bn2"]
+)
+def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
+    found = explainer(bus, layers=layers, maps=False).recipe.layers
+    assert sorted(found) == ["blocks.4", "bn2"]
+
+
+def test_stars_stand_for_one_part_of_a_path(explainer: Explainer, bus: Path) -> None:
+    found = explainer(bus, layers="blocks.*", maps=False).recipe.layers
+    assert found == tuple(f"blocks.{i}" for i in range(7))
+    with pytest.raises(ModelProblem, match=r"no layer bloks\.\* in this model"):
+        explainer(bus, layers="bloks.*", maps=False)
+
+
+def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
+    made = explainer(bus, top_k=2)
+    assert made.overlay(-1).shape == made.overlay(1).shape
+    for ask in (made.overlay, made.box_numbers, made.own, made.by_layer, lambda i: made.overlap(0, i)):
+        with pytest.raises(ModelProblem, match=r"^There is no map 2: there are 2, counted from 0\.$"):
+            ask(2)
+    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
+        explainer(bus, maps=False).overlay(0)
 
 
 def test_a_bad_scale_or_method_of_an_explanation_is_refused_too(explainer: Explainer, bus: Path) -> None:

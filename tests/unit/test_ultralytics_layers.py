@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from explain.layers import discover
+from explain.layers import discover, named
+from explain.residency import Resident
 from models.adapter import Layer, Prediction, Stage
 from models.detector import Detector
+from models.errors import ModelProblem
 from tests.built import built
 
 
@@ -107,6 +110,53 @@ def test_a_family_that_draws_nothing_itself_is_a_chain_of_its_outermost_layers()
 )
 def test_layers_are_known_by_the_numbers_of_other_tools(name: str, path: str) -> None:
     assert built("yolov8n").alias(name) == path
+
+
+@pytest.fixture(scope="module")
+def resident() -> Resident:
+    return Resident(built("yolo11n-seg"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "numbers"),
+    [
+        ("10 12 14 16 18", (10, 12, 14, 16, 18)),
+        ("10,12,14,16,18", (10, 12, 14, 16, 18)),
+        ("Ultralytics' 10 12 14 16 18", (10, 12, 14, 16, 18)),
+        ("neck P3", (16,)),
+        ("neck P3/P4/P5", (16, 19, 22)),
+        ("neck P3 / P4", (16, 19)),
+        ("neck P3/neck P4", (16, 19)),
+        ("neck P5 neck P3", (22, 16)),
+        ("backbone end, neck P3 4", (10, 16, 4)),
+        ("all neck outputs", (16, 19, 22)),
+        ("model.2*", (2, 20, 21, 22)),
+        ("model[-2]", (22,)),
+    ],
+)
+def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
+    assert named(resident, typed) == tuple(f"model.{number}" for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("99", "There is no layer 99 in this model: choose model.16, model.19, model.22, or one of its presets: all n"),
+        ("10 12 99", "There is no layer 99 in"),
+        ("99 10", "There is no layer 99 in"),
+        ("neck P3/P9", "There is no layer neck P3/P9 in"),
+        ("neck P6", "There is no layer neck P6 in this model: choose model.16,"),
+        ("nek P3", "There is no layer nek P3 in this model: the nearest is neck P3."),
+        ("Neck p3", "There is no layer Neck p3 in this model: the nearest is neck P3."),
+        ("model16", "There is no layer model16 in this model: the nearest is model.16."),
+        ("23", "The output of 23 (model.23) is not a map: choose model.16, model.19, model.22, or one of its presets"),
+    ],
+)
+def test_a_name_that_is_no_layer_is_said_as_it_was_typed(resident: Resident, typed: str, sentence: str) -> None:
+    with pytest.raises(ModelProblem) as caught:
+        named(resident, typed)
+    assert str(caught.value).startswith(sentence)
+    assert "cv2" not in str(caught.value)
 
 
 def test_why_a_box_is_missing_counts_overlap_as_suppression_does() -> None:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from explain.layers import discover
+from explain.layers import discover, named
+from explain.residency import Resident
 from models import catalog, checkpoint
 from models.adapter import ModelSpec, Target
 from models.errors import ModelProblem, WeightsProblem
@@ -267,6 +268,28 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
 def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> None:
     assert built().alias(name) == path
     assert name == path == "layer4" or built().module.get_submodule(path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "paths"),
+    [
+        ("neck.out_convs.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
+        ("neck.bottom_up_blocks.*", ("backbone.C3_n3", "backbone.C3_n4")),
+        ("head.stems.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
+        ("neck.out_convs.0 neck P4", ("head.stems.0", "backbone.C3_n3")),
+        ("backbone.stage2.1", ("backbone.backbone.dark3.1",)),
+    ],
+)
+def test_several_layers_by_other_tools_names(typed: str, paths: tuple[str, ...]) -> None:
+    assert named(Resident(built(), torch.device("cpu")), typed) == paths
+
+
+def test_a_layer_without_a_map_is_named_as_it_was_typed() -> None:
+    resident = Resident(built(), torch.device("cpu"))
+    with pytest.raises(ModelProblem, match=r"^The output of neck\.out_convs \(head\.stems\) is not a map: choose back"):
+        named(resident, "neck.out_convs")
+    with pytest.raises(ModelProblem, match=r"^There is no layer neck\.out_conv\.\* in this model"):
+        named(resident, "neck.out_conv.*")
 
 
 @pytest.mark.parametrize("name", SIZES)
