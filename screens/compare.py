@@ -181,9 +181,8 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     ]
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
     panels.tell(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
-    explained = dict.fromkeys(e.heatmaps[0].target.label for e in comparison.explanations if e.heatmaps)
-    own = f" These are maps of different classes: {listing(list(explained))}." if len(explained) > 1 else ""
-    st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}.{own}")
+    mixed = f" {comparison.mixed}" if comparison.mixed else ""
+    st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}.{mixed}")
 
 
 def _table(comparison: Comparison) -> None:

@@ -141,4 +141,4 @@ def test_beside_a_classifier_it_is_said_to_name_nothing(
     assert f"{own} names nothing" in said
     assert "says nothing" not in said
     (row,) = [line for line in said.splitlines() if line.split()[:1] == [own]]
-    assert row.split()[1:3] == ["–", "–"]
+    assert row.split()[1:4] == ["its", "embedding", "–"]
