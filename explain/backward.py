@@ -3,7 +3,7 @@
 A window has whatever size a detection's place makes it, and oneDNN compiles a convolution anew for every size it has
 not met: 0.2 to 0.6 ms each, several times what the work itself takes. A window goes back by matrix products instead,
 which are compiled for no size; a whole map, whose size comes again with every box, by oneDNN: as a convolution of the
-gradient with the kernel turned round, which takes 0.5 to 0.7 of what oneDNN's own way back takes.
+gradient with the kernel turned round, which takes 0.5 to 0.9 of what oneDNN's own way back takes.
 """
 
 from __future__ import annotations
