@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,8 +61,11 @@ class Evidence:
         """The layers' outputs as they are, in the graph that the gradients come from."""
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
-        self.layered = [Activation(one[0]) for one in self.activations]
-        """The same, with what several maps need of them."""
+
+    @cached_property
+    def layered(self) -> list[Activation]:
+        """The activations with what several maps need of them."""
+        return [Activation(one[0]) for one in self.activations]
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
         # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.

@@ -114,8 +114,9 @@ def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> l
 def hold(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
     """Compute what `raw_maps` returns by each of several methods: what they all need is worked out once."""
     missing = {
-        target: [method for method in methods if (method.id, target) not in evidence.raws]
+        target: by
         for target in dict.fromkeys(targets)
+        if (by := [method for method in methods if (method.id, target) not in evidence.raws])
     }
     asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
     layers = evidence.gradients(asked) if asked else []

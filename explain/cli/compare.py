@@ -74,8 +74,8 @@ def compare(
 
     if box is not None and class_:
         raise Problem("--box is of one object, and --class of all of a class: leave one of them away.")
-    if box is not None and box < 1:
-        raise Problem(f"--box is {box}: boxes are counted from 1, the surest first.")
+    if box is not None:
+        cli.counted(box)
     tell = Teller(json)
     look = files.Look(colormap, 0.5 if alpha is None else alpha)
     given = cli.given(question=question, method=method, scale=scale, confidence=score_thr, preprocessing=preprocessing)
@@ -85,6 +85,7 @@ def compare(
         given |= {"per": "detection"}
     explanations, timings = [], []
     sides: list[Side] = []
+    objects: list[dict[str, Any]] = []
     with tell.at_work(f"Waking {ids[0]}") as bar:
         for i, name in enumerate(ids):
             bar(i / len(ids), name)
@@ -102,12 +103,13 @@ def compare(
         comparison = Comparison(tuple(explanations), names, tuple(timings))
         more: dict[str, Any] = {"mixed": comparison.mixed}
         if box is not None:
-            more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
+            objects = [_object(one, sides[0]) for one in sides]
+            more |= {"box": box, "objects": objects}
         (folder,) = files.places([image.name], out)
         written = files.write(folder, files.of_comparison(comparison, look, more))
     _report(tell, comparison)
-    if sides:
-        _report_object(tell, sides, names, box)
+    if objects:
+        _report_objects(tell, objects, names, box)
     tell.written(folder, written)
     tell.result(files.comparison(comparison) | more | {"folder": folder, "files": written})
     return 0
@@ -146,10 +148,9 @@ def _object(one: Side, first: Side) -> dict[str, Any]:
     }
 
 
-def _report_object(tell: Teller, sides: Sequence[Side], names: Sequence[str], number: int | None) -> None:
+def _report_objects(tell: Teller, said: Sequence[dict[str, Any]], names: Sequence[str], number: int | None) -> None:
     from explain.words import percent
 
-    said = [_object(one, sides[0]) for one in sides]
     tell.say(f"Box {number} of {names[0]} in each model:")
     rows = [
         (

@@ -97,7 +97,7 @@ def detect(
         raise Problem(f"--renormalize is --within each: leave --within {within} or --renormalize away.")
     if (box or candidate or missing) and per != "detection":
         raise Problem(f"--box, --candidate and --missing are of single detections: leave --per {per} away.")
-    numbers, places = [_number(one) for one in box or ()], [_place(text) for text in missing or ()]
+    numbers, places = [cli.counted(one) for one in box or ()], [_place(text) for text in missing or ()]
     tell, formats = Teller(json), more.chosen(also)
     look = files.Look(colormap, ALPHA if alpha is None else alpha)
     given = cli.given(
@@ -170,12 +170,6 @@ def _labels(classes: tuple[int, ...], per: str, labels: tuple[str, ...]) -> tupl
     return tuple(labels[index] for index in classes) if per == "detection" else classes
 
 
-def _number(number: int) -> int:
-    if number < 1:
-        raise Problem(f"--box is {number}: boxes are counted from 1, the surest first.")
-    return number
-
-
 def _candidate(text: str, labels: tuple[str, ...]) -> tuple[int, int | str]:
     """`labels`: none where the model is told what it looks for, so that only then it is known what its classes are."""
     anchor, _, name = text.partition(",")
@@ -188,7 +182,7 @@ def _candidate(text: str, labels: tuple[str, ...]) -> tuple[int, int | str]:
 
 
 def _place(text: str) -> tuple[str, Box]:
-    """What was typed, and xyxy in pixels of the picture; a point has no size."""
+    """What was typed, and two corners in pixels of the picture, in any order; a point is both."""
     try:
         edges = [float(edge) for edge in text.split(",")]
         if not all(map(math.isfinite, edges)):
@@ -197,7 +191,7 @@ def _place(text: str) -> tuple[str, Box]:
     except ValueError:
         example = "give a point, such as 300,400, or a rectangle, such as 50,400,240,900."
         raise Problem(f"--missing is {text}: {example}") from None
-    return text, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    return text, (x0, y0, x1, y1)
 
 
 def _lacking(explanation: Explanation, places: Sequence[tuple[str, Box]], class_: list[str] | None) -> list[Missing]:
@@ -210,7 +204,7 @@ def _lacking(explanation: Explanation, places: Sequence[tuple[str, Box]], class_
         return missed(explanation, wanted)
     width, height = explanation.image.width, explanation.image.height
     for text, (x0, y0, x1, y1) in places:
-        if not (0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height):
+        if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
             size = f"{explanation.image.name} is {width} by {height} pixels"
             raise Problem(f"--missing is {text}, and {size}: give a place that lies in the picture.")
     found = [explanation.missing(box, index) for _, box in places for index in wanted or (None,)]

@@ -254,6 +254,13 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, (), [])}
 
 
+def counted(box: int) -> int:
+    """A box's number, if there can be such a box."""
+    if box < 1:
+        raise Problem(f"--box is {box}: boxes are counted from 1, the surest first.")
+    return box
+
+
 def checked(explainer: Explainer, options: dict[str, Any]) -> None:
     """Raise ModelProblem for what no picture could mend, before the first is looked at."""
     from explain.questions import settings

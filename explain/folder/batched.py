@@ -13,7 +13,7 @@ import torch
 
 from explain.evidence import Evidence
 from explain.explanation import Explanation, decoded, explain
-from explain.gradients import Activation, Gradient
+from explain.gradients import Gradient
 from explain.layers import as_map
 from explain.methods import method as find_method
 from explain.targets import resolve
@@ -45,7 +45,6 @@ class Part(Evidence):
         self.tensor = whole.tensor[place : place + 1]
         self.recorded = [recorded[place : place + 1] for recorded in whole.recorded]
         self.activations = [activation[place : place + 1] for activation in whole.activations]
-        self.layered = [Activation(one[0]) for one in self.activations]
         outputs: Logits = whole.outputs
         self.outputs = outputs.part(place)
         self._gradients = {}
