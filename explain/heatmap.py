@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -161,12 +162,12 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
         units[h, w] = units[h, w] + unit if (h, w) in units else unit
     rows = [_bilinear(h, height, raws[0].device) for h, _ in units]
-    columns = torch.cat([_bilinear(w, width, raws[0].device) for _, w in units], 1).T
+    cells, shares = _strips(tuple(w for _, w in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
     # Each map by itself: neither its memory nor its bits grow with the company it is in.
     for i, out in enumerate(mean):
         grown = torch.cat([by @ unit[i] for by, unit in zip(rows, units.values(), strict=True)], 1)
-        torch.mm(grown, columns, out=out)
+        torch.mm(grown.index_select(1, cells).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
     if len(raws) > 1:
         mean.div_(len(raws))
     lowest, highest = _range(mean[:, top:bottom, left:right], scale)
@@ -181,6 +182,25 @@ def _bilinear(cells: int, pixels: int, device: torch.device) -> Tensor:
     """The (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, in a third of the time."""
     unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
     return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()
+
+
+@lru_cache(maxsize=64)
+def _strips(widths: tuple[int, ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """How a row of pixels comes from the rows of cells of several layers, one behind the other.
+
+    The same in every one of n strips, each of a few cells of each layer: which ones, (n * m,), and what share they
+    have in each of the strip's pixels, (m, pixels / n).
+    """
+    count, before = math.gcd(pixels, *widths), 0
+    size, cells, shares = pixels // count, [], []
+    for width in widths:
+        own = width // count
+        # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
+        shares.append(_bilinear(3 * own, 3 * size, device)[size : 2 * size, own - 1 : 2 * own + 1].T)
+        near = torch.arange(count)[:, None] * own + torch.arange(-1, own + 1)
+        cells.append(near.clamp(0, width - 1) + before)
+        before += width
+    return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
 
 
 def _cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:

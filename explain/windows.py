@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from explain.backward import LARGE, Kernel, kernel
 from explain.gradients import Gradient, Term
@@ -473,11 +472,16 @@ def _upsample_pull(walk: _Walk, step: _Step) -> None:
 
 def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
     """The sums of a (1, C, h, w) over blocks, and the first one's row and column."""
-    bottom, right = top + gradient.shape[2], left + gradient.shape[3]
-    # To whole blocks.
-    around = (left % factor, -right % factor, top % factor, -bottom % factor)
-    gradient = F.pad(gradient, around) if any(around) else gradient
-    return F.avg_pool2d(gradient, factor, divisor_override=1), top // factor, left // factor
+    row, column = top // factor, left // factor
+    height, width = -(-(top + gradient.shape[2]) // factor) - row, -(-(left + gradient.shape[3]) // factor) - column
+    out = gradient.new_zeros(1, height, width, gradient.shape[1]).permute(0, 3, 1, 2)
+    # A place of the blocks at a time: several times as fast as average pooling, which wants whole blocks too.
+    for y in range(factor):
+        for x in range(factor):
+            down, right = (y - top) % factor, (x - left) % factor
+            part = gradient[:, :, down::factor, right::factor]
+            _add_moved(out, part, (top + down) // factor - row, (left + right) // factor - column)
+    return out, row, column
 
 
 def _norm_scale(gradient: Tensor, node: Any) -> Tensor:

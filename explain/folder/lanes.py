@@ -40,6 +40,8 @@ class Lanes:
         stop, lock, left = self._work.stop, threading.Lock(), iter(batches)
 
         def lane() -> None:
+            # A thread that has not asked yet takes everybody's number at its first operation, whatever it was given.
+            torch.get_num_threads()
             torch.set_num_threads(threads)
             ready.wait()
             own = self._work.lane()

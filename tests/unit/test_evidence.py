@@ -542,6 +542,28 @@ def test_without_bars_scaling_is_as_if_there_were_no_geometry() -> None:
     torch.testing.assert_close(scaled([raw], whole, "own"), scaled([raw], cropped, "own"), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("grids", "size"),
+    [
+        ([(7, 7)], (224, 224)),
+        ([(80, 60), (40, 30), (20, 15)], (640, 480)),
+        ([(5, 13), (3, 7)], (50, 101)),
+        ([(4, 1)], (8, 6)),
+        ([(12, 16)], (6, 8)),
+        ([(9, 9), (9, 9)], (9, 9)),
+    ],
+    ids=["one layer", "three scales", "nothing in common", "one column", "shrunk", "as it is"],
+)
+def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple[int, int]) -> None:
+    seeded = torch.Generator().manual_seed(1)
+    raws = [torch.rand(3, *grid, generator=seeded) for grid in grids]
+    units = [(r - r.amin((1, 2), True)) / (r.amax((1, 2), True) - r.amin((1, 2), True) + 1e-7) for r in raws]
+    grown = sum(nn.functional.interpolate(unit[None], size, mode="bilinear")[0] for unit in units) / len(units)
+    expected = (grown - grown.amin((1, 2), True)) / (grown.amax((1, 2), True) - grown.amin((1, 2), True) + 1e-7)
+    found = scaled(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+
+
 # On the original picture's own grid.
 
 SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}

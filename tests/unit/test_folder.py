@@ -253,6 +253,23 @@ def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: P
     assert RESIDENCY.get(catalog.spec(MODEL), device("cpu")).lock is not None
 
 
+def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, monkeypatch) -> None:
+    import torch
+
+    from explain.folder.work import Work
+
+    seen: list[int] = []
+    entries = Work.entries
+    monkeypatch.setattr(Work, "entries", lambda *given: seen.append(torch.get_num_threads()) or entries(*given))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run(sorted(many.rglob("[0-9]*.jpg"))[:4], MODEL, tmp_path, workers=2, batch_size=1)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1, 1, 1]
+
+
 def test_a_small_map_lies_where_the_map_lies(many: Path) -> None:
     made = Explainer(MODEL)(sorted(many.rglob("[0-9]*.jpg"))[3], top_k=1)
     grown, seen = rows._at_size(made.heatmaps[0], (made.image.height, made.image.width))
