@@ -44,9 +44,9 @@ PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
 COUNT = 10
 RATIO = 0.02
 ROUNDS = 11
-SLOW = 3
+SLOW = 7
 """How often the contenders that take seconds are timed."""
-PROCESSES = 3
+PROCESSES = 5
 """In how many memory is weighed: one is 20 MB off another."""
 HIRESCAM = METHODS["hirescam"]
 CPU = torch.device("cpu")

@@ -42,15 +42,16 @@ def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tens
     if whole and cells >= CELLS and cells * weight.numel() >= PRODUCTS and _suits(gradient):
         return torch.mkldnn_convolution(gradient, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)
     # In the memory's own order: (cells, outputs) by (outputs, inputs).
-    return (gradient.permute(0, 2, 3, 1) @ weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+    rows = gradient.permute(0, 2, 3, 1)
+    return (rows.reshape(cells, -1) @ weight.flatten(1)).view(*rows.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
     """One convolution's way back over windows; its weights are laid out for it once."""
 
-    parts: list[list[Tensor]]
-    """By first row and first column of the strides: what of it meets the inputs there, (C, kh, kw, K) turned round.
+    weight: Tensor
+    """With strides (K, kh, kw, C) as it is; without them (C, kh, kw, K) turned round.
 
     Of one that looks at each channel by itself (kh, kw, C), as it is.
     """
@@ -65,15 +66,12 @@ class Kernel:
             return None
         alone = groups == len(weight) and weight.shape[1] == 1 and height * width <= TAPS
         if alone and set(stride) == {1}:
-            return cls([[weight[:, 0].permute(1, 2, 0).contiguous()]], (height, width), (1, 1))
-        if groups > 1:
+            laid = weight[:, 0].permute(1, 2, 0)
+        elif groups > 1:
             return None
-        turned = weight.permute(1, 2, 3, 0)
-        parts = [
-            [turned[:, y :: stride[0], x :: stride[1]].flip(1, 2).contiguous() for x in range(stride[1])]
-            for y in range(stride[0])
-        ]
-        return cls(parts, (height, width), (stride[0], stride[1]))
+        else:
+            laid = weight.permute(1, 2, 3, 0).flip(1, 2) if set(stride) == {1} else weight.permute(0, 2, 3, 1)
+        return cls(laid.contiguous(), (height, width), (stride[0], stride[1]))
 
     def convolves(self, padding: Sequence[int]) -> bool:
         """Whether `convolved` has a way for this padding."""
@@ -81,29 +79,25 @@ class Kernel:
 
     def convolved(self, gradient: Tensor, padding: Sequence[int]) -> Tensor:
         """(1, C, h', w') from a (1, K, h, w) by one convolution; of the inputs without `padding`."""
-        part, around = self.parts[0][0], (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
-        if part.ndim == 3:
-            return F.conv2d(gradient, part.flip(0, 1).permute(2, 0, 1)[:, None], None, 1, around, 1, part.shape[2])
-        return F.conv2d(gradient, part.permute(0, 3, 1, 2), None, 1, around)
+        around = (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
+        if self.weight.ndim == 3:
+            alone = self.weight.flip(0, 1).permute(2, 0, 1)[:, None]
+            return F.conv2d(gradient, alone, None, 1, around, 1, len(alone))
+        return F.conv2d(gradient, self.weight.permute(0, 3, 1, 2), None, 1, around)
 
     @property
     def nbytes(self) -> int:
-        return sum(part.nbytes for row in self.parts for part in row)
+        return self.weight.nbytes
 
     def gradient(self, gradient: Tensor) -> Tensor:
         """(1, C, h', w') of all inputs that a window's outputs (1, K, h, w) have read, padding among them."""
         rows = gradient[0].permute(1, 2, 0)
-        if self.parts[0][0].ndim == 3:
-            out = _each_channel(rows, self.parts[0][0])
+        if self.weight.ndim == 3:
+            out = _each_channel(rows, self.weight)
         elif self.stride == (1, 1):
-            out = _gathered(rows, self.parts[0][0])
+            out = _gathered(rows, self.weight)
         else:
-            (height, width), (tall, wide), (down, right) = rows.shape[:2], self.size, self.stride
-            out = rows.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, len(self.parts[0][0]))
-            for y, row in enumerate(self.parts):
-                for x, part in enumerate(row):
-                    if part.numel():
-                        out[y::down, x::right] = _gathered(rows, part)
+            out = _spread(rows, self.weight, self.stride)
         return out.permute(2, 0, 1)[None]
 
 
@@ -132,16 +126,29 @@ def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:
     """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input takes from all outputs around it."""
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[1:3]
     out = height + tall - 1, width + wide - 1
-    padded = gradient.new_zeros(out[0] + tall - 1, out[1] + wide - 1, channels)
-    padded[tall - 1 : tall - 1 + height, wide - 1 : wide - 1 + width] = gradient
+    padded = F.pad(gradient, (0, 0, wide - 1, wide - 1, tall - 1, tall - 1)).contiguous()
     row = padded.stride(0)
     around = padded.as_strided((*out, tall, wide * channels), (row, channels, row, 1))
     matrix = weight.flatten(1)
     return (around.reshape(-1, matrix.shape[1]) @ matrix.T).view(*out, -1)
 
 
+def _spread(gradient: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
+    """(h', w', C) from (h, w, K) and (K, kh, kw, C) in one product: each output gives to all inputs it has read."""
+    (height, width, channels), (tall, wide, wanted), (down, right) = gradient.shape, weight.shape[1:], stride
+    given = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, wanted)
+    out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, wanted)
+    for y in range(tall):
+        for x in range(wide):
+            out[y : y + height * down : down, x : x + width * right : right].add_(given[:, :, y, x])
+    return out
+
+
 def _each_channel(gradient: Tensor, weight: Tensor) -> Tensor:
     """(h', w', C) from (h, w, C) and (kh, kw, C)."""
+    # What each of them does to the other is the same.
+    if gradient[..., 0].numel() < weight[..., 0].numel():
+        gradient, weight = weight, gradient
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[:2]
     out = gradient.new_zeros(height + tall - 1, width + wide - 1, channels)
     for y in range(tall):

@@ -152,27 +152,38 @@ class Evidence:
     def _seeds(self, target: Target) -> list[Gradient | None] | None:
         """A target's gradient at each of the network's outputs that have any; None where it has none at all."""
         outputs: Detections = self.outputs
-        given, top, left, places = outputs, 0, 0, list(range(len(outputs.leaves)))
+        top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:
             # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
             index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
             given, scale, top, left = outputs.cell(target.anchors[0])
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
-            target = replace(target, index=index, anchors=(0,))
+            if target.part == "class":
+                # Differentiating takes as long as a fifth of a walk, and all it says is a 1.
+                one = torch.zeros_like(given.levels[0])
+                one[0, index] = 1
+                slopes: Sequence[Tensor | None] = [one if given.levels[0].requires_grad else None]
+            else:
+                slopes = self._slopes(given, replace(target, index=index, anchors=(0,)))
+        else:
+            slopes = self._slopes(outputs, target)
+        seeds: dict[int, Gradient] = {}
+        for place, slope in zip(places, slopes, strict=False):
+            if slope is not None:
+                height, width = outputs.leaves[place].shape[2:]
+                seeds[place] = Gradient.of(slope[0], top, left, (height, width))
         # What depends on no target layer leads nowhere.
+        wanted = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
+        return [seeds.get(place) for place in wanted] if seeds else None
+
+    def _slopes(self, given: Detections, target: Target) -> Sequence[Tensor | None]:
+        """The gradient of a target's scalar at each leaf; None where it has none, or where it leads nowhere."""
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
         scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
         if not scalar.requires_grad:
-            return None
-        wanted = [leaf for leaf in leaves if leaf.requires_grad]
-        found = iter(torch.autograd.grad(scalar, wanted, allow_unused=True))
-        seeds: dict[int, Gradient] = {}
-        for place, leaf in zip(places, leaves, strict=False):
-            seed = next(found) if leaf.requires_grad else None
-            if seed is not None:
-                height, width = outputs.leaves[place].shape[2:]
-                seeds[place] = Gradient.of(seed[0], top, left, (height, width))
-        return [seeds.get(place) for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
+            return []
+        found = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
+        return [next(found) if leaf.requires_grad else None for leaf in leaves]
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
