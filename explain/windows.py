@@ -47,6 +47,41 @@ class _Step:
     outputs: tuple[Place, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    """What a convolution's node has saved, read once for all detections."""
+
+    weight: Tensor
+    """(K, C, kh, kw), of the inputs whose gradients lead to a source."""
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    size: tuple[int, int]
+    """Rows and columns of the input that one output looks at."""
+    pointwise: bool
+    """Whether it looks at each place by itself."""
+
+    @classmethod
+    def of(cls, node: Any, wanted: slice) -> _Convolution:
+        """Raises Opaque for one of another kind."""
+        weight: Tensor = node._saved_weight
+        if node._saved_transposed or weight.ndim != 4:
+            raise Opaque("no plain convolution")
+        stride, padding, dilation = map(tuple, (node._saved_stride, node._saved_padding, node._saved_dilation))
+        groups = node._saved_groups
+        height, width = ((k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True))
+        pointwise = {*weight.shape[2:], *stride, groups} == {1} and not any(padding)
+        return cls(weight[:, wanted], stride, padding, dilation, groups, (height, width), pointwise)
+
+    def spread(self, window: Window) -> Window:
+        """The inputs of a window of outputs; may stick out into the padding."""
+        y0, y1, x0, x1 = window
+        (down, right), (above, before), (height, width) = self.stride, self.padding, self.size
+        top, left = y0 * down - above, x0 * right - before
+        return top, top + (y1 - y0 - 1) * down + height, left, left + (x1 - x0 - 1) * right + width
+
+
 def place(tensor: Tensor) -> Place:
     """What a tensor's gradient belongs to; raises Opaque where it has none."""
     if tensor.grad_fn is not None:
@@ -69,6 +104,7 @@ class Graph:
         self.like = sources[0]
         self.wanted: dict[Place, slice] = {}
         """Which channels' gradients lead to a source, where not all of them do; `shapes` counts these alone."""
+        self._convolutions: dict[Any, _Convolution] = {}
         self._kernels: dict[Any, Kernel | None] = {}
         """By node: found once a pass, and of weights that no module holds laid out but once."""
         self.steps = self._steps()
@@ -135,7 +171,12 @@ class Graph:
                 late.add(step.outputs[0])
         return late
 
-    def channels(self, step: _Step) -> slice:
+    def convolution(self, step: _Step) -> _Convolution:
+        if step.node not in self._convolutions:
+            self._convolutions[step.node] = _Convolution.of(step.node, self._channels(step))
+        return self._convolutions[step.node]
+
+    def _channels(self, step: _Step) -> slice:
         """Which of a convolution's inputs want a gradient."""
         at = step.inputs[0]
         return self.wanted.get(at, slice(None)) if at is not None else slice(None)
@@ -144,8 +185,10 @@ class Graph:
         """A convolution's way back over windows, if there is one beside PyTorch's."""
         node = step.node
         if node not in self._kernels:
-            given = node._saved_stride, node._saved_dilation, node._saved_groups
-            self._kernels[node] = kernel(node._saved_weight, self.channels(step), *given)
+            conv = self.convolution(step)
+            # Kept with the whole weight, which lives as long as the model.
+            given = conv.stride, conv.dilation, conv.groups
+            self._kernels[node] = kernel(node._saved_weight, self._channels(step), *given)
         return self._kernels[node]
 
     def gradients(self, seeds: Sequence[Gradient | None]) -> list[Gradient]:
@@ -183,8 +226,9 @@ class _Walk:
             if at in self.windows:
                 self.add(at, seed.values[None], seed.top, seed.left)
         final: dict[Place, Gradient] = {}
+        sources = set(self.graph.sources)
         for step in steps:
-            final |= {at: self._found(at) for at in step.outputs if at in self.graph.sources}
+            final |= {at: self._found(at) for at in sources.intersection(step.outputs)}
             assert step.rule is not None
             step.rule[1](self, step)
             for at in step.outputs:
@@ -398,54 +442,34 @@ def _plain(step: _Step) -> bool:
 
 
 def _conv_reach(walk: _Walk, step: _Step) -> None:
-    node = step.node
-    weight = node._saved_weight
-    if node._saved_transposed or weight.ndim != 4 or step.inputs[1] is not None:
-        raise Opaque("no plain convolution")
-    y0, y1, x0, x1 = walk.windows[step.outputs[0]]
-    top, tall = _spread(node, weight, 0, y0, y1)
-    left, wide = _spread(node, weight, 1, x0, x1)
-    walk.reach(step.inputs[0], (top, top + tall, left, left + wide))
-
-
-def _spread(node: Any, weight: Tensor, side: int, first: int, last: int) -> tuple[int, int]:
-    """Start and length of the inputs of outputs first..last-1; may stick out into the padding."""
-    stride, padding, dilation = (
-        given[side] for given in (node._saved_stride, node._saved_padding, node._saved_dilation)
-    )
-    return first * stride - padding, (last - first - 1) * stride + (weight.shape[2 + side] - 1) * dilation + 1
-
-
-def _pointwise(node: Any, weight: Tensor) -> bool:
-    """Whether a convolution looks at each place by itself."""
-    given = (*weight.shape[2:], *node._saved_stride, node._saved_groups)
-    return set(given) == {1} and not any(node._saved_padding)
+    if step.inputs[1] is not None:
+        raise Opaque("a convolution whose weights have a gradient")
+    walk.reach(step.inputs[0], walk.graph.convolution(step).spread(walk.windows[step.outputs[0]]))
 
 
 def _conv_pull(walk: _Walk, step: _Step) -> None:
-    node, at, out = step.node, step.inputs[0], step.outputs[0]
+    at, out = step.inputs[0], step.outputs[0]
     if at is None:
         return
-    gradient, weight = walk.held[out], node._saved_weight[:, walk.graph.channels(step)]
-    if _pointwise(node, weight):
-        top, _, left, _ = walk.windows[out]
-        walk.multiply(at, Term(gradient[0], top, left, weight))
+    gradient, window, conv = walk.held[out], walk.windows[out], walk.graph.convolution(step)
+    if conv.pointwise:
+        walk.multiply(at, Term(gradient[0], window[0], window[2], conv.weight))
         return
-    top, left, (tall, wide), padding, small = 0, 0, walk.shapes[at][2:], list(node._saved_padding), False
+    top, left, (tall, wide), padding, small = 0, 0, walk.shapes[at][2:], conv.padding, False
     if not walk.whole(out):
-        y0, y1, x0, x1 = walk.windows[out]
-        (top, tall), (left, wide) = _spread(node, weight, 0, y0, y1), _spread(node, weight, 1, x0, x1)
-        small, padding = (y1 - y0) * (x1 - x0) * weight.numel() < LARGE, [0, 0]
+        top, bottom, left, right = conv.spread(window)
+        tall, wide, padding = bottom - top, right - left, (0, 0)
+        small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
     # Laid out for what needs it alone.
-    way = walk.graph.kernel(step) if small or set(node._saved_stride) == {1} else None
+    way = walk.graph.kernel(step) if small or conv.stride == (1, 1) else None
     if way is not None and (small or way.convolves(padding)):
         found = way.gradient(gradient) if small else way.convolved(gradient, padding)
         walk.add(at, found, top, left, fresh=True)
         return
     # Only its shape is looked at.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
-    shape = (list(node._saved_stride), padding, list(node._saved_dilation), False, [0, 0], node._saved_groups)
-    part = aten.convolution_backward(gradient, like, weight, None, *shape, [True, False, False])[0]
+    shape = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
+    part = aten.convolution_backward(gradient, like, conv.weight, None, *shape, [True, False, False])[0]
     walk.add(at, part, top, left, fresh=True)
 
 
