@@ -207,8 +207,7 @@ def _how(case: DetectorCase) -> str:
 
 def unseen(model: str) -> Row:
     """Each photograph for the first time in a fresh process, as a person has it: what a warm loop does not show."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-        times = fresh.submit(first_times, model, torch.get_num_threads()).result()
+    times = _fresh(first_times, model, torch.get_num_threads())
     names = {
         "bare": "bare pass",
         "first": "Sightglass, maps of ten boxes, for the first time",
@@ -255,28 +254,67 @@ WEIGHTS_OF = {
 
 
 def memory(model: str, path: Path) -> Row:
-    """Peak resident memory of each contender in fresh processes, over such a process with the bare passes done."""
+    """Peak resident memory of each contender in fresh processes, over such a process with the bare passes done, and
+    what its tensors take, as PyTorch counts them."""
     found: dict[str, float] = {}
     for contender in WEIGHTS_OF:
-        peaks = []
-        for _ in range(PROCESSES):
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-                peaks.append(fresh.submit(weigh, contender, model, path, torch.get_num_threads()).result())
+        peaks = [_fresh(weigh, contender, model, path, torch.get_num_threads()) for _ in range(PROCESSES)]
         found[contender] = float(np.median(peaks))
+    tensors = _fresh(counted, model, path, torch.get_num_threads())
     return {
         "how": f"Input {SIZE} px, the picture {path.name}. Peak resident memory over the same process after ten bare "
-        f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each.",
-        "sizes": {WEIGHTS_OF[name]: peak for name, peak in found.items()},
+        f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each, which lie up to 15 MB apart. "
+        "In a process of its own the most bytes that tensors made in one call hold at any time, the same every time.",
+        "sizes": {WEIGHTS_OF[name]: (peak, tensors.get(name)) for name, peak in found.items()},
         "facts": [
             f"Of ten boxes to a pass that keeps its graph from the picture on: "
-            f"{found['ten'] / found['from the picture']:.2f}x."
+            f"{found['ten'] / found['from the picture']:.2f}x.",
+            f"Resident, seven methods for one, raw maps: {found['seven raw'] / found['raw']:.2f}x.",
         ],
         "goals": [
             goal(
                 f"{model}: memory of ten boxes, to a pass that keeps its graph", found["ten"] / found["graph"], 2, "x"
             ),
-            goal(f"{model}: memory of seven methods for one, raw maps", found["seven raw"] / found["raw"], 1.1, "x"),
+            goal(f"{model}: the same of tensors", tensors["ten"] / tensors["graph"], 2, "x"),
+            goal(
+                f"{model}: tensors of seven methods for one, raw maps", tensors["seven raw"] / tensors["raw"], 1.1, "x"
+            ),
         ],
+    }
+
+
+def _fresh(call: Callable[..., Any], *given: Any) -> Any:
+    """What a function returns in a process that has done nothing else."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(call, *given).result()
+
+
+def counted(model: str, path: Path, threads: int) -> dict[str, float]:
+    """The most MB that tensors of one call hold at any time, of Sightglass's own contenders."""
+    torch.set_num_threads(threads)
+    case = DetectorCase.build(model, path, COUNT)
+    return {name: _peak(call) for name, call in _calls(case).items()}
+
+
+def _peak(call: Callable[[], Any]) -> float:
+    from torch.profiler import ProfilerActivity, profile
+
+    call()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        kept = call()
+    del kept
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return float(np.cumsum(changes).max()) / 1e6
+
+
+def _calls(case: DetectorCase) -> dict[str, Callable[[], Any]]:
+    return {
+        "graph": lambda: Evidence(case.resident, case.given, case.layers),
+        "ten": lambda: maps(case, case.boxes),
+        "raw": lambda: raws(case, (HIRESCAM,)),
+        "seven": lambda: maps(case, case.boxes, FAST),
+        "seven raw": lambda: raws(case, FAST),
     }
 
 
@@ -285,13 +323,7 @@ def weigh(contender: str, model: str, path: Path, threads: int) -> float:
 
     torch.set_num_threads(threads)
     case = DetectorCase.build(model, path, COUNT)
-    calls: dict[str, Callable[[], Any]] = {
-        "graph": lambda: Evidence(case.resident, case.given, case.layers),
-        "ten": lambda: maps(case, case.boxes),
-        "raw": lambda: raws(case, (HIRESCAM,)),
-        "seven": lambda: maps(case, case.boxes, FAST),
-        "seven raw": lambda: raws(case, FAST),
-    }
+    calls = _calls(case)
     if contender == "from the picture":
         module = case.module()
         calls[contender] = lambda: module(case.tensor.clone().requires_grad_())
@@ -336,8 +368,11 @@ def markdown(result: dict[str, Any]) -> str:
             ]
             parts.append(grid(("what", "median ms", "p10 .. p90", "ratio"), cells))
         if "sizes" in line:
-            sizes = [(name, f"{peak:+.1f}") for name, peak in line["sizes"].items()]
-            parts.append(grid(("what", "peak MB"), sizes))
+            sizes = [
+                (name, f"{peak:+.1f}", "" if tensors is None else f"{tensors:.1f}")
+                for name, (peak, tensors) in line["sizes"].items()
+            ]
+            parts.append(grid(("what", "peak MB", "of tensors, MB"), sizes))
         if line["facts"]:
             parts.append("\n".join(f"- {fact}" for fact in line["facts"]))
     return "\n\n".join(parts) + "\n"
