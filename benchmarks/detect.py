@@ -47,7 +47,7 @@ ROUNDS = 11
 SLOW = 7
 """How often the contenders that take seconds are timed."""
 PROCESSES = 5
-"""In how many memory is weighed: one is 20 MB off another."""
+"""In how many resident memory is weighed: one is off another by a tenth and more."""
 HIRESCAM = METHODS["hirescam"]
 CPU = torch.device("cpu")
 
@@ -301,8 +301,7 @@ def _peak(call: Callable[[], Any]) -> float:
 
     call()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        kept = call()
-    del kept
+        call()
     events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
     changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
     return float(np.cumsum(changes).max()) / 1e6

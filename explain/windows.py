@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,32 +48,49 @@ class _Step:
     outputs: tuple[Place, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Convolution:
     """What a convolution's node has saved, read once for all detections."""
 
-    weight: Tensor
-    """(K, C, kh, kw), of the inputs whose gradients lead to a source."""
+    whole: Tensor
+    """(K, C, kh, kw)"""
+    wanted: slice
+    """The inputs whose gradients lead to a source."""
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
-    size: tuple[int, int]
-    """Rows and columns of the input that one output looks at."""
-    pointwise: bool
-    """Whether it looks at each place by itself."""
 
     @classmethod
     def of(cls, node: Any, wanted: slice) -> _Convolution:
         """Raises Opaque for one of another kind."""
-        weight: Tensor = node._saved_weight
-        if node._saved_transposed or weight.ndim != 4:
+        whole: Tensor = node._saved_weight
+        if node._saved_transposed or whole.ndim != 4:
             raise Opaque("no plain convolution")
         stride, padding, dilation = map(tuple, (node._saved_stride, node._saved_padding, node._saved_dilation))
-        groups = node._saved_groups
-        height, width = ((k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True))
-        pointwise = {*weight.shape[2:], *stride, groups} == {1} and not any(padding)
-        return cls(weight[:, wanted], stride, padding, dilation, groups, (height, width), pointwise)
+        return cls(whole, wanted, stride, padding, dilation, node._saved_groups)
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """Of the wanted inputs alone."""
+        return self.whole[:, self.wanted]
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the input that one output looks at."""
+        height, width = ((k - 1) * d + 1 for k, d in zip(self.whole.shape[2:], self.dilation, strict=True))
+        return height, width
+
+    @cached_property
+    def pointwise(self) -> bool:
+        """Whether it looks at each place by itself."""
+        return {*self.whole.shape[2:], *self.stride, self.groups} == {1} and not any(self.padding)
+
+    @cached_property
+    def kernel(self) -> Kernel | None:
+        """Its way back over windows, if there is one beside PyTorch's."""
+        # Kept with the whole weight, which lives as long as the model.
+        return kernel(self.whole, self.wanted, self.stride, self.dilation, self.groups)
 
     def spread(self, window: Window) -> Window:
         """The inputs of a window of outputs; may stick out into the padding."""
@@ -105,8 +123,7 @@ class Graph:
         self.wanted: dict[Place, slice] = {}
         """Which channels' gradients lead to a source, where not all of them do; `shapes` counts these alone."""
         self._convolutions: dict[Any, _Convolution] = {}
-        self._kernels: dict[Any, Kernel | None] = {}
-        """By node: found once a pass, and of weights that no module holds laid out but once."""
+        """By node: read once a pass, and weights that no module holds laid out but once."""
         self.steps = self._steps()
         self._narrow()
         self.late = self._late()
@@ -172,24 +189,12 @@ class Graph:
         return late
 
     def convolution(self, step: _Step) -> _Convolution:
+        """Raises Opaque for one of a kind that has no rule."""
         if step.node not in self._convolutions:
-            self._convolutions[step.node] = _Convolution.of(step.node, self._channels(step))
+            at = step.inputs[0]
+            wanted = self.wanted.get(at, slice(None)) if at is not None else slice(None)
+            self._convolutions[step.node] = _Convolution.of(step.node, wanted)
         return self._convolutions[step.node]
-
-    def _channels(self, step: _Step) -> slice:
-        """Which of a convolution's inputs want a gradient."""
-        at = step.inputs[0]
-        return self.wanted.get(at, slice(None)) if at is not None else slice(None)
-
-    def kernel(self, step: _Step) -> Kernel | None:
-        """A convolution's way back over windows, if there is one beside PyTorch's."""
-        node = step.node
-        if node not in self._kernels:
-            conv = self.convolution(step)
-            # Kept with the whole weight, which lives as long as the model.
-            given = conv.stride, conv.dilation, conv.groups
-            self._kernels[node] = kernel(node._saved_weight, self._channels(step), *given)
-        return self._kernels[node]
 
     def gradients(self, seeds: Sequence[Gradient | None]) -> list[Gradient]:
         """One Gradient per source. `seeds`: what a target's gradient is at each end. Raises Opaque."""
@@ -461,7 +466,7 @@ def _conv_pull(walk: _Walk, step: _Step) -> None:
         tall, wide, padding = bottom - top, right - left, (0, 0)
         small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
     # Laid out for what needs it alone.
-    way = walk.graph.kernel(step) if small or conv.stride == (1, 1) else None
+    way = conv.kernel if small or conv.stride == (1, 1) else None
     if way is not None and (small or way.convolves(padding)):
         found = way.gradient(gradient) if small else way.convolved(gradient, padding)
         walk.add(at, found, top, left, fresh=True)
