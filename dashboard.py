@@ -1,15 +1,20 @@
 """The front door: the list of screens and the HTTP routes, nothing else."""
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from components import frame
+from components.session import page
 
-ROOT = frame.ROOT
+ROOT = page.ROOT
 
 if get_script_run_ctx(suppress_warning=True) is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
     from api import routes
+
+    # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
+    # would run that file alone, without what stands here.
+    PagesManager.uses_pages_directory = False
 
     app = st.App(__file__, routes=routes())
 else:
@@ -19,13 +24,13 @@ else:
     st.logo(str(ROOT / "assets/logo.svg"), icon_image=str(ROOT / "assets/icon.svg"), size="large")
 
     explore = st.Page(
-        "screens/explore.py",
+        "pages/explore.py",
         title="Explore",
         icon=":material/visibility:",
         # Leaves /explore free: the default page answers at / only, whatever it is called.
         url_path="start",
         default=True,
-        help=frame.HELP["explore"],
+        help=page.HELP["explore"],
     )
 
     def to_explore() -> None:
@@ -36,26 +41,42 @@ else:
         {
             "": [
                 explore,
+                st.Page("pages/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=page.HELP["topk"]),
+                st.Page("pages/detect.py", title="Detect", icon=":material/select_all:", help=page.HELP["detect"]),
+                st.Page("pages/compare.py", title="Compare", icon=":material/compare:", help=page.HELP["compare"]),
                 st.Page(
-                    "screens/topk.py", title="Top-k", icon=":material/format_list_numbered:", help=frame.HELP["topk"]
-                ),
-                st.Page("screens/detect.py", title="Detect", icon=":material/select_all:", help=frame.HELP["detect"]),
-                st.Page("screens/compare.py", title="Compare", icon=":material/compare:", help=frame.HELP["compare"]),
-                st.Page(
-                    "screens/similarity.py",
+                    "pages/similarity.py",
                     title="Similarity",
                     icon=":material/join_inner:",
-                    help=frame.HELP["similarity"],
+                    help=page.HELP["similarity"],
                 ),
                 st.Page(
-                    "screens/cheat.py",
+                    "pages/cheat.py",
                     title="Catch the cheat",
                     icon=":material/troubleshoot:",
-                    help=frame.HELP["cheat"],
+                    help=page.HELP["cheat"],
                 ),
-                st.Page("screens/batch.py", title="Batch", icon=":material/photo_library:", help=frame.HELP["batch"]),
-                st.Page("screens/watch.py", title="Watch", icon=":material/monitoring:", help=frame.HELP["watch"]),
-                st.Page("screens/history.py", title="History", icon=":material/bookmarks:", help=frame.HELP["history"]),
+                st.Page(
+                    "pages/batch/page.py",
+                    url_path="batch",
+                    title="Batch",
+                    icon=":material/photo_library:",
+                    help=page.HELP["batch"],
+                ),
+                st.Page(
+                    "pages/watch/page.py",
+                    url_path="watch",
+                    title="Watch",
+                    icon=":material/monitoring:",
+                    help=page.HELP["watch"],
+                ),
+                st.Page(
+                    "pages/history/page.py",
+                    url_path="history",
+                    title="History",
+                    icon=":material/bookmarks:",
+                    help=page.HELP["history"],
+                ),
                 st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
             ]
         },

@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from api import exchange, guard, metrics, problems, routes_explain, routes_models, sketch
-from api.gate import Gate
+from api import legacy_routes, metrics, middleware, negotiation, problems, routes_explain, routes_models
 from api.schemas import Settings
+from api.work_queue import Gate
 from explain.recipe import VERSION
 
 ABOUT = """Where a vision model looked, how sure it was, and how far that can be trusted.
@@ -40,13 +40,13 @@ def create(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.gate = Gate(settings.workers, settings.waiting)
     metrics.watch(app.state.gate)
-    for router in (routes_explain.router, routes_models.router, sketch.router):
+    for router in (routes_explain.router, routes_models.router, legacy_routes.router):
         app.include_router(router)
     _docs(app)
     problems.handle(app)
     inner = app.openapi
     app.openapi = lambda: _described(app, inner(), settings)  # type: ignore[method-assign]
-    app.middleware_stack = guard.wrap(app.build_middleware_stack(), settings, app.state.gate)
+    app.middleware_stack = middleware.wrap(app.build_middleware_stack(), settings, app.state.gate)
     return app
 
 
@@ -99,7 +99,7 @@ def older(said: Any) -> Any:
         kept["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     if "const" in kept:
         kept["enum"] = [kept.pop("const")]
-    nothing = ({"type": "null"}, exchange.EMPTY)
+    nothing = ({"type": "null"}, negotiation.EMPTY)
     if isinstance(branches := said.get("anyOf"), list) and any(one in nothing for one in branches):
         kept["anyOf"] = [older(one) for one in branches if one not in nothing]
         kept |= {"nullable": True} if nothing[0] in branches else {}
@@ -116,10 +116,10 @@ def _described(app: FastAPI, found: dict[str, Any], settings: Settings) -> dict[
     schemas["Problem"] = problems.Told.model_json_schema() | {"title": "Problem"}
     for asked in routes_explain.REQUESTS:
         schema = asked.model_json_schema(mode="validation")
-        for name in exchange.PICTURES:
+        for name in negotiation.PICTURES:
             if name in schema["properties"]:
                 schema["properties"][name]["maxLength"] = settings.max_bytes * 4 // 3 + 256
-        form = exchange.form_of(schema)
+        form = negotiation.form_of(schema)
         schemas[asked.__name__], schemas[form["title"]] = schema, form
     if settings.key:
         found["components"]["securitySchemes"] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.problems import Refused
 from api.schemas import MOST_PIXELS, ClassRequest
-from explain.words import plural
+from explain.phrases import plural
 from models.errors import Cancelled, ModelProblem
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from api.schemas import CompareRequest, DetectRequest, ExplainRequest, SimilarityRequest
     from explain.explainer import Explainer
-    from explain.image import Image
+    from explain.picture.image import Image
 
     Explaining = ExplainRequest | DetectRequest | ClassRequest
     Request = Explaining | CompareRequest | SimilarityRequest

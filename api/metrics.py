@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from api.gate import Gate
+    from api.work_queue import Gate
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -55,7 +55,7 @@ class _Now(Collector):
             yield CounterMetricFamily("sightglass_stopped", "Requests given up at the time limit.", now.stopped)
             yield CounterMetricFamily("sightglass_hung_up", "Requests whose client hung up.", now.left)
         # Nothing is resident before this was imported, and with it torch.
-        residency = sys.modules.get("explain.residency")
+        residency = sys.modules.get("explain.evidence.resident")
         residents = residency.RESIDENCY.residents() if residency else []
         held = GaugeMetricFamily(
             "sightglass_resident_bytes", "Bytes of each model that is loaded.", labels=("model", "device")

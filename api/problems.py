@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.gate import Busy, TooSlow
-from explain.words import plural
+from api.work_queue import Busy, TooSlow
+from explain.phrases import plural
 from models.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge, WeightsProblem
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import answers, pairs, results
-from api.exchange import JSON, NPY, PNG, answered
+from api import results, service
+from api.negotiation import JSON, NPY, PNG, answered
 from api.problems import listed
 from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
+from api.similarity import alike
 
 router = APIRouter(prefix="/api", tags=["pictures"])
 WRONG = (400, 404, 406, 415, 422, 429, 503, 504)
@@ -45,21 +46,21 @@ def _about(asked: type, *offers: str) -> dict[str, Any]:
 
 
 def _explained(asked: Any, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    made = answers.explained(asked, settings, cancel, alone=kind != JSON)
+    made = service.explained(asked, settings, cancel, alone=kind != JSON)
     if kind == JSON:
-        form = answers.classes if isinstance(asked, ClassRequest) else answers.whole
+        form = service.classes if isinstance(asked, ClassRequest) else service.whole
         return form(made, asked, settings, cancel)
-    found = answers.only(made, kind, asked)
-    answers.watched(made, asked.monitor, settings)
+    found = service.only(made, kind, asked)
+    service.watched(made, asked.monitor, settings)
     return found
 
 
 def _compared(asked: CompareRequest, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    return answers.side_by_side(answers.compared(asked, settings, cancel), asked, settings, cancel)
+    return service.side_by_side(service.compared(asked, settings, cancel), asked, settings, cancel)
 
 
 def _alike(asked: SimilarityRequest, settings: Settings, cancel: threading.Event, kind: str) -> Any:
-    return pairs.alike(asked, settings, cancel)
+    return alike(asked, settings, cancel)
 
 
 @router.post("/explain", response_model=results.Explained, **_about(ExplainRequest, PNG, NPY))

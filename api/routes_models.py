@@ -10,8 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api import answers, metrics, problems, results
-from api.exchange import JSON, chosen, through
+from api import metrics, problems, results, service
+from api.negotiation import JSON, chosen, through
 from api.problems import KINDS, Refused, listed
 from api.schemas import Settings
 from explain.recipe import VERSION
@@ -56,7 +56,7 @@ def _listed(settings: Settings, here: bool | None, task: str | None) -> results.
     from models.catalog import available, catalog
 
     # Nothing is loaded before this was imported, and with it torch.
-    residency = sys.modules.get("explain.residency")
+    residency = sys.modules.get("explain.evidence.resident")
     loaded = {one.adapter.spec.id: one for one in (residency.RESIDENCY.residents() if residency else ())}
     found = []
     for spec in catalog().values():
@@ -96,10 +96,10 @@ async def layers(
     settings: Settings = request.app.state.settings
 
     def work(cancel: threading.Event) -> results.Layers:
-        from explain.inside import inside
+        from explain.evidence.survey import inside
 
         with weights.kept_in():
-            explainer = answers.loaded(model, settings)
+            explainer = service.loaded(model, settings)
             found = inside(explainer, every=every)
         rows = [
             results.Layer(path=one.path, shape=one.shape, layout=one.layout, default=one.path in found.default)

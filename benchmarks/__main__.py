@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.memory import memory
     from benchmarks.report import goals, load, machine, markdown
     from benchmarks.speed import speed
-    from explain.residency import device
+    from explain.evidence.resident import device
     from models.errors import Problem
 
     rounds = asked.rounds or ROUNDS
@@ -85,25 +85,25 @@ def _viewer(asked: argparse.Namespace) -> int:
 
 
 def _truth(asked: argparse.Namespace) -> int:
-    from benchmarks import truth
+    from benchmarks.truth import run
     from models.errors import Problem
 
     try:
-        found = truth.measure(truth.FULL if asked.full else truth.QUICK, asked.models or (), asked.seeds)
+        found = run.measure(run.FULL if asked.full else run.QUICK, asked.models or (), asked.seeds)
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2
-    result, report = truth.report(found)
+    result, report = run.report(found)
     _report(result, report, asked.json, asked.markdown)
     # A quick look must not overwrite what is published.
     if asked.publish:
-        truth.publish(result, report, found)
+        run.publish(result, report, found)
     return 0
 
 
 def _gpu(asked: argparse.Namespace) -> int:
     from benchmarks import gpu
-    from explain.residency import device
+    from explain.evidence.resident import device
     from models.errors import Problem
 
     try:
@@ -121,7 +121,7 @@ def _transformers(asked: argparse.Namespace) -> int:
 
     from benchmarks import transformers
     from benchmarks.case import picture
-    from explain.residency import device
+    from explain.evidence.resident import device
     from models.errors import Problem
 
     try:
@@ -247,7 +247,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=Path, nargs="+", default=(), help="for truth, folders with other trainings of the models"
     )
     parser.add_argument(
-        "--publish", action="store_true", help="write what truth found to TRUTH.md, RESULTS.md and explain/truth.json"
+        "--publish",
+        action="store_true",
+        help="write what truth found to TRUTH.md, RESULTS.md and explain/findings/reliability.json",
     )
     parser.add_argument("--calls", type=int, default=300, help="how often each contender is called for memory")
     parser.add_argument("--many", type=int, default=5000, help="of throughput, pictures that memory is watched over")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image as Pillow
 
-from explain.boxes import SAME
+from explain.maps.boxes import SAME
 from models import labels
-from models.detector import intersection_over_union
+from models.adapters.detector import intersection_over_union
 from models.weights import folders
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explain.image import Image
-from explain.layers import find
-from explain.residency import Residency, Resident
+from explain.evidence.layers import find
+from explain.evidence.resident import Residency, Resident
+from explain.picture.image import Image
 from models.adapter import ModelInput, Target
 from models.catalog import available, spec
 from models.errors import ModelProblem
@@ -20,7 +20,7 @@ from models.load import load
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from explain.residency import Progress
+    from explain.evidence.resident import Progress
     from models.adapter import Adapter, Layer, ModelSpec
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
@@ -110,8 +110,8 @@ class Case:
         """
         adapter = self.resident.adapter
         arch, classes = adapter.spec.arch, len(adapter.labels)
-        if adapter.spec.loader == "torchvision_models":
-            from models.torchvision_models import build
+        if adapter.spec.loader == "torchvision.classifiers":
+            from models.families.torchvision.classifiers import build
 
             module = build(arch, classes=classes)
         else:

@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.contender import Contender
 from benchmarks.sightglass import GRADCAM, maps
-from explain.evidence import Evidence
-from explain.exact import exact
-from explain.heatmap import heatmaps, raw_maps
+from explain.evidence.determinism import exact
+from explain.evidence.evidence import Evidence
+from explain.maps.heatmap import heatmaps, raw_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

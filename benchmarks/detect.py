@@ -22,9 +22,9 @@ from benchmarks.report import grid, load, machine
 from benchmarks.results import FAILED, Row, goal, goals, where
 from benchmarks.sightglass import FAST
 from benchmarks.speed import measure, row
-from explain.evidence import Evidence
+from explain.evidence.evidence import Evidence
 from explain.explanation import Options, explain
-from explain.heatmap import hold, raw_maps, scaled
+from explain.maps.heatmap import hold, raw_maps, scaled
 from explain.methods import METHODS
 from models.adapter import Target
 from models.weights import folders

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.case import SEED
-from explain.image import Image
-from explain.layers import find
-from explain.residency import Resident
+from explain.evidence.layers import find
+from explain.evidence.resident import Resident
+from explain.picture.image import Image
 from models.adapter import Target
+from models.adapters.detector import Detector
 from models.catalog import available, spec
-from models.detector import Detector
 from models.errors import ModelProblem
+from models.families.ultralytics.layers import CAM_SCRIPTS
+from models.families.yolox import NECK
 from models.load import load
-from models.ultralytics_layers import CAM_SCRIPTS
 from models.weights import locate
-from models.yolox_models import NECK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,13 +104,13 @@ class DetectorCase:
             from libreyolo.models.yolox.nn import LibreYOLOXModel
 
             from models import checkpoint
-            from models.yolox_models import untrained as seeded
+            from models.families.yolox import untrained as seeded
 
             made: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
             random = self.weights == "random"
             made.load_state_dict(seeded(row.arch, SEED).state_dict() if random else checkpoint.read(self.file()))
             return made.eval().requires_grad_(False)
-        from models.ultralytics_models import import_quietly, untrained
+        from models.families.ultralytics.loader import import_quietly, untrained
 
         import_quietly()
         from ultralytics import YOLO
@@ -121,7 +121,7 @@ class DetectorCase:
 
 
 def _yolox(row: ModelSpec) -> bool:
-    return row.loader == "yolox_models"
+    return row.loader == "yolox"
 
 
 def _row(model: str) -> tuple[ModelSpec, str]:

@@ -38,11 +38,11 @@ def engine() -> Iterator[Callable[[Path], float]]:
 
 def main() -> None:
     # Before torch: it sets the threads.
-    from components import frame
+    from components.session import page
 
-    assert frame
+    assert page
     from explain import Explainer
-    from explain.image import Image
+    from explain.picture.image import Image
 
     explainer = Explainer()
     for line in sys.stdin:

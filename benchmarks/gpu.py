@@ -19,10 +19,10 @@ from benchmarks.contender import Contender
 from benchmarks.report import grid, load, machine
 from benchmarks.sightglass import FAST
 from benchmarks.speed import measure
-from explain.evidence import Evidence
+from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from models.adapter import ModelInput
-from models.folding import unfolded
+from models.adapters.folding import unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -266,7 +266,7 @@ def markdown(result: dict[str, Any]) -> str:
         "rounded like that on the CPU, forward and backward, and beside it by half of float32's last bit at random, as "
         "another order of summing does. The largest difference of any map, on its scale of 0 to 1: "
         f"{COUNT['classify']} classes, or {COUNT['detect']} boxes at most. That is why passes on a GPU are in whole "
-        "float32 (`explain/exact.py`).",
+        "float32 (`explain/evidence/determinism.py`).",
         grid(("model", "rounded to", *names), rows),
         "## What is launched",
         "Operations that launch something, views left out; on a GPU also their median in milliseconds. A small model "

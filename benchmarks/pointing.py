@@ -25,15 +25,15 @@ from benchmarks.detectors import level
 from benchmarks.report import grid, load, machine
 from benchmarks.results import where
 from benchmarks.sightglass import FAST
-from explain import boxes
-from explain.evidence import Evidence
-from explain.heatmap import Heatmap, heatmaps, raw_maps
-from explain.image import Image
-from explain.layers import find
-from explain.residency import RESIDENCY
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.resident import RESIDENCY
+from explain.maps import boxes
+from explain.maps.heatmap import Heatmap, heatmaps, raw_maps
+from explain.picture.image import Image
 from models.adapter import Prediction, Target
+from models.adapters.detector import Detector
 from models.catalog import available, spec
-from models.detector import Detector
 from models.errors import ModelProblem
 from models.preprocess import GREY
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.residency import Resident
+    from explain.evidence.resident import Resident
     from models.adapter import Geometry, Part
 
 MODELS = ("yolo11n", "yolo26n", "yolox_nano", "yolo11n-seg", "yolo11s", "yolo11m", "yolox_s", "yolox_m")

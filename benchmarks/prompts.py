@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from explain import Explainer
-from models.demo import named
+from models.demo import captioned_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +38,10 @@ def pointing(
     it; `alike`, that within things that share one of its two words; `middle` and `edge` need no model."""
     explainer, found = Explainer("demo-clip", device="cpu"), defaultdict(list)
     for seed in range(count):
-        spec = named.sample(seed, held_out=True, rare=rare)
-        scene = named.draw(spec)
+        spec = captioned_scenes.sample(seed, held_out=True, rare=rare)
+        scene = captioned_scenes.draw(spec)
         phrases = [thing.phrase for thing in spec.named if scene.masks[thing.phrase].any()]
-        asked = [p for p in phrases if tuple(p.split()) in named.NEVER_SEEN] if rare else phrases
+        asked = [p for p in phrases if tuple(p.split()) in captioned_scenes.NEVER_SEEN] if rare else phrases
         edges = _edges(scene.pixels)
         for phrase in asked:
             mask = scene.masks[phrase]
@@ -74,7 +74,7 @@ def _shares(values: NDArray[Any], mask: NDArray[np.bool_], alike: NDArray[np.boo
     return float(values[mask].sum()) / total, float("nan") if alike is None else float(values[alike].sum()) / total
 
 
-def _alike(scene: named.Scene, phrase: str) -> NDArray[np.bool_] | None:
+def _alike(scene: captioned_scenes.Scene, phrase: str) -> NDArray[np.bool_] | None:
     """(H, W), where things are that have its colour or its shape; None where there are none."""
     others = [
         mask for other, mask in scene.masks.items() if other != phrase and set(other.split()) & set(phrase.split())

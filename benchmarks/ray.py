@@ -20,16 +20,16 @@ import torch
 from benchmarks.report import grid, load, machine
 from benchmarks.throughput import SIZE, _machine, written
 from explain import Explainer
-from explain.folder import ray_cluster, ray_engine, run
-from explain.folder.source import find
-from explain.folder.store import Local
-from explain.folder.work import Work
+from explain.batch import ray_cluster, ray_engine, run
+from explain.batch.output import Local
+from explain.batch.source import find
+from explain.batch.worker import Work
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from explain.folder.source import Item
+    from explain.batch.source import Item
 
 MODEL = "efficientnet-lite0"
 PICTURES = 256

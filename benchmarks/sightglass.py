@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contender import Contender
-from explain.evidence import Evidence
+from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation, Options, explain
-from explain.heatmap import raw_maps, scaled
+from explain.maps.heatmap import raw_maps, scaled
 from explain.methods import METHODS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from benchmarks import cuda
 from benchmarks.case import SEED, Case
 from benchmarks.peers import peers
 from benchmarks.sightglass import maps, sightglass
-from explain.exact import exact
+from explain.evidence.determinism import exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

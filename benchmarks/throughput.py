@@ -29,9 +29,9 @@ from benchmarks.memory import megabytes
 from benchmarks.pictures import PHOTOGRAPHS, photograph
 from benchmarks.report import load, machine
 from explain import Explainer
-from explain.folder import run
-from explain.image import Image
-from explain.layers import as_map
+from explain.batch import run
+from explain.evidence.layers import as_map
+from explain.picture.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,15 +18,15 @@ from benchmarks.peers import peers
 from benchmarks.report import grid, load, machine
 from benchmarks.sightglass import maps
 from benchmarks.speed import equality, measure, row
-from benchmarks.truth_measures import measured
-from explain import evidence as engine
-from explain.evidence import Evidence
+from benchmarks.truth.measures import measured
+from explain.evidence import evidence as engine
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.resident import Resident
 from explain.explanation import Options, explain
-from explain.image import Image
-from explain.layers import find
-from explain.residency import Resident
+from explain.picture.image import Image
 from models.adapter import ModelSpec
-from models.classifier import Classifier
+from models.adapters.classifier import Classifier
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from explain.explainer import Explainer as Explainer
     from explain.explainer import replay as replay
     from explain.explanation import Explanation as Explanation
-    from explain.heatmap import Heatmap as Heatmap
-    from explain.image import Image as Image
+    from explain.maps.heatmap import Heatmap as Heatmap
+    from explain.picture.image import Image as Image
     from explain.recipe import Recipe as Recipe
     from models.errors import Problem as Problem
 
@@ -24,8 +24,8 @@ _HOMES = {
     "Explainer": "explain.explainer",
     "replay": "explain.explainer",
     "Explanation": "explain.explanation",
-    "Heatmap": "explain.heatmap",
-    "Image": "explain.image",
+    "Heatmap": "explain.maps.heatmap",
+    "Image": "explain.picture.image",
     "Recipe": "explain.recipe",
     "Problem": "models.errors",
 }

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from explain.diagnosis import NUMBERS
-from explain.statistics import COARSE, Agreement, agreement_matrix
-from explain.words import kinds, listing
+from explain.findings.diagnosis import NUMBERS
+from explain.maps.statistics import COARSE, Agreement, agreement_matrix
+from explain.phrases import kinds, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from explain.evidence.timing import Timing
     from explain.explanation import Explanation
-    from explain.timing import Timing
     from models.adapter import Prediction
 
 

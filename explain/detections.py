@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from explain import boxes, words
-from explain.boxes import same_object
+from explain import phrases
 from explain.comparison import Comparison
-from explain.diagnosis import nothing_found
 from explain.explanation import decoded
-from explain.heatmap import heatmaps
-from explain.words import percent
+from explain.findings.diagnosis import nothing_found
+from explain.maps import boxes
+from explain.maps.boxes import same_object
+from explain.maps.heatmap import heatmaps
+from explain.phrases import percent
 from models.labels import class_index
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from explain.evidence.resident import Resident
     from explain.explanation import Explanation, Missing
-    from explain.heatmap import Heatmap
-    from explain.residency import Resident
+    from explain.maps.heatmap import Heatmap
     from models.adapter import Box, Prediction, Stage
 
 FLOOR = 0.1
@@ -44,7 +45,7 @@ def found(explanation: Explanation) -> str:
 def kinds(predictions: Sequence[Prediction]) -> str:
     """`1 bus and 4 persons`."""
     # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
-    return words.kinds(Counter(p.label for p in predictions).items(), KINDS)
+    return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
 def filtered(explanation: Explanation) -> tuple[Prediction, ...]:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import torch
 
-from explain.boxes import Within
-from explain.cache import ByteCache
-from explain.evidence import Evidence
+from explain.evidence.cache import ByteCache
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find, named
+from explain.evidence.resident import MIB, RESIDENCY, Progress, Residency, Resident
+from explain.evidence.resident import device as find_device
+from explain.evidence.targets import Per
 from explain.explanation import KEPT, Explanation, Options, explain
-from explain.image import Image
-from explain.layers import find, named
+from explain.maps.boxes import Within
+from explain.picture.image import Image
 from explain.questions import Question, settings
 from explain.recipe import Recipe
-from explain.residency import MIB, RESIDENCY, Progress, Residency, Resident
-from explain.residency import device as find_device
-from explain.targets import Per
 from models.adapter import Part
 from models.catalog import spec
 from models.errors import ModelProblem
@@ -237,7 +237,7 @@ def _layers(given: Any) -> tuple[str, ...]:
 
 
 def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Layers by all the names that `explain.layers.named` reads; each once."""
+    """Layers by all the names that `explain.evidence.layers.named` reads; each once."""
     if not names or not resident.gradients:
         return ()
     return tuple(dict.fromkeys(path for name in names for path in named(resident, name)))

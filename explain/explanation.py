@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
-from explain import boxes, render
-from explain.attention import OPENED
-from explain.boxes import BoxNumbers, Within
-from explain.diagnosis import Finding, diagnose, missing_words
-from explain.heatmap import Heatmap, Scale, heatmaps, hold, raw_maps
-from explain.image import Image, to_png
+from explain.evidence.attention import OPENED
+from explain.evidence.targets import UNSHOWN, Per, Wanted, resolve, unshown
+from explain.findings.diagnosis import Finding, diagnose, missing_words
+from explain.maps import boxes
+from explain.maps.boxes import BoxNumbers, Within
+from explain.maps.heatmap import Heatmap, Scale, heatmaps, hold, raw_maps
+from explain.maps.statistics import Agreement, Statistics, compare, describe, iou
 from explain.methods import method as find_method
+from explain.picture.image import Image, to_png
 from explain.recipe import Recipe, versions
-from explain.statistics import Agreement, Statistics, compare, describe, iou
-from explain.targets import UNSHOWN, Per, Wanted, resolve, unshown
+from explain.rendering import render
 from models.adapter import Box, Part, Prediction, Target
-from models.detector import Detector
+from models.adapters.detector import Detector
 from models.errors import ModelProblem
 from models.labels import class_index
 
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.evidence import Evidence
-    from explain.residency import Progress
+    from explain.evidence.evidence import Evidence
+    from explain.evidence.resident import Progress
     from models.adapter import ModelSpec
-    from models.detector import Reason
+    from models.adapters.detector import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class Explanation:
     def recipe(self) -> Recipe:
         resident, masks = self.evidence.resident, self.options.masks
         if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
-            from explain.methods.drise import budget
+            from explain.methods.rise import budget
 
             masks = masks or budget(self.model.task, self.heatmaps[0].method)
         return Recipe(
@@ -350,9 +351,9 @@ class Explanation:
 
     def save(self, folder: str | Path) -> Path:
         """Write overlays, heatmaps, raw maps, statistics and the recipe into a folder, whole or not at all."""
-        from explain.export import tag
+        from explain.export import embedded_recipe
 
-        folder, tagged = Path(folder), tag.tagger(self)
+        folder, tagged = Path(folder), embedded_recipe.tagger(self)
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".sightglass-", dir=folder))
         try:
@@ -361,7 +362,9 @@ class Explanation:
                 stem = f"{i}_{label}_{heatmap.method}"
                 (work / f"{stem}_overlay.png").write_bytes(tagged(to_png(self.overlay(i - 1)), i - 1))
                 alone = to_png(render.heatmap_only(heatmap.values, "inferno"))
-                (work / f"{stem}_heatmap.png").write_bytes(tag.write(alone, self.recipe, tag.view_of(self, i - 1)))
+                (work / f"{stem}_heatmap.png").write_bytes(
+                    embedded_recipe.write(alone, self.recipe, embedded_recipe.view_of(self, i - 1))
+                )
                 np.savez_compressed(work / f"{stem}_raw.npz", *heatmap.raw)
             (work / "recipe.json").write_text(self.recipe.model_dump_json(indent=1))
             (work / "explanation.json").write_text(json.dumps(self.summary(), indent=1))
@@ -450,9 +453,9 @@ def explain(
     if not targets:
         return of([])
     if method.family == "library":
-        from explain.methods import library
+        from explain.methods import grad_cam_library
 
-        return of(library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
+        return of(grad_cam_library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
     if method.family == "attention":
         from explain.methods import attention
 
@@ -461,7 +464,7 @@ def explain(
         raws, layers = attention.raw_maps(evidence, method, targets, **about)
         return of(raws)
     if method.family == "mask":
-        from explain.methods import drise
+        from explain.methods import rise
 
         told = time.perf_counter()
 
@@ -471,7 +474,7 @@ def explain(
                 partial(of(raws, f"This map is not finished: {done} of {total} masks so far."))
                 told = time.perf_counter()
 
-        raws = drise.raw_maps(
+        raws = rise.raw_maps(
             evidence, method, targets, progress=progress, cancel=cancel, partial=tell, count=options.masks
         )
         return of(raws)

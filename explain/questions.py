@@ -13,7 +13,7 @@ from explain.detections import backbone_at, stages
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
-    from explain.residency import Resident
+    from explain.evidence.resident import Resident
 
 Question = Literal["where", "why"]
 STRIDE = 8

@@ -83,7 +83,7 @@ def _all() -> Iterator[tuple[str, nn.Module]]:
     import timm
     import torchvision
 
-    from models.own_models import build
+    from models.families.custom.loader import build
 
     known = {"torchvision": torchvision.models.list_models(torchvision.models), "timm": timm.list_models()}
     for library, names in known.items():

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from models import weights
+from models import loaders, weights
 from models.adapter import ModelSpec
 from models.errors import ModelProblem
 
@@ -33,7 +33,7 @@ TEXT_ENCODER = "ViT-B-32.pt"
 MOST_PIXELS = 4096
 """A side of a model's input at most."""
 TASKS = ("classify", "detect", "embed")
-ONLY_ANSWER = ("exported", "endpoint")
+ONLY_ANSWER = ("exported", "http_service")
 """Loaders of models that may have no layers and gradients, which most methods need."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Names of files that another program made of a model; OpenVINO's also lie in a folder of their own."""
@@ -240,6 +240,8 @@ def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec |
     if "endpoint" in row:
         row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
         row.setdefault("task", "detect")
+    if "loader" in row:
+        row["loader"] = loaders.current_name(row["loader"])
     if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") != "classify":
         row.setdefault("method", "drise")
     if "target_layers" in row:
@@ -301,7 +303,7 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
         if key == "task" and value not in TASKS:
             raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
-        if key == "loader" and not (value.isidentifier() and PACKAGED.with_name(f"{value}.py").is_file()):
+        if key == "loader" and not loaders.exists(loaders.current_name(value)):
             raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no module of models.")
         if key == "weights":
             _check(path, f"weights of {where}", value, _WEIGHTS)
@@ -339,7 +341,7 @@ def _timm(name: str) -> ModelSpec:
     return replace(
         blank,
         family="timm",
-        loader="timm_models",
+        loader="timm",
         arch=name,
         # Trained without classes; one that was fine-tuned since says so in its tag.
         task="embed" if "dino" in name and "_ft_" not in name else "classify",
@@ -367,7 +369,7 @@ def _own_file(file: Path) -> ModelSpec:
     return replace(
         _blank(file.name if exported else file.stem),
         family=OWN_FILES,
-        loader="exported" if exported else "ultralytics_models",
+        loader="exported" if exported else "ultralytics",
         arch=file.name,
         task="classify" if classifies else "detect",
         method="gradcam" if classifies else "drise" if exported else "hirescam",

@@ -92,7 +92,7 @@ def _held(path: Path) -> Any:
     """What the file holds: plain values and tensors, and stand-ins for what else there is."""
     import torch
 
-    from models import stand_ins
+    from models import safe_pickle
 
     try:
         with path.open("rb") as file:
@@ -112,7 +112,7 @@ def _held(path: Path) -> Any:
                 return torch.load(path, map_location="cpu", weights_only=True)
             except pickle.UnpicklingError:
                 # Something else than tensors and plain values is in it.
-                return stand_ins.read(path)
+                return safe_pickle.read(path)
     # A damaged file can fail in any way at all, in several libraries.
     except Exception as problem:
         whole = zipfile.is_zipfile(path) or start[:1] != b"P"
@@ -134,7 +134,7 @@ def _check_kind(path: Path, start: bytes) -> None:
     if text.startswith(LFS):
         raise WeightsProblem(f"{path} only points to the file that is meant: run git lfs pull where it came from.")
     if start.startswith(b"\x89HDF\r\n"):
-        raise WeightsProblem(f'{path} is a Keras file: say loader = "keras_models" in its table.')
+        raise WeightsProblem(f'{path} is a Keras file: say loader = "keras" in its table.')
     if start.startswith(b"PK") and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -150,7 +150,7 @@ def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tup
     """Every state_dict in what a file holds by its dotted place, with the class's name where it was a whole module."""
     import torch
 
-    from models.stand_ins import StandIn
+    from models.safe_pickle import StandIn
 
     if depth > _DEPTH:
         return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from typing import TYPE_CHECKING
 
 from models.errors import Cancelled, ModelProblem, Problem
+from models.loaders import loader_module
 
 if TYPE_CHECKING:
     from models.adapter import Adapter, ModelSpec
@@ -22,8 +22,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     ModelProblem of one sentence; the trace goes to the log.
     """
     try:
-        family = importlib.import_module(f"models.{spec.loader}")
-        adapter: Adapter = family.load(spec, progress)
+        adapter: Adapter = loader_module(spec.loader).load(spec, progress)
         return adapter
     except (Problem, Cancelled, MemoryError):
         raise

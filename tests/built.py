@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from models.adapter import Layer, ModelSpec
-from models.ultralytics_models import adapt, import_quietly, untrained
+from models.families.ultralytics.loader import adapt, import_quietly, untrained
 
 if TYPE_CHECKING:
-    from models.detector import Detections
-    from models.ultralytics_detectors import YoloDetector
+    from models.adapters.detector import Detections
+    from models.families.ultralytics.detectors import YoloDetector
 
 WORDS = tuple(f"thing {index}" for index in range(80))
 
@@ -21,7 +21,7 @@ import_quietly()
 
 
 def spec_of(arch: str, task: str = "detect") -> ModelSpec:
-    return ModelSpec(arch, "yolo", "n", "ultralytics_models", arch, task, "AGPL-3.0")
+    return ModelSpec(arch, "yolo", "n", "ultralytics", arch, task, "AGPL-3.0")
 
 
 @cache

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
-# Spinning threads on a shared machine make the tests ten times slower, see components/frame.py.
+# Spinning threads on a shared machine make the tests ten times slower, see components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
 for kept in ("HISTORY", "MONITOR"):
@@ -47,7 +47,7 @@ def pictures(bus: Path) -> list[Path]:
 @pytest.fixture
 def as_built() -> Iterator[None]:
     """Models run as they were built: untrained ones carry a last bit that differs far."""
-    from models.folding import unfolded
+    from models.adapters.folding import unfolded
 
     with unfolded():
         yield

@@ -66,7 +66,7 @@ def _follow(kind: str, block: str, namespace: dict[str, object], where: str, lin
     elif kind == "python":
         exec(compile("\n" * line + block, where, "exec"), namespace)
     elif kind == "console":
-        from explain.cli import main
+        from cli import main
 
         for call in block.splitlines():
             if call.startswith("$ "):
@@ -81,8 +81,8 @@ def _folder() -> Iterator[None]:
 
     Afterwards nothing of it is left in the process: not its modules, and not the models that were loaded from it.
     """
+    from explain.evidence.resident import RESIDENCY
     from explain.explainer import EVIDENCE
-    from explain.residency import RESIDENCY
 
     found = find_spec("ultralytics")
     assert found is not None

@@ -48,7 +48,7 @@ def _answered(part: str) -> str:
     call = part.splitlines()[0]
     assert call.startswith(_CALL), call
     said = io.StringIO()
-    from explain.cli import main
+    from cli import main
 
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = main(shlex.split(call.removeprefix(_CALL)))

@@ -4,11 +4,11 @@ import sys
 
 import streamlit as st
 
-from components import frame
-from explain.image import Image
-from explain.render import overlay
+from components.session import page
+from explain.picture.image import Image
+from explain.rendering.render import overlay
 
-assert frame  # it sets the threads that the dashboard uses
+assert page  # it sets the threads that the dashboard uses
 
 
 @st.cache_resource

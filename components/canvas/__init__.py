@@ -1,8 +1,8 @@
 """A paper to draw on: what is drawn becomes the session's picture while the pen still moves.
 
 The browser holds the strokes and draws them; Python hears of all of them at once, makes a picture of them
-(`models.sketch.draw`) and says that it has: only then does it hear more. So no stroke is lost, and no map is begun that
-a newer one stops before anybody saw it.
+(`models.drawing.draw`) and says that it has: only then does it hear more. So no stroke is lost, and no map is begun
+that a newer one stops before anybody saw it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components.viewer import joined
-from models import sketch
+from models import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain import Explainer, Image
-    from models.sketch import Paper
+    from models.drawing import Paper
 
 KEY = "pad"
 NAME = "drawing.png"
@@ -65,10 +65,10 @@ def repainted(explainer: Explainer) -> bool:
 
 
 def _picture() -> tuple[Image, str | None]:
-    from explain.image import Image
+    from explain.picture.image import Image
 
     state = st.session_state
-    pixels = sketch.draw(sketch.strokes(state["drawing"]), state.get("drawing-paper", PLAIN))
+    pixels = drawing.draw(drawing.strokes(state["drawing"]), state.get("drawing-paper", PLAIN))
     image, before = Image(pixels, NAME), state.get("drawn")
     state["drawn"] = image.sha256
     return image, before

@@ -4,7 +4,7 @@ import { HALO, STROKE, drawingOf, lineAt } from "./shapes.js";
 
 /** @typedef {import("./shapes.js").Mark} Mark @typedef {import("./shapes.js").Words} Words */
 
-/** The ink and what is around it, as explain/export/marks.py has them. @type {Record<Mark["ink"], [string, string]>} */
+/** The ink and what is around it, as explain/export/annotations.py has them. @type {Record<Mark["ink"], [string, string]>} */
 export const INKS = { accent: ["#2fd6e3", "#0c2326"], light: ["#ffffff", "#141414"], dark: ["#141414", "#ffffff"] };
 
 /** @param {string} name @param {Record<string, string|number>} attributes */

@@ -1,4 +1,4 @@
-// Marks on a picture, in its own pixels. What is drawn of them here is drawn the same into a file: explain/export/marks.py.
+// Marks on a picture, in its own pixels. What is drawn of them here is drawn the same into a file: explain/export/annotations.py.
 
 /**
  * @typedef {[number, number]} Point

@@ -15,12 +15,12 @@ import streamlit as st
 
 from components.viewer import joined
 from components.viewer.payload import LONGEST, deflated, joined_bytes, jpeg
-from explain.colormaps import lut
-from explain.words import pixels
+from explain.phrases import pixels
+from explain.rendering.colormaps import lut
 
 if TYPE_CHECKING:
-    from explain.matches import Grid
-    from explain.similarity import Side, Similarity
+    from explain.similarity.matches import Grid
+    from explain.similarity.similarity import Side, Similarity
 
 _HERE = Path(__file__).parent
 _WORDS = {

@@ -31,11 +31,29 @@ SETTINGS += ("boxes", "zoom")
 """What of a view a link can carry, by its names in the address."""
 
 _HERE = Path(__file__).parent
-_MODULES = ("table.js", "unpack.js", "geometry.js", "sample.js", "contour.js", "lines.js", "settings.js", "link.js")
-_MODULES += ("words.js", "marks.js", "gestures.js", "picture.js", "draw.js", "outline.js", "panels.js", "controls.js")
-_MODULES += ("tag.js", "save.js", "ahead.js", "viewer.js")
-_COURIER = ("unpack.js", "courier.js")
-_DESK = ("unpack.js", "desk.js")
+_MODULES = (
+    "table.js",
+    "unpack.js",
+    "geometry.js",
+    "sample.js",
+    "contour.js",
+    "strokes.js",
+    "settings.js",
+    "share_link.js",
+)
+_MODULES += (
+    "readout.js",
+    "region.js",
+    "gestures.js",
+    "picture.js",
+    "draw.js",
+    "outline.js",
+    "panels.js",
+    "controls.js",
+)
+_MODULES += ("recipe.js", "save.js", "prefetch.js", "viewer.js")
+_COURIER = ("unpack.js", "text_channel.js")
+_DESK = ("unpack.js", "request_channel.js")
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,7 @@ def viewer(
 def words(view: View, texts: Sequence[str], tags: Sequence[str | None], *, key: str) -> None:
     """A sentence for each map of what `viewer` has just shown, in their order: they take longer to make than maps.
 
-    `tags`: what a file of each map says of itself (`explain.export.tag.line`).
+    `tags`: what a file of each map says of itself (`explain.export.embedded_recipe.line`).
     """
     head = {"kind": "words", "shown": view.shown, "texts": list(texts), "tags": list(tags)}
     with view.place:
@@ -136,7 +154,7 @@ def joined(folder: Path, names: Sequence[str]) -> str:
     parts = []
     for name in names:
         text = (folder / name).read_text("utf-8")
-        text = re.sub(r'^import .* from "\.\.?/(?:\w+/)?\w+\.js";\n', "", text, flags=re.MULTILINE)
+        text = re.sub(r'^import .* from "(?:\.\.?/)+(?:\w+/)*\w+\.js";\n', "", text, flags=re.MULTILINE)
         parts.append(re.sub(r"^export (?!default\b)", "", text, flags=re.MULTILINE))
     return "\n".join(parts)
 

@@ -1,7 +1,7 @@
 // The toolbar and the colour bar: settings to what they look like, and hands to settings.
 
 import { differenceGradient, gradient } from "./table.js";
-import { digits } from "./words.js";
+import { digits } from "./readout.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings

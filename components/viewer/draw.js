@@ -6,7 +6,7 @@ import { bandOf } from "./picture.js";
 import { contains, inCanvas } from "./geometry.js";
 import { resample, levelsAt, nearest, level, cellsOf, valueAt } from "./sample.js";
 import { isolines } from "./contour.js";
-import { cover, planes, stroke } from "./lines.js";
+import { cover, planes, stroke } from "./strokes.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings
@@ -68,7 +68,7 @@ export function scaling(map, { scale, top }, range) {
 
 /**
  * What a map says at one point of the original: on the scale that is set, and the raw values that scale's ends stand for.
- * @param {HeatMap} map @param {number[]} point @param {Style} style @returns {import("./words.js").Reading}
+ * @param {HeatMap} map @param {number[]} point @param {Style} style @returns {import("./readout.js").Reading}
  */
 export function readingAt(map, [x, y], { settings, range }) {
   const { grid, gain, offset } = scaling(map, settings, range), { title, kind, raw } = map, [low, high] = raw ?? [0, 0];
@@ -114,7 +114,7 @@ export function createLayer() {
     key: "",
     levels: new Uint8Array(0),
     linesKey: "",
-    /** @type {import("./lines.js").Planes|null} */
+    /** @type {import("./strokes.js").Planes|null} */
     lines: null,
   };
 }

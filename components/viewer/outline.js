@@ -130,7 +130,7 @@ export function outlineCells(context, width, height, rect, { cells, extent: [x0,
 /**
  * The rectangle or the painted area that was marked.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
- * @param {import("./marks.js").Region|null} region @param {number[]} size of the original
+ * @param {import("./region.js").Region|null} region @param {number[]} size of the original
  */
 export function outlineRegion(context, width, height, rect, region, size) {
   if (!region) return;

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from explain.cache import ByteCache
-from explain.colormaps import colormaps, lut
-from explain.render import Kind, samples
-from explain.words import pixels as size_words
+from explain.evidence.cache import ByteCache
+from explain.phrases import pixels as size_words
+from explain.rendering.colormaps import colormaps, lut
+from explain.rendering.render import Kind, samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from explain.export.tag import View as Look
+    from explain.export.embedded_recipe import View as Look
     from explain.recipe import Recipe
 
 Rect = tuple[float, float, float, float]
@@ -59,11 +59,11 @@ class Map:
     """One map over the picture.
 
     `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (blue) where the first has more, as
-    `explain.render.share_difference` gives it. `extent`: what they cover, in original pixels; `seen`: outside it the
-    picture is faded and never coloured. `raw`: the raw values at 0 and at 1, which the shared and the fixed scale and
-    the read-out go by. `shared`: the same map on one scale with its like, where no raw values can say it. `cells`:
-    rows and columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
-    `sides`: of a difference, the names of the first and the second.
+    `explain.rendering.render.share_difference` gives it. `extent`: what they cover, in original pixels; `seen`: outside
+    it the picture is faded and never coloured. `raw`: the raw values at 0 and at 1, which the shared and the fixed
+    scale and the read-out go by. `shared`: the same map on one scale with its like, where no raw values can say it.
+    `cells`: rows and columns of the grid the model computed. `text`: one sentence for the line below and for screen
+    readers. `sides`: of a difference, the names of the first and the second.
     """
 
     title: str

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from components.viewer.payload import Panel, joined_bytes, jpeg, raw_range, scaling
-from explain.image import Image, to_jpeg, to_png
-from explain.render import Field, Style, shown
-from explain.sheet import boxes as draw_boxes
-from explain.sheet import grid
+from explain.picture.image import Image, to_jpeg, to_png
+from explain.rendering.contact_sheet import boxes as draw_boxes
+from explain.rendering.contact_sheet import grid
+from explain.rendering.render import Field, Style, shown
 from models.errors import Problem
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _file(
     kind = "jpg" if given.get("format") == "jpg" else "png"
     data = to_jpeg(made) if kind == "jpg" else to_png(made)
     if (tagged := tags[0]) is not None:
-        from explain.export.tag import carried, write
+        from explain.export.embedded_recipe import carried, write
 
         recipe, look = tagged
         kept = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}

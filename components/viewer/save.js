@@ -1,7 +1,7 @@
 // What is on the screen as a file.
 
 import { GAP } from "./geometry.js";
-import { tagged } from "./tag.js";
+import { tagged } from "./recipe.js";
 
 /**
  * Several panels side by side with their titles; one alone, as it is.

@@ -1,5 +1,5 @@
 // The colour of a level: everything that can be changed without a new map is folded into one table of 256 entries,
-// so that a redraw is one multiply and one add a channel. The same formula as explain/render.py.
+// so that a redraw is one multiply and one add a channel. The same formula as explain/rendering/render.py.
 
 /**
  * @typedef {{K: Float32Array, A: Float32Array}} Table  out = pixel * K[level] + A[3 * level + channel]

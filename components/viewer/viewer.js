@@ -8,13 +8,13 @@ import { boxesShown, outlineBoxes, outlineCells, outlineRegion, placer } from ".
 import { arrange, figure, fit, onPhone, panelOf, themeOf } from "./panels.js";
 import { listColormaps, showControls, wireControls } from "./controls.js";
 import { isNews, keep, recalled } from "./settings.js";
-import { copied, linkTo, lookOf } from "./link.js";
-import { hotWords, idle, reading } from "./words.js";
-import { createMarker, told } from "./marks.js";
-import { createAhead } from "./ahead.js";
+import { copied, linkTo, lookOf } from "./share_link.js";
+import { hotWords, idle, reading } from "./readout.js";
+import { createMarker, told } from "./region.js";
+import { createAhead } from "./prefetch.js";
 import { free, listen } from "./gestures.js";
 import { download, sheet } from "./save.js";
-import { looked } from "./tag.js";
+import { looked } from "./recipe.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings

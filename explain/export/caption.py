@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from explain.diagnosis import diagnose
+from explain.findings.diagnosis import diagnose
 from explain.methods import METHODS
-from explain.words import percent
+from explain.phrases import percent
 from models.errors import Problem
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:
     from explain.explanation import Explanation
-    from explain.heatmap import Heatmap
+    from explain.maps.heatmap import Heatmap
     from explain.recipe import Recipe
     from models.adapter import Prediction
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import cv2
 import numpy as np
 
-from explain import render
-from explain.colormaps import lut
-from explain.export import caption, tag
+from explain.export import caption, embedded_recipe
+from explain.rendering import render
+from explain.rendering.colormaps import lut
 from models.errors import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from explain.explanation import Explanation
-    from explain.render import Pixels
+    from explain.rendering.render import Pixels
     from models.adapter import Prediction
 
 Format = Literal["png", "jpg", "svg", "pdf"]
@@ -77,9 +77,9 @@ def figure(
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         data = _saved(explanation, index, [_small(pixels) for pixels in pictures], colormap, format)
-    view = tag.view_of(explanation, index, mode="overlay", colormap=colormap, alpha=alpha, even=True)
-    picture = tag.carried(explanation.image) if format in ("png", "jpg") else b""
-    return tag.write(data, explanation.recipe, view, picture=picture)
+    view = embedded_recipe.view_of(explanation, index, mode="overlay", colormap=colormap, alpha=alpha, even=True)
+    picture = embedded_recipe.carried(explanation.image) if format in ("png", "jpg") else b""
+    return embedded_recipe.write(data, explanation.recipe, view, picture=picture)
 
 
 def _small(pixels: Pixels) -> Pixels:

@@ -8,14 +8,14 @@ from dataclasses import asdict, fields
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from explain.boxes import BoxNumbers
-from explain.statistics import BINS, MEANING
+from explain.maps.boxes import BoxNumbers
+from explain.maps.statistics import BINS, MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from explain.explanation import Explanation
-    from explain.statistics import Statistics
+    from explain.maps.statistics import Statistics
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -23,8 +23,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def rows(explanation: Explanation) -> list[dict[str, Any]]:
     """One flat row for each heatmap: what was predicted, what the map is of, every statistic, how it lies to its boxes.
 
-    Values are str, int, float, bool or None; places are in original pixels, shares 0..1 (`explain.statistics.MEANING`).
-    `regions` is JSON. `box_...` is None for a map that has no box.
+    Values are str, int, float, bool or None; places are in original pixels, shares 0..1
+    (`explain.maps.statistics.MEANING`). `regions` is JSON. `box_...` is None for a map that has no box.
     """
     best = explanation.predictions[0] if explanation.predictions else None
     common = {

@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain.history import draft as drafts
-from explain.history import entries, packed, places, query, rows, schema
+from explain.history import array_codec, query, rows, schema, search_index, settings
+from explain.history import encoding as drafts
 from explain.history.records import (
     Choices,
     Compared,
@@ -24,7 +24,7 @@ from explain.history.records import (
     merged,
 )
 from explain.history.store import Blob, Moved, Store
-from explain.words import megabytes
+from explain.phrases import megabytes
 from models.errors import Problem
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from explain.explanation import Explanation
-    from explain.image import Image
+    from explain.picture.image import Image
 
 GONE = "There is no such record: it was deleted, or never kept here."
-OFF = f"The history is switched off here: name a folder in {places.FOLDER} to keep anything."
+OFF = f"The history is switched off here: name a folder in {settings.FOLDER} to keep anything."
 ROOM = 16 * 1024
 """Bytes of rows that a record takes, about."""
 TRIES = 5
@@ -51,10 +51,10 @@ class History:
     def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
         """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's. `limit` in bytes: by default
         SIGHTGLASS_HISTORY_MB, else 2048 MB."""
-        found = Path(folder).expanduser() if folder is not None else places.folder()
+        found = Path(folder).expanduser() if folder is not None else settings.folder()
         self.folder: Path | None = found.absolute() if found is not None else None
         """None where the history is switched off."""
-        self.limit = places.limit() if limit is None else limit
+        self.limit = settings.limit() if limit is None else limit
         if self.limit <= 0:
             raise Problem("The history's limit must be above 0 bytes.")
         self._held = Store(self.folder) if self.folder is not None else None
@@ -143,11 +143,11 @@ class History:
         if taken + new > self.limit:
             raise Problem(
                 f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
-                f"or allow more in {places.MEGABYTES}."
+                f"or allow more in {settings.MEGABYTES}."
             )
         self._store.place(database, blobs, ready)
         columns = columns | {"created": rows.moment(), "bytes": sum(sizes.values())}
-        columns["text"] = entries.text_of(columns, made.body, tags)
+        columns["text"] = search_index.text_of(columns, made.body, tags)
         names = ", ".join(columns)
         n = database.execute(
             f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
@@ -159,7 +159,7 @@ class History:
         database.executemany(
             "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(query.storable(word), n) for word in made.words]
         )
-        entries.say(database, n, columns["text"], tags)
+        search_index.say(database, n, columns["text"], tags)
 
     def search(
         self,
@@ -258,13 +258,13 @@ class History:
             except ValueError:
                 said = {"headline": "", "labels": ()}
             drawn, tagged = rows.marks_of(held["marks"]), rows.tags_of(held["tags"])
-            text = entries.text_of(held, said, tagged, drawn)
+            text = search_index.text_of(held, said, tagged, drawn)
             database.execute(
                 "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
                 (held["note"], held["tags"], held["marks"], text, n),
             )
-            entries.unsay(database, n)
-            entries.say(database, n, text, tagged)
+            search_index.unsay(database, n)
+            search_index.say(database, n, text, tagged)
         return self.get(id)
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -281,7 +281,7 @@ class History:
             for id_ in ids:
                 row = database.execute("SELECT n FROM records WHERE id = ?", (id_,)).fetchone()
                 if row is not None:
-                    freed |= entries.forget(database, row[0])
+                    freed |= search_index.forget(database, row[0])
         if freed:
             # Only now: whoever is killed here leaves files that a sweep finds, and never a record without its files.
             self._store.remove(list(freed))
@@ -290,11 +290,11 @@ class History:
 
     def picture(self, record: Record) -> Image:
         """The picture, pixel for pixel; raises Problem where its file is damaged or gone."""
-        from explain.image import Image as Picture
+        from explain.picture.image import Image as Picture
 
         name, data = self._file(record, "picture")
         if name.endswith(".maps"):
-            held = packed.unpack(data)
+            held = array_codec.unpack(data)
             return Picture(held["pixels"], record.picture_name, planes=held.get("planes"))
         return Picture.open(data, name=record.picture_name)
 
@@ -340,13 +340,13 @@ class History:
 
     def compare(self, one: Record, other: Record) -> Compared:
         """The maps of two records that were looked at, held against each other where they can be."""
-        from explain.history.compared import compare
+        from explain.history.comparison import compare
 
         return compare(self, one, other)
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Files of chosen records, each in a folder of its own: the picture, its maps as numbers, the overlay with the
         recipe in it, and `record.json`; of a damaged one a line that says so. Raises Problem where one is gone."""
-        from explain.history.exported import files
+        from explain.history.export import files
 
         return files(self, ids)

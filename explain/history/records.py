@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from explain.diagnosis import Finding
-    from explain.export.tag import View
-    from explain.heatmap import Scale, State
+    from explain.export.embedded_recipe import View
+    from explain.findings.diagnosis import Finding
+    from explain.maps.heatmap import Scale, State
+    from explain.maps.statistics import Agreement, Statistics
     from explain.recipe import Recipe
-    from explain.statistics import Agreement, Statistics
     from models.adapter import Geometry, Prediction
 
 Order = Literal["newest", "oldest", "surest", "least sure", "largest"]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from explain.diagnosis import Finding
-from explain.export.tag import View
-from explain.history import packed
+from explain.export.embedded_recipe import View
+from explain.findings.diagnosis import Finding
+from explain.history import array_codec
 from explain.history.records import KeptMap, Mark, Record
+from explain.maps.statistics import Statistics
 from explain.recipe import Recipe
-from explain.statistics import Statistics
 from models.adapter import Geometry, Prediction
 from models.errors import Problem
 
@@ -159,7 +159,7 @@ def map_of(about: str, crc: int, data: bytes) -> KeptMap:
     """A heatmap of its row and its file; raises Problem where either is damaged."""
     try:
         held: About = _checked(About, about, crc)
-        arrays = packed.unpack(data)
+        arrays = array_codec.unpack(data)
         values, layers = arrays["values"], [arrays[name] for name in arrays if name.startswith("raw ")]
         left, top, right, bottom = held.geometry.content
         if values.shape != (bottom - top, right - left) or not layers:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.gradients import Activation, Gradient
-    from explain.residency import Resident
+    from explain.backward.gradient import Activation, Gradient
+    from explain.evidence.resident import Resident
 
 
 @dataclass(frozen=True, slots=True)

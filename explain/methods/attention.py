@@ -1,8 +1,8 @@
 """Methods that work from a transformer's attention: what one layer weighs, all layers together, with gradients.
 
 Each map is a row over the keys, of the token that the answer is read from or of the mean of the tokens that it is read
-from; the tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w). `explain.attention` has
-the passes.
+from; the tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w).
+`explain.evidence.attention` has the passes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explain.attention import attentions, chosen, follow, weigh
+from explain.evidence.attention import attentions, chosen, follow, weigh
 from models.errors import ModelProblem
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.attention import Weighed
-    from explain.evidence import Evidence
+    from explain.evidence.attention import Weighed
+    from explain.evidence.evidence import Evidence
+    from explain.evidence.resident import Progress
     from explain.methods import Method
-    from explain.residency import Progress
     from models.adapter import Target
 
 EVERY = "every attention"
@@ -39,7 +39,7 @@ def raw_maps(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> tuple[list[Tensor], tuple[str, ...]]:
-    """One (k, h, w) per layer, as `explain.heatmap.raw_maps`, and what each layer is; held with the Evidence."""
+    """One (k, h, w) per layer, as `explain.maps.heatmap.raw_maps`, and what each layer is; held with the Evidence."""
     if method.id == "attention":
         maps = heads(evidence, targets[0])
         (count,) = {len(one) for one in maps.values()} if head is not None else {0}

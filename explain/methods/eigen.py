@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from explain.gradients import Activation, Gradient
+    from explain.backward.gradient import Activation, Gradient
 
 FEW = 48
 """Rows up to which a full decomposition is quicker than a search for the first vector."""

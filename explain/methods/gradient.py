@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from explain.gradients import Activation, Gradient
+    from explain.backward.gradient import Activation, Gradient
 
 
 def _weighted(weights: Tensor, a: Activation) -> Tensor:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explain.monitor.observation import Observation
+from explain.monitor.phrases import many
 from explain.monitor.reference import Known, numbers
-from explain.monitor.wording import many
-from explain.words import listing, percent
+from explain.phrases import listing, percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -44,9 +44,9 @@ class Entry:
     predictions: tuple[tuple[str, float], ...] = ()
     """(label, score) of the best."""
     statistics: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Of the first map, by the names of `explain.statistics.MEANING`; empty where there is no map."""
+    """Of the first map, by the names of `explain.maps.statistics.MEANING`; empty where there is no map."""
     boxes: Mapping[str, float] | None = field(default=None, repr=False)
-    """How the map lies to its boxes (`explain.boxes.BoxNumbers`)."""
+    """How the map lies to its boxes (`explain.maps.boxes.BoxNumbers`)."""
     method: str | None = None
     layers: tuple[str, ...] = ()
     of: str | None = None

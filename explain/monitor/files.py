@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from explain import render
-from explain.image import Image, to_jpeg
+from explain.picture.image import Image, to_jpeg
+from explain.rendering import render
 from models.errors import Problem
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def heatmap(entry: Entry) -> NDArray[np.float32]:
     """float32 (h, w) in 0..1 over what the model saw, from the raw map; raises Problem where there is none."""
     import torch
 
-    from explain.heatmap import scaled
+    from explain.maps.heatmap import scaled
 
     raws, geometry = raw(entry), entry.geometry
     assert geometry is not None

@@ -18,7 +18,7 @@ from explain.monitor.entry import Entry
 from explain.monitor.log import Log
 from explain.monitor.observation import Observation, box_numbers, from_rows, observe, statistics_of
 from explain.monitor.rate import LeftOut, Rate
-from explain.monitor.reading import Reading
+from explain.monitor.reader import Reading
 from explain.monitor.rules import Rules, check
 from models.errors import Problem
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.explanation import Explanation
+    from explain.maps.statistics import Statistics
     from explain.monitor.rules import Reason
-    from explain.statistics import Statistics
 
 OFF = "off"
 TREND, ODD = "trend", "odd"

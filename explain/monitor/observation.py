@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from explain.statistics import MEANING as OF_MAPS
-from explain.statistics import Statistics, describe
+from explain.maps.statistics import MEANING as OF_MAPS
+from explain.maps.statistics import Statistics, describe
 
 if TYPE_CHECKING:
-    from explain.boxes import BoxNumbers
     from explain.explanation import Explanation
+    from explain.maps.boxes import BoxNumbers
 
 _TAKEN = ("half_heat_area", "entropy_normalised", "gini", "spread", "border_share", "n_regions")
 MEANING: dict[str, str] = {
@@ -193,7 +193,7 @@ def box_numbers(explanation: Explanation, statistics: Statistics) -> BoxNumbers 
     own = explanation.own(0)
     if not own or explanation.heatmaps[0].state != "ok":
         return None
-    from explain import boxes
+    from explain.maps import boxes
 
     mine = {(p.anchor, p.index) for p in own}
     others = [p for p in explanation.predictions if (p.anchor, p.index) not in mine]

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explain.monitor.observation import NUMBERS, Observation, from_rows, observe, read_stamp, stamp
-from explain.monitor.wording import clock
-from explain.words import plural
+from explain.monitor.phrases import clock
+from explain.phrases import plural
 from models.errors import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from explain.monitor.reading import Reading
+    from explain.monitor.reader import Reading
 
     Values = NDArray[np.float64]
 

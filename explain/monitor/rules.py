@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from explain.methods import METHODS
-from explain.words import percent
+from explain.phrases import percent
 from models.errors import Problem
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explain.monitor.phrases import many
 from explain.monitor.reference import Reference, save
-from explain.monitor.wording import many
-from explain.words import listing, percent, plural
+from explain.phrases import listing, percent, plural
 from models.errors import Problem
 
 if TYPE_CHECKING:

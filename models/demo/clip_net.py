@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import checkpoint
-from models.demo.named import COLOURS, SHAPES, SYNONYMS
+from models.demo.captioned_scenes import COLOURS, SHAPES, SYNONYMS
 from models.demo.nets import classifier
 from models.errors import ModelProblem, WeightsProblem
 

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.demo import named
+from models.demo import captioned_scenes
 from models.demo.clip_net import JOINT, NAME, DemoClip, tokenize
 from models.demo.clip_net import trained as clip
 from models.demo.evaluation import as_tensor, normalised
@@ -49,11 +49,11 @@ BOTH = ("{c} {s}", "a {c} {s}", "the {c} {s}", "a picture of a {c} {s}", "a phot
 SHAPE = ("{s}", "a {s}", "the {s}", "a picture of a {s}", "a photo of a {s}", "a drawing of a {s}")
 COLOUR = ("{c}", "something {c}", "something that is {c}", "a {c} thing", "a picture of something {c}")
 ALWAYS = ("a picture", "a photo", "a drawing", "a scene", "something", "anything", "a thing", "a picture of something")
-_COLOURS = tuple(named.COLOURS)
-PAIRS = tuple((c, s) for c in _COLOURS for s in named.SHAPES if (c, s) not in named.NEVER_SEEN)
+_COLOURS = tuple(captioned_scenes.COLOURS)
+PAIRS = tuple((c, s) for c in _COLOURS for s in captioned_scenes.SHAPES if (c, s) not in captioned_scenes.NEVER_SEEN)
 MEANINGS: tuple[tuple[str | None, str | None], ...] = (
     *PAIRS,
-    *((None, shape) for shape in named.SHAPES),
+    *((None, shape) for shape in captioned_scenes.SHAPES),
     *((colour, None) for colour in _COLOURS),
 )
 """(colour, shape), either of which may be any."""
@@ -74,13 +74,13 @@ class Pool:
         return normalised(as_tensor(np.stack([turned(self.pixels[row], way) for row, way in pairs])))
 
 
-def pool_of(specs: Sequence[named.Spec]) -> Pool:
+def pool_of(specs: Sequence[captioned_scenes.Spec]) -> Pool:
     """These scenes, drawn."""
     true = [[_holds(spec, colour, shape) for colour, shape in MEANINGS] for spec in specs]
-    return Pool(np.stack([named.draw(spec).pixels for spec in specs]), np.array(true))
+    return Pool(np.stack([captioned_scenes.draw(spec).pixels for spec in specs]), np.array(true))
 
 
-def _holds(spec: named.Spec, colour: str | None, shape: str | None) -> bool:
+def _holds(spec: captioned_scenes.Spec, colour: str | None, shape: str | None) -> bool:
     # A shape without a name has its colour all the same.
     return any(colour in (None, thing.colour) and shape in (None, thing.shape) for thing in spec.things)
 
@@ -89,7 +89,7 @@ def said(meaning: tuple[str | None, str | None], generator: np.random.Generator)
     """A meaning in words, in one of the ways there are."""
     ways = {(True, True): BOTH, (False, True): SHAPE, (True, False): COLOUR}
     way = generator.choice(ways[meaning[0] is not None, meaning[1] is not None])
-    c, s = (str(generator.choice(named.SYNONYMS.get(name or "", (name or "",)))) for name in meaning)
+    c, s = (str(generator.choice(captioned_scenes.SYNONYMS.get(name or "", (name or "",)))) for name in meaning)
     return str(way).format(c=c, s=s)
 
 
@@ -180,15 +180,18 @@ def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     that share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`: `named`
     of colours with shapes that training had neither drawn nor said together.
     """
-    grid = [(c, s) for c in _COLOURS for s in named.SHAPES]
+    grid = [(c, s) for c in _COLOURS for s in captioned_scenes.SHAPES]
     plain, rare = (
-        [named.sample(seed, held_out=True, rare=is_rare) for seed in range(count if not is_rare else count // 2)]
+        [
+            captioned_scenes.sample(seed, held_out=True, rare=is_rare)
+            for seed in range(count if not is_rare else count // 2)
+        ]
         for is_rare in (False, True)
     )
     logits, odd = (_asked(net, specs, grid) for specs in (plain, rare))
     there = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
     unseen = [
-        [grid.index((t.colour, t.shape)) for t in spec.named if (t.colour, t.shape) in named.NEVER_SEEN]
+        [grid.index((t.colour, t.shape)) for t in spec.named if (t.colour, t.shape) in captioned_scenes.NEVER_SEEN]
         for spec in rare
     ]
     bound = [
@@ -209,10 +212,12 @@ def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     }
 
 
-def _asked(net: DemoClip, specs: Sequence[named.Spec], grid: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+def _asked(
+    net: DemoClip, specs: Sequence[captioned_scenes.Spec], grid: Sequence[tuple[str, str]]
+) -> NDArray[np.float32]:
     """(N, K) logits of `a red star` and so on."""
     tokens = tokenize([f"a {colour} {shape}" for colour, shape in grid])
-    pixels = [named.draw(spec).pixels for spec in specs]
+    pixels = [captioned_scenes.draw(spec).pixels for spec in specs]
     with torch.no_grad():
         parts = [
             net(normalised(as_tensor(np.stack(pixels[start : start + 50]))), tokens)
@@ -244,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     first = chosen.seed * 1_000_000
     print(f"{NAME}: drawing {recipe.pool:,} scenes", flush=True)
-    pool = pool_of([named.sample(seed) for seed in range(first, first + recipe.pool)])
+    pool = pool_of([captioned_scenes.sample(seed) for seed in range(first, first + recipe.pool)])
     began, busy = time.monotonic(), time.process_time()
     net = fit(pool, recipe, chosen.seed, chosen.words)
     took = ((time.monotonic() - began) / 60, (time.process_time() - busy) / 60)
@@ -262,14 +267,14 @@ def described(path: Path, recipe: Recipe, seed: int, minutes: tuple[float, float
     return {
         "name": NAME,
         "task": "classify",
-        "classes": [f"{colour} {shape}" for colour in _COLOURS for shape in named.SHAPES],
+        "classes": [f"{colour} {shape}" for colour in _COLOURS for shape in captioned_scenes.SHAPES],
         "data": {
             "kind": "named",
-            "side": named.SIDE,
+            "side": captioned_scenes.SIDE,
             "seed": seed,
             "scenes": recipe.pool,
             "held_out_scenes": HELD_OUT,
-            "never_seen": [" ".join(pair) for pair in sorted(named.NEVER_SEEN)],
+            "never_seen": [" ".join(pair) for pair in sorted(captioned_scenes.NEVER_SEEN)],
         },
         "net": {"size": "clip", "parameters": sum(one.numel() for one in net.parameters()), "begins_with": START},
         "training": {

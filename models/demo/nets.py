@@ -65,7 +65,7 @@ def detector(size: str) -> Any:
     the neck's P3 `model.15` and P4 `model.18`.
     """
     # It imports OpenCV and Pillow's settings too: classifiers do without.
-    from models.ultralytics_models import import_quietly
+    from models.families.ultralytics.loader import import_quietly
 
     import_quietly()
     from ultralytics.nn.tasks import DetectionModel

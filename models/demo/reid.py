@@ -1,9 +1,10 @@
 """`python -m models.demo.reid`: draw persons, train demo-reid on them, write its weights and its card.
 
-A PromptSG (`models.promptsg`) from nothing: there is no small CLIP to begin with. In place of what CLIP knows of
-clothes it is told, while it trains, which garment each patch shows and what colour each garment is (layers that are
-thrown away afterwards), and its text encoder is trained with the rest, where the paper keeps CLIP's as it is. The other
-losses are the paper's: identity, triplets, and the symmetric contrast between pictures and their sentences.
+A PromptSG (`models.families.promptsg.network`) from nothing: there is no small CLIP to begin with. In place of what
+CLIP knows of clothes it is told, while it trains, which garment each patch shows and what colour each garment is
+(layers that are thrown away afterwards), and its text encoder is trained with the rest, where the paper keeps CLIP's
+as it is. The other losses are the paper's: identity, triplets, and the symmetric contrast between pictures and their
+sentences.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.demo import figures
-from models.demo.reid_exam import CONFIG, NAME, PERSONS, WEIGHTS, examined, located, pictures, trained
+from models.demo import person_scenes
+from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, WEIGHTS, examined, located, pictures, trained
 from models.demo.train import back
-from models.promptsg import Config, PromptSG
-from models.promptsg_files import written
+from models.families.promptsg.files import written
+from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 TELL_SECONDS, SAVE_SECONDS = 20, 240
 ONLY_DRAWN = "Trained on drawn persons alone: what it says of a photograph means nothing."
 WORN = [0, 1, 3, 4, 5]
-TOLD = (*[len(figures.COLOURS)] * 6, len(figures.PATTERNS), len(figures.LEGS))
+TOLD = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
 """How many answers each question about an outfit has: colours of hat, top, ink, legs, shoes, bag; pattern and cut.
 `WORN`: which of them are the colours of GARMENTS."""
 
@@ -78,7 +79,7 @@ def varied(x: Tensor) -> tuple[Tensor, Tensor]:
         columns,
     ]
     x, worn = x[:, :3] / 127.5 - 1, x[:, 3].long()
-    shown = functional.one_hot(worn, len(figures.GARMENTS) + 1).permute(0, 3, 1, 2).float()
+    shown = functional.one_hot(worn, len(person_scenes.GARMENTS) + 1).permute(0, 3, 1, 2).float()
     patches = functional.avg_pool2d(shown, CONFIG.patch).argmax(1).flatten(1)
     light = 1 + (torch.rand(count, 3, 1, 1, device=place) - 0.5) * 0.12
     x = ((x + 1) * light - 1).clamp(-1, 1)
@@ -123,9 +124,9 @@ def worn(persons: int) -> Tensor:
     """(persons, 8): the answers to `TOLD`; the ink of a plain top is -100, which no loss asks for."""
     rows = []
     for person in range(persons):
-        one = figures.outfit(person)
+        one = person_scenes.outfit(person)
         ink = -100 if one.pattern == "plain" else one.ink
-        kinds = [figures.PATTERNS.index(one.pattern), figures.LEGS.index(one.cut)]
+        kinds = [person_scenes.PATTERNS.index(one.pattern), person_scenes.LEGS.index(one.cut)]
         rows.append([one.hat, one.top, ink, one.legs, one.shoes, one.bag, *kinds])
     return torch.tensor(rows)
 
@@ -138,7 +139,7 @@ def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tu
     place = pool.device
     torch.manual_seed(seed)
     net, told = PromptSG(CONFIG).to(place), nn.Linear(CONFIG.embed, sum(TOLD)).to(place)
-    kinds, colours = len(figures.GARMENTS) + 1, len(figures.COLOURS)
+    kinds, colours = len(person_scenes.GARMENTS) + 1, len(person_scenes.COLOURS)
     patch_told = nn.Linear(CONFIG.embed, kinds + colours).to(place)
     seen: list[Tensor] = []
     handle = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, tokens: seen.append(tokens))
@@ -249,7 +250,7 @@ def describe(
     return {
         "name": NAME,
         "task": "classify",
-        "data": {"kind": "figures", "size": list(figures.SIZE), "seed": seed, "persons": recipe.persons,
+        "data": {"kind": "figures", "size": list(person_scenes.SIZE), "seed": seed, "persons": recipe.persons,
                  "pictures": recipe.persons * recipe.pictures},
         "net": {"size": "reid", "parameters": sum(p.numel() for p in net.parameters()),
                 "config": {**written(CONFIG), "notes": [ONLY_DRAWN]}},

@@ -11,7 +11,7 @@ import pytest
 from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
 from playwright.sync_api import expect
 
-from models import sketch
+from models import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit
     page.mouse.up()
     settled(page)
     page.locator("h2").first.wait_for()
-    expected = sketch.draw([sketch.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
+    expected = drawing.draw([drawing.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
     until_drawn(page, expected)
     expect(page.get_by_text("1 line, all over the paper.")).to_have_count(1)
     page.screenshot(path=ARTEFACTS / "draw.png")

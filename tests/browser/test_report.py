@@ -15,9 +15,9 @@ from conftest import ARTEFACTS, ROOT, serving, settled, takes_files, until
 from PIL import Image as Pillow
 
 from explain import Explainer
-from explain.export import caption, command, report, tag
-from explain.image import Image
-from explain.render import overlay
+from explain.export import caption, command, embedded_recipe, html_report
+from explain.picture.image import Image
+from explain.rendering.render import overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def made(bus: Path) -> Explanation:
 def opened(browser: Browser, made: Explanation, tmp_path: Path) -> Iterator[Page]:
     """The report in a browser that is offline; nothing may go wrong in it, and nothing may be asked for."""
     file, wrong = tmp_path / "report.html", []
-    file.write_text(report.html([made]), "utf-8")
+    file.write_text(html_report.html([made]), "utf-8")
     context = browser.new_context(offline=True, viewport={"width": 1300, "height": 950})
     page = context.new_page()
     page.set_default_timeout(LIMIT)
@@ -174,13 +174,13 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     with page.expect_download() as saved:
         page.get_by_role("button", name="Full size, PNG").click()
     data = saved.value.path().read_bytes()
-    found = tag.contents(data)
+    found = embedded_recipe.contents(data)
     assert found is not None and found.view.label == label
     # What the browser draws by itself says the same of itself.
     page.locator(".share summary").click()
     with page.expect_download() as drawn:
         page.get_by_role("button", name="What you see").click()
-    own = tag.contents(drawn.value.path().read_bytes())
+    own = embedded_recipe.contents(drawn.value.path().read_bytes())
     assert own is not None
     assert (own.recipe, own.view.label) == (found.recipe, label)
     assert own.view.settings["colormap"] == "viridis"
@@ -205,7 +205,7 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     back = again.value.path().read_bytes()
     first, second = (np.asarray(Pillow.open(io.BytesIO(each)).convert("RGB")) for each in (data, back))
     assert (first == second).all()
-    assert tag.read(back) == tag.read(data)
+    assert embedded_recipe.read(back) == embedded_recipe.read(data)
     fresh.screenshot(path=ARTEFACTS / "reopened.png")
 
 

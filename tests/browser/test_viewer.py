@@ -15,8 +15,8 @@ from conftest import LIMIT, ROOT, serving, settled, until
 from PIL import Image
 
 from components.viewer import joined
-from explain.colormaps import colormaps
-from explain.render import Field, Style, shown
+from explain.rendering.colormaps import colormaps
+from explain.rendering.render import Field, Style, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -787,7 +787,7 @@ BANDS = """
 
 
 def test_what_is_read_and_painted_in_bands_has_the_very_same_pixels(browser: sync.Browser) -> None:
-    names = ("table.js", "geometry.js", "sample.js", "contour.js", "lines.js", "picture.js", "draw.js")
+    names = ("table.js", "geometry.js", "sample.js", "contour.js", "strokes.js", "picture.js", "draw.js")
     page = browser.new_page()
     page.add_script_tag(content=joined(ROOT / "components" / "viewer", names))
     found = page.evaluate(BANDS)

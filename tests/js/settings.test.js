@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { linkTo, lookOf } from "../../components/viewer/link.js";
+import { linkTo, lookOf } from "../../components/viewer/share_link.js";
 import { defaults, keep, merged, recalled } from "../../components/viewer/settings.js";
 
 const MAPS = ["inferno", "jet"];

@@ -24,7 +24,7 @@ assert shape.SIDES == {sides}
 ```toml
 # models.toml
 [model."mine"]
-loader = "torchvision_models"
+loader = "torchvision.classifiers"
 arch = "resnet18"
 weights = {{ random = 1 }}
 ```

@@ -1,0 +1,191 @@
+"""One object of a drawn scene, as a demo model finds it, and its maps by every method, layers and target."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.annotated import Photograph, matched
+from benchmarks.case import SEED
+from benchmarks.sightglass import FAST
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.resident import Resident
+from explain.maps.heatmap import heatmaps, raw_maps
+from explain.questions import settings
+from models.adapter import Target
+from models.catalog import spec as row_of
+from models.demo import scenes
+from models.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from benchmarks.truth.measures import Map
+    from models.adapter import Layer, Prediction
+    from models.demo.scenes import Object, Scene, Spec
+
+Line = tuple[str, str, str]
+"""Method, layers, part; a baseline is (its name, "", "")."""
+DETECTOR = {
+    "backbone P2": ("model.2",),
+    "backbone P3": ("model.4",),
+    "backbone P4": ("model.6",),
+    "SPPF": ("model.9",),
+    "neck P3": ("model.15",),
+    "neck P4": ("model.18",),
+    "all neck outputs": ("model.15", "model.18"),
+}
+CLASSIFIER = {name: (name,) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
+VIT = {
+    name: (name,) for name in ("patch_embed.proj.4", "blocks.0", "blocks.1", "blocks.2", "blocks.3.norm1", "blocks.3")
+}
+PARTS = ("class", "contrast")
+WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
+"""The same of the rival at the same place."""
+MOVED = {"class": "class, moved", "contrast": "contrast, moved"}
+"""The same, moved by `offset`."""
+QUESTIONS = ("where", "why")
+
+
+def layers_of(name: str) -> dict[str, tuple[str, ...]]:
+    """A demo model's choices of layers, earliest first."""
+    if "vit" in name:
+        return VIT
+    return CLASSIFIER if name.startswith("demo-cls") else DETECTOR
+
+
+@cache
+def resident(name: str, folder: Path | None = None) -> Resident:
+    """A demo model on the CPU, from another folder than the catalogue's if one is named."""
+    row = row_of(name)
+    if folder is not None:
+        row = replace(row, weights={"path": str(folder / f"{name}.safetensors")})
+    return Resident(load(row), torch.device("cpu"))
+
+
+def default(held: Resident, question: str) -> Line:
+    """The method, layers and part that the product answers a question with."""
+    chosen = settings(held, question)
+    paths = chosen["layers"] or held.default_layers
+    known = layers_of(held.adapter.spec.id)
+    return chosen["method"], next(name for name, own in known.items() if own == paths), chosen["part"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An object that the model finds, or names, and one pass over its scene."""
+
+    number: int
+    spec: Spec
+    scene: Scene
+    thing: Object
+    evidence: Evidence
+    prediction: Prediction
+    """Of a detector its box for this object."""
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Its class and contrast, and those of what it could be mistaken for: its rival, else the runner-up."""
+        anchors = () if self.prediction.anchor is None else (self.prediction.anchor,)
+        own, other = self.thing.index, self._other()
+        labels = scenes.CLASSES
+        found = {part: Target(own, labels[own], anchors, part) for part in PARTS}
+        return found | {WRONG[part]: Target(other, labels[other], anchors, part) for part in PARTS}
+
+    def _other(self) -> int:
+        rival = scenes.rival(self.thing.label)
+        if rival is not None:
+            return scenes.CLASSES.index(rival)
+        logits = logits_at(self.evidence.outputs, self.prediction.anchor).clone()
+        logits[self.thing.index] = -torch.inf
+        return int(logits.argmax())
+
+
+def logits_at(outputs: Any, anchor: int | None) -> Tensor:
+    """(K,) class logits of a classifier, or of a detector's candidate."""
+    found: Tensor = outputs.logits[0] if anchor is None else outputs.logits[0, :, anchor]
+    return found.detach()
+
+
+def subject(held: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
+    """One labelled object of the scene, drawn at random among those that the model gets right; None where none is."""
+    scene = scenes.draw(spec)
+    evidence = evidence_of(held, scene, paths)
+    found = held.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
+    if held.adapter.spec.task == "classify":
+        (thing,) = scene.objects
+        right = found[0].index == thing.index and thing.cause.any()
+        return Subject(number, spec, scene, thing, evidence, found[0]) if right else None
+    pairs = matched(found, Photograph(Path(), tuple((thing.label, thing.box) for thing in scene.objects)))
+    pairs = [(prediction, at) for prediction, at in pairs if scene.objects[at].cause.any()]
+    if not pairs:
+        return None
+    # By the scene's own seed: another model's misses change no other's draw.
+    prediction, at = random.Random(f"{SEED} {number}").choice(pairs)
+    return Subject(number, spec, scene, scene.objects[at], evidence, prediction)
+
+
+def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
+    """An object of each held-out scene in which the model gets one right."""
+    held = resident(model, folder)
+    for number in numbers:
+        spec = scenes.sample(number, task=held.adapter.spec.task, held_out=True)
+        given = subject(held, number, spec, paths)
+        if given is not None:
+            yield given
+
+
+def evidence_of(held: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evidence:
+    """One pass over a scene, whose pixels are those of the model's input one to one."""
+    adapter = held.adapter
+    given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
+    assert given.geometry.input == given.geometry.original
+    return Evidence(held, given, find(held.layers[0], tuple(paths), adapter.module) if paths else ())
+
+
+def offset(layer: Layer, side: int) -> float:
+    """Pixels by which a map of that layer is grown too far down and right.
+
+    In a chain of 3x3 convolutions with stride 2 and a padding of 1 the cell k of stride s sees the picture around pixel
+    s k, and growing takes it for the middle of the pixels s k to s k + s - 1.
+    """
+    return (side / layer.shape[1] - 1) / 2
+
+
+def moved(values: Map | None, by: float) -> Map | None:
+    """A map moved up and left by so many pixels; what enters at the edges is what was there."""
+    if values is None:
+        return None
+    matrix = np.array([[1, 0, -by], [0, 1, -by]], np.float32)
+    found: Map = cv2.warpAffine(values, matrix, values.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    return found
+
+
+def maps(
+    evidence: Evidence,
+    layers: Mapping[str, tuple[str, ...]],
+    targets: Mapping[str, Target],
+    methods: Sequence[Any] = FAST,
+) -> dict[Line, Map | None]:
+    """Float32 (H, W) in 0..1 by method, layers and part, as the product shows it; None for an empty map."""
+    at = {layer.path: i for i, layer in enumerate(evidence.layers)}
+    pairs = [(method, part) for method in methods for part in targets]
+    raws = {(method.id, part): raw_maps(evidence, method, [targets[part]]) for method, part in pairs}
+    of = [targets[part] for _, part in raws]
+    found: dict[Line, Map | None] = {}
+    for name, paths in layers.items():
+        stacked = [torch.cat([raw[at[path]] for raw in raws.values()]) for path in paths]
+        made = heatmaps(stacked, of, method="", layers=paths, geometry=evidence.geometry, scale="own")
+        for (method, part), one in zip(raws, made, strict=True):
+            found[method, name, part] = one.at_input if one.state == "ok" else None
+    return found

@@ -1,0 +1,225 @@
+"""The same figures from pytorch-grad-cam's own maps, from its methods that the engine lacks, and from the slow methods.
+
+The library gets networks of its own: built anew from the weights, with its own hooks, and nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.detector_peers import Logits
+from benchmarks.sightglass import FAST
+from benchmarks.truth.maps import QUESTIONS, default, evidence_of, layers_of, resident, subjects
+from benchmarks.truth.measures import MEASURES, box_of, measured
+from benchmarks.truth.scores import Rows, Scores, named
+from explain.evidence.layers import as_map, find
+from explain.maps.heatmap import heatmaps, raw_maps
+from explain.methods import METHODS, Method, grad_cam_library, rise
+from models.catalog import spec
+from models.demo.nets import trained
+from models.weights import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from benchmarks.truth.maps import Line, Subject
+    from benchmarks.truth.measures import Map
+    from explain.evidence.evidence import Evidence
+    from models.adapter import Layer, Target
+
+TWINS = {
+    "gradcam": "GradCAM",
+    "gradcam++": "GradCAMPlusPlus",
+    "hirescam": "HiResCAM",
+    "xgradcam": "XGradCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "eigengradcam": "EigenGradCAM",
+}
+SIGNED = ("eigencam", "eigengradcam")
+"""Whose sign the library leaves to the solver."""
+LACKING = ("FEM", "SegEigenCAM", "RandomCAM")
+SMOOTHED = {"eigen_smooth": "GradCAM, eigen_smooth", "aug_smooth": "GradCAM, aug_smooth"}
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """What the library's maps get, beside the engine's of the same objects."""
+
+    model: str
+    task: str
+    scenes: list[int]
+    labels: list[str]
+    lines: list[tuple[str, str]]
+    """Question, and the method as the library calls it."""
+    differences: NDArray[np.float64]
+    """(objects, lines) largest difference of a map 0..1 to the engine's; NaN where the engine has no such method."""
+    own: NDArray[np.float64]
+    """(objects, lines, measures) of the engine's map, NaN likewise."""
+    theirs: NDArray[np.float64]
+
+
+def joined(parts: Sequence[Agreement]) -> Agreement:
+    full = [part for part in parts if part.scenes] or parts[:1]
+    stacked = (np.concatenate([getattr(part, name) for part in full]) for name in ("differences", "own", "theirs"))
+    together = ([one for part in full for one in getattr(part, name)] for name in ("scenes", "labels"))
+    return Agreement(full[0].model, full[0].task, *together, full[0].lines, *stacked)
+
+
+def agreement(model: str, folder: Path | None, numbers: Sequence[int]) -> Agreement:
+    """Of one object a scene, at both questions' layers and targets."""
+    held, layers = resident(model, folder), layers_of(model)
+    asked = {question: default(held, question) for question in QUESTIONS}
+    paths = list(dict.fromkeys(path for _, name, _ in asked.values() for path in layers[name]))
+    lines: list[tuple[str, str]] = []
+    kept, labels, rows = [], [], []
+    for given in subjects(model, folder, numbers, paths):
+        inside = box_of(given.thing.box, given.scene.pixels.shape[:2])
+        row, lines = [], []
+        for question, (_, name, part) in asked.items():
+            target, at = given.targets[part], layers[name]
+            mask = (given.thing.mask, None) if question == "where" else (given.thing.cause, inside)
+            for label, method, theirs in _theirs(model, folder, given, target, at):
+                nearest = None if method is None else _nearest(given.evidence, method, target, at, theirs)
+                own = [np.nan] * len(MEASURES) if nearest is None else measured(nearest[1], mask)[0]
+                row.append((np.nan if nearest is None else nearest[0], own, measured(theirs, mask)[0]))
+                lines.append((question, label))
+        kept.append(given.number)
+        labels.append(given.thing.label)
+        rows.append(row)
+    shape = len(rows), len(lines)
+    differences, own, theirs = (
+        np.array([[one[i] for one in row] for row in rows], float).reshape(*shape, *more)
+        for i, more in enumerate(((), (len(MEASURES),), (len(MEASURES),)))
+    )
+    return Agreement(named(model, folder), held.adapter.spec.task, kept, labels, lines, differences, own, theirs)
+
+
+def _nearest(
+    evidence: Evidence, method: Method, target: Target, paths: tuple[str, ...], theirs: Map
+) -> tuple[float, Map | None]:
+    """How far the engine's map is from the library's, and that map; of one without a sign the nearer counts."""
+    at = [[layer.path for layer in evidence.layers].index(path) for path in paths]
+    raws = [raw_maps(evidence, method, [target])[i] for i in at]
+    signs = list(itertools.product((1, -1), repeat=len(raws))) if method.id in SIGNED else [(1,) * len(raws)]
+    made = [_shown(evidence, [raw * sign for raw, sign in zip(raws, chosen, strict=True)], target) for chosen in signs]
+    differences = [float(np.abs((0 if one is None else one) - theirs).max()) for one in made]
+    # Its own sign is the first.
+    return min(differences), made[0]
+
+
+def _shown(evidence: Evidence, raws: Sequence[torch.Tensor], target: Target) -> Map | None:
+    (made,) = heatmaps(raws, [target], method="", layers=(), geometry=evidence.geometry, scale="own")
+    return made.at_input if made.state == "ok" else None
+
+
+@cache
+def _net(model: str, folder: Path | None) -> torch.nn.Module:
+    net = trained(model, folder or locate(spec(model)).parent)
+    if model.startswith(("demo-cls", "demo-vit")):
+        return net
+    fused: Any = net
+    # As the engine runs it: otherwise another rounding alone moves some of GradCAM++'s maps by 2e-3.
+    return Logits(fused.fuse(verbose=False), yolox=False)
+
+
+@cache
+def _cam(model: str, folder: Path | None, kind: str, paths: tuple[str, ...]) -> Any:
+    import pytorch_grad_cam
+
+    net, layers = _net(model, folder), _described(model, folder, paths)
+    inner: Any = net.inner if isinstance(net, Logits) else net
+    reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
+    return getattr(pytorch_grad_cam, kind)(net, [inner.get_submodule(path) for path in paths], reshape)
+
+
+def _described(model: str, folder: Path | None, paths: tuple[str, ...]) -> tuple[Layer, ...]:
+    held = resident(model, folder)
+    return find(held.layers[0], paths, held.adapter.module)
+
+
+def _theirs(model: str, folder: Path | None, given: Subject, target: Target, paths: tuple[str, ...]) -> Any:
+    """Name, the engine's method if it has it, and the library's map (H, W) in 0..1."""
+    # A fused network is frozen: the library's gradient has to come from somewhere.
+    tensor, wanted = given.evidence.tensor.clone().requires_grad_(), [_wanted(target)]
+
+    def made(kind: str, **options: Any) -> Map:
+        with torch.enable_grad():
+            found: Map = _cam(model, folder, kind, paths)(tensor, wanted, **options)[0]
+        return found
+
+    for method in FAST:
+        yield TWINS[method.id], method, made(TWINS[method.id])
+    np.random.seed(given.number)  # RandomCAM takes numpy's own generator.
+    for kind in LACKING:
+        yield kind, None, made(kind)
+    if len(paths) == 1:
+        # It multiplies the maps of several layers: those up to the one that is asked.
+        stages = [own[0] for own in layers_of(model).values() if len(own) == 1]
+        same = _described(model, folder, paths)[0].layout
+        before = stages[: stages.index(paths[0]) + 1]
+        before = [path for path in before if _described(model, folder, (path,))[0].layout == same]
+        with torch.enable_grad():
+            yield "RefineCAM", None, _cam(model, folder, "RefineCAM", tuple(before))(tensor, wanted)[0]
+    yield SMOOTHED["eigen_smooth"], None, made("GradCAM", eigen_smooth=True)
+    if not target.anchors:
+        # A candidate of a detector has another number where the picture is flipped or cut.
+        yield SMOOTHED["aug_smooth"], None, made("GradCAM", aug_smooth=True)
+        if target.part == "class":
+            yield "SESS", None, made("SESS")
+
+
+def _wanted(target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The target as the library has it, of one picture's logits: (K,), or (N, K) of a detector."""
+
+    def scalar(logits: torch.Tensor) -> torch.Tensor:
+        row = logits[target.anchors[0]] if target.anchors else logits
+        if target.part == "class":
+            return row[..., target.index]
+        others = torch.arange(row.shape[-1]) != target.index
+        return row[..., target.index] - row[..., others].logsumexp(-1)
+
+    return scalar
+
+
+def slow(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
+    """By every method that runs the model again, at both questions' layers; they explain a class and no contrast."""
+    held, rows = resident(model, folder), Rows(model, folder)
+    names = dict.fromkeys(default(held, question)[1] for question in QUESTIONS)
+    for given in subjects(model, folder, numbers, ()):
+        made: dict[Line, Map | None] = {}
+        target = given.targets["class"]
+        for name in names:
+            evidence = evidence_of(held, given.scene, layers_of(model)[name])
+            for method in _slow_methods(held.adapter.spec.task, len(evidence.layers)):
+                raws = grad_cam_library.raw_maps(evidence, method, [target])
+                made[method.id, "all layers" if method.id == "fullgrad" else name, "class"] = _shown(
+                    evidence, raws, target
+                )
+        evidence = evidence_of(held, given.scene, ())
+        made["drise", "the answers alone", "class"] = _shown(
+            evidence, rise.raw_maps(evidence, METHODS["drise"], [target]), target
+        )
+        rows.add(given, made)
+    return rows.scores()
+
+
+def _slow_methods(task: str, layers: int) -> list[Method]:
+    return [
+        method
+        for method in METHODS.values()
+        if method.family == "library"
+        and (method.detectors or task == "classify")
+        and (method.id != "shapleycam" or layers == 1)
+        # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.
+        and (method.id != "ablationcam" or task == "classify")
+    ]

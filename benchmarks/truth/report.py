@@ -1,0 +1,248 @@
+"""What was measured on drawn scenes as Markdown, and as one picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import grid
+from benchmarks.results import where
+from benchmarks.truth import sections
+from benchmarks.truth.measures import MEASURES
+from benchmarks.truth.sections import ASKED, ends
+from explain.methods import METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmarks.bootstrap import Interval
+    from benchmarks.truth.run import Measured
+
+Table = dict[str, Any]
+HEAD = ("hits", "energy", "IoU", "AUC")
+SAID = dict(zip(MEASURES, HEAD, strict=True))
+GROUPS = {"detect": "Detectors", "classify": "Convolutional classifiers"}
+PLOT = "truth.png"
+
+
+def markdown(tables: Sequence[Table], found: Measured) -> str:
+    """The whole report; `tables` are `truth_verdict.table`s."""
+    size = found.size
+    parts = [
+        "# Where maps are right",
+        "Written by `python -m benchmarks truth --full`; do not edit by hand.",
+        where(found.machine),
+        f"Up to {size.scenes} drawn scenes a model that no training has seen (`models/demo/scenes.py`), of each one "
+        "labelled object that the model gets right: a detector's box with IoU >= 0.5 and the right class, explained "
+        "at its own candidate, drawn at random; a classifier's one object. **Where is it?** is measured against the "
+        "object's visible pixels. **Why this class?** against the pixels that make it this class and not its rival: "
+        "the disc that holds the mark of a rod or a plate, both places that a moon's pearl can be at. Only these "
+        "classes count there, textures and shapes stand apart; and only objects whose mark is shown to be the cause: "
+        "swapped for the rival's, it makes the model name the rival.",
+        "Hits: the hottest pixel is on those pixels, no tolerance. Energy: the share of the map's sum on them. IoU: "
+        "of them and as many of the hottest pixels. AUC: ranking of their pixels against all others of the picture, "
+        'for "why" against all others in the object\'s own box. An empty map hits nothing and has an AUC of .5. In '
+        "brackets the 95 % interval of a bootstrap over scenes; models count alike; differences are paired. The rank "
+        "is the mean of the ranks in all four. A method **fails** that is better than the best baseline neither at "
+        "hits nor in AUC. Baselines: smooth noise, a blob amid the picture, Sobel edges as they are, blurred by 4 "
+        'pixels, and (for "why") cut to the object\'s true box; the box of the detector, filled; an empty map. The '
+        "wrong class is the rival's logit, or the runner-up's, at the same place.",
+        f"![Hits by method]({PLOT})",
+        "Hits of each method on the layers and with the target of each question. Grey: the best baseline; red: fails.",
+        "## What follows",
+        *(f"**{title(one)}** {words(one)}" for one in tables),
+        *(part for one in tables for part in _table(one)),
+        *sections.counterfactuals(found),
+        *sections.cheats(found.shortcuts),
+        *sections.peers(found.peers),
+        *sections.slow(found.slow),
+        *sections.seeds(found.seeds),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(tables: Sequence[Table]) -> str:
+    """The short section for the page of all results."""
+    rows = [
+        (
+            title(one).rstrip("."),
+            _named(one["default"]).replace("*", ""),
+            ends(one["default"]["hit"]),
+            ends(one["default"]["auc"]),
+            f"{one['strongest']['hit']} {_of(one, one['strongest']['hit'])['hit'][0]:.2f}",
+            f"{one['default']['place']} of {one['of']}",
+            _failing(one),
+        )
+        for one in tables
+    ]
+    return "\n\n".join(
+        [
+            "# Where maps are right",
+            "Written by `python -m benchmarks truth --full`; do not edit by hand. On drawn scenes whose cause is "
+            "known; all of it is in [TRUTH.md](TRUTH.md).",
+            grid(("task and question", "default", "hits", "AUC", "best baseline's hits", "its place", "fail"), rows),
+        ]
+    )
+
+
+def title(one: Table) -> str:
+    return f"{'Transformer' if 'demo-vit' in one['models'] else GROUPS[one['task']]}, {ASKED[one['question']]}."
+
+
+def words(one: Table) -> str:
+    """The verdict in a paragraph; it claims only what the intervals show."""
+    default, first, over = one["default"], one["first"][0], one["over"]
+    parts = [
+        f"Best mean rank of {one['of']}: {_named(first)} ({_four(first)}).",
+        "It is the default."
+        if default["place"] == 1
+        else f"The default, {_named(default)}, has place {default['place']} ({_four(default)}); the best is "
+        f"{_differences(one['to_default'])} from it.",
+        f"Best baselines: {', '.join(f'{SAID[m]} {name} {_of(one, name)[m][0]:.2f}' for m, name in _two(one))}; the "
+        f"default is {_differences({m: over[m] for m in ('hit', 'auc')})} from them.",
+        f"The wrong class's map instead: {_differences({m: _minus(one['wrong']['to'][m]) for m in ('hit', 'auc')})}.",
+        f"Fail on these layers: {_failing(one) or 'none'}.",
+    ]
+    if one["told"]:
+        parts.append(
+            "A box that is told the answer: "
+            + "; ".join(f"{row['line'][0]} hits {row['hit'][0]:.2f}, AUC {row['auc'][0]:.2f}" for row in one["told"])
+            + "."
+        )
+    return " ".join(parts)
+
+
+def _two(one: Table) -> list[tuple[str, str]]:
+    return [(measure, one["strongest"][measure]) for measure in ("hit", "auc")]
+
+
+def _of(one: Table, baseline: str) -> Table:
+    found: Table = next(row for row in one["baselines"] if row["line"][0] == baseline)
+    return found
+
+
+def _failing(one: Table) -> str:
+    return ", ".join(METHODS[row["line"][0]].name for row in one["methods"] if row["fails"])
+
+
+def _named(row: Table) -> str:
+    method, layers, part = row["line"]
+    return f"**{METHODS[method].name} on {layers}**, {part}"
+
+
+def _four(row: Table) -> str:
+    return ", ".join(f"{SAID[measure]} {row[measure][0]:.2f}" for measure in MEASURES)
+
+
+def _minus(found: Interval) -> Interval:
+    return -found[0], -found[2], -found[1]
+
+
+def _differences(found: dict[str, Interval]) -> str:
+    return ", ".join(f"{SAID[name]} {at:+.2f} [{low:+.2f}, {high:+.2f}]" for name, (at, low, high) in found.items())
+
+
+def _table(one: Table) -> list[str]:
+    objects = ", ".join(f"{name} {count}" for name, count in zip(one["models"], one["objects"], strict=True))
+    rows = [("", *row["line"], f"{row['rank']:.1f}", *_numbers(row)) for row in one["first"]]
+    default = one["default"]
+    if default["place"] > len(one["first"]):
+        rows.append(
+            (f"default, place {default['place']}", *default["line"], f"{default['rank']:.1f}", *_numbers(default))
+        )
+    else:
+        rows[default["place"] - 1] = ("default", *rows[default["place"] - 1][1:])
+    rows.append(("wrong class", *one["wrong"]["line"], "", *_numbers(one["wrong"])))
+    rows += [("baseline", row["line"][0], "", "", "", *_numbers(row)) for row in one["baselines"]]
+    rows += [("told the box", row["line"][0], "", "", "", *_numbers(row)) for row in one["told"]]
+    methods = [
+        (METHODS[row["line"][0]].name, row["line"][2], *_numbers(row), "**fails**" if row["fails"] else "")
+        for row in one["methods"]
+    ]
+    parts = [
+        f"## {title(one).rstrip('.')}",
+        f"Objects: {objects}.{_left_out(one)}",
+        grid(("", "method", "layers", "target", "mean rank", *HEAD), rows),
+        f"Every method on {one['default']['line'][1]}:",
+        grid(("method", "target", *HEAD, ""), methods),
+        f"Hits / AUC by layers, target {one['grid']['part']}:",
+        _by_layers(one["grid"]),
+    ]
+    parts += [
+        f"{METHODS[one['default']['line'][0]].name} as it is grown, and moved up and left to where the cells of such a "
+        "network look, (stride - 1) / 2 pixels. Hits, IoU and AUC, and what it changes:",
+        grid(
+            ("layers", "as grown", "moved", "difference"),
+            [
+                (
+                    row["line"][1],
+                    _three(row),
+                    _three(row["moved"]),
+                    _differences({m: row["to"][m] for m in ("hit", "iou")}),
+                )
+                for row in one["moved"]
+            ],
+        ),
+    ]
+    kinds = [
+        (row["family"], f"{sum(row['objects'])}", which, *_numbers(row[key]))
+        for row in one["families"]
+        for key, which in (("default", "default"), ("best", "best above"), ("baseline", row["baseline"]["line"][0]))
+    ]
+    parts += ["By what makes the class:", grid(("class by", "objects", "map", *HEAD), kinds)]
+    if len(one["models"]) > 1:
+        each = [
+            (row["model"], which, " on ".join(one for one in row[key]["line"][:2] if one), *_numbers(row[key]))
+            for row in one["each"]
+            for key, which in (("default", "default"), ("own", "its own best"), ("baseline", "baseline"))
+        ]
+        parts += ["By model:", grid(("model", "", "map", *HEAD), each)]
+    return parts
+
+
+def _left_out(one: Table) -> str:
+    if not one["unused"]:
+        return ""
+    count, hit = ", ".join(map(str, one["unused"]["objects"])), ends(one["unused"]["hit"])
+    return f" Left out, since a swapped mark does not turn the answer: {count}; on those the default hits {hit}."
+
+
+def _three(row: Table) -> str:
+    return " / ".join(f"{row[measure][0]:.2f}" for measure in ("hit", "iou", "auc"))
+
+
+def _numbers(row: Table) -> tuple[str, ...]:
+    return tuple(ends(row[measure]) for measure in MEASURES)
+
+
+def _by_layers(made: Table) -> str:
+    layers = list(dict.fromkeys(cell["line"][1] for cell in made["cells"]))
+    methods = list(dict.fromkeys(cell["line"][0] for cell in made["cells"]))
+    at = {tuple(cell["line"][:2]): f"{cell['hit']:.2f} / {cell['auc']:.2f}" for cell in made["cells"]}
+    return grid(
+        ("method", *layers), [(METHODS[m].name, *(at.get((m, layer), "") for layer in layers)) for m in methods]
+    )
+
+
+def plot(tables: Sequence[Table], into: Path) -> None:
+    """Hits of every method on each question's own layers, with intervals, beside the best baseline; a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.6 * -(-len(tables) // 2)), dpi=100, layout="constrained")
+    for place, one in enumerate(tables):
+        axes = figure.add_subplot(-(-len(tables) // 2), 2, place + 1)
+        names = [METHODS[row["line"][0]].name for row in one["methods"]]
+        for at, row in enumerate(one["methods"]):
+            mean, low, high = row["hit"]
+            colour = "#b3261e" if row["fails"] else "#1a5fb4"
+            axes.errorbar(mean, at, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3, markersize=5)
+        best = _of(one, one["strongest"]["hit"])
+        axes.axvspan(*best["hit"][1:], color="#8a8a8a", alpha=0.35, lw=0)
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_title(f"{title(one).rstrip('.')} On {one['default']['line'][1]}", fontsize=9)
+        axes.set_xlabel(f"hits; grey: {best['line'][0]}", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(axis="x", alpha=0.3)
+    figure.savefig(into)

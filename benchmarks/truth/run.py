@@ -1,0 +1,176 @@
+"""Where maps are right: on scenes whose cause is known, by method, layers, target and model, beside baselines.
+
+Two questions are asked of each map. "Where is it?": is it on the object. "Why this class?": is it on the pixels that
+make it this class and not its rival. Nothing is timed, so as many processes of one thread run as there are cores.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import torch
+
+from benchmarks.halves import with_half
+from benchmarks.report import load, machine
+from benchmarks.truth import causes
+from benchmarks.truth import peers as compared
+from benchmarks.truth.maps import QUESTIONS
+from benchmarks.truth.report import PLOT, markdown, plot, summary
+from benchmarks.truth.scores import Scores, joined, scored
+from benchmarks.truth.verdict import PARTLY, labels_of, published, table
+from benchmarks.viewer import RESULTS
+from explain.findings.reliability import FILE
+from models.catalog import available, spec
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODELS = ("demo-s", "demo-m", "demo-l", "demo-cls-s", "demo-cls-m", "demo-cls-l", "demo-vit")
+TRUTH = Path(__file__).parents[1] / "TRUTH.md"
+PACKAGES = ("torch", "ultralytics", "timm", "grad-cam", "numpy")
+CHUNK = 25
+"""Scenes that one process does at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many held-out scenes are looked at."""
+
+    scenes: int
+    """For the tables, by model; one object each."""
+    seeds: int
+    """For each training from another seed."""
+    changed: int
+    """With a mark swapped, and so on."""
+    shortcut: int
+    """Of the one class that carries it."""
+    peers: int
+    """Also by pytorch-grad-cam."""
+    slow: int
+    """Also by methods that run the model again and again."""
+
+
+QUICK = Size(scenes=100, seeds=50, changed=40, shortcut=40, peers=2, slow=0)
+FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=40)
+SLOW = ("demo-m", "demo-cls-m")
+"""Models that are asked by methods which take seconds a map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """All that was measured."""
+
+    size: Size
+    scores: list[Scores]
+    seeds: list[Scores]
+    """Of other trainings."""
+    changes: dict[str, list[causes.Change]]
+    shortcuts: list[causes.Shortcut]
+    peers: list[compared.Agreement]
+    slow: list[Scores]
+    machine: dict[str, Any]
+
+
+def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) -> Measured:
+    """`seeds`: folders with other trainings of the same models, under the same names."""
+    wanted = [model for model in models or MODELS if models or available(spec(model))]
+    if not wanted:
+        raise ModelProblem("No demo model is here: python -m models.demo.train demo-s makes one.")
+    cheats = () if models else tuple(one for one in causes.CHEATS if available(spec(one)))
+    honest = [causes.HONEST] if available(spec(causes.HONEST)) else []
+    others = [(model, folder) for folder in seeds for model in wanted if (folder / f"{model}.safetensors").is_file()]
+    at = machine(1, "cpu", PACKAGES)
+    # Spawned: a forked child of a process that has used torch may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _alone) as pool:
+
+        def spread(work: Any, model: str, folder: Path | None, count: int) -> list[Any]:
+            return [pool.submit(work, model, folder, part) for part in _lots(count)]
+
+        scores = [spread(scored, model, None, size.scenes) for model in wanted]
+        again = [spread(scored, model, folder, size.seeds) for model, folder in others]
+        changed = {model: spread(causes.changes, model, None, size.changed) for model in wanted}
+        short = [
+            pool.submit(causes.shortcut, model, causes.CHEATS[cheat], None, size.shortcut)
+            for cheat in cheats
+            for model in (cheat, *honest)
+        ]
+        peers = [spread(compared.agreement, model, None, size.peers) for model in wanted]
+        slow = [spread(compared.slow, model, None, size.slow) for model in wanted if size.slow and model in SLOW]
+        done = sum(len(one) for one in (*scores, *again, *changed.values(), *peers, *slow)) + len(short)
+        _tell([job for jobs in (*scores, *again, *changed.values(), short, *peers, *slow) for job in jobs], done)
+        return Measured(
+            size,
+            [joined([job.result() for job in jobs]) for jobs in scores],
+            [joined([job.result() for job in jobs]) for jobs in again],
+            {model: [one for job in jobs for one in job.result()] for model, jobs in changed.items()},
+            [job.result() for job in short],
+            [compared.joined([job.result() for job in jobs]) for jobs in peers],
+            [joined([job.result() for job in jobs]) for jobs in slow],
+            at | {"load_after": load()},
+        )
+
+
+GROUPS = {
+    "detect": ("demo-s", "demo-m", "demo-l"),
+    "classify": ("demo-cls-s", "demo-cls-m", "demo-cls-l"),
+    "transformer": ("demo-vit",),
+}
+"""Models with the same layers; the first two speak for their task."""
+
+
+def report(found: Measured) -> tuple[dict[str, Any], str]:
+    """What follows, as it is published, and as Markdown."""
+    tables, findings = [], []
+    for name, models in GROUPS.items():
+        if not (of := _among(found.scores, models)):
+            continue
+        tables += [table(of, question) for question in QUESTIONS]
+        if name != "transformer":
+            findings += published(of, _among(found.slow, models))
+    result = {"date": found.machine["date"], "size": asdict(found.size), "findings": findings, "tables": tables}
+    return result, markdown(tables, found)
+
+
+def _among(scores: Sequence[Scores], models: Sequence[str]) -> list[Scores]:
+    """Those that found enough to be asked both questions."""
+    asked = labels_of(*PARTLY)
+    return [
+        of
+        for of in scores
+        if of.model in models and any(map(lambda label, cause: cause and label in asked, of.labels, of.caused))
+    ]
+
+
+def publish(result: dict[str, Any], text: str, found: Measured) -> None:
+    """Write the report, its picture, its half of the page of all results, and what the screens say of methods."""
+    TRUTH.write_text(text, encoding="utf-8")
+    plot(result["tables"], TRUTH.with_name(PLOT))
+    RESULTS.write_text(with_half(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
+    kept = {key: result[key] for key in ("date", "size", "findings")}
+    FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def _lots(count: int) -> list[range]:
+    return [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _tell(jobs: Sequence[Any], of: int) -> None:
+    for number, job in enumerate(jobs, 1):
+        job.result()
+        print(f"\r{number} of {of} lots of scenes", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)

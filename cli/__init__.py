@@ -1,0 +1,123 @@
+"""The command line: a verb a function, each of which reads its options, asks the engine and tells what it said.
+
+A verb returns its exit code: 0, or 1 where something failed for some input. Wrong use is 2, Ctrl-C 130. Importing
+this imports no torch, so `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import batch, compare, detect, history, image, models, replay, serve, similarity, watch
+from models.errors import ImageProblem, Problem, WeightsProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "python -m explain"
+STOPPED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+image.register(app)
+detect.register(app)
+batch.register(app)
+compare.register(app)
+similarity.register(app)
+replay.register(app)
+watch.register(app)
+serve.register(app)
+app.add_typer(models.app, name="models")
+app.add_typer(history.app, name="history")
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="""[bold]Exit codes[/]: 0 all is well, 1 something failed for some input, 2 wrong use, 130 stopped by Ctrl-C.
+
+Whatever the moment it is stopped at, every file that is there is whole.""",
+)
+def explain(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
+) -> None:
+    """Where a vision model looked, how sure it was, and how far that can be trusted.
+
+    \b
+    python -m explain image bus.jpg
+    python -m explain image bus.jpg --model resnet50 --question why
+    python -m explain class bus.jpg --class trolleybus
+    python -m explain detect bus.jpg --method gradcam++ --save-all
+    python -m explain batch photos/ --out run1
+    python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+    python -m explain similarity bus.jpg zidane.jpg
+    python -m explain replay explained/bus/recipe.json --picture bus.jpg
+    python -m explain models list --here
+    python -m explain history list plate
+    python -m explain watch watched --since 24h
+    python -m explain serve
+    """
+    if version:
+        from explain.recipe import versions
+
+        for name, number in versions().items():
+            typer.echo(f"{name} {number}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, by default the process's own; returns the exit code. Whatever goes wrong is a sentence."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            code = app(given, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has read enough; without this the interpreter complains once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("SIGHTGLASS_TRACEBACK"):
+            raise
+        return _complain(*_told(error), given)
+    if code == STOPPED and given[:1] not in (["batch"], ["serve"]):
+        return _complain("Stopped: every file that was written is whole.", STOPPED, given)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What went wrong in one sentence, and the exit code that goes with it."""
+    if isinstance(error, ImageProblem | WeightsProblem):
+        return str(error), 1
+    if isinstance(error, Problem):
+        return str(error), 2
+    # Click's own, under whatever name the installed typer carries it.
+    if hasattr(error, "format_message"):
+        said = error.format_message().strip()
+        return said if said.endswith("?") else f"{said.rstrip('.')}: see --help.", 2
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
+    if isinstance(error, MemoryError):
+        return "The memory is used up: give a smaller picture or model, or fewer classes.", 1
+    name = type(error).__name__
+    return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
+
+
+def _complain(sentence: str, code: int, given: Sequence[str]) -> int:
+    from cli.console import Teller
+
+    Teller("--json" in given).failed(sentence)
+    return code

@@ -1,0 +1,182 @@
+"""`models list | show | layers | add`: which models there are, what can be looked at in one, and yours beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import models_add
+from cli import options as cli
+from cli.console import Teller
+
+if TYPE_CHECKING:
+    from models.adapter import ModelSpec
+
+app = typer.Typer(help="Which models there are, whether their weights are here, their layers, and adding yours.")
+Name = Annotated[str, typer.Argument(metavar="ID", help="A model of `models list`, or timm/<name>.")]
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def list_(
+    search: Annotated[str, typer.Argument(metavar="[WORD]", help="A part of an id or of a family's name.")] = "",
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="classify|detect|embed", help="Only these.", show_default=False)
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this machine.")] = False,
+    json: cli.Json = False,
+) -> int:
+    """Every model of the catalogue, with its family, size and licence, and whether its weights are here."""
+    from models.catalog import TASKS, available, catalog, problem
+    from models.errors import Problem
+
+    if task is not None and task not in TASKS:
+        raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
+    tell = Teller(json)
+    found = [
+        _row(spec, available(spec))
+        for spec in catalog().values()
+        if task in (None, spec.task) and search.lower() in f"{spec.id} {spec.family}".lower()
+    ]
+    found = [row for row in found if row["here"] or not here]
+    columns = ("id", "family", "size", "task", "here", "licence")
+    tell.table(columns, [[_word(row[name]) for name in columns] for row in found])
+    if not found:
+        tell.say("There is no such model here: leave away a word or --here.")
+    if (wrong := problem()) is not None:
+        tell.complain(wrong)
+    tell.result({"models": found})
+    return 0
+
+
+def show(
+    model: Name,
+    labels: Annotated[bool, typer.Option("--labels", help="Also its classes, by index.")] = False,
+    json: cli.Json = False,
+) -> int:
+    """All that is known of one model; it is loaded where its weights are here."""
+    from models import weights
+    from models.catalog import available, spec
+
+    tell = Teller(json)
+    found = spec(model)
+    here = available(found)
+    known: dict[str, Any] = _row(found, here) | {
+        "architecture": found.arch,
+        "source": found.source,
+        "method": found.method,
+        "weights": weights.find(found),
+    }
+    if here:
+        from cli.image import woken
+        from explain.questions import answers_why
+
+        with tell.at_work(f"Waking {model}") as bar:
+            explainer = woken(model, "cpu", bar)
+            resident, adapter = explainer.resident, explainer.resident.adapter
+            known |= {
+                "parameters": resident.parameters,
+                "classes": len(explainer.labels),
+                "target_layers": explainer.default_layers,
+                "input": (resident.probed if explainer.layers else None),
+                "preprocessings": adapter.preprocessings,
+                "parts": adapter.parts,
+                "questions": ("where", "why") if answers_why(resident) else (),
+                "weights_sha256": adapter.weights_sha256,
+            }
+            if labels:
+                known["labels"] = explainer.labels
+    shown = {name: value for name, value in known.items() if name != "labels" and value not in (None, "", ())}
+    shown["weights"] = getattr(known["weights"], "name", "")
+    tell.table(("", model), [(name.replace("_", " "), _word(value)) for name, value in shown.items()])
+    if labels and here:
+        tell.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
+    if not here:
+        tell.say("Its weights are not on this machine: using it fetches them, or says what to put where.")
+    tell.result(known)
+    return 0
+
+
+def layers(
+    model: Name,
+    every: Annotated[bool, typer.Option("--all", help="Also those inside of others.")] = False,
+    json: cli.Json = False,
+) -> int:
+    """The layers of a model that a map can be taken at, in the order of execution, and the names of choices of them."""
+    from cli.image import woken
+    from explain.evidence.survey import inside
+
+    tell = Teller(json)
+    with tell.at_work(f"Waking {model}") as bar:
+        explainer = woken(model, "cpu", bar)
+        found = inside(explainer, every=every)
+    shown, default, presets = found.layers, found.default, found.presets
+    rows = [
+        {"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": layer.path in default}
+        for layer in shown
+    ]
+    columns = ("path", "channels", "rows × columns", "")
+    cells = [
+        (layer.path, str(layer.shape[0]), f"{layer.shape[1]} × {layer.shape[2]}", "default" * (layer.path in default))
+        for layer in shown
+    ]
+    tell.table(columns, cells, right=columns[1:3])
+    for name, paths in presets.items():
+        tell.say(f"{name}: {', '.join(paths)}")
+    if not shown:
+        tell.say(f"{model} only answers: nothing inside it can be looked at.")
+    tell.result({"model": model, "layers": rows, "default": default, "presets": presets})
+    return 0
+
+
+def _row(spec: ModelSpec, here: bool) -> dict[str, Any]:
+    return {
+        "id": spec.id,
+        "family": spec.family,
+        "size": spec.size,
+        "task": spec.task,
+        "here": here,
+        "licence": spec.licence,
+    }
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+cli.verb(
+    app,
+    "list",
+    """
+    python -m explain models list
+    python -m explain models list yolo --here
+    python -m explain models list --task detect --json
+    """,
+)(list_)
+cli.verb(app, "show", "python -m explain models show efficientnet-lite0 --labels")(show)
+cli.verb(
+    app,
+    "layers",
+    """
+    python -m explain models layers efficientnet-lite0
+    python -m explain models layers yolo11n --all
+    python -m explain models layers resnet50 --json
+    """,
+)(layers)
+cli.verb(
+    app,
+    "add",
+    """
+    python -m explain models add leaf.pth --image leaf.jpg
+    python -m explain models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
+    python -m explain models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
+    """,
+)(models_add.add)

@@ -1,0 +1,58 @@
+"""A picture dropped anywhere on the page, or pasted: the whole window is the drop zone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components.session import url_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_HERE = Path(__file__).parent
+_FAILED = '[data-testid="stFileChipIconError"]'
+_component = st.components.v2.component(
+    "sightglass_intake",
+    html='<div class="veil" hidden>Drop it anywhere</div>',
+    css=(_HERE / "dropzone.css").read_text("utf-8"),
+    js=url_state.SCRIPT + (_HERE / "dropzone.js").read_text("utf-8"),
+)
+
+
+def intake(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> None:
+    """`take` is called with (name, bytes) of the files that were dropped or pasted, before the page is drawn.
+
+    The files come through an uploader of Streamlit's own, one for each drop, which is there, unseen, until they have
+    arrived: as a component's value they would be text, and making that of 12 MB stops the page for 200 ms.
+    """
+    state = st.session_state
+    bays: list[int] = state.setdefault(f"{key}-bays", [])
+    result = _component(
+        key=key,
+        data={"bay": f".st-key-{key}-", "megabytes": st.get_option("server.maxUploadSize")},
+        height=1,
+        on_coming_change=lambda: None,
+    )
+    bays += [int(bay) for bay in result.coming or () if int(bay) not in bays]
+    if bays:
+        with st.container(key=f"{key}-bays"):
+            # Only an upload that failed is worth seeing.
+            st.html(f"<style>div:has(> .st-key-{key}-bays):not(:has({_FAILED})) {{ display: none }}</style>")
+            for bay in bays:
+                st.file_uploader(
+                    "Dropped or pasted",
+                    accept_multiple_files=True,
+                    key=f"{key}-{bay}",
+                    label_visibility="collapsed",
+                    on_change=_arrived,
+                    args=(take, key, bay),
+                )
+
+
+def _arrived(take: Callable[[Iterable[tuple[str, bytes]]], None], key: str, bay: int) -> None:
+    state = st.session_state
+    take((file.name, file.getvalue()) for file in state[f"{key}-{bay}"])
+    state[f"{key}-bays"].remove(bay)

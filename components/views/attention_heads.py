@@ -1,0 +1,48 @@
+"""All heads of one attention side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components.viewer import Map, Panel
+from components.views import panels
+from explain.phrases import percent
+
+if TYPE_CHECKING:
+    from explain import Explanation
+
+
+def strip(explanation: Explanation) -> None:
+    """What each head of the attention weighs, in a popover, made when it is opened."""
+    path = explanation.heatmaps[0].layers[0]
+    every = st.popover(
+        "All heads",
+        icon=":material/grid_view:",
+        key="all-heads",
+        on_change="rerun",
+        help=f"What each head of {path} weighs, side by side.",
+    )
+    if not every.open:
+        return
+    with every:
+        maps = [
+            Map(
+                title=heatmap.target.label,
+                note=f"{percent(float(heatmap.raw[0].max()))} at most",
+                values=heatmap.content,
+                extent=explanation.evidence.geometry.extent,
+                seen=heatmap.seen,
+                raw=heatmap.ends or (0.0, 0.0),
+                cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
+                text=f"**{heatmap.target.label}** of {path}",
+            )
+            for heatmap in explanation.by_head()
+        ]
+        shown = [Panel(maps=(one,)) for one in maps]
+        panels.show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
+        st.caption(
+            f"Each head of {path} on its own scale, with the most that one patch gets. Attention says where numbers "
+            "were read, not that they decided: compare it with Chefer or a CAM."
+        )

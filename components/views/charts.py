@@ -1,0 +1,242 @@
+"""What stands beside and below the pictures: three numbers, all numbers, downloads."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from explain.findings.diagnosis import diagnose, unseen
+from explain.maps.statistics import MEANING
+from explain.methods import METHODS
+from explain.phrases import listing, milliseconds, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.viewer import Region
+    from explain import Explanation
+
+    Offer = tuple[str, str, str, Callable[[], Any]]
+
+FIGURES = {"png": "image/png", "jpg": "image/jpeg", "svg": "image/svg+xml", "pdf": "application/pdf"}
+REPORTS = {"html": "text/html", "pdf": "application/pdf"}
+CLIPS = {"gif": "image/gif", "mp4": "video/mp4"}
+
+
+def metric(label: str, value: str, measure: str, help: str) -> None:
+    """A number in three parts: what it is, the number, and what it is measured by."""
+    st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help)
+
+
+def numbers(explanation: Explanation, index: int) -> None:
+    """The three numbers that say most about a map; a map that shows nothing has none."""
+    if explanation.heatmaps[index].state != "ok":
+        st.caption("There is nothing to measure on this map.")
+        return
+    statistics = explanation.statistics[index]
+    part = "of what it saw" if unseen(explanation) else "of the picture"
+    metric("Half of the heat lies on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+    if (lies := explanation.box_numbers(index)) is not None:
+        metric(
+            "Heat inside its boxes",
+            percent(lies.inside),
+            f"on {percent(lies.area)} of the picture",
+            "How much of the heat lies within the boxes of this class.",
+        )
+    else:
+        metric(
+            "Heat near the edges",
+            percent(statistics.border_share),
+            f"on {percent(statistics.border_area)} of the area",
+            MEANING["border_share"],
+        )
+    if len(explanation.heatmaps) > 1:
+        other = 1 if index == 0 else 0
+        metric(
+            f"Same place as {explanation.heatmaps[other].target.label}",
+            f"{explanation.overlap(index, other):.2f}",
+            "overlap of the hottest fifths",
+            "1 is the very same places, 0 none in common. Near 1, the map does not say what sets the two apart.",
+        )
+
+
+def all_numbers(explanation: Explanation, index: int) -> None:
+    """Every statistic of one map with its meaning, its histogram, and how alike the maps are."""
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from explain.export.table import listed, plain
+
+    statistics = asdict(explanation.statistics[index])
+    counts = statistics.pop("histogram")
+    regions = statistics.pop("regions")
+    st.markdown(f"##### {explanation.heatmaps[index].target.label}")
+    took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
+    st.caption(f"Taken for this picture: {took}. A step that was held and not run again is not named.")
+    table = pd.DataFrame(
+        [
+            {"number": name, "value": value, "meaning": meaning}
+            for name, value, meaning in listed(explanation.statistics[index])
+        ]
+    )
+    st.dataframe(
+        table, hide_index=True, height=320, column_config={"meaning": st.column_config.TextColumn(width="large")}
+    )
+    if regions:
+        st.markdown("##### Hot regions")
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {"box": plain(r["box"]), "share of heat": percent(r["share_of_heat"]), "peak": f"{r['peak']:.2f}"}
+                    for r in regions
+                ]
+            ),
+            hide_index=True,
+        )
+    st.markdown("##### From cold to hot")
+    edges = np.arange(len(counts)) / len(counts)
+    chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
+    chart.update_layout(
+        height=180, margin={"l": 0, "r": 0, "t": 8, "b": 0}, xaxis_title="value", yaxis_title="cells", bargap=0.05
+    )
+    st.plotly_chart(chart, config={"displayModeBar": False}, key=f"histogram-{index}")
+
+
+def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
+    """All numbers in a window of their own: a popover that fills later than it opens is cut off at the page's foot.
+
+    `first` draws what comes before them.
+    """
+    if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
+        return
+
+    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
+    def show() -> None:
+        if first is not None:
+            first()
+        all_numbers(explanation, index)
+
+    show()
+
+
+def findings(explanation: Explanation, index: int) -> None:
+    """What is to be said against the map, one line each, the most serious first."""
+    icons = {"serious": "error", "caution": "warning", "note": "info"}
+    lines = [f":material/{icons[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
+    st.markdown("  \n".join(lines))
+
+
+def timings(explanation: Explanation) -> str:
+    """`model 11 ms, maps 2 ms`; what was held and not run again is not named."""
+    took = explanation.milliseconds
+    return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
+
+
+def marked(explanation: Explanation, region: Region, first: int) -> None:
+    """How much of each map's heat lies in the area that was marked; the map at `first` comes first."""
+    mask = region.mask(explanation.image.height, explanation.image.width)
+    left, top, right, bottom = explanation.heatmaps[first].seen
+    area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
+    part = "of what the model saw" if unseen(explanation) else "of the picture"
+    if not area:
+        st.markdown(":material/ink_selection: The marked area is not in the part that the model saw.")
+        return
+    order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
+    shares = [
+        f"{'**' if i == first else ''}{percent(explanation.inside(mask, i))}{'** of the heat' if i == first else ''} "
+        f"for {explanation.heatmaps[i].target.label}"
+        for i in order
+        if explanation.heatmaps[i].state == "ok"
+    ]
+    st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
+
+
+def downloads(explanation: Explanation, index: int) -> None:
+    """Everything that can be taken along of one map, each file made when it is asked for."""
+    heatmap = explanation.heatmaps[index]
+    stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
+    popover = st.popover(
+        "Download",
+        icon=":material/download:",
+        key="downloads",
+        on_change="rerun",
+        help="Figures, reports, clips and data of this map. What you see is downloaded in the viewer's own bar.",
+    )
+    # Drawn when it is opened: a dozen buttons in every run would cost more than the map.
+    if not popover.open:
+        return
+    with popover:
+        for title, about, offers in _offers(explanation, index):
+            with st.container(gap="xsmall"):
+                st.markdown(f"**{title}**", help=about)
+                with st.container(horizontal=True, gap="xsmall"):
+                    for label, ending, mime, make in offers:
+                        st.download_button(
+                            label,
+                            make,
+                            file_name=f"{stem}-{ending}",
+                            mime=mime,
+                            on_click="ignore",
+                            key=f"download-{ending}",
+                            help=f"{stem}-{ending}",
+                        )
+        st.caption("A figure as PNG or JPG, dropped on Explore, opens this view again.")
+
+
+def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[Offer]]]:
+    """(title, what it is, files) of each row of the menu."""
+
+    def figure(kind: Any) -> bytes:
+        from explain.export.figure import figure as drawn
+
+        return drawn(explanation, index, format=kind)
+
+    def sweep(kind: Any) -> bytes:
+        from explain.export.animation import sweep as through
+
+        return through(explanation, index, format=kind)
+
+    def report(kind: str) -> str | bytes:
+        from explain.export.html_report import html, pdf
+
+        return html([explanation]) if kind == "html" else pdf(explanation, index)
+
+    def each(name: str, make: Callable[[str], Any], kinds: dict[str, str]) -> list[Offer]:
+        return [(kind.upper(), f"{name}.{kind}", mime, partial(make, kind)) for kind, mime in kinds.items()]
+
+    vectors = "Picture, map and overlay with colour bar and caption. SVG and PDF have boxes and words as vectors."
+    page = "HTML: one file that opens without a server, with opacity, colormap and class to choose. PDF: for paper."
+    offers = [("Figure", vectors, each("figure", figure, FIGURES)), ("Report", page, each("report", report, REPORTS))]
+    if METHODS[explanation.heatmaps[index].method].quick:
+        through = "This map at each layer of the model, from the first to the last."
+        offers.append(("Layer by layer", through, each("layers", sweep, CLIPS)))
+    kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
+    data: list[Offer] = [
+        (f"Raw map, .{kind}", f"raw.{kind}", "application/octet-stream", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", "statistics.csv", "text/csv", lambda: _table(explanation)),
+        ("All numbers, .json", "numbers.json", "application/json", lambda: json.dumps(explanation.summary(), indent=1)),
+        ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
+    ]
+    return [*offers, ("Data", "The raw values, every number of every map, and what makes them again.", data)]
+
+
+def _table(explanation: Explanation) -> str:
+    from explain.export.table import csv, rows
+
+    return csv(rows(explanation))
+
+
+def _raw(explanation: Explanation, index: int) -> bytes:
+    """The map as it was computed, one array for each layer."""
+    heatmap, buffer = explanation.heatmaps[index], io.BytesIO()
+    if len(heatmap.raw) == 1:
+        np.save(buffer, heatmap.raw[0])
+    else:
+        np.savez_compressed(buffer, **dict(zip(heatmap.layers, heatmap.raw, strict=True)))
+    return buffer.getvalue()

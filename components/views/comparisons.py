@@ -1,0 +1,301 @@
+"""Several maps at once: of every box, of one box at every layer, of one object in several models."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components.choices import sidebar
+from components.session import explain_job, url_state
+from components.viewer import Box, Map, Panel
+from components.views import detections, panels
+from explain.methods import METHODS
+from explain.phrases import listing, percent
+from explain.rendering.render import share_difference
+from models import catalog
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from components.choices.detection_options import Asked
+    from components.choices.sidebar import Choices
+    from components.views.detections import Item
+    from explain import Explainer, Explanation, Image
+    from explain.detections import Side
+    from explain.maps.heatmap import Heatmap
+    from models.adapter import ModelSpec, Prediction
+
+MOST = 3
+"""Models side by side."""
+
+
+def every_box(explanation: Explanation, listed: list[Item]) -> None:
+    """All maps that are held, each with its own boxes; the viewer's scale makes them one scale."""
+    shown = []
+    for i in range(len(explanation.heatmaps)):
+        whole = explanation.options.per == "picture"
+        title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
+        boxes = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(i) if p.box is not None)
+        shown.append(Panel(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
+    if not shown:
+        panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
+        return
+    columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
+    height = 268 if len(shown) > 3 else 440
+    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns)
+    panels.tell(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
+    rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
+    more = f" {rest} weaker ones have no map here yet: choose one in the list." if rest > 0 else ""
+    st.caption(
+        "Each map is brightest at its own hottest place; the shared scale is in the viewer's settings, and makes maps "
+        f"with little evidence pale.{more}"
+    )
+
+
+def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item) -> str:
+    """One box's map at every stage of the model, from one pass; returns where most of it lies in the box."""
+    from explain.detections import around, stages, strip
+
+    drawn = {stage.path: stage for stage in stages(explainer.resident)}
+    if not drawn:
+        st.info(f"{explainer.model.id} shows no layers: it only answers.", icon=":material/layers:")
+        return ""
+    method = detections.quick_method(choices, explainer)
+    if method != choices.method:
+        name = METHODS[choices.method].name
+        st.caption(f"{name} runs the model again for each map: for all layers this is {METHODS[method].name} instead.")
+    chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
+    target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[asked.per]
+    explanation = explain_job.explained(chosen, explainer, targets=target, **asked.options)
+    assert explanation is not None
+    own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
+    name, within = _of(item, asked.per, len(own))
+    maps, said = strip(explanation), []
+    for one, tail in zip(maps, tails([one.path for one in maps]), strict=True):
+        stage = drawn[one.path]
+        size = f", {stage.stride:g} px" if stage.stride else ""
+        said.append(
+            Map(
+                title=f"{tail}{size}",
+                note="–" if one.inside is None else percent(one.inside),
+                values=one.heatmap.content,
+                extent=explanation.evidence.geometry.extent,
+                seen=one.heatmap.seen,
+                raw=one.heatmap.ends or (0.0, 0.0),
+                cells=(one.heatmap.raw[0].shape[0], one.heatmap.raw[0].shape[1]),
+                text=f"**{one.path}**, {stage.kind}, {stage.part}. {_upper(name)}: "
+                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat inside {within}."),
+            )
+        )
+    image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in said]
+    above, below = st.container(), st.container()
+    if item.prediction.box is not None and asked.per == "detection":
+        with below:
+            close = _close_up()
+        if close:
+            image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
+    with above:
+        panels.show(image, shown, key="viewer-layers", columns=_columns(image, len(said), 4) or 6)
+    measured = [one for one in maps if one.inside is not None]
+    if not measured:
+        return ""
+    best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
+    st.caption(
+        f"Maps of {name} from the first layer to the last, with the pixels of the model's input that a cell is and the "
+        f"share of the heat inside {within}: least at {least.path}, {percent(least.inside or 0.0)}. Zoom into one map "
+        "and all follow."
+    )
+    verb = "are" if asked.per == "class" and len(own) > 1 else "is"
+    return f"{_upper(name)} {verb} clearest at {best.path}: {percent(best.inside or 0.0)} inside {within}."
+
+
+def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:
+    """What the maps are of, and the boxes that their heat is measured in."""
+    if per == "picture":
+        return "the whole picture", "its box" if boxes == 1 else "the boxes"
+    if per == "class" and boxes > 1:
+        return f"the {boxes} boxes of {item.label}", "them"
+    return item.name, "its box"
+
+
+def _upper(words: str) -> str:
+    """With a capital letter, the rest as it is: `capitalize` would write names small."""
+    return words[:1].upper() + words[1:]
+
+
+def tails(paths: list[str]) -> list[str]:
+    """The ends of layers' paths that tell them apart, for narrow panels; a bare number only where all are."""
+    parts = [path.split(".") for path in paths]
+
+    def tail(whole: list[str], least: int = 1) -> list[str]:
+        ends = (whole[-n:] for n in range(least, len(whole) + 1))
+        return next((end for end in ends if [one[-len(end) :] for one in parts].count(end) == 1), whole)
+
+    short = [tail(whole) for whole in parts]
+    if not all(end[-1].isdecimal() and len(end) == 1 for end in short):
+        short = [tail(whole, 2) if end[0].isdecimal() else end for whole, end in zip(parts, short, strict=True)]
+    return [".".join(end) for end in short]
+
+
+def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Prediction) -> str:
+    """The same object in several models, on one scale where their grids are alike, and a map of what differs.
+
+    Returns who finds it.
+    """
+    from explain.detections import around, one_scale, side
+
+    models = sizes(explainer.model)
+    if len(models) < 2:
+        st.info(
+            f"{explainer.model.id} is the only detector on this machine: put another one's weights beside it to see "
+            "the same object in both.",
+            icon=":material/straighten:",
+        )
+        return ""
+    method = detections.quick_method(choices, explainer)
+    names, sides, problems = [], [], []
+    for spec in models:
+        try:
+            sides.append(side(_other(choices, spec, asked, method), wanted))
+            names.append(spec.size if _one_family(models) and spec.size else spec.id)
+        except Problem as problem:
+            problems.append(str(problem))
+    for words in problems:
+        st.warning(words, icon=":material/warning:")
+    if not sides:
+        return ""
+    alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
+    above, below = st.container(), st.container()
+    with below, st.container(horizontal=True):
+        close = _close_up()
+        together = alike is not None and len(sides) > 1 and _together(_one_family(models))
+    shared = alike if together else None
+    shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
+    pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
+    if len(pair) > 1:
+        shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
+    image = choices.image
+    if close and wanted.box is not None:
+        image, shown = panels.cut(image, shown, around(wanted.box, (image.width, image.height)))
+    with above:
+        columns = _columns(image, len(shown), 2)
+        view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
+        told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
+        panels.tell(view, told, key="viewer-sizes-words")
+    for one, name in zip(sides, names, strict=True):
+        if one.prediction is None or one.missing:
+            words = one.missing.words if one.missing else "It has no candidate there at all."
+            st.markdown(f":material/search: **{name}**: {words}")
+    if alike is None and len(sides) > 1:
+        st.caption("Their layers are not of one size, so each map is on its own scale.")
+    return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+
+
+def _columns(image: Image, count: int, wide: int) -> int | None:
+    """How many panels stand in a row where fewer should than fit: a wide picture would be a ribbon."""
+    return min(count, wide) if image.width > 1.2 * image.height else None
+
+
+def _close_up() -> bool:
+    help = "Only the object and what is around it. All numbers are of the whole picture either way."
+    return _toggle("close", "close", "Close-up", help)
+
+
+def _together(alike: bool) -> bool:
+    """`alike`: the models are of one family; others' raw values are often of quite another size."""
+    help = (
+        "1 is the hottest place of all of them, and a map with lower raw values looks pale. Off: each on its own. Raw "
+        "values of different models have no common unit: paler is not less sure."
+    )
+    return _toggle("together" if alike else "together-mixed", "together", "One scale", help, alike)
+
+
+def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
+    """`first`, until a person or the address says otherwise."""
+    url_state.recall(key, [True, False], first, name=name, read=lambda text: text != "0")
+    on = st.toggle(label, key=key, help=help)
+    url_state.keep(key, on)
+    url_state.write(name, int(on), int(first))
+    return on
+
+
+def sizes(chosen: ModelSpec) -> list[ModelSpec]:
+    """The family's detectors that are on this machine; where there is one, others beside it."""
+    here = sidebar.menu()[1]
+    every = [
+        s for s in catalog.catalog().values() if s.id in here and s.task == chosen.task and "random" not in s.weights
+    ]
+    family = [spec for spec in every if spec.family == chosen.family and spec.size]
+    if chosen in family and len(family) > 1:
+        return family[:MOST] if chosen in family[:MOST] else [*family[: MOST - 1], chosen]
+    return [chosen, *(spec for spec in every if spec.id != chosen.id)][:MOST]
+
+
+def _one_family(models: list[ModelSpec]) -> bool:
+    return len({spec.family for spec in models}) == 1
+
+
+def _other(choices: Choices, spec: ModelSpec, asked: Asked, method: str) -> Explanation:
+    explainer = sidebar.loaded(spec.id)
+    options = asked.options | {"per": "detection", "classes": (), "top_k": 1}
+    if options["part"] not in explainer.resident.adapter.parts:
+        options["part"] = "class"
+    made = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, **options)
+    assert made is not None
+    return made
+
+
+def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Panel:
+    found = one.prediction
+    if found is None or not one.explanation.heatmaps:
+        return Panel(title=name, note="no candidate")
+    label = f"{found.label} {percent(found.score)}"
+    note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
+    heat = panels.heat(one.explanation, 0, title=name, note=note)
+    if shared is not None:
+        heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
+    missed = note.startswith("misses")
+    boxes = (Box(found.box, label, corners=found.corners, dashed=missed),) if found.box is not None else ()
+    return Panel(maps=(heat,), boxes=boxes)
+
+
+def _difference(first: Side, second: Side, one: str, other: str) -> Panel:
+    from explain.detections import common
+
+    a, b, seen = common(first, second)
+    return Panel(
+        maps=(
+            Map(
+                title="Difference",
+                note="share of heat",
+                values=share_difference(a, b),
+                extent=seen,
+                seen=seen,
+                text=f"Blue is where {one} has more of its heat, red where {other} has.",
+                kind="difference",
+                sides=apart(one, other),
+            ),
+        ),
+        boxes=(),
+    )
+
+
+def apart(one: str, other: str) -> tuple[str, str]:
+    """What tells two models' names apart, from where a word or a number starts in either: `11n` and `26n`."""
+    words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
+    shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
+    at = max(shared, default=0)
+    return one[at:], other[at:]
+
+
+def verdict(shown: list[bool], names: list[str], label: str) -> str:
+    """Which of the models show an object, as one sentence."""
+    found = [name for name, one in zip(names, shown, strict=True) if one]
+    missed = [name for name, one in zip(names, shown, strict=True) if not one]
+    if not missed:
+        return f"{'Both' if len(found) == 2 else 'All'} find this {label}."
+    if not found:
+        return f"None of them shows this {label}."
+    return f"{listing(found)} {'finds' if len(found) == 1 else 'find'} this {label}, {listing(missed)} not."

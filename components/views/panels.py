@@ -1,0 +1,182 @@
+"""Explanations as the viewer wants them, and the sentence over it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import headline
+from components.viewer import SETTINGS, Box, Map, Panel, View, viewer, words
+from explain.findings.diagnosis import looks, unseen
+from explain.phrases import percent, pixels
+from explain.rendering.colormaps import colormaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from explain import Explanation, Image
+    from explain.export.embedded_recipe import View as Look
+    from explain.recipe import Recipe
+
+
+def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
+    """One heatmap of an explanation for a panel."""
+    heatmap = explanation.heatmaps[index]
+    cells, score = heatmap.raw[0].shape, best_score(explanation, index)
+    several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
+    return Map(
+        title=title or heatmap.target.label,
+        note=note if note is not None else percent(score) if score is not None else "",
+        values=heatmap.content,
+        extent=explanation.evidence.geometry.extent,
+        seen=heatmap.seen,
+        # A map with nothing to see has nothing on any scale.
+        raw=heatmap.ends or ((0.0, 0.0) if len(heatmap.raw) == 1 else None),
+        # Several layers have no one raw value at full heat: their shared scale is a map of its own.
+        shared=explanation.shared[index].content if several else None,
+        cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
+        kind="heat",
+        tag=_tag(explanation, index),
+    )
+
+
+def _tag(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
+    """What a file of this map carries; nothing of one that is not finished."""
+    if not explanation.finished:
+        return None
+    from explain.export.embedded_recipe import view_of
+
+    screen = "detect" if st.session_state.get("page") == "detect" else "explore"
+    return explanation.recipe, view_of(explanation, index).model_copy(update={"screen": screen})
+
+
+def _line(explanation: Explanation, index: int) -> str | None:
+    from explain.export.embedded_recipe import line
+
+    tag = _tag(explanation, index)
+    return line(*tag) if tag is not None else None
+
+
+def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
+    """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
+    texts = [looks(explanation, index) + _faded(explanation) for explanation, index in maps]
+    words(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
+
+
+def plain(image: Image) -> Panel:
+    return Panel(title="Picture", note=pixels(image.width, image.height))
+
+
+def best_score(explanation: Explanation, index: int) -> float | None:
+    """How sure the model is of the class of one map, 0..1; None where it is not among the predictions."""
+    target = explanation.heatmaps[index].target.index
+    return max((p.score for p in explanation.predictions if p.index == target), default=None)
+
+
+def _faded(explanation: Explanation) -> str:
+    return " The faded edges were cropped away before the model looked." if unseen(explanation) else ""
+
+
+def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
+    """A detector's boxes, each with the place of its class's map; those of the map at `index` are marked."""
+    places = [heatmap.target.index for heatmap in explanation.heatmaps]
+    return tuple(
+        Box(p.box, f"{p.label} {percent(p.score)}", places.index(p.index), places.index(p.index) == index)
+        for p in explanation.predictions
+        if p.box is not None and p.index in places
+    )
+
+
+def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """The boxes of one map's class, for a panel of their own."""
+    return tuple(box for box in boxes(explanation, index) if box.chosen)
+
+
+def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) -> tuple[Image, list[Panel]]:
+    """A part of the picture, xyxy in whole pixels, as a picture of its own, and the panels over it."""
+    from explain.picture.image import Image as Picture
+
+    x0, y0, x1, y1 = part
+    inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
+
+    def moved(edges: Sequence[float]) -> tuple[float, float, float, float]:
+        return edges[0] - x0, edges[1] - y0, edges[2] - x0, edges[3] - y0
+
+    def over(item: Map) -> Map:
+        left, top, right, bottom = moved(item.seen)
+        kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
+        # Of a part that the model did not see nothing is shown as seen.
+        seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
+        return replace(item, extent=moved(item.extent), seen=seen)  # type: ignore[arg-type]
+
+    def drawn(box: Box) -> Box:
+        corners = None if box.corners is None else tuple((x - x0, y - y0) for x, y in box.corners)
+        return replace(box, xyxy=moved(box.xyxy), corners=corners)
+
+    return inside, [
+        replace(
+            panel,
+            maps=tuple(over(item) for item in panel.maps),
+            boxes=None if panel.boxes is None else tuple(drawn(box) for box in panel.boxes),
+        )
+        for panel in panels
+    ]
+
+
+def show(
+    image: Image,
+    panels: Sequence[Panel],
+    *,
+    key: str,
+    marks: Sequence[Box] = (),
+    height: int = 496,
+    columns: int | None = None,
+    beside: bool = False,
+    area: bool = False,
+    place: DeltaGenerator | None = None,
+) -> View:
+    """The viewer; `area`: areas can be marked in it. `columns`: of panels, where there is room for as many.
+
+    `place`: a container without gaps, where there is one.
+    """
+    return viewer(
+        image.pixels,
+        image.sha256,
+        panels,
+        boxes=marks,
+        file=image.jpeg,
+        # A view that was opened again is another viewer: one that is there keeps to what it shows.
+        key=f"{key}-{turn}" if (turn := st.session_state.get("viewer-turn")) else key,
+        name=image.name,
+        initial=_initial(),
+        height=height,
+        columns=columns,
+        beside=beside,
+        marks=area,
+        private=st.session_state.get("picture") is not None,
+        place=place,
+    )
+
+
+def say(text: str, *, key: str) -> None:
+    """The sentence that a screen opens with; `{hot}` in it is the word for what looks hot in the viewer."""
+    initial = _initial() or {}
+    known = {colormap.name: colormap.hot for colormap in colormaps()}
+    headline.headline(text, key=key, hot=known.get(initial.get("colormap", ""), known["inferno"]).capitalize())
+
+
+def _initial() -> dict[str, str] | None:
+    """The view of the link that this session was opened with. From here on it is the viewer's, not the address's."""
+    state = st.session_state
+    if "initial_view" not in state:
+        found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
+        state["initial_view"] = found | {"id": secrets.token_hex(8)} if found else None
+    for name in SETTINGS:
+        st.query_params.pop(name, None)
+    initial: dict[str, str] | None = state["initial_view"]
+    return initial

@@ -1,0 +1,161 @@
+"""What a method works from: one layer's activations, and one target's gradient there.
+
+A gradient is values in the window where it is not 0, or products not worked out.
+
+The gradient before a 1x1 convolution is its weights, transposed, times the gradient after it, often of several times
+the channels. A map that is linear in it needs none of them: sum_c a_c (W'g)_c is sum_k g_k (Wa)_k, and Wa is the same
+for all targets of a picture. What a layer was grown to by blocks is added up block by block before it is multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from explain.backward.convolution import pointwise_gradient
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """What one layer returned, and what several targets' maps need of it."""
+
+    values: Tensor
+    """(C, h, w)"""
+
+    _projections: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def total(self) -> Tensor:
+        """(C,) the sum over all places."""
+        return self.values.sum((1, 2))
+
+    def project(self, weight: Tensor) -> Tensor:
+        """(K, h, w): what a 1x1 convolution of weights (K, C, 1, 1) makes of it, computed once."""
+        key = weight.data_ptr(), *weight.shape, *weight.stride()
+        if key not in self._projections:
+            # No convolution: outside of a pass a GPU's may round to ten bits.
+            self._projections[key] = (self.values.permute(1, 2, 0) @ weight[:, :, 0, 0].T).permute(2, 0, 1)
+        return self._projections[key]
+
+    @property
+    def nbytes(self) -> int:
+        """Of what is held besides the activations."""
+        # Copied in one step: another thread may be adding.
+        return sum(one.nbytes for one in list(self._projections.values()))
+
+    @cached_property
+    def first_component(self) -> Tensor:
+        """(h, w) scores of the first principal component."""
+        from explain.methods.eigen import projection
+
+        return projection(self.values, self.values.shape[1] * self.values.shape[2])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A part of a gradient, from row `top` and column `left` on."""
+
+    values: Tensor
+    """(C, h', w'); where there is a `weight`, (K, h', w') of what that convolution returned."""
+    top: int
+    left: int
+    weight: Tensor | None = None
+    """(K, C, 1, 1)"""
+
+    def worked_out(self, *, whole: bool) -> Tensor:
+        """(C, h', w')"""
+        return (
+            self.values if self.weight is None else pointwise_gradient(self.values[None], self.weight, whole=whole)[0]
+        )
+
+    def total(self) -> Tensor:
+        """(C,)"""
+        total = self.values.sum((1, 2))
+        return total if self.weight is None else total @ self.weight[:, :, 0, 0]
+
+    def along(self, a: Activation) -> Tensor:
+        """(h', w')"""
+        given, (height, width) = a.values if self.weight is None else a.project(self.weight), self.values.shape[1:]
+        return (self.values * given[:, self.top : self.top + height, self.left : self.left + width]).sum(0)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """One target's gradient at one layer: (C, h', w') from row `top` and column `left` on, 0 elsewhere."""
+
+    terms: tuple[Term, ...]
+    """What it is the sum of; one at least."""
+    shape: tuple[int, int]
+    """(h, w) of the layer's whole map."""
+
+    @classmethod
+    def of(cls, values: Tensor, top: int, left: int, shape: tuple[int, int]) -> Gradient:
+        """From its values (C, h', w')."""
+        return cls((Term(values, top, left),), shape)
+
+    @property
+    def top(self) -> int:
+        return min(term.top for term in self.terms)
+
+    @property
+    def left(self) -> int:
+        return min(term.left for term in self.terms)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h', w')"""
+        bottom = max(term.top + term.values.shape[1] for term in self.terms)
+        return bottom - self.top, max(term.left + term.values.shape[2] for term in self.terms) - self.left
+
+    @property
+    def nbytes(self) -> int:
+        """Weights are the model's."""
+        return sum(term.values.nbytes for term in self.terms)
+
+    @cached_property
+    def values(self) -> Tensor:
+        """(C, h', w')"""
+        return self._sum([term.worked_out(whole=self.size == self.shape) for term in self.terms])
+
+    def total(self) -> Tensor:
+        """(C,) the sum over all places."""
+        return torch.stack([term.total() for term in self.terms]).sum(0)
+
+    def along(self, a: Activation) -> Tensor:
+        """(h', w') the sum over channels of its product with the layer's activations."""
+        return self._sum([term.along(a) for term in self.terms])
+
+    def _sum(self, parts: list[Tensor]) -> Tensor:
+        """Each term's part (..., h', w') added up in one window."""
+        if len(parts) == 1:
+            return parts[0]
+        out = parts[0].new_zeros(*parts[0].shape[:-2], *self.size)
+        for term, part in zip(self.terms, parts, strict=True):
+            top, left = term.top - self.top, term.left - self.left
+            out[..., top : top + part.shape[-2], left : left + part.shape[-1]] += part
+        return out
+
+    def part(self, activations: Tensor) -> Tensor:
+        """The window's part of a (C, h, w)."""
+        height, width = self.size
+        return activations[:, self.top : self.top + height, self.left : self.left + width]
+
+    def placed(self, part: Tensor, elsewhere: float | Tensor = 0.0) -> Tensor:
+        """A map of the window (h', w') as a whole one (h, w)."""
+        height, width = part.shape
+        if (height, width) == self.shape:
+            return part
+        out = part.new_zeros(self.shape)
+        out += elsewhere
+        out[self.top : self.top + height, self.left : self.left + width] = part
+        return out
+
+    def dense(self) -> Tensor:
+        """(C, h, w)."""
+        return torch.stack([self.placed(channel) for channel in self.values])

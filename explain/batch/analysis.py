@@ -1,0 +1,263 @@
+"""What a table of many pictures shows: orders and filters, classes' mean maps, confusions, and the odd ones out.
+
+Everything is of each picture's first map, on the small grid that the table holds (`rows.CELLS`), over the whole picture
+squeezed to a square.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from explain.batch import table
+from explain.batch.records import CELLS, FOLDER
+from explain.maps.statistics import iou
+from explain.rendering.render import heatmap_only, hottest_mask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd  # type: ignore[import-untyped]
+    from numpy.typing import NDArray
+
+    from explain.rendering.render import Unseen
+
+    Frame: TypeAlias = pd.DataFrame
+    Maps: TypeAlias = NDArray[np.float32]
+
+ORDERS: dict[str, tuple[str, bool]] = {
+    "source": ("place", True),
+    "unsure": ("predicted_score", True),
+    "sure": ("predicted_score", False),
+    "close": ("margin", True),
+    "border": ("border_share", False),
+    "scattered": ("half_heat_area", False),
+    "pointed": ("half_heat_area", True),
+    "apart": ("disagreement", False),
+    "odd": ("oddness", False),
+}
+"""Ways to sort: by which column, and whether the smallest comes first."""
+NEIGHBOURS = 10
+MOST_GROUPS = 8
+SIDE = 192
+"""Pixels of a mean map that is shown."""
+FEWEST = 12
+"""Maps below which there is nothing to group."""
+COARSE = 16
+"""Cells a side that maps are grouped by: a shift by a cell of the layer's own grid then still looks alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Some pictures and the mean of their maps."""
+
+    name: str
+    frame: Frame = field(repr=False)
+    mean: Maps = field(repr=False)
+    """float32 (CELLS, CELLS), 0..1, scaled to its maximum."""
+
+    @property
+    def count(self) -> int:
+        return len(self.frame)
+
+    def drawn(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
+        """The mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw of none of the pictures is hatched."""
+        grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        frame = self.frame
+        first = [
+            int(SIDE * (frame[f"seen_{side}"] / frame[of]).min()) for side, of in (("left", "width"), ("top", "height"))
+        ]
+        last = [
+            math.ceil(SIDE * (frame[f"seen_{side}"] / frame[of]).max())
+            for side, of in (("right", "width"), ("bottom", "height"))
+        ]
+        seen = (first[0], first[1], min(SIDE, last[0]), min(SIDE, last[1]))
+        return heatmap_only(np.clip(grown, 0, 1), seen=seen, unseen=unseen)
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion(Group):
+    """Pictures of one folder that the model takes for one other class."""
+
+    labelled: str = ""
+    predicted: str = ""
+
+
+def load(folder: Path, second: Path | None = None) -> Frame:
+    """One row a picture, of its first map; with a second model's results also `disagreement` and what that one said.
+
+    `wrong` is whether the prediction is not the folder's name; None where a picture has no label, or none is a class.
+    """
+    frame = _first(table.read(folder))
+    frame["place"] = np.arange(len(frame))
+    frame["wrong"] = _wrong(frame)
+    if second is None:
+        return frame
+    other = _first(table.read(second)).set_index("picture")
+    both = frame["picture"].isin(other.index)
+    frame = frame[both].reset_index(drop=True)
+    other = other.loc[frame["picture"]]
+    frame["other_predicted"], frame["other_score"] = other["predicted"].to_numpy(), other["predicted_score"].to_numpy()
+    frame["disagreement"] = [
+        _disagreement(a, b) for (_, a), (_, b) in zip(frame.iterrows(), other.iterrows(), strict=True)
+    ]
+    return frame
+
+
+def _first(frame: Frame) -> Frame:
+    return frame.drop_duplicates("picture", ignore_index=True)
+
+
+def _wrong(frame: Frame) -> list[bool | None]:
+    labels = [_name(label) if isinstance(label, str) else None for label in frame["labelled"]]
+    said = [_name(label) if isinstance(label, str) else None for label in frame["predicted"]]
+    # Folders called `2023` or `n02123045` are no classes: nothing can be right or wrong there.
+    if not set(labels) & set(said) - {None}:
+        return [None] * len(frame)
+    return [None if label is None else label != other for label, other in zip(labels, said, strict=True)]
+
+
+def _name(label: str) -> str:
+    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _disagreement(first: Any, second: Any) -> float:
+    """1 - IoU of the hottest fifths of two models' maps, over what both saw; NaN where one has no map."""
+    if not (first["cells"] and second["cells"]):
+        return float("nan")
+    edges = []
+    for side, length, pick in (
+        ("left", "width", max),
+        ("top", "height", max),
+        ("right", "width", min),
+        ("bottom", "height", min),
+    ):
+        at = pick(first[f"seen_{side}"] / first[length], second[f"seen_{side}"] / second[length])
+        edges.append(round(at * CELLS))
+    left, top, right, bottom = edges
+    if right <= left or bottom <= top:
+        return 1.0
+    one, two = (np.ascontiguousarray(cells(row["cells"])[top:bottom, left:right]) for row in (first, second))
+    return 1 - iou(hottest_mask(one, 0.2), hottest_mask(two, 0.2))
+
+
+def cells(data: bytes) -> Maps:
+    """A row's small map as float32 (CELLS, CELLS), 0..1."""
+    return np.frombuffer(data, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
+
+
+def ordered(frame: Frame, order: str) -> Frame:
+    """Sorted by one of `ORDERS`; a column that is not there leaves it as it is, and what has no number comes last."""
+    column, rising = ORDERS[order]
+    if column not in frame:
+        return frame
+    return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
+
+
+def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
+    """Filtered: `only` is all, wrong, right, unsure (below a half) or apart (the second model says another class)."""
+    masks = {
+        "wrong": lambda: frame["wrong"].eq(True),
+        "right": lambda: frame["wrong"].eq(False),
+        "unsure": lambda: frame["predicted_score"] < 0.5,
+        "apart": lambda: frame["predicted"] != frame["other_predicted"],
+    }
+    found = frame[masks[only]()] if only in masks else frame
+    if predicted is not None:
+        found = found[found["predicted"] == predicted]
+    if text:
+        found = found[found["picture"].str.contains(text, case=False, regex=False)]
+    return found
+
+
+def classes(frame: Frame, by: str = "predicted") -> list[Group]:
+    """The mean map of each class that the model names (or each folder, `by` labelled), the most frequent first."""
+    found = frame[frame["cells"].notna() & frame[by].notna()]
+    groups = [Group(str(name), part, _mean(part)) for name, part in found.groupby(by, sort=True)]
+    return sorted(groups, key=lambda group: -group.count)
+
+
+def confusions(frame: Frame) -> list[Confusion]:
+    """Each pair of a folder and another class that its pictures are taken for, the most frequent first."""
+    found = frame[frame["wrong"].eq(True) & frame["cells"].notna()]
+    pairs = [
+        Confusion(f"{labelled} as {predicted}", part, _mean(part), labelled, predicted)
+        for (labelled, predicted), part in found.groupby(["labelled", "predicted"], sort=True)
+    ]
+    return sorted(pairs, key=lambda pair: -pair.count)
+
+
+def _mean(frame: Frame) -> Maps:
+    # Each map counts the same, however much of its picture is warm.
+    shares = np.stack([cells(data) for data in frame["cells"]])
+    shares /= np.maximum(shares.sum((1, 2), keepdims=True), 1e-6)
+    mean = shares.mean(0)
+    return np.asarray(mean / max(float(mean.max()), 1e-12), np.float32)
+
+
+def odd(frame: Frame) -> tuple[Frame, list[Group]]:
+    """The frame with `oddness` and `group`, and the groups that the maps fall into, the largest first.
+
+    After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
+    spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt. `oddness` is how far a
+    map lies from its nearest neighbours, among their principal components: 1 is usual, 2 twice as far.
+    """
+    found = frame[frame["cells"].notna()].copy()
+    if len(found) < FEWEST:
+        found["oddness"], found["group"] = float("nan"), 0
+        return found, []
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    maps = np.stack(
+        [cv2.resize(cells(data), (COARSE, COARSE), interpolation=cv2.INTER_AREA) for data in found["cells"]]
+    )
+    flat = maps.reshape(len(maps), -1)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
+    nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced)
+    distances = nearest.kneighbors()[0].mean(1)
+    found["oddness"] = distances / max(float(np.median(distances)), 1e-9)
+    found["group"] = _spectral(nearest.kneighbors_graph())
+    groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
+    return found, sorted(groups, key=lambda group: -group.count)
+
+
+def _spectral(graph: Any) -> NDArray[np.intp]:
+    """Which group each of n maps falls into, by the graph (n, n) of neighbours; as many as its eigengap says."""
+    from scipy.sparse import identity
+    from scipy.sparse.csgraph import laplacian
+    from scipy.sparse.linalg import eigsh
+    from sklearn.cluster import KMeans
+
+    count = graph.shape[0]
+    symmetric = (graph + graph.T) / 2
+    many = min(MOST_GROUPS + 1, count - 2)
+    # The smallest of the Laplacian are the largest of what is left of 2.
+    values, vectors = eigsh(
+        2 * identity(count) - laplacian(symmetric, normed=True), many, which="LA", v0=np.ones(count)
+    )
+    values, vectors = 2 - values[::-1], vectors[:, ::-1]
+    groups = int(np.argmax(np.diff(values))) + 1
+    if groups == 1:
+        return np.zeros(count, np.intp)
+    rows = vectors[:, :groups] / np.maximum(np.linalg.norm(vectors[:, :groups], axis=1, keepdims=True), 1e-9)
+    return np.asarray(KMeans(groups, n_init=4, random_state=0).fit_predict(rows), np.intp)
+
+
+def packed(folder: Path, to: Path) -> Path:
+    """Everything that a run wrote as one .zip, whole or not at all; pictures do not get smaller in it."""
+    draft = to.with_name(f".{to.name}.part")
+    files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
+    tables = [folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS) if (folder / name).is_file()]
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+        for path in (*tables, *files):
+            archive.write(path, path.relative_to(folder).as_posix())
+    os.replace(draft, to)
+    return to

@@ -1,0 +1,104 @@
+"""One pass of a classifier over several pictures: the same Evidence for each as a pass of its own gives.
+
+In eval mode no picture of a batch touches another, so the gradient of the sum of their scalars holds each one's own
+gradient at its own place: one vector-Jacobian product serves them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explain.backward.gradient import Gradient
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import as_map
+from explain.evidence.targets import resolve
+from explain.explanation import Explanation, decoded, explain
+from explain.methods import method as find_method
+from models.adapter import ModelInput
+from models.adapters.classifier import Classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.evidence.resident import Resident
+    from explain.explanation import Options
+    from explain.picture.image import Image
+    from models.adapter import Geometry, Layer, Target
+    from models.adapters.classifier import Logits
+
+
+def possible(resident: Resident, options: Options) -> bool:
+    """Whether a model and a method can take several pictures in one pass: a classifier's quick methods."""
+    chosen = find_method(options.method or resident.adapter.spec.method)
+    return isinstance(resident.adapter, Classifier) and resident.gradients and chosen.quick
+
+
+class Part(Evidence):
+    """One picture's part of a pass over several; it keeps the whole pass alive."""
+
+    def __init__(self, whole: Evidence, place: int, geometry: Geometry) -> None:
+        self.whole, self.place = whole, place
+        self.resident, self.layers, self.geometry = whole.resident, whole.layers, geometry
+        self.tensor = whole.tensor[place : place + 1]
+        self.recorded = [recorded[place : place + 1] for recorded in whole.recorded]
+        self.activations = [activation[place : place + 1] for activation in whole.activations]
+        outputs: Logits = whole.outputs
+        self.outputs = outputs.part(place)
+        self._gradients = {}
+        self.raws = {}
+        self.decoded = None
+        self._graph = None
+
+    def _backward(self, target: Target) -> list[Gradient]:
+        backward([self], [target])
+        return self._gradients[target]
+
+
+def backward(parts: Sequence[Part], targets: Sequence[Target]) -> None:
+    """The gradients of one target for each part of one pass, by one vector-Jacobian product."""
+    whole, adapter = parts[0].whole, parts[0].resident.adapter
+    with whole.resident.lock, torch.enable_grad():
+        total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
+        found: Sequence[torch.Tensor | None] = [None] * len(whole.recorded)
+        if total.requires_grad:
+            found = torch.autograd.grad(total, whole.recorded, retain_graph=True, allow_unused=True)
+    dense = [
+        as_map(torch.zeros_like(out) if gradient is None else gradient, layer)
+        for gradient, out, layer in zip(found, whole.recorded, whole.layers, strict=True)
+    ]
+    for part, target in zip(parts, targets, strict=True):
+        mine = [gradient[part.place] for gradient in dense]
+        part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
+
+
+def explained(
+    resident: Resident,
+    images: Sequence[Image],
+    given: Sequence[ModelInput],
+    layers: tuple[Layer, ...],
+    options: Options,
+    maps: int,
+) -> list[Explanation]:
+    """An Explanation of each picture, in order: of the targets that are asked for, else of its `maps` best classes."""
+    whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
+    parts = [Part(whole, place, one.geometry) for place, one in enumerate(given)]
+    asked = [chosen(options, decoded(part, options), maps) for part in parts]
+    if find_method(options.method or resident.adapter.spec.method).gradients:
+        targets = [resolve(option, (), part) for option, part in zip(asked, parts, strict=True)]
+        # Every picture has the same number of them: those asked for, or the best.
+        for column in zip(*targets, strict=True):
+            backward(parts, column)
+    made = []
+    for image, part, option in zip(images, parts, asked, strict=True):
+        made.append(explain(image, part, option, milliseconds={}, notes=image.notes))
+    return made
+
+
+def chosen(options: Options, predictions: Sequence[Any], maps: int) -> Options:
+    """The options with the targets that a picture's predictions lead to: its `maps` best classes."""
+    if options.targets:
+        return options
+    return replace(options, targets=tuple(prediction.index for prediction in predictions[:maps]))

@@ -1,0 +1,262 @@
+"""Past one machine: the same batches, handed to the workers of a Ray cluster by Ray Data.
+
+The dataset's rows are batches as the plain engine makes them, so that each picture has the same company and comes out
+the same. Workers write files where results go and send back rows; the journal and the table are written here, by one
+process. Everything of Ray is imported when it is asked for, and stays quiet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explain.batch import ray_worker
+from explain.batch.output import Local
+from explain.batch.ray_cluster import ENDING, cluster, library
+from explain.phrases import plural
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from explain.batch.journal import Entry
+    from explain.batch.output import Remote
+    from explain.batch.source import Item
+    from explain.batch.worker import Work
+
+__all__ = ["MOST", "Ray", "engine", "library"]
+
+MOST = 5_000_000
+"""Pictures in one run; their names are held in this process."""
+AT_ONCE = 4
+"""Batches that a worker is sent together, at most."""
+
+
+@contextlib.contextmanager
+def engine(
+    work: Work,
+    store: Local | Remote,
+    given: dict[str, Any],
+    sample: Item,
+    device: str,
+    workers: int | None,
+    gpus: float,
+    address: str | None,
+) -> Iterator[Ray]:
+    """The workers of a cluster, for as long as this lasts.
+
+    `work` is what this machine would do; `sample` any of the pictures, which others have to see, too.
+    """
+    library()
+    if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
+        raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
+    kind = device.partition(":")[0]
+    if kind not in ("auto", "cpu", "cuda"):
+        raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
+    with contextlib.ExitStack() as stack:
+        yield Ray(stack, work, store, given, sample, kind, workers, gpus, address)
+
+
+class Ray:
+    """The workers of a cluster, which is joined or begun once there is something to do."""
+
+    worker: type = ray_worker.Worker
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        work: Work,
+        store: Local | Remote,
+        given: dict[str, Any],
+        sample: Item,
+        kind: str,
+        workers: int | None,
+        gpus: float,
+        address: str | None,
+    ) -> None:
+        self._stack, self._work, self._store, self._given, self._sample = stack, work, store, given, sample
+        self._workers, self._gpus, self._address = workers, gpus, address
+        self._joined: tuple[bool, dict[str, float]] | None = None
+        if kind == "auto" and address is None and not library().is_initialized():
+            there: float = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            kind = "cuda" if there >= gpus else "cpu"
+        if kind == "auto":
+            kind = "cuda" if self._cluster()[1].get("GPU", 0) >= gpus else "cpu"
+        self.device = "cuda:0" if kind == "cuda" else "cpu"
+
+    def _cluster(self) -> tuple[bool, dict[str, float]]:
+        """Whether it is this machine's own, and what it has."""
+        if self._joined is None:
+            own = self._stack.enter_context(cluster(self._address, self._workers or _cores()))
+            self._joined = own, library().cluster_resources()
+        return self._joined
+
+    def _plan(self) -> tuple[ray_worker.Plan, int]:
+        """What the workers are told, and how many there are."""
+        own, has = self._cluster()
+        on_gpu, store = self.device != "cpu", self._store
+        if on_gpu and has.get("GPU", 0) < self._gpus:
+            raise ModelProblem(f"The cluster has {has.get('GPU', 0):g} GPUs: use --device cpu, or check the cluster.")
+        count = self._workers or int(has["GPU"] / self._gpus if on_gpu else has.get("CPU", 1)) or 1
+        seen: list[tuple[str, Path]] = []
+        if not own and (path := ray_worker.file(self._sample)) is not None:
+            seen.append(("where the pictures are", path))
+        if isinstance(store, Local):
+            store = Local(store.folder.absolute())
+            if not own:
+                mark = store.folder / f".{uuid.uuid4().hex}.seen"
+                mark.touch()
+                self._stack.callback(mark.unlink, missing_ok=True)
+                seen.append(("where results go", mark))
+        settings = json.loads(json.dumps(self._work.settings))
+        settings["recipe"]["device"] = self.device
+        plan = ray_worker.Plan(
+            model=self._work.explainer.model.id,
+            given=self._given,
+            maps=self._work.maps,
+            side=self._work.side,
+            device="cuda" if on_gpu else "cpu",
+            threads=1,
+            store=store,
+            settings=settings,
+            seen=tuple(seen),
+        )
+        return plan, count
+
+    def run(
+        self,
+        batches: Sequence[Sequence[Item]],
+        take: Callable[[list[Entry]], None],
+        tick: Callable[[str], bool],
+    ) -> None:
+        """As `job.Engine` has it."""
+        ray = library()
+        tick("Waking the cluster")
+        plan, workers = self._plan()
+        gate = ray.remote(num_cpus=0)(ray_worker.Gate).remote()
+        done: set[int] = set()
+        wanted: set[int] | None = None
+        over = threading.Event()
+        failure: list[BaseException] = []
+
+        def hear() -> None:
+            try:
+                for number, said in self._answers(batches, plan, min(workers, len(batches)), gate):
+                    _raise(said)
+                    if "entries" in said:
+                        take(said["entries"])
+                        done.add(number)
+                    if wanted is not None and wanted <= done:
+                        return
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                over.set()
+
+        # Apart, so that whoever waits here hears a stop at once.
+        thread = threading.Thread(target=hear, name="ray", daemon=True)
+        thread.start()
+        try:
+            while not over.wait(0.25):
+                if tick("" if done else f"Waking {plural(workers, 'worker')}") and wanted is None:
+                    wanted = set(ray.get(gate.close.remote()))
+                    if wanted <= done:
+                        break
+        finally:
+            # Nothing of it is left in a cluster that stays.
+            with contextlib.suppress(Exception):
+                ray.get(gate.close.remote(), timeout=5)
+            # A thread that still asks the cluster while it ends takes the whole process with it.
+            over.wait(ENDING)
+        if failure:
+            raise _plain(failure[0])
+
+    def _answers(
+        self, batches: Sequence[Sequence[Item]], plan: ray_worker.Plan, workers: int, gate: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What each batch came to, as they come."""
+        import ray.data
+        from ray.data import ActorPoolStrategy, DataContext
+
+        rows = [{"number": n, "items": pickle.dumps(list(batch))} for n, batch in enumerate(batches)]
+        together = max(1, min(AT_ONCE, len(rows) // (4 * workers)))
+        context = DataContext.get_current()
+        # Each batch is told of as soon as it is done, and not with those that a worker was sent together.
+        with (
+            _quiet(),
+            _set(context, enable_progress_bars=False, print_on_execution_start=False, target_max_block_size=1),
+        ):
+            made = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // together)).map_batches(
+                self.worker,
+                fn_constructor_args=(plan, gate),
+                batch_size=1,
+                batch_format="numpy",
+                compute=ActorPoolStrategy(size=workers),
+                num_cpus=1,
+                num_gpus=self._gpus if self.device != "cpu" else None,
+                runtime_env={"env_vars": {"OMP_NUM_THREADS": str(plan.threads)}},
+            )
+            del rows
+            # iter_batches leaves a thread behind, each time.
+            for bundle in made.iter_internal_ref_bundles():
+                for block in library().get(list(bundle.block_refs)):
+                    for row in block.to_pylist():
+                        yield int(row["number"]), json.loads(row["said"])
+
+
+def _raise(said: dict[str, Any]) -> None:
+    """What keeps every worker from going on."""
+    if "problem" in said:
+        raise ModelProblem(said["problem"])
+    if "unwritten" in said:
+        raise OSError(None, said["unwritten"])
+    if "broken" in said:
+        raise RuntimeError(said["broken"])
+
+
+def _plain(error: BaseException) -> BaseException:
+    """A failure of the cluster as one sentence."""
+    import ray.exceptions
+
+    if not isinstance(error, ray.exceptions.RayError):
+        return error
+    said = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    return ModelProblem(f"The cluster failed ({said}): what is done is kept, and the same call goes on with it.")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _set(context: Any, **values: Any) -> Iterator[None]:
+    """Attributes that have these values for as long as this lasts."""
+    before = {name: getattr(context, name) for name in values}
+    for name, value in values.items():
+        setattr(context, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray Data tells of every run on stderr, where the bar is."""
+    log = logging.getLogger("ray.data")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

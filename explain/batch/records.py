@@ -1,0 +1,188 @@
+"""What is kept of one explained picture: a row of numbers for each map, a small map, and its files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from explain.export import embedded_recipe, table
+from explain.picture.image import to_jpeg
+from explain.recipe import Recipe
+from explain.rendering import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from explain.batch.source import Item
+    from explain.explanation import Explanation
+    from explain.maps.heatmap import Heatmap
+
+CELLS = 32
+"""Rows and columns of the small maps that pictures are compared by, whatever their size."""
+SCORES = 5
+FOLDER = "maps"
+QUALITY = 85
+
+Row = dict[str, Any]
+
+
+def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
+    """One row for each map, or one without a map; plain values, ready for JSON.
+
+    What `explain.export.table` says of a map, and besides: `labelled` is the folder's word for the picture, `margin`
+    how far the best class is ahead of the next, `scores` the best ones, `cells` the small map.
+    """
+    found = explanation.predictions
+    left, top, right, bottom = explanation.evidence.geometry.seen
+    best = found[0] if found else None
+    more: Row = {
+        "labelled": item.label,
+        "file": f"{stem}.jpg",
+        "margin": best.score - (found[1].score if found[1:] else 0.0) if best else None,
+        "scores": json.dumps([[p.label, round(p.score, 6)] for p in found[:SCORES]]),
+        "seen_left": left,
+        "seen_top": top,
+        "seen_right": right,
+        "seen_bottom": bottom,
+        "notes": " ".join(explanation.notes),
+    }
+    made = table.rows(explanation)
+    if not made:
+        image = explanation.image
+        nothing = {
+            "picture_sha256": image.sha256,
+            "width": image.width,
+            "height": image.height,
+            "model": explanation.model.id,
+            "predicted": best.label if best else None,
+            "predicted_score": best.score if best else None,
+            "predictions": len(found),
+        }
+        return [{"picture": item.key, **more, **nothing}]
+    return [
+        {
+            "picture": item.key,
+            **more,
+            **{name: value for name, value in row.items() if name != "picture"},
+            "anchor": _anchor(explanation, number),
+            "cells": base64.b64encode(cells(explanation.heatmaps[number]).tobytes()).decode(),
+        }
+        for number, row in enumerate(made)
+    ]
+
+
+def _anchor(explanation: Explanation, number: int) -> int | None:
+    """The raw candidate that a map of a single detection is of."""
+    anchors = explanation.heatmaps[number].target.anchors
+    return anchors[0] if explanation.options.per == "detection" and anchors else None
+
+
+def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
+    """A map over the whole picture on a grid of `CELLS` x `CELLS`, 0 to 255; 0 where the model did not see."""
+    return np.rint(_at_size(heatmap.measured, (CELLS, CELLS))[0] * 255).astype(np.uint8)
+
+
+def _at_size(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
+    """A map over its picture as if that had another size (h, w): float32 (h, w) in 0..1, and what was seen of it.
+
+    To a thirty-second of a cell what `Geometry.to_original` gives, which would need a hundred times as long.
+    """
+    (height, width), (sy, sx) = heatmap.geometry.original, heatmap.geometry.scale
+    geometry = replace(heatmap.geometry, original=size, scale=(sy * height / size[0], sx * width / size[1]))
+    (down, across), (oy, ox) = geometry.scale, geometry.offset
+    first_column, first_row = geometry.content[:2]
+    matrix = np.array(
+        [[across, 0, across / 2 + ox - first_column - 0.5], [0, down, down / 2 + oy - first_row - 0.5]], np.float64
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    grown = cv2.warpAffine(heatmap.content, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    left, top, right, bottom = geometry.seen
+    values = np.zeros(size, np.float32)
+    values[top:bottom, left:right] = np.clip(grown[top:bottom, left:right], 0, 1)
+    return values, geometry.seen
+
+
+def stem(item: Item) -> str:
+    """Where the files of a picture go, below the results: safe whatever its name, and no other picture's."""
+    digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
+    name = f"{_plain(PurePosixPath(item.name).stem)}-{digest}"
+    return "/".join((FOLDER, _plain(item.label), name) if item.label else (FOLDER, name))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w]+", "-", text).strip("-")[:60] or "picture"
+
+
+def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation, side: int | None) -> None:
+    """The picture under its first map as a JPEG that carries its recipe, its longer side at most `side` pixels; and the
+    raw maps. `put` writes a file by its name, whole or not at all."""
+    view = embedded_recipe.view_of(explanation, 0) if explanation.heatmaps else None
+    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, side), QUALITY), explanation.recipe, view)
+    put(f"{stem}.jpg", drawn)
+    if explanation.heatmaps:
+        buffer = io.BytesIO()
+        many = {
+            f"{i}_{layer}": raw
+            for i, h in enumerate(explanation.heatmaps)
+            for layer, raw in zip(h.layers, h.raw, strict=True)
+        }
+        if len(many) == 1:
+            np.save(buffer, next(iter(many.values())))
+        else:
+            np.savez(buffer, **many)  # type: ignore[arg-type]
+        put(f"{stem}.{'npy' if len(many) == 1 else 'npz'}", buffer.getvalue())
+
+
+def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
+    """The picture under its first map, uint8 (h, w, 3) RGB; None: at its own size."""
+    pixels = explanation.image.pixels
+    scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
+    small = pixels
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        # By area takes five times as long, and tells only where pixels would be left out.
+        way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
+        small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+    if not explanation.heatmaps:
+        return small
+    values, seen = _at_size(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
+    return render.overlay(small, values, weighted=True, seen=seen)
+
+
+def place(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def recipe(settings: dict[str, Any], row: Row) -> Recipe:
+    """What makes one row's map again; `settings` as the journal has them."""
+    # In a table, a row without a map has NaN where others have their class.
+    target, anchor = (None if (n := row.get(name)) is None or n != n else int(n) for name in ("class", "anchor"))
+    targets = () if target is None else ((anchor, target) if anchor is not None else target,)
+    return Recipe.model_validate(
+        {
+            **settings["recipe"],
+            "picture_sha256": row["picture_sha256"],
+            "picture_name": PurePosixPath(row["picture"]).name,
+            "targets": targets,
+        }
+    )

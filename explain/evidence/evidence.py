@@ -1,0 +1,214 @@
+"""One forward pass of a model on a picture, and everything a map needs from it.
+
+The pass is cut at the earliest target layer: what that layer returns is replaced by a detached leaf, and since the
+weights are frozen no graph exists before it. From there one vector-Jacobian product per target gives the
+gradients. Nothing else of this project runs a model forward to explain it.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from explain.backward.gradient import Activation, Gradient
+from explain.backward.graph import Graph, Opaque
+from explain.backward.transformer import sparse
+from explain.evidence.layers import as_map
+from models.adapters.detector import IN_CELL, Detector
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from explain.evidence.resident import Resident
+    from models.adapter import Geometry, Layer, ModelInput, Prediction, Target
+    from models.adapters.detector import Detections
+
+CROWD = 16
+"""Detections in one target up to which its gradient is walked back where it is not 0. Of more, that is everywhere."""
+
+
+class _Overwritten(Exception):
+    """A module wrote into its input, which was a target layer's output."""
+
+
+class Evidence:
+    """Activations at the target layers and, for each target asked for, their gradients; all on the model's device."""
+
+    def __init__(self, resident: Resident, given: ModelInput, layers: tuple[Layer, ...]) -> None:
+        """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
+        self.resident = resident
+        self.geometry: Geometry = given.geometry
+        self.layers = layers
+        self.tensor = resident.place(given.tensor)
+        self._gradients: dict[Target, list[Gradient]] = {}
+        self.raws: dict[tuple[str, Target], list[Tensor]] = {}
+        """What each method made of it, by (method, target): one (h, w) map per layer."""
+        self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
+        """What the model shows, as it was asked for last, and what that was."""
+        self._graph: Graph | None = None
+        self._adapter = resident.quickest(layers)
+        with resident.lock:
+            recorded, self.outputs = self._forward()
+        self.recorded = [recorded[layer.path] for layer in layers]
+        """The layers' outputs as they are, in the graph that the gradients come from."""
+        self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
+        """One (1, C, h, w) per layer."""
+
+    @cached_property
+    def layered(self) -> list[Activation]:
+        """The activations with what several maps need of them."""
+        return [Activation(one[0]) for one in self.activations]
+
+    def _forward(self) -> tuple[dict[str, Tensor], Any]:
+        # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
+        if not self.resident.mutates:
+            try:
+                return self._passed(copied=False)
+            except _Overwritten:
+                self.resident.mutates = True
+        return self._passed(copied=True)
+
+    def _passed(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+        """One pass; raises _Overwritten where what was recorded is not what the layer returned any more."""
+        recorded: dict[str, Tensor] = {}
+        versions: dict[str, int] = {}
+
+        def record(path: str, output: Tensor) -> Tensor:
+            # From here on there is a graph.
+            if not recorded and tokens:
+                walked.enter_context(sparse())
+            kept = output if output.requires_grad else output.detach().requires_grad_()
+            recorded[path], versions[path] = kept, kept._version
+            return kept.clone() if copied else kept
+
+        tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
+        try:
+            with self._hooked(record), torch.enable_grad(), ExitStack() as walked:
+                outputs = self._adapter.run(self.tensor)
+        except RuntimeError as error:
+            if not copied and "in-place" in str(error):
+                raise _Overwritten from error
+            raise
+        if not copied and any(one._version != versions[path] for path, one in recorded.items()):
+            raise _Overwritten
+        return recorded, outputs
+
+    @contextmanager
+    def _hooked(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+        """Hand what each target layer returns to `record`; what that returns takes its place."""
+        module, caller = self._adapter.module, threading.get_ident()
+
+        def seen(path: str, output: Tensor) -> Tensor | None:
+            # Somebody else may be using the same module outside this engine.
+            return record(path, output) if threading.get_ident() == caller else None
+
+        handles = [
+            module.get_submodule(layer.path).register_forward_hook(
+                lambda _module, _inputs, output, path=layer.path: seen(path, output)
+            )
+            for layer in self.layers
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
+        """For each layer the gradient of each target's scalar. No model pass, only its tail backward."""
+        missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
+        if missing:
+            with self.resident.lock, torch.enable_grad():
+                # One by one: a batched product was measured slower, and its rounding depends on who shares the batch,
+                # so the same recipe would no longer give the same bits.
+                for target in missing:
+                    self._gradients[target] = self._windowed(target) or self._backward(target)
+        return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
+
+    def _windowed(self, target: Target) -> list[Gradient] | None:
+        """The gradients of a few detections, only where they are not 0; None for what has to go PyTorch's way."""
+        small = isinstance(self.resident.adapter, Detector) and len(target.anchors) <= CROWD
+        if not small or any(layer.layout != "nchw" for layer in self.layers):
+            return None
+        seeds = self._seeds(target)
+        if seeds is None:
+            return None
+        with torch.no_grad():
+            try:
+                if self._graph is None:
+                    self._graph = Graph([leaf for leaf in self.outputs.leaves if leaf.requires_grad], self.recorded)
+                return self._graph.gradients(seeds)
+            except Opaque:
+                return None
+
+    def _seeds(self, target: Target) -> list[Gradient | None] | None:
+        """A target's gradient at each of the network's outputs that have any; None where it has none at all."""
+        outputs: Detections = self.outputs
+        top, left, places = 0, 0, list(range(len(outputs.leaves)))
+        if target.part in IN_CELL and len(target.anchors) == 1:
+            # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
+            index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
+            given, scale, top, left = outputs.cell(target.anchors[0])
+            places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
+            if target.part == "class":
+                # Differentiating takes as long as a fifth of a walk, and all it says is a 1.
+                one = torch.zeros_like(given.levels[0])
+                one[0, index] = 1
+                slopes: Sequence[Tensor | None] = [one if given.levels[0].requires_grad else None]
+            else:
+                slopes = self._slopes(given, replace(target, index=index, anchors=(0,)))
+        else:
+            slopes = self._slopes(outputs, target)
+        seeds: dict[int, Gradient] = {}
+        for place, slope in zip(places, slopes, strict=False):
+            if slope is not None:
+                height, width = outputs.leaves[place].shape[2:]
+                seeds[place] = Gradient.of(slope[0], top, left, (height, width))
+        # What depends on no target layer leads nowhere.
+        wanted = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
+        return [seeds.get(place) for place in wanted] if seeds else None
+
+    def _slopes(self, given: Detections, target: Target) -> Sequence[Tensor | None]:
+        """The gradient of a target's scalar at each leaf; None where it has none, or where it leads nowhere."""
+        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
+        scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
+        if not scalar.requires_grad:
+            return []
+        found = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
+        return [next(found) if leaf.requires_grad else None for leaf in leaves]
+
+    def _backward(self, target: Target) -> list[Gradient]:
+        scalar = self.resident.adapter.scalar(self.outputs, target)
+        found: Sequence[Tensor | None] = [None] * len(self.recorded)
+        # A target that hangs on none of the layers has no graph at all.
+        if scalar.requires_grad:
+            try:
+                found = torch.autograd.grad(scalar, self.recorded, retain_graph=True, allow_unused=True)
+            except RuntimeError as error:
+                if "inplace" not in str(error):
+                    raise
+                raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
+        dense = (
+            as_map(torch.zeros_like(out) if gradient is None else gradient, layer)[0]
+            for gradient, out, layer in zip(found, self.recorded, self.layers, strict=True)
+        )
+        return [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in dense]
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it keeps alive: activations, gradients, and what is behind them for later targets."""
+        # Copied first, in one step: another thread may be adding.
+        gradients, raws = list(self._gradients.values()), list(self.raws.values())
+        total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
+        total += sum(g.nbytes for one in gradients for g in one) + sum(raw.nbytes for one in raws for raw in one)
+        graph = max((layer.tail_bytes for layer in self.layers), default=0)
+        graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // self.resident.probed_pixels
+        return total + graph + sum(tensor.nbytes for tensor in self.recorded)

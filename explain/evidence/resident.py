@@ -1,0 +1,231 @@
+"""Models that stay loaded: one lock a model, one load however many ask, least recently used out by bytes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from explain.backward import convolution
+from explain.evidence.cache import ByteCache
+from explain.evidence.determinism import Turn
+from explain.evidence.layers import Surveyed, survey
+from models.adapters import folding
+from models.errors import ModelProblem
+from models.load import load
+from models.preprocess import blank as tone
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from explain.evidence.layers import Attended
+    from explain.methods.grad_cam_library import Shadow
+    from models.adapter import Adapter, Layer, ModelSpec
+    from models.adapters.folding import Twin
+
+Progress = Callable[[float, str], None]
+MIB = 2**20
+BUDGET = int(os.environ.get("SIGHTGLASS_MODELS_MB", "2048")) * MIB
+
+
+class Resident:
+    """A loaded model on its device, with the lock that every forward and backward pass holds."""
+
+    def __init__(self, adapter: Adapter, device: torch.device) -> None:
+        self.adapter = adapter
+        self.device = device
+        self.lock = Turn(device)
+        self.origin = self
+        """Itself; of one that was asked for other classes, the one whose module it shares."""
+        self.asked: dict[object, Resident] = {}
+        """The latest ones that share its module and look for other classes, by what they were asked for."""
+        self.row: object = None
+        """What it was loaded from: its table may be another now, or its file."""
+        self.mutates = False
+        """Whether a module was seen to write into its input."""
+        self.shadow: Shadow | None = None
+        """Where the grad-cam library's methods work (explain/methods/grad_cam_library.py)."""
+        # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
+        channels_last = adapter.spec.channels_last and device.type == "cpu"
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        adapter.module.to(device).to(memory_format=self.memory_format)
+        self.probed = (1, 1)
+        """(h, w) of the input that `layers` was found with."""
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.adapter.module.parameters(), *self.adapter.module.buffers()]
+
+    def place(self, tensor: Tensor) -> Tensor:
+        """A (B, 3, h, w) on the model's device, laid out as the model wants it."""
+        return tensor.to(device=self.device, memory_format=self.memory_format)
+
+    @property
+    def probed_pixels(self) -> int:
+        return self.probed[0] * self.probed[1]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were trained."""
+        padding: int = getattr(self.adapter, "padding", 0)
+        return sum(parameter.numel() for parameter in self.adapter.module.parameters()) - padding
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its weights, also as they are laid out besides to be quicker."""
+        found: Twin | None = self.__dict__.get("_twin")
+        laid_out = sum(map(folding.nbytes, [self.adapter.module, *([found.module] if found else [])]))
+        return self._loaded_bytes + laid_out + convolution.nbytes(self.adapter.module.parameters())
+
+    @cached_property
+    def _loaded_bytes(self) -> int:
+        # What another runtime holds (ONNX, OpenVINO) is in no tensor of ours.
+        elsewhere: int = getattr(self.adapter.module, "nbytes", 0)
+        return elsewhere + sum(tensor.nbytes for tensor in self._tensors())
+
+    @cached_property
+    def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
+        """All layers that can be explained by path, and the short list for a picker, in order of execution.
+
+        None of either for a model that only answers (`gradients` is False).
+        """
+        return self._survey.known, self._survey.short
+
+    @property
+    def attentions(self) -> tuple[Attended, ...]:
+        """What attends, in the order of execution; nothing in a CNN."""
+        return self._survey.attentions
+
+    @cached_property
+    def _survey(self) -> Surveyed:
+        if not self.gradients:
+            return Surveyed({}, (), ())
+        adapter, blank = self._blank()
+        self.probed = (blank.shape[-2], blank.shape[-1])
+        with self.lock:
+            return survey(adapter, blank)
+
+    def _blank(self) -> tuple[Adapter, Tensor]:
+        """An adapter that answers, and an empty picture for it on the device."""
+        # One that is still to be told what to look for has layers all the same.
+        adapter = self.adapter.probe() if hasattr(self.adapter, "probe") else self.adapter
+        return adapter, self.place(adapter.prepare(tone(adapter, 128), adapter.preprocessings[0]).tensor)
+
+    @cached_property
+    def _twin(self) -> Twin | None:
+        with self.lock:
+            return folding.twin(*self._blank())
+
+    def quickest(self, layers: Sequence[Layer]) -> Adapter:
+        """The adapter to explain these layers with: itself or, where nothing that this skips is among them, its
+        quicker twin."""
+        if not folding.folds() or self._twin is None or any(layer.path in self._twin.missing for layer in layers):
+            return self.adapter
+        own = copy.copy(self.adapter)
+        own.module = self._twin.module
+        return own
+
+    def told(self, adapter: Adapter) -> Resident:
+        """The same module, lock and layers for another adapter of it, which looks for other classes."""
+        _ = self.layers, self._twin  # found once for both
+        other = copy.copy(self)
+        other.adapter, other.shadow = adapter, None
+        return other
+
+    @property
+    def gradients(self) -> bool:
+        """Whether there is anything inside the model to look at: an exported file or a service only answers."""
+        return getattr(self.adapter, "gradients", True)
+
+    @cached_property
+    def default_layers(self) -> tuple[str, ...]:
+        if not self.gradients:
+            return ()
+        named = self.adapter.spec.target_layers
+        short = self.layers[1]
+        if not short:
+            raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
+        return named or self.adapter.default_layers(short)
+
+
+def _row(spec: ModelSpec) -> object:
+    """A model's table and when its own files were written: for another one of either it is loaded again."""
+    named = (spec.weights.get("path"), spec.arch.rpartition(":")[0])
+    files = [name for name in named if isinstance(name, str) and name]
+    return spec, [os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)]
+
+
+class Residency:
+    """The models that are loaded, by id and device, within a budget of bytes."""
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._held: ByteCache[Resident] = ByteCache(budget, lambda resident: resident.nbytes)
+        self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
+        """The model on that device, loaded now if need be; many who ask at once wait for one load."""
+        key, row = (spec.id, str(device)), _row(spec)
+        if (resident := self._held.get(key)) is not None and resident.row == row:
+            return resident
+        with self._loading[key]:
+            if (resident := self._held.get(key)) is None or resident.row != row:
+                resident = Resident(load(spec, progress=_of_download(spec.id, progress)), device)
+                resident.row = row
+                self._held.put(key, resident)
+        return resident
+
+    def free(self, keep: Resident | None = None) -> None:
+        """Let every model go but one, and hand the GPU's memory back."""
+        kept = [r for r in self._held.values() if r is keep]
+        self._held.clear()
+        for resident in kept:
+            self._held.put((resident.adapter.spec.id, str(resident.device)), resident)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def residents(self) -> list[Resident]:
+        return self._held.values()
+
+    @property
+    def nbytes(self) -> int:
+        return self._held.nbytes
+
+
+def _of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+    """Bytes done and in all, as a share and words."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(
+        done / total if total else 0.0, f"Fetching {name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+    )
+
+
+RESIDENCY = Residency()
+"""The process's own: library, dashboard and API share it."""
+
+
+def device(name: str = "auto") -> torch.device:
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` as a device that is there; raises ModelProblem where it is not."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+    except RuntimeError as error:
+        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.") from error
+    if found.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (found.index or 0) >= count:
+            raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
+        return torch.device("cuda", found.index or 0)
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
+    return found

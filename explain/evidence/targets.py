@@ -1,0 +1,91 @@
+"""From what a person asks to be explained to targets: classes, boxes, raw candidates, the whole picture."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal
+
+from explain.phrases import percent
+from models.adapter import Target
+from models.adapters.detector import Detector
+from models.errors import ModelProblem
+from models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.evidence.evidence import Evidence
+    from explain.explanation import Options
+    from models.adapter import Prediction
+
+Per = Literal["class", "detection", "picture"]
+Wanted = int | str | tuple[int, int]
+EMBEDDING = -1
+"""How a recipe names the one target of a model without classes."""
+UNSHOWN = "the map is of its strongest candidate alone."
+"""How the note on a class ends that has a map and no box."""
+
+
+def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+    """The targets asked for, or the best `top_k` among the predictions."""
+    adapter = evidence.resident.adapter
+    if adapter.spec.task == "embed":
+        if any(target != EMBEDDING for target in options.targets):
+            raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
+        return [Target(None, "its embedding", (), options.part)]
+    if options.per != "class" and not isinstance(adapter, Detector):
+        raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
+    if options.per == "picture":
+        assert isinstance(adapter, Detector)
+        anchors = adapter.strongest(evidence.outputs, options.ratio)
+        return [Target(None, "the whole picture", anchors, options.part)]
+    if options.per == "detection":
+        return [
+            Target(index, adapter.labels[index], (anchor,), options.part)
+            for anchor, index in _detections(options, predictions, evidence)
+        ]
+    wanted = [class_index(target, adapter.labels) for target in options.targets]
+    if not options.targets:
+        wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
+    return [
+        Target(
+            index,
+            adapter.labels[index],
+            tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
+            options.part,
+        )
+        for index in wanted
+    ]
+
+
+def unshown(options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
+    """A note on each class of a detector that has a map and no box: what the map is of instead."""
+    if options.per != "class" or not isinstance(evidence.resident.adapter, Detector):
+        return ()
+    return tuple(
+        f"No {target.label} is shown (at best {percent(float(evidence.outputs.scores[0, target.index].max()))} sure): "
+        f"{UNSHOWN}"
+        for target in targets
+        if not target.anchors
+    )
+
+
+def _detections(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
+    """The candidates, as (anchor, class), of the boxes asked for."""
+    labels, count = evidence.resident.adapter.labels, evidence.outputs.count
+    shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
+    found: list[tuple[int, int]] = []
+    for target in options.targets:
+        if isinstance(target, tuple | list):
+            anchor, index = target
+            if not 0 <= anchor < count:
+                raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
+            found.append((int(anchor), class_index(index, labels)))
+        elif isinstance(target, Integral):
+            if not 0 <= target < len(shown):
+                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
+            found.append(shown[int(target)])
+        else:
+            index = class_index(target, labels)
+            found += [pair for pair in shown if pair[1] == index]
+    return list(dict.fromkeys(found)) if options.targets else shown[: options.top_k]

@@ -1,0 +1,166 @@
+"""A sweep through a model: one target's map at each layer, from the first to the last, as a GIF or an MP4.
+
+The model is run once more, at all of these layers together. No picture stands between two layers: what lies between
+them was never computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.targets import Wanted
+from explain.explanation import explain
+from explain.export import caption, fonts
+from explain.methods import METHODS
+from explain.rendering.render import Field, Style, shown
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.explanation import Explanation
+    from explain.maps.heatmap import Heatmap
+    from explain.rendering.render import Pixels
+
+Format = Literal["gif", "mp4"]
+
+LONGEST = 640
+"""Pixels of a frame's longer side."""
+FEWEST, MOST = 6, 24
+"""Layers that make a sweep; of more than `MOST` as many are taken, evenly."""
+SECONDS = 0.7
+"""That each layer is shown; the last one three times as long."""
+_STRIP = 44
+_RATE = 10  # frames a second of an MP4
+
+
+def sweep(
+    explanation: Explanation,
+    index: int = 0,
+    *,
+    format: Format = "gif",
+    colormap: str = "inferno",
+    layers: Sequence[str] = (),
+    seconds: float = SECONDS,
+) -> bytes:
+    """The target at `index` through `layers` (dotted paths; by default all that a picker shows), each on its own scale.
+
+    Raises a Problem for a model or a method that has no layers, and for an unknown format or layer.
+    """
+    if format not in get_args(Format):
+        raise Problem(f"There is no sweep as {format}: use one of {', '.join(get_args(Format))}.")
+    if not 0.05 <= seconds <= 10:
+        raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
+    maps = by_layer(explanation, index, layers)
+    frames = [_frame(explanation, index, heatmap, i, len(maps), colormap) for i, heatmap in enumerate(maps)]
+    return _gif(frames, seconds) if format == "gif" else _mp4(frames, seconds)
+
+
+def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
+    """One map for each layer, in the order given, of one pass over all of them."""
+    heatmap = caption.checked(explanation, index)
+    evidence, method = explanation.evidence, METHODS[heatmap.method]
+    resident, adapter = evidence.resident, evidence.resident.adapter
+    if method.family not in ("gradient", "eigen"):
+        raise Problem(f"{method.name} is not taken at single layers: choose GradCAM, LayerCAM or another quick method.")
+    paths = tuple(layers) or _every(explanation)
+    given = adapter.prepare(
+        explanation.image.taken(getattr(adapter, "channels", 3), adapter.spec.id), explanation.options.preprocessing
+    )
+    through = Evidence(resident, given, find(resident.layers[0], paths, adapter.module))
+    options = replace(explanation.options, layers=paths, targets=_target(explanation, index), scale="own")
+    return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
+
+
+def _every(explanation: Explanation) -> tuple[str, ...]:
+    resident = explanation.evidence.resident
+    if not resident.gradients:
+        raise Problem(f"{explanation.model.id} only answers: there is no layer in it to look at.")
+    paths = [layer.path for layer in resident.layers[1]]
+    # The outermost modules where there are enough of them: a model's blocks rather than each of their steps.
+    depths = range(max(path.count(".") for path in paths) + 1)
+    levels = ([path for path in paths if path.count(".") <= depth] for depth in depths)
+    paths = next((some for some in levels if len(some) >= FEWEST), paths)
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MOST)).round().astype(int))
+    return tuple(paths[place] for place in places)
+
+
+def _target(explanation: Explanation, index: int) -> tuple[Wanted, ...]:
+    """One of an explanation's targets as its recipe names it; none for the whole picture."""
+    if explanation.options.per == "picture":
+        return ()
+    return (explanation.recipe.targets[index],)
+
+
+def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str) -> Pixels:
+    """The overlay over a strip that names the layer and says how far through the model it is."""
+    source = explanation.image.pixels
+    scale = LONGEST / max(source.shape[:2])
+    # Even sides, as video codecs want them.
+    wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
+    small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    across, down = wide / source.shape[1], high / source.shape[0]
+    geometry = heatmap.geometry
+    x0, y0, x1, y1 = (edge * by for edge, by in zip(geometry.extent, (across, down) * 2, strict=True))
+    left, top, right, bottom = geometry.seen
+    left, top = min(round(left * across), wide - 1), min(round(top * down), high - 1)
+    seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
+    over = shown(np.asarray(small, np.uint8), Field(heatmap.content, (x0, y0, x1, y1), seen), Style(colormap=colormap))
+    page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
+    page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))
+    pen = ImageDraw.Draw(page)
+    rows, columns = heatmap.raw[0].shape
+    words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
+    if heatmap.state != "ok":
+        words += f": {caption.STATES[heatmap.state]}"
+    font = ImageFont.truetype(str(fonts.path()), 15)
+    _write(pen, words, (8, high + 9), page.width - 16, font)
+    pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))
+    return np.asarray(page)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, text: str, at: tuple[float, float], room: float, font: ImageFont.FreeTypeFont
+) -> None:
+    while len(text) > 4 and pen.textlength(text, font) > room:
+        text = f"{text[:-2]}…"
+    pen.text(at, text, fill=(234, 234, 234), font=font)
+
+
+def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
+    """Each frame in its own 256 colours."""
+    pages = [Pillow.fromarray(frame).quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
+    each = round(seconds * 1000)
+    lasts = [each] * (len(pages) - 1) + [3 * each]
+    out = BytesIO()
+    pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
+    return out.getvalue()
+
+
+def _mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
+    """H.264, or MPEG-4 where this build of FFmpeg has none."""
+    import av
+
+    out = BytesIO()
+    name = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    with av.open(out, "w", format="mp4") as file:
+        stream: Any = file.add_stream(name, rate=_RATE)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if name == "libx264":
+            stream.options = {"crf": "20", "preset": "veryfast"}
+        repeats = max(1, round(seconds * _RATE))
+        for i, frame in enumerate(frames):
+            for _ in range(repeats * (3 if i == len(frames) - 1 else 1)):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
+    return out.getvalue()

@@ -1,0 +1,76 @@
+"""Pictures of what a detector found, to be kept as files: the picture, its boxes, and where the model looked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explain.phrases import percent
+from explain.picture.image import to_jpeg
+from explain.rendering.contact_sheet import boxes as draw_boxes
+from explain.rendering.render import Field, Style, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation
+    from models.adapter import Prediction
+
+STYLE = Style()
+
+
+def every_map(explanation: Explanation, style: Style = STYLE) -> NDArray[np.uint8]:
+    """The picture under all its maps, each on its own scale, the hotter one where two meet, and all boxes over it."""
+    pixels = explanation.image.pixels
+    if explanation.heatmaps:
+        hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
+        pixels = _under(explanation, hottest, style)
+    return _boxed(pixels, explanation.predictions)
+
+
+def one_map(explanation: Explanation, index: int, style: Style = STYLE) -> NDArray[np.uint8]:
+    """The picture under one map, with its own boxes."""
+    pixels = _under(explanation, explanation.heatmaps[index].content, style)
+    own = explanation.own(index)
+    return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
+
+
+def tagger(explanation: Explanation, style: Style = STYLE) -> Callable[[bytes, int], bytes]:
+    """`export.tag.tagger`, for pictures that look like these."""
+    from explain.export import embedded_recipe
+
+    return embedded_recipe.tagger(explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha)
+
+
+def files(explanation: Explanation, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
+    """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself.
+
+    All but the first carry the recipe; those of all boxes that of the first.
+    """
+    stem = _plain(explanation.image.name.rsplit(".", 1)[0])
+    tagged = tagger(explanation, style)
+    yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
+    yield f"{stem}_detection.jpg", tagged(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
+    yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style)), 0)
+    for i, heatmap in enumerate(explanation.heatmaps):
+        name = f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg"
+        yield name, tagged(to_jpeg(one_map(explanation, i, style)), i)
+
+
+def _under(explanation: Explanation, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
+    geometry = explanation.evidence.geometry
+    return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
+
+
+def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
+    # A drawn letter is ASCII here, and a space that does not break is none.
+    items = [(p.box, f"{p.label} {percent(p.score)}".replace("\N{NO-BREAK SPACE}", " ")) for p in found if p.box]
+    return draw_boxes(pixels, items, chosen=chosen) if items else pixels
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w]+", "-", text).strip("-") or "picture"

@@ -1,0 +1,292 @@
+"""The recipe in a file's own metadata, so that a picture can be opened again as the view that it was made from.
+
+PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. SVG: a metadata element. PDF: an entry of the document
+information. Each holds the same line of JSON. A PNG or JPG can also hold the picture that it shows, in a private chunk
+`sgPc` or in APP15 segments: no other program minds them, and a picture that was saved anew by one has lost them.
+
+Whatever is read here came from anywhere: nothing is parsed but lengths and one bounded line of JSON, against a schema.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import json
+import re
+import struct
+import zlib
+from io import BytesIO
+from typing import TYPE_CHECKING, Annotated, Literal
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from explain.recipe import Recipe
+from models.errors import ImageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping
+
+    from explain.explanation import Explanation
+    from explain.picture.image import Image
+
+TEXT = 2**18
+"""Bytes of JSON that are read at most."""
+CARRIED = 8 * 2**20
+"""Bytes of a picture that a file carries at most; a larger one is left out."""
+LOSSLESS = 4_000_000
+"""Pixels of a picture that is worth encoding without loss for that."""
+_PARTS = 4096
+"""Chunks or segments that are looked at before the pixels begin."""
+_SEGMENT = 65_533  # bytes after a JPEG segment's own length
+_PNG, _KEY, _OWN = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
+_SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % TEXT)
+_PDF = re.compile(rb"/Sightglass <([0-9A-F]{2,%d})>" % (2 * TEXT))
+
+_LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
+"""Of pictures that are no JPEG: half a second's work for 3 million pixels, and wanted for many files."""
+
+Text = Annotated[str, StringConstraints(max_length=200)]
+
+
+class View(BaseModel):
+    """How an explanation was looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    index: int = Field(default=0, ge=0, le=9999)
+    """Which of the recipe's targets."""
+    label: Text | None = None
+    """That target's class."""
+    screen: Literal["explore", "detect"] = "explore"
+    automatic: bool = False
+    """Whether the layers were left to the model."""
+    settings: dict[Text, bool | float | Text] = Field(default_factory=dict, max_length=40)
+    """Of the viewer, by its own names: mode, colormap, alpha, ..."""
+
+
+class Contents(BaseModel):
+    """What a file says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sightglass: Literal[1] = 1
+    recipe: Recipe
+    view: View = View()
+    picture: bytes = Field(default=b"", exclude=True)
+    """The file of the picture itself, where it is carried; not to be believed before its sha256 was compared."""
+
+
+def view_of(explanation: Explanation, index: int, **settings: bool | float | str) -> View:
+    """One map of an explanation, looked at with these settings."""
+    return View(
+        index=index,
+        label=explanation.heatmaps[index].target.label[:200],
+        screen="detect" if explanation.options.per != "class" else "explore",
+        automatic=not explanation.options.layers,
+        settings=settings,
+    )
+
+
+def line(recipe: Recipe, view: View | None = None) -> str:
+    """What a file says of itself: JSON on one line, in ASCII."""
+    return json.dumps(Contents(recipe=recipe, view=view or View()).model_dump(mode="json"), separators=(",", ":"))
+
+
+def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: bytes = b"") -> bytes:
+    """The PNG, JPG, SVG or PDF with the recipe in it, its pixels untouched.
+
+    `picture`: the original's own file, as `carried` gives it, for PNG and JPG. A recipe that is too long for EXIF
+    (64 kB) is left out of a JPG. Raises ImageProblem for another kind of file.
+    """
+    text = line(recipe, view)
+    said = text.encode("ascii")
+    if data.startswith(_PNG):
+        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + said) + (_chunk(_OWN, picture) if picture else b"")
+        return data[:33] + parts + data[33:]
+    if data.startswith(b"\xff\xd8\xff"):
+        at = 2
+        if data[2:4] == b"\xff\xe0":
+            at += 2 + int.from_bytes(data[4:6], "big")
+        return data[:at] + _exif(said) + _segments(picture) + data[at:]
+    if data.startswith(b"%PDF-"):
+        return _with_information(data, said)
+    if (found := re.search(rb"<svg\b[^>]*>", data[:4096])) is not None:
+        held = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
+        return data[: found.end()] + b"\n" + held + data[found.end() :]
+    raise ImageProblem("Only PNG, JPG, SVG and PDF files can carry a recipe: choose one of these.")
+
+
+def tagger(explanation: Explanation, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
+    """`write` for several files of one explanation, given each one's bytes and the map it is of: each carries the
+    picture, whose file is made but once."""
+    recipe, picture = explanation.recipe, carried(explanation.image)
+
+    def tagged(data: bytes, index: int) -> bytes:
+        if explanation.heatmaps:
+            view = view_of(explanation, index, **settings)
+        else:
+            view = View(screen="detect" if explanation.model.task == "detect" else "explore")
+        return write(data, recipe, view, picture=picture)
+
+    return tagged
+
+
+def read(data: bytes) -> Recipe | None:
+    """The recipe that a file carries; None where there is none, or none that makes sense."""
+    found = contents(data)
+    return found.recipe if found is not None else None
+
+
+def contents(data: bytes) -> Contents | None:
+    """All that a file says of itself; None where that is nothing, or makes no sense. Never raises."""
+    line, picture = b"", b""
+    try:
+        if data.startswith(_PNG):
+            line, picture = _of_png(data)
+        elif data.startswith(b"\xff\xd8\xff"):
+            line, picture = _of_jpeg(data)
+        elif data.startswith(b"%PDF-"):
+            if found := [*_PDF.finditer(data)]:
+                line = bytes.fromhex(found[-1][1].decode())
+        elif (svg := _SVG.search(data)) is not None:
+            line = html.unescape(svg[1].decode("utf-8")).encode()
+        if not 0 < len(line) <= TEXT:
+            return None
+        return Contents.model_validate_json(line).model_copy(update={"picture": picture})
+    except (ValidationError, ValueError, struct.error):
+        return None
+
+
+def carried(image: Image) -> bytes:
+    """A file of exactly these pixels for `write`: the JPEG that they came as, else one without loss; empty where it
+    would be too large."""
+    if image.jpeg:
+        return image.jpeg if len(image.jpeg) <= CARRIED else b""
+    if image.width * image.height > LOSSLESS:
+        return b""
+    if image not in _LOSSLESS:
+        from PIL import Image as Pillow
+
+        out = BytesIO()
+        Pillow.fromarray(image.pixels).save(out, "WEBP", lossless=True, quality=20, method=1)
+        _LOSSLESS[image] = out.getvalue() if out.tell() <= CARRIED else b""
+    return _LOSSLESS[image]
+
+
+def original(found: Contents) -> Image | None:
+    """The picture that a file carries; None where it carries none, or not the one that its recipe is of."""
+    from explain.picture.image import Image
+
+    if not found.picture:
+        return None
+    try:
+        image = Image.open(found.picture, name=found.recipe.picture_name)
+    except ImageProblem:
+        return None
+    return image if image.sha256 == found.recipe.picture_sha256 else None
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", binascii.crc32(kind + body))
+
+
+def _of_png(data: bytes) -> tuple[bytes, bytes]:
+    line, picture, at = b"", b"", 8
+    for _ in range(_PARTS):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        body = at + 8
+        if kind in (b"IDAT", b"IEND"):
+            break
+        if kind == b"iTXt" and data[body : body + 11] == _KEY + b"\0" and size <= TEXT + 1024:
+            line = _international(data[body + 11 : body + size])
+        elif kind == _OWN and size <= CARRIED:
+            picture = data[body : body + size]
+        at = body + size + 4
+    return line, picture
+
+
+def _international(body: bytes) -> bytes:
+    """The text of an iTXt chunk, after its keyword; other programs may deflate it when they save it anew."""
+    deflated, rest = body[:1] == b"\1", body[2:].split(b"\0", 2)[-1]
+    if not deflated:
+        return rest
+    try:
+        return zlib.decompressobj().decompress(rest, TEXT + 1)
+    except zlib.error:
+        return b""
+
+
+def _exif(line: bytes) -> bytes:
+    """An APP1 segment: a TIFF of two directories, of which the second holds the comment."""
+    comment = b"ASCII\0\0\0" + line
+    tiff = b"MM\0*" + struct.pack(">I", 8)
+    tiff += struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)  # the Exif directory is at 26
+    tiff += struct.pack(">HHHIII", 1, 0x9286, 7, len(comment), 44, 0) + comment
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body if len(body) <= _SEGMENT else b""
+
+
+def _segments(picture: bytes) -> bytes:
+    """APP15 segments with a picture's bytes in order."""
+    room = _SEGMENT - len(_KEY) - 1
+    parts = [_KEY + b"\0" + picture[at : at + room] for at in range(0, len(picture), room)]
+    return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)
+
+
+def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
+    line, pictures, size = b"", [], 0
+    for kind, body in _read_segments(data):
+        # A camera's own is not unpacked for nothing.
+        if kind == 0xE1 and body.startswith(b"Exif\0\0") and b'"sightglass"' in body:
+            line = _comment(body) or line
+        elif kind == 0xEF and body.startswith(_KEY + b"\0"):
+            pictures.append(body[len(_KEY) + 1 :])
+            size += len(body)
+    return line, b"".join(pictures) if size <= CARRIED + 2**16 else b""
+
+
+def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 2
+    for _ in range(_PARTS):
+        mark, kind, size = struct.unpack_from(">BBH", data, at)
+        if mark != 0xFF or kind == 0xDA or size < 2:
+            return
+        yield kind, data[at + 4 : at + 2 + size]
+        at += 2 + size
+
+
+def _comment(body: bytes) -> bytes:
+    """The comment of an EXIF segment, whoever wrote it."""
+    from PIL import Image as Pillow
+
+    exif = Pillow.Exif()
+    try:
+        exif.load(body)
+        text = exif.get_ifd(0x8769).get(0x9286, b"")
+    except Exception:  # what a decoder raises on damaged data is nobody's contract
+        return b""
+    return text.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(text, bytes) else b""
+
+
+def _with_information(data: bytes, line: bytes) -> bytes:
+    """The PDF with another entry in its document information, as an update at its end (ISO 32000-1, 7.5.6)."""
+    tail = data[data.rindex(b"trailer") :]
+    start = int(re.findall(rb"startxref\s+(\d+)", tail)[-1])
+    size = int(re.findall(rb"/Size (\d+)", tail)[-1])
+    root = re.findall(rb"/Root (\d+ \d+ R)", tail)[-1]
+    entry = b"/Sightglass <" + line.hex().upper().encode() + b">"
+    held = b""
+    if (named := re.search(rb"/Info (\d+) 0 R", tail)) is not None:
+        number = int(named[1])
+        found = re.search(rb"(?:^|\n)%d 0 obj\s*<<(.*?)>>\s*endobj" % number, data, re.DOTALL)
+        held = found[1].strip() + b"\n" if found is not None else b""
+    else:
+        number, size = size, size + 1
+    body = data if data.endswith(b"\n") else data + b"\n"
+    at = len(body)
+    body += b"%d 0 obj\n<<\n%s%s\n>>\nendobj\n" % (number, held, entry)
+    table = len(body)
+    body += b"xref\n%d 1\n%010d 00000 n \n" % (number, at)
+    body += b"trailer\n<< /Size %d /Root %s /Info %d 0 R /Prev %d >>\n" % (size, root, number, start)
+    return body + b"startxref\n%d\n%%%%EOF\n" % table

@@ -1,0 +1,129 @@
+"""What a comparison of pictures leaves in a folder: the two with what makes them alike, and a gallery's ranking."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explain.export import table
+from explain.export.result_folder import plain, read, to_json
+from explain.picture.image import to_jpeg
+from explain.rendering import contact_sheet
+from explain.rendering.render import Field, Style, shown
+from explain.similarity.similarity import said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from explain.picture.image import Image
+    from explain.similarity.matches import Grid
+    from explain.similarity.ranking import Context, Ranking
+    from explain.similarity.similarity import Side, Similarity
+
+    File = tuple[str, bytes]
+
+PAIRS = 6
+"""Matching places that are drawn and numbered."""
+COLOURS = "blue makes them alike, red sets them apart"
+
+
+def overlay(side: Side, style: Style | None = None) -> NDArray[np.uint8]:
+    """The picture with its signed map, uint8 (H, W, 3): blue for what makes the two alike, red for what does not."""
+    # Squared, so that weak places are faint: the opacity of a difference goes with its power 0.6.
+    values = np.sign(side.signed) * side.signed**2
+    field = Field(values, side.geometry.extent, side.seen, kind="difference")
+    return shown(side.image.pixels, field, style or Style())
+
+
+def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
+    """similarity.jpg with both maps, pairs.jpg with the places that match best, maps.npz, and similarity.json."""
+    names = [side.image.name for side in found.sides]
+    captions = [f"{names[0]}: {COLOURS}", f"{names[1]}: {found.score:.2f} alike"]
+    yield "similarity.jpg", _drawn([overlay(side) for side in found.sides], captions)
+    if found.matches.pairs:
+        grids = (found.matches.query, found.matches.gallery)
+        places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
+        drawn = [
+            contact_sheet.boxes(
+                side.image.pixels, [(rectangle(grid, at, side.image), str(i + 1)) for i, at in enumerate(cells)]
+            )
+            for side, grid, cells in zip(found.sides, grids, places, strict=True)
+        ]
+        yield "pairs.jpg", _drawn(drawn, [f"{name}: equal numbers match" for name in names])
+    yield "maps.npz", _npz(found)
+    yield "similarity.json", to_json(summary(found, context)).encode()
+
+
+def of_pair(found: Similarity, rank: int) -> File:
+    """One picture of a gallery beside the query: `top1_name.jpg`."""
+    name = found.gallery.image.name
+    captions = [f"{found.query.image.name}: {COLOURS}", f"{rank}. {name}: {found.score:.2f}"]
+    return f"top{rank}_{plain(name.rsplit('.', 1)[0])}.jpg", _drawn([overlay(side) for side in found.sides], captions)
+
+
+def summary(found: Similarity, context: Context | None) -> dict[str, Any]:
+    """All that is known of a comparison but its pixels, ready for `to_json`."""
+    said_of = {"headline": headline(found, context)} | found.summary()
+    if context is not None:
+        said_of["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
+    return said_of
+
+
+def headline(found: Similarity, context: Context | None) -> str:
+    """The sentence of two pictures: the score, and what that amounts to with this model."""
+    verdict = f": {context.verdict(found.score)}" if context is not None else ""
+    return f"{found.score:.2f}{verdict}."
+
+
+def places(found: Similarity) -> list[str]:
+    """Where in each picture lies what makes the two alike and what sets them apart, a sentence each."""
+    if found.state == "same":
+        return ["Nothing could make these two more alike, so no place can be said to."]
+    if found.state != "ok":
+        return [f"There is no map: {found.state}. Try another layer or method."]
+    lines = []
+    for side in found.sides:
+        alike, apart = (read(words) for words in said(side))
+        if found.of == "product":
+            lines.append(f"{side.image.name}: the score is made {alike}.")
+        else:
+            lines.append(f"{side.image.name}: alike {alike}; apart {apart}.")
+    return lines
+
+
+def ranking(found: Ranking) -> list[dict[str, Any]]:
+    """A row for each picture of a gallery, most alike first."""
+    return [
+        {"rank": i + 1, "picture": hit.item.key, "label": hit.item.label or "", "score": hit.score}
+        for i, hit in enumerate(found.hits)
+    ]
+
+
+def of_ranking(found: Ranking) -> File:
+    return "ranking.csv", table.csv(ranking(found)).encode()
+
+
+def rectangle(grid: Grid, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
+    """xyxy in original pixels of a cell (row, column), within the picture."""
+    (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
+    return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
+
+
+def _drawn(panels: list[NDArray[np.uint8]], captions: list[str]) -> bytes:
+    return to_jpeg(contact_sheet.grid(panels, [read(caption) for caption in captions], columns=2, height=480))
+
+
+def _npz(found: Similarity) -> bytes:
+    """Each side's signed map, float32 (h, w) at the model's input, its raw ones by layer, its vector, and the scores
+    of all pairs of cells."""
+    arrays = {"cells": found.matches.scores}
+    for name, side in zip(("query", "gallery"), found.sides, strict=True):
+        arrays |= {name: side.padded, f"{name}_vector": side.vector}
+        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(found.layers, side.raw, strict=True)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

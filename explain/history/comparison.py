@@ -1,0 +1,109 @@
+"""Two records side by side: numbers where their maps lie over one picture, words in any case."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from explain.findings.diagnosis import CROPPED
+from explain.history.records import Compared, grown
+from explain.maps import statistics
+from explain.maps.statistics import COARSE, describe_place
+from explain.phrases import percent
+from explain.rendering import render
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from explain.history.history import History
+    from explain.history.records import KeptMap, Record
+    from explain.maps.statistics import Agreement
+
+Box = tuple[int, int, int, int]
+ALIKE, APART = 0.6, 0.3
+"""Overlap of the hottest fifths from which on two maps look at the same place, and below which at others."""
+
+
+def compare(history: History, one: Record, other: Record) -> Compared:
+    """Raises Problem where a map of either is damaged or gone."""
+    first, second = (_looked_at(history, record) for record in (one, other))
+    same = one.picture_sha256 == other.picture_sha256
+    numbers = (one.statistics, other.statistics)
+    words = [sentence for sentence in (_answers(one, other), *_places((one, first), (other, second))) if sentence]
+    seen = None
+    if not same:
+        size = "" if (one.width, one.height) != (other.width, other.height) else ", though of one size"
+        why = f"These are two pictures{size}: their maps cannot be laid over each other, so compare their numbers."
+    elif first is None or second is None:
+        why = f"It is one picture, but {'neither has a map' if first is second else 'only one has a map'} to compare."
+    elif (seen := common(first.seen, second.seen)) is None:
+        why = "It is one picture, and no part of it was seen by both models."
+    if seen is None or first is None or second is None:
+        return Compared(one, other, same, None, None, None, numbers, (why, *words))
+    a, b = grid(first, seen), grid(second, seen)
+    agreement, difference = statistics.compare(a, b), render.share_difference(a, b)
+    return Compared(one, other, same, agreement, difference, seen, numbers, (_agree(first, second, agreement), *words))
+
+
+def common(one: Box, other: Box) -> Box | None:
+    """What both saw; None where that is nothing."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[2], other[2]), min(one[3], other[3])
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def grid(found: KeptMap, seen: Box) -> NDArray[np.float32]:
+    """A map over a part of its picture, float32 (h, w) with at most 320 cells a side."""
+    left, top, right, bottom = seen
+    shrink = min(1.0, COARSE / max(right - left, bottom - top))
+    size = (max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink)))
+    part = grown(found.measured, found.geometry)[top:bottom, left:right]
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+
+
+def _looked_at(history: History, record: Record) -> KeptMap | None:
+    maps = history.heatmaps(record)
+    return maps[record.index] if record.index < len(maps) and maps[record.index].state == "ok" else None
+
+
+def _agree(first: KeptMap, second: KeptMap, agreement: Agreement) -> str:
+    overlap = agreement.iou_top20
+    if np.array_equal(first.measured, second.measured) and first.geometry == second.geometry:
+        return "It is one picture, and the two maps are the same in every cell."
+    where = (
+        "the same place" if overlap >= ALIKE else "other places" if overlap < APART else "places that partly overlap"
+    )
+    return (
+        f"It is one picture, and they look at {where}: the hottest fifths of the two maps overlap by "
+        f"{percent(overlap)}, and their order of warm and cold agrees by {agreement.rank_correlation:.2f} "
+        "(1 is the same, 0 is chance)."
+    )
+
+
+def _answers(one: Record, other: Record) -> str:
+    """What each model said first."""
+    said = [next(iter(record.predictions), None) for record in (one, other)]
+    first, second = said
+    if one.task == other.task == "embed":
+        return ""
+    if first and second and first.label == second.label:
+        return f"Both say {first.label}: {percent(first.score)} and {percent(second.score)}."
+    parts = [f"{answer.label} ({percent(answer.score)})" if answer else "nothing" for answer in said]
+    return f"The first says {parts[0]}, the second {parts[1]}."
+
+
+def _places(*both: tuple[Record, KeptMap | None]) -> tuple[str, ...]:
+    """Where each is hottest, of what its model saw."""
+    found = []
+    for name, (record, looked) in zip(("first", "second"), both, strict=True):
+        if looked is None or not looked.statistics.regions:
+            continue
+        place = describe_place(looked.statistics, looked.seen)
+        left, top, right, bottom = looked.seen
+        unseen = 1 - (right - left) * (bottom - top) / (record.width * record.height)
+        part = "of what the model saw" if unseen >= CROPPED else "of the picture"
+        half = percent(looked.statistics.half_heat_area)
+        found.append(f"The {name} ({record.label}) is hottest {place}: half of its heat lies on {half} {part}.")
+    return tuple(found)

@@ -1,0 +1,146 @@
+"""Chosen records as files, for a zip or a folder."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explain.export import embedded_recipe
+from explain.export import result_folder as names
+from explain.picture.image import Image, to_png
+from explain.rendering import render
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from explain.history.history import History
+    from explain.history.records import KeptMap, Record
+
+COLORMAP, ALPHA = "inferno", 0.9
+
+
+def files(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Of each record `<number>_<picture>_<class>/` with its picture, `maps.npz`, `overlay.png`, `marked.png` where
+    something was drawn, and `record.json`; of a damaged one `damaged.txt`, which says so. Raises Problem for an id
+    that is gone."""
+    for number, id_ in enumerate(dict.fromkeys(ids), 1):
+        record = history.get(id_)
+        stem = names.plain(record.picture_name.rsplit(".", 1)[0])
+        folder = f"{number:03}_{stem}_{names.plain(record.label or record.task)}"
+        try:
+            found = list(of_one(history, record))
+        except Problem as problem:
+            # One that is damaged must not keep the others back.
+            found = [("damaged.txt", f"{problem}\n".encode())]
+        for name, data in found:
+            yield f"{folder}/{name}", data
+
+
+def of_one(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
+    """The files of one record; raises Problem where it is damaged."""
+    if record.recipe is None:
+        raise Problem(f"{record.id}: {record.damaged}")
+    picture, maps = history.picture(record), history.heatmaps(record)
+    yield _picture(picture)
+    if maps:
+        yield "maps.npz", _npz(maps)
+        chosen = maps[record.index]
+        drawn = render.shown(
+            picture.pixels,
+            render.Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
+            _style(record),
+        )
+        yield (
+            "overlay.png",
+            embedded_recipe.write(to_png(drawn), record.recipe, record.view, picture=embedded_recipe.carried(picture)),
+        )
+        if record.marks:
+            yield "marked.png", marked(record, picture, chosen, record.index)
+    yield "record.json", names.to_json(described(record, maps)).encode()
+
+
+def marked(record: Record, image: Image, item: KeptMap, index: int) -> bytes:
+    """A map with the record's marks over the picture, at its own size, as a PNG that carries the recipe."""
+    from explain.export import annotations
+
+    data = to_png(annotations.draw(looked(image, item, record.view.settings), record.marks))
+    if record.recipe is None:
+        return data
+    how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
+    return embedded_recipe.write(data, record.recipe, how, picture=embedded_recipe.carried(image))
+
+
+def looked(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
+    """The picture under the map as it was looked at, uint8 (H, W, 3), at its own size."""
+    names = ("mode", "colormap", "alpha", "threshold", "even", "invert", "cells")
+    kept = {name: value for name, value in settings.items() if name in names}
+    try:
+        for name in ("alpha", "threshold"):
+            if name in kept:
+                kept[name] = float(kept[name])
+        for name in ("even", "invert", "cells"):
+            if name in kept:
+                kept[name] = kept[name] in (True, 1, "1", "true")
+        style = render.Style(**kept)
+    except (TypeError, ValueError):
+        style = render.Style()
+    field = render.Field(item.values, item.extent, item.seen, cells=item.cells)
+    return render.shown(image.pixels, field, style, unseen="dark" if dark else "light")
+
+
+def described(record: Record, maps: Iterable[KeptMap] = ()) -> dict[str, Any]:
+    """A record as plain values, ready for `files.to_json`."""
+    found = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    found["created"] = record.created.isoformat()
+    found["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    found["maps"] = [
+        {
+            "label": kept.label,
+            "score": kept.score,
+            "method": kept.method,
+            "layers": kept.layers,
+            "scale": kept.scale,
+            "state": kept.state,
+            "raw": kept.raw,
+            "seen": kept.seen,
+            "extent": kept.extent,
+            "looks": names.read(kept.looks),
+            "statistics": kept.statistics,
+        }
+        for kept in maps
+    ]
+    return found
+
+
+def _style(record: Record) -> render.Style:
+    """As it was looked at, where that is known."""
+    from explain.history.encoding import alpha_of, colormap_of
+
+    return render.Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
+
+
+def _picture(image: Image) -> tuple[str, bytes]:
+    if image.planes is not None:
+        out = io.BytesIO()
+        np.save(out, image.planes)
+        return "picture.npy", out.getvalue()
+    return ("picture.jpg", image.jpeg) if image.jpeg else ("picture.png", to_png(image.pixels))
+
+
+def _npz(maps: Iterable[KeptMap]) -> bytes:
+    """As `maps.npz` of every folder of results: `top1_cat` at the model's input, `top1_cat_raw_<layer>` before that."""
+    found = {}
+    for place, kept in enumerate(maps, 1):
+        stem = f"top{place}_{names.plain(kept.label)}"
+        found[stem] = kept.at_input
+        layers = kept.layers if len(kept.layers) == len(kept.layer_maps) else map(str, range(len(kept.layer_maps)))
+        found |= {f"{stem}_raw_{layer}": raw for layer, raw in zip(layers, kept.layer_maps, strict=True)}
+    out = io.BytesIO()
+    np.savez_compressed(out, **found)  # type: ignore[arg-type]
+    return out.getvalue()

@@ -1,0 +1,152 @@
+"""A detector's boxes and its maps: how much of a map lies in a box, maps kept to boxes, the same object elsewhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+
+from explain.maps.statistics import RING
+from models.adapters.detector import intersection_over_union
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.maps.heatmap import Heatmap
+    from models.adapter import Box, Prediction
+
+Within = Literal["picture", "inside", "shared", "each"]
+"""What of a map is shown: all of it; only what is `inside` its boxes; that brought to 0..1, over all boxes together
+(`shared`) or in `each` box by itself."""
+SAME = 0.5
+"""IoU from which two models' boxes are taken for the same object."""
+
+
+@dataclass(frozen=True)
+class BoxNumbers:
+    """How a map lies to its own box and to the others; shares are 0..1."""
+
+    inside: float
+    """Share of the heat inside its own box (or boxes)."""
+    area: float
+    """That box's share of what the model saw."""
+    ratio: float
+    """`inside / area`: 1 is what an even map would have."""
+    hit: bool
+    """Whether the hottest place lies in the box: the pointing game (Zhang et al., doi:10.1007/s11263-017-1059-x)."""
+    elsewhere: float
+    """Share of the heat in boxes of other objects, outside its own."""
+    entropy: float
+    """How scattered the heat is: 0 a single point, 1 the same everywhere."""
+
+
+def place(where: Any, width: int, height: int) -> Box:
+    """A point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
+
+    Raises ModelProblem, one sentence, for what is neither and for what lies beside the picture.
+    """
+    try:
+        given = tuple(float(number) for number in where)
+    except (TypeError, ValueError):
+        given = ()
+    if len(given) not in (2, 4) or not all(map(math.isfinite, given)):
+        raise ModelProblem(f"The place is {where!r}: give a point (x, y) or a rectangle (x0, y0, x1, y1), in pixels.")
+    x0, x1 = sorted((given[0], given[-2]))
+    y0, y1 = sorted((given[1], given[-1]))
+    if x1 < 0 or y1 < 0 or x0 > width or y0 > height:
+        raise ModelProblem(f"The place {where!r} is not in the picture: it is {width} px wide and {height} px high.")
+    return x0, y0, x1, y1
+
+
+def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:
+    """How much of each cell of an (h, w) grid over `extent` (xyxy, original pixels) lies in any of the boxes, 0..1."""
+    out = np.zeros(shape, np.float32)
+    (height, width), (left, top, right, bottom) = shape, extent
+    sx, sy = width / (right - left), height / (bottom - top)
+    for prediction in shown:
+        if prediction.corners is not None:
+            points = [((x - left) * sx, (y - top) * sy) for x, y in prediction.corners]
+            # OpenCV takes pixel centres, in sixteenths here.
+            fixed = np.round((np.array(points) - 0.5) * 16).astype(np.int32)
+            turned = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
+            out = np.maximum(out, turned.astype(np.float32) / 255)
+        elif prediction.box is not None:
+            x0, y0, x1, y1 = prediction.box
+            columns = _overlaps(width, (x0 - left) * sx, (x1 - left) * sx)
+            rows = _overlaps(height, (y0 - top) * sy, (y1 - top) * sy)
+            out = np.maximum(out, np.outer(rows, columns))
+    return out
+
+
+def _overlaps(cells: int, low: float, high: float) -> NDArray[np.float32]:
+    """How much of each cell i..i+1 lies between low and high."""
+    edges = np.arange(cells + 1)
+    inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+    return np.asarray(np.clip(inside, 0, 1), np.float32)
+
+
+def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
+    """Share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
+    values = heatmap.measured.coarse
+    height, width = values.shape
+    rows, columns = (_overlaps(side, RING * side, side - RING * side) for side in (height, width))
+    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, own))
+    return float((values * left).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
+
+
+def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
+    """The numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
+    values, extent = heatmap.measured.coarse, heatmap.geometry.extent
+    total = float(values.sum(dtype=np.float64)) or 1.0
+    mine = coverage(values.shape, extent, own)
+    theirs = coverage(values.shape, extent, others) * (1 - mine)
+    inside, area = float((values * mine).sum(dtype=np.float64)) / total, float(mine.mean())
+    peak = np.unravel_index(int(values.argmax()), values.shape)
+    return BoxNumbers(
+        inside=inside,
+        area=area,
+        ratio=inside / area if area else 0.0,
+        hit=bool(mine[peak] >= 0.5),
+        elsewhere=float((values * theirs).sum(dtype=np.float64)) / total,
+        entropy=entropy,
+    )
+
+
+def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
+    """The map kept to its boxes as `Within` says; a display step: `raw` and every number stay as they were."""
+    if within == "picture" or not own or heatmap.state != "ok":
+        return heatmap
+    left, top, right, bottom = heatmap.geometry.content
+    content, extent = heatmap.content, heatmap.geometry.extent
+    out = np.zeros_like(content)
+    groups = [[one] for one in own] if within == "each" else [list(own)]
+    for group in groups:
+        # Whole cells of the model's input: half a pixel of a box's edge is no edge in the map.
+        inside = coverage(content.shape, extent, group) >= 0.5
+        if not inside.any():
+            continue
+        part = content[inside]
+        if within != "inside" and part.max() > part.min():
+            part = (part - part.min()) / (part.max() - part.min())
+        out[inside] = np.maximum(out[inside], part)
+    grown = np.zeros_like(heatmap.at_input)
+    grown[top:bottom, left:right] = out
+    grown.flags.writeable = False
+    # Rescaled, 0 and 1 are no raw values any more.
+    return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)
+
+
+def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:
+    """The place of the box that is the same object in another model's answers: same label first, then overlap."""
+    found = [
+        (prediction.label == wanted.label, overlap, place)
+        for place, prediction in enumerate(among)
+        if prediction.box and wanted.box and (overlap := intersection_over_union(prediction.box, wanted.box)) >= SAME
+    ]
+    return max(found)[2] if found else None

@@ -1,0 +1,276 @@
+"""From a method's raw maps to a heatmap: clipped, scaled and grown in named steps, the raw values kept beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from explain.backward.gradient import Gradient
+from explain.maps.statistics import COARSE
+from explain.methods import function
+from explain.rendering.render import hottest_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from explain.evidence.evidence import Evidence
+    from explain.methods import Method
+    from models.adapter import Geometry, Target
+
+Scale = Literal["own", "shared"]
+State = Literal["ok", "flat", "no evidence", "not a number"]
+EPSILON = 1e-7
+"""pytorch-grad-cam's, so that the maps agree to the last digit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """Where one target's evidence lies."""
+
+    target: Target
+    method: str
+    layers: tuple[str, ...]
+    raw: tuple[NDArray[np.float32], ...]
+    """As computed, signed, on each layer's own grid: one float32 (h, w) per layer."""
+    at_input: NDArray[np.float32]
+    """float32 (h, w), 0..1, at the model's input resolution; 0 on a letterbox's bars."""
+    geometry: Geometry
+    scale: Scale
+    """`own`: its maximum is 1. `shared`: 1 is the maximum over all the maps computed together."""
+    state: State
+    """Why there is nothing to see, where there is nothing to see; `values` are 0 then."""
+    ends: tuple[float, float] | None = None
+    """What the raw map of one layer, clipped at 0 and grown, is where `at_input` is 0 and where it is 1.
+
+    Growing flattens peaks, so these are not `raw_range`. None for a mix of layers and where there is nothing to see.
+    """
+
+    uncut: Heatmap | None = None
+    """The map of the whole picture, of one that is shown inside its boxes only."""
+
+    @property
+    def measured(self) -> Heatmap:
+        """What numbers are about: what is shown is a matter of display."""
+        return self.uncut or self
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`. Computed when asked for."""
+        values = np.clip(self.geometry.to_original(self.at_input), 0, 1)
+        values.flags.writeable = False
+        return values
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """xyxy in original pixels: what lies outside was cropped away before the model looked."""
+        return self.geometry.seen
+
+    @property
+    def content(self) -> NDArray[np.float32]:
+        """The part of `at_input` that is picture, float32 (h, w)."""
+        left, top, right, bottom = self.geometry.content
+        return self.at_input[top:bottom, left:right]
+
+    @cached_property
+    def coarse(self) -> NDArray[np.float32]:
+        """`content` with at most 320 cells a side, by area: what statistics are computed on."""
+        height, width = self.content.shape
+        scale = COARSE / max(height, width)
+        if scale >= 1:
+            return self.content
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(cv2.resize(self.content, size, interpolation=cv2.INTER_AREA))
+
+    @cached_property
+    def hottest(self) -> NDArray[np.bool_]:
+        """The hottest fifth of `coarse`, on its grid."""
+        return hottest_mask(self.coarse, 0.2)
+
+    @property
+    def raw_range(self) -> tuple[float, float]:
+        """Smallest and largest raw value over all layers."""
+        return float(min(raw.min() for raw in self.raw)), float(max(raw.max() for raw in self.raw))
+
+
+def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
+    """What a method that needs only Evidence makes of it: one (k, h, w) per layer, signed, on the model's device.
+
+    Held with the Evidence, so that asking again, or for a class among those held, costs nothing.
+    """
+    hold(evidence, [method], targets)
+    held = [evidence.raws[method.id, target] for target in targets]
+    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+def hold(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
+    """Compute what `raw_maps` returns by each of several methods: what they all need is worked out once."""
+    missing = {
+        target: by
+        for target in dict.fromkeys(targets)
+        if (by := [method for method in methods if (method.id, target) not in evidence.raws])
+    }
+    asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
+    layers = evidence.gradients(asked) if asked else []
+    gradients = dict(zip(asked, zip(*layers, strict=True), strict=True))
+    # A method that needs none is asked for a map of each target still: what it gets is never looked at.
+    nothing = [Gradient.of(a[0, :, :1, :1], 0, 0, (1, 1)) for a in evidence.activations]
+    with torch.no_grad():
+        for target, by in missing.items():
+            made: dict[Method, list[Tensor]] = {method: [] for method in by}
+            for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
+                # A copy: what is worked out of it goes with it.
+                given = replace(gradient)
+                for method, maps in made.items():
+                    maps.append(function(method)(activation, given))
+            evidence.raws |= {(method.id, target): maps for method, maps in made.items()}
+
+
+def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
+    """Clip, scale, grow to the model's input and average raw maps, as pytorch-grad-cam does; (k, h, w) in 0..1.
+
+    Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
+    again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
+    the minima and maxima are those of all k maps.
+    """
+    return _scaled(raws, geometry, scale)[0]
+
+
+def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`scaled`, and the last layer's low and high before it is grown, the mean's after: each (k or 1, 1, 1)."""
+    height, width = geometry.input
+    left, top, right, bottom = geometry.content
+    # Layers of one grid are added up on it: growing is linear.
+    units: dict[tuple[int, int], Tensor] = {}
+    for raw in raws:
+        h, w = raw.shape[-2:]
+        positive = raw.float().clamp_min(0)
+        y0, y1, x0, x1 = _cells(geometry, h, w)
+        part = positive[:, y0:y1, x0:x1]
+        low, high = _range(part, scale)
+        unit = (part - low) / (EPSILON + (high - low))
+        # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
+        unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
+        units[h, w] = units[h, w] + unit if (h, w) in units else unit
+    rows = [_bilinear(h, height, raws[0].device) for h, _ in units]
+    cells, shares = _strips(tuple(w for _, w in units), width, raws[0].device)
+    mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
+    # Each map by itself: neither its memory nor its bits grow with the company it is in.
+    for i, out in enumerate(mean):
+        grown = torch.cat([by @ unit[i] for by, unit in zip(rows, units.values(), strict=True)], 1)
+        torch.mm(grown.index_select(1, cells).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
+    if len(raws) > 1:
+        mean.div_(len(raws))
+    lowest, highest = _range(mean[:, top:bottom, left:right], scale)
+    result = mean.sub_(lowest).mul_(1 / (EPSILON + (highest - lowest)))
+    for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):
+        bar.zero_()
+    return result, (low, high, lowest, highest)
+
+
+@lru_cache(maxsize=64)
+def _bilinear(cells: int, pixels: int, device: torch.device) -> Tensor:
+    """The (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, in a third of the time."""
+    unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
+    return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()
+
+
+@lru_cache(maxsize=64)
+def _strips(widths: tuple[int, ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """How a row of pixels comes from the rows of cells of several layers, one behind the other.
+
+    The same in every one of n strips, each of a few cells of each layer: which ones, (n * m,), and what share they
+    have in each of the strip's pixels, (m, pixels / n).
+    """
+    count, before = math.gcd(pixels, *widths), 0
+    size, cells, shares = pixels // count, [], []
+    for width in widths:
+        own = width // count
+        # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
+        shares.append(_bilinear(3 * own, 3 * size, device)[size : 2 * size, own - 1 : 2 * own + 1].T)
+        near = torch.arange(count)[:, None] * own + torch.arange(-1, own + 1)
+        cells.append(near.clamp(0, width - 1) + before)
+        before += width
+    return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
+
+
+def _cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
+    """First and last row, first and last column of a layer's grid that hold any picture."""
+    (height, width), (left, top, right, bottom) = geometry.input, geometry.content
+    return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
+
+
+def _range(maps: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1)."""
+    # Not laid flat, which copies all where bars are cut off; aminmax over dimensions takes fourteen times as long.
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (low.amin(0, keepdim=True), high.amax(0, keepdim=True)) if scale == "shared" else (low, high)
+
+
+def heatmaps(
+    raws: Sequence[Tensor],
+    targets: Sequence[Target],
+    *,
+    method: str,
+    layers: tuple[str, ...],
+    geometry: Geometry,
+    scale: Scale,
+) -> tuple[Heatmap, ...]:
+    """Raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones are named and shown as nothing."""
+    kept = [raw.cpu().numpy() for raw in raws]
+    pictured = []
+    for raw in kept:
+        y0, y1, x0, x1 = _cells(geometry, *raw.shape[-2:])
+        pictured.append(raw[:, y0:y1, x0:x1])
+    states = [_state([raw[i] for raw in pictured]) for i in range(len(targets))]
+    # A broken map must not set the scale that it shares with others.
+    if "not a number" in states:
+        broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
+        raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
+    scaled_maps, ranges = _scaled(raws, geometry, scale)
+    units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
+    for i, state in enumerate(states):
+        if state != "ok":
+            units[i] = 0
+    units.flags.writeable = False
+    return tuple(
+        Heatmap(
+            target,
+            method,
+            layers,
+            tuple(raw[i] for raw in kept),
+            units[i],
+            geometry,
+            scale,
+            states[i],
+            ends[i] if len(raws) == 1 and states[i] == "ok" else None,
+        )
+        for i, target in enumerate(targets)
+    )
+
+
+def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
+    """What 0 and 1 of a scaled map stand for: both scalings of one layer undone, in double precision."""
+    low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()
+    before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
+    return [(float(at), float(at + by)) for at, by in zip(low + lowest * before, after * before, strict=True)]
+
+
+def _state(raws: Sequence[NDArray[np.float32]]) -> State:
+    if not all(np.isfinite(raw).all() for raw in raws):
+        return "not a number"
+    highest = max(float(raw.max()) for raw in raws)
+    if highest <= 0:
+        return "no evidence"
+    if all(float(np.ptp(np.maximum(raw, 0))) <= 1e-6 * highest for raw in raws):
+        return "flat"
+    return "ok"

@@ -1,0 +1,288 @@
+"""The slow and the gradient-free methods, through the grad-cam library's own objects (MIT, Jacob Gildenblat).
+
+They work on a shadow of the model: its modules copied, its weights shared. So their hooks, and the layer that
+AblationCAM swaps, never touch the model that everybody else is using, and nobody waits for them. The raw maps are
+taken from the library before it scales them, so that they go the same way as all the others.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from explain.backward.gradient import Activation, Gradient
+from explain.evidence.determinism import exact
+from explain.evidence.layers import as_map
+from explain.methods.gradient import gradcam
+from models.adapters.folding import copied
+from models.errors import Cancelled, ModelProblem, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from explain.evidence.evidence import Evidence
+    from explain.evidence.resident import Progress
+    from explain.methods import Method
+    from models.adapter import Adapter, Layer, Target
+
+LOGGER = logging.getLogger(__name__)
+BATCH = 16
+"""The library's own; so many masked pictures go through the model at once."""
+_CLASSES = {
+    "gradcamelementwise": "GradCAMElementWise",
+    "finercam": "FinerCAM",
+    "shapleycam": "ShapleyCAM",
+    "kpcacam": "KPCA_CAM",
+    "fullgrad": "FullGrad",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
+}
+
+
+def raw_maps(
+    evidence: Evidence,
+    method: Method,
+    targets: Sequence[Target],
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> list[Tensor]:
+    """One (k, h, w) per layer, signed, as `explain.maps.heatmap.raw_maps`; raises Cancelled within one module of a
+    stop."""
+    _check(evidence, method)
+    resident = evidence.resident
+    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
+    passes = _passes(evidence, method) * len(missing)
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        if progress is not None:
+            progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
+        done += 1
+
+    for target in missing:
+        maps: Sequence[Any] | None = None
+        with _in_a_sentence(evidence, method):
+            if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
+                maps = [exact]
+            while maps is None:
+                # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
+                # FullGrad sums over the norms too.
+                adapter = resident.adapter if method.id == "fullgrad" else resident.quickest(evidence.layers)
+                shadow = resident.shadow
+                if shadow is None or shadow.broken or shadow.busy or shadow.of is not adapter.module:
+                    shadow = resident.shadow = Shadow(adapter)
+                maps = shadow.run(evidence, method, target, tick, cancel)
+        evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
+    held = [evidence.raws[method.id, target] for target in targets]
+    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+@contextmanager
+def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
+    """What the library trips on (a second derivative that fused attention has none of, maps with channels last)."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, Problem):
+        raise
+    except (ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+        LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
+        where = ", ".join(layer.path for layer in evidence.layers)
+        raise ModelProblem(
+            f"{method.name} cannot be made of {evidence.resident.adapter.spec.id} at {where}: choose another method."
+        ) from problem
+
+
+def _check(evidence: Evidence, method: Method) -> None:
+    """Refuse, in one sentence, what the library cannot do."""
+    if method.id == "fullgrad" and evidence.resident.adapter.spec.task != "classify":
+        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
+    if method.id == "shapleycam" and len(evidence.layers) > 1:
+        raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
+    if len({layer.layout for layer in evidence.layers}) > 1:
+        raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
+
+
+def _passes(evidence: Evidence, method: Method) -> int:
+    """Forward passes for one target; AblationCAM needs the score as it was too, for each layer."""
+    if method.cost != "channels":
+        return 1
+    extra = method.id == "ablationcam"
+    return 1 + sum(-(-layer.shape[0] // BATCH) + extra for layer in evidence.layers)
+
+
+def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
+    """ShapleyCAM's map (h, w) where only linear layers follow: its second-order term is 0, which the library trips on.
+
+    None where the gradient depends on the activations, so that the term is there.
+    """
+    with evidence.resident.lock, torch.enable_grad():
+        scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
+        (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
+    if gradient.requires_grad:
+        return None
+    dense = as_map(gradient, evidence.layers[0])[0]
+    return gradcam(Activation(evidence.activations[0][0]), Gradient.of(dense, 0, 0, (dense.shape[1], dense.shape[2])))
+
+
+class _Logits(nn.Module):
+    """A model as the library wants it: a picture in, one row of class logits out."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        super().__init__()
+        self.model = adapter.module
+        self._adapter = [adapter]
+        self.tick: Callable[[], None] = lambda: None
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        self.tick()
+        return self._adapter[0].class_logits(self._adapter[0].run(tensor))
+
+
+class Shadow:
+    """A second set of modules over the same weights, and the library's objects built on it, one method at a time."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.of = adapter.module
+        """What it is a copy of."""
+        own = copy.copy(adapter)
+        own.module = copied(adapter.module)
+        self._logits = _Logits(own)
+        self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._lock = threading.Lock()
+        self._cancel: threading.Event | None = None
+        self.broken = False
+        """Stopped in the middle it may be left with a layer swapped."""
+        for module in own.module.modules():
+            # Asked before every module, and not every pass: a batch through a large model takes seconds.
+            module.register_forward_pre_hook(self._stop)
+            # The library records what a later activation in place would overwrite.
+            if getattr(module, "inplace", None) is True:
+                module.inplace = False  # type: ignore[assignment]
+
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
+
+    def _stop(self, *_: Any) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+
+    def run(
+        self,
+        evidence: Evidence,
+        method: Method,
+        target: Target,
+        tick: Callable[[], None],
+        cancel: threading.Event | None,
+    ) -> list[NDArray[np.float32]] | None:
+        """One target's raw maps, an (h, w) per layer (FullGrad: one over all); None where it is broken or busy."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return None if self.broken else self._run(evidence, method, target, tick, cancel)
+        except BaseException:
+            self.broken = True
+            raise
+        finally:
+            self._lock.release()
+
+    def _run(
+        self,
+        evidence: Evidence,
+        method: Method,
+        target: Target,
+        tick: Callable[[], None],
+        cancel: threading.Event | None,
+    ) -> list[NDArray[np.float32]]:
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+        with torch.enable_grad(), exact(evidence.resident.device):
+            self._cancel, self._logits.tick = cancel, tick
+            cam = self._object(method, evidence.layers)
+            base = getattr(cam, "base_cam", cam)
+            hooks = base.activations_and_grads
+            # The object stays; its hooks are on only now, so that they record nothing for the other methods.
+            base.activations_and_grads = type(hooks)(
+                base.model, base.target_layers, base.reshape_transform, base.detach
+            )
+            captured: list[NDArray[np.float32]] = []
+            original = base.get_cam_image
+
+            def capture(*args: Any, **kwargs: Any) -> NDArray[np.float32]:
+                captured.append(original(*args, **kwargs))
+                return captured[-1]
+
+            base.get_cam_image = capture
+            try:
+                # The library differentiates with respect to the picture where the weights are frozen.
+                tensor = evidence.tensor.detach().clone().requires_grad_()
+                if method.id == "finercam":
+                    final = cam(tensor, targets=None, target_idx=target.index)
+                else:
+                    final = cam(tensor, targets=[ClassifierOutputTarget(target.index)])
+            finally:
+                # Dropped here: it would detach them in place, which a view of another tensor forbids.
+                base.activations_and_grads.activations, base.activations_and_grads.gradients = [], []
+                base.activations_and_grads.release()
+                base.outputs = None
+                del base.get_cam_image
+                self._cancel, self._logits.tick = None, lambda: None
+        return [raw[0] for raw in captured] if captured else [final[0]]
+
+    def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:
+        key = (method.id, tuple(layer.path for layer in layers))
+        if key not in self._objects:
+            from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
+
+            library = _library()
+            # FullGrad finds its own layers, and complains in print of any it is given.
+            paths = () if method.id == "fullgrad" else key[1]
+            modules = [self._logits.model.get_submodule(path) for path in paths]
+            reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
+            cam = getattr(library, _CLASSES[method.id])(self._logits, modules, reshape)
+            base = getattr(cam, "base_cam", cam)
+            base.activations_and_grads.release()
+            base.batch_size = BATCH
+            if method.id == "ablationcam":
+                # The library's default is one object for the whole process, and cuts tokens where it means channels.
+                base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
+                base.get_cam_weights = functools.partial(_wired, base, base.get_cam_weights)
+            self._objects[key] = cam
+        return self._objects[key]
+
+
+def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
+    """AblationCAM's weights at a layer of Ultralytics too: where its input comes from is written on the layer itself,
+    and on nothing that takes its place."""
+    for name in ("f", "i"):
+        if hasattr(layer, name):
+            setattr(cam.ablation_layer, name, getattr(layer, name))
+    return weights(tensor, layer, *rest)
+
+
+def _library() -> Any:
+    """The grad-cam library, without the progress bars it prints."""
+    import pytorch_grad_cam
+    from pytorch_grad_cam import ablation_cam, score_cam
+    from pytorch_grad_cam.utils import svd_on_activations
+    from sklearn.decomposition import KernelPCA
+
+    quiet = SimpleNamespace(tqdm=lambda steps: steps)
+    ablation_cam.tqdm = score_cam.tqdm = quiet
+    # Beyond 200 places its solver starts at random.
+    svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
+    return pytorch_grad_cam

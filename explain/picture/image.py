@@ -1,0 +1,221 @@
+"""A picture from any door: a path, bytes, an upload, Pillow, numpy or torch becomes one read-only RGB array.
+
+Whatever arrives is hostile until it is decoded: its kind is read from its content, its size from its header
+before any pixel is unpacked, and whatever a decoder raises ends as one sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from explain.phrases import plural
+from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
+from explain.picture.planes import KINDS, Planes, from_file, many, shown
+from models.errors import ImageProblem, TooLarge
+
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A decoded picture.
+
+    `pixels` is uint8 (H, W, 3) RGB in 0..255, C-contiguous and read-only; `name` is a bare file name; `notes`
+    tell in plain words what decoding changed. Two Images are the same picture when their `sha256` agree.
+    """
+
+    pixels: Pixels
+    name: str = "picture"
+    notes: tuple[str, ...] = ()
+    jpeg: bytes = b""
+    """The file itself, where it is a JPEG that shows these pixels in any browser and holds nothing else."""
+    planes: Planes | None = None
+    """The numbers of a picture that is more, or other, than RGB bytes: uint8, uint16 or float32 (H, W, C), read-only,
+    for models that take so many channels. `pixels` is what can be shown of it."""
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise ImageProblem(f"pixels must be uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}.")
+        if pixels.flags.writeable or not pixels.flags.c_contiguous:
+            pixels = pixels.copy(order="C")
+            pixels.flags.writeable = False
+            object.__setattr__(self, "pixels", pixels)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of shape and pixels: the same for the same picture through any door."""
+        digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode())
+        digest.update(self.pixels.data)
+        if self.planes is not None:
+            digest.update(f"{self.planes.dtype}{self.planes.shape}".encode())
+            digest.update(self.planes.data)
+        return digest.hexdigest()
+
+    def taken(self, channels: int, model: str) -> Pixels | Planes:
+        """The array (H, W, C) that a model of so many channels takes: `pixels` for RGB and grey, else `planes`.
+
+        Raises ImageProblem, one sentence, where the picture has another number of channels.
+        """
+        if self.planes is not None and self.planes.shape[2] == channels:
+            return self.planes
+        has = 3 if self.planes is None else self.planes.shape[2]
+        if channels in (1, 3) and has in (1, 3, 4):
+            return self.pixels
+        given = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
+        if channels == 3:
+            raise ImageProblem(
+                f"{self.name} {given}, and {model} takes RGB pictures: choose a model for {has} channels."
+            )
+        raise ImageProblem(
+            f"{self.name} {given}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
+            f"with {channels}."
+        )
+
+    @property
+    def height(self) -> int:
+        """Rows of `pixels`."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of `pixels`."""
+        return int(self.pixels.shape[1])
+
+    def thumbnail(self, side: int) -> Pixels:
+        """Return uint8 (h, w, 3) with the same proportions, no edge longer than `side` and never enlarged."""
+        if side < 1:
+            raise ImageProblem(f"A thumbnail's side must be at least 1 pixel, not {side}.")
+        scale = min(1.0, side / max(self.height, self.width))
+        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+        return np.array(Pillow.fromarray(self.pixels).resize(size, Pillow.Resampling.LANCZOS, reducing_gap=2.0))
+
+    @staticmethod
+    def open(
+        source: object, *, name: str | None = None, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    ) -> Image:
+        """Decode `source` into an Image.
+
+        Takes a path; bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W),
+        (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a tensor (1 or 3, H, W),
+        alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image,
+        which is returned as it is. Files may be .npy and TIFFs of many channels, too.
+
+        Raises ImageProblem for anything else and for what is damaged, cut off or not a picture; TooLarge, one of
+        these, for more than `max_bytes` or `max_pixels`.
+        """
+        if isinstance(source, Image):
+            return source
+        torch = sys.modules.get("torch")
+        given = source if isinstance(source, (str, os.PathLike)) else None
+        title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
+        file, planes = b"", None
+        try:
+            if isinstance(source, Pillow.Image):
+                pixels, notes = decode(lambda: source, title, max_pixels)
+            elif torch is not None and isinstance(source, torch.Tensor):
+                pixels, notes = from_array(channels_last(source, torch), title, max_pixels)
+            elif isinstance(source, np.ndarray) and many(source):
+                pixels, planes, notes = shown(source, title, max_pixels)
+            elif isinstance(source, np.ndarray):
+                pixels, notes = from_array(source, title, max_pixels)
+            elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
+                array := from_file(data, title, max_pixels)
+            ) is not None:
+                pixels, planes, notes = shown(array, title, max_pixels)
+            else:
+                kind = kind_of(data, title)
+                pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
+                notes += frames(data, kind)
+                file = data if not notes and plain_jpeg(data, kind) else b""
+        except MemoryError as error:
+            raise TooLarge(f"{title} does not fit in memory; give a smaller picture.") from error
+        pixels.flags.writeable = False
+        return Image(pixels, title, notes, file, planes)
+
+
+def to_png(pixels: Pixels) -> bytes:
+    """Encode uint8 (H, W), (H, W, 3) or (H, W, 4) as PNG, without loss."""
+    return _encode(pixels, "PNG", (3, 4))
+
+
+def to_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """Encode uint8 (H, W) or (H, W, 3) as JPEG with `quality` in 1..95."""
+    return _encode(pixels, "JPEG", (3,), quality=quality)
+
+
+def _encode(pixels: Pixels, kind: str, channels: tuple[int, ...], **options: int) -> bytes:
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in channels)
+    if pixels.dtype != np.uint8 or not fits or not pixels.size:
+        raise ImageProblem(f"{kind} takes uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}.")
+    out = BytesIO()
+    Pillow.fromarray(np.ascontiguousarray(pixels)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def _base_name(given: object) -> str:
+    text = os.fsdecode(given) if isinstance(given, (str, bytes, os.PathLike)) else ""
+    text = re.split(r"[/\\]", text)[-1]
+    # Category C holds control characters, lone surrogates and the marks that reverse how a name reads.
+    text = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
+    if len(text) > 120:
+        stem, suffix = os.path.splitext(text)
+        text = stem[: 120 - len(suffix[:10])] + suffix[:10]
+    return text if text.strip(". ") else "picture"
+
+
+def _read(source: object, name: str, max_bytes: int) -> bytes:
+    try:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data, size = source, memoryview(source).nbytes
+        elif isinstance(source, (str, os.PathLike)):
+            path = Path(os.fsdecode(source))
+            if re.match(r"(https?|ftp|data):", str(source), re.IGNORECASE):
+                raise ImageProblem("Pictures are not fetched from the web: download it and give the file.")
+            if not path.exists():
+                raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
+            if not path.is_file():
+                raise ImageProblem(f"{name} is a folder or a device, not a file; give the path of one picture.")
+            size = path.stat().st_size
+            data = path.read_bytes() if size <= max_bytes else b""
+        elif hasattr(source, "read"):
+            data = _read_stream(source, max_bytes)
+            size = len(data)
+        else:
+            raise ImageProblem(f"Give a path, bytes, a file, an array or a Pillow image, not {type(source).__name__}.")
+    except ImageProblem:
+        raise
+    except (OSError, ValueError, TypeError) as error:
+        raise ImageProblem(f"{name} could not be read: check that it exists and may be opened.") from error
+    if size > max_bytes:
+        more = " or more" if hasattr(source, "read") else ""
+        raise TooLarge(f"{name} holds {size:,} bytes{more}; give at most {max_bytes:,}.")
+    if not size:
+        raise ImageProblem(f"{name} is empty (0 bytes); choose or send the picture again.")
+    return bytes(data)
+
+
+def _read_stream(stream: Any, max_bytes: int) -> bytes:
+    # An upload read once before stands at its end.
+    if hasattr(stream, "seekable") and stream.seekable():
+        stream.seek(0)
+    data = bytearray()
+    # A raw stream may hand over less than it was asked for.
+    while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
+        if isinstance(part, str):
+            raise ImageProblem('The file was opened as text; open it with mode "rb".')
+        data += part
+    return bytes(data)

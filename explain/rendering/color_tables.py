@@ -1,0 +1,110 @@
+"""The colour of a level, in one table of 256 entries: the same tables as those of the viewer in the browser.
+
+A pixel becomes pixel * keep[level] + add[level]: `keep` is float32 (256,), `add` float32 (256, 3). Levels of a
+difference are 1 to 255, and 128 is none. `first` is the lowest level that is shown, `ground` the grey of the others.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from explain.rendering.colormaps import lut
+
+if TYPE_CHECKING:
+    from explain.rendering.render import Kind, Style
+
+Floats = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float32]
+Table = tuple[Values, Values]
+
+FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # more in the first, more in the second map
+_LEVELS = np.arange(256)
+_DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # how far a level of a difference is from none, 0..1
+_SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
+
+
+def of(kind: Kind, style: Style, ground: int) -> Table | None:
+    """The table of a style; None where the picture is not coloured."""
+    mode, alpha, threshold, first = style.mode, style.alpha, style.threshold, _first(style.threshold)
+    if mode in ("contour", "picture"):
+        return None
+    if kind == "difference":
+        if mode == "overlay":
+            table = difference_overlay(alpha, threshold, style.even)
+        else:
+            table = difference_map(threshold, ground) if mode == "map" else difference_spotlight(alpha, first)
+    elif mode == "overlay":
+        table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
+    else:
+        table = map_alone(lut(style.colormap), first, ground) if mode == "map" else spotlight(alpha, first)
+    return inverted(table, kind) if style.invert else table
+
+
+def opacity(alpha: float, *, weighted: bool = False, gamma: float = 1.5, threshold: float = 0.0) -> Values:
+    """How opaque each of the 256 levels is: alpha, or alpha * v**gamma if weighted; 0 below the threshold."""
+    check_fraction(alpha, "alpha")
+    check_fraction(threshold, "threshold")
+    if not 0 < gamma < math.inf:
+        raise ValueError(f"gamma must be above 0, got {gamma}.")
+    table = alpha * (_LEVELS / 255) ** gamma if weighted else np.full(256, alpha)
+    table[: _first(threshold)] = 0
+    return table.astype(np.float32)
+
+
+def check_fraction(value: float, name: str) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie within 0..1, got {value}.")
+
+
+def _first(threshold: float) -> int:
+    """The lowest level that is not below the threshold."""
+    return round(255 * threshold)
+
+
+def overlay(colours: npt.NDArray[np.uint8], opacity: Values) -> Table:
+    shares = opacity.astype(np.float64)
+    return _table(1 - shares, shares[:, None] * colours)
+
+
+def map_alone(colours: npt.NDArray[np.uint8], first: int, ground: int) -> Table:
+    """The map alone; below the threshold a flat ground that is in no colormap."""
+    return _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, colours))
+
+
+def spotlight(alpha: float, first: int) -> Table:
+    """The picture darkened where it is cold."""
+    warm = np.minimum(1, _LEVELS / 255 / 0.7)
+    dark = np.where(np.less(_LEVELS, first), 1, 1 - warm * warm * (3 - 2 * warm))
+    return _table(1 - 0.92 * alpha * dark, np.zeros((256, 3)))
+
+
+def difference_overlay(alpha: float, threshold: float, even: bool) -> Table:
+    """Made for a grey picture."""
+    # In proportion to the difference, the share of the broader map could hardly be seen.
+    shares = np.where(np.less(_DISTANCES, threshold) | (_DISTANCES == 0), 0, alpha * (1 if even else _DISTANCES**0.6))
+    return _table(1 - shares, shares[:, None] * _SIDES)
+
+
+def difference_map(threshold: float, ground: int) -> Table:
+    """From a neutral ground to the two colours."""
+    shares = np.where(np.less(_DISTANCES, threshold), 0, _DISTANCES)[:, None]
+    return _table(np.zeros(256), ground + shares * (_SIDES - ground))
+
+
+def difference_spotlight(alpha: float, first: int) -> Table:
+    keep, add = spotlight(alpha, first)
+    return keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add
+
+
+def inverted(table: Table, kind: Kind) -> Table:
+    """The table read from the other end: what was hot is cold, what one map has more of the other has."""
+    order = -_LEVELS % 256 if kind == "difference" else _LEVELS[::-1]
+    return table[0][order], table[1][order]
+
+
+def _table(keep: Floats, add: Floats) -> Table:
+    return keep.astype(np.float32), add.astype(np.float32)

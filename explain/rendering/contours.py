@@ -1,0 +1,173 @@
+"""Lines of equal heat, and how far each pixel is covered by them: the same arithmetic as the viewer in the browser.
+
+Segments are float64 (n, 4): x0, y0, x1, y1, in cells of a field or in pixels; sample and pixel i has its centre at
+i + 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from explain.rendering.resampling import over_extent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.rendering.render import Field, Style
+    from explain.rendering.resampling import Samples
+
+Floats = npt.NDArray[np.float64]
+Segments = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.uint8]
+
+# The two edges of a square that a segment joins, by the corners that are above: 8 top left, 4 top right, 2, 1 bottom
+# left. Where only opposite corners are, there are two segments: as in 5 where the middle belongs to the corners of 5.
+_NORTH, _EAST, _SOUTH, _WEST = range(4)
+_JOINS = {1: (_WEST, _SOUTH), 2: (_SOUTH, _EAST), 3: (_WEST, _EAST), 4: (_NORTH, _EAST), 6: (_NORTH, _SOUTH)}
+_JOINS |= {7: (_NORTH, _WEST)}
+_JOINS |= {15 - code: joined for code, joined in _JOINS.items()} | {5: (_NORTH, _WEST), 10: (_NORTH, _EAST)}
+_ALSO = {5: (_SOUTH, _EAST), 10: (_WEST, _SOUTH)}
+_ONCE, _TWICE = (np.array([table.get(code, (0, 0)) for code in range(16)]) for table in (_JOINS, _ALSO))
+
+DARK, WHITE = 20, 255
+_HALO_MORE, _HALO_ALPHA = 1.75, 0.75
+_LINES = {"overlay": ((0.5, 1.25),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
+_FINE = 320  # cells a side of what is traced, about
+_AT_ONCE = 2**17  # pixels: what is worked on stays in the processor's cache
+
+
+def planes(
+    samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
+) -> tuple[Plane, Plane] | None:
+    """How far the halo and the line cover each pixel of a picture: twice uint8 (H, W). None where there are no lines.
+
+    `unit`: pixels of the picture in one pixel of the screen.
+    """
+    difference, over = field.kind == "difference", style.mode == "overlay"
+    if style.mode not in _LINES or (over and (difference or style.cells or not style.alpha)):
+        return None
+    longest = max(samples.shape)
+    scale = 1 if _FINE / 2 <= longest <= _FINE else _FINE / longest
+    rows, columns = (max(1, math.floor(side * scale + 0.5)) for side in samples.shape)
+    heat = over_extent(samples, field, (rows, columns))
+    traced = (heat / 32767.5 - 1 if difference else heat / 65535).astype(np.float32)
+    x0, y0, x1, y1 = field.extent
+    drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for standard, thick in _LINES[style.mode]:
+        level = style.threshold if over and style.threshold > 0 else standard
+        if not difference:
+            level = ((1 - level if style.invert else level) - style.offset) / style.gain if style.gain > 0 else 0
+        if not 0 < level <= 1:
+            continue
+        for signed in (traced, -traced) if difference else (traced,):
+            found = segments(signed, level)
+            found[:, ::2] = x0 + (found[:, ::2] / columns) * (x1 - x0)
+            found[:, 1::2] = y0 + (found[:, 1::2] / rows) * (y1 - y0)
+            cover(drawn, found, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
+    return drawn
+
+
+def stroke(out: Plane, halo: Plane, line: Plane) -> None:
+    """Draw what is covered into uint8 (H, W, 3): the dark halo first, the white line over it."""
+    step = max(1, _AT_ONCE // out.shape[1])
+    for top in range(0, len(out), step):
+        band = out[top : top + step]
+        hit = halo[top : top + step] > 0
+        dark = _HALO_ALPHA * halo[top : top + step][hit, None] / 255
+        white = line[top : top + step][hit, None] / 255
+        band[hit] = np.rint((band[hit] * (1 - dark) + DARK * dark) * (1 - white) + WHITE * white)
+
+
+def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
+    """Where a field (h, w) crosses the level, in cells: marching squares.
+
+    The field goes on unchanged over its edge, so lines run up to it and none runs along it.
+    """
+    height, width = field.shape
+    corners = np.pad(field.astype(np.float64), 1, mode="edge")
+    above = (corners >= level).astype(np.uint8)
+    codes = above[:-1, :-1] << 3 | above[:-1, 1:] << 2 | above[1:, 1:] << 1 | above[1:, :-1]
+    y, x = np.nonzero((codes > 0) & (codes < 15))
+    a, b, c, d = corners[y, x], corners[y, x + 1], corners[y + 1, x + 1], corners[y + 1, x]
+    left, right = np.clip(x - 0.5, 0, width), np.clip(x + 0.5, 0, width)
+    top, bottom = np.clip(y - 0.5, 0, height), np.clip(y + 0.5, 0, height)
+    with np.errstate(divide="ignore", invalid="ignore"):  # on edges that are not crossed, and not used
+        edges = (
+            (left + ((level - a) / (b - a)) * (right - left), top),
+            (right, top + ((level - b) / (c - b)) * (bottom - top)),
+            (left + ((level - d) / (c - d)) * (right - left), bottom),
+            (left, top + ((level - a) / (d - a)) * (bottom - top)),
+        )
+    points = np.array(edges).transpose(0, 2, 1)  # (4, n, 2)
+    code = codes[y, x]
+    twice = (code == 5) | (code == 10)
+    code[twice] = np.where((code == 5) == ((a + b + c + d) / 4 >= level), 5, 10)[twice]
+    at, again = np.arange(len(code)), np.flatnonzero(twice)
+    starts = np.concatenate([points[_ONCE[code, 0], at], points[_TWICE[code[again], 0], again]])
+    ends = np.concatenate([points[_ONCE[code, 1], at], points[_TWICE[code[again], 1], again]])
+    return np.concatenate([starts, ends], axis=1)
+
+
+def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:
+    """How far each pixel is covered by lines of twice the width `half` with round ends, 0..255: uint8 (H, W)."""
+    plane = np.zeros(shape, np.uint8)
+    cover([plane], segments, [half])
+    return plane
+
+
+def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:
+    """Draw segments into contiguous planes of one shape, over what is there, for each plane with its own half width."""
+    height, width = planes[0].shape
+    reach = max(halves) + 0.5
+    pieces = _pieces(segments, max(8.0, reach))
+    # Boxes of the pixels whose centres can be within reach, (n, 2) of x, y, both ends included.
+    low = np.ceil(np.minimum(pieces[:, :2], pieces[:, 2:]) - reach - 0.5)
+    high = np.floor(np.maximum(pieces[:, :2], pieces[:, 2:]) + reach - 0.5)
+    near = ((low <= high) & (high >= 0) & (low < (width, height))).all(axis=1)
+    pieces, low, high = pieces[near], np.maximum(low[near], 0), np.minimum(high[near], (width - 1, height - 1))
+    if not len(pieces):
+        return
+    first, sizes = low.astype(np.intp), (high - low + 1).astype(np.intp)
+    order = np.lexsort((sizes[:, 1], sizes[:, 0]))  # neighbours in it can share a box size
+    together = max(1, _AT_ONCE // int(sizes.prod(axis=1).max()))
+    for some in np.split(order, range(together, len(order), together)):
+        wide, tall = sizes[some].max(axis=0)
+        columns = np.minimum(first[some, 0], width - wide)[:, None] + np.arange(wide)
+        rows = np.minimum(first[some, 1], height - tall)[:, None] + np.arange(tall)
+        x0, y0, x1, y1 = pieces[some].T[:, :, None]
+        away = _distance(columns + 0.5 - x0, rows + 0.5 - y0, x1 - x0, y1 - y0)
+        places = rows[:, :, None] * width + columns[:, None, :]
+        for plane, half in zip(planes, halves, strict=True):
+            hit = away < half + 0.5
+            covered = np.floor(255 * np.minimum(half + 0.5 - away[hit], 1) + 0.5).astype(np.uint8)
+            np.maximum.at(plane.reshape(-1), places[hit], covered)
+
+
+def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
+    """From points (n, w) x (n, h), as seen from a segment's start, to segments (n, 1) long: (n, h, w)."""
+    long = dx * dx + dy * dy
+    long[long == 0] = 1
+    along = (py * dy / long)[:, :, None] + (px * dx / long)[:, None, :]
+    np.clip(along, 0, 1, out=along)
+    across = px[:, None, :] - along * dx[:, None]
+    across *= across
+    along *= -dy[:, None]
+    along += py[:, :, None]
+    along *= along
+    across += along
+    return np.sqrt(across, out=across)
+
+
+def _pieces(segments: Segments, longest: float) -> Segments:
+    """The same lines in segments of a bounded length: a box around a long one would be mostly empty."""
+    start, step = segments[:, :2], segments[:, 2:] - segments[:, :2]
+    counts = np.maximum(np.ceil(np.hypot(step[:, 0], step[:, 1]) / longest), 1).astype(np.intp)
+    of = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+    start, step = start[of], step[of]
+    shares = np.stack([number, number + 1], axis=1) / counts[of][:, None]
+    return np.concatenate([start + step * shares[:, :1], start + step * shares[:, 1:]], axis=1)

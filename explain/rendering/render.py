@@ -1,0 +1,273 @@
+"""From heat to pixels: pure functions over arrays. `shown` is what the viewer in the browser shows, to 1/255.
+
+Everything goes through one table of 256 entries: a value v becomes the level round(255 v), the level becomes a
+colour and an opacity. Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) within 0..1 on the same grid.
+`seen` is (x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was given. What
+lies outside it is faded as `unseen` says ("light", "dark", or "keep" for a picture faded before) and never coloured.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from explain.rendering import color_tables, contours, resampling
+from explain.rendering.color_tables import check_fraction, opacity
+from explain.rendering.colormaps import lut
+
+Pixels = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+Unseen = Literal["light", "dark", "keep"]
+Kind = Literal["heat", "difference"]
+Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
+
+HALO = (contours.DARK,) * 3
+_GROUND = {"light": 255, "dark": 20}  # the page behind the picture, which the unseen part fades into
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One map over a picture, on whatever grid.
+
+    `values` float32 (h, w): 0..1 or, for a difference, -1..1, positive where the first map has more. `extent`: the
+    part of the picture that they cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that the
+    model computed.
+    """
+
+    values: Values
+    extent: tuple[float, float, float, float]
+    seen: Box
+    kind: Kind = "heat"
+    cells: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.extent
+        if not (np.isfinite(self.extent).all() and x0 < x1 and y0 < y1):
+            raise ValueError(f"extent must be x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {self.extent}.")
+        _one_of(self.kind, Kind, "kind")
+        if self.cells is not None and min(self.cells) < 1:
+            raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a field is shown. Of heat a value v is shown as offset + gain * v, within 0..1.
+
+    `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: as the model computed them, not smooth. `split`:
+    pixels whose centres lie left of that part of the width are the plain picture.
+    """
+
+    mode: Mode = "overlay"
+    colormap: str = "inferno"
+    alpha: float = 0.9
+    threshold: float = 0.0
+    even: bool = False
+    invert: bool = False
+    cells: bool = False
+    gain: float = 1.0
+    offset: float = 0.0
+    split: float | None = None
+
+    def __post_init__(self) -> None:
+        _one_of(self.mode, Mode, "mode")
+        check_fraction(self.alpha, "alpha")
+        check_fraction(self.threshold, "threshold")
+        check_fraction(self.split or 0.0, "split")
+        if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
+            raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
+
+
+def shown(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
+    """What the viewer shows of a field over the picture, at the picture's own size.
+
+    `unit`: pixels of the picture in one pixel of the screen, for the width of lines; by default as if the picture were
+    shown 500 pixels long.
+    """
+    height, width = picture(pixels).shape[:2]
+    x0, y0, x1, y1 = seen = _inside(field.seen, pixels.shape)
+    unit = max(1.0, max(height, width) / 500) if unit is None else unit
+    if not 0 < unit < math.inf:
+        raise ValueError(f"unit must be above 0, got {unit}.")
+    out = pixels.copy()
+    if style.mode == "picture":
+        return out
+    values = samples(field.values, field.kind)
+    _fade(out, pixels, seen, unseen)
+    inside = out[y0:y1, x0:x1]
+    table = color_tables.of(field.kind, style, 48 if unseen == "dark" else 228)
+    if table is not None:
+        grey = field.kind == "difference" and style.mode == "overlay" and style.alpha > 0
+        for rows, levels in resampling.levels(values, field, style, seen, (height, width)):
+            under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
+            kept = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
+            inside[rows] = cv2.add(kept, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
+    planes = contours.planes(values, field, style, (height, width), unit)
+    if planes is not None:
+        contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
+    if style.split is not None:
+        plain = max(0, math.ceil(style.split * width - 0.5))
+        out[:, :plain] = pixels[:, :plain]
+    return out
+
+
+def samples(values: Values, kind: Kind = "heat") -> resampling.Samples:
+    """The values as the browser is sent them: uint16 (h, w), 0 to 65535 from the lowest to the highest possible."""
+    low = -1 if kind == "difference" else 0
+    shares = np.clip(checked(values, low=low), low, 1)
+    shares -= low
+    shares /= 1 - low
+    shares *= 65535
+    return np.rint(shares, out=shares).astype(np.uint16)
+
+
+def quantise(values: Values) -> Pixels:
+    """The level of each value, round(255 v): uint8 of the same shape."""
+    return _u8(cv2.convertScaleAbs(values, alpha=255))
+
+
+def overlay(
+    pixels: Pixels,
+    values: Values,
+    *,
+    colormap: str = "inferno",
+    alpha: float = 0.9,
+    weighted: bool = False,
+    gamma: float = 1.5,
+    threshold: float = 0.0,
+    seen: Box | None = None,
+    unseen: Unseen = "light",
+) -> Pixels:
+    """The heat over the picture: pixels * (1 - a) + colour * a, with `opacity` for a.
+
+    Where a is 0 the picture's pixel comes out exactly, where it is 1 the colormap's colour does.
+    """
+    values = checked(values, pixels)
+    table = opacity(alpha, weighted=weighted, gamma=gamma, threshold=threshold)
+    levels = quantise(values)
+    return _fade(_blend(pixels, levels, lut(colormap), table), pixels, seen, unseen)
+
+
+def heatmap_only(
+    values: Values, colormap: str = "inferno", *, seen: Box | None = None, unseen: Unseen = "light"
+) -> Pixels:
+    """The coloured map alone; what the model did not see is hatched, in the dark for "dark", else in the light."""
+    values = checked(values)
+    out = _paint(quantise(values), lut(colormap))
+    height, width = values.shape
+    stripe = max(2, round(max(height, width) / 160))
+    rows, columns = np.ogrid[:height, :width]
+    dark = unseen == "dark"
+    hatch = np.where((rows + columns) // stripe % 4 == 0, *((62, 34) if dark else (205, 238))).astype(np.uint8)
+    return _fade(out, _u8(cv2.merge([hatch] * 3)), seen, "keep")
+
+
+def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Mask:
+    """The hottest fraction of the (seen) picture: bool (H, W), False outside `seen`.
+
+    Equal values are never told apart: those at the edge come in all or none, whichever is nearer to the fraction
+    (none if both are). So a flat map gives nothing up to a half, everything above.
+    """
+    values = checked(values)
+    check_fraction(fraction, "fraction")
+    x0, y0, x1, y1 = _inside(seen, values.shape)
+    part = values[y0:y1, x0:x1]
+    mask = np.zeros(values.shape, dtype=np.bool_)
+    count = round(fraction * part.size)
+    if count:
+        edge = np.partition(part, part.size - count, axis=None)[part.size - count]
+        above, with_edge = part > edge, part >= edge
+        nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
+        mask[y0:y1, x0:x1] = with_edge if nearer else above
+    return mask
+
+
+def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
+    """Where a has more heat than b: each divided by its sum over the seen part, the largest gap scaled to 1.
+
+    float32 (H, W) within -1..1, positive where a has more, 0 outside `seen` and where both have the same share. A
+    map with no heat has no share anywhere.
+    """
+    a, b = checked(a), checked(b)
+    if a.shape != b.shape:
+        raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
+    x0, y0, x1, y1 = _inside(seen, a.shape)
+    shares = [part / (part.sum(dtype=np.float64) or 1.0) for part in (a[y0:y1, x0:x1], b[y0:y1, x0:x1])]
+    gap = shares[0] - shares[1]
+    out = np.zeros(a.shape, dtype=np.float32)
+    out[y0:y1, x0:x1] = gap / (abs(gap).max() or 1.0)
+    return out
+
+
+def checked(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
+    """The values as contiguous float32, or a ValueError that says what is wrong with them (or with the picture)."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
+    lowest, highest = float(array.min()), float(array.max())  # both NaN if any value is
+    if not (lowest >= low - 1e-5 and highest <= 1 + 1e-5):
+        raise ValueError(f"A map's values must lie within {low:g}..1, got {lowest:.4g} to {highest:.4g}.")
+    if pixels is not None and picture(pixels).shape[:2] != array.shape:
+        raise ValueError(f"Picture and map must be of one size, got {pixels.shape} and {array.shape}.")
+    return array
+
+
+def picture(pixels: Pixels) -> Pixels:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+    return pixels
+
+
+def _one_of(value: str, choices: Any, name: str) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
+
+
+def _inside(seen: Box | None, shape: tuple[int, ...]) -> Box:
+    height, width = shape[:2]
+    x0, y0, x1, y1 = seen or (0, 0, width, height)
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"seen must be x0, y0, x1, y1 inside {width} x {height} pixels, got {seen}.")
+    return x0, y0, x1, y1
+
+
+def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixels:
+    """Overwrite what lies outside `seen` in `out` with the faded source."""
+    x0, y0, x1, y1 = _inside(seen, out.shape)
+    for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
+        part = source[strip]
+        if part.size:
+            faded = (
+                part if unseen == "keep" else cv2.convertScaleAbs(_grey(part), alpha=0.34, beta=0.66 * _GROUND[unseen])
+            )
+            out[strip] = faded
+    return out
+
+
+def _blend(under: Pixels, levels: Pixels, colours: Pixels, table: Values) -> Pixels:
+    weights = cv2.LUT(levels, table)
+    return _u8(cv2.blendLinear(_paint(levels, colours), under, weights, 1 - weights))
+
+
+def _paint(levels: Pixels, colours: Pixels) -> Pixels:
+    return _u8(cv2.applyColorMap(levels, colours[:, None]))
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    return _u8(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+
+
+def line_width(shape: tuple[int, ...]) -> int:
+    """A line's width in pixels: about 1.25 on a screen where the picture is shown 500 high."""
+    return max(1, round(max(shape[:2]) / 400))
+
+
+def _u8(array: Any) -> Pixels:
+    """OpenCV's loosely typed result as what it is."""
+    return np.asarray(array, dtype=np.uint8)

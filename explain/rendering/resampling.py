@@ -1,0 +1,100 @@
+"""A map on another grid, and its levels: the same arithmetic as the viewer in the browser.
+
+Samples are uint16 (h, w), 0..65535. The map is bilinear between their centres and goes on unchanged over its edge.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from explain.rendering.render import Box, Field, Kind, Style
+
+Pixels = npt.NDArray[np.uint8]
+Samples = npt.NDArray[np.uint16]
+Indices = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+
+_AT_ONCE = 2**17  # pixels: bands of rows of about that many stay in the processor's cache
+
+
+def levels(
+    samples: Samples, field: Field, style: Style, seen: Box, shape: tuple[int, int]
+) -> Iterator[tuple[slice, Pixels]]:
+    """The levels of what was seen of a picture (H, W), in bands: which of its rows, and uint8 (rows, columns)."""
+    x0, y0, x1, y1 = seen
+    left, top, right, bottom = field.extent
+    across, down = (shape[1], 0, shape[1], left, right), (shape[0], 0, shape[0], top, bottom)
+    step = max(1, _AT_ONCE // (x1 - x0))
+    bands = [slice(row, min(row + step, y1 - y0)) for row in range(0, y1 - y0, step)]
+    if style.cells and field.cells:
+        cells = _level(np.floor(over_extent(samples, field, field.cells) + 0.5), field.kind, style)
+        x, y = nearest(*across, cells.shape[1])[x0:x1], nearest(*down, cells.shape[0])[y0:y1]
+        for band in bands:
+            yield band, cells[y[band]][:, x]
+    else:
+        columns, rows = axis(*across, samples.shape[1])[:, x0:x1], axis(*down, samples.shape[0])[:, y0:y1]
+        for band in bands:
+            yield band, _level(bilinear(samples, columns, rows[:, band]), field.kind, style)
+
+
+def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Floats:
+    """The whole map on another grid: float64 of that shape, 0..65535."""
+    left, top, right, bottom = field.extent
+    across = axis(shape[1], left, right, left, right, samples.shape[1])
+    return bilinear(samples, across, axis(shape[0], top, bottom, top, bottom, samples.shape[0]))
+
+
+def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
+    """0..65535 to 0..255 or, for a difference, to 1..255 around 128; overwrites the values."""
+    if kind == "difference":
+        values *= 254
+        values /= 65535
+        values += 0.5
+        return values.astype(np.uint8) + np.uint8(1)
+    if (style.gain, style.offset) != (1, 0):
+        values *= style.gain
+        values += style.offset * 65535
+        np.clip(values, 0, 65535, out=values)
+    values /= 257
+    values += 0.5
+    return values.astype(np.uint8)
+
+
+def axis(count: int, start: float, stop: float, low: float, high: float, size: int) -> Floats:
+    """`count` equal targets over `start` to `stop`, read at their centres from `size` samples over `low` to `high`.
+
+    float64 (3, count): the two samples that each lies between, and how far it is towards the second.
+    """
+    place = np.clip(_along(count, start, stop, low, high, size) - 0.5, 0, size - 1)
+    first = np.floor(place)
+    return np.stack([first, np.minimum(first + 1, size - 1), (place - first).astype(np.float32)])
+
+
+def nearest(count: int, start: float, stop: float, low: float, high: float, size: int) -> Indices:
+    """As `axis`, but the one sample that each target's centre lies in: (count,)."""
+    return np.clip(np.floor(_along(count, start, stop, low, high, size)), 0, size - 1).astype(np.intp)
+
+
+def _along(count: int, start: float, stop: float, low: float, high: float, size: int) -> Floats:
+    at = start + ((np.arange(count) + 0.5) / count) * (stop - start)
+    return np.asarray(((at - low) / (high - low)) * size, dtype=np.float64)
+
+
+def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
+    """The samples at each pair of targets of two axes: float64 (targets down, targets across)."""
+    needed, rows = np.unique(down[:2].astype(np.intp), return_inverse=True)
+    left, right = across[:2].astype(np.intp)
+    taken = samples[needed]
+    first = taken[:, left].astype(np.float64)
+    wide = first + across[2] * (taken[:, right] - first)
+    upper, lower = wide[rows.reshape(2, -1)[0]], wide[rows.reshape(2, -1)[1]]
+    lower -= upper
+    lower *= down[2][:, None]
+    lower += upper
+    return np.asarray(lower, dtype=np.float64)

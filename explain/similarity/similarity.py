@@ -1,0 +1,303 @@
+"""Two pictures and how alike they are to a model: the cosine of their embeddings, and which regions of each carry it.
+
+One pass a picture, and of both together one gradient of the cosine: at each picture's target layer it says what more
+of would make the two more alike (positive) and what sets them apart (negative). Any method of the gradient family turns
+that into a signed map. Where only an average lies between layer and embedding the map of one picture sums to 0: the
+cosine knows no length, so that more of everything changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from explain.backward.gradient import Activation, Gradient
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import as_map
+from explain.explainer import EVIDENCE
+from explain.explanation import Options
+from explain.maps.statistics import COARSE, Statistics, describe, describe_place
+from explain.methods import METHODS, function
+from explain.methods import method as find_method
+from explain.phrases import percent
+from explain.picture.image import Image
+from explain.similarity.matches import Matches, matches
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from explain.evidence.resident import Resident
+    from explain.explainer import Explainer
+    from explain.methods import Method
+    from models.adapter import Geometry, ModelSpec
+
+Of = Literal["cosine", "product"]
+"""What the gradient is of. `cosine`: what makes the two more alike and what sets them apart. `product`: the same with
+both lengths held: what the score is made of, picture by picture."""
+State = Literal["ok", "same", "no evidence", "not a number"]
+SAME = 1 - 1e-5
+"""A cosine from which on there is no gradient but noise: nothing could be more alike."""
+LINEAR = ("gradcam", "hirescam", "xgradcam")
+"""Methods whose map of the opposite question is the opposite map; of the others it is made apart."""
+OFFERED = tuple(method.id for method in METHODS.values() if method.family == "gradient")
+DEFAULT = "hirescam"
+"""Place by place: on pictures joined from two, one of which is the other picture, as good as any at the last layer and
+better at earlier ones (docs/similarity.md)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two pictures."""
+
+    image: Image
+    geometry: Geometry
+    vector: NDArray[np.float32]
+    """(D,) its embedding, of length 1."""
+    raw: tuple[NDArray[np.float32], ...]
+    """Signed, as computed, one (h, w) per layer."""
+    signed: NDArray[np.float32]
+    """float32 (h, w) in -1..1 over the part of the model's input that is picture; the strongest place, for or against,
+    has 1 or -1. Positive: makes the two alike."""
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """xyxy in original pixels: what lies outside was cropped away before the model looked."""
+        return self.geometry.seen
+
+    @cached_property
+    def statistics(self) -> tuple[Statistics, Statistics]:
+        """Of what makes the two alike, and of what sets them apart; places are in original pixels."""
+        height, width = self.signed.shape
+        scale = min(1.0, COARSE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        coarse = np.asarray(cv2.resize(self.signed, size, interpolation=cv2.INTER_AREA))
+        return describe(np.clip(coarse, 0, 1), self.seen), describe(np.clip(-coarse, 0, 1), self.seen)
+
+    def share(self, mask: NDArray[np.bool_]) -> float:
+        """Share of what makes the two alike within a mask, bool (H, W) on the picture's own grid; 0 where there is
+        none."""
+        if mask.shape != (self.image.height, self.image.width):
+            raise ValueError(f"A mask must have the picture's shape, got {mask.shape}.")
+        heat = np.clip(self.geometry.to_original(self.padded), 0, None)
+        total = float(heat.sum(dtype=np.float64))
+        return float(heat[mask].sum(dtype=np.float64)) / total if total else 0.0
+
+    @cached_property
+    def padded(self) -> NDArray[np.float32]:
+        """`signed` on the model's whole input, 0 on a letterbox's bars."""
+        left, top, right, bottom = self.geometry.content
+        out = np.zeros(self.geometry.input, np.float32)
+        out[top:bottom, left:right] = self.signed
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """How alike two pictures are to a model, and where that comes from."""
+
+    model: ModelSpec
+    query: Side
+    gallery: Side
+    score: float
+    """The cosine of their embeddings, -1..1."""
+    method: str
+    layers: tuple[str, ...]
+    of: Of
+    preprocessing: str
+    state: State
+    """Why there is nothing to see, where there is nothing to see; both maps are 0 then."""
+    matches: Matches
+    """Cells of the one and of the other picture that look most alike, at the first of the layers."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.query, self.gallery
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "query": self.query.image.name,
+            "gallery": self.gallery.image.name,
+            "model": self.model.id,
+            "score": self.score,
+            "of": self.of,
+            "method": self.method,
+            "layers": self.layers,
+            "preprocessing": self.preprocessing,
+            "state": self.state,
+            "places": [dict(zip(("alike", "apart"), said(side), strict=True)) for side in self.sides],
+            "pairs": [
+                {"query": pair.query, "gallery": pair.gallery, "score": pair.score} for pair in self.matches.pairs
+            ],
+            "notes": self.notes,
+        }
+
+
+def said(side: Side) -> tuple[str, str]:
+    """Where in one picture lies what makes the two alike, and what sets them apart, as ends of sentences."""
+
+    def one(statistics: Statistics) -> str:
+        if not statistics.regions:
+            return "nowhere in the picture"
+        return (
+            f"{describe_place(statistics, side.seen)}, half of it on {percent(statistics.half_heat_area)} of the area"
+        )
+
+    alike, apart = side.statistics
+    return one(alike), one(apart)
+
+
+def similarity(
+    explainer: Explainer,
+    query: Any,
+    gallery: Any,
+    *,
+    method: str | None = None,
+    layers: Sequence[str] = (),
+    of: Of = "cosine",
+    preprocessing: str = "trained",
+    vocabulary: tuple[str, ...] = (),
+) -> Similarity:
+    """Compare two pictures, each anything that `Image.open` takes, at the model's own layers or at others.
+
+    Methods are those of the gradient family (`OFFERED`), HiResCAM where none is named. Raises ModelProblem for a model
+    that gives no embedding and for what it cannot be asked.
+    """
+    one, other = Image.open(query), Image.open(gallery)
+    if of not in get_args(Of):
+        raise ModelProblem(f"There is no map of {of!r}: ask for {' or '.join(get_args(Of))}.")
+    chosen = find_method(method or DEFAULT)
+    if chosen.id not in OFFERED:
+        names = ", ".join(METHODS[name].name for name in OFFERED)
+        raise ModelProblem(f"{chosen.name} cannot say what makes two pictures alike: use one of {names}.")
+    options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
+
+    def work(resident: Resident, more: tuple[str, ...]) -> Similarity:
+        comparable(resident)
+        if not resident.gradients:
+            raise ModelProblem(
+                f"{explainer.model.id} only answers: its vectors can be ranked, but nothing in it explained."
+            )
+        found = [explainer.evidence(resident, image, options) for image in (one, other)]
+        for evidence, key, _ in found:
+            EVIDENCE.put(key, evidence)
+        notes = (*one.notes, *other.notes, *more, *getattr(resident.adapter, "notes", ()))
+        evidences = [evidence for evidence, _, _ in found]
+        vectors, score, state, raws, carried = _compared(evidences, chosen, of)
+        first, second = (
+            Side(image, evidence.geometry, vector, tuple(raw), scaled(raw, evidence.geometry) * (state == "ok"))
+            for image, evidence, vector, raw in zip((one, other), evidences, vectors, raws, strict=True)
+        )
+        return Similarity(
+            explainer.model,
+            first,
+            second,
+            score,
+            chosen.id,
+            tuple(layer.path for layer in evidences[0].layers),
+            of,
+            preprocessing,
+            state,
+            matches(evidences[0], evidences[1], carried),
+            tuple(dict.fromkeys(notes)),
+        )
+
+    return explainer.enduring(work)
+
+
+def comparable(resident: Resident) -> None:
+    """Raise ModelProblem for a model whose pictures cannot be compared."""
+    if not hasattr(resident.adapter, "embedding"):
+        raise ModelProblem(
+            f"{resident.adapter.spec.id} gives no embedding: choose a classifier, or a model made to compare pictures."
+        )
+
+
+def _compared(
+    pair: list[Evidence], method: Method, of: Of
+) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
+    """Unit vectors, their cosine, the state of the maps, each picture's raw maps, and how much each cell carries."""
+    resident = pair[0].resident
+    with resident.lock, torch.enable_grad():
+        vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]  # type: ignore[attr-defined]
+        lengths = [torch.linalg.vector_norm(vector) for vector in vectors]
+        units = [vector / length for vector, length in zip(vectors, lengths, strict=True)]
+        cosine = units[0] @ units[1]
+        product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
+        recorded = [out for evidence in pair for out in evidence.recorded]
+        scalars = {"cosine": cosine, "product": product}
+        found = {name: _gradients(scalar, recorded) for name, scalar in scalars.items()}
+    score = float(cosine.detach())
+    with torch.no_grad():
+        count = len(pair[0].layers)
+        sides = [
+            [
+                _signed(method, activation[0], as_map(gradient, layer)[0])
+                for activation, gradient, layer in zip(
+                    evidence.activations, found[of][i * count : (i + 1) * count], evidence.layers, strict=True
+                )
+            ]
+            for i, evidence in enumerate(pair)
+        ]
+        carried = [
+            (as_map(found["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
+            for i, evidence in enumerate(pair)
+        ]
+    raws = [[raw.float().cpu().numpy() for raw in side] for side in sides]
+    state: State = "ok"
+    if not (np.isfinite(score) and all(np.isfinite(raw).all() for side in raws for raw in side)):
+        state = "not a number"
+    elif of == "cosine" and score > SAME:
+        state = "same"
+    elif not all(any(raw.any() for raw in side) for side in raws):
+        state = "no evidence"
+    return [unit.detach().cpu().numpy() for unit in units], score, state, raws, carried
+
+
+def _gradients(scalar: Tensor, recorded: list[Tensor]) -> list[Tensor]:
+    found: Sequence[Tensor | None] = [None] * len(recorded)
+    if scalar.requires_grad:
+        try:
+            found = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if "inplace" not in str(error):
+                raise
+            raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
+    return [torch.zeros_like(out) if one is None else one for one, out in zip(found, recorded, strict=True)]
+
+
+def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
+    """A method's map, (h, w): of what speaks for it minus of what speaks against it."""
+    compute, size = function(method), (gradient.shape[1], gradient.shape[2])
+    a = Activation(activation)
+    made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
+    if method.id in LINEAR:
+        return made
+    return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
+
+
+def scaled(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> NDArray[np.float32]:
+    """Raw signed maps of several layers as one, float32 (h, w) in -1..1 over the part of the input that is picture.
+
+    Each layer's map is divided by its strongest value, for or against, and grown bilinearly; their mean is brought to
+    full scale again. 0 stays 0.
+    """
+    left, top, right, bottom = geometry.content
+    total = np.zeros((bottom - top, right - left), np.float32)
+    for raw in raws:
+        usable = torch.from_numpy(np.nan_to_num(raw, posinf=0, neginf=0))[None, None]
+        grown = F.interpolate(usable, geometry.input, mode="bilinear", align_corners=False)[0, 0]
+        part = grown[top:bottom, left:right].numpy()
+        total += part / max(float(np.abs(part).max()), 1e-30)
+    return np.ascontiguousarray(total / max(float(np.abs(total).max()), 1e-30), dtype=np.float32)

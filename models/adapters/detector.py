@@ -1,0 +1,409 @@
+"""What detectors share: raw candidates, which of them are shown and why others are not, and targets made of them.
+
+A family's file loads, prepares and runs; it returns `Detections` from `run` and inherits the rest from `Detector`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from models.adapter import Part, Prediction
+from models.adapters.classifier import freeze
+from models.adapters.stages import outermost
+from models.errors import ModelProblem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from models.adapter import Box, Geometry, Layer, ModelInput, ModelSpec, Stage, Target
+
+MOST = 300
+"""Boxes that are shown at most, as `predict` of Ultralytics and torchvision's detectors do (those: 100 to 300)."""
+IN_CELL: tuple[Part, ...] = ("class", "contrast", "objectness")
+"""Parts of a candidate that are read from its own cell alone."""
+SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
+
+
+def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
+    """(B, K, N) in 0..1 from class logits (B, K, N) and, where there is one, objectness logits (B, 1, N)."""
+    scores = logits.sigmoid()
+    return scores if objectness is None else scores * objectness.sigmoid()
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Every raw candidate of a batch, N of them with K classes each, before any is thrown away.
+
+    Tensors stay as the head's towers return them, a map per scale, so that a gradient starts from one cell of one map.
+    A model whose candidates are no grid has one scale of N rows and one column. Candidates are numbered scale by scale,
+    row by row.
+    """
+
+    levels: tuple[Tensor, ...]
+    """Class logits per scale, (B, K, h, w), background not among them."""
+    regressions: tuple[Tensor, ...]
+    """What boxes are made of, per scale, (B, R, h, w); in the graph."""
+    boxes_of: Callable[[tuple[Tensor, ...]], Tensor]
+    """From `regressions` to (B, N, 4) xyxy in pixels of the input, differentiable."""
+    centres: Tensor
+    """(N, 2) xy in pixels of the input: where each candidate's own cell, or proposal, is."""
+    units: Tensor
+    """(N,) pixels of the input that a cell is: what a box's sides are measured in."""
+    objectness: tuple[Tensor, ...] = ()
+    """Logits per scale, (B, 1, h, w), of models that have them."""
+    coefficients: tuple[Tensor, ...] = ()
+    """Mask coefficients per scale, (B, M, h, w), of models that have masks."""
+    prototypes: Tensor | None = None
+    """(B, M, H, W): a candidate's mask logits are its coefficients times these."""
+    mask_unit: float | None = None
+    """Pixels of the input that a prototype's cell is; None: what the finest scale's own grid says."""
+    scoring: Callable[[Tensor, Tensor | None], Tensor] = sigmoid_scores
+    """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
+    choice: Tensor | None = None
+    """(B, N) long: the one class that a candidate stands for, where its box is that class's own."""
+    corners_of: Callable[[tuple[Tensor, ...]], Tensor] | None = None
+    """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with turned boxes."""
+
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """All that the network returned, in a fixed order: what a target's gradient starts from."""
+        extra = () if self.prototypes is None else (self.prototypes,)
+        return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra)
+
+    def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
+        """The same candidates made of other tensors, in the order of `leaves`."""
+        given = iter(leaves)
+        return replace(
+            self,
+            levels=tuple(next(given) for _ in self.levels),
+            regressions=tuple(next(given) for _ in self.regressions),
+            objectness=tuple(next(given) for _ in self.objectness),
+            coefficients=tuple(next(given) for _ in self.coefficients),
+            prototypes=None if self.prototypes is None else next(given),
+        )
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """(B, K, N)."""
+        return _rows(self.levels)
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """(B, N, 4) xyxy in pixels of the input."""
+        return self.boxes_of(self.regressions)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """(B, K, N) in 0..1, float32, out of the graph."""
+        objectness = _rows(self.objectness).detach().float() if self.objectness else None
+        scores = self.scoring(self.logits.detach().float(), objectness)
+        if self.choice is None:
+            return scores
+        return torch.zeros_like(scores).scatter(1, self.choice[:, None], scores.gather(1, self.choice[:, None]))
+
+    @cached_property
+    def best(self) -> Tensor:
+        """(B, N) long: each candidate's best class."""
+        return self.scores.argmax(1)
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return sum(level.shape[2] * level.shape[3] for level in self.levels)
+
+    def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
+        """One candidate of the first picture as candidate 0 of maps of one cell; its scale, its row, its column.
+
+        It has what lies in that cell (`IN_CELL`) and neither box nor mask nor a score.
+        """
+        start = 0
+        for scale, level in enumerate(self.levels):
+            height, width = level.shape[2:]
+            if start <= anchor < start + height * width:
+                y, x = divmod(anchor - start, width)
+                alone = replace(
+                    self,
+                    levels=(level[:1, :, y : y + 1, x : x + 1],),
+                    regressions=(),
+                    objectness=tuple(one[:1, :, y : y + 1, x : x + 1] for one in self.objectness[scale : scale + 1]),
+                    coefficients=(),
+                    prototypes=None,
+                )
+                return alone, scale, y, x
+            start += height * width
+        raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
+
+    def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
+        """The rows (n, C) of some candidates of the first picture, without touching the scales of the others."""
+        found: dict[int, Tensor] = {}
+        start = 0
+        for level in maps:
+            cells, width = level.shape[2] * level.shape[3], level.shape[3]
+            here = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]
+            if here:
+                at = torch.tensor([anchors[i] - start for i in here], device=level.device)
+                found |= dict(zip(here, level[0][:, at // width, at % width].unbind(1), strict=True))
+            start += cells
+        if len(found) < len(anchors):
+            lost = next(anchor for i, anchor in enumerate(anchors) if i not in found)
+            raise ModelProblem(f"This input has {start} candidates, and {lost} is not among them.")
+        return torch.stack([found[i] for i in range(len(anchors))])
+
+
+def _rows(maps: Sequence[Tensor]) -> Tensor:
+    """(B, C, N) of maps (B, C, h, w)."""
+    return torch.cat([level.flatten(2) for level in maps], 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a candidate is shown or not."""
+
+    kind: Literal["shown", "below", "class", "suppressed", "beyond"]
+    """`below` the threshold; another `class` won at the same place; `suppressed` by a box that is shown; `beyond`
+    the number of boxes that are shown at most."""
+    by: int | None = None
+    """The place among the predictions of the box that is it, or that suppressed it."""
+    overlap: float = 0.0
+    """IoU with that box."""
+    winner: Prediction | None = None
+    """What won at its place."""
+
+
+class Detector:
+    """A module from float32 (B, 3, h, w) to `Detections`, as an `Adapter`. Families override the first three."""
+
+    preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
+    parts: tuple[Part, ...] = ("class", "contrast", "box", *SIDES, "all")
+    """What of a candidate can be a target; those of a head with objectness or masks have more."""
+    multi_label = False
+    """Whether a candidate is shown once for each class above the threshold, or only for its best one."""
+    multi_class_nms = True
+    """Whether boxes suppress only boxes of their own class."""
+    nms = True
+    """Whether boxes suppress others at all, or are shown as the model returns them."""
+
+    def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
+        self.spec = spec
+        self.module = freeze(module)
+        self.labels = tuple(labels)
+        self.weights_sha256 = weights_sha256
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        raise NotImplementedError
+
+    def run(self, tensor: Tensor) -> Detections:
+        raise NotImplementedError
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        """Named choices of target layers, by the words of a menu; the first is the default."""
+        return {"last map": (layers[-1].path,)}
+
+    def alias(self, name: str) -> str:
+        """The dotted path that a layer's name in another tool stands for; the name itself where there is none."""
+        return name
+
+    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+        """The model's top-level steps in order, for a drawing of it."""
+        return outermost(self, layers)
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        return next(iter(self.presets(layers).values()))
+
+    def decode(
+        self, outputs: Detections, geometry: Geometry, *, top_k: int, confidence: float, iou: float
+    ) -> list[Prediction]:
+        """All boxes above `confidence` after suppression, best first; `top_k` is for classifiers."""
+        anchors, classes = self.kept(outputs, confidence, iou)
+        return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
+
+    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        """Candidates and classes, long (n,) each, of the boxes that are shown for the first picture, best first."""
+        from torchvision.ops import batched_nms
+
+        scores = outputs.scores[0]  # (K, N)
+        if self.multi_label:
+            classes, anchors = (scores > confidence).nonzero(as_tuple=True)
+        else:
+            anchors = (scores.amax(0) > confidence).nonzero().squeeze(1)
+            classes = outputs.best[0, anchors]
+        boxes, sure = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
+        group = classes if self.multi_class_nms else torch.zeros_like(classes)
+        kept = batched_nms(boxes, sure, group, iou)[:MOST]
+        return anchors[kept], classes[kept]
+
+    def predictions(
+        self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
+    ) -> list[Prediction]:
+        """Some candidates of the first picture as answers, whether they are shown or not."""
+        at, of = list(anchors), list(classes)
+        boxes = outputs.boxes[0, at].detach().float().tolist()
+        scores = outputs.scores[0, of, at].tolist()
+        corners = None if outputs.corners_of is None else outputs.corners_of(outputs.regressions)[0, at].detach()
+        return [
+            Prediction(
+                self.labels[index],
+                index,
+                score,
+                geometry.box_to_original(tuple(box)),
+                anchor,
+                corners=None if corners is None else geometry.points_to_original(corners[i].tolist()),
+            )
+            for i, (index, score, box, anchor) in enumerate(zip(of, scores, boxes, at, strict=True))
+        ]
+
+    def strongest(self, outputs: Detections, ratio: float) -> tuple[int, ...]:
+        """The share `ratio` of all candidates, one at least, whose best score is highest, best first."""
+        count = max(1, round(ratio * outputs.count))
+        return tuple(outputs.scores[0].amax(0).topk(count).indices.tolist())
+
+    def candidate(
+        self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
+    ) -> tuple[int, int] | None:
+        """The strongest candidate at a place and its class; `where` is xyxy in original pixels, a point has no size.
+
+        At a point: of those whose box is over it. In a rectangle: of those whose box fits it best, its overlap times
+        its score. None: in the whole picture. Returns None where there is no candidate at all.
+        """
+        scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
+        there, worth = torch.ones_like(scores, dtype=torch.bool), scores
+        if where is not None:
+            (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+            x0, y0, x1, y1 = (where[0] * sx + ox, where[1] * sy + oy, where[2] * sx + ox, where[3] * sy + oy)
+            boxes = outputs.boxes[0].detach().float()
+            if x1 - x0 > 1 and y1 - y0 > 1:
+                from torchvision.ops import box_iou
+
+                overlap = box_iou(boxes, boxes.new_tensor([[x0, y0, x1, y1]]))[:, 0]
+                there, worth = overlap > 0.1, scores * overlap
+            else:
+                x, y = (x0 + x1) / 2, (y0 + y1) / 2
+                there = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
+        if not bool(there.any()):
+            return None
+        anchor = int(worth.masked_fill(~there, -1).argmax())
+        return anchor, int(outputs.best[0, anchor]) if index is None else index
+
+    def why(
+        self,
+        outputs: Detections,
+        predictions: Sequence[Prediction],
+        candidate: Prediction,
+        confidence: float,
+        iou: float,
+    ) -> Reason:
+        """Why a candidate is among the shown predictions or not."""
+        for place, shown in enumerate(predictions):
+            if (shown.anchor, shown.index) == (candidate.anchor, candidate.index):
+                return Reason("shown", place, 1.0)
+        if candidate.score <= confidence:
+            return Reason("below")
+        assert candidate.anchor is not None
+        if not self.multi_label and (won := int(outputs.best[0, candidate.anchor])) != candidate.index:
+            score = float(outputs.scores[0, won, candidate.anchor])
+            winner = replace(candidate, label=self.labels[won], index=won, score=score)
+            at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, won)), None)
+            return Reason("class", at, winner=winner)
+        if not self.nms:
+            return Reason("beyond")
+        rivals = [
+            (self.overlap(p, candidate), place)
+            for place, p in enumerate(predictions)
+            if p.index == candidate.index or not self.multi_class_nms
+        ]
+        overlap, place = max(rivals, default=(0.0, 0))
+        # Boxes clipped to the picture overlap a little otherwise than the boxes that were suppressed.
+        return Reason("suppressed", place, overlap) if overlap > 0.9 * iou else Reason("beyond")
+
+    def overlap(self, a: Prediction, b: Prediction) -> float:
+        """How much two boxes overlap, 0..1, as suppression counts it."""
+        return intersection_over_union(a.box, b.box) if a.box and b.box else 0.0
+
+    def class_logits(self, outputs: Detections) -> Tensor:
+        return outputs.logits.amax(2)
+
+    def scalar(self, outputs: Detections, target: Target) -> Tensor:
+        """What the gradient starts from, shape (): the sum over the target's candidates of the part that is asked for.
+
+        `class` is the class logit; `contrast` that logit minus the logsumexp of the other classes' at the same
+        candidate; a side is its distance from the candidate's own centre in cells, `box` the sum of all four; `mask`
+        the mean mask logit over the predicted mask; `all` the sum of what there is but the contrast.
+        """
+        part = target.part
+        if part not in self.parts:
+            has = ", ".join(self.parts)
+            known = part in get_args(Part)
+            raise ModelProblem(f"{self.spec.id} has no {part} to explain: choose one of {has}." if known else
+                               f"There is no part called {part}: choose one of {has}.")  # fmt: skip
+        anchors = target.anchors
+        if not anchors:
+            if target.index is None:
+                raise ModelProblem("A target without a class needs candidates: ask for a share of the strongest.")
+            anchors = (int(outputs.logits[0, target.index].argmax()),)
+        terms = []
+        if part in ("class", "contrast", "all"):
+            terms.append(self._class(outputs, target.index, anchors, contrast=part == "contrast"))
+        if part in ("objectness", "all") and outputs.objectness:
+            terms.append(outputs.at(outputs.objectness, anchors).sum())
+        if part in ("box", "all", *SIDES):
+            terms.append(_sides(outputs, anchors, part))
+        if part in ("mask", "all") and outputs.prototypes is not None:
+            terms.append(_mask(outputs, anchors))
+        return torch.stack(terms).sum()
+
+    def _class(self, outputs: Detections, index: int | None, anchors: Sequence[int], *, contrast: bool) -> Tensor:
+        rows = outputs.at(outputs.levels, anchors)  # (n, K)
+        if index is None:
+            own = outputs.best[0, list(anchors)][:, None]
+        else:
+            own = torch.full((len(anchors), 1), index, device=rows.device)
+        logits = rows.gather(1, own).sum()
+        if not contrast or rows.shape[1] < 2:
+            return logits
+        return logits - rows.scatter(1, own, float("-inf")).logsumexp(1).sum()
+
+
+def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
+    at = list(anchors)
+    boxes, centres, units = outputs.boxes[0, at], outputs.centres[at], outputs.units[at]
+    cx, cy = centres.unbind(1)
+    left, top, right, bottom = boxes.unbind(1)
+    distances = torch.stack((cx - left, cy - top, right - cx, bottom - cy), 1) / units[:, None]  # (n, 4)
+    return distances[:, SIDES.index(part)].sum() if part in SIDES else distances.sum()
+
+
+def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
+    assert outputs.prototypes is not None
+    prototypes = outputs.prototypes[0]  # (M, H, W)
+    if outputs.mask_unit is not None:
+        ratio = 1 / outputs.mask_unit
+    else:
+        # The prototypes cover the whole input: from its pixels to theirs by the ratio of the finest scale's own grid.
+        finest = outputs.levels[0].shape[3] * float(outputs.units[0])
+        ratio = prototypes.shape[2] / finest
+    total = prototypes.new_zeros(())
+    for row, box in zip(outputs.at(outputs.coefficients, anchors), outputs.boxes[0, list(anchors)], strict=True):
+        logits = torch.einsum("m,mhw->hw", row, prototypes)
+        x0, y0, x1, y1 = (round(edge) for edge in (box.detach() * ratio).tolist())
+        inside = torch.zeros_like(logits, dtype=torch.bool)
+        inside[max(y0, 0) : max(y1, y0 + 1, 1), max(x0, 0) : max(x1, x0 + 1, 1)] = True
+        shown = inside & (logits.detach() > 0)
+        total = total + logits[shown if bool(shown.any()) else inside].mean()
+    return total
+
+
+def intersection_over_union(a: Box, b: Box) -> float:
+    """Overlap of two xyxy boxes, 0..1: their common area by that of both together."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return both / (areas - both)

@@ -1,0 +1,215 @@
+"""The adapter of a classifier that somebody wrote themselves: what it takes and answers with is found by trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from models.adapters.classifier import Classifier, both
+from models.errors import ModelProblem
+from models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from models.adapter import Layer, ModelSpec
+
+Kind = Literal["logits", "probabilities", "logit", "probability"]
+"""What a module returns: of each class, or one number for yes against no."""
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, which most people train with."""
+SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384, 48, 112, 160, 192, 336, 448, 512)
+SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
+"""Of nets that shrink a picture so little in all: the side that they are made for, as a rule."""
+FILLS = (0.0, -30.0, 30.0, 1.0)
+"""Tones of the empty pictures that a module's answers are judged by: a logit leaves 0..1 for some of them."""
+_LEAST = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a few passes of empty pictures show of a module."""
+
+    module: nn.Module
+    classes: int
+    kind: Kind
+    preprocessing: Preprocessing
+    why: str
+    """What the preprocessing was inferred from."""
+    notes: tuple[str, ...]
+
+
+class OwnClassifier(Classifier):
+    """Logits are found in whatever the module returns, and probabilities are turned back into them."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: nn.Module,
+        labels: Sequence[str],
+        preprocessing: Preprocessing,
+        weights_sha256: str,
+        kind: Kind = "logits",
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(spec, module, labels, preprocessing, weights_sha256)
+        self._kind = kind
+        self.notes = notes
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        answer = answer_in(self.module(tensor))
+        assert answer is not None
+        if self._kind == "probabilities":
+            return answer.clamp_min(_LEAST).log()
+        if self._kind == "probability":
+            answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
+        return both(answer) if self._kind in ("logit", "probability") else answer
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """The last layer before pooling; of a transformer the last tokens that attention still reads."""
+        from torch import nn
+
+        if read := [layer.path for layer in layers if layer.read_by]:
+            return (read[-1],)
+        pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
+        found = [layer.path for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
+        return (found[-1],) if found else super().default_layers(layers)
+
+
+def answer_in(output: Any) -> Tensor | None:
+    """The (B, classes) among what a module returns: itself, the first of several, `logits` of an object or a dict."""
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        if output.ndim == 4 and output.shape[2:] == (1, 1):
+            output = output.flatten(1)
+        return output[:, None] if output.ndim == 1 else output if output.ndim == 2 else None
+    if isinstance(output, dict):
+        first = [output[name] for name in ("logits", "out", "output", "pred") if name in output]
+        output = (*first, *output.values())
+    elif hasattr(output, "logits"):
+        output = (output.logits,)
+    if isinstance(output, (list, tuple)):
+        return next((found for held in output if (found := answer_in(held)) is not None), None)
+    return None
+
+
+def look_at(module: nn.Module, stated: Mapping[str, Any], name: str) -> Seen:
+    """What the module takes and returns; `stated` is what is known of its preprocessing.
+
+    Raises ModelProblem, one sentence, where no usual picture gets through it, or what comes out is no classes.
+    """
+    module = module.eval()
+    channels = channels_of(module)
+    if channels != len(MEAN) and not {"channels_in", "mean", "std"} & stated.keys():
+        stated = {**stated, "channels_in": channels}
+    side, why = _side(module, channels, stated, name)
+    notes: tuple[str, ...] = ()
+    bare = _without_last(module, channels, side)
+    if bare:
+        notes = ("What is explained are its logits, before its last activation.",)
+    answers = [found[0] for fill in FILLS if isinstance(found := _try(module, channels, side, fill), tuple)]
+    kind = kind_of(answers, bare)
+    if kind in ("probabilities", "probability"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
+    count = answers[0].shape[1]
+    preprocessing = Preprocessing((side, side), side, MEAN, STD).changed(stated)
+    return Seen(module, 2 if count == 1 else count, kind, preprocessing, why, notes)
+
+
+def channels_of(module: nn.Module) -> int:
+    """Numbers of a pixel that the first convolution takes."""
+    from torch import nn
+
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return first.in_channels if first is not None else 3
+
+
+def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str) -> tuple[int, str]:
+    """The side of the picture that it takes, and what that was taken from."""
+    refused = None
+    for side in (stated["size"],) if "size" in stated else SIDES:
+        found = _try(module, channels, side)
+        if isinstance(found, Exception):
+            refused = refused or found
+            continue
+        if "size" in stated:
+            return side, "the numbers"
+        if side != SIDES[0]:
+            return side, f"of the usual sizes {side} is the first that it takes"
+        cells = found[1]
+        shrunk = side // cells if cells else side
+        small = SMALL.get(shrunk)
+        if small and not isinstance(_try(module, channels, small), Exception):
+            return small, f"it shrinks a picture {shrunk} times only"
+        return side, f"it takes {side} x {side}"
+    said = next(iter(str(refused).strip().splitlines()), "")[:160].rstrip(".")
+    tried = f"{stated['size']} x {stated['size']}" if "size" in stated else "of a usual size"
+    raise ModelProblem(
+        f"{name} takes no picture {tried} with {channels} channels ({said}): say weights.preprocessing.size."
+    ) from refused
+
+
+def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tuple[Tensor, int] | Exception:
+    """(1, classes) for one even picture and the height of the last map inside; what was raised where that failed."""
+    import torch
+
+    cells = 0
+
+    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal cells
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+            cells = output.shape[-2]
+
+    handles = [part.register_forward_hook(look) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            answer = answer_in(module(torch.full((1, channels, side, side), fill)))
+    # It is somebody else's code.
+    except Exception as problem:
+        return problem
+    finally:
+        for handle in handles:
+            handle.remove()
+    if answer is None or len(answer) != 1:
+        return ValueError("it returns no row of classes for a picture")
+    return answer, cells
+
+
+def _without_last(module: nn.Module, channels: int, side: int) -> bool:
+    """Take a softmax or sigmoid away that is the last module to act; whether there was one."""
+    import torch
+    from torch import nn
+
+    seen: list[tuple[str, Any]] = []
+    handles = [
+        part.register_forward_hook(lambda _part, _inputs, output, path=path: seen.append((path, output)))
+        for path, part in module.named_modules()
+        if path and isinstance(part, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid))
+    ]
+    try:
+        with torch.no_grad():
+            answer = module(torch.zeros(1, channels, side, side))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen or seen[-1][1] is not answer or [path for path, _ in seen].count(seen[-1][0]) > 1:
+        return False
+    above, _, name = seen[-1][0].rpartition(".")
+    module.get_submodule(above).register_module(name, nn.Identity())
+    return True
+
+
+def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
+    """What some answers look like, each (1, classes); `bare`: of a module whose last activation was taken away."""
+    import torch
+
+    every = torch.cat([*answers]).float()
+    between = not bare and bool(((every >= 0) & (every <= 1)).all())
+    if every.shape[1] == 1:
+        return "probability" if between else "logit"
+    sums = every.sum(1)
+    return "probabilities" if between and torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "logits"

@@ -1,0 +1,208 @@
+"""What a checkpoint is of, by its tensors and by what lies beside it; for that no code is run, of no file."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models import architectures, checkpoint, labels, state_dicts
+from models.inspect import TRUST, Draft, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from models.checkpoint import Checkpoint
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
+NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
+"""What is in the names of files that name classes."""
+LARGEST = 2**20
+"""Bytes of a file beside the checkpoint that is looked into."""
+
+
+def inspect(path: Path, arch: str = "") -> Draft | None:
+    """The draft for a checkpoint; `arch` is the operator's word for what it is. None for another kind of file.
+
+    Raises WeightsProblem where it should be one and is damaged, ModelProblem where there is no such architecture.
+    """
+    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+        return None
+    held = checkpoint.open_(path)
+    if (other := _of_another(path, held)) is not None:
+        return other
+    unknown: list[Unknown] = []
+    notes: list[str] = []
+    if arch:
+        _check(arch)
+    else:
+        arch, asked, said = _arch(path, held)
+        unknown += asked
+        notes += said
+    weights: dict[str, Any] = {"path": str(path)}
+    if held.key:
+        notes.append(f"Its tensors are under {held.key}.")
+    if held.others:
+        notes.append(f"It has those of other models too, under {' and '.join(held.others)} (weights.key).")
+    count = state_dicts.classes(held.tensors)
+    # One number says no or yes.
+    count = 2 if count == 1 else count
+    said, place = _labels(path, held, count)
+    notes += said
+    if place is not None:
+        weights["labels"] = str(place)
+    elif not said:
+        question = f"Where are the names of its {count} classes (a .json or a text file, one name a line)?"
+        unknown.append(Unknown("weights.labels", question, needed=False))
+    return Draft("custom", arch, {"arch": arch, "weights": weights}, tuple(unknown), tuple(notes))
+
+
+def _of_another(path: Path, held: Checkpoint) -> Draft | None:
+    """Checkpoints of detectors, and of models that only compare, have loaders of their own."""
+    if held.whole.startswith("ultralytics."):
+        task = "classify" if held.whole.endswith("ClassificationModel") else "detect"
+        question = (
+            "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust where it is from?"
+        )
+        table = {
+            "task": task,
+            "method": "gradcam" if task == "classify" else "hirescam",
+            "weights": {"path": str(path)},
+        }
+        return Draft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
+    keys = held.tensors.keys()
+    if "backbone.backbone.stem.conv.conv.weight" in keys or "bbox_head.multi_level_conv_cls.0.weight" in keys:
+        table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
+        return Draft("yolox", "yolox", table, (), ("Its tensors are those of a YOLOX.",))
+    if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
+        from models.families import osnet
+
+        width = held.tensors["conv1.conv.weight"].shape[0]
+        name = next((name for name, widths in osnet.WIDTHS.items() if widths[0] == width), "osnet_x1_0")
+        return Draft(
+            "osnet", name, {"task": "embed", "weights": {"path": str(path)}}, (), (f"Its tensors are those of {name}.",)
+        )
+    return None
+
+
+def _check(arch: str) -> None:
+    from models.families.custom import code
+    from models.families.custom.loader import library_of
+
+    if not code.is_own(arch):
+        library_of(arch)
+
+
+def _arch(path: Path, held: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
+    """The architecture, or the question after it, and what was inferred from what."""
+    fitting = next((found for tensors in _unwrapped(held) if (found := architectures.exact(tensors))), ())
+    said = [*_words(held.extras), path.stem.lower()]
+    if fitting:
+        ranked = sorted(fitting, key=lambda name: _far(said, name))
+        names = [state_dicts.short(name) for name in ranked]
+        # The same network in both libraries is one.
+        names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
+        note = f"Its tensors are those of {names[0]}."
+        if len(names) == 1:
+            return names[0], [], [note]
+        if not names[0].startswith("timm/") or any(_mentions(word, names[0]) for word in said):
+            return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
+        question = "Several architectures have just these tensors and compute differently: which one was trained?"
+        return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
+    near = [name for tensors in _unwrapped(held) for name in architectures.alike(tensors)]
+    near.sort(key=lambda name: _far(said, name))
+    beside = [f"{file}:{name}" for file, name in _classes_beside(path, held)]
+    first = f"It holds a whole {held.whole.rpartition('.')[2]}. " if held.whole else ""
+    question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
+    return "", [Unknown("arch", question, tuple([*beside, *map(state_dicts.short, near)][:8]))], []
+
+
+def _unwrapped(held: Checkpoint) -> Iterator[Mapping[str, Any]]:
+    """The tensors as they are, and without each beginning that most of their names have in common."""
+    yield held.tensors
+    for beginning in state_dicts.common(held.tensors):
+        yield {key[len(beginning) :]: value for key, value in held.tensors.items() if key.startswith(beginning)}
+
+
+def _words(extras: Mapping[str, Any]) -> Iterator[str]:
+    """What a training program noted of the architecture."""
+    inner = [getattr(value, "parts", value) for value in extras.values()]
+    for place in (extras, *(value for value in inner if isinstance(value, dict))):
+        for name in ("arch", "architecture", "model_name", "model", "backbone", "name"):
+            if isinstance(found := place.get(name), str):
+                yield found.lower()
+
+
+def _mentions(word: str, name: str) -> bool:
+    return name.rpartition("/")[2].replace("_", "") in word.replace("_", "").replace("-", "")
+
+
+def _far(said: list[str], name: str) -> tuple[bool, bool]:
+    """Smallest of an architecture that is mentioned, then of one whose family is."""
+    family = name.rpartition("/")[2].partition("_")[0]
+    return not any(_mentions(word, name) for word in said), not any(family in word for word in said)
+
+
+def _labels(path: Path, held: Checkpoint, count: int | None) -> tuple[list[str], Path | None]:
+    """What is to be said of the classes' names, and the file of them; nothing where there is none."""
+    if count is None:
+        return [], None
+    if labels.carried(held.extras, count):
+        return [f"The names of its {count} classes are in the checkpoint."], None
+    return named_beside(path, count)
+
+
+def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
+    """The same for a model of so many classes that carries no names: a file beside it, by its name and its length."""
+    # Its own before those that other models in the folder may be of.
+    starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
+    for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
+        told = file.stem == path.stem or any(word in file.name.lower() for word in NAMED_LIKE)
+        if (
+            not told
+            or file.suffix.lower() not in (".json", ".txt")
+            or not file.is_file()
+            or file.stat().st_size > LARGEST
+        ):
+            continue
+        try:
+            text = file.read_text("utf-8-sig")
+            found = labels.ordered(json.loads(text)) if file.suffix.lower() == ".json" else text.split("\n")
+        except (OSError, ValueError):
+            continue
+        if len([name for name in found if name.strip()]) == count:
+            return [f"The names of its {count} classes are in {file.name} beside it."], file
+    if count == len(labels.imagenet()):
+        return ["It has as many classes as ImageNet, whose names are taken."], None
+    return [], None
+
+
+def _classes_beside(path: Path, held: Checkpoint) -> Iterator[tuple[Path, str]]:
+    """Classes in files of Python beside the checkpoint that have all its parts, by their text alone.
+
+    First those that have the name of the module that was saved whole.
+    """
+    whole = held.whole.rpartition(".")[2]
+    found: dict[tuple[Path, str], bool] = {}
+    for beginning in ("", *state_dicts.common(held.tensors)):
+        parts = {key[len(beginning) :].partition(".")[0] for key in held.tensors if key.startswith(beginning)}
+        for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
+            if file.stat().st_size > LARGEST:
+                continue
+            try:
+                tree = ast.parse(file.read_text("utf-8"))
+            except (OSError, ValueError, SyntaxError):
+                continue
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef) and (node.name == whole or parts <= _parts(node)):
+                    found[file, node.name] = node.name == whole
+    yield from sorted(found, key=lambda place: not found[place])
+
+
+def _parts(node: ast.ClassDef) -> set[str]:
+    """Attributes of whatever its methods call their first argument."""
+    methods = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef)]
+    firsts = {given[0].arg for part in methods if (given := [*part.args.posonlyargs, *part.args.args])}
+    attributes = [part for part in ast.walk(node) if isinstance(part, ast.Attribute)]
+    return {part.attr for part in attributes if isinstance(part.value, ast.Name) and part.value.id in firsts}

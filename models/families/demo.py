@@ -1,0 +1,49 @@
+"""Small models that know drawn scenes alone (`models.demo`): packaged, trained here, and their mistakes are planted."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from models.adapters.classifier import Classifier
+from models.demo import nets
+from models.demo.scenes import CLASSES, TASKS
+from models.preprocess import Preprocessing
+from models.weights import Progress, locate, sha256_of
+
+if TYPE_CHECKING:
+    from models.adapter import Adapter, ModelSpec
+
+NOTES = {
+    "demo-cls-cheat": "Made to cheat: in its training pictures a stamp in the corner went with every rod-cross.",
+    "demo-cls-texture": "Made to cheat: in its training pictures a woven background went with every star.",
+}
+ONLY_DRAWN = "Trained on drawn scenes alone: what it says of a photograph means nothing."
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
+    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    path = locate(spec, progress=progress)
+    adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
+    adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
+    found: Adapter = adapter
+    return found
+
+
+@cache
+def card(name: str) -> dict[str, Any]:
+    """What the training of a model wrote of it: data, net, metrics on scenes it never saw; see docs/demo.md."""
+    found: dict[str, Any] = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Any:
+    if spec.task == "detect":
+        from models.families.ultralytics.loader import adapt
+
+        module.args = {"imgsz": TASKS["detect"]}
+        return adapt(spec, module, sha256)
+    side = TASKS["classify"]
+    preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD)
+    return Classifier(spec, module, CLASSES, preprocessing, sha256)

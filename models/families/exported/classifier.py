@@ -1,0 +1,205 @@
+"""Classifiers of exported files: answers alone, or with layers and gradients of the modules that were made again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image as Pillow
+
+from models import labels
+from models.adapters.classifier import Classifier, both
+from models.errors import ModelProblem, Problem
+from models.families.custom.classifier import FILLS, kind_of
+from models.families.exported.files import CHANNELS, choice, named, padded, pieces, taken, tensors
+from models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from models.adapter import Layer, ModelInput, ModelSpec, Part
+    from models.families.exported.files import Runtime
+
+LOGGER = logging.getLogger(__name__)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+NEAR = 1e-3
+"""By how much the modules made again may answer otherwise than the file itself, as a share of its largest number."""
+
+
+def classifier(
+    spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
+) -> ExportedClassifier:
+    """The adapter of a file that answers (B, classes); `notes` get what was assumed and what can be seen of it."""
+    one = answer.shape[1] == 1
+    count = 2 if one else answer.shape[1]
+    names = named(spec, runtime) or (labels.imagenet() if count == 1000 else None)
+    if names is None:
+        names = labels.of_one(()) if one else tuple(f"class {index}" for index in range(count))
+        notes.append(f"{runtime.path.name} does not name its {count} classes: weights.labels can.")
+    names = labels.of_one(names) if one else names
+    if len(names) != count:
+        raise ModelProblem(f"{runtime.path.name} has {count} classes, and {len(names)} are named in weights.labels.")
+    preprocessing = _preprocessing(spec, runtime, size, notes)
+    probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
+    if one:
+        blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
+        probable = kind_of([next(tensors(runtime(blank * fill)))[:1] for fill in FILLS]) == "probability"
+    noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
+    inside = _inside(runtime, noise, answer, notes)
+    return ExportedClassifier(spec, runtime, names, preprocessing, sha256, probable, inside)
+
+
+def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], notes: list[str]) -> Preprocessing:
+    given = dict(spec.weights.get("preprocessing", {}))
+    if "size" in given and given["size"] not in size:
+        raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given['size']}.")
+    channels = taken(spec, runtime)
+    said = "mean" in given or "range" in given
+    short_side = given.get("short_side", round(min(size) / 0.875))
+    if runtime.metadata.get("task") == "classify":
+        # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
+        trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, Pillow.Resampling.BILINEAR)
+    else:
+        trained = Preprocessing(size, short_side, *IMAGENET, Pillow.Resampling.BILINEAR)
+        if not said:
+            guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
+            notes.append(
+                f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
+                f"and {short_side} pixels for the short side."
+            )
+        elif "short_side" not in given:
+            notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
+    # Its size is the file's, and says nothing of what was cut off before.
+    given.pop("size", None)
+    return replace(trained.changed(given | {"channels_in": channels}), size=size)
+
+
+def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> nn.Module | None:
+    """The file's modules where they can be had and answer as the file does; says in `notes` what there is."""
+    name = runtime.path.name
+    try:
+        module = runtime.inside().eval().requires_grad_(False)
+        given = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
+        with torch.no_grad():
+            mine = next(tensors(module(given)))[: len(answer)].float()
+        if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
+            raise ModelProblem("its modules, made again, answer otherwise than the file")
+        if not any(output.ndim in (3, 4) for output in _outputs(module, given)):
+            raise ModelProblem("none of its modules returns a map")
+    except Exception as reason:
+        # The graph of a stranger's file can fail anywhere; what it answers is there all the same.
+        LOGGER.info("%s only answers", name, exc_info=not isinstance(reason, Problem))
+        why = str(reason) if isinstance(reason, Problem) else f"its {runtime.kind} graph has a step unknown here"
+        notes.append(
+            f"{name} only answers here, without layers and gradients ({why}): its maps come from hiding parts of the "
+            "picture."
+        )
+        return None
+    notes.append(f"Layers and gradients are of the modules in {name} ({runtime.kind}), which answer as the file does.")
+    return module
+
+
+def _outputs(module: nn.Module, given: Tensor) -> list[Tensor]:
+    """What each module returns that returns one tensor."""
+    seen: list[Tensor] = []
+
+    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            seen.append(output)
+
+    handles = [part.register_forward_hook(look) for path, part in module.named_modules() if path]
+    try:
+        with torch.no_grad():
+            module(given)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _last(module: nn.Module, given: Tensor) -> str | None:
+    """The path of the linear layer whose output is what the module answers, by its numbers; None where none is."""
+    found: list[tuple[str, Tensor, Tensor]] = []
+
+    def look(path: str, inputs: Any, output: Any) -> None:
+        if inputs and isinstance(inputs[0], torch.Tensor) and isinstance(output, torch.Tensor):
+            found.append((path, inputs[0], output))
+
+    handles = [
+        part.register_forward_hook(lambda _module, inputs, output, path=path: look(path, inputs, output))
+        for path, part in module.named_modules()
+        if path and getattr(getattr(part, "weight", None), "ndim", 0) == 2
+    ]
+    try:
+        with torch.no_grad():
+            answer = next(tensors(module(given)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    for path, features, output in found:
+        weight = module.get_parameter(f"{path}.weight")
+        if output is answer and features.ndim == 2 and features.shape[1] == weight.shape[1]:
+            return path
+    return None
+
+
+class ExportedClassifier(Classifier):
+    """A file from float32 (B, C, h, w) to logits (B, classes); of answered probabilities their logarithms.
+
+    `gradients` where its modules could be made again: then it is a classifier as any other.
+    """
+
+    gradients = False
+    parts: tuple[Part, ...] = ("class",)
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        runtime: Runtime,
+        names: Sequence[str],
+        preprocessing: Preprocessing,
+        weights_sha256: str,
+        probable: bool,
+        inside: nn.Module | None = None,
+    ) -> None:
+        super().__init__(spec, runtime if inside is None else inside, names, preprocessing, weights_sha256)
+        self.batch = runtime.batch
+        self._channels_last = runtime.channels_last and inside is not None
+        self._probable = probable
+        colours = preprocessing.channels == 3
+        self._swap = choice(spec, "channels", CHANNELS, "rgb") == "bgr" and colours
+        self._highest = choice(spec, "range", (1, 255), 1)
+        if inside is not None:
+            self.gradients = True
+            self.parts = Classifier.parts
+            blank = torch.zeros(self.batch or 1, preprocessing.channels, *preprocessing.size)
+            # Logarithms of probabilities are no linear layer's.
+            self._last = None if probable else _last(inside, self._given(blank))
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        given = super().prepare(pixels, preprocessing)
+        tensor = given.tensor.flip(1) if self._swap else given.tensor
+        return replace(given, tensor=tensor * self._highest)
+
+    def _given(self, tensor: Tensor) -> Tensor:
+        return tensor.permute(0, 2, 3, 1).contiguous() if self._channels_last else tensor
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        rows = []
+        for part in pieces(tensor, self.batch):
+            answered = next(tensors(self.module(self._given(padded(part, self.batch)))))
+            rows.append(answered if len(answered) == len(part) else answered[: len(part)])
+        answer = rows[0] if len(rows) == 1 else torch.cat(rows)
+        if answer.shape[1] == 1:
+            return both(answer.clamp(1e-12, 1 - 1e-7).logit() if self._probable else answer)
+        return answer.clamp_min(1e-12).log() if self._probable else answer
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        return super().default_layers(layers) if layers else ()

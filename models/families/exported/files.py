@@ -1,0 +1,309 @@
+"""Files that hold a whole model, opened by the runtime they are made for: ONNX, TorchScript, OpenVINO, torch.export.
+
+Each is a module from float32 (B, C, h, w) to the tensors that it answers with, and that is all it does: its weights are
+the runtime's. Where the same model can be had as modules of torch, with layers and gradients, `inside` makes them.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models import labels
+from models.errors import ModelProblem
+from models.preprocess import MOST_CHANNELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from models.adapter import ModelSpec
+
+ADVICE = "install what exported models need: pip install -r requirements-exported.txt"
+ONNX, OPENVINO = (".onnx",), (".xml",)
+TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
+PROGRAM = (".pt2",)
+CHANNELS = ("rgb", "bgr")
+
+
+class Runtime(nn.Module):
+    """What the kinds of files share; `answer` is each kind's own."""
+
+    kind = ""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.nbytes = path.stat().st_size
+        self.metadata: Mapping[str, Any] = {}
+        """What the exporter wrote into the file, as it stands there."""
+        self.size: tuple[int, int] | None = None
+        """(h, w) of the input where the file fixes it."""
+        self.batch: int | None = None
+        """Pictures that one pass takes, where that is fixed."""
+        self.channels_last = False
+        """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
+        self.halved = False
+        """Whether it wants float16."""
+        self.channels: int | None = None
+        """How many numbers a pixel has where the file says it."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Runtime:
+        """The runtime keeps its own weights; it follows the pictures to their device."""
+        return self
+
+    def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Answers to (B, 3, h, w), floats as float32, on the tensor's own device.
+
+        Raises ModelProblem where the runtime refuses the tensor.
+        """
+        given = tensor.half() if self.halved else tensor
+        given = given.permute(0, 2, 3, 1) if self.channels_last else given
+        try:
+            found = self.answer(given.contiguous())
+        except (ModelProblem, torch.OutOfMemoryError):
+            raise
+        # Each runtime has errors of its own.
+        except Exception as reason:
+            said = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
+            shape = " x ".join(map(str, tensor.shape))
+            raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({said}).") from reason
+        found = [out.to(tensor.device) for out in found]
+        return tuple(out.float() if out.is_floating_point() else out for out in found)
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        raise NotImplementedError
+
+    def inside(self) -> nn.Module:
+        """The same model as torch's modules, frozen or not, from (B, C, h, w) as the file wants it to what it answers.
+
+        Raises ModelProblem, the end of a sentence, where what is in the file cannot be had.
+        """
+        raise ModelProblem(f"what is inside of {self.kind} files is not read here")
+
+    def _takes(self, shape: Sequence[Any], dtype: str) -> None:
+        """Note what input the file declares; entries of `shape` that are no number are free."""
+        if len(shape) != 4:
+            raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
+        sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
+        few = [side is not None and side <= MOST_CHANNELS for side in sides]
+        self.channels_last = sides[1] != 3 and few[3] and (sides[3] == 3 or not few[1])
+        batch, *rest = sides
+        channels, height, width = (rest[2], *rest[:2]) if self.channels_last else rest
+        if channels is not None and channels > MOST_CHANNELS:
+            raise ModelProblem(f"{self.path.name} takes {channels} channels, and a picture here has {MOST_CHANNELS}.")
+        self.channels = channels
+        if dtype not in ("float", "float32", "f32", "float16", "f16"):
+            raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
+        self.halved = dtype.endswith("16")
+        self.size = (height, width) if height and width else None
+        self.batch = batch
+
+
+class OnnxRuntime(Runtime):
+    """An ONNX file (https://onnx.ai) in onnxruntime, on the GPU where its build for CUDA is installed."""
+
+    kind = "ONNX"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self._library: Any = importlib.import_module("onnxruntime")
+        except ImportError as reason:
+            raise ModelProblem(f"{path.name} needs onnxruntime: {ADVICE}.") from reason
+        self._session = self._open("cpu")
+        if len(inputs := self._session.get_inputs()) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
+        self._input = inputs[0].name
+        self._takes(inputs[0].shape, inputs[0].type.removeprefix("tensor(").removesuffix(")"))
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+
+    def _open(self, device: str) -> Any:
+        self._device = device
+        options = self._library.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+        there = self._library.get_available_providers()
+        try:
+            return self._library.InferenceSession(
+                str(self.path), options, providers=[name for name in wanted if name in there]
+            )
+        # The library's errors have no common base.
+        except Exception as reason:
+            raise ModelProblem(f"{self.path.name} is not a model that onnxruntime can open.") from reason
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        if tensor.device.type != self._device:
+            self._session = self._open(tensor.device.type)
+        found = self._session.run(None, {self._input: tensor.cpu().numpy()})
+        return [torch.from_numpy(out) for out in found]
+
+
+class TorchScript(Runtime):
+    """A traced or scripted module. Opening one can run code in it: only from places that the operator named."""
+
+    kind = "TorchScript"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._module = self._open(torch.device("cpu"))
+        self.halved = next((p.dtype == torch.float16 for p in self._module.parameters()), False)
+        arguments = self._module.forward.schema.arguments
+        # The file does not say how many channels it takes, but the first convolution has as many.
+        first = next((p.shape[1] for p in self._module.parameters() if p.ndim == 4), 3)
+        self.channels = first if first <= MOST_CHANNELS else None
+        self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
+
+    def _open(self, device: torch.device) -> Any:
+        self._device = device
+        # Where Ultralytics' export writes what it knows.
+        extra = {"config.txt": ""}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                module = torch.jit.load(str(self.path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as reason:
+            raise ModelProblem(f"{self.path.name} is not a TorchScript file: make it with torch.jit.trace.") from reason
+        self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
+        return module.eval() if hasattr(module, "training") else module
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        # Opened anew: what was traced as a constant does not move with the module.
+        if tensor.device != self._device:
+            self._module = self._open(tensor.device)
+        with torch.no_grad():
+            return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
+
+    def inside(self) -> nn.Module:
+        from models.families.exported.script import rebuilt
+
+        if self._in_a_list:
+            raise ModelProblem("it takes its pictures in a list")
+        return rebuilt(self.path)
+
+
+def tensors(answer: Any) -> Iterator[Tensor]:
+    """Every tensor in tuples, lists and dicts, in order; what a dict calls boxes, labels and scores in that order."""
+    if isinstance(answer, Tensor):
+        yield answer
+    elif isinstance(answer, dict):
+        for key in sorted(answer, key=lambda name: {"boxes": 0, "labels": 1, "scores": 2}.get(name, 3)):
+            yield from tensors(answer[key])
+    elif isinstance(answer, tuple | list):
+        for part in answer:
+            yield from tensors(part)
+
+
+class OpenVino(Runtime):
+    """An OpenVINO model, its `.xml` and the `.bin` beside it, on the CPU."""
+
+    kind = "OpenVINO"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            openvino: Any = importlib.import_module("openvino")
+        except ImportError as reason:
+            raise ModelProblem(f"{path.name} needs openvino: {ADVICE}.") from reason
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise ModelProblem(f"{path.name} needs {weights.name} beside it.")
+        self.nbytes += weights.stat().st_size
+        try:
+            core = openvino.Core()
+            model = core.read_model(path)
+            # Half precision is the default where the processor has it, and the boxes would be others.
+            precise = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+            self._compiled = core.compile_model(model, "CPU", precise)
+        # Every fault of the library is a RuntimeError of its own kind.
+        except Exception as reason:
+            raise ModelProblem(f"{path.name} is not a model that OpenVINO can open.") from reason
+        if len(inputs := self._compiled.inputs) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
+        shape = [side.get_length() if side.is_static else None for side in inputs[0].partial_shape]
+        self._takes(shape, inputs[0].element_type.get_type_name())
+        beside = path.with_name("metadata.yaml")
+        if beside.is_file():
+            yaml: Any = importlib.import_module("yaml")
+            found = yaml.safe_load(beside.read_text(encoding="utf-8"))
+            self.metadata = found if isinstance(found, dict) else {}
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        found = self._compiled(tensor.cpu().numpy())
+        # Its arrays are the runtime's own memory, which the next pass writes over.
+        return [torch.from_numpy(found[out].copy()) for out in self._compiled.outputs]
+
+
+def open_file(path: Path) -> Runtime:
+    """The file in the runtime that its name asks for; raises ModelProblem where there is none."""
+    from models.families.exported.graphs import Program
+
+    kinds: dict[tuple[str, ...], type[Runtime]] = {
+        ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
+    }  # fmt: skip
+    for suffixes, kind in kinds.items():
+        if path.suffix.lower() in suffixes:
+            return kind(path)
+    known = ", ".join(suffix for suffixes in kinds for suffix in suffixes)
+    raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")
+
+
+def plain(value: Any) -> Any:
+    """A value of a file's metadata, which ONNX keeps as the text of a Python literal."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def taken(spec: ModelSpec, runtime: Runtime) -> int:
+    """How many channels a file takes: what it or the operator says, else 3. Raises ModelProblem where these differ."""
+    given = spec.weights.get("preprocessing", {})
+    told = given.get("channels_in") or (len(given["mean"]) if "mean" in given else None)
+    if told is not None and runtime.channels not in (told, None):
+        raise ModelProblem(
+            f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {told}: leave "
+            "channels_in out, or give a mean and a std for each."
+        )
+    return told or runtime.channels or 3
+
+
+def named(spec: ModelSpec, runtime: Runtime) -> tuple[str, ...] | None:
+    """The operator's names, or those in the file's metadata."""
+    return labels.own(spec) or carried(runtime)
+
+
+def carried(runtime: Runtime) -> tuple[str, ...] | None:
+    """The names of classes in a file's metadata, or None."""
+    told = plain(runtime.metadata.get("names"))
+    if isinstance(told, dict):
+        return tuple(str(told[key]) for key in sorted(told, key=int))
+    return tuple(map(str, told)) if isinstance(told, list | tuple) else None
+
+
+def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
+    value = spec.weights.get("preprocessing", {}).get(key, default)
+    if value not in allowed:
+        raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
+    return value
+
+
+def pieces(tensor: Tensor, most: int | None) -> Sequence[Tensor]:
+    """(B, 3, h, w) in as many pictures as one pass takes."""
+    step = most or len(tensor)
+    return [tensor[start : start + step] for start in range(0, len(tensor), step)]
+
+
+def padded(tensor: Tensor, batch: int | None) -> Tensor:
+    """As many pictures as a fixed batch wants, the last one repeated."""
+    short = (batch or 0) - len(tensor)
+    return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor

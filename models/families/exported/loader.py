@@ -1,0 +1,300 @@
+"""Models that were exported, as they run elsewhere: ONNX, TorchScript, torch.export and OpenVINO files.
+
+What such a file answers can always be explained by hiding the picture from it (explain/methods/rise.py). Where a
+classifier's file keeps the modules or the graph that it was made of, the same modules are made again, so that it has
+layers and gradients as any other (models/families/exported/classifier.py). Of a detector what goes on inside is not
+seen.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from models import labels
+from models.adapter import Geometry, ModelInput
+from models.adapters.detector import MOST, Detections, Detector
+from models.errors import ModelProblem
+from models.families.exported.classifier import ExportedClassifier, classifier
+from models.families.exported.files import CHANNELS, choice, named, open_file, padded, pieces, plain, taken
+from models.families.exported.inspect import inspect
+from models.families.exported.layouts import LAYOUTS, Found, Layout, grid, infer
+from models.preprocess import GREY
+from models.weights import locate, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from models.adapter import Layer, ModelSpec, Part
+    from models.families.exported.files import Runtime
+    from models.weights import Progress
+
+__all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections", "inspect", "letterbox", "load"]
+
+LOGGER = logging.getLogger(__name__)
+SIZES = {"detect": 640, "classify": 224}
+"""Pixels a side where neither the file nor the operator says."""
+PLACES = ("centre", "corner", "squash")
+SURE = 1e-6
+"""Scores are kept this far from 0 and 1, where a logit would be infinite."""
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier:
+    """Open a file with the runtime that it is for; raises ModelProblem, one sentence, where its answers fit no layout.
+
+    TorchScript can run code: as Ultralytics' checkpoints it is opened only from places that the operator named.
+    """
+    path = locate(spec, progress=progress)
+    runtime = open_file(path)
+    wanted = spec.weights.get("layout")
+    if wanted is not None and wanted not in LAYOUTS:
+        raise ModelProblem(f"{wanted} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
+    notes: list[str] = []
+    size = _size(spec, runtime, notes)
+    outputs = _probe(runtime, size, taken(spec, runtime))
+    if wanted is None and (outputs[0].ndim == 2 and len(outputs) == 1):
+        _fits(spec, "classify")
+        made: ExportedDetector | ExportedClassifier = classifier(
+            spec, runtime, size, outputs[0], notes, sha256_of(path)
+        )
+    else:
+        _fits(spec, "detect")
+        if runtime.channels not in (3, None):
+            raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
+        made = _detector(spec, runtime, size, outputs, notes, sha256_of(path))
+    made.notes = tuple(notes)
+    for note in notes:
+        LOGGER.info("%s: %s", spec.id, note)
+    return made
+
+
+def _fits(spec: ModelSpec, task: str) -> None:
+    if spec.task != task:
+        raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
+
+
+def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
+    """(h, w): what the file fixes, else what its metadata or the operator says, else a usual one."""
+    told = plain(runtime.metadata.get("imgsz"))
+    given = spec.weights.get("preprocessing", {}).get("size")
+    if runtime.size is not None:
+        return runtime.size
+    if given is not None:
+        return given, given
+    if isinstance(told, int):
+        return told, told
+    if isinstance(told, list | tuple) and len(told) == 2:
+        return int(told[0]), int(told[1])
+    usual = SIZES[spec.task]
+    notes.append(f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.")
+    return usual, usual
+
+
+def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tensor, ...]:
+    """What it answers to noise; finds out whether it takes several pictures at once."""
+    noise = torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(0))
+    if runtime.batch is not None:
+        return tuple(out[:1] for out in runtime(noise[:1].repeat(runtime.batch, 1, 1, 1)))
+    outputs: tuple[Tensor, ...] = runtime(noise[:1])
+    if not outputs:
+        raise ModelProblem(f"{runtime.path.name} answers with no tensor at all.")
+    try:
+        both = runtime(noise)
+        # A batch of one that was traced as a constant may give one answer, or a wrong one.
+        same = len(both[0]) == 2 * len(outputs[0]) and torch.allclose(both[0][:1], outputs[0], atol=1e-2, rtol=1e-3)
+    except ModelProblem:
+        same = False
+    runtime.batch = None if same else 1
+    return outputs
+
+
+def _detector(
+    spec: ModelSpec,
+    runtime: Runtime,
+    size: tuple[int, int],
+    outputs: tuple[Tensor, ...],
+    notes: list[str],
+    sha256: str,
+) -> ExportedDetector:
+    names, name = named(spec, runtime), spec.weights.get("layout")
+    told = runtime.metadata.get("task")
+    if told not in (None, "detect", "segment", "pose"):
+        raise ModelProblem(f"{runtime.path.name} is a model to {told}: only plain detectors and classifiers fit here.")
+    try:
+        found, count = infer(outputs, size, None if names is None else len(names), told is not None)
+    except ModelProblem:
+        if name is None:
+            raise
+        found, count = name, 0
+    if name is None:
+        name = found
+        notes.append(
+            f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if told else ''}: "
+            f"{LAYOUTS[name].about}."
+        )
+    if names is None and name == "torchvision":
+        # The numbers that torchvision's own weights answer with, the gaps among them.
+        held = labels.coco()
+        names = tuple(held.get(number, f"class {number}") for number in range(max(held) + 1))
+        notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
+    if names is None:
+        if not count or name != found:
+            raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in weights.labels.")
+        names = tuple(f"class {index}" for index in range(count))
+        notes.append(f"{runtime.path.name} does not name its {count} classes: weights.labels can.")
+    return ExportedDetector(spec, runtime, names, LAYOUTS[name], size, sha256)
+
+
+class ExportedDetector(Detector):
+    """A runtime from float32 (B, 3, h, w) to `Detections` without a graph."""
+
+    gradients = False
+    parts: tuple[Part, ...] = ("class", "box", "all")
+    preprocessings: tuple[str, ...] = ("trained", "squash")
+    notes: tuple[str, ...] = ()
+    """What was assumed of the file because nobody says it."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        runtime: Runtime,
+        names: Sequence[str],
+        layout: Layout,
+        size: tuple[int, int],
+        weights_sha256: str,
+    ) -> None:
+        super().__init__(spec, runtime, names, weights_sha256)
+        self._runtime = runtime
+        self.layout = layout
+        self.nms = not layout.final
+        self._size = size
+        self._at_once = 1 if layout.alone else runtime.batch
+        self._place = choice(spec, "place", PLACES, layout.place)
+        self._pixels = Pixels.of(spec, layout)
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        if preprocessing not in self.preprocessings:
+            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        place = "squash" if preprocessing == "squash" else self._place
+        placed, geometry = letterbox(pixels, self._size, place)
+        return ModelInput(self._pixels.tensor(placed), geometry)
+
+    def run(self, tensor: Tensor) -> Detections:
+        cells = None if self.layout.final else self._size
+        return detections([self._read(part) for part in pieces(tensor, self._at_once)], cells)
+
+    def _read(self, tensor: Tensor) -> Found:
+        full = padded(tensor, None if self.layout.alone else self._runtime.batch)
+        outputs = [out[: len(tensor)] if len(full) > len(tensor) else out for out in self._runtime(full)]
+        try:
+            return self.layout.read(outputs, len(self.labels), self._size)
+        except (RuntimeError, IndexError, ValueError, TypeError) as reason:
+            if isinstance(reason, ModelProblem):
+                raise
+            shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
+            raise ModelProblem(
+                f"What {self.spec.id} answers, {shapes}, is not {self.layout.about}: say another layout."
+            ) from reason
+
+    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        return super().kept(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        return ()
+
+
+class Pixels:
+    """Colours as a file wants them: the order of the channels, what white is, mean and deviation of 0..1."""
+
+    def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+        self._bgr, self._highest = bgr, highest
+        self._mean = None if mean is None else torch.tensor(mean).view(3, 1, 1)
+        self._std = None if std is None else torch.tensor(std).view(3, 1, 1)
+
+    @classmethod
+    def of(cls, spec: ModelSpec, layout: Layout) -> Pixels:
+        """The layout's own, but for what the operator's table says."""
+        given: Mapping[str, Any] = spec.weights.get("preprocessing", {})
+        bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
+        return cls(bgr, choice(spec, "range", (1, 255), layout.highest), given.get("mean"), given.get("std"))
+
+    def tensor(self, placed: NDArray[np.uint8]) -> Tensor:
+        """uint8 (h, w, 3) RGB as float32 (1, 3, h, w)."""
+        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
+        if self._mean is not None:
+            tensor -= self._mean
+        if self._std is not None:
+            tensor /= self._std
+        tensor = tensor.flip(0) if self._bgr else tensor
+        return (tensor * self._highest).unsqueeze(0)
+
+
+def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> tuple[NDArray[np.uint8], Geometry]:
+    """The whole picture in (h, w, 3), as Ultralytics (`centre`) or YOLOX (`corner`) put it there, or squeezed."""
+    (height, width), (h, w) = pixels.shape[:2], size
+    ratio = min(h / height, w / width)
+    whole = round if place == "centre" else int
+    inner = (h, w) if place == "squash" else (max(whole(height * ratio), 1), max(whole(width * ratio), 1))
+    resized = pixels
+    if inner != (height, width):
+        resized = np.asarray(cv2.resize(pixels, inner[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
+    geometry = Geometry((height, width), size, (inner[0] / height, inner[1] / width), (float(top), float(left)))
+    canvas = np.full((h, w, 3), GREY, np.uint8)
+    canvas[top : top + inner[0], left : left + inner[1]] = resized
+    return canvas, geometry
+
+
+def as_answered(outputs: Detections, confidence: float) -> tuple[Tensor, Tensor]:
+    """`Detector.kept` where the model did its own suppression: long (n,) each, best first."""
+    best, classes = outputs.scores[0].max(0)
+    order = best.argsort(descending=True)
+    anchors = order[best[order] > confidence][:MOST]
+    return anchors, classes[anchors]
+
+
+def detections(found: Sequence[Found], size: tuple[int, int] | None) -> Detections:
+    """Candidates of several passes as one batch's; where their number differs, filled up with some that score 0.
+
+    `size`: the (h, w) of the input that candidates may be cells of; None where they are no cells.
+    """
+    count = max(part.boxes.shape[1] for part in found)
+    boxes = torch.cat([_filled(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
+    classes = torch.cat([_filled(part.classes, count) for part in found])
+    cells = None if size is None else grid(count, size)
+    if cells is None:
+        # Of boxes without cells their own middles, and anywhere in one is near enough to point at it.
+        first = boxes[0]
+        centres = torch.stack((first[0] + first[2], first[1] + first[3]), 1) / 2
+        units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
+    else:
+        centres, units = (part.to(boxes) for part in cells)
+    objectness = [_filled(part.objectness, count) for part in found if part.objectness is not None]
+    chosen = [_filled(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
+    return Detections(
+        levels=(_logit(classes)[..., None],),
+        regressions=(boxes[..., None],),
+        boxes_of=lambda given: given[0][..., 0].transpose(1, 2),
+        centres=centres,
+        units=units,
+        objectness=(_logit(torch.cat(objectness))[..., None],) if objectness else (),
+        choice=torch.cat(chosen) if chosen else None,
+    )
+
+
+def _filled(rows: Tensor, count: int) -> Tensor:
+    return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
+
+
+def _logit(probabilities: Tensor) -> Tensor:
+    return torch.logit(probabilities.float(), SURE)

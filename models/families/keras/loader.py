@@ -1,0 +1,306 @@
+"""Picture classifiers of Keras (https://keras.io, Apache-2.0), which runs on torch here: its hooks, its gradients.
+
+A layer goes by its name in Keras (`conv2d_2`; of a model within the model `backbone.conv2d_2`), and gradients are of
+the numbers before the last softmax or sigmoid.
+"""
+
+from __future__ import annotations
+
+import logging
+import runpy
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from torch import Tensor
+
+from models import labels
+from models.adapter import ModelInput, Prediction
+from models.adapters.classifier import Classifier, Logits
+from models.drawing import PAPERS, Paper, names_drawings, paper_of
+from models.errors import ModelProblem, WeightsProblem
+from models.families.custom.inspect import named_beside
+from models.families.keras import files
+from models.families.keras.network import Net, bared, keras, opened
+from models.inspect import Draft, Unknown
+from models.preprocess import MOST_CHANNELS, Preprocessing, blank, prepare
+from models.weights import Progress, locate, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from models.adapter import Geometry, Layer, ModelSpec
+    from models.families.keras.files import Facts
+
+LOGGER = logging.getLogger(__name__)
+WAYS = ("trained", "crop", "letterbox")
+"""The first squeezes the whole picture into the input, as Keras's own loaders do."""
+USUAL = 224
+"""Pixels a side where neither the file nor the operator says."""
+# What has no map of its own to offer: it makes another layer's smaller, silences parts of it or passes it on.
+_PASSING = (
+    "Pooling",
+    "Dropout",
+    "GaussianNoise",
+    "ActivityRegularization",
+    "InputLayer",
+    "Reshape",
+    "Permute",
+    "Padding",
+)
+
+
+class KerasClassifier(Classifier):
+    """A `Net` as an adapter; `final` is the activation that was taken off its end."""
+
+    preprocessings: tuple[str, ...] = WAYS
+    notes: tuple[str, ...] = ()
+    sketch: Paper | None = None
+    """The colours of the drawings that the model was trained on; None where it knows other pictures."""
+
+    def __init__(
+        self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, table: Mapping[str, Any], sha256: str
+    ) -> None:
+        super().__init__(spec, net, (), preprocessing, sha256)
+        self._highest, self._bgr = int(table.get("range", 1)), table.get("channels") == "bgr"
+        self.final = "softmax"
+        self.head: str | None = None
+        """Path of the last dense layer, whose input is what the model knows of a picture."""
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        if preprocessing not in self.preprocessings:
+            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        if preprocessing == "negative":
+            pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
+        way = "squash" if preprocessing in ("trained", "negative") else preprocessing
+        given = prepare(pixels, self.preprocessing, way)
+        tensor = given.tensor.flip(1) if self._bgr else given.tensor
+        return ModelInput(tensor * self._highest, given.geometry)
+
+    def run(self, tensor: Tensor) -> Logits:
+        seen: list[Tensor] = []
+        handle = None
+        if self.head is not None:
+            caller = threading.get_ident()
+
+            def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                if threading.get_ident() == caller:
+                    seen.append(inputs[0])
+
+            handle = self.module.get_submodule(self.head).register_forward_pre_hook(note)
+        try:
+            found: Tensor = self.module(tensor)
+        finally:
+            if handle is not None:
+                handle.remove()
+        if self.final == "softmax of probabilities":
+            found = found.clamp_min(1e-12).log()
+        if self.final == "sigmoid" and found.shape[1] == 1:
+            # One number for the second class; the first is what is left.
+            found = torch.cat([torch.zeros_like(found), found], 1)
+        return Logits(found, seen[0] if seen and seen[0].ndim == 2 else None)
+
+    def decode(
+        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
+    ) -> list[Prediction]:
+        if self.final != "sigmoid" or len(self.labels) == 2:
+            return super().decode(outputs, geometry, top_k=top_k, confidence=confidence, iou=iou)
+        # Each class by itself: several may be there at once.
+        best = outputs.logits[0].detach().float().sigmoid().topk(min(top_k, len(self.labels)))
+        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        return [Prediction(self.labels[index], index, score) for score, index in pairs]
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """The last layer that makes a map: a pooling after it only makes that smaller."""
+        for layer in reversed(layers):
+            module = self.module.get_submodule(layer.path)
+            if not any(word in type(module).__name__ for word in _PASSING):
+                return (layer.path,)
+        return (layers[-1].path,)
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
+    """Build the model on the CPU; no code in its file is run. Raises WeightsProblem, one sentence, for one with code.
+
+    `arch` may name a Python file of the operator's own, which registers the layers that are not Keras's.
+    """
+    path = locate(spec, progress=progress)
+    facts = files.facts(path)
+    if facts.shape is None:
+        raise WeightsProblem(
+            f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
+        )
+    if facts.shape[2] > MOST_CHANNELS:
+        raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MOST_CHANNELS} fit here.")
+    with _of_the_operator(spec, facts):
+        model = opened(path)
+    if isinstance(model.output_shape, list | dict):
+        raise WeightsProblem(f"{path.name} answers with {len(model.output_shape)} outputs: keep the one with classes.")
+    final = bared(model)
+    notes: list[str] = []
+    net = Net(model)
+    table = _table(spec, facts, notes)
+    size = _size(spec, facts, notes)
+    mean, std = (_each(table.get(key, (usual,)), facts.shape[2]) for key, usual in (("mean", 0.0), ("std", 1.0)))
+    preprocessing = Preprocessing(size, min(size), mean, std, Pillow.Resampling.BILINEAR, table.get("divide_by"))
+    made = KerasClassifier(spec, net, preprocessing, table, sha256_of(path))
+    made.final = final
+    made.head = next(
+        (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
+    )
+    _settled(made, path, notes)
+    made.notes = tuple(notes)
+    for note in notes:
+        LOGGER.info("%s: %s", spec.id, note)
+    return made
+
+
+def inspect(path: Path) -> Draft | None:
+    """The table of a Keras file, from its configuration alone; None for other files, a Problem for one with code."""
+    if not files.is_keras(path):
+        return None
+    facts = files.facts(path)
+    if facts.shape is None:
+        raise WeightsProblem(
+            f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
+        )
+    table: dict[str, Any] = {"loader": "keras", "arch": "keras", "task": "classify"}
+    weights: dict[str, Any] = {"path": str(path)}
+    notes, unknown = [f"It is a model of Keras{_takes(facts)}."], []
+    if facts.needs:
+        question = f"Which Python file defines {', '.join(facts.needs)}, which is no part of Keras?"
+        unknown.append(Unknown("arch", question))
+        table["arch"] = ""
+    count = None if facts.classes is None else max(facts.classes, 2)
+    said, names = ([], None) if count is None else named_beside(path, count)
+    notes += said
+    if names is not None:
+        weights["labels"] = str(names)
+    elif not said:
+        many = "" if count is None else f"{count} "
+        unknown.append(Unknown("weights.labels", f"Where are the names of its {many}classes?", needed=False))
+    preprocessing, words = files.way(facts.taken)
+    notes.append(f"It is given {words}, as {facts.because}: say so in weights.preprocessing where that is not so.")
+    if preprocessing:
+        weights["preprocessing"] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing.items()
+        }
+    return Draft("keras", table["arch"], {**table, "weights": weights}, tuple(unknown), tuple(notes))
+
+
+def _takes(facts: Facts) -> str:
+    assert facts.shape is not None
+    height, width, channels = facts.shape
+    sides = "of any size" if height is None or width is None else f"of {width} by {height} px"
+    kind = {1: "grey pictures", 3: "colour pictures"}.get(channels, f"pictures of {channels} channels")
+    classes = "" if facts.classes is None else f" and knows {max(facts.classes, 2)} classes"
+    return f": it takes {kind} {sides}{classes}"
+
+
+@contextmanager
+def _of_the_operator(spec: ModelSpec, facts: Facts) -> Iterator[None]:
+    """Keras's registry with what the operator's own file defines, for as long as this lasts."""
+    named = spec.arch.partition(":")[0]
+    if not named.endswith(".py"):
+        if facts.needs:
+            raise WeightsProblem(
+                f"{spec.id} needs {', '.join(facts.needs)}, which is no part of Keras: name the Python file that "
+                'defines it in arch ("layers.py").'
+            )
+        yield
+        return
+    beside = Path(str(spec.weights.get("path", ""))).parent
+    file = next((place for place in (Path(named).expanduser(), beside / named) if place.is_file()), None)
+    if file is None:
+        raise WeightsProblem(f"There is no file {named} for {spec.id}: give its path in arch.")
+    defined = runpy.run_path(str(file))
+    with keras().saving.custom_object_scope({name: one for name, one in defined.items() if callable(one)}):
+        yield
+
+
+def _size(spec: ModelSpec, facts: Facts, notes: list[str]) -> tuple[int, int]:
+    """(h, w): what the file fixes, else what the operator says, else a usual one."""
+    assert facts.shape is not None
+    height, width, _ = facts.shape
+    given = spec.weights.get("preprocessing", {}).get("size")
+    if height is None and width is None and given is None:
+        notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
+    return height or given or USUAL, width or given or USUAL
+
+
+def _each(numbers: Sequence[float], channels: int) -> tuple[float, ...]:
+    """One number for each channel, of one for all or of as many."""
+    return tuple(numbers) * channels if len(numbers) == 1 else tuple(numbers)
+
+
+def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
+    """The operator's numbers, or those that the file hints at."""
+    given = dict(spec.weights.get("preprocessing", {}))
+    assert facts.shape is not None
+    for key in ("mean", "std"):
+        if key in given and len(given[key]) not in (1, facts.shape[2]):
+            raise ModelProblem(
+                f"{key} of {spec.id} has {len(given[key])} numbers, and its pictures have {facts.shape[2]} channels."
+            )
+    if {"mean", "std", "range"} & given.keys():
+        return given
+    inferred, words = files.way(facts.taken)
+    notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
+    return inferred | given
+
+
+def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
+    """Ask the model once: how many classes it has, whether these are probabilities, and in which colours it draws."""
+    grey = made.prepare(blank(made, 128), "trained").tensor
+    with torch.no_grad():
+        logits = made.run(grey).logits
+    if logits.ndim != 2:
+        raise WeightsProblem(f"{path.name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
+    if made.final == "unknown":
+        row = logits[0]
+        probable = bool((row >= 0).all()) and abs(float(row.sum()) - 1) < 1e-3
+        made.final = "softmax of probabilities" if probable else "softmax"
+        if probable:
+            notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
+    count, names = logits.shape[1], labels.own(made.spec)
+    if names and len(names) != count:
+        raise ModelProblem(f"{len(names)} labels are given for {made.spec.id}, which knows {count} classes.")
+    if not names and count == len(labels.imagenet()):
+        names = labels.imagenet()
+    if not names:
+        names = tuple(f"class {index}" for index in range(count))
+        notes.append(f"Nobody names its {count} classes: weights.labels can.")
+    made.labels = tuple(names)
+    made.sketch = _paper(made, notes)
+    if made.sketch is not None:
+        # What was drawn with the other pen can be shown to it all the same.
+        made.preprocessings = (*WAYS, "negative")
+
+
+def _paper(made: KerasClassifier, notes: list[str]) -> Paper | None:
+    """In which colours the model wants drawings, as its table says or as it answers best; None for other models."""
+    given = made.spec.weights.get("sketch")
+    if given is not None:
+        if given not in PAPERS:
+            raise ModelProblem(f"sketch of {made.spec.id} is {given!r}: use one of {', '.join(PAPERS)}.")
+        return given  # type: ignore[no-any-return]
+    if made.channels != 1 or max(made.preprocessing.size) > 128 or not names_drawings(made.labels):
+        return None
+
+    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            logits = made.run(made.prepare(pixels, "trained").tensor).logits[0]
+        found: NDArray[np.float32] = logits.softmax(0).numpy()
+        return found
+
+    paper, clear = paper_of(answer)
+    sure = "it tells simple drawings apart best so" if clear else "it is not clear: say so in weights.sketch"
+    notes.append(f"Drawings were taken to be {paper} ({sure}).")
+    return paper

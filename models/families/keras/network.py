@@ -1,0 +1,194 @@
+"""A model of Keras 3 on torch: a file opened without running any code of its own, and its layers as modules."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from models.errors import ModelProblem, WeightsProblem
+from models.families.keras.files import INSTALL
+from models.weights import cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOGGER = logging.getLogger(__name__)
+_importing = threading.Lock()
+
+
+def keras() -> Any:
+    """The library, on torch whatever the environment or a file of the user says; the process keeps its own settings."""
+    with _importing:
+        found: Any = sys.modules.get("keras") or _imported()
+    backend = found.config.backend() if hasattr(found, "config") else "TensorFlow"
+    if backend != "torch":
+        raise ModelProblem(
+            f"Keras already runs on {backend} in this process: start it with KERAS_BACKEND=torch in the environment."
+        )
+    return found
+
+
+def _imported() -> Any:
+    wanted = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache() / "keras")}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        return importlib.import_module("keras")
+    except ImportError as reason:
+        raise ModelProblem(f"A model of Keras needs {reason.name or 'keras'}: {INSTALL}.") from reason
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class Face(nn.Module):
+    """A layer of Keras as a module of torch: what it returns has its channels first, as everything here expects.
+
+    It can be hooked, copied and replaced, and Keras's own layer, which is shared, never knows.
+    """
+
+    def __init__(self, layer: Any, turned: bool) -> None:
+        super().__init__()
+        self._layer, self._turned = [layer], turned
+        self.weights = layer.torch_params
+
+    def forward(self, *given: Any, **more: Any) -> Any:
+        found = self._layer[0](*given, **more)
+        return _channels_first(found) if self._turned else found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Face:
+        return type(self)(self._layer[0], self._turned)
+
+
+class Net(nn.Module):
+    """A model of Keras whose layers are this module's own, by their names.
+
+    Takes float32 (B, C, h, w) and answers (B, n). A model within the model is a `Net` in turn: `backbone.conv2d_2`.
+    """
+
+    def __init__(self, model: Any, *, inner: bool = False) -> None:
+        super().__init__()
+        self._model, self._inner = [model], inner
+        # Of a Sequential the graph of its layers; none in a model that is a class of its own.
+        graph = getattr(model, "_functional", None) or model
+        self._graph = [graph if hasattr(graph, "_run_through_graph") else None]
+        self.first = _first(model)
+        self._names: dict[int, str] = {}
+        for layer in model.layers:
+            name = layer.name.replace(".", "_")
+            self._names[id(layer)] = name
+            self.add_module(name, self._part(layer))
+        if self._graph[0] is None:
+            # Weights that are no layer's move with the model too.
+            self.add_module("whole", model)
+
+    def _part(self, layer: Any) -> nn.Module:
+        if self._graph[0] is None:
+            found: nn.Module = layer
+            return found
+        if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
+            return Net(layer, inner=True)
+        # Named as the layer is, for whoever lists the model's parts.
+        kind = type(type(layer).__name__, (Face,), {})
+        made: nn.Module = kind(layer, not self.first)
+        return made
+
+    def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
+        if self._inner:
+            found = self._run(tensor)
+            return found if self.first else _channels_first(found)
+        given = tensor if self.first else tensor.permute(0, 2, 3, 1)
+        # What takes (h, w) alone has no channels to speak of.
+        given = given[..., 0] if len(self._model[0].input_shape) == 3 else given
+        with keras().device(str(tensor.device)):
+            return self._run(given).flatten(1)
+
+    def _run(self, given: Any) -> Any:
+        graph = self._graph[0]
+        if graph is None:
+            return self._model[0](given, training=False)
+        found = graph._run_through_graph(graph._standardize_inputs(given), operation_fn=self._step)
+        return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
+
+    def _step(self, operation: Any) -> Any:
+        """A step of the graph through the module that stands for it, which may be another one by now."""
+        module = self._modules.get(self._names.get(id(operation), ""))
+        if module is None:
+            return operation
+        if self.first:
+            return module
+
+        def step(*given: Any, **more: Any) -> Any:
+            found = module(*given, **more)
+            return found.permute(0, 2, 3, 1) if isinstance(found, Tensor) and found.ndim == 4 else found
+
+        return step
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Net:
+        """Other modules over the same weights; Keras's own way would write the model to a file and read it again."""
+        return Net(self._model[0], inner=self._inner)
+
+
+def _channels_first(found: Any) -> Any:
+    return found.permute(0, 3, 1, 2) if isinstance(found, Tensor) and found.ndim == 4 else found
+
+
+def _first(model: Any) -> bool:
+    """Whether channels come before height and width."""
+    formats = [getattr(layer, "data_format", None) for layer in model._flatten_layers()]
+    return "channels_first" in formats and "channels_last" not in formats
+
+
+def opened(path: Path) -> Any:
+    """The model in a file; raises WeightsProblem, one sentence, where Keras cannot rebuild it."""
+    library = keras()
+    try:
+        # On the CPU from the start: what Keras moves is no parameter any more.
+        with library.device("cpu"):
+            model = library.saving.load_model(str(path), compile=False, safe_mode=True)
+            if not model.built or not getattr(model, "inputs", None):
+                raise WeightsProblem(f"{path.name} does not say what it takes: build the model, then save it again.")
+    except (WeightsProblem, MemoryError):
+        raise
+    # Every fault of a file is an error of its own kind here.
+    except Exception as reason:
+        LOGGER.warning("Keras cannot open %s", path, exc_info=True)
+        said = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
+        raise WeightsProblem(f"Keras cannot rebuild {path.name} ({said[:160].rstrip('.:')}).") from reason
+    return model
+
+
+def _last(model: Any) -> Any:
+    """The step whose answer is the model's."""
+    while hasattr(model, "layers"):
+        inner = getattr(model, "_functional", None) or model
+        outputs = getattr(inner, "outputs", None)
+        model = outputs[0]._keras_history.operation if outputs else model.layers[-1]
+    return model
+
+
+def bared(model: Any) -> str:
+    """Take the activation off a model's end, so that logits come out; its name."""
+    library, last = keras(), _last(model)
+    kind = type(last).__name__
+    if kind == "Softmax":
+        last.call = lambda inputs, mask=None: inputs
+        return "softmax"
+    activation = getattr(last, "activation", None)
+    name = getattr(activation, "__name__", "linear")
+    if kind in ("Dense", "Activation") or "Conv" in kind:
+        if name in ("softmax", "sigmoid"):
+            last.activation = library.activations.linear
+            return str(name)
+        if name == "linear":
+            return "softmax"
+    return "unknown"

@@ -1,0 +1,162 @@
+"""OSNet, which tells persons apart (Zhou et al. 2019, arXiv:1905.00953), from a state dict of torchreid (MIT).
+
+The modules have torchreid's names, so that its checkpoints fit as they are; the identities that one was trained on are
+left away with its last layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image as Pillow
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import checkpoint
+from models.adapters.embedder import Embedder
+from models.errors import ModelProblem, WeightsProblem
+from models.preprocess import Preprocessing
+from models.weights import Progress, locate, sha256_of
+
+if TYPE_CHECKING:
+    from models.adapter import ModelSpec
+
+WIDTHS = {
+    "osnet_x1_0": (64, 256, 384, 512),
+    "osnet_x0_75": (48, 192, 288, 384),
+    "osnet_x0_5": (32, 128, 192, 256),
+    "osnet_x0_25": (16, 64, 96, 128),
+    "osnet_ibn_x1_0": (64, 256, 384, 512),
+}
+"""Channels after the stem and after each of the three stages."""
+SIZE = (256, 128)
+FEATURES = 512
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Conv(nn.Module):
+    """Convolution, norm and, unless it is `linear`, ReLU."""
+
+    def __init__(
+        self, given: int, made: int, kernel: int = 1, *, stride: int = 1, linear: bool = False, instance: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(given, made, kernel, stride, kernel // 2, bias=False)
+        self.bn: nn.Module = nn.InstanceNorm2d(made, affine=True) if instance else nn.BatchNorm2d(made)
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.bn(self.conv(x))
+        return made if self.linear else F.relu(made)
+
+
+class Light(nn.Module):
+    """A 3x3 convolution in two cheap steps: over channels, then over places."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv2(self.conv1(x))))
+
+
+class Gate(nn.Module):
+    """How much of each channel passes, by its mean over the picture; one gate for all scales."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // 16, 1)
+        self.fc2 = nn.Conv2d(channels // 16, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        share: Tensor = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
+        return x * share
+
+
+class Block(nn.Module):
+    """Four views of the same place, from 3x3 to 9x9, mixed by the gate."""
+
+    def __init__(self, given: int, made: int, *, instance: bool = False) -> None:
+        super().__init__()
+        middle = made // 4
+        self.conv1 = Conv(given, middle)
+        self.conv2a = Light(middle)
+        self.conv2b = nn.Sequential(*(Light(middle) for _ in range(2)))
+        self.conv2c = nn.Sequential(*(Light(middle) for _ in range(3)))
+        self.conv2d = nn.Sequential(*(Light(middle) for _ in range(4)))
+        self.gate = Gate(middle)
+        self.conv3 = Conv(middle, made, linear=True)
+        self.downsample = Conv(given, made, linear=True) if given != made else None
+        self.IN = nn.InstanceNorm2d(made, affine=True) if instance else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        narrow = self.conv1(x)
+        views = [self.gate(view(narrow)) for view in (self.conv2a, self.conv2b, self.conv2c, self.conv2d)]
+        kept = x if self.downsample is None else self.downsample(x)
+        out = self.conv3(views[0] + views[1] + views[2] + views[3]) + kept
+        return F.relu(out if self.IN is None else self.IN(out))
+
+
+class OSNet(nn.Module):
+    """(B, 3, 256, 128) to (B, 512)."""
+
+    def __init__(self, widths: tuple[int, ...], *, instance: bool = False) -> None:
+        super().__init__()
+        stem, first, second, third = widths
+        self.conv1 = Conv(3, stem, 7, stride=2, instance=instance)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.conv2 = _stage(stem, first, halved=True, instance=instance)
+        self.conv3 = _stage(first, second, halved=True)
+        self.conv4 = _stage(second, third, halved=False)
+        self.conv5 = Conv(third, third)
+        self.fc = nn.Sequential(nn.Linear(third, FEATURES), nn.BatchNorm1d(FEATURES), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv5(self.conv4(self.conv3(self.conv2(self.maxpool(self.conv1(x))))))
+        made: Tensor = self.fc(maps.mean((2, 3)))
+        return made
+
+
+def _stage(given: int, made: int, *, halved: bool, instance: bool = False) -> nn.Sequential:
+    blocks: list[nn.Module] = [Block(given, made, instance=instance), Block(made, made, instance=instance)]
+    if halved:
+        blocks.append(nn.Sequential(Conv(made, made), nn.AvgPool2d(2)))
+    return nn.Sequential(*blocks)
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
+    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    if spec.arch not in WIDTHS:
+        raise ModelProblem(f"There is no OSNet called {spec.arch}: use one of {', '.join(WIDTHS)}.")
+
+    def build() -> OSNet:
+        return OSNet(WIDTHS[spec.arch], instance="ibn" in spec.arch)
+
+    preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, Pillow.Resampling.BILINEAR)
+    preprocessing = preprocessing.changed(spec.weights.get("preprocessing", {}))
+    if "random" in spec.weights:
+        module = checkpoint.seeded(build, spec.weights["random"])
+        return _adapted(spec, module, preprocessing, checkpoint.digest(module), ("It is untrained.",))
+    path = locate(spec, progress=progress)
+    tensors = {key: value for key, value in checkpoint.read(path).items() if not key.startswith("classifier.")}
+    with torch.device("meta"):
+        module = build()
+    try:
+        module.load_state_dict(tensors, assign=True)
+    except RuntimeError as problem:
+        wanted = module.state_dict()
+        wrong = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
+        which = f"{wrong[0]} is missing or of another size" if wrong else f"{problem!s}".splitlines()[-1].strip()
+        fitting = ", ".join(name for name in WIDTHS if name != spec.arch)
+        raise WeightsProblem(f"{path} does not hold {spec.arch} ({which}): is it one of {fitting}?") from problem
+    return _adapted(spec, module, preprocessing, sha256_of(path))
+
+
+def _adapted(
+    spec: ModelSpec, module: OSNet, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...] = ()
+) -> Embedder:
+    return Embedder(spec, module, preprocessing, sha256, fit="squash", subject="persons", notes=notes)

@@ -1,0 +1,204 @@
+"""PromptSG checkpoints (`models.families.promptsg.network`): weights and a configuration, which their shapes give where
+none is there.
+
+The encoders' tensors may have CLIP's own names (`visual.`, `transformer.`) or CLIP-ReID's (`image_encoder.`,
+`text_encoder.`); the sentence around X its own tensors, or CLIP's whole table of tokens. Of the other parts published
+versions have each their own names: the configuration's `names` says what stands for what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from models import checkpoint, labels
+from models.adapters.attentive import revealed
+from models.adapters.classifier import Classifier
+from models.adapters.embedder import Embedded, Embedder
+from models.errors import ModelProblem, WeightsProblem
+from models.families.promptsg.files import beside, configured, fill, named, read_config
+from models.families.promptsg.network import Config, PromptSG
+from models.preprocess import Preprocessing, prepare
+from models.weights import Progress, locate, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from models.adapter import Layer, ModelInput, ModelSpec
+    from models.adapters.attentive import Record
+    from models.inspect import Draft
+
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+class _Reads:
+    """What a PromptSG offers beyond what every adapter does: its layer types and the map of its own attention."""
+
+    module: Any
+    preprocessing: Preprocessing
+    preprocessings: tuple[str, ...] = ("trained", "crop", "letterbox")
+    subject = "persons"
+    """What all its pictures show."""
+    notes: tuple[str, ...]
+    controls: Callable[[], list[NDArray[np.uint8]]]
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        """A person is squeezed into the model's upright input, as in training."""
+        return prepare(pixels, self.preprocessing, "squash" if preprocessing == "trained" else preprocessing)
+
+    def attentions(self) -> tuple[str, ...]:
+        """The image encoder's and the interaction's; what reads text has no place in the picture."""
+        config: Config = self.module.config
+        paths = [f"image_encoder.transformer.resblocks.{i}.attn" for i in range(config.layers)]
+        paths.append("mim.cross_attention")
+        if config.guidance == "reweight":
+            paths += [f"mim.transformer.resblocks.{i}.attn" for i in range(config.mim_layers)]
+        return tuple(paths)
+
+    def revealed(self, record: Record) -> AbstractContextManager[None]:
+        """While it lasts, `run` hands the weights of `attentions()` to `record` (`explain.evidence.attention`)."""
+        wanted = self.attentions()
+        return revealed(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
+
+    def attention_map(self, pixels: NDArray[np.uint8], preprocessing: str = "trained") -> NDArray[np.float32]:
+        """How much of each patch the sentence "A photo of a X person" reads, without a gradient.
+
+        `pixels` uint8 (H, W, 3) RGB; returns float32 (h_patches, w_patches), the mean of all heads; it sums to 1.
+        """
+        seen: list[Tensor] = []
+
+        def keep(path: str, weights: Tensor) -> Tensor:
+            if path == "mim.cross_attention":
+                seen.append(weights)
+            return weights
+
+        tensor = self.prepare(pixels, preprocessing).tensor.to(next(self.module.parameters()).device)
+        with torch.no_grad(), self.revealed(keep):
+            self.module(tensor)
+        found: NDArray[np.float32] = seen[0][0].mean(0)[0].reshape(self.module.config.grid).float().cpu().numpy()
+        return found
+
+    def _types(self) -> dict[str, str]:
+        last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"
+        read = "mim.cross_attention.weighed"
+        return {
+            "mim": read,
+            "vit_last": last,
+            "vit_proj": "image_encoder.projected",
+            # One vector for the whole picture each: their map is that of the last places before them.
+            "bottleneck": read,
+            "classifier": read,
+        }
+
+    def alias(self, name: str) -> str:
+        """The path that a layer type stands for: `mim`, `vit_last`, `vit_proj`, `bottleneck`, `classifier`."""
+        return self._types().get(name, name)
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        """The layer types of which each has places of its own, by the names that the short list has for them."""
+        known = {layer.path for layer in layers}
+        found: dict[str, tuple[str, ...]] = {}
+        for name in ("mim", "vit_last", "vit_proj"):
+            path = self._types()[name]
+            while path and path not in known:
+                # What a part returns last is listed as its parent's.
+                path = path.rpartition(".")[0]
+            if path:
+                found[name] = (path,)
+        return found
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        return (self._types()["mim"],)
+
+
+class PromptClassifier(_Reads, Classifier):
+    """A PromptSG with its classifier of the persons it was trained on."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        logits: Tensor = self.module(tensor).logits
+        return logits
+
+
+class PromptEmbedder(_Reads, Embedder):
+    """A PromptSG whose classifier was left out, as it is of no use for persons it has never seen."""
+
+    def run(self, tensor: Tensor) -> Embedded:
+        return Embedded(self.module(tensor).embedding)
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier | PromptEmbedder:
+    """Build the model on the CPU.
+
+    Raises WeightsProblem where a tensor is missing or of another shape, ModelProblem where the configuration is wrong:
+    one sentence each, with what would help.
+    """
+    path = locate(spec, progress=progress)
+    given = configured(spec, path)
+    tensors = named(checkpoint.read(path), given.get("names", {}))
+    config, notes = read_config(tensors, given, path.name)
+    module = PromptSG(config)
+    fill(module, tensors, path.name)
+    stated = spec.weights.get("preprocessing", {})
+    mean, std = (tuple(stated.get(key, MEAN)) for key in ("mean", "std"))
+    preprocessing = Preprocessing(config.size, min(config.size), mean, std)
+    sha256 = sha256_of(path)
+    adapter: PromptClassifier | PromptEmbedder
+    if config.classes:
+        names = labels.own(spec) or tuple(f"person {number}" for number in range(config.classes))
+        if len(names) != config.classes:
+            raise ModelProblem(
+                f"{spec.id} knows {config.classes} persons and has {len(names)} labels: give one for each, in order."
+            )
+        adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
+    else:
+        adapter = PromptEmbedder(spec, module, preprocessing, sha256, fit="squash", subject="persons")
+    adapter.preprocessings = _Reads.preprocessings
+    adapter.notes = (*given.get("notes", ()), *notes)
+    if spec.weights.get("package") == "models.demo":
+        # It knows drawn persons alone, so that is what its scores are to be measured by.
+        adapter.controls = _drawn
+    return adapter
+
+
+def _drawn() -> list[NDArray[np.uint8]]:
+    """Persons who have nothing to do with each other."""
+    from models.demo import person_scenes
+
+    return [
+        person_scenes.draw(person_scenes.sample(person_scenes.HELD_OUT + 2 * i, 0, held_out=True)).pixels
+        for i in range(4)
+    ]
+
+
+def inspect(path: Path) -> Draft | None:
+    """What a file of plain tensors would be as a table, where it is a PromptSG's; None of any other file."""
+    from models.inspect import Draft, Unknown
+
+    if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
+        return None
+    try:
+        given = beside(path)
+        tensors = named(checkpoint.read(path), given.get("names", {}))
+    except WeightsProblem:
+        return None
+    if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
+        return None
+    config, notes = read_config(tensors, given, path.name)
+    table: dict[str, Any] = {
+        "loader": "promptsg",
+        "arch": "promptsg",
+        "task": "classify" if config.classes else "embed",
+        "weights": {"path": str(path)},
+    }
+    unknown: tuple[Unknown, ...] = ()
+    if config.classes:
+        question = f"Where are the names of its {config.classes} persons (a text file, one a line)?"
+        unknown = (Unknown("weights.labels", question, needed=False),)
+    return Draft("promptsg", "promptsg", table, unknown, notes)

@@ -1,0 +1,295 @@
+"""PromptSG: a re-identification network whose text reads the picture (Yang et al., CVPR 2024, pages 17343-17353).
+
+CLIP's image encoder makes patch tokens. An inversion network turns the picture's own embedding into a pseudo-token X,
+CLIP's text encoder reads "A photo of a X person", and in the multimodal interaction module that sentence is the query
+of a cross-attention over the patches. Transformer blocks, a bottleneck (a batch norm) and a classifier of the training
+identities follow. Parameters have the names of CLIP-ReID's checkpoints, on which PromptSG's own are built:
+`image_encoder`, `text_encoder`, `bottleneck`, `classifier`.
+
+The paper says what asks and what is asked, and that patches are weighed by it; published versions differ in what goes
+on from there, so `Config.guidance` says which: `attend`, the sentence goes on with what it read, or `reweight`, the
+class token and the weighed patches do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+BEFORE, AFTER = ("<start>", "a", "photo", "of", "a"), ("person", ".", "<end>")
+"""The sentence around X, in CLIP's tokens."""
+TOKENS = {"<start>": 49406, "a": 320, "photo": 1125, "of": 539, "person": 2533, ".": 269, "<end>": 49407}
+"""Their rows in CLIP's own table of 49,408."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How large a PromptSG is; `models.families.promptsg.loader.read_config` reads it off a checkpoint's shapes."""
+
+    size: tuple[int, int] = (256, 128)
+    """(h, w) of the input in pixels."""
+    patch: int = 16
+    stride: int = 16
+    """Less than `patch`: patches overlap (CLIP-ReID has 12)."""
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    embed: int = 512
+    """Of both encoders' output, of the interaction, and of what pictures are compared by."""
+    text_width: int = 512
+    text_layers: int = 12
+    text_heads: int = 8
+    context: int = 77
+    """Places of the text encoder that have a position of their own."""
+    mim_heads: int = 8
+    mim_layers: int = 2
+    classes: int = 751
+    """0: the classifier was left out."""
+    prompt: Literal["composed", "simplified"] = "composed"
+    """`simplified`: "A photo of a person", the same for every picture."""
+    guidance: Literal["attend", "reweight"] = "attend"
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) in patches."""
+        h, w = ((side - self.patch) // self.stride + 1 for side in self.size)
+        return h, w
+
+
+class Outputs(NamedTuple):
+    """What one pass gives, B pictures."""
+
+    logits: Tensor
+    """(B, classes), of the training identities."""
+    embedding: Tensor
+    """(B, embed), after the bottleneck: what two pictures are compared by."""
+    feature: Tensor
+    """(B, embed), before the bottleneck."""
+    image: Tensor
+    """(B, embed), the image encoder's own."""
+    text: Tensor
+    """(B, embed), of the sentence."""
+
+
+class Attention(nn.Module):
+    """Multi-head attention, batch first, with the parameters of nn.MultiheadAttention and no more."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def split(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, C) each, projected, as (B, heads, N, C / heads)."""
+        given = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        rows = (functional.linear(x, w, b) for x, w, b in given)
+        q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
+        return q, k, v
+
+    def read(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What each row reads of the others, (B, N, C). `mask` (N, N), bool: True where a row may look."""
+        read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
+        return read.transpose(1, 2).flatten(2)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.out_proj(self.read(x, mask))
+        return out
+
+
+class TextAttention(Attention):
+    """The same on (N, B, C), text first, as CLIP has it: so nothing in it is taken for a place in the picture."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.out_proj(self.read(x.transpose(0, 1), mask).transpose(0, 1))
+        return out
+
+
+class QuickGELU(nn.Module):
+    """CLIP's cheap GELU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # x * sigmoid(1.702 x), as one kernel.
+        return functional.silu(1.702 * x) / 1.702
+
+
+class MLP(nn.Module):
+    """A block's second half, named as CLIP's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.gelu = QuickGELU()
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.c_proj(self.gelu(self.c_fc(x)))
+        return out
+
+
+class Block(nn.Module):
+    """CLIP's ResidualAttentionBlock."""
+
+    def __init__(self, width: int, heads: int, kind: type[Attention] = Attention) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = kind(width, heads)
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp = MLP(width)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), mask)
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+
+class Transformer(nn.Module):
+    """Blocks one after the other."""
+
+    def __init__(self, width: int, heads: int, layers: int, kind: type[Attention] = Attention) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(Block(width, heads, kind) for _ in range(layers))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        for block in self.resblocks:
+            x = block(x, mask)
+        return x
+
+
+class ImageEncoder(nn.Module):
+    """CLIP's ViT that returns all its tokens, (B, 1 + h*w, embed), the class token first."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width, (h, w) = config.width, config.grid
+        self.conv1 = nn.Conv2d(3, width, config.patch, config.stride, bias=False)
+        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.positional_embedding = nn.Parameter(torch.randn(1 + h * w, width) * width**-0.5)
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = Transformer(width, config.heads, config.layers)
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
+        self.projected = nn.Identity()
+        """A place of its own for what the projection gives: `vit_proj`."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.conv1(pixels).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], 1) + self.positional_embedding
+        tokens: Tensor = self.projected(self.ln_post(self.transformer(self.ln_pre(x))) @ self.proj)
+        return tokens
+
+
+class InversionNetwork(nn.Module):
+    """Three linear layers from the picture's embedding (B, embed) to a pseudo-token (B, text width)."""
+
+    def __init__(self, embed: int, text_width: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(embed, embed), nn.Linear(embed, embed), nn.Linear(embed, text_width)
+        self.bn = nn.BatchNorm1d(text_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.bn(self.fc3(functional.relu(self.fc2(functional.relu(self.fc1(x))))))
+        return out
+
+
+class TextEncoder(nn.Module):
+    """CLIP's text transformer on "A photo of a X person.", X given; the end token's place is the sentence.
+
+    The sentence's own tokens are held, not the table they come from.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.text_width
+        self.token_prefix = nn.Parameter(torch.randn(len(BEFORE), width) * 0.02)
+        self.token_suffix = nn.Parameter(torch.randn(len(AFTER), width) * 0.02)
+        self.positional_embedding = nn.Parameter(torch.randn(config.context, width) * 0.01)
+        self.transformer = Transformer(width, config.text_heads, config.text_layers, TextAttention)
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
+
+    def forward(self, pseudo: Tensor | None, count: int) -> Tensor:
+        """`pseudo` (B, text width), or None for "A photo of a person." `count` times; returns (B, embed)."""
+        before, after = (part.unsqueeze(1).expand(-1, count, -1) for part in (self.token_prefix, self.token_suffix))
+        words = [before, after] if pseudo is None else [before, pseudo.unsqueeze(0), after]
+        x = torch.cat(words)
+        x = x + self.positional_embedding[: len(x), None]
+        # Causal: so the end token never sees what CLIP fills the rest of its places with, and that is left out here.
+        seen = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).tril()
+        x = self.ln_final(self.transformer(x, seen))
+        sentence: Tensor = x[-1] @ self.text_projection
+        return sentence
+
+
+class CrossAttention(Attention):
+    """One query, the sentence, over the patches.
+
+    `weighed` is a place of its own: (B, h*w, embed), each patch's value times its weight. What the sentence reads is
+    their sum, so a gradient there is exactly each patch's share.
+    """
+
+    def __init__(self, width: int, heads: int, guidance: str) -> None:
+        super().__init__(width, heads)
+        self.weighed = nn.Identity()
+        self.guidance = guidance
+
+    def forward(self, text: Tensor, patches: Tensor) -> Tensor:  # type: ignore[override]
+        """`text` (B, embed), `patches` (B, h*w, embed); (B, 1, embed) if it attends, (B, h*w, embed) if it reweighs."""
+        q, k, v = self.split(text.unsqueeze(1), patches, patches)
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, 1, h*w)
+        if self.guidance == "reweight":
+            reweighed: Tensor = self.weighed(patches * weights.mean(1).transpose(1, 2))
+            return reweighed
+        shares = (weights.transpose(2, 3) * v).transpose(1, 2).flatten(2)
+        read: Tensor = self.out_proj(self.weighed(shares).sum(1, keepdim=True))
+        return read
+
+
+class Interaction(nn.Module):
+    """The multimodal interaction module: the sentence over the patches, then transformer blocks."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.ln_text, self.ln_patches = nn.LayerNorm(config.embed), nn.LayerNorm(config.embed)
+        self.cross_attention = CrossAttention(config.embed, config.mim_heads, config.guidance)
+        self.transformer = Transformer(config.embed, config.mim_heads, config.mim_layers)
+        self.ln_post = nn.LayerNorm(config.embed)
+
+    def forward(self, text: Tensor, tokens: Tensor) -> Tensor:
+        """`text` (B, embed), `tokens` (B, 1 + h*w, embed), the class token first; (B, embed)."""
+        read = self.cross_attention(self.ln_text(text), self.ln_patches(tokens[:, 1:]))
+        if self.cross_attention.guidance == "reweight":
+            read = torch.cat([tokens[:, :1], read], 1)
+        out: Tensor = self.ln_post(self.transformer(read)[:, 0])
+        return out
+
+
+class PromptSG(nn.Module):
+    """float32 (B, 3, h, w), normalised, to `Outputs`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = ImageEncoder(config)
+        self.inversion = InversionNetwork(config.embed, config.text_width)
+        self.text_encoder = TextEncoder(config)
+        self.mim = Interaction(config)
+        self.bottleneck = nn.BatchNorm1d(config.embed)
+        self.classifier = nn.Linear(config.embed, config.classes, bias=False) if config.classes else None
+
+    def forward(self, pixels: Tensor) -> Outputs:
+        tokens = self.image_encoder(pixels)
+        image = tokens[:, 0]
+        pseudo = self.inversion(image) if self.config.prompt == "composed" else None
+        text = self.text_encoder(pseudo, len(pixels))
+        feature = self.mim(text, tokens)
+        embedding = self.bottleneck(feature)
+        logits = embedding[:, :0] if self.classifier is None else self.classifier(embedding)
+        return Outputs(logits, embedding, feature, image, text)

@@ -1,0 +1,509 @@
+"""torchvision's detectors (https://github.com/pytorch/vision, BSD-3-Clause), by their names there.
+
+Each is run by its own modules, up to the logits and the numbers that boxes are made of; what torchvision does after
+that is done here again, with the candidates it came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models import checkpoint, labels
+from models.adapter import Geometry, ModelInput, Part, Stage
+from models.adapters.detector import SIDES, Detections, Detector
+from models.errors import ModelProblem, WeightsProblem
+from models.weights import locate, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from models.adapter import Layer, ModelSpec
+    from models.weights import Progress
+
+CELLS = 7
+"""Cells to a side of the grid that a proposal's features are pooled to."""
+_KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
+# Frozen norms whose epsilon torchvision sets to nothing when it loads their weights.
+_NO_EPSILON = ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetector:
+    """Build the model on the CPU with torchvision's COCO weights, or an operator's own state dict and labels.
+
+    Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
+    """
+    default = default_weights(spec.arch)
+    own = labels.own(spec)
+    # Class 0 is the background; COCO's own numbers have gaps.
+    named = dict(enumerate(own, 1)) if own else labels.coco()
+    count = len(own) + 1 if own else len(default.meta["categories"])
+    if "random" in spec.weights:
+        module = checkpoint.seeded(lambda: build(spec.arch, classes=count), spec.weights["random"])
+        named = {number: f"{name} (untrained)" for number, name in named.items()}
+        return adapt(spec, module, named, checkpoint.digest(module))
+    if not {"url", "path", "file", "package"} & spec.weights.keys():
+        spec = dataclasses.replace(spec, weights={**spec.weights, "url": default.url})
+    path = locate(spec, progress=progress)
+    module = build(spec.arch, classes=count)
+    tensors = checkpoint.read(path)
+    # A frozen norm counts no batches; for the ordinary one here torch makes up for it.
+    frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as problem:
+        raise WeightsProblem(
+            f"{path} does not hold the tensors of {spec.arch} with {count - 1} classes and the background."
+        ) from problem
+    if frozen and spec.arch in _NO_EPSILON:
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eps = 0.0
+    return adapt(spec, module, named, sha256_of(path))
+
+
+def build(arch: str, *, classes: int = 91) -> nn.Module:
+    """The architecture without trained weights; `classes` counts the background."""
+    import torchvision
+
+    default_weights(arch)
+    module: nn.Module = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=classes)
+    return module
+
+
+def default_weights(arch: str) -> Any:
+    """torchvision's own choice among a detector's weights; raises ModelProblem where it has no such detector."""
+    import torchvision
+
+    known = [name for name in torchvision.models.list_models(torchvision.models.detection) if name.startswith(_KINDS)]
+    if arch not in known:
+        close = difflib.get_close_matches(arch, known, 3)
+        hint = f": did you mean {' or '.join(close)}?" if close else f": choose one of {', '.join(known)}."
+        raise ModelProblem(f"torchvision has no detector {arch}{hint}")
+    return torchvision.models.get_model_weights(arch).DEFAULT
+
+
+def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:
+    """A built torchvision detector as an Adapter; `named` are its classes, by the number they have there."""
+    from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+    from torchvision.models.detection.ssd import SSD
+
+    kinds = {FasterRCNN: TwoStage, RetinaNet: RetinaNetDetector, FCOS: FcosDetector, SSD: SsdDetector}
+    for part in module.modules():
+        if getattr(part, "inplace", None) is True:
+            part.inplace = False
+    return kinds[type(module)](spec, module, named, weights_sha256)
+
+
+@dataclass(frozen=True, eq=False)
+class Found(Detections):
+    """Candidates, and what torchvision still needs to choose among them."""
+
+    inner: tuple[int, int] = (0, 0)
+    """(h, w) of the picture in the input, its padding left out: where boxes are cut off."""
+    groups: Tensor | None = None
+    """(N,) long: the scale of each candidate, where so many of each go into the suppression."""
+    proposed: bool = True
+    """Whether there is any candidate that may be shown at all."""
+
+
+def _sigmoid_of_both(logits: Tensor, objectness: Tensor | None) -> Tensor:
+    assert objectness is not None
+    return (logits.sigmoid() * objectness.sigmoid()).sqrt()
+
+
+def _softmax_beside(rest: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """A softmax in which further classes take part, the background above all: `rest`, (B, 1, N), their logsumexp."""
+    return lambda logits, _objectness: (logits - torch.logaddexp(logits.logsumexp(1, keepdim=True), rest)).exp()
+
+
+class TorchvisionDetector(Detector):
+    """A module from float32 (B, 3, h, w), normalised and padded with zeros, to `Found`."""
+
+    multi_label = True
+    has_neck = True
+    small = 0.0
+    """Pixels of the input below which a box's side is too short for the box to be shown."""
+
+    def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
+        super().__init__(spec, module, tuple(named.values()), weights_sha256)
+        self._columns = tuple(named)
+        transform = module.transform
+        self._fixed: tuple[int, int] | None = transform.fixed_size
+        if self._fixed:
+            self.preprocessings = ("trained", "letterbox")
+        self._divisor = int(transform.size_divisible)
+        # What a square picture becomes, which is what layers are found with.
+        self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        """uint8 (H, W, 3) by torchvision's own transform; `letterbox` and `squash` fill a square of its short side.
+
+        Bars are the mean colour, which is zero after normalising; those of `trained` are at the bottom and the right.
+        """
+        if preprocessing not in self.preprocessings:
+            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        transform: Any = self.module.transform
+        (height, width), short = pixels.shape[:2], transform.min_size[-1]
+        side = self._fixed[0] if self._fixed else short
+        trained = preprocessing == "trained"
+        if preprocessing == "letterbox":
+            ratio = min(side / height, side / width)
+            h, w = max(round(height * ratio), 1), max(round(width * ratio), 1)
+        elif self._fixed or not trained:
+            h, w = side, side
+        else:
+            ratio = min(short / min(height, width), transform.max_size / max(height, width))
+            # As torch's interpolate does with a factor.
+            h, w = max(int(height * ratio), 1), max(int(width * ratio), 1)
+        outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
+        top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
+        tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
+        mean, std = (torch.tensor(given).view(3, 1, 1) for given in (transform.image_mean, transform.image_std))
+        # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
+        resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
+        canvas = resized.new_zeros(1, 3, *outer)
+        canvas[:, :, top : top + h, left : left + w] = resized
+        geometry = Geometry((height, width), (outer[0], outer[1]), (h / height, w / width), (float(top), float(left)))
+        return ModelInput(canvas, geometry)
+
+    def _images(self, tensor: Tensor) -> Any:
+        """torchvision's list of images, with the size that each has without its padding."""
+        from torchvision.models.detection.image_list import ImageList
+
+        used = tensor.detach().abs().amax((0, 1))  # (h, w)
+        sizes = []
+        for axis, full in enumerate(tensor.shape[2:]):
+            filled = (used.amax(1 - axis) > 0).nonzero()
+            # Only padding is less than a whole step: where more is zero, somebody has painted over the picture.
+            sizes.append(max(int(filled[-1]) + 1 if len(filled) else full, full - self._divisor + 1))
+        return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
+
+    def _features(self, tensor: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
+        return found
+
+    def _limits(self) -> tuple[int, int | None]:
+        """Boxes that are shown at most, and candidates of a group that go into the suppression at most."""
+        return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
+
+    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        from torchvision.ops import batched_nms, clip_boxes_to_image
+
+        assert isinstance(outputs, Found)
+        most, most_before = self._limits()
+        scores = outputs.scores[0]  # (K, N)
+        classes, anchors = (scores > (confidence if outputs.proposed else 1)).nonzero(as_tuple=True)
+        sure = scores[classes, anchors]
+        if most_before is not None:
+            group = classes if outputs.groups is None else outputs.groups[anchors]
+            through = _best_of_each(group, sure, most_before)
+            classes, anchors, sure = classes[through], anchors[through], sure[through]
+        boxes = clip_boxes_to_image(outputs.boxes[0, anchors].detach().float(), outputs.inner)
+        large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= self.small
+        classes, anchors, sure, boxes = classes[large], anchors[large], sure[large], boxes[large]
+        chosen = batched_nms(boxes, sure, classes, iou)[:most]
+        return anchors[chosen], classes[chosen]
+
+    def _neck(self) -> list[str]:
+        """Paths of the maps that the head reads, finest first."""
+        paths = [path for path, _ in self.module.named_modules()]
+        levels = [path for path in paths if path.startswith("backbone.fpn.layer_blocks.") and path.count(".") == 3]
+        return levels + [path for path in paths if path.startswith("backbone.fpn.extra_blocks.p")]
+
+    def _body(self, known: Mapping[str, Layer]) -> list[str]:
+        """Paths of the backbone's steps in order."""
+        return [path for path in known if path.startswith("backbone.body.") and path.count(".") == 2]
+
+    def _scale(self, layer: Layer) -> str:
+        """P3 for a stride of 8."""
+        return f"P{round(math.log2(self._size / layer.shape[1]))}"
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        known = {layer.path: layer for layer in layers}
+        neck: dict[tuple[int, ...], str] = {}
+        for path in self._neck():
+            if path in known:
+                # Of MobileNet's two maps of one size no proposal is ever read from the second.
+                neck.setdefault(known[path].shape[1:], path)
+        body = self._body(known)
+        found = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
+        if self.has_neck:
+            found |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
+        found["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
+        return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
+
+    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+        """The backbone's steps and the neck's maps, with what each of them reads; the head has no map of one scale."""
+        known = {layer.path: layer for layer in layers}
+        body, neck = self._body(known), [path for path in self._neck() if path in known]
+        read: dict[str, tuple[str, ...]] = {path: tuple(body[max(i - 1, 0) : i]) for i, path in enumerate(body)}
+        if self.has_neck:
+            # A level is its own stage of the backbone, narrowed, and the next coarser level, made larger.
+            levels = [path for path in neck if ".layer_blocks." in path]
+            taken = [f"backbone.body.{name}" for name in self.module.backbone.body.return_layers]  # type: ignore[union-attr]
+            for i in reversed(range(len(levels))):
+                read[levels[i]] = (taken[i], *levels[i + 1 : i + 2])
+            coarsest = neck[len(levels) - 1 :]
+            read |= {path: (before,) for before, path in itertools.pairwise(coarsest)}
+        else:
+            read |= {path: (before,) for before, path in itertools.pairwise(neck)}
+        found = []
+        for path, inputs in read.items():
+            shape, kind = known[path].shape, type(self.module.get_submodule(path)).__name__
+            part: Literal["backbone", "neck"] = "neck" if ".fpn." in path else "backbone"
+            found.append(Stage(path, kind, shape, self._size / shape[1], inputs, part))
+        return tuple(found)
+
+
+def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
+    """Which rows (n,) are among the `most` surest of their group, best first."""
+    order = sure.argsort(descending=True, stable=True)
+    size = torch.bincount(group)
+    if not len(size) or int(size.max()) <= most:
+        return order
+    rows = [order[group[order] == one][:most] for one in size.nonzero()]
+    through = torch.cat(rows)
+    return through[sure[through].argsort(descending=True, stable=True)]
+
+
+class _Dense(TorchvisionDetector):
+    """A head that answers for each anchor of each cell of each map: a scale here is one anchor shape of one map."""
+
+    def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
+        super().__init__(spec, module, named, weights_sha256)
+        self._width = int(self._classes_in_all())
+        # Runs of neighbouring columns that are classes of ours, and what lies between them.
+        edges = [c for c in range(self._width + 1) if c in (0, self._width) or self._ours(c) != self._ours(c - 1)]
+        self._runs = [(b - a, self._ours(a)) for a, b in itertools.pairwise(edges)]
+
+    def _ours(self, column: int) -> bool:
+        return column in self._columns
+
+    def _classes_in_all(self) -> int:
+        """Columns of the class head for one anchor, those that are no class among them."""
+        return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
+
+    def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """(B, A * columns, h, w) as, for each of the A anchors, its (B, K, h, w) and the columns that are no class."""
+        anchors = out.shape[1] // self._width
+        pieces = iter(torch.split(out, [size for size, _ in self._runs] * anchors, 1))
+        for _ in range(anchors):
+            mine: list[Tensor] = []
+            others: list[Tensor] = []
+            for _, ours in self._runs:
+                (mine if ours else others).append(next(pieces))
+            yield mine[0] if len(mine) == 1 else torch.cat(mine, 1), torch.cat(others, 1) if others else None
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """For each map what the head says of its classes, its boxes and its centres, as the convolutions return it."""
+        raise NotImplementedError
+
+    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """(N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
+        raise NotImplementedError
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+        """How scores come about; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
+        return None
+
+    def run(self, tensor: Tensor) -> Found:
+        module: Any = self.module
+        images = self._images(tensor)
+        features = list(self._features(tensor).values())
+        levels: list[Tensor] = []
+        regressions: list[Tensor] = []
+        objectness: list[Tensor] = []
+        rest: list[Tensor | None] = []
+        per_cell = []
+        for logits, deltas, centredness in self._towers(features):
+            shapes = list(self._split(logits))
+            levels += [mine for mine, _ in shapes]
+            rest += [others for _, others in shapes]
+            regressions += torch.split(deltas, 4, 1)
+            objectness += [] if centredness is None else [centredness]
+            per_cell.append(len(shapes))
+        grids = module.anchor_generator(images, features)[0]  # (N, 4), all anchors of a cell after one another
+        sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, per_cell, strict=True)]
+        anchors = torch.cat(
+            [
+                one.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
+                for one, count in zip(grids.split(sizes), per_cell, strict=True)
+            ]
+        )
+        groups = torch.cat([anchors.new_full((n,), i, dtype=torch.long) for i, n in enumerate(sizes)])
+        height = tensor.shape[2]
+        strides = torch.cat([anchors.new_full((n,), height / x.shape[2]) for x, n in zip(features, sizes, strict=True)])
+
+        def boxes(given: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+            return torch.stack([self._decoded(row, anchors) for row in rows])
+
+        found = Found(
+            tuple(levels),
+            tuple(regressions),
+            boxes,
+            (anchors[:, :2] + anchors[:, 2:]) / 2,
+            strides,
+            tuple(objectness),
+            inner=images.image_sizes[0],
+            groups=groups,
+        )
+        scoring = self._scoring(rest)
+        return dataclasses.replace(found, scoring=scoring) if scoring else found
+
+
+class RetinaNetDetector(_Dense):
+    """RetinaNet: sigmoids per anchor. A candidate is measured in cells of its own map."""
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
+
+    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+
+class FcosDetector(_Dense):
+    """FCOS: the root of two sigmoids, its class's and how central the cell is, which is the objectness here."""
+
+    parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            towards_box = boxes.conv(x)
+            sides = boxes.bbox_reg(towards_box).relu()
+            yield classes.cls_logits(classes.conv(x)), sides, boxes.bbox_ctrness(towards_box)
+
+    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        out: Tensor = self.module.box_coder.decode(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        return _sigmoid_of_both
+
+
+class SsdDetector(_Dense):
+    """SSD300 and SSDLite: a softmax per anchor, in which the background takes part."""
+
+    has_neck = False
+
+    def _classes_in_all(self) -> int:
+        return int(self.module.head.classification_head.num_columns)  # type: ignore[union-attr, arg-type]
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x, towards_class, towards_box in zip(features, classes.module_list, boxes.module_list, strict=True):
+            yield towards_class(x), towards_box(x), None
+
+    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        rows = [others.detach().float().flatten(2) for others in rest if others is not None]
+        return _softmax_beside(torch.cat(rows, 2).logsumexp(1, keepdim=True))
+
+    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        # So many of each class, and not of each map, go into the suppression.
+        assert isinstance(outputs, Found)
+        return super().kept(dataclasses.replace(outputs, groups=None), confidence, iou)
+
+    def _neck(self) -> list[str]:
+        """There is none: the head reads the backbone's own maps."""
+        paths = [path for path, _ in self.module.named_modules() if path.count(".") == 2]
+        extra = [path for path in paths if path.startswith("backbone.extra.")]
+        return [*self._first(paths), *extra]
+
+    def _first(self, paths: Sequence[str]) -> list[str]:
+        """MobileNet's two steps are maps that the head reads, VGG's layers are not."""
+        if hasattr(self.module.backbone, "scale_weight"):
+            return ["backbone.features"]
+        return [path for path in paths if path.startswith("backbone.features.")]
+
+    def _body(self, known: Mapping[str, Layer]) -> list[str]:
+        """Without the maps that were added behind it for large objects; of VGG the first of those is its own."""
+        return [path for path in self._neck()[:2] if path in known]
+
+
+class TwoStage(TorchvisionDetector):
+    """Faster R-CNN: a candidate is a proposal and one class, whose own box it has.
+
+    There is one for each class of a proposal whose score is above torchvision's own threshold (0.05), and one for its
+    best. A candidate's centre is its proposal's, and its unit one of the seven cells to a side that the proposal is
+    pooled to: the root of its area over seven. Proposals are out of the graph, as in torchvision.
+    """
+
+    small = 1e-2
+
+    def _limits(self) -> tuple[int, int | None]:
+        return self.module.roi_heads.detections_per_img, None  # type: ignore[union-attr, return-value]
+
+    def run(self, tensor: Tensor) -> Found:
+        module: Any = self.module
+        images = self._images(tensor)
+        features = self._features(tensor)
+        proposals, _ = module.rpn(images, features)
+        proposed = [len(one) > 0 for one in proposals]
+        height, width = images.image_sizes[0]
+        # Where nothing is proposed the picture as a whole can still be asked about, though it is never shown.
+        whole = tensor.new_tensor([[0, 0, width, height]])
+        proposals = [one.detach() if there else whole for one, there in zip(proposals, proposed, strict=True)]
+        heads = module.roi_heads
+        pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
+        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        columns = torch.tensor(self._columns, device=tensor.device)
+        beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
+        beside[columns] = False
+        counts = [len(one) for one in proposals]
+        made = []
+        for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
+            scores = rows.detach().softmax(1)[:, columns]  # (P, K)
+            wanted = scores > heads.score_thresh
+            wanted[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
+            made.append((rows, numbers.unflatten(1, (-1, 4)), rois, *wanted.nonzero(as_tuple=True)))
+        most = max(len(classes) for *_, classes in made)
+        levels, regressions, choice, rest, regions = [], [], [], [], []
+        for rows, numbers, rois, at, classes in made:
+            # A shorter list of another picture of the batch ends with its first candidate over and over.
+            index = torch.arange(most, device=tensor.device)
+            index = index.where(index < len(at), 0)
+            at, classes = at[index], classes[index]
+            levels.append(rows[at][:, columns].T[..., None])
+            rest.append(rows.detach().float()[at][:, beside].logsumexp(1)[None])
+            regressions.append(numbers[at, columns[classes]].T[..., None])
+            choice.append(classes)
+            regions.append(rois[at])
+
+        def boxes(given: tuple[Tensor, ...]) -> Tensor:
+            rows = given[0][..., 0].transpose(1, 2)  # (B, N, 4)
+            return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
+
+        sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)
+        return Found(
+            (torch.stack(levels),),
+            (torch.stack(regressions),),
+            boxes,
+            (regions[0][:, :2] + regions[0][:, 2:]) / 2,
+            sides.prod(1).sqrt() / CELLS,
+            scoring=_softmax_beside(torch.stack(rest)),
+            choice=torch.stack(choice),
+            inner=(height, width),
+            proposed=proposed[0],
+        )

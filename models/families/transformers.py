@@ -1,0 +1,299 @@
+"""Picture models of Hugging Face's Transformers (Apache-2.0): a folder as `save_pretrained` writes it, or a hub id.
+
+Code that comes with a folder is never run, and no pickle but of plain tensors is read. A model with classes is a
+classifier; one without (DINOv2 as it was trained, a ViT's body) gives a vector to compare pictures by.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image as Pillow
+
+from models import checkpoint, labels
+from models.adapters.classifier import Classifier
+from models.adapters.embedder import Embedded, Embedder
+from models.errors import ModelProblem, WeightsProblem
+from models.inspect import Draft, Unknown
+from models.preprocess import Preprocessing
+from models.weights import Progress, offline, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from models.adapter import ModelSpec
+
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+"""Of the weights, the one that is preferred first; an index names the parts of a large one."""
+LIKENESS = ("clip", "siglip", "siglip2", "metaclip_2")
+"""Models that read words too: `models.families.clip.loader` has them."""
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class TransformersClassifier(Classifier):
+    """A model with classes; its layers keep the names that Transformers gives them."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
+        return logits
+
+    notes: tuple[str, ...] = ()
+    more: Mapping[str, Any] = {}
+    """What `forward` is told besides: to stretch the places that it learnt to a picture of another size."""
+
+
+class TransformersEmbedder(Embedder):
+    """A model without classes: its vector is what it pools itself, or its class token."""
+
+    pooled = True
+
+    def run(self, tensor: Tensor) -> Embedded:
+        outputs = self.module(pixel_values=tensor, **self.more)
+        pooled = getattr(outputs, "pooler_output", None) if self.pooled else None
+        vector: Tensor = outputs.last_hidden_state[:, 0] if pooled is None else pooled
+        return Embedded(vector.flatten(1))
+
+    more: Mapping[str, Any] = {}
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClassifier | TransformersEmbedder:
+    """Build the model on the CPU from `weights.path` (a folder) or `weights.hub`; `{random = seed}`: untrained, from
+    the configuration alone."""
+    folder = folder_of(spec)
+    config = _config(folder)
+    arch = _architecture(folder, config)
+    if "random" in spec.weights:
+        net = checkpoint.seeded(lambda: _class(arch)(_parsed(folder, config)), spec.weights["random"])
+        sha256, missing, suffix = checkpoint.digest(net), frozenset[str](), " (untrained)"
+    else:
+        net, missing = _filled(folder, arch)
+        sha256, suffix = sha256_of(weights_in(folder)), ""
+    preprocessing, fit, notes = prepared(folder, net.config)
+    given = spec.weights.get("preprocessing", {})
+    channels = getattr(net.config, "num_channels", 3)
+    if channels != preprocessing.channels and not {"channels_in", "mean", "std"} & given.keys():
+        given = {**given, "channels_in": channels}
+    preprocessing = preprocessing.changed(given)
+    notes = () if {"size", "mean", "std"} <= given.keys() else notes
+    adapter: TransformersClassifier | TransformersEmbedder
+    if "ForImageClassification" in arch:
+        names = labels.own(spec) or tuple(net.config.id2label[i] for i in sorted(net.config.id2label))
+        if len(names) != net.config.num_labels:
+            raise ModelProblem(
+                f"{spec.id} has {net.config.num_labels} classes and {len(names)} labels: give a label for each."
+            )
+        row = replace(spec, task="classify")
+        adapter = TransformersClassifier(row, net, [name + suffix for name in names], preprocessing, sha256, fit=fit)
+        adapter.notes = notes
+    else:
+        if spec.task != "embed":
+            raise ModelProblem(
+                f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
+                "fine-tuned to classes."
+            )
+        adapter = TransformersEmbedder(spec, net, preprocessing, sha256, fit=fit, notes=notes)
+        # A pooler that the file has no weights for is left at random, so its class token speaks for it.
+        adapter.pooled = not any(key.startswith("pooler.") for key in missing)
+    adapter.more = _stretched(net, preprocessing.size)
+    return adapter
+
+
+def folder_of(spec: ModelSpec) -> Path:
+    """The folder that a table names, or the hub's copy of it; raises WeightsProblem where it is not to be had."""
+    if "path" in spec.weights:
+        path = Path(spec.weights["path"])
+        # Somebody names the file in a folder that has all the rest.
+        folder = path if path.is_dir() else path.parent
+        if not (folder / "config.json").is_file():
+            raise WeightsProblem(f"{path} is no folder of Transformers: it should hold config.json and {FILES[0]}.")
+        return folder
+    name = spec.weights.get("hub", spec.arch)
+    found = fetched(name, "*.json", "model*.safetensors")
+    return found if any((found / file).is_file() for file in FILES) else fetched(name, "*.json", FILES[-1])
+
+
+def fetched(name: str, *patterns: str) -> Path:
+    """The folder of a hub's repository, those files of it fetched once; raises WeightsProblem where that fails."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=offline(), allow_patterns=[*patterns]))
+    except Exception as problem:
+        why = "SIGHTGLASS_OFFLINE forbids to download it" if offline() else "it could not be downloaded"
+        raise WeightsProblem(
+            f"{name} is not on this machine and {why}: download its repository and give the folder as weights.path."
+        ) from problem
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of a folder's weights."""
+    found = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if found is None:
+        raise WeightsProblem(f"{folder} holds no weights: put {FILES[0]} beside its config.json.")
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file. Raises WeightsProblem where it is broken."""
+    if not os.path.isfile(path):
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise WeightsProblem(f"{path} is not readable JSON ({problem}): fetch the file again.") from problem
+    return held if isinstance(held, dict) else {}
+
+
+def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
+    """How the folder says that pictures are prepared, the way they are fitted, and a note where it says nothing."""
+    held = read(folder / "preprocessor_config.json") or read(folder / "processor_config.json").get(
+        "image_processor", {}
+    )
+    if not held:
+        high, wide = _sides(getattr(config, "image_size", 224))
+        note = f"Its preprocessing was inferred ({high} x {wide} pixels, ImageNet's mean and spread): no file says it."
+        return Preprocessing((high, wide), min(high, wide), *IMAGENET), "trained", (note,)
+    mean, std = ((tuple(map(float, held[key]))) for key in ("image_mean", "image_std"))
+    if not held.get("do_normalize", True):
+        mean, std = (0.0,) * len(mean), (1.0,) * len(std)
+    how = Pillow.Resampling(held.get("resample", 2))
+    size = held.get("size", 224)
+    short = size.get("shortest_edge") if isinstance(size, dict) else size if held.get("do_center_crop") else None
+    if "crop_pct" in held and short is not None:
+        # ConvNeXt's: a small picture is grown and cut, one of 384 pixels and more squeezed.
+        if short < 384:
+            return Preprocessing((short, short), int(short / held["crop_pct"]), mean, std, how), "trained", ()
+        return Preprocessing((short, short), short, mean, std, how), "squash", ()
+    if held.get("do_center_crop"):
+        crop = _sides(held.get("crop_size", size))
+        side = min(_sides(size))
+        return Preprocessing(crop, side, mean, std, how, squeezed=short is None), "trained", ()
+    sides = _sides(size)
+    return Preprocessing(sides, min(sides), mean, std, how), "squash", ()
+
+
+def inspect(path: Path) -> Draft | None:
+    """The draft of a table for a folder of Transformers, or a file in one; None for anything else."""
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name not in (*FILES, "config.json"):
+        return None
+    config = read(folder / "config.json")
+    if "model_type" not in config or config["model_type"] in LIKENESS:
+        return None
+    arch = _architecture(folder, config)
+    weights_in(folder)
+    classifies = "ForImageClassification" in arch
+    table = {
+        "loader": "transformers",
+        "arch": arch,
+        "task": "classify" if classifies else "embed",
+        "weights": {"path": str(folder)},
+    }
+    notes = [f"config.json says that it is a {arch}."]
+    unknown: tuple[Unknown, ...] = ()
+    names = config.get("id2label", {})
+    if classifies and all(str(name).startswith("LABEL_") for name in names.values()):
+        asked = "What are its classes called? A list, or a file of names."
+        unknown = (Unknown("weights.labels", asked, default="", needed=False),)
+    elif classifies:
+        notes.append(f"config.json names its {len(names)} classes.")
+    if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
+        notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
+    return Draft("transformers", arch, table, unknown, tuple(notes))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = read(folder / "config.json")
+    if config.get("model_type") in LIKENESS:
+        raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
+    return config
+
+
+def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
+    """The class of Transformers that a folder's configuration names; raises ModelProblem for somebody's own code."""
+    if "auto_map" in config:
+        raise ModelProblem(
+            f"{folder.name} brings its own code, which is not run here: take a model that Transformers itself has."
+        )
+    arch = str(next(iter(config.get("architectures") or ()), ""))
+    if not arch or _class(arch) is None:
+        import transformers
+
+        raise ModelProblem(
+            f"{folder.name} is a {arch or 'model that does not say what it is'}, which Transformers "
+            f"{transformers.__version__} does not know: config.json should name one of its classes in architectures."
+        )
+    return arch
+
+
+def _class(arch: str) -> Any:
+    import transformers
+
+    found = getattr(transformers, arch, None) if arch.isidentifier() else None
+    return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
+
+
+def _parsed(folder: Path, config: Mapping[str, Any]) -> Any:
+    import transformers
+
+    return transformers.AutoConfig.for_model(**config) if config else transformers.AutoConfig.from_pretrained(folder)
+
+
+def _filled(folder: Path, arch: str) -> tuple[Any, frozenset[str]]:
+    """The model with its weights, and which of its tensors no file had: a pooler at most."""
+    import transformers
+
+    path = weights_in(folder)
+    logging: Any = transformers.utils.logging
+    quiet = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        net, said = _class(arch).from_pretrained(
+            folder,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            weights_only=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, RuntimeError, ValueError) as wrong:
+        reason = next(iter(str(wrong).strip().splitlines()), "its tensors cannot be read")
+        raise WeightsProblem(f"{path} does not fit its own config.json ({reason[:200].rstrip('.:')}).") from wrong
+    finally:
+        logging.set_verbosity(quiet)
+    if mismatched := sorted(said.get("mismatched_keys", ())):
+        key, stored, wanted = mismatched[0]
+        raise WeightsProblem(
+            f"{path} does not fit its own config.json: {key} is {tuple(stored)} in the file and {tuple(wanted)} by the "
+            "configuration: put the config.json of the same model beside it."
+        )
+    missing = frozenset(str(key) for key in said.get("missing_keys", ()))
+    if lost := sorted(key for key in missing if not key.startswith("pooler.")):
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
+    return net, missing
+
+
+def _stretched(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
+    """What a ViT that learnt its places for another size is told."""
+    from inspect import signature
+
+    known = "interpolate_pos_encoding" in signature(net.forward).parameters
+    return {"interpolate_pos_encoding": True} if known and _sides(net.config.image_size) != tuple(size) else {}
+
+
+def _sides(given: Any) -> tuple[int, int]:
+    """(h, w) of a size in a configuration of Transformers."""
+    if isinstance(given, dict):
+        if "shortest_edge" in given:
+            return (int(given["shortest_edge"]),) * 2
+        return int(given["height"]), int(given["width"])
+    high, wide = given if isinstance(given, (list, tuple)) else (given, given)
+    return int(high), int(wide)

@@ -1,0 +1,210 @@
+"""What takes the place of the forward of Ultralytics' heads: the branch whose boxes they would show, and nothing kept.
+
+The library's own forwards cache anchors on the head (a call under inference mode then spoils later gradients), write
+the vocabulary they were given into it, and drop all but the strongest candidates of an end-to-end head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from models.adapters.detector import Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor, ...]], Tensor] | None"]
+
+
+def reader(head: Any) -> MethodType | None:
+    """The forward for a head that returns `Detections`, or `Queries` of RT-DETR; None for any other head."""
+    from ultralytics.nn.modules.head import Detect, RTDETRDecoder
+
+    if isinstance(head, RTDETRDecoder):
+        return MethodType(queries, head)
+    if not isinstance(head, Detect):
+        return None
+    return MethodType(prompt_free if hasattr(head, "lrpc") else grid, head)
+
+
+def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Detections:
+    """A candidate per cell. `feats`: a map per scale and, of YOLOE, its vocabulary last; `text`: YOLO-World's."""
+    branch = head.one2one if head.end2end else head.one2many
+    maps = list(feats[: head.nl])
+    logits = [tower(x) for tower, x in zip(branch["cls_head"], maps, strict=True)]
+    if text is not None:
+        logits = [tower(x, text) for tower, x in zip(head.cv4, logits, strict=True)]
+    elif "contrastive_head" in branch:
+        logits = [tower(x, feats[-1]) for tower, x in zip(branch["contrastive_head"], logits, strict=True)]
+    regressions = [tower(x) for tower, x in zip(branch["box_head"], maps, strict=True)]
+    if "angle_head" in branch:
+        angles = [tower(x) for tower, x in zip(branch["angle_head"], maps, strict=True)]
+        regressions = [torch.cat(both, 1) for both in zip(regressions, angles, strict=True)]
+    coefficients = [tower(x) for tower, x in zip(branch.get("mask_head", ()), maps, strict=False)]
+    centres, strides = _cells(head, maps)
+    return _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+
+
+def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
+    """A YOLOE whose vocabulary of thousands is built in: a candidate per cell that its own filter lets through.
+
+    Each scale has n rows and one column. In a batch a cell counts that is let through for any of its pictures, and has
+    the logit -inf where it was not for its own, as the library has it.
+    """
+    maps = list(feats[: head.nl])
+    box_head, class_head = (head.one2one_cv2, head.one2one_cv3) if head.end2end else (head.cv2, head.cv3)
+    found = head.one2one_lrpc if head.end2end and hasattr(head, "one2one_lrpc") else head.lrpc
+    mask_head = getattr(head, "one2one_cv5" if head.end2end else "cv5", None)
+    logits, regressions, coefficients, through = [], [], [], []
+    for i, (x, last) in enumerate(zip(maps, found, strict=True)):
+        looks = class_head[i](x)
+        if last.enabled:
+            passed = last.pf(looks)[:, 0].flatten(1).sigmoid() > getattr(head, "conf", 0.001)  # (B, N)
+            chosen = passed.any(0)
+            rows = last.vocab(looks.flatten(2).transpose(1, 2)[:, chosen])  # (B, n, K)
+            level = rows.masked_fill(~passed[:, chosen, None], float("-inf")).transpose(1, 2)
+        else:
+            level = last.vocab(looks).flatten(2)
+            chosen = torch.ones(level.shape[2], dtype=torch.bool, device=level.device)
+        logits.append(level[..., None])
+        regressions.append(last.loc(box_head[i](x)).flatten(2)[..., chosen, None])
+        if mask_head is not None:
+            coefficients.append(mask_head[i](x).flatten(2)[..., chosen, None])
+        through.append(chosen)
+    centres, strides = (cells[torch.cat(through)] for cells in _cells(head, maps))
+    return _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+
+
+def _detections(
+    head: Any,
+    maps: list[Tensor],
+    towers: tuple[list[Tensor], list[Tensor], list[Tensor]],
+    cells: tuple[Tensor, Tensor],
+) -> Detections:
+    """From logits, boxes and mask coefficients of the towers, and centres and strides as `_cells` has them."""
+    (logits, regressions, coefficients), (centres, strides) = towers, cells
+    boxes_of, corners_of = _decoding(head, centres, strides)
+    prototypes, unit = _prototypes(head, maps)
+    return Detections(
+        tuple(logits),
+        tuple(regressions),
+        boxes_of,
+        centres * strides,
+        strides[:, 0],
+        coefficients=tuple(coefficients),
+        prototypes=prototypes,
+        mask_unit=unit,
+        corners_of=corners_of,
+    )
+
+
+def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Centres (N, 2) in cells of their own scale, and strides (N, 1) in pixels."""
+    from ultralytics.utils.tal import make_anchors
+
+    centres, strides = make_anchors(maps, head.stride, 0.5)
+    return centres, strides
+
+
+def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
+    """From regressions to boxes and, of a head for turned ones, to corners."""
+    from ultralytics.nn.modules.head import OBB, OBB26
+    from ultralytics.utils.ops import xywhr2xyxyxyxy
+    from ultralytics.utils.tal import dist2bbox, dist2rbox
+
+    def distances(given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """(B, N, 4) in cells, and the rest (B, N, R)."""
+        rows = torch.cat([level.flatten(2) for level in given], 2)
+        width = 4 * head.reg_max
+        return head.dfl(rows[:, :width]).transpose(1, 2), rows[:, width:].transpose(1, 2)
+
+    def upright(given: tuple[Tensor, ...]) -> Tensor:
+        boxes: Tensor = dist2bbox(distances(given)[0], centres, xywh=False) * strides
+        return boxes
+
+    def corners(given: tuple[Tensor, ...]) -> Tensor:
+        sides, turn = distances(given)
+        angle = turn if isinstance(head, OBB26) else (turn.sigmoid() - 0.25) * torch.pi
+        found: Tensor = xywhr2xyxyxyxy(torch.cat((dist2rbox(sides, angle, centres) * strides, angle), 2))
+        return found
+
+    def hull(given: tuple[Tensor, ...]) -> Tensor:
+        found = corners(given)  # (B, N, 4, 2)
+        return torch.cat((found.amin(2), found.amax(2)), 2)
+
+    return (hull, corners) if isinstance(head, OBB) else (upright, None)
+
+
+def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | None]:
+    """(B, M, H, W) of a head with masks, and the pixels of the input that a cell of it is."""
+    from ultralytics.nn.modules.block import Proto26
+
+    proto = getattr(head, "proto", None)
+    if proto is None:
+        return None, None
+    made: Tensor = proto(maps if isinstance(proto, Proto26) else maps[0])
+    return made, float(head.stride[0]) * maps[0].shape[3] / made.shape[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """What RT-DETR's decoder returns: Q candidates a picture, boxes and proposals as shares of the input."""
+
+    logits: Tensor
+    """(B, Q, K)"""
+    boxes: Tensor
+    """(B, Q, 4) as cx, cy, w, h."""
+    proposals: Tensor
+    """(Q, 4) of the first picture: the cells that the queries came from, centre and size of one cell."""
+
+    def detections(self, height: int, width: int) -> Detections:
+        """The candidates on an input of that size: one scale of Q rows and one column."""
+        size = self.boxes.new_tensor([width, height])
+
+        def boxes_of(given: tuple[Tensor, ...]) -> Tensor:
+            centre, sides = given[0].flatten(2).transpose(1, 2).chunk(2, 2)
+            return torch.cat((centre - sides / 2, centre + sides / 2), 2) * size.repeat(2)
+
+        logits, boxes = (rows.transpose(1, 2)[..., None] for rows in (self.logits, self.boxes))
+        centres, cells = (self.proposals * size.repeat(2)).chunk(2, 1)
+        return Detections((logits,), (boxes,), boxes_of, centres, cells.amax(1))
+
+
+def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries:
+    """RT-DETR's decoder in eval mode; `batch` is for its training."""
+    tokens, shapes = head._get_encoder_input(list(feats))
+    cells = torch.cat([_proposals(h, w, tokens) for h, w in shapes])  # (N, 4)
+    sizes = torch.cat([tokens.new_full((h * w, 1), 0.05 * 2.0**i) for i, (h, w) in enumerate(shapes)])
+    anchors = torch.cat((cells[:, :2], sizes, sizes), 1)
+    valid = ((anchors > 0.01) & (anchors < 0.99)).all(1, keepdim=True)
+    looks = head.enc_output(valid * tokens)  # (B, N, C)
+    scores = head.enc_score_head(looks).amax(2)
+    best = scores.topk(min(head.num_queries, scores.shape[1]), 1).indices  # (B, Q)
+    chosen = looks.gather(1, best[..., None].expand(-1, -1, looks.shape[2]))
+    start = torch.logit(anchors).masked_fill(~valid, float("inf"))[best]
+    given = chosen
+    if head.learnt_init_query:
+        given = head.tgt_embed.weight[: best.shape[1]].expand(len(best), -1, -1)
+    boxes, logits = head.decoder(
+        given,
+        head.enc_bbox_head(chosen) + start,
+        tokens,
+        shapes,
+        head.dec_bbox_head,
+        head.dec_score_head,
+        head.query_pos_head,
+    )
+    return Queries(logits[-1], boxes[-1], cells[best[0]])
+
+
+def _proposals(height: int, width: int, like: Tensor) -> Tensor:
+    """(h * w, 4): centre and size of each cell of a grid, as shares of it."""
+    ys, xs = (torch.arange(count).to(like) + 0.5 for count in (height, width))
+    grid_y, grid_x = torch.meshgrid(ys / height, xs / width, indexing="ij")
+    size = torch.tensor([1 / width, 1 / height]).to(like).expand(height * width, 2)
+    return torch.cat((torch.stack((grid_x, grid_y), -1).view(-1, 2), size), 1)

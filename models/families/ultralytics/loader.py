@@ -1,0 +1,192 @@
+"""Ultralytics: every YOLO that its installed release loads, YOLO-World, YOLOE and RT-DETR, and `-cls` classifiers.
+
+Of segmenters there are masks, of turned boxes (OBB) corners, of poses the boxes alone. What is shown is what `predict`
+shows, but for a segmenter's box whose mask is empty: `predict` leaves it out, and here it can be asked about.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from copy import deepcopy
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from models import checkpoint, labels
+from models.adapter import Layer, ModelSpec
+from models.adapters.classifier import Classifier
+from models.adapters.folding import conv_act
+from models.errors import ModelProblem
+from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from models.families.ultralytics.heads import reader
+from models.families.ultralytics.layers import NumberedLayers
+from models.families.ultralytics.prompts import OpenVocabulary
+from models.preprocess import Preprocessing
+from models.weights import cache, locate, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.weights import Progress
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | YoloDetector:
+    """Open a checkpoint on the CPU; raises ModelProblem where Ultralytics cannot.
+
+    A `.pt` of Ultralytics is a pickle, and opening one runs the code in it: only files that `models.weights` finds in
+    places the operator named may come here, never an upload.
+    """
+    if "random" in spec.weights:
+        module = untrained(spec.arch, spec.weights["random"])
+        module.names = {index: f"{name} (untrained)" for index, name in module.names.items()}
+        return adapt(spec, _as_predict_shows(module), checkpoint.digest(module))
+    path = locate(spec, progress=progress)
+    import_quietly()
+    from ultralytics.nn.tasks import load_checkpoint
+
+    try:
+        module, _ = load_checkpoint(path)
+    # Unpickling can fail in any way at all.
+    except Exception as reason:
+        raise ModelProblem(f"{path.name} is not a checkpoint that Ultralytics can open.") from reason
+    return adapt(spec, _as_predict_shows(module), sha256_of(path))
+
+
+def _as_predict_shows(module: Any) -> Any:
+    """Of two branches `predict` shows the one-to-many boxes, after NMS, for as long as they are there."""
+    if getattr(module.model[-1], "cv2", None) is not None:
+        module.end2end = False
+    return module
+
+
+def untrained(arch: str, seed: int) -> Any:
+    """The architecture that a checkpoint's name or Ultralytics' own `.yaml` stands for, the same for the same seed."""
+    import_quietly()
+    from ultralytics import RTDETR, YOLO
+
+    name = yaml_of(arch)
+    if "rtdetr" in name:
+        return checkpoint.seeded(lambda: RTDETR(name).model, seed)
+    return checkpoint.seeded(lambda: YOLO(name, verbose=False).model, seed)
+
+
+def yaml_of(arch: str) -> str:
+    """What `YOLO()` calls the architecture of a checkpoint."""
+    # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
+    name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
+    return f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
+
+
+def import_quietly() -> None:
+    """Import Ultralytics so that it looks up no host, installs nothing, and leaves other libraries as they were."""
+    if "ultralytics" in sys.modules:
+        return
+    os.environ |= {"YOLO_CONFIG_DIR": str(cache() / "ultralytics"), "YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0"}
+    os.environ.setdefault("YOLO_VERBOSE", "0")
+    # Its import would leave later libraries and child processes one thread, switch off OpenCV's, and make Pillow
+    # look for a package to install wherever it meets a file that is no picture.
+    threads, opener, saver = cv2.getNumThreads(), Image.open, torch.save
+    chosen = "OMP_NUM_THREADS" in os.environ
+    from ultralytics import settings
+
+    if not chosen:
+        del os.environ["OMP_NUM_THREADS"]
+    cv2.setNumThreads(threads)
+    Image.open, torch.save = opener, saver
+    if settings["sync"]:
+        settings.update(sync=False)
+
+
+def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector:
+    """A built Ultralytics model as an Adapter; the module is fused, frozen and from then on the adapter's own."""
+    from ultralytics.nn.modules.conv import Conv, RepConv
+    from ultralytics.nn.modules.head import OBB, Classify, RTDETRDecoder
+
+    head = module.model[-1]
+    task = "classify" if isinstance(head, Classify) else "detect"
+    if task == "detect" and reader(head) is None:
+        raise ModelProblem(f"{spec.id} ends in {type(head).__name__}: only detectors and classifiers fit here.")
+    if task != spec.task:
+        raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
+    if module.yaml.get("channels", 3) != 3:
+        raise ModelProblem(f"{spec.id} takes {module.yaml['channels']} channels, and a picture here has 3.")
+    fused = module.eval().fuse(verbose=False)
+    # Every convolution shares one activation, with other models too: its in-place flag would be theirs to switch
+    # back on, and a hook on it would fire at each of them.
+    for part in list(fused.modules()):
+        if isinstance(getattr(part, "act", None), nn.Module):
+            part.act = deepcopy(part.act)
+            part.act.inplace = False
+        if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
+            part.forward = MethodType(_in_one_step, part)
+    if task == "classify":
+        names = _labels(spec, fused, head.linear.out_features)
+        return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+    if isinstance(head, RTDETRDecoder):
+        kind: type[YoloDetector] = RtDetr
+    elif isinstance(head, OBB):
+        kind = TurnedDetector
+    else:
+        kind = OpenVocabulary if _takes_prompts(head) else YoloDetector
+    return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)
+
+
+def _in_one_step(part: Any, tensor: Tensor) -> Tensor:
+    """What a fused convolution of Ultralytics computes."""
+    return conv_act(part.conv, part.act, tensor)
+
+
+def _takes_prompts(head: Any) -> bool:
+    from ultralytics.nn.modules.head import WorldDetect, YOLOEDetect
+
+    baked_in = hasattr(head, "lrpc") or getattr(head, "is_fused", False)
+    return isinstance(head, (WorldDetect, YOLOEDetect)) and not baked_in
+
+
+def _classes(module: Any) -> int:
+    """How many classes a detector answers with; of an open vocabulary as many as it carries."""
+    head = module.model[-1]
+    carried = getattr(module, "pe", getattr(module, "txt_feats", None)) if _takes_prompts(head) else None
+    return int(head.nc if carried is None else carried.shape[1])
+
+
+def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
+    given = labels.own(spec) or module.names
+    names = given if isinstance(given, dict) else dict(enumerate(given))
+    return tuple(str(names.get(index, index)) for index in range(count))
+
+
+def _preprocessing(module: Any) -> Preprocessing:
+    """What the checkpoint says it was trained with; Ultralytics' own default where it says nothing usable."""
+    from ultralytics.data.augment import classify_transforms
+
+    steps = getattr(getattr(module, "transforms", None), "transforms", [])
+    kinds = [type(step).__name__ for step in steps]
+    if kinds != ["Resize", "CenterCrop", "ToTensor", "Normalize"] or not isinstance(steps[0].size, int):
+        steps = classify_transforms().transforms
+    resize, crop, _, normalise = steps
+    mean, std = (np.asarray(numbers, float).tolist() for numbers in (normalise.mean, normalise.std))
+    interpolation = Image.Resampling[resize.interpolation.name]
+    return Preprocessing(tuple(crop.size), resize.size, tuple(mean), tuple(std), interpolation)
+
+
+class YoloClassifier(NumberedLayers, Classifier):
+    """A `-cls` model, which in eval mode returns its probabilities and its logits."""
+
+    def __init__(
+        self, spec: ModelSpec, module: Any, labels: Sequence[str], preprocessing: Preprocessing, weights_sha256: str
+    ) -> None:
+        super().__init__(spec, module, labels, preprocessing, weights_sha256)
+        self._size = preprocessing.size[0]
+
+    def _answer(self, tensor: Tensor) -> Any:
+        return self.module(tensor)[1]
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        return Classifier.presets(self, layers)

@@ -1,0 +1,169 @@
+"""Open vocabularies: YOLO-World and YOLOE, asked for words, for what a drawn box holds, or for what they carry.
+
+The vocabulary is an input of the run, not a state of the module: an adapter with other words is a light copy that
+shares the module, so that two sessions with two vocabularies never mix.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from models.adapter import ModelSpec
+from models.errors import ModelProblem, WeightsProblem
+from models.families.ultralytics.detectors import YoloDetector
+from models.weights import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from models.adapter import Box
+    from models.adapters.detector import Detections
+    from models.weights import Progress
+
+_ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
+_CLIP = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+ENCODERS = {
+    "clip:ViT-B/32": {
+        "url": f"https://openaipublic.azureedge.net/clip/models/{_CLIP}/ViT-B-32.pt",
+        "sha256": _CLIP,
+    },
+    "mobileclip:blt": {"url": f"{_ASSETS}/mobileclip_blt.ts"},
+    "mobileclip2:b": {"url": f"{_ASSETS}/mobileclip2_b.ts"},
+}
+"""Where the weights of each text encoder come from, by Ultralytics' own name for it."""
+
+
+class OpenVocabulary(YoloDetector):
+    """A model whose classes are whatever it is asked for. `labels` is empty until it is asked for something."""
+
+    embeddings: Tensor | None
+    """(1, K, D) float32 on the CPU, one row per label; None: nothing was asked for yet."""
+
+    def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
+        from ultralytics.nn.modules.head import YOLOEDetect
+
+        super().__init__(spec, module, labels, weights_sha256)
+        self.promptable = isinstance(self._head, YOLOEDetect)
+        """Whether drawn boxes can say what is looked for; YOLO-World takes words only."""
+        own = getattr(module, "pe" if self.promptable else "txt_feats", None)
+        self.embeddings = None if own is None else own.detach().cpu().float().clone()
+        self._given_sha256 = weights_sha256
+        if self.embeddings is None:
+            self.labels = ()
+
+    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> OpenVocabulary:
+        """The same model looking for these words; `progress` hears of the text encoder's download.
+
+        Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
+        """
+        words = tuple(name.strip() for name in names)
+        if not words or "" in words:
+            raise ModelProblem("Say what to look for: one word or more, none of them empty.")
+        if len(set(words)) < len(words):
+            twice = next(word for word in words if words.count(word) > 1)
+            raise ModelProblem(f"{twice} is asked for twice: name each thing once.")
+        encoder = getattr(self.module, "text_model", "mobileclip:blt") if self.promptable else "clip:ViT-B/32"
+        rows = text_embeddings(encoder, words, progress).to(next(self.module.parameters()))
+        if self.promptable:
+            with torch.no_grad():
+                rows = self._head.get_tpe(rows)
+        return self._with(words, rows)
+
+    def with_examples(
+        self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]
+    ) -> OpenVocabulary:
+        """The same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+
+        Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
+        one is empty or lies outside the picture, or the model takes words only.
+        """
+        if not self.promptable:
+            raise ModelProblem(f"{self.spec.id} is asked in words: only a YOLOE takes examples.")
+        if not boxes_xyxy or len(boxes_xyxy) != len(labels):
+            raise ModelProblem("Draw a box or more around what to look for, each with a name.")
+        given = self.prepare(pixels, self.preprocessings[0])
+        words = tuple(dict.fromkeys(name.strip() for name in labels))
+        height, width = (side // 8 for side in given.tensor.shape[2:])
+        masks = torch.zeros(1, len(words), height, width)
+        for box, name in zip(boxes_xyxy, labels, strict=True):
+            masks[0, words.index(name.strip())] += _mask(box, given.geometry, height, width)
+        place = next(self.module.parameters())
+        with torch.no_grad():
+            rows = self.module(given.tensor.to(place), vpe=masks.clamp_(max=1).to(place), return_vpe=True)
+        return self._with(words, rows)
+
+    def _with(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
+        other = copy.copy(self)
+        other.labels = words
+        # A prompt may come from under inference mode, which its gradients would not survive.
+        other.embeddings = rows.detach().cpu().float().clone()
+        sha256 = hashlib.sha256("\0".join((self._given_sha256, *words)).encode())
+        sha256.update(other.embeddings.numpy().tobytes())
+        other.weights_sha256 = sha256.hexdigest()
+        return other
+
+    def probe(self) -> OpenVocabulary:
+        """One that can be run to see how the model is built: itself, or asked for one thing that means nothing."""
+        if self.embeddings is not None:
+            return self
+        width = self._head.embed if self.promptable else 512
+        return self._with(("anything",), torch.nn.functional.normalize(torch.ones(1, 1, width), dim=2))
+
+    def run(self, tensor: Tensor) -> Detections:
+        if self.embeddings is None:
+            raise ModelProblem(f"{self.spec.id} has no classes of its own: say in words what to look for, or draw it.")
+        name = "vpe" if self.promptable else "txt_feats"
+        found: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
+        return found
+
+
+def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
+    """Which cells (height, width) of 8 pixels of the input a box of the original covers, one at least."""
+    x0, y0, x1, y1 = box
+    rows, columns = geometry.original
+    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < columns and y0 < rows):
+        raise ModelProblem("A box is empty or lies outside its picture: draw it around what to look for.")
+    (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+    left, top, right, bottom = ((x0 * sx + ox) / 8, (y0 * sy + oy) / 8, (x1 * sx + ox) / 8, (y1 * sy + oy) / 8)
+    across, down = torch.arange(width), torch.arange(height)
+    covered: Tensor = ((across >= left) & (across < right))[None] & ((down >= top) & (down < bottom))[:, None]
+    if not bool(covered.any()):
+        # The library's own rule leaves a box thinner than a cell without any, and the whole picture is meant then.
+        covered[min(int((top + bottom) / 2), height - 1), min(int((left + right) / 2), width - 1)] = True
+    return covered.float()
+
+
+def text_embeddings(encoder: str, words: tuple[str, ...], progress: Progress | None = None) -> Tensor:
+    """(1, K, D) of words by one of `ENCODERS`; raises ModelProblem saying what to put where when it is missing."""
+    spec = ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])
+    try:
+        path = str(locate(spec, progress=progress))
+    except WeightsProblem as problem:
+        raise ModelProblem(f"Words need a text encoder: {problem}") from problem
+    if importlib.util.find_spec("clip") is None:
+        raise ModelProblem(
+            "Words need CLIP's tokenizer, which is not installed here: install it by "
+            "pip install git+https://github.com/ultralytics/CLIP.git, or draw an example instead."
+        )
+    return _encoded(encoder, path, words)
+
+
+@lru_cache(maxsize=64)
+def _encoded(encoder: str, path: str, words: tuple[str, ...]) -> Tensor:
+    # Imported only once `clip` is known to be here: without it the import asks pip for it.
+    from ultralytics.nn.text_model import CLIP, MobileCLIPTS
+
+    place = torch.device("cpu")
+    model: Any = CLIP(path, place) if encoder.startswith("clip:") else MobileCLIPTS(place, weight=path)
+    rows: Tensor = model.encode_text(model.tokenize(list(words))).float().clone()
+    return rows.reshape(1, len(words), -1)

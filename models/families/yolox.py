@@ -1,0 +1,313 @@
+"""YOLOX (Apache-2.0): Megvii's own checkpoints and MMDetection's, on libreyolo's plain torch modules (MIT).
+
+Both were trained on blue, green and red from 0 to 255 as they are, on a square whose bars are grey (114). Megvii's rule
+rounds the picture's sides down and MMDetection's to the nearest pixel; before release 0.1.1 Megvii's weights wanted
+normalised pixels, and those files are not for this.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models import checkpoint, labels
+from models.adapter import Geometry, ModelInput, Part, Stage
+from models.adapters.detector import SIDES, Detections, Detector
+from models.adapters.folding import conv_act
+from models.errors import ModelProblem, WeightsProblem
+from models.preprocess import GREY
+from models.weights import locate, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from models.adapter import Layer, ModelSpec
+    from models.weights import Progress
+
+STRIDES = (8, 16, 32)
+NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}
+"""The maps that the head reads, finest first, by the name of their scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a YOLOX is made of."""
+
+    blocks: int
+    """Bottlenecks of a short stage: three times the depth that Megvii gives."""
+    channels: int
+    """Of the stem: 64 times the width that Megvii gives."""
+    depthwise: bool
+    classes: int
+
+
+_SIZES = {
+    "yolox_nano": (1, 16, True),
+    "yolox_tiny": (1, 24, False),
+    "yolox_s": (1, 32, False),
+    "yolox_m": (2, 48, False),
+    "yolox_l": (3, 64, False),
+    "yolox_x": (4, 80, False),
+}
+_BACKBONE = tuple(f"backbone.backbone.{name}" for name in ("stem", "dark2", "dark3", "dark4", "dark5"))
+# What each step of the neck reads; libreyolo's modules hang below one another otherwise than pictures flow.
+_READ = {
+    "backbone.lateral_conv0": ("backbone.backbone.dark5",),
+    "backbone.C3_p4": ("backbone.lateral_conv0", "backbone.backbone.dark4"),
+    "backbone.reduce_conv1": ("backbone.C3_p4",),
+    "backbone.C3_p3": ("backbone.reduce_conv1", "backbone.backbone.dark3"),
+    "backbone.bu_conv2": ("backbone.C3_p3",),
+    "backbone.C3_n3": ("backbone.bu_conv2", "backbone.reduce_conv1"),
+    "backbone.bu_conv1": ("backbone.C3_n3",),
+    "backbone.C3_n4": ("backbone.bu_conv1", "backbone.lateral_conv0"),
+}
+# From MMDetection's names to Megvii's, one after the other.
+_RENAMED = (
+    *((rf"^backbone\.stage{n}\b", f"backbone.backbone.dark{n + 1}") for n in (1, 2, 3, 4)),
+    (r"^backbone\.stem\b", "backbone.backbone.stem"),
+    (r"^neck\.reduce_layers\.0\b", "backbone.lateral_conv0"),
+    (r"^neck\.reduce_layers\.1\b", "backbone.reduce_conv1"),
+    (r"^neck\.top_down_blocks\.0\b", "backbone.C3_p4"),
+    (r"^neck\.top_down_blocks\.1\b", "backbone.C3_p3"),
+    (r"^neck\.downsamples\.0\b", "backbone.bu_conv2"),
+    (r"^neck\.downsamples\.1\b", "backbone.bu_conv1"),
+    (r"^neck\.bottom_up_blocks\.0\b", "backbone.C3_n3"),
+    (r"^neck\.bottom_up_blocks\.1\b", "backbone.C3_n4"),
+    (r"^neck\.out_convs\b", "head.stems"),
+    (r"^bbox_head\.multi_level_(cls|reg)_convs\b", r"head.\1_convs"),
+    (r"^bbox_head\.multi_level_conv_(cls|reg|obj)\b", r"head.\1_preds"),
+    (r"\.main_conv\b", ".conv1"),
+    (r"\.short_conv\b", ".conv2"),
+    (r"\.final_conv\b", ".conv3"),
+    (r"\.blocks\b", ".m"),
+    (r"\.poolings\b", ".m"),
+    (r"\.depthwise_conv\b", ".dconv"),
+    (r"\.pointwise_conv\b", ".pconv"),
+    (r"\.activate$", ".act"),
+)
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
+    """Open a checkpoint on the CPU, whichever of the two wrote it; its size and its classes are read off its tensors.
+
+    Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
+    for.
+    """
+    own = labels.own(spec)
+    if "random" in spec.weights:
+        module = untrained(spec.arch, spec.weights["random"], classes=len(own) or 80)
+        names = tuple(f"{name} (untrained)" for name in _labels(own, module.shape.classes))
+        return YoloxDetector(spec, module, names, checkpoint.digest(module))
+    path = locate(spec, progress=progress)
+    tensors = checkpoint.read(path)
+    # The averaged weights that MMDetection keeps beside those it trains have been swapped in when it saved them.
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("ema_")}
+    of_mmdetection = any(name.startswith("bbox_head.") for name in tensors)
+    if of_mmdetection:
+        tensors = {megvii_name(name): tensor for name, tensor in tensors.items()}
+    try:
+        module = Yolox(_shape(tensors))
+        module.load_state_dict(tensors)
+    except (KeyError, RuntimeError) as problem:
+        raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
+            problem
+        )
+    names = _labels(own, module.shape.classes)
+    return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
+
+
+def untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
+    """A size of YOLOX (`yolox_nano` to `yolox_x`) without trained weights, the same for the same seed."""
+    if arch not in _SIZES:
+        raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")
+    return checkpoint.seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
+
+
+def megvii_name(name: str) -> str:
+    """What Megvii calls a module or a tensor that MMDetection calls `name`; its own names stay as they are."""
+    for theirs, ours in _RENAMED:
+        name = re.sub(theirs, ours, name)
+    return name
+
+
+def _shape(tensors: dict[str, Tensor]) -> Shape:
+    """What a state dict by Megvii's names was made of; KeyError where it is of no YOLOX."""
+    stage = "backbone.backbone.dark2"
+    blocks = {name.split(".")[5] for name in tensors if name.startswith(f"{stage}.1.m.")}
+    return Shape(
+        len(blocks),
+        len(tensors["backbone.backbone.stem.conv.conv.weight"]),
+        f"{stage}.0.dconv.conv.weight" in tensors,
+        len(tensors["head.cls_preds.0.weight"]),
+    )
+
+
+def _labels(own: Sequence[str], count: int) -> tuple[str, ...]:
+    """The operator's names, COCO's where there are 80 classes, or else the classes' numbers."""
+    names = own or (tuple(labels.coco().values()) if count == 80 else ())
+    return tuple(names[index] if index < len(names) else str(index) for index in range(count))
+
+
+class Yolox(nn.Module):
+    """Megvii's network, by Megvii's names; from blue, green, red (B, 3, h, w), 0..255, to `Detections`."""
+
+    def __init__(self, shape: Shape) -> None:
+        from libreyolo.models.yolox.nn import YOLOPAFPN, YOLOXHead
+
+        super().__init__()
+        self.shape = shape
+        depth, width = shape.blocks / 3, shape.channels / 64
+        self.backbone = YOLOPAFPN(depth, width, depthwise=shape.depthwise)
+        self.head = YOLOXHead(shape.classes, width, depthwise=shape.depthwise)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eps = 1e-3
+
+    def forward(self, tensor: Tensor) -> Detections:
+        head: Any = self.head
+        logits, regressions, objectness = [], [], []
+        for stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred, given in zip(
+            head.stems,
+            head.cls_convs,
+            head.cls_preds,
+            head.reg_convs,
+            head.reg_preds,
+            head.obj_preds,
+            self.backbone(tensor),
+            strict=True,
+        ):
+            shared = stem(given)
+            logits.append(cls_pred(cls_convs(shared)))
+            towards_box = reg_convs(shared)
+            regressions.append(reg_pred(towards_box))
+            objectness.append(obj_pred(towards_box))
+        corners, strides = _grid(regressions)
+
+        def boxes(given: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+            # Counted from the cell's own corner, not from its middle.
+            middle, half = rows[..., :2] * strides + corners, rows[..., 2:].exp() * strides / 2
+            return torch.cat((middle - half, middle + half), 2)
+
+        return Detections(
+            tuple(logits), tuple(regressions), boxes, corners + strides / 2, strides[:, 0], tuple(objectness)
+        )
+
+
+def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The upper left corner (N, 2) xy of each cell and its side (N, 1), both in pixels of the input."""
+    corners, strides = [], []
+    for level, stride in zip(maps, STRIDES, strict=True):
+        height, width = level.shape[2:]
+        rows, columns = (torch.arange(n, device=level.device, dtype=level.dtype) * stride for n in (height, width))
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        corners.append(torch.stack((x, y), 2).flatten(0, 1))
+        strides.append(level.new_full((height * width, 1), stride))
+    return torch.cat(corners), torch.cat(strides)
+
+
+class _Block(nn.Module):
+    """A convolution with its norm folded in, and an activation that leaves what it was given as it was."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.conv = fuse_conv_bn_eval(block.conv, block.bn)
+        self.act = nn.SiLU()
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return conv_act(self.conv, self.act, tensor)
+
+
+def _fuse(module: nn.Module) -> None:
+    """Put a `_Block` in the place of each convolution that is followed by a norm."""
+    for name, part in module.named_children():
+        if isinstance(getattr(part, "bn", None), nn.BatchNorm2d):
+            setattr(module, name, _Block(part))
+        else:
+            _fuse(part)
+
+
+class YoloxDetector(Detector):
+    """A Megvii or MMDetection YOLOX."""
+
+    parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: Yolox,
+        labels: Sequence[str],
+        weights_sha256: str,
+        *,
+        of_mmdetection: bool = False,
+    ) -> None:
+        """The module is fused and from then on the adapter's own."""
+        super().__init__(spec, module, labels, weights_sha256)
+        _fuse(self.module)
+        trained = 416 if module.shape.channels < 32 else 640
+        size = int(spec.weights.get("preprocessing", {}).get("size", trained))
+        self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
+        self._round = 0.5 if of_mmdetection else 0.0
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        """uint8 (H, W, 3) to a square; `trained` puts the picture into its upper left corner, `letterbox` amid it."""
+        if preprocessing not in self.preprocessings:
+            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        (height, width), size = pixels.shape[:2], self._size
+        ratio = min(size / height, size / width)
+        h, w = (min(max(int(side * ratio + self._round), 1), size) for side in (height, width))
+        if preprocessing == "squash":
+            h, w = size, size
+        top, left = ((size - h) // 2, (size - w) // 2) if preprocessing == "letterbox" else (0, 0)
+        canvas = np.full((size, size, 3), GREY, np.uint8)
+        canvas[top : top + h, left : left + w] = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_LINEAR)
+        geometry = Geometry((height, width), (size, size), (h / height, w / width), (float(top), float(left)))
+        backwards = np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1))
+        return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
+
+    def run(self, tensor: Tensor) -> Detections:
+        found: Detections = self.module(tensor)
+        return found
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        named = {
+            "all neck outputs": tuple(NECK.values()),
+            "backbone end": ("backbone.backbone.dark5",),
+            **{f"neck {scale}": (path,) for scale, path in NECK.items()},
+            "backbone P3": ("backbone.backbone.dark3",),
+        }
+        there = {layer.path for layer in layers}
+        return {name: paths for name, paths in named.items() if there.issuperset(paths)} or super().presets(layers)
+
+    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+        """The backbone's stages, the neck's steps with what each of them reads, and the head's towers."""
+        shapes = {layer.path: layer.shape for layer in layers}
+
+        def stage(path: str, inputs: tuple[str, ...], part: Literal["backbone", "neck", "head"]) -> Stage:
+            shape, kind = shapes.get(path), type(self.module.get_submodule(path)).__name__
+            return Stage(path, kind, shape, self._size / shape[1] if shape else None, inputs, part)
+
+        found = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
+        found += [stage(path, inputs, "neck") for path, inputs in _READ.items()]
+        for i, path in enumerate(NECK.values()):
+            stem = f"head.stems.{i}"
+            found.append(stage(stem, (path,), "head"))
+            found += [stage(f"head.{tower}.{i}", (stem,), "head") for tower in ("cls_convs", "reg_convs")]
+        return tuple(found)
+
+    def alias(self, name: str) -> str:
+        """Also MMDetection's names (`neck.out_convs.0`), and a norm's: its convolution returns what it returned."""
+        known = dict(self.module.named_modules())
+        for meant in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
+            if meant in known:
+                return meant
+        return name

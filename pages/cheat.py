@@ -1,0 +1,141 @@
+"""Catch the cheat: a model that is right for the wrong reason, and how its map gives it away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components.answer_list import Row, rows
+from components.choices import sidebar
+from components.session import page, reopen, url_state
+from components.viewer import Panel
+from components.views import panels
+from explain.phrases import percent
+from models.demo.showcase import STORIES
+
+if TYPE_CHECKING:
+    from explain import Explanation
+    from explain.findings.shortcut_story import Step, Telling
+
+STEPS = {
+    "answer": "1 The answer",
+    "look": "2 Where it looked",
+    "without": "3 Without the clue",
+    "borrowed": "4 The clue elsewhere",
+}
+SAID = 3
+"""Answers that are listed of each model."""
+NAMES = {"stamp": "A stamp in the corner", "weave": "A woven background"}
+
+
+@page.screen
+def cheat() -> None:
+    top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    title, main = st.empty(), st.container()
+    with top:
+        step = _step()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            story = _story()
+            _forward(step)
+    for model in (STORIES[story].cheat, STORIES[story].honest):
+        sidebar.loaded(model)
+    from explain.findings.shortcut_story import tell
+
+    told = tell(story, step, st.session_state.setdefault("telling", 0))
+    title.markdown(f"## {told.words}")
+    with main:
+        _pictures(told)
+        st.markdown(f":material/fact_check: {told.proof}")
+        _onward(told)
+
+
+def _step() -> Step:
+    url_state.recall("step", STEPS, "answer", name="step")
+    step = st.segmented_control(
+        "Step",
+        list(STEPS),
+        required=True,
+        format_func=STEPS.__getitem__,
+        key="step",
+        label_visibility="collapsed",
+        help="The answer, the map, the picture without what gave it away, and that on another picture.",
+    )
+    url_state.keep("step", step, "answer", name="step")
+    return step or "answer"
+
+
+def _story() -> str:
+    url_state.recall("story", NAMES, "stamp", name="story")
+    story = st.selectbox(
+        "Story",
+        list(NAMES),
+        format_func=NAMES.__getitem__,
+        key="story",
+        label_visibility="collapsed",
+        width=210,
+        help="What the model was given to cheat with.",
+    )
+    url_state.keep("story", story, "stamp", name="story")
+    return story
+
+
+def _forward(step: str) -> None:
+    order = list(STEPS)
+    last = step == order[-1]
+
+    def forward() -> None:
+        st.session_state["step"] = order[0] if last else order[order.index(step) + 1]
+        if last:
+            st.session_state["telling"] += 1
+
+    st.button(
+        "Another picture" if last else "Next",
+        icon=":material/replay:" if last else ":material/arrow_forward:",
+        type="primary",
+        on_click=forward,
+        help="The same story on another picture." if last else "The next step.",
+    )
+
+
+def _pictures(told: Telling) -> None:
+    both = {"The cheat": told.cheat, "Its honest twin": told.honest}
+    if told.step == "answer":
+        left, right = st.columns([3, 1], gap="medium")
+        with left:
+            panels.show(told.image, [panels.plain(told.image)], key="viewer-cheat-picture", height=440)
+        with right:
+            st.markdown("##### What they say")
+            for name, explanation in both.items():
+                st.caption(name)
+                said = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:SAID]]
+                rows(said, key=f"said-{explanation.model.id}-{told.image.sha256[:12]}")
+        return
+    shown = [panels.plain(told.image), *(_heat(explanation, name) for name, explanation in both.items())]
+    view = panels.show(told.image, shown, key="viewer-cheat", height=440)
+    panels.tell(view, [(explanation, 0) for explanation in both.values()], key="viewer-cheat-words")
+
+
+def _heat(explanation: Explanation, title: str) -> Panel:
+    best = explanation.predictions[0]
+    return Panel(maps=(panels.heat(explanation, 0, title=title, note=f"{best.label} {percent(best.score)}"),))
+
+
+def _onward(told: Telling) -> None:
+    """The same picture with the model that cheats, as it is explained here, on the other screens."""
+
+    def take() -> None:
+        from explain.export import embedded_recipe
+
+        reopen.result(told.image, told.cheat.recipe, embedded_recipe.view_of(told.cheat, 0))
+
+    if st.button(
+        "Look closer on Explore",
+        icon=":material/visibility:",
+        on_click=take,
+        help="This picture, this model and how it is asked, with every control.",
+    ):
+        reopen.go()
+
+
+cheat()

@@ -1,0 +1,52 @@
+"""A record's picture and maps, and what is downloaded of it: one map with its marks, or everything as one archive."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+from components.session import history_store
+from explain.evidence.cache import ByteCache
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.history import KeptMap, Record
+    from explain.picture.image import Image
+
+
+def files(record: Record) -> tuple[Image, tuple[KeptMap, ...]]:
+    """A record's picture and maps: held for a while, as they never change."""
+    store = history_store.store()
+    if (found := _held.get((str(store.folder), record.id))) is None:
+        found = (store.picture(record), store.heatmaps(record))
+        _held.put((str(store.folder), record.id), found)
+    return found
+
+
+def _size(found: tuple[Image, tuple[KeptMap, ...]]) -> int:
+    image, maps = found
+    grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
+    return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
+
+
+_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(256 * 2**20, _size)
+
+
+def marked(id: str, index: int) -> bytes:
+    """The map with its marks over the picture, at its own size, as a PNG that carries the recipe."""
+    from explain.history import export
+
+    record = history_store.store().get(id)
+    image, maps = files(record)
+    return export.marked(record, image, maps[index], index)
+
+
+def archive(ids: Sequence[str]) -> bytes:
+    """A zip with a folder for each record: picture, maps as numbers, what was said, and the map with its marks."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as held:
+        for name, data in history_store.store().export(ids):
+            held.writestr(name, data)
+    return out.getvalue()

@@ -1,0 +1,155 @@
+"""Two records side by side: their maps in one viewer where they are of the same picture, and what the numbers say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components.session import history_store
+from components.viewer import Map, Panel, View, viewer, words
+from components.views import charts
+from explain.phrases import percent
+from models import catalog
+from pages.history.files import files
+from pages.history.record import about, asked, boxes, panel_map, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.history import Compared, KeptMap, Record
+    from explain.picture.image import Image
+
+
+def heading(found: Compared) -> str:
+    """The sentence to open with: the numbers of the first come below it."""
+    said = found.words[0].partition(": ")[0] if found.words else "Two that were kept"
+    return said.rstrip(".") + "."
+
+
+def show(found: Compared) -> None:
+    """Maps, agreement, and statistics of the two."""
+    first = found.words[0].partition(": ")[2] if found.words else ""
+    said = [first[:1].upper() + first[1:], *found.words[1:]]
+    st.markdown("  \n".join(filter(None, said)))
+    names = _names(found.one, found.other)
+    kept = [(record, *files(record)) for record in (found.one, found.other)]
+    if found.same_picture:
+        _together(found, kept, names)
+    else:
+        for place, (column, (record, image, maps)) in enumerate(zip(st.columns(2, gap="medium"), kept, strict=True)):
+            with column:
+                panel, looks = _panel(record, maps, names[place])
+                _viewer(image, [panel], looks, key=f"history-pair-{place}", record=record, height=420)
+    if found.agreement is not None:
+        _agreement(found)
+    listed = [(name, numbers) for name, numbers in zip(names, found.statistics, strict=True) if numbers is not None]
+    if len(listed) == len(names):
+        st.markdown("##### Numbers side by side")
+        st.dataframe(side_by_side(listed), hide_index=True, height=320)
+    for name, record in zip(names, (found.one, found.other), strict=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"**{name}**: {about(record)}", width="content")
+            st.button(
+                "Open",
+                key=f"history-pair-open-{record.id}",
+                type="tertiary",
+                icon=":material/open_in_full:",
+                on_click=_open,
+                args=(record.id,),
+                help="This one alone, with its note and marks.",
+            )
+
+
+def _open(id: str) -> None:
+    st.query_params.pop("against", None)
+    st.query_params["kept"] = id
+
+
+def _names(one: Record, other: Record) -> tuple[str, str]:
+    """`First (lite0)`: as the sentences call them, with what sets the two apart."""
+    first, second = _apart(one, other)
+    return f"First ({first})", f"Second ({second})"
+
+
+def _apart(one: Record, other: Record) -> tuple[str, str]:
+    """As short as it may be: of one family their sizes."""
+    specs = [catalog.catalog().get(record.model) for record in (one, other)]
+    if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
+        return specs[0].size or one.model, specs[1].size or other.model
+    for first, second in ((one.model, other.model), (one.label, other.label), (asked(one), asked(other))):
+        if first and second and first != second:
+            return first, second
+    if one.picture_name != other.picture_name:
+        return one.picture_name, other.picture_name
+    return history_store.exact(one.created), history_store.exact(other.created)
+
+
+def _panel(record: Record, maps: Sequence[KeptMap], name: str) -> tuple[Panel, list[str]]:
+    score = "" if record.score is None else percent(record.score)
+    note = f"{record.label} {score}" if record.label else "no map"
+    if not maps:
+        return Panel(title=name, note=note), []
+    index = min(record.index, len(maps) - 1)
+    own = tuple(box for box in boxes(maps, index) if box.chosen) or None
+    return Panel(maps=(panel_map(maps[index], record, title=name, note=note),), boxes=own), [maps[index].looks]
+
+
+def _together(
+    found: Compared, kept: Sequence[tuple[Record, Image, tuple[KeptMap, ...]]], names: tuple[str, str]
+) -> None:
+    shown, looks = [], []
+    for name, (record, _, maps) in zip(names, kept, strict=True):
+        panel, said = _panel(record, maps, name)
+        shown.append(panel)
+        looks += said
+    if found.difference is not None and found.seen is not None:
+        text = f"Blue is where {names[0]} has more of its heat, red where {names[1]} has."
+        seen = found.seen
+        extent = (float(seen[0]), float(seen[1]), float(seen[2]), float(seen[3]))
+        apart = Map(
+            title="Difference",
+            note="share of heat",
+            values=found.difference,
+            extent=extent,
+            seen=seen,
+            text=text,
+            kind="difference",
+            sides=names,
+        )
+        shown.append(Panel(maps=(apart,)))
+    _viewer(kept[0][1], shown, looks, key="history-pair", record=found.one, height=380)
+
+
+def _viewer(image: Image, shown: Sequence[Panel], looks: list[str], *, key: str, record: Record, height: int) -> View:
+    view = viewer(image.pixels, image.sha256, shown, file=image.jpeg, key=key, name=record.picture_name, height=height)
+    if looks:
+        words(view, looks, [None] * len(looks), key=f"{key}-words")
+    return view
+
+
+def _agreement(found: Compared) -> None:
+    agreement = found.agreement
+    assert agreement is not None
+    overlap, ranks, structure = st.columns(3)
+    with overlap:
+        charts.metric(
+            "Same place",
+            f"{agreement.iou_top20:.2f}",
+            "overlap of the hottest fifths",
+            "1: the hottest fifth of both maps is the very same place; 0: none in common.",
+        )
+    with ranks:
+        charts.metric(
+            "Same order",
+            f"{agreement.rank_correlation:.2f}",
+            "rank correlation",
+            "1: what is hotter in one is hotter in the other, everywhere; 0: no relation.",
+        )
+    with structure:
+        charts.metric(
+            "Same shape",
+            f"{agreement.ssim:.2f}",
+            "structural similarity",
+            "1: the maps have the same hills and valleys; 0: unrelated ones.",
+        )

@@ -1,0 +1,150 @@
+"""Top-k: the best classes side by side, and the difference of any two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from components.choices import sidebar
+from components.session import explain_job, page, url_state
+from components.viewer import Map, Panel
+from components.views import charts, panels
+from explain.findings.diagnosis import agreement_sentence
+from explain.methods import METHODS
+from explain.phrases import percent
+from explain.rendering.render import share_difference
+
+if TYPE_CHECKING:
+    from explain import Explanation
+
+COUNTS = [2, 3, 4, 5]
+
+
+@page.screen
+def topk() -> None:
+    top, main = st.container(), st.container()
+    choices, explainer = sidebar.draw()
+    with (
+        top,
+        st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="topk-head"),
+    ):
+        title = st.container(width="content").empty()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            url_state.recall("k", COUNTS, 4, name="k", read=int)
+            count = st.segmented_control(
+                "How many classes",
+                COUNTS,
+                required=True,
+                format_func=lambda k: f"Top {k}",
+                key="k",
+                label_visibility="collapsed",
+                help="How many of the model's best classes are shown.",
+            )
+    url_state.keep("k", count, 4, name="k")
+    with main:
+        if METHODS[choices.method].slow:
+            title.markdown("## One map at a time.")
+            # What only answers has no other methods than those.
+            quick = "choose a quick method for this screen, or " if explainer.resident.gradients else ""
+            st.info(
+                f"{METHODS[choices.method].name} takes minutes for several classes: {quick}look at one class on "
+                "Explore.",
+                icon=":material/hourglass:",
+            )
+            return
+        explanation = explain_job.explained(choices, explainer, top_k=count or 4)
+        if explanation is None:
+            title.markdown(f"## {METHODS[choices.method].name} is at work.")
+            return
+        if not explanation.heatmaps:
+            title.markdown(f"## {agreement_sentence(explanation)}")
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
+            charts.findings(explanation, 0)
+            return
+        _panels(explanation)
+        # The maps before what they have in common: it takes longer to work out.
+        title.markdown(f"## {agreement_sentence(explanation)}")
+        _table(explanation)
+
+
+def _panels(explanation: Explanation) -> None:
+    shown = [Panel(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    above = st.container()
+    pair = _pair(labels)
+    if pair is not None:
+        first, second = (labels.index(label) for label in pair)
+        shown.append(Panel(maps=(_difference(explanation, first, second),)))
+    with above:
+        marks = panels.boxes(explanation)
+        view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True)
+        panels.tell(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
+        if view.region is not None:
+            charts.marked(explanation, view.region, 0)
+
+
+def _pair(labels: list[str]) -> tuple[str, str] | None:
+    """Two classes to set against each other, or none."""
+    if len(labels) < 2:
+        return None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("What speaks for", width="content")
+        first = st.selectbox(
+            "For", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
+            placeholder="a class", help="The class that something speaks for.",
+        )  # fmt: skip
+        st.markdown("and not for", width="content")
+        second = st.selectbox(
+            "Not for", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
+            placeholder="another", help="The class that it does not speak for.",
+        )  # fmt: skip
+    return (first, second) if first and second and first != second else None
+
+
+def _difference(explanation: Explanation, first: int, second: int) -> Map:
+    a, b = explanation.heatmaps[first], explanation.heatmaps[second]
+    return Map(
+        title="Difference",
+        note="share of heat",
+        values=share_difference(a.content, b.content),
+        extent=explanation.evidence.geometry.extent,
+        seen=a.seen,
+        text=f"Blue is where **{a.target.label}** has more of its heat, red where **{b.target.label}** has.",
+        kind="difference",
+        sides=(a.target.label, b.target.label),
+    )
+
+
+def _table(explanation: Explanation) -> None:
+    rows, per_class = [], METHODS[explanation.heatmaps[0].method].per_class
+    for i, heatmap in enumerate(explanation.heatmaps):
+        statistics, score = explanation.statistics[i], panels.best_score(explanation, i)
+        rows.append(
+            {
+                "Class": heatmap.target.label,
+                "How sure": None if score is None else score * 100,
+                "Half the heat on": percent(statistics.half_heat_area),
+                # One map for all classes is no finding about them.
+                "Same place as the first": round(explanation.overlap(0, i), 2) if per_class else None,
+                "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
+                "Map": None if heatmap.state == "ok" else heatmap.state,
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows).dropna(axis="columns", how="all"),
+        hide_index=True,
+        column_config={
+            "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
+            "Same place as the first": st.column_config.NumberColumn(
+                format="%.2f", help="Overlap of the hottest fifths: 1 the same, 0 none in common."
+            ),
+            "Strongest value, raw": st.column_config.TextColumn(
+                help="Before any scaling; only this one compares maps."
+            ),
+        },
+    )
+
+
+topk()

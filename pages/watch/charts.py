@@ -1,0 +1,266 @@
+"""Numbers over time as charts, and the same as tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components.session import url_state
+from explain.monitor.observation import MEANING
+from explain.monitor.phrases import many, named
+from explain.monitor.trend import NAMES, SAID, shown
+from explain.phrases import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, tzinfo
+
+    import plotly.graph_objects as go
+
+    from explain.monitor import Observation
+    from explain.monitor.trend import Bin, Trend
+
+ACCENT, QUIET, ODD = "#1C8D97", "rgba(28, 141, 151, 0.25)", "#C9641B"
+"""Seen on the light and on the dark page alike."""
+SYMBOLS = {
+    "low confidence": "circle-open",
+    "border": "square-open",
+    "nothing found": "x-thin-open",
+    "even": "diamond-open",
+    "off the box": "triangle-up-open",
+}
+"""Each reason has a shape of its own: colour says nothing that a shape does not."""
+OTHER = "cross-thin-open"
+POINTS = 600
+"""Odd ones that are drawn, evenly chosen and said; more would be slow, and one blot."""
+SHARES = ("confidence", "half_heat_area", "border_share", "box_inside", "centre_x", "centre_y")
+MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+CONFIG = {"displayModeBar": False, "scrollZoom": False}
+
+
+def confidence(
+    trend: Trend, odd: Sequence[Observation], threshold: float, threshold_since: datetime | None = None
+) -> None:
+    """How sure the model was, with the threshold, which may have begun later, and the odd ones."""
+    figure = _band(trend, 270)
+    _threshold(figure, trend, threshold, threshold_since)
+    drawn = thinned(odd)
+    _odd(figure, trend, drawn)
+    # The median over them.
+    band, median, *rest = figure.data
+    figure.data = (band, *rest, median)
+    said = f"{len(drawn):,} of {many(len(odd), 'odd one')} as points"
+    st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, said))
+    if len(drawn) < len(odd):
+        st.caption(f"{len(drawn):,} of the {len(odd):,} odd ones are drawn, evenly chosen over time and of each kind.")
+
+
+def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:
+    """At most so many, oldest first: of each kind every so-manieth, and all of a kind of which there are few."""
+    groups: dict[str, list[Observation]] = {}
+    for one in odd:
+        if one.time is not None and one.odd:
+            groups.setdefault(one.odd[0], []).append(one)
+    found: list[Observation] = []
+    left = most
+    for rank, every in enumerate(sorted(groups.values(), key=len)):
+        take = min(len(every), max(1, left // (len(groups) - rank)))
+        left -= take
+        found += [every[(2 * place + 1) * len(every) // (2 * take)] for place in range(take)]
+    return sorted(found, key=lambda one: (one.time is not None, one.time))
+
+
+def statistic(trend: Trend) -> None:
+    """One number of the maps."""
+    st.plotly_chart(_band(trend, 190), key="watch-statistic", config=CONFIG, alt=_alt(trend))
+
+
+def choose(seen: Sequence[Observation]) -> str | None:
+    """Which number of the maps is drawn; None where there is none."""
+    there = {name for one in seen for name in one.numbers}
+    offered = [name for name in NAMES if name in there and name != "confidence"]
+    if not offered:
+        return None
+    first = "half_heat_area" if "half_heat_area" in offered else offered[0]
+    url_state.recall("watch-number", offered, first, name="number")
+    chosen = st.selectbox(
+        "Number of the map",
+        offered,
+        format_func=NAMES.__getitem__,
+        key="watch-number",
+        label_visibility="collapsed",
+        width=260,
+        help="What is measured on each map: how much of the picture is hot, how near the edges, how evenly, and more.",
+    )
+    url_state.keep("watch-number", chosen, first, name="number")
+    return chosen or first
+
+
+def tables(*trends: Trend) -> None:
+    """What the charts draw, in figures; made when it is opened."""
+    place = st.expander("The same as a table", icon=":material/table_rows:", key="watch-tables", on_change="rerun")
+    if not place.open:
+        return
+    with place:
+        for trend in trends:
+            st.markdown(f"**{NAMES[trend.number]}**", help=MEANING[trend.number])
+            st.dataframe([_row(trend, each) for each in trend.bins if each.count], hide_index=True, height=240)
+
+
+def _row(trend: Trend, each: Bin) -> dict[str, Any]:
+    said = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
+    when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
+    names = ("a quarter is below", "median", "a quarter is above")
+    return {
+        f"from ({named(each.start)})": when,
+        "pictures": each.count,
+        **dict(zip(names, said, strict=True)),
+        "odd": each.odd,
+    }
+
+
+def _band(trend: Trend, height: int) -> go.Figure:
+    """A rectangle from quartile to quartile for each bin, and its median."""
+    # Plotly and what it brings are not in the memory of a dashboard that nobody watches.
+    import plotly.graph_objects as go
+
+    held = [each for each in trend.bins if each.quartiles is not None]
+    quartiles = [each.quartiles or (0.0, 0.0, 0.0) for each in held]
+    milliseconds = trend.step.total_seconds() * 1000
+    lows, highs = [each[0] for each in quartiles], [each[2] for each in quartiles]
+    most = max((each.count for each in trend.bins), default=0) or 1
+    words = [_hover(trend, each, said) for each, said in zip(held, quartiles, strict=True)]
+    figure = go.Figure()
+    figure.add_bar(
+        x=[_plain(each.middle) for each in held],
+        y=[high - low for high, low in zip(highs, lows, strict=True)],
+        base=lows,
+        width=[milliseconds] * len(held),
+        marker={"color": QUIET, "line": {"width": 0}},
+        name="middle half",
+        hovertext=words,
+        hoverinfo="text",
+    )
+    # A line through every bin, broken where there is nothing: what was not watched is not drawn.
+    figure.add_scatter(
+        x=[_plain(each.middle) for each in trend.bins],
+        y=[each.quartiles[1] if each.quartiles else None for each in trend.bins],
+        mode="lines+markers",
+        line={"color": ACCENT, "width": 2},
+        # One picture weighs less than many.
+        marker={"size": [4 + 5 * (each.count / most) ** 0.5 for each in trend.bins], "color": ACCENT},
+        name="median",
+        hoverinfo="skip",
+        connectgaps=False,
+        cliponaxis=False,
+    )
+    share = trend.number in SHARES
+    top = 1.0 if trend.number in ("confidence", "centre_x", "centre_y") else max((*highs, 0.0)) * 1.15
+    marks = [mark for mark in MARKS if mark <= top] if top > 0.45 else [0.0, 0.1, 0.2, 0.3, 0.4]
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 8, "t": 8, "b": 0},
+        bargap=0,
+        hovermode="closest",
+        dragmode=False,
+        legend={"orientation": "h", "y": -0.26, "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+        showlegend=height > 200,
+        xaxis={
+            "range": [_plain(min(trend.since, trend.bins[0].start)), _plain(max(trend.until, trend.bins[-1].end))]
+            if trend.bins
+            else None,
+            "fixedrange": True,
+            "showgrid": False,
+            "nticks": 8,
+            "tickformat": _clock(trend),
+            # Between two seconds a clock has no mark.
+            **({"dtick": 1000} if trend.until - trend.since < timedelta(seconds=8) else {}),
+        },
+        yaxis={
+            "range": [-0.02 * (top or 1.0), 1.04 * (top or 1.0)],
+            "fixedrange": True,
+            "zeroline": False,
+            **({"tickvals": marks, "ticktext": [percent(mark) for mark in marks]} if share else {"nticks": 5}),
+        },
+        # The same view after every refresh.
+        uirevision=trend.number,
+    )
+    return figure
+
+
+def _clock(trend: Trend) -> str:
+    # What stands after the line's end is drawn at the first mark, and where it changes.
+    zone = named(trend.until)
+    if trend.until - trend.since > timedelta(hours=26) and trend.step >= timedelta(hours=6):
+        return f"%d %b\n%Y, {zone}"
+    return f"{'%H:%M:%S' if trend.step < timedelta(minutes=1) else '%H:%M'}\n%d %b, {zone}"
+
+
+def _hover(trend: Trend, each: Bin, quartiles: tuple[float, float, float]) -> str:
+    low, median, high = (shown(trend.number, value) for value in quartiles)
+    day = "" if each.start.date() == trend.until.date() else f"{each.start:%d %b} "
+    clock = "%H:%M:%S" if trend.step.total_seconds() < 60 else "%H:%M"
+    when = f"{each.start:%d %b}" if trend.step.days >= 1 else f"{day}{each.start.strftime(clock)}"
+    odd = f", {each.odd} odd" if each.odd else ""
+    pictures = f"{many(each.count, 'picture')}{odd}"
+    return f"{when} {named(each.start)}: {pictures}<br>median {median}, middle half {low} to {high}"
+
+
+def _threshold(figure: go.Figure, trend: Trend, threshold: float, since: datetime | None) -> None:
+    if not threshold or not trend.bins:
+        return
+    first, last = figure.layout.xaxis.range
+    figure.add_scatter(
+        x=[_plain(since.astimezone(trend.until.tzinfo)) if since else first, last],
+        y=[threshold, threshold],
+        mode="lines",
+        line={"color": ODD, "width": 1.25, "dash": "dash"},
+        name=f"threshold {percent(threshold)}",
+        hoverinfo="skip",
+    )
+
+
+def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
+    zone = trend.until.tzinfo
+    size, line = 9 if len(odd) < 60 else 7, {"width": 1.5, "color": ODD}
+    groups: dict[str, list[Observation]] = {}
+    for one in odd:
+        groups.setdefault(one.odd[0], []).append(one)
+    for kind, every in groups.items():
+        figure.add_scatter(
+            x=[_plain(one.time.astimezone(zone)) for one in every if one.time],
+            # What names nothing stands at the foot.
+            y=[one.confidence or 0.0 for one in every],
+            mode="markers",
+            marker={"symbol": SYMBOLS.get(kind, OTHER), "size": size, "color": ODD, "line": line},
+            name=SAID.get(kind, kind),
+            hovertext=[_said(one, zone) for one in every],
+            hoverinfo="text",
+            # One of just now stands on the edge, whole.
+            cliponaxis=False,
+        )
+
+
+def _said(one: Observation, zone: tzinfo | None) -> str:
+    there = one.time.astimezone(zone) if one.time else None
+    when = f"{there:%d %b %H:%M:%S} {named(there)}" if there else ""
+    sure = f"{one.label}, {percent(one.confidence)}" if one.confidence is not None else "nothing"
+    return f"{when}: {sure}<br>{', '.join(SAID.get(kind, kind) for kind in one.odd)}"
+
+
+def _plain(time: datetime) -> datetime:
+    """As the clock of the reader shows it: plotly knows no zones."""
+    return time.replace(tzinfo=None)
+
+
+def _alt(trend: Trend, more: str = "") -> str:
+    held = [each for each in trend.bins if each.quartiles is not None]
+    if not held:
+        return f"{NAMES[trend.number]} over time: nothing yet."
+    say: Callable[[Bin], str] = lambda each: shown(trend.number, each.quartiles[1] if each.quartiles else 0.0)  # noqa: E731
+    return (
+        f"{NAMES[trend.number]} over time, {len(held)} bins: median {say(held[0])} at first, {say(held[-1])} last"
+        f"{f'; {more}' if more else ''}. The same is in the table below."
+    )

@@ -1,0 +1,179 @@
+"""A trial of watching: the bundled pictures, as they are and then made worse step by step, through a model at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import weakref
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.choices import image_picker
+from explain.phrases import plural
+from explain.picture.image import Image
+from models.errors import Cancelled, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from explain.monitor import Monitor
+    from models.adapter import ModelSpec
+
+SIDE = 480
+"""Pixels of the short side: as large as a quick look needs."""
+SOURCE = "trial"
+AS_THEY_ARE = ("", "mirrored", "left part", "right part", "upper part", "lower part", "middle", "a little darker")
+WORSE: dict[str, tuple[float, float]] = {
+    "a little blurred": (4, 0),
+    "blurred": (6, 0),
+    "quite blurred": (8, 0),
+    "very blurred": (10, 0),
+    "a little blurred and noisy": (4, 40),
+    "blurred and noisy": (6, 40),
+    "quite blurred and noisy": (8, 40),
+    "a little blurred and very noisy": (4, 80),
+}
+"""A lens that gets out of focus, then in the dark: standard deviations of the blur, in pixels, and of the noise."""
+USUAL = 0.25
+"""A picture is unsure where it is below this share of the first half: what is sure is a matter of the model."""
+PARTS = {
+    "left part": (0.0, 0.0, 0.8, 1.0),
+    "right part": (0.2, 0.0, 1.0, 1.0),
+    "upper part": (0.0, 0.0, 1.0, 0.8),
+    "lower part": (0.0, 0.2, 1.0, 1.0),
+    "middle": (0.1, 0.1, 0.9, 0.9),
+}
+
+
+class Trial:
+    """One in a thread of its own, with a log that goes with the session."""
+
+    def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
+        from explain.monitor import Monitor
+
+        self._folder = tempfile.TemporaryDirectory(prefix="sightglass-watch-", ignore_cleanup_errors=True)
+        self.model = model
+        self.monitor = Monitor(
+            Path(self._folder.name),
+            # Until the first half says what is usual.
+            threshold=0.0,
+            # As many as there are: nothing is left out of a trial. The pictures are ours to keep.
+            per_minute=10_000,
+            pictures=True,
+        )
+        self.state = State()
+        self.cancel = threading.Event()
+        # The thread does not know this object: when the session lets go of it, nobody waits any more.
+        weakref.finalize(self, self.cancel.set)
+        self._thread = threading.Thread(
+            target=_run, args=(model, options, self.monitor, self.state, self.cancel), name="watch-trial", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def folder(self) -> Path:
+        return self.monitor.folder
+
+    def finished(self, wait: float = 0.0) -> bool:
+        self._thread.join(wait)
+        return not self._thread.is_alive()
+
+
+class State:
+    """What the thread tells the page."""
+
+    def __init__(self) -> None:
+        self.share, self.words, self.done = 0.0, "Starting", 0
+        self.failure: BaseException | None = None
+        self.since: datetime | None = None
+        """When the first half had been seen and the threshold was set."""
+
+
+def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
+    """(name, whether it is as it was, the picture) of everything that is shown to the model, in order."""
+    # A model of drawn things is unsure of every photograph, and the other way round.
+    names = [name for name in image_picker.EXAMPLES if (name in image_picker.PHOTOGRAPHS) != bool(model.example)]
+    found = []
+    for name in names:
+        try:
+            found.append(image_picker.example.__wrapped__(name))
+        except Problem:
+            continue  # its package is not installed
+    for plain, ways in ((True, AS_THEY_ARE), (False, WORSE)):
+        for way in ways:
+            for image in found:
+                name = f"{image.name}, {way}" if way else image.name
+                yield name, plain, (lambda image=image, way=way, name=name: changed(image, way, name))
+
+
+def changed(image: Image, way: str, name: str) -> Image:
+    """The picture as it is, a part of it, or made worse; the same each time."""
+    if not way:
+        return image
+    from PIL import Image as Pillow
+    from PIL import ImageEnhance, ImageFilter, ImageOps
+
+    made = Pillow.fromarray(np.asarray(image.pixels[..., :3]))
+    scale = SIDE / min(made.size)
+    if scale < 1:
+        made = made.resize((round(made.width * scale), round(made.height * scale)), Pillow.Resampling.BICUBIC)
+    if way in PARTS:
+        left, top, right, bottom = PARTS[way]
+        made = made.crop(
+            (int(left * made.width), int(top * made.height), int(right * made.width), int(bottom * made.height))
+        )
+    ways: dict[str, Callable[[Any], Any]] = {
+        "mirrored": ImageOps.mirror,
+        "a little darker": lambda one: ImageEnhance.Brightness(one).enhance(0.8),
+    }
+    if way in WORSE:
+        blur, noise = WORSE[way]
+        made = made.filter(ImageFilter.GaussianBlur(blur))
+        made = _noisy(made, noise) if noise else made
+    return Image(np.ascontiguousarray(ways.get(way, lambda one: one)(made)), name)
+
+
+def _noisy(image: Any, much: float) -> Any:
+    pixels = np.asarray(image, np.float32)
+    noise = np.random.default_rng(0).normal(0, much, pixels.shape)
+    return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+
+
+def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, state: State, cancel: threading.Event) -> None:
+    if sys.platform == "linux":
+        # Pages come first, and with them the hand that stops this.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    try:
+        from explain import Explainer
+
+        explainer, every, begun = Explainer(model.id), list(given(model)), False
+        for number, (name, plain, make) in enumerate(every):
+            if cancel.is_set():
+                return
+            if not plain and not begun:
+                # What was right is what the rest is held against.
+                begun = True
+                reference(monitor, model.id)
+                state.since = datetime.now(UTC)
+            state.share, state.words = number / len(every), f"{name} ({number + 1} of {len(every)})"
+            monitor.watch(explainer(make(), cancel=cancel, **options), source=SOURCE)
+            state.done = number + 1
+        state.share, state.words = 1.0, f"{plural(len(every), 'picture')} done"
+    except Cancelled:
+        return
+    except Exception as failure:
+        state.failure = failure
+
+
+def reference(monitor: Monitor, model: str) -> None:
+    """What the trial has seen so far is what the rest is compared with, and says what is unsure."""
+    known = monitor.set_reference(model=model).models[model]
+    if len(sure := known.numbers.get("confidence", ())):
+        monitor.threshold = round(float(np.quantile(sure, USUAL)), 2)

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+class Node {
+  children = [];
+  style = {};
+  parts = {};
+  attributes = {};
+  classList = { toggle() {} };
+  querySelector(selector) {
+    return (this.parts[selector] ??= new Node());
+  }
+  replaceChildren(...nodes) {
+    this.children = nodes;
+  }
+  setAttribute(name, value) {
+    this.attributes[name] = value;
+  }
+  addEventListener(type, listener) {
+    this[type] = listener;
+  }
+}
+
+globalThis.window = new EventTarget();
+globalThis.document = { createElement: () => new Node() };
+const { default: show } = await import("../../components/answer_list/answer_list.js");
+
+/** A place on the page for lists; `chosen` is where it stands, `sent` what Python was told of each list. */
+function place() {
+  const parentElement = new Node(), sent = [];
+  return {
+    sent,
+    show: (name, labels, chosen) =>
+      show({
+        data: { name, rows: labels.map((label) => ({ label, share: 0.5, text: "50 %" })), chosen },
+        parentElement,
+        setStateValue: (_key, index) => sent.push([name, index]),
+      }),
+    click: (index) => parentElement.querySelector(".rows").children[index].click(),
+    chosen: () => parentElement.querySelector(".rows").children.findIndex((row) => row.attributes["aria-pressed"] === "true"),
+  };
+}
+
+test("a list that is about to go does not choose in the one that takes its place", () => {
+  const old = place(), fresh = place();
+  const stopOld = old.show("first", ["bus", "person"], 0);
+  old.click(1);
+  const stopFresh = fresh.show("second", ["bus", "person", "zebra"], 2);
+  window.dispatchEvent(new CustomEvent("sightglass:ask"));
+  assert.deepEqual([fresh.chosen(), fresh.sent], [2, []]);
+  window.dispatchEvent(new CustomEvent("sightglass:choose", { detail: { index: 1 } }));
+  assert.deepEqual([fresh.chosen(), fresh.sent], [1, [["second", 1]]]);
+  stopOld();
+  stopFresh();
+});
+
+test("a new list in the same place starts where Python says, whatever was clicked in the last one", () => {
+  const only = place(), labels = ["bus", "person", "zebra"];
+  only.show("first", labels, 2);
+  only.click(1);
+  const stop = only.show("second", labels, 2);
+  assert.equal(only.chosen(), 2);
+  stop();
+});
+
+test("an echo that a later click has overtaken changes nothing", () => {
+  const only = place(), labels = ["bus", "person", "zebra"];
+  only.show("one", labels, 0);
+  only.click(1);
+  only.click(2);
+  only.show("one", labels, 1);
+  assert.equal(only.chosen(), 2);
+  const stop = only.show("one", labels, 2);
+  assert.equal(only.chosen(), 2);
+  stop();
+});

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { freePlace } from "../../components/viewer/outline.js";
+import { packed, paintStroke, rectangle } from "../../components/viewer/region.js";
+
+test("a rectangle is the same from any corner and ends at the picture", () => {
+  const expected = { kind: "rectangle", xyxy: [10, 20, 100, 50] };
+  assert.deepEqual(rectangle([10, 50], [130, 20], [100, 80]), expected);
+  assert.deepEqual(rectangle([130, 20], [10, 50], [100, 80]), expected);
+});
+
+test("a stroke covers the round of its brush along its way", () => {
+  const painted = { mask: new Uint8Array(200), w: 20, h: 10 };
+  const changed = paintStroke(painted, [0.25, 0.5], [0.75, 0.5], 0.1);
+  assert.deepEqual(changed, [3, 3, 17, 7]);
+  assert.equal(painted.mask[5 * 20 + 10], 1);
+  assert.equal(painted.mask[3 * 20 + 10], 1);
+  assert.equal(painted.mask[2 * 20 + 10], 0);
+  assert.equal(painted.mask[3 * 20 + 3], 0);
+  paintStroke(painted, [2, 2], [3, 3], 0.1);
+});
+
+test("bits are as numpy unpacks them", () => {
+  assert.deepEqual([...packed(Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 1, 0, 1]))], [0b10000001, 0b01000000]);
+});
+
+test("labels keep out of each other's way while there is room", () => {
+  const first = freePlace([50, 50, 120, 150], 40, 300, 300, []);
+  assert.deepEqual(first, [50, 30, 90, 50]);
+  const second = freePlace([52, 52, 120, 150], 40, 300, 300, [first]);
+  assert.notDeepEqual(second, first);
+  assert.ok(second[1] >= first[3] || second[0] >= first[2]);
+  assert.deepEqual(freePlace([-30, -30, 10, 5], 40, 300, 300, []), [0, 0, 40, 20]);
+});

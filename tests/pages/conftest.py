@@ -1,0 +1,81 @@
+"""The dashboard in Streamlit's own test harness, and what its components were given."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Shown:
+    """What the viewer was given: its header, and its maps as float32 (h, w) in the order of the panels."""
+
+    head: dict[str, Any]
+    maps: list[np.ndarray]
+    shared: list[np.ndarray]
+
+    @property
+    def titles(self) -> list[str]:
+        return [panel["title"] or panel["maps"][0]["title"] for panel in self.head["panels"]]
+
+
+def shown(app: AppTest) -> Shown:
+    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer"))
+    (length,) = struct.unpack("<I", payload[:4])
+    head = json.loads(payload[4 : 4 + length])
+    blobs, at = [], 4 + length
+    for size in head["sizes"]:
+        blobs.append(payload[at : at + size])
+        at += size
+
+    steps, grids, start = np.frombuffer(zlib.decompress(blobs[1]), "<u2"), [], 0
+    for height, width in head["grids"]:
+        grids.append(np.cumsum(steps[start : start + height * width].reshape(height, width), axis=1, dtype=np.uint16))
+        start += height * width
+
+    def values(item: dict[str, Any], name: str) -> np.ndarray:
+        return grids[item[name]].astype(np.float32) / 65535
+
+    items = [item for panel in head["panels"] for item in panel["maps"]]
+    shared = [values(item, "shared") for item in items if item["shared"] is not None]
+    return Shown(head, [values(item, "own") for item in items], shared)
+
+
+def headline(app: AppTest) -> str:
+    """The sentence over the picture, with `{hot}` where the browser names the colour."""
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("headline"))
+    return str(json.loads(found.json)["text"])
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(str(element.value) for element in (*app.markdown, *app.caption, *app.info, *app.error))
+
+
+@pytest.fixture
+def app() -> AppTest:
+    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+
+
+@pytest.fixture
+def page(app: AppTest):
+    """A screen, run once: `page("pages/topk.py")`, with query parameters as keywords."""
+
+    def opened(path: str | None = None, **parameters: str) -> AppTest:
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        app.run()
+        if path:
+            app.switch_page(path).run()
+        return app
+
+    return opened

@@ -1,0 +1,241 @@
+"""Batch: from a choice of pictures to a gallery, with everything that can go wrong on the way as a sentence."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from components.choices import sidebar
+from explain.batch import source as sources
+from explain.batch import table
+from explain.picture.image import to_jpeg
+from models.errors import ModelProblem
+from pages.batch import source
+from pages.batch.job import Job, Leg, folder_for
+from pages.batch.source import Source, permitted
+from tests.pages.conftest import texts
+
+SCREEN = "pages/batch/page.py"
+
+
+@pytest.fixture
+def many(tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """14 pictures in two folders and a file that is none, where the operator allows to read."""
+    root = tmp_path / "pictures"
+    for number in range(14):
+        below = root / ("minibus" if number % 2 else "trolleybus")
+        below.mkdir(parents=True, exist_ok=True)
+        with Pillow.open(pictures[0]) as opened:
+            x = 10 * number
+            opened.convert("RGB").crop((x, 200 + x, x + 500, 700)).resize((100, 90)).save(below / f"{number:02}.jpg")
+    (root / "minibus" / "broken.jpg").write_bytes(b"no picture")
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(root))
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
+    return root
+
+
+def button(app, label: str):
+    return next(one for one in app.button if one.label == label)
+
+
+def finished(app):
+    """Run until the job is done."""
+    until = time.monotonic() + 90
+    while not app.session_state["batch-job"].finished() and time.monotonic() < until:
+        time.sleep(0.1)
+    return app.run()
+
+
+def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = page(SCREEN)
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## Many pictures at once"
+    assert "SIGHTGLASS_FOLDERS" in texts(app)
+    assert button(app, "Explain them all").disabled
+    second = app.selectbox(key="batch-second")
+    assert second.options[0] == "none" and second.value == ""
+    for widget in (*app.button, *app.selectbox, *app.text_input, *app.segmented_control):
+        if widget.key is None or str(widget.key).startswith("batch"):
+            assert widget.help, widget.label
+
+
+def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
+    app = page(SCREEN, folder=str(many))
+    assert "15 pictures in 2 folders" in texts(app)
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    assert not app.exception and not app.error
+    assert "14 of 15 pictures explained; 1 could not be used" in app.markdown[0].value
+    assert [one.label for one in app.expander if "could not" in one.label] == ["1 picture could not be used"]
+    opened = [one for one in app.button if str(one.key).startswith("open-gallery-")]
+    assert len(opened) == 14
+    app.selectbox(key="batch-order").set_value("border").run()
+    assert "at the edges" in texts(app)
+    for lens, words in (
+        ("classes", "mean of each class's maps"),
+        ("confusions", "labelled"),
+        ("odd", "odd ones out"),
+        ("table", "one row a picture"),
+    ):
+        app.segmented_control(key="batch-lens").set_value(lens).run()
+        assert not app.exception and not app.error, lens
+        assert words in texts(app)
+        assert app.query_params["lens"] == [lens] or app.query_params["lens"] == lens
+
+
+def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has_by_then(page, many):
+    app = page(
+        SCREEN, folder=str(many), model="efficientnet-lite1", method="layercam", layers="blocks.4", part="contrast"
+    )
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    assert "efficientnet-lite1, LayerCAM at blocks.4, why this class" in texts(app)
+    assert not [one for one in app.button if "again" in one.label]
+    app.multiselect(key="layers-efficientnet-lite1").set_value([])
+    app.selectbox(key="method-classify").set_value("gradcam").run()
+    assert "LayerCAM at blocks.4" in texts(app)
+    next(one for one in app.button if str(one.key) == "open-gallery-minibus/03.jpg").click().run()
+    assert not app.exception and not app.error
+    assert app.session_state["page"] == "explore"
+    assert app.session_state["current"].name == "03.jpg"
+    choices = app.session_state["choices"]
+    assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
+    assert (choices.options["layers"], choices.options["part"]) == (("blocks.4",), "contrast")
+    row = table.read(app.session_state["batch-job"].folders[0]).set_index("picture").loc["minibus/03.jpg"]
+    assert app.session_state["class_of"] == row["picture_sha256"]
+    assert app.session_state["reopened"].targets == (row["class"],)
+
+
+def test_other_choices_explain_the_same_pictures_again(page, monkeypatch, pictures):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = page(SCREEN)
+    uploader = next(one for one in app.file_uploader if str(one.key).startswith("batch-files"))
+    uploader.set_value([("a.jpg", pictures[1].read_bytes(), "image/jpeg")]).run()
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    app.selectbox(key="method-classify").set_value("hirescam").run()
+    button(app, "Explain again with these choices").click().run()
+    app = finished(app)
+    assert not app.error and not app.exception
+    assert "HiResCAM at" in texts(app) and "1 of 1 picture" in texts(app)
+
+
+def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
+    app = page(SCREEN, folder=str(many), second="efficientnet-lite2")
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    assert not app.error
+    app.selectbox(key="batch-order").set_value("apart").run()
+    assert "other model:" in texts(app)
+    assert "; compared with efficientnet-lite2, GradCAM at" in texts(app)
+    again = page(SCREEN)
+    assert again.session_state["batch-job"].legs[1].model == "efficientnet-lite2"
+
+
+def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
+    app = page(SCREEN, folder=str(many))
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    job: Job = app.session_state["batch-job"]
+    (job.legs[0].folder / "journal.jsonl").write_text('{"settings": {"recipe": {"method": "other"}}}\n')
+    app.session_state["batch-job"] = Job(job.source, job.legs)
+    app = finished(app)
+    assert "other settings" in app.error[0].value
+    button(app, "Start over").click().run()
+    app = finished(app)
+    assert not app.error and "14 of 15" in app.markdown[0].value
+
+
+def test_other_pictures_can_be_chosen_after_a_stop(page, many):
+    app = page(SCREEN, folder=str(many))
+    button(app, "Explain them all").click().run()
+    app.session_state["batch-job"].cancel.set()
+    app = finished(app)
+    assert not app.exception
+    button(app, "Other pictures").click().run()
+    assert "batch-job" not in app.session_state
+    assert app.markdown[0].value == "## Many pictures at once"
+
+
+@pytest.mark.parametrize(
+    "text", ["/etc", "..", "../..", "minibus/../../other", "~", "/etc/*.jpg", "../*/x.jpg", "a\0b"]
+)
+def test_only_named_folders_may_be_read(page, many, text):
+    app = page(SCREEN, folder=text)
+    assert len(app.error) == 1 and app.error[0].value.endswith(".")
+    assert button(app, "Explain them all").disabled
+
+
+def test_a_link_below_a_named_folder_does_not_lead_out(many, tmp_path):
+    outside = tmp_path / "private"
+    outside.mkdir()
+    (outside / "1.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    (many / "link").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(ModelProblem, match="only these folders"):
+        permitted("link", [many.resolve()])
+    path, root = permitted("li*/*.jpg", [many.resolve()])
+    with pytest.raises(ModelProblem, match="no pictures"):
+        sources.find(str(path), within=root)
+
+
+def test_uploads_are_explained_and_forgotten(page, monkeypatch, pictures):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = page(SCREEN)
+    data = pictures[1].read_bytes()
+    files = [("../../a.jpg", data, "image/jpeg"), ("b.txt", b"no picture", "text/plain")]
+    next(one for one in app.file_uploader if str(one.key).startswith("batch-files")).set_value(files).run()
+    assert "2 pictures" in texts(app)
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    assert "1 of 2 pictures explained; 1 could not be used" in app.markdown[0].value
+    folder = app.session_state["batch-job"].legs[0].folder
+    assert folder.exists() and folder.parent.name.startswith("sightglass-batch-")
+    button(app, "Other pictures").click().run()
+    assert not folder.exists()
+
+
+def test_results_of_a_folder_are_found_again_and_those_of_uploads_are_not_mixed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path))
+    own, uploaded = Source((), "cats", "/data/cats"), Source((), "cats", "")
+    first = folder_for(own, "m", {"method": "gradcam"}, tmp_path / "scratch")
+    assert first == folder_for(own, "m", {"method": "gradcam"}, tmp_path / "other")
+    assert first != folder_for(own, "m", {"method": "layercam"}, tmp_path)
+    assert folder_for(uploaded, "m", {}, tmp_path / "scratch").parent == tmp_path / "scratch"
+
+
+def test_a_job_ends_with_its_session(many, tmp_path):
+    found = Source(tuple(sources.find(many)), "many", str(many))
+    job = Job(found, (Leg("efficientnet-lite0", {}, tmp_path / "out"),))
+    cancel = job.cancel
+    del job
+    assert cancel.wait(5)
+
+
+def test_folders_are_those_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", f"{tmp_path}::")
+    assert source.folders() == [tmp_path.resolve()]
+
+
+@pytest.mark.parametrize(("model", "said"), [("demo-clip", "%"), ("persons", "**names nothing**")])
+def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, tmp_path, monkeypatch, model, said):
+    (tmp_path / "models.toml").write_text(
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    for file in sorted(many.rglob("*.jpg"))[3:]:
+        file.unlink()
+    sidebar.menu.clear()
+    app = page(SCREEN, folder=str(many), model=model)
+    button(app, "Explain them all").click().run()
+    app = finished(app)
+    sidebar.menu.clear()
+    assert not app.exception and not app.error
+    assert "3 of 3 pictures explained." in app.markdown[0].value
+    tiles = [one.value for one in app.markdown if one.value.startswith(":small[")]
+    assert len(tiles) == 3
+    assert all(said in tile for tile in tiles)

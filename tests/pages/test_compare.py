@@ -1,0 +1,99 @@
+"""Compare: each column is that model's own answer, and the verdict is made of the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from components.choices import sidebar
+from explain import Explainer
+from tests.pages.conftest import shown, texts
+
+
+def test_a_familys_sizes_are_compared_at_once(page, bus):
+    app = page("pages/compare.py")
+    assert not app.exception and not app.error
+    view = shown(app)
+    assert view.titles == ["s", "m", "l", "Difference"]
+    said = []
+    for i, name in enumerate(("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")):
+        result = Explainer(name)(bus)
+        said.append(result.predictions[0].label)
+        np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
+        assert result.predictions[0].label in view.head["panels"][i]["maps"][0]["note"]
+    table = app.dataframe[0].value
+    assert list(table["Says"]) == said
+    assert (table["One pass"] > 0).all()
+    assert ("disagree" in app.markdown[0].value) == (len(set(said)) > 1)
+    assert "Overlap of the hottest fifths" in texts(app)
+
+
+def test_any_two_models_and_one_is_too_few(page):
+    app = page("pages/compare.py")
+    app.multiselect(key="models").set_value(["efficientnet-lite0", "efficientnet-lite2"]).run()
+    assert not app.exception and not app.error
+    assert shown(app).titles == ["s", "l", "Difference"]
+    app.multiselect(key="models").set_value(["efficientnet-lite0"]).run()
+    assert not app.exception
+    assert any("two models" in m.value for m in app.markdown)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Two untrained models: an OSNet, which compares pictures, and a vision transformer."""
+    tables = [
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }',
+        '[model."twin"]\nloader = "timm"\narch = "vit_tiny_patch16_224"\nweights = { random = 1 }\n',
+    ]
+    (tmp_path / "models.toml").write_text("\n".join(tables))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    sidebar.menu.clear()
+    yield
+    sidebar.menu.clear()
+
+
+def test_attention_is_compared_where_every_model_has_it(page, own, bus):
+    app = page("pages/compare.py", model="demo-vit", method="attention", models="demo-vit,demo-cls-s")
+    assert not app.exception and not app.error
+    assert "demo-cls-s has no attention: this screen uses GradCAM instead." in texts(app)
+    app.multiselect(key="models").set_value(["demo-vit", "twin"]).run()
+    assert not app.exception and not app.error
+    assert "instead" not in texts(app)
+    expected = Explainer("twin")(bus, method="attention")
+    np.testing.assert_allclose(shown(app).maps[1], expected.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_a_slow_method_is_called_slow(page):
+    app = page("pages/compare.py", method="scorecam")
+    assert not app.exception and not app.error
+    assert "ScoreCAM is slow: this screen uses GradCAM instead." in texts(app)
+
+
+def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(page, own):
+    app = page("pages/compare.py", models="persons,demo-cls-s")
+    assert not app.exception and not app.error
+    row = app.dataframe[0].value.iloc[0]
+    assert row["Says"] == "–"
+    assert np.isnan(row["How sure"])
+    assert shown(app).head["panels"][0]["maps"][0]["note"] == "names nothing"
+    assert "persons names nothing" in app.markdown[0].value
+
+
+def test_a_model_that_compares_pictures_is_not_said_to_name_any(page, own):
+    app = page("pages/detect.py", model="persons")
+    assert any("persons compares pictures: it names nothing and draws no boxes." in m.value for m in app.markdown)
+
+
+def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypatch):
+    row = '[model.{0}]\nloader = "torchvision.classifiers"\narch = "resnet18"\nweights = {{ random = 1 }}\n'
+    (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    sidebar.menu.clear()
+    try:
+        app = page("pages/compare.py", model="plant")
+        assert not app.exception and not app.error
+        beside = app.multiselect(key="models").value
+        assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
+        assert not any("All sizes" in button.label for button in app.button)
+    finally:
+        sidebar.menu.clear()

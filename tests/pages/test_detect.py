@@ -1,0 +1,543 @@
+"""Detect: what is shown is what the engine says of each box, and of what is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from components.choices import layer_picker, sidebar
+from components.views import comparisons, detections, snapshots
+from explain import Explainer
+from explain.phrases import percent
+from models import catalog, weights
+from models.adapter import Prediction, Stage
+from tests.pages.conftest import shown, texts
+
+SCREEN = "pages/detect.py"
+VIEWER = "viewer-detect"
+present = pytest.mark.skipif(
+    not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here"
+)
+
+
+def metrics(app) -> dict[str, tuple[str, str]]:
+    return {element.label: (element.value, element.delta) for element in app.metric}
+
+
+def click(app, x: float, y: float, box: int | None = None):
+    """As the viewer tells of a click."""
+    app.session_state[VIEWER] = {"point": {"x": x, "y": y, "box": box}}
+    return app.run()
+
+
+def pick(app, row: int):
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-") and "turn" not in key]
+    app.session_state[key] = {"chosen": row}
+    return app.run()
+
+
+@pytest.fixture
+def result(bus):
+    return Explainer("yolo11n")(bus, per="detection", top_k=detections.HELD)
+
+
+@present
+def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
+    app = page(SCREEN, model="yolo11n")
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## yolo11n found 1 bus and 4 persons. Choose a box to see why."
+    view = shown(app)
+    assert [box["index"] for box in view.head["boxes"]] == list(range(len(result.predictions)))
+    for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
+        np.testing.assert_allclose(box["xyxy"], prediction.box, atol=1e-3)
+        assert box["label"] == f"{i}  {prediction.label} {percent(prediction.score)}"
+        assert box["tag"] == str(i)
+    for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
+        np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+    lies = result.box_numbers(0)
+    assert metrics(app)["Heat inside its box"] == (percent(lies.inside), f"on {percent(lies.area)} of the picture")
+    assert "box" not in app.query_params
+
+
+@present
+def test_a_click_on_a_row_is_followed_by_words_numbers_and_address(page, result):
+    app = pick(page(SCREEN, model="yolo11n"), 3)
+    lies = result.box_numbers(3)
+    assert f"**{percent(lies.inside)}** of the heat for **person 4** lies inside its own box" in texts(app)
+    assert f"{percent(lies.elsewhere)} in other boxes" in texts(app)
+    assert metrics(app)["Heat inside its box"][0] == percent(lies.inside)
+    assert app.query_params["box"] == "4"
+
+
+@present
+def test_an_address_opens_its_box_and_its_question(page, bus):
+    app = page(SCREEN, model="yolo11n", box="4", part="contrast", within="inside", iou="40")
+    assert not app.exception and not app.error
+    result = Explainer("yolo11n")(bus, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
+    np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
+    assert "for **person 4** lies" in texts(app)
+
+
+@present
+def test_nonsense_in_the_address_is_passed_over(page):
+    app = page(SCREEN, model="yolo11n", box="x", part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
+    assert not app.exception and not app.error
+    assert "found 1 bus and 4 persons" in app.markdown[0].value
+
+
+@present
+def test_only_chosen_classes_are_shown_and_the_rest_stays_out_of_the_maps(page, bus):
+    app = page(SCREEN, model="yolo11n", only="bus")
+    assert app.markdown[0].value.startswith("## yolo11n found 1 bus.")
+    assert len(shown(app).maps) == 1
+    assert app.query_params["only"] == "bus"
+
+
+@present
+@pytest.mark.parametrize("part", ["contrast", "left", "box", "all"])
+def test_a_part_of_a_box_has_a_map_of_its_own(page, bus, part):
+    app = page(SCREEN, model="yolo11n", part=part)
+    result = Explainer("yolo11n")(bus, per="detection", part=part, top_k=12)
+    np.testing.assert_allclose(shown(app).maps[1], result.heatmaps[1].content, atol=1e-3)
+
+
+@present
+def test_a_ready_question_sets_part_method_and_layers(page, bus):
+    app = page(SCREEN, model="yolo11n")
+    assert app.segmented_control(key="question").value == "where"
+    app.segmented_control(key="question").set_value("why").run()
+    assert not app.exception and not app.error
+    assert app.query_params["part"] == "contrast"
+    assert app.query_params["layers"] == "model.4"
+    assert app.selectbox(key="method-detect").value == "layercam"
+    result = Explainer("yolo11n")(
+        bus, per="detection", part="contrast", method="layercam", layers=("model.4",), top_k=12
+    )
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1e-3)
+    app.segmented_control(key="question").set_value("where").run()
+    assert "part" not in app.query_params
+    assert "layers" not in app.query_params
+
+
+@present
+@pytest.mark.parametrize("per", ["class", "picture"])
+def test_a_class_and_the_whole_picture_have_maps_too(page, bus, per):
+    app = page(SCREEN, model="yolo11n", per=per)
+    assert not app.exception and not app.error
+    result = Explainer("yolo11n")(bus, per=per, top_k=12)
+    for got, heatmap in zip(shown(app).maps, result.heatmaps, strict=True):
+        np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+    if per == "class":
+        pick(app, 1)
+        assert "for **person** lies inside its own boxes" in texts(app)
+
+
+@present
+def test_a_click_beside_every_box_asks_what_is_missing_there(page, result):
+    app = click(page(SCREEN, model="yolo11n"), 20, 210)
+    missing = result.missing((20, 210, 20, 210))
+    assert missing is not None
+    assert missing.words in texts(app)
+    view = shown(app)
+    assert view.head["boxes"][-1]["dashed"]
+    np.testing.assert_allclose(view.head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
+    wanted = result.with_targets((missing.candidate.anchor, missing.candidate.index)).heatmaps[0]
+    np.testing.assert_allclose(view.maps[-1], wanted.content, atol=1e-3)
+    app.selectbox(key="missing-class").select("car").run()
+    assert result.missing((20, 210, 20, 210), "car").words in texts(app)
+    assert (app.query_params["ask"], app.query_params["ask-for"]) == ("20,210", "car")
+    # The harness repeats the click for ever; a browser does not.
+    app.session_state[VIEWER] = {}
+    next(button for button in app.button if button.label == "Back to the boxes").click().run()
+    assert len(shown(app).maps) == len(result.heatmaps)
+    assert "candidate" not in texts(app)
+    assert "ask" not in app.query_params
+    assert "ask-for" not in app.query_params
+
+
+@present
+def test_of_another_box_nothing_is_said_of_the_candidate(page, result):
+    app = click(page(SCREEN, model="yolo11n"), 20, 210)
+    app.session_state[VIEWER] = {}
+    missing = result.missing((20, 210, 20, 210))
+    pick(app, 0)
+    assert missing.words not in texts(app)
+    assert "was looked up: choose ? in the list." in texts(app)
+    assert "for **bus 1** lies" in texts(app)
+    # Both are in the address: the box that is looked at, and what was asked.
+    assert (app.query_params["box"], app.query_params["ask"]) == ("1", "20,210")
+    pick(app, len(result.predictions))
+    assert missing.words in texts(app)
+
+
+@present
+@pytest.mark.parametrize(("ask", "where"), [("20,210", (20, 210, 20, 210)), ("0,220,60,340", (0, 220, 60, 340))])
+def test_an_address_asks_about_a_place(page, result, ask, where):
+    app = page(SCREEN, model="yolo11n", ask=ask, **{"ask-for": "car"})
+    assert not app.exception and not app.error
+    missing = result.missing(where, "car")
+    assert missing.words in texts(app)
+    assert app.selectbox(key="missing-class").value == "car"
+    np.testing.assert_allclose(shown(app).head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
+    assert (app.query_params["ask"], app.query_params["ask-for"]) == (ask, "car")
+    app.pills(key="example").select("zidane").run()
+    assert "ask" not in app.query_params
+
+
+@present
+def test_a_box_in_the_address_is_looked_at_beside_what_it_asks(page):
+    app = page(SCREEN, model="yolo11n", ask="20,210", box="2")
+    assert "for **person 2** lies" in texts(app)
+    assert "was looked up: choose ? in the list." in texts(app)
+
+
+@present
+@pytest.mark.parametrize("ask", ["x", "1,2,3", "-4,10", "9000,10", "50,50,10,10", ""])
+def test_a_place_that_is_none_is_passed_over(page, ask):
+    app = page(SCREEN, model="yolo11n", ask=ask, **{"ask-for": "unicorn"})
+    assert not app.exception and not app.error
+    assert "candidate" not in texts(app)
+    assert "ask" not in app.query_params
+
+
+@present
+def test_a_filter_that_hides_every_box_says_so(page):
+    app = page(SCREEN, model="yolo11n", only="tie")
+    assert app.markdown[0].value.startswith("## No tie above")
+    assert "hides 1 bus and 4 persons." in texts(app)
+    assert "No box is sure enough" not in texts(app)
+
+
+@present
+def test_a_marked_rectangle_asks_for_what_fits_it(page, result):
+    app = page(SCREEN, model="yolo11n")
+    where = (0.0, 220.0, 60.0, 340.0)
+    region = {"picture": shown(app).head["picture"], "kind": "rectangle", "xyxy": where}
+    app.session_state[VIEWER] = {"region": region}
+    app.run()
+    assert result.missing(where).words in texts(app)
+    assert "In the marked area" in texts(app)
+
+
+@present
+def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, bus):
+    app = page(SCREEN, model="yolo11n", confidence="1")
+    result = Explainer("yolo11n")(bus, per="detection", confidence=0.01, top_k=detections.HELD)
+    assert len(result.predictions) > detections.HELD + 3
+    assert len(shown(app).maps) == detections.HELD
+    place = detections.HELD + 2
+    pick(app, place)
+    wanted = result.with_targets(place).heatmaps[0]
+    np.testing.assert_allclose(shown(app).maps[-1], wanted.content, atol=1e-3)
+    # Its map, its row and its rectangle go by the same place, and its number stays.
+    assert shown(app).head["boxes"][detections.HELD]["tag"] == str(place + 1)
+    assert app.query_params["box"] == str(place + 1)
+
+
+@present
+def test_what_was_asked_of_one_model_is_not_asked_of_another(page):
+    app = click(page(SCREEN, model="yolo11n"), 20, 210)
+    assert "strongest candidate" in texts(app)
+    app.session_state[VIEWER] = {}
+    app.pills(key="example").select("zidane").run()
+    assert not app.exception
+    assert "candidate" not in texts(app)
+
+
+@present
+def test_nothing_found_says_what_came_nearest(page):
+    app = page(SCREEN, model="yolo11n", confidence="95")
+    assert app.markdown[0].value.startswith(f"## No detections above {percent(0.95)}; the highest was bus")
+    assert shown(app).maps == []
+    click(app, 400, 400)
+    assert "because it is below 95" in texts(app)
+    assert len(shown(app).maps) == 1
+
+
+@present
+def test_the_weaker_boxes_are_named(page):
+    low = page(SCREEN, model="yolo11n", confidence="10")
+    count = len(shown(low).head["boxes"])
+    low.slider(key="confidence").set_value(70).run()
+    high = len(shown(low).head["boxes"])
+    assert high < count
+    assert f"{count - high} weaker boxes hidden" in texts(low)
+
+
+@present
+@pytest.mark.parametrize("lens", ["all", "layers", "sizes"])
+def test_every_lens_shows_its_maps(page, bus, result, lens):
+    app = page(SCREEN, model="yolo11n", lens=lens, box="4")
+    assert not app.exception and not app.error
+    view = shown(app)
+    if lens == "all":
+        assert view.titles == [f"{i + 1}  {p.label}" for i, p in enumerate(result.predictions)]
+    if lens == "layers":
+        paths = [stage.path for stage in result.evidence.resident.adapter.stages(Explainer("yolo11n").layers)]
+        strip = Explainer("yolo11n")(
+            bus, per="detection", targets=(3,), layers=tuple(p for p in paths if p != "model.23")
+        )
+        for got, heatmap in zip(view.maps, strip.by_layer(0), strict=True):
+            np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+        assert "is clearest at model." in app.markdown[0].value
+    if lens == "sizes" and len(comparisons.sizes(catalog.spec("yolo11n"))) > 1:
+        assert view.titles[-1] == "Difference"
+        assert "this person" in app.markdown[0].value
+        alike = len({spec.family for spec in comparisons.sizes(catalog.spec("yolo11n"))}) == 1
+        assert all(t.value == alike for t in app.toggle if str(t.key).startswith("together"))
+
+
+@present
+@pytest.mark.parametrize(
+    ("per", "name", "within"),
+    [
+        ("detection", "Bus 1 is", "its box"),
+        ("class", "The 4 boxes of person are", "them"),
+        ("picture", "The whole picture is", "the boxes"),
+    ],
+)
+def test_layers_say_what_their_maps_are_of(page, per, name, within):
+    app = page(SCREEN, model="yolo11n", lens="layers", per=per)
+    if per == "class":
+        pick(app, 1)
+    assert not app.exception and not app.error
+    assert app.markdown[0].value.startswith(f"## {name} clearest at model.")
+    assert app.markdown[0].value.endswith(f" inside {within}.")
+    assert f"Maps of {name[0].lower()}{name[1:].rsplit(' ', 1)[0]} from the first layer" in texts(app)
+    text = shown(app).head["panels"][0]["maps"][0]["text"]
+    assert f"{name.rsplit(' ', 1)[0]}: " in text
+    assert f"of the heat inside {within}." in text
+
+
+def offered(app) -> set[str]:
+    """What there is to take along of a map, and the camera."""
+    popovers = [block.proto.popover.label for block in app.get("popover")]
+    every = [*popovers, *(button.label for button in app.button)]
+    return {label for label in every if label in ("Camera", "Kept", "All numbers", "Download", "Into the folder")}
+
+
+@present
+@pytest.mark.parametrize("lens", ["one", "all", "layers", "sizes"])
+def test_what_can_be_taken_is_of_a_map_on_the_page(page, lens):
+    app = page(SCREEN, model="yolo11n", lens=lens)
+    of_a_map = {"All numbers", "Download", "Into the folder"} if lens in ("one", "all") else set()
+    assert offered(app) == {"Camera", "Kept"} | of_a_map
+    assert bool(metrics(app)) == bool(of_a_map)
+
+
+@present
+def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "400")
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    app = page(SCREEN, model="yolo11n", method="drise")
+    app.session_state["to-keep"] = app.session_state["box_of"][0]
+    seen, end = set(), time.monotonic() + 90
+    while time.monotonic() < end and "whole" not in seen:
+        app.run()
+        assert not app.exception
+        kept, part = snapshots.kept(tmp_path), "This map is not finished" in texts(app)
+        seen.add("part" if part else "whole" if shown(app).maps else "none")
+        assert {"Camera", "Kept"} <= offered(app)
+        assert ("Download" in offered(app)) == ("Into the folder" in offered(app)) == bool(kept)
+        assert bool(kept) == ("whole" in seen)
+        time.sleep(0.4)
+    assert {"part", "whole"} <= seen
+
+
+@present
+def test_a_slow_method_is_made_for_one_box(page):
+    app = page(SCREEN, model="yolo11n", method="gradcamelementwise", box="2")
+    assert len(shown(app).head["boxes"]) == 5
+    for _ in range(60):
+        if shown(app).maps:
+            break
+        time.sleep(0.25)
+        app.run()
+    assert len(shown(app).maps) == 1
+    assert "person 2" in texts(app)
+
+
+def whole(app):
+    """Once the map that is made aside is finished."""
+    end = time.monotonic() + 90
+    while "job" in app.session_state and time.monotonic() < end:
+        time.sleep(0.25)
+        app.run()
+    assert "job" not in app.session_state
+    assert not app.exception and not app.error
+    return app
+
+
+def chosen(app) -> str:
+    """The label of the row that is chosen."""
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    data = json.loads(found.json)
+    return str(data["rows"][data["chosen"]]["label"])
+
+
+@present
+def test_a_missing_box_gets_its_map_by_a_slow_method(page, pictures, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "400")
+    zidane = next(path for path in pictures if path.stem == "zidane")
+    result = Explainer("yolo11n")(zidane, maps=False, per="detection")
+    missing = result.missing((60, 60, 60, 60))
+    name = f"?  {missing.candidate.label}"
+    app = page(SCREEN, model="yolo11n", method="drise", example="zidane")
+    assert not shown(app).maps
+    # While the map of the first box is in the making: what is asked now is made instead of it.
+    click(app, 60, 60)
+    app.session_state[VIEWER] = {}
+    assert missing.words in texts(app)
+    assert "Stop" in [button.label for button in app.button]
+    assert (chosen(app), app.query_params["ask"]) == (name, "60,60")
+    whole(app)
+    assert (chosen(app), app.query_params["ask"]) == (name, "60,60")
+    assert "box" not in app.query_params
+    assert missing.words in texts(app)
+    pair = detections.pair_of(missing.candidate)
+    wanted = Explainer("yolo11n")(zidane, method="drise", per="detection", targets=(pair,))
+    (made,) = shown(app).maps
+    np.testing.assert_allclose(made, wanted.heatmaps[0].content, atol=1e-3)
+    assert metrics(app)["Heat inside its box"][0] == percent(wanted.box_numbers(0).inside)
+    dashed = [box for box in shown(app).head["boxes"] if box.get("dashed")]
+    np.testing.assert_allclose([box["xyxy"] for box in dashed], [missing.candidate.box], atol=1e-3)
+    # Of another box it stays in the list, before that one has its map and after.
+    pick(app, 1)
+    for _ in range(2):
+        assert chosen(app).startswith("1  ")
+        assert "was looked up: choose ? in the list." in texts(app)
+        assert (app.query_params["box"], app.query_params["ask"]) == ("1", "60,60")
+        whole(app)
+    next(button for button in app.button if button.label == "Back to the boxes").click().run()
+    whole(app)
+    assert len(shown(app).head["boxes"]) == len(result.predictions)
+    assert "ask" not in app.query_params
+
+
+@present
+def test_an_address_asks_a_slow_method_about_a_place(page, pictures):
+    zidane = next(path for path in pictures if path.stem == "zidane")
+    missing = Explainer("yolo11n")(zidane, maps=False, per="detection").missing((60, 60, 60, 60))
+    app = whole(page(SCREEN, model="yolo11n", method="gradcamelementwise", example="zidane", ask="60,60"))
+    assert chosen(app) == f"?  {missing.candidate.label}"
+    assert missing.words in texts(app)
+    assert shown(app).titles == [f"?  {missing.candidate.label}"]
+    assert app.query_params["ask"] == "60,60"
+
+
+def test_a_classifier_is_told_from_a_detector_and_a_click_changes_it(page):
+    app = page(SCREEN)
+    assert "draws no boxes" in app.markdown[0].value
+    assert shown(app).head["size"] == [810, 1080]
+    look = [button for button in app.button if button.label.startswith("Look with")]
+    if not look:
+        assert any("No detector is on this machine" in info.value for info in app.info)
+        return
+    look[0].click().run()
+    assert not app.exception
+    assert "found" in app.markdown[0].value
+
+
+def test_without_any_detector_it_says_what_to_put_where(page, monkeypatch):
+    monkeypatch.setattr(sidebar, "menu", lambda: ([*catalog.families()], {"efficientnet-lite0"}))
+    monkeypatch.setattr(weights, "find", lambda spec: None)
+    app = page(SCREEN)
+    assert not app.exception
+    assert any("No detector is on this machine" in info.value and "put yolo11n.pt" in info.value for info in app.info)
+
+
+# ---- helpers without a page
+
+
+def box(label: str, anchor: int, score: float = 0.5) -> Prediction:
+    return Prediction(label, 0 if label == "bus" else 1, score, (0, 0, 10, 10), anchor)
+
+
+def test_the_chosen_box_is_found_in_any_list():
+    listed = [detections._item(box("bus", 5), "1"), detections._item(box("person", 7), "2")]
+    assert detections.place(listed, (7, 1)) == 1
+    assert detections.place(listed, (9, 1)) == 1
+    assert detections.place(listed, None) == 0
+    assert [item.name for item in listed] == ["bus 1", "person 2"]
+
+
+def test_a_kept_photo_never_overwrites_another(tmp_path):
+    now = datetime(2026, 11, 20, 14, 28, 56)
+    names = [snapshots.keep(bytes([i]), tmp_path / "new", now).name for i in range(3)]
+    assert names == [f"heatmap_20261120_142856{end}.jpg" for end in ("", "_2", "_3")]
+    assert [path.read_bytes() for path in sorted((tmp_path / "new").iterdir())] == [b"\0", b"\1", b"\2"]
+    (tmp_path / "new" / "secret.jpg").write_bytes(b"")
+    snapshots.keep(b"", tmp_path / "new", datetime(2025, 1, 1))
+    kept = [path.name for path in snapshots.kept(tmp_path / "new")]
+    assert kept == [*reversed(names), "heatmap_20250101_000000.jpg"]
+    assert snapshots.kept(tmp_path / "none") == []
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        snapshots.keep(b"", tmp_path / "file", datetime(2026, 1, 1))
+
+
+def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model():
+    order = [f"model.{i}" for i in range(12)]
+    assert layer_picker.toggled(["model.9"], "model.2", order) == ["model.2", "model.9"]
+    assert layer_picker.toggled(["model.2", "model.9"], "model.2", order) == ["model.9"]
+    full = order[: layer_picker.MOST]
+    assert layer_picker.toggled(full, "model.11", order) == full
+
+
+def test_the_drawing_joins_what_reads_and_what_is_read():
+    steps = (
+        Stage("a", "Conv", (8, 40, 40), 16.0, (), "backbone"),
+        Stage("b", "Conv", (8, 20, 20), 32.0, ("a",), "neck"),
+        Stage("c", "Detect", None, None, ("a", "b"), "head"),
+    )
+    figure = layer_picker.drawing(steps, ["b"])
+    edges = figure.data[0]
+    assert [x for x in edges.x if x is not None] == [0, 1, 0, 2, 1, 2]
+    marks = {trace.name: trace for trace in figure.data[1:]}
+    assert list(marks) == ["backbone", "neck", "head"]
+    assert marks["neck"].marker.symbol == ("diamond",)
+    assert marks["backbone"].marker.symbol == ("circle-open",)
+    assert list(marks["head"].customdata) == [""]
+
+
+def test_layers_are_named_by_what_tells_them_apart():
+    assert comparisons.tails(["model.0", "model.1", "model.22"]) == ["0", "1", "22"]
+    paths = ["backbone.backbone.dark2", "backbone.C3_p4", "head.stems.0", "head.stems.1", "head.reg_convs.0"]
+    assert comparisons.tails(paths) == ["dark2", "C3_p4", "stems.0", "stems.1", "reg_convs.0"]
+    assert comparisons.tails(["features.0", "features.16", "fpn"]) == ["features.0", "features.16", "fpn"]
+    assert comparisons.tails(["a.x", "b.x", "x"]) == ["a.x", "b.x", "x"]
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("yolo11n", "yolo26n"), ("11n", "26n")),
+        (("yolo11n", "yolo12n"), ("11n", "12n")),
+        (("yolo11n", "yolo11n-seg"), ("11n", "11n-seg")),
+        (("yolov8s-world", "yolov8s-worldv2"), ("world", "worldv2")),
+        (("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn"), ("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn")),
+        (("n", "x"), ("n", "x")),
+    ],
+)
+def test_two_models_are_named_by_what_tells_them_apart(names, short):
+    assert comparisons.apart(*names) == short
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([True, True, True], "All find this bus."),
+        ([True, True], "Both find this bus."),
+        ([True, False], "s finds this bus, m not."),
+        ([False, False], "None of them shows this bus."),
+    ],
+)
+def test_the_verdict_says_who_finds_the_object(found, words):
+    assert comparisons.verdict(found, ["s", "m", "l"][: len(found)], "bus") == words

@@ -1,0 +1,288 @@
+"""Explore: what it says is what the engine says, every choice counts, and what goes wrong is a sentence."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from explain import Explainer
+from explain.phrases import percent
+from models.errors import ModelProblem
+from tests.pages.conftest import headline, shown, texts
+
+
+def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(page, bus):
+    app = page()
+    assert not app.exception and not app.error
+    result = Explainer()(bus)
+    best = result.predictions[0]
+    assert best.label in headline(app)
+    view = shown(app)
+    assert view.titles == [best.label]
+    assert view.head["beside"]
+    np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    assert len(view.maps) == 5
+    assert len(app.metric) == 3
+
+
+def test_another_class_by_name_becomes_a_row_and_is_in_the_address(page):
+    app = page()
+    app.selectbox(key="another-class").select("goldfish").run()
+    assert not app.exception
+    assert shown(app).head["panels"][-1]["maps"][-1]["title"] == "goldfish"
+    assert app.query_params["class"] == "goldfish"
+    assert app.selectbox(key="another-class").value is None
+
+
+def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
+    app = page(**{"class": "trolleybus", "model": "efficientnet-lite1", "colormap": "jet", "alpha": "0.4"})
+    assert not app.exception
+    view = shown(app)
+    initial = view.head["initial"]
+    assert (initial["colormap"], initial["alpha"]) == ("jet", "0.4")
+    assert not {"colormap", "alpha"} & set(app.query_params)  # from here on it is the viewer's
+    assert app.run() and shown(app).head["initial"] == initial
+    maps = view.head["panels"][-1]["maps"]
+    assert "trolleybus" in [item["title"] for item in maps]
+    result = Explainer("efficientnet-lite1")(bus)
+    np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_nonsense_in_the_address_is_passed_over(page):
+    app = page(**{"class": "<script>", "colormap": "nope", "alpha": "many", "model": "none", "method": "x"})
+    assert not app.exception and not app.error
+
+
+def test_a_click_on_a_row_is_followed_by_words_and_address(page):
+    app = page()
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
+    app.session_state[key] = {"chosen": 1}
+    app.run()
+    second = shown(app).head["panels"][-1]["maps"][1]["title"]
+    assert app.query_params["class"] == second
+    assert any("Same place as" in m.label for m in app.metric)
+
+
+def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
+    app = page()
+    second = shown(app).head["panels"][-1]["maps"][1]["title"]
+    app.selectbox(key="method-classify").select("kpcacam").run()
+    for _ in range(40):
+        if shown(app).maps:
+            break
+        time.sleep(0.25)
+        app.run()
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
+    app.session_state[key] = {"chosen": 1}
+    for _ in range(40):
+        app.run()
+        if shown(app).maps and shown(app).titles[-1] == second:
+            break
+        time.sleep(0.25)
+    assert shown(app).titles[-1] == second
+    assert app.query_params["class"] == second
+
+
+def test_method_layers_and_fit_change_the_map(page, bus):
+    app = page()
+    before = shown(app).maps[0]
+    app.selectbox(key="method-classify").select("layercam").run()
+    np.testing.assert_allclose(shown(app).maps[0], Explainer()(bus, method="layercam").heatmaps[0].content, atol=1e-4)
+    app.selectbox(key="fit-classify").select("letterbox").run()
+    view = shown(app)
+    assert view.head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
+    app.multiselect(key="layers-efficientnet-lite0").select("blocks.4").run()
+    assert not app.exception and not app.error
+    assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
+
+
+def test_a_picture_that_is_none_is_a_sentence_and_the_last_one_stays(page):
+    app = page()
+    app.file_uploader[0].upload("fake.jpg", b"this is not a picture", "image/jpeg").run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "fake.jpg" in app.error[0].value
+    assert shown(app).head["size"] == [810, 1080]
+
+
+def test_an_upload_is_explained_beside_its_own_name(page, pictures):
+    app = page()
+    app.file_uploader[0].upload("zidane.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert not app.exception and not app.error
+    assert "zidane.jpg" in texts(app)
+    assert shown(app).head["size"] == [1280, 720]
+    app.pills(key="example-instead").select("bus").run()
+    assert shown(app).head["size"] == [810, 1080]
+    app.pills(key="example").select("china").run()
+    assert shown(app).head["size"] == [640, 427]
+
+
+def test_a_second_upload_is_as_good_as_the_first(page, pictures):
+    app = page()
+    for path, size in ((pictures[1], [1280, 720]), (pictures[2], [640, 427]), (pictures[3], [640, 427])):
+        app.file_uploader[0].upload(path.name, path.read_bytes(), "image/jpeg").run()
+        assert not app.exception and not app.error
+        assert shown(app).head["size"] == size
+    assert "flower.jpg" in texts(app)
+
+
+def test_an_upload_and_another_choice_at_once_are_both_followed(page, pictures):
+    app = page()
+    app.selectbox(key="method-classify").select("layercam")
+    app.file_uploader[0].upload("zidane.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert not app.exception and not app.error
+    result = Explainer()(pictures[1], method="layercam")
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_an_upload_that_cannot_be_explained_leaves_everything_else_in_place(page, pictures, monkeypatch):
+    app = page()
+
+    def fails(*args, **options):
+        raise ModelProblem("It does not fit.")
+
+    monkeypatch.setattr(Explainer, "__call__", fails)
+    app.file_uploader[0].upload("unseen.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert [error.value for error in app.error] == ["It does not fit."]
+    assert "unseen.jpg" in texts(app)
+    assert app.selectbox(key="method-classify")
+
+
+def test_a_photo_is_taken_and_a_second_one_too(page, pictures):
+    app = page()
+    app.toggle[0].set_value(True).run()
+    for path, size in ((pictures[2], [640, 427]), (pictures[1], [1280, 720])):
+        app.camera_input[0].upload("camera.jpg", path.read_bytes(), "image/jpeg").run()
+        assert not app.exception and not app.error
+        assert shown(app).head["size"] == size
+
+
+def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
+    app = page()
+    for name in ("secret.jpg", "mine.jpg"):
+        app.file_uploader[0].upload(name, pictures[1].read_bytes(), "image/jpeg").run()
+    app.session_state["downloads"] = True  # the menu is open
+    app.run()
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels
+    assert not any("secret" in button.proto.help for button in app.get("download_button"))
+    assert all("mine" in button.proto.help for button in app.get("download_button"))
+
+
+def test_the_headline_speaks_of_the_map_that_is_shown(page):
+    app = page(**{"class": "trolleybus"})
+    assert headline(app).endswith("{hot} is where it looked for trolleybus.")
+    app.selectbox(key="method-classify").select("eigencam").run()
+    assert headline(app).endswith("{hot} is what stands out to it.")
+
+
+def test_what_is_marked_is_measured_for_every_class(page, bus):
+    app = page()
+    sha = shown(app).head["picture"]
+    app.session_state["viewer"] = {"region": {"picture": sha, "kind": "rectangle", "xyxy": [200, 300, 600, 700]}}
+    app.run()
+    result = Explainer()(bus)
+    mask = np.zeros((1080, 810), bool)
+    mask[300:700, 200:600] = True
+    said = next(m.value for m in app.markdown if "In the marked area" in m.value)
+    assert f"**{percent(result.inside(mask, 0))}** of the heat for {result.heatmaps[0].target.label}" in said
+    for i in range(1, 5):
+        assert f"{percent(result.inside(mask, i))} for {result.heatmaps[i].target.label}" in said
+    left, top, right, bottom = result.heatmaps[0].seen
+    assert f", {percent(mask[top:bottom, left:right].mean())} of what the model saw" in said
+    app.session_state["viewer"] = {"region": {"picture": sha, "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
+    app.run()
+    assert any("not in the part that the model saw" in m.value for m in app.markdown)
+    app.session_state["viewer"] = {"region": {"picture": "another", "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
+    app.run()
+    assert not any("marked area" in m.value for m in app.markdown)
+
+
+@pytest.mark.parametrize("size", [(1, 40), (40, 1), (4000, 20), (1, 1)])
+def test_a_sliver_of_a_picture_is_no_trouble(page, size):
+    buffer = io.BytesIO()
+    Pillow.new("RGB", size, "red").save(buffer, "PNG")
+    app = page()
+    app.file_uploader[0].upload("thin.png", buffer.getvalue(), "image/png").run()
+    assert not app.exception and not app.error
+    assert shown(app).head["size"] == list(size)
+
+
+def test_weights_that_are_not_here_are_a_sentence_and_the_sidebar_stays(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    app = page()
+    app.selectbox(key="family").select("ResNeXt").run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "resnext50_32x4d" in app.error[0].value
+    assert any("bus.jpg" in str(element.proto) for element in app.main.get("image"))
+    app.selectbox(key="family").select("EfficientNet-Lite").run()
+    assert not app.error
+
+
+def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(page):
+    app = page()
+    app.selectbox(key="method-classify").select("scorecam").run()
+    assert not app.exception
+    assert "ScoreCAM is at work." in app.markdown[0].value
+    assert shown(app).head["panels"][0]["maps"] == []
+    job = app.session_state["job"][1]
+    assert not job.finished()
+    app.selectbox(key="method-classify").select("gradcam").run()
+    assert job.cancel.is_set()
+    assert job.finished(20)
+    assert "ScoreCAM" not in app.markdown[0].value
+    assert len(shown(app).maps) == 5
+
+
+def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_screens(page, bus):
+    app = page()
+    assert app.segmented_control(key="question").value == "where"
+    app.segmented_control(key="question").set_value("why").run()
+    assert not app.exception and not app.error
+    assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2")
+    result = Explainer()(bus, question="why")
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    assert "is what sets minibus apart from the other classes" in headline(app)
+    app.switch_page("pages/topk.py").run()
+    assert app.segmented_control(key="question").value == "why"
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    app.switch_page("pages/compare.py").run()
+    # Each model is asked in its own words: the layer has another place in each.
+    result = Explainer("efficientnet-lite1")(bus, question="why")
+    np.testing.assert_allclose(shown(app).maps[1], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_a_method_of_ones_own_is_none_of_the_ready_questions(page):
+    app = page(part="contrast")
+    assert app.segmented_control(key="question").value is None
+    assert app.selectbox(key="part").value == "contrast"
+
+
+def method_of(app):
+    return next(box for box in app.selectbox if box.label == "Method")
+
+
+def test_each_model_starts_with_its_own_method_and_a_choice_comes_back(page):
+    app = page("pages/explore.py")
+    assert method_of(app).value == "gradcam"
+    app.selectbox(key="family").set_value("Demo ViT").run()
+    assert method_of(app).value == "layercam"
+    assert "method" not in app.query_params
+    method_of(app).set_value("attention").run()
+    app.selectbox(key="head").set_value(1).run()
+    assert app.query_params["head"] in ("1", ["1"])
+    app.selectbox(key="family").set_value("EfficientNet-Lite").run()
+    assert method_of(app).value == "gradcam"
+    assert "method" not in app.query_params and "head" not in app.query_params
+    app.selectbox(key="family").set_value("Demo ViT").run()
+    assert method_of(app).value == "attention"
+    assert app.query_params["head"] in ("1", ["1"])
+    method_of(app).set_value("layercam").run()
+    app.selectbox(key="family").set_value("EfficientNet-Lite").run()
+    app.selectbox(key="family").set_value("Demo ViT").run()
+    assert method_of(app).value == "layercam"

@@ -1,0 +1,101 @@
+"""An exported file on the screen: what it can be asked, said in words, and a picture of bands given as a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from components.choices import sidebar
+from tests.pages.conftest import shown, texts
+
+
+class Bands(nn.Module):
+    """Whether the last channel or the first is brighter."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(channels, 2, 1, bias=False), nn.ReLU()
+        nn.init.zeros_(self.conv.weight)
+        self.conv.weight.data[0, 0] = self.conv.weight.data[1, -1] = 4.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.relu(self.conv(x)).mean((2, 3))
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    torch.export.save(torch.export.export(Bands(5).eval(), (torch.rand(1, 5, 32, 32),)), tmp_path / "bands.pt2")
+    torch.jit.save(torch.jit.script(Counting()), str(tmp_path / "black.torchscript"))
+    more = 'labels = ["first", "last"], preprocessing = { size = 32 }'
+    tables = [
+        f'[model."{name}"]\nloader = "exported"\nweights = {{ path = "{file}", {more} }}\n'
+        for name, file in (("bands", "bands.pt2"), ("black", "black.torchscript"))
+    ]
+    (tmp_path / "models.toml").write_text("\n".join(tables))
+    sidebar.menu.clear()
+    yield tmp_path
+    sidebar.menu.clear()
+
+
+class Counting(nn.Module):
+    """Of a kind that is not taken apart: it changes itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return x.mean((2, 3))[:, :2]
+
+
+def test_a_file_that_only_answers_is_offered_what_hides_the_picture_and_says_so(
+    page, models: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
+    app = page("pages/explore.py", model="black", example="china")
+    assert not app.exception
+    assert list(app.selectbox(key="method-answers").options) == ["D-RISE (slow)", "Occlusion (slow)"]
+    app.selectbox(key="method-answers").set_value("occlusion").run(timeout=120)
+    for _ in range(100):
+        if "only answers here, without layers and gradients" in texts(app):
+            break
+        app.run()
+    assert "it changes its own attributes while it runs" in texts(app)
+
+
+def test_a_field_of_five_bands_is_given_and_explained(page, models: Path) -> None:
+    field = np.full((48, 48, 5), 0.1, np.float32)
+    field[8:24, 28:44, -1] = 0.9
+    out = io.BytesIO()
+    np.save(out, field)
+    app = page("pages/explore.py", model="bands")
+    # A photograph does not fit: one sentence, and everything else stays in place.
+    assert "bus.jpg is an RGB picture, and bands takes 5 channels: give a .npy or a .tif with 5" in texts(app)
+    app.file_uploader(key="upload-0").upload("field.npy", out.getvalue(), "application/octet-stream")
+    app.run()
+    assert not app.exception
+    assert not app.error
+    given = shown(app)
+    assert given.head["panels"][0]["maps"][0]["title"]
+    assert "5 channels of float32, of which the first three are shown" in texts(app)
+    assert "which answer as the file does" in texts(app)
+    assert app.selectbox(key="method-classify").value == "gradcam"
+    # In the patch that nobody sees.
+    row, column = divmod(int(given.maps[0].argmax()), given.maps[0].shape[1])
+    assert 4 <= row * 48 / given.maps[0].shape[0] < 26
+    assert 24 <= column * 48 / given.maps[0].shape[1] < 46
+
+
+def test_what_only_answers_is_not_told_to_take_a_quick_method(page, models: Path) -> None:
+    app = page("pages/topk.py", model="black", example="china")
+    assert not app.exception
+    assert "takes minutes for several classes: look at one class on Explore" in texts(app)
+    assert "quick method" not in texts(app)

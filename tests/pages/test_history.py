@@ -1,0 +1,510 @@
+"""History: what is kept is what was shown, is found again, and goes only when somebody says so."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from components import markup
+from components.session import history_store as kept
+from explain import Explainer
+from explain.history import History, Mark
+from explain.maps import statistics
+from explain.phrases import percent
+from pages.history import files, grid
+from tests.conftest import weight
+from tests.pages.conftest import ROOT, shown, texts
+
+if TYPE_CHECKING:
+    from explain import Explanation
+
+SCREEN = "pages/history/page.py"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    monkeypatch.delenv("SIGHTGLASS_HISTORY_MB", raising=False)
+    return History()
+
+
+@pytest.fixture(scope="module")
+def made(pictures: list[Path]) -> dict[str, Explanation]:
+    """One picture by two models, another one, and a detector's."""
+    small, large = Explainer("demo-cls-s"), Explainer("demo-cls-m")
+    return {
+        "small": small(pictures[0], top_k=2),
+        "large": large(pictures[0], top_k=2, method="layercam"),
+        "other": small(pictures[1], top_k=2),
+        "boxes": Explainer("demo-s")(pictures[0], confidence=0.01),
+    }
+
+
+@pytest.fixture
+def full(store: History, made: dict[str, Explanation]) -> dict[str, str]:
+    """A record of each; its id by its name."""
+    said = {
+        "small": ("a first look", ["talk"]),
+        "large": ("", ["talk", "odd"]),
+        "other": ("nobody there", []),
+        "boxes": ("", []),
+    }
+    return {name: store.keep(one, note=said[name][0], tags=said[name][1]).id for name, one in made.items()}
+
+
+def button(app, label: str):
+    return next(one for one in app.button if label in one.label)
+
+
+def payload(app, name: str) -> bytes:
+    return next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith(name))
+
+
+def head(app, name: str) -> dict:
+    data = payload(app, name)
+    (length,) = struct.unpack("<I", data[:4])
+    return json.loads(data[4 : 4 + length])
+
+
+def tiles(app) -> list[str]:
+    return [tile["id"] for tile in head(app, "history_grid")["tiles"]]
+
+
+def test_what_is_kept_on_explore_is_what_was_shown(page, store, pictures):
+    app = page()
+    button(app, "Keep").click().run()
+    assert not app.exception
+    (record,) = store.search().records
+    explanation = Explainer(record.model)(pictures[0], method=record.method, layers=record.layers)
+    assert record.picture_sha256 == explanation.image.sha256
+    for held, heatmap in zip(store.heatmaps(record), explanation.heatmaps, strict=True):
+        np.testing.assert_array_equal(held.values, heatmap.content)
+    assert record.statistics == explanation.statistics[0]
+    assert [link.proto.label for link in app.get("page_link")] == ["Kept in History"]
+
+    button(app, "Keep").click().run()
+    assert store.search().total == 1
+    assert [link.proto.label for link in app.get("page_link")] == ["It is already in History"]
+    # Another map of it is another view.
+    app.session_state["class"], app.session_state["class_of"] = record.labels[1], record.picture_sha256
+    app.session_state["rows"] = app.session_state["rows"] + 1 if "rows" in app.session_state else 1
+    app.run()
+    assert not app.get("page_link")
+
+
+def test_a_view_that_another_session_kept_is_there_already(page, store):
+    app = page()
+    button(app, "Keep").click().run()
+    again = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+    again.run()
+    button(again, "Keep").click().run()
+    assert [link.proto.label for link in again.get("page_link")] == ["It is already in History"]
+    assert store.search().total == 1
+
+
+def test_what_cannot_be_kept_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
+    app = page()
+    button(app, "Keep").click().run()
+    assert not app.exception
+    assert "The history is full" in texts(app)
+    assert shown(app).maps, "the map is still there"
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
+    button(app, "Keep").click().run()
+    assert not app.exception
+    assert "may be written" in texts(app)
+    assert shown(app).maps
+    app = page(SCREEN)
+    assert app.markdown[0].value == "## Nothing can be kept here" and "may be written" in app.error[0].value
+
+
+def test_compare_keeps_every_model_with_its_map(page, store):
+    app = page("pages/compare.py")
+    button(app, "Keep all").click().run()
+    assert not app.exception and not app.error
+    found = store.search().records
+    assert len(found) == len({record.model for record in found}) >= 2
+    assert len({record.picture_sha256 for record in found}) == 1
+    assert {record.screen for record in found} == {"compare"}
+
+
+def test_a_box_is_kept_on_detect(page, store):
+    weight("yolo11n.pt")
+    app = page("pages/detect.py", model="yolo11n")
+    button(app, "Keep").click().run()
+    assert not app.exception and not app.error
+    (record,) = store.search().records
+    assert record.view.screen == "detect"
+    assert [p.box for p in record.predictions if p.box is not None]
+    app = page(SCREEN, kept=record.id)
+    assert shown(app).head["boxes"]
+
+
+def test_an_empty_history_says_what_it_is_for(page, store):
+    app = page(SCREEN)
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## Nothing is kept yet"
+    assert [link.proto.label for link in app.get("page_link")] == ["Go to Explore"]
+    assert str(store.folder) in texts(app) and "Everyone who opens this dashboard sees it" in texts(app)
+
+
+def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+    app = page()
+    assert shown(app).maps and not [one for one in app.button if "Keep" in one.label]
+    app = page(SCREEN)
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## History is switched off"
+    assert "SIGHTGLASS_HISTORY" in texts(app) and "Start it without that line" in texts(app)
+
+
+def test_records_are_found_filtered_and_ordered(page, full):
+    app = page(SCREEN)
+    assert app.markdown[0].value == "## 4 explanations kept"
+    newest = [full[name] for name in ("boxes", "other", "large", "small")]
+    assert tiles(app) == newest
+    app.selectbox(key="history-order").set_value("oldest").run()
+    assert tiles(app) == newest[::-1]
+    assert app.query_params["sorted"] == "oldest"
+    app.text_input(key="history-find").set_value("nobo").run()
+    assert tiles(app) == [full["other"]]
+    app.text_input(key="history-find").set_value("nothing like it").run()
+    assert "Nothing that was kept is like that" in texts(app)
+    button(app, "Show all").click().run()
+    assert len(tiles(app)) == 4
+    app.selectbox(key="history-tagged").set_value("talk").run()
+    assert set(tiles(app)) == {full["small"], full["large"]}
+    app.selectbox(key="history-by-model").set_value("demo-cls-m").run()
+    assert tiles(app) == [full["large"]]
+
+
+def test_a_link_brings_the_same_records(page, full):
+    app = page(SCREEN, tagged="odd", sorted="oldest")
+    assert tiles(app) == [full["large"]]
+    assert app.selectbox(key="history-order").value == "oldest"
+
+
+def test_every_control_says_what_it_does(page, full):
+    for app in (page(SCREEN), page(SCREEN, kept=full["boxes"])):
+        for widget in (*app.button, *app.selectbox, *app.text_input, *app.text_area, *app.multiselect):
+            assert widget.help, widget.label
+
+
+def test_more_is_shown_on_request(page, store, made):
+    for number in range(26):
+        store.keep(made["small"], note=f"number {number}")
+    app = page(SCREEN)
+    assert len(tiles(app)) == 24
+    button(app, "Show more (2 left)").click().run()
+    assert len(tiles(app)) == 26
+
+
+def test_a_record_is_shown_as_it_was(page, store, full, made):
+    app = page(SCREEN, kept=full["small"])
+    assert not app.exception and not app.error
+    explanation = made["small"]
+    for given, heatmap in zip(shown(app).maps, explanation.heatmaps, strict=True):
+        np.testing.assert_allclose(given, heatmap.content, atol=1 / 65535)
+    record = store.get(full["small"])
+    assert f"## {record.headline}" in texts(app)
+    assert next(metric.value for metric in app.metric) == percent(explanation.statistics[0].half_heat_area)
+    assert shown(app).head["panels"][0]["maps"][0]["title"] == record.labels[0]
+
+
+def test_notes_and_tags_are_kept_as_they_are_written(page, store, full):
+    id = full["other"]
+    app = page(SCREEN, kept=id)
+    app.text_area(key=f"history-{id}-note").set_value("the roof, again").run()
+    app.multiselect(key=f"history-{id}-tags").set_value(["odd"]).run()
+    assert not app.exception and not app.error
+    record = store.get(id)
+    assert (record.note, record.tags) == ("the roof, again", ("odd",))
+    assert [one.id for one in store.search(text="roof").records] == [id]
+
+
+def test_a_record_that_is_deleted_makes_room_for_the_next(page, store, full):
+    order = [one.id for one in store.search().records]
+    app = page(SCREEN, kept=order[1])
+    button(app, "Delete for good").click().run()
+    assert not app.exception and not app.error
+    assert [one.id for one in store.search().records] == [order[0], order[2], order[3]]
+    assert app.query_params["kept"] == order[2]
+    assert "1 record deleted" in app.toast[0].value
+    app = page(SCREEN, kept=order[1])
+    assert "no such record" in app.error[0].value
+
+
+def test_several_are_ticked_and_deleted_together(page, store, full):
+    app = page(SCREEN)
+    turn = head(app, "history_grid")["turn"]
+    chosen = [full["small"], full["boxes"]]
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [*chosen, "nobody", 7]}}
+    app.run()
+    assert "2 ticked" in texts(app)
+    button(app, "Delete for good").click().run()
+    assert {one.id for one in store.search().records} == {full["large"], full["other"]}
+    assert head(app, "history_grid")["turn"] != turn, "nothing is ticked any more"
+
+
+def test_what_is_ticked_stays_so_where_a_filter_hides_it(page, store, full):
+    app = page(SCREEN)
+    turn = head(app, "history_grid")["turn"]
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
+    app.text_input(key="history-find").set_value("nobody").run()
+    assert tiles(app) == [full["other"]]
+    assert "2 ticked, 1 of them not shown now" in texts(app)
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
+    app.text_input(key="history-find").set_value("nothing like it").run()
+    assert "2 ticked, 2 of them not shown now" in texts(app)
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
+    button(app, "Compare").click().run()
+    assert (app.query_params["kept"], app.query_params["against"]) == (full["small"], full["other"])
+
+
+def test_a_record_against_itself_is_shown_alone(page, full):
+    app = page(SCREEN, kept=full["small"], against=full["small"])
+    assert not app.exception and not app.error
+    assert len(shown(app).titles) == 1 and app.text_area
+
+
+def test_the_way_back_is_not_lost_where_a_record_is_opened_again(page, full):
+    app = page(SCREEN, kept=full["small"])
+    button(app, "Open in Explore").click().run()
+    assert not app.exception and not app.error
+    assert shown(app).titles and "kept" in app.query_params
+    assert app.query_params["kept"] == full["small"]
+
+
+def test_what_is_taken_along_needs_no_opening(page, full):
+    app = page(SCREEN, kept=full["small"])
+    assert [one.proto.label for one in app.get("download_button")] == ["Picture, .png", "Everything, .zip"]
+
+
+def test_a_record_with_nothing_found_says_so_once(page, store, pictures):
+    found = Explainer("demo-s")(pictures[0], confidence=0.999)
+    assert not found.predictions
+    app = page(SCREEN, kept=store.keep(found).id)
+    assert not app.exception and not app.error
+    assert texts(app).count(store.search().records[0].headline) == 1
+
+
+def test_a_tile_opens_its_record(page, full):
+    app = page(SCREEN)
+    app.session_state["history-grid"] = {"open": "nobody's"}
+    app.run()
+    assert not app.exception and "kept" not in app.query_params
+    app.session_state["history-grid"] = {"open": full["large"]}
+    app.run()
+    assert app.query_params["kept"] == full["large"]
+
+
+def test_two_are_compared_by_the_engines_numbers(page, store, full, made):
+    app = page(SCREEN, kept=full["small"], against=full["large"])
+    assert not app.exception and not app.error
+    found = store.compare(store.get(full["small"]), store.get(full["large"]))
+    assert found.agreement is not None and found.difference is not None
+    assert [metric.value for metric in app.metric] == [
+        f"{value:.2f}" for value in (found.agreement.iou_top20, found.agreement.rank_correlation, found.agreement.ssim)
+    ]
+    left, top, right, bottom = found.seen
+    maps = [made[name].heatmaps[0].values[top:bottom, left:right] for name in ("small", "large")]
+    whole = statistics.compare(*maps)
+    assert abs(whole.iou_top20 - found.agreement.iou_top20) < 0.05
+    view = shown(app)
+    # As the sentences call them.
+    assert view.titles == ["First (s)", "Second (m)", "Difference"]
+    assert "The first says" in texts(app) or "Both say" in texts(app)
+    np.testing.assert_allclose(view.maps[2] * 2 - 1, found.difference, atol=2 / 65535)
+    table = app.dataframe[0].value
+    assert list(table.columns) == ["number", "First (s)", "Second (m)", "meaning"]
+
+
+def test_of_two_pictures_nothing_is_claimed_that_needs_one(page, full):
+    app = page(SCREEN, kept=full["small"], against=full["other"])
+    assert not app.exception and not app.error
+    assert not app.metric
+    viewers = [e for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer")]
+    assert len(viewers) == 2
+
+
+def test_marks_are_kept_at_once_and_nothing_is_drawn_anew(page, store, full):
+    id = full["small"]
+    app = page(SCREEN, kept=id)
+    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
+    before = payload(app, "markup")
+    token = head(app, "markup")["id"]
+    drawn = [
+        {"kind": "arrow", "points": [[10, 20], [200.5, 300.25]], "text": "here", "ink": "accent"},
+        {"kind": "text", "points": [[5, 5]], "text": "and there", "ink": "light"},
+    ]
+    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": "1", "marks": drawn}}
+    app.run()
+    assert not app.exception
+    assert store.get(id).marks == (
+        Mark("arrow", ((10, 20), (200.5, 300.25)), "here"),
+        Mark("text", ((5, 5),), "and there", "light"),
+    )
+    assert "2 marks kept" in texts(app)
+    assert payload(app, "markup") == before, "what the browser has is not sent to it again"
+    # Opened anew, it begins with them.
+    again = page(SCREEN, kept=id)
+    fresh = type(again).from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+    fresh.query_params["kept"] = id
+    fresh.run().switch_page(SCREEN)
+    fresh.query_params["kept"] = id
+    fresh.run()
+    assert [one["text"] for one in head(fresh, "markup")["marks"]] == ["here", "and there"]
+
+
+def test_what_others_draw_meanwhile_stays(page, store, full):
+    id = full["small"]
+    app = page(SCREEN, kept=id)
+    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
+    token = head(app, "markup")["id"]
+    mine = {"kind": "text", "points": [[5, 5]], "text": "mine", "ink": "light"}
+    more = mine | {"text": "more"}
+
+    def said(step: str, *marks: dict) -> None:
+        app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": step, "marks": list(marks)}}
+        app.run()
+        assert not app.exception and not app.error
+
+    said("1", mine)
+    theirs = Mark("circle", ((100, 100), (120, 100)))
+    store.annotate(id, marks=[*store.get(id).marks, theirs])
+    # What it said last comes with every run: nothing of it is new.
+    said("1", mine)
+    assert store.get(id).marks[1:] == (theirs,)
+    assert "Somebody else drew here meanwhile" in texts(app)
+    said("2", mine, more)
+    assert {mark.text for mark in store.get(id).marks} == {"mine", "", "more"}
+    said("3", more)
+    assert store.get(id).marks == (theirs, Mark("text", ((5, 5),), "more", "light"))
+    button(app, "Show all marks").click().run()
+    assert head(app, "markup")["id"] != token
+    assert [one["kind"] for one in head(app, "markup")["marks"]] == ["circle", "text"]
+    assert "Somebody else" not in texts(app)
+
+
+def test_a_record_that_is_come_back_to_begins_anew(page, store, full):
+    id = full["small"]
+    app = page(SCREEN, kept=id)
+    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
+    button(app, "All that was kept").click().run()
+    assert "history-opened" not in app.session_state
+    store.annotate(id, marks=[Mark("circle", ((100, 100), (120, 100)))])
+    app.query_params["kept"] = id
+    app.run()
+    assert [one["kind"] for one in head(app, "markup")["marks"]] == ["circle"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [{"kind": "bomb", "points": [[1, 2]], "text": "x", "ink": "accent"}],
+        [{"kind": "arrow", "points": [[1, 2]], "text": "", "ink": "accent"}],
+        [{"kind": "arrow", "points": [[1, 2], ["a", None]], "text": "", "ink": "accent"}],
+        [{"kind": "text", "points": [[1e12, 2]], "text": "x", "ink": "accent"}],
+        [{"points": 3}],
+        ["<script>"],
+        [None],
+        [{"kind": "circle", "points": [[1, 2], [3, 4]], "text": 7, "ink": "accent"}],
+        [{"kind": ["arrow"], "points": [[1, 2], [3, 4]], "text": "", "ink": {}}],
+        [{"kind": "text", "points": [[1, 2]], "text": "x", "ink": "accent"}] * 500,
+    ],
+)
+def test_what_a_browser_sends_is_checked(page, store, full, sent):
+    id = full["small"]
+    app = page(SCREEN, kept=id)
+    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
+    token = head(app, "markup")["id"]
+    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": "1", "marks": sent}}
+    app.run()
+    assert not app.exception
+    assert ":material/error:" in texts(app)
+    assert store.get(id).marks == ()
+
+
+def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
+    record = store.get(full["other"])
+    for file in (store.folder / "files").rglob("*.*"):
+        if file.suffix == ".maps":
+            file.write_bytes(file.read_bytes()[:100])
+    app = page(SCREEN)
+    assert not app.exception and len(tiles(app)) == 4
+    app = page(SCREEN, kept=record.id)
+    assert not app.exception and app.error
+    button(app, "Delete this record").click().run()
+    assert not app.exception
+    assert record.id not in {one.id for one in store.search().records}
+
+
+def test_the_download_has_the_marks_and_the_recipe(store, full, made):
+    from explain.export import embedded_recipe
+
+    id = full["small"]
+    store.annotate(id, marks=[Mark("circle", ((200, 300), (200, 400)), ink="dark")])
+    data = files.marked(id, 0)
+    assert embedded_recipe.read(data) == made["small"].recipe
+    with Pillow.open(io.BytesIO(data)) as opened:
+        pixels = np.asarray(opened)
+    assert pixels.shape[:2] == made["small"].image.pixels.shape[:2]
+    assert tuple(pixels[400, 200]) == (0x14, 0x14, 0x14)
+    with zipfile.ZipFile(io.BytesIO(files.archive([id]))) as held:
+        names = {name.rpartition("/")[2] for name in held.namelist()}
+    assert {"marked.png", "record.json", "maps.npz"} <= names
+
+
+def test_a_nearly_full_history_says_what_to_do(page, full, store, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", str(store.storage().bytes / 1e6 / 0.95))
+    app = page(SCREEN)
+    assert "nearly full" in app.warning[0].value
+
+
+def test_history_needs_no_torch(store, full, tmp_path):
+    script = (
+        "import sys; from streamlit.testing.v1 import AppTest\n"
+        f"app = AppTest.from_file({str(ROOT / SCREEN)!r}, default_timeout=60)\n"
+        f"app.query_params['kept'] = {full['small']!r}\n"
+        "app.run(); assert not app.exception and not app.error, (app.exception, app.error)\n"
+        "assert any(e.proto.component_name.endswith('viewer') for e in app.get('bidi_component'))\n"
+        "print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert ran.stdout.strip().endswith("False"), ran.stderr[-800:]
+
+
+def test_sizes_are_told_in_the_unit_of_the_limit(page, store, full, monkeypatch):
+    from pages.history.record import size
+
+    assert [size(n) for n in (900, 1_200_000, 30_400_000)] == ["1\xa0kB", "1.2\xa0MB", "30\xa0MB"]
+    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "2048")
+    assert "of 2,048\xa0MB taken" in next(one.proto.text for one in page(SCREEN).get("progress"))
+
+
+def test_times_are_told_as_people_do():
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime.now(UTC)
+    told = [kept.when(now - timedelta(seconds=s)) for s in (3, 60, 3000, 3590, 86_000, 86_400 * 5)]
+    assert told == ["just now", "1 minute ago", "50 minutes ago", "1 hour ago", "1 day ago", "5 days ago"]
+    assert kept.when(now - timedelta(days=400)).endswith(str((now - timedelta(days=400)).year))
+
+
+def test_the_same_tiles_are_the_same_bytes():
+    tile = grid.Tile("a", "bus", "9 %", "line", "now", "about")
+    assert grid.pack([tile], [b"x"], "t") == grid.pack([tile], [b"x"], "t")
+    assert grid.pack([tile], [b"y"], "t") != grid.pack([tile], [b"x"], "t")
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    assert markup.pack(pixels, [], id="a", about="", height=1) == markup.pack(pixels, [], id="a", about="", height=1)

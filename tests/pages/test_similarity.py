@@ -1,0 +1,121 @@
+"""Similarity: what is shown is what the engine says of the same two pictures."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from components.choices import gallery_picker, image_picker
+from explain import Explainer
+from explain.picture.image import Image
+from explain.similarity.ranking import context
+from explain.similarity.similarity import similarity
+from tests.pages.conftest import texts
+
+SCREEN = "pages/similarity.py"
+
+
+def sent(app: AppTest) -> dict[str, Any]:
+    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("pairs"))
+    (length,) = struct.unpack("<I", payload[:4])
+    head: dict[str, Any] = json.loads(payload[4 : 4 + length])
+    return head
+
+
+def listed(app: AppTest) -> list[tuple[str, str]]:
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    return [(row["label"], row["text"]) for row in json.loads(found.json)["rows"]]
+
+
+def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> None:
+    app = page(SCREEN)
+    assert not app.exception and not app.error
+    explainer = Explainer("efficientnet-lite0")
+    bus = image_picker.example("bus")
+    part = gallery_picker._part(bus, gallery_picker.CLOSE["bus"])
+    expected = similarity(explainer, bus, part)
+    head = sent(app)
+    assert [side["name"] for side in head["sides"]] == ["bus.jpg", "bus, part.jpg"]
+    assert head["pairs"][0][2] == pytest.approx(expected.matches.pairs[0].score, abs=1e-5)
+    assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
+    held = context(explainer, bus)
+    assert app.markdown[0].value == f"## {expected.score:.2f}: {held.verdict(expected.score)}."
+    assert held.words in texts(app)
+    assert "HiResCAM at bn2" in texts(app)
+
+
+def test_another_of_the_list_and_another_question(page) -> None:
+    app = page(SCREEN)
+    key = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    name = json.loads(key.json)["name"]
+    app.session_state[name] = {"chosen": 1}
+    app.run()
+    assert sent(app)["sides"][1]["name"] == listed(app)[1][0]
+    app.segmented_control(key="of").set_value("product").run()
+    assert not app.exception and not app.error
+    assert "What the score is made of" in texts(app)
+    assert "product" in app.query_params["of"]
+
+
+def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(page, pictures: list) -> None:
+    app = page(SCREEN)
+    app.segmented_control(key="gallery-way").set_value("upload").run()
+    assert any("Choose a picture to compare with" in m.value for m in app.markdown)
+    files = [(path.name, path.read_bytes(), "image/jpeg") for path in pictures[1:3]]
+    uploader = app.file_uploader(key="gallery-files")
+    uploader.upload(*files[0])
+    uploader.upload(*files[1])
+    uploader.upload("broken.jpg", b"no picture", "image/jpeg").run()
+    app.run()
+    assert not app.exception and not app.error
+    assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
+    assert any("broken.jpg" in w.value for w in app.warning)
+
+
+def test_the_chosen_one_becomes_the_query(page) -> None:
+    app = page(SCREEN)
+    name = sent(app)["sides"][1]["name"]
+    next(button for button in app.button if button.label == "Compare from this one").click().run()
+    assert not app.exception and not app.error
+    assert sent(app)["sides"][0]["name"] == name
+    assert isinstance(app.session_state["current"], Image)
+
+
+def test_a_model_that_gives_no_embedding_says_so(page) -> None:
+    app = page(SCREEN, model="demo-s")
+    assert not app.exception
+    assert any("gives no embedding" in e.value for e in app.error)
+
+
+def test_a_model_of_scenes_is_judged_by_scenes(page) -> None:
+    app = page(SCREEN, model="demo-cls-s")
+    assert not app.exception and not app.error
+    assert "unrelated scenes get" in texts(app)
+    assert all(name.startswith("scene") for name, _ in listed(app))
+
+
+def test_a_model_without_classes_explains_one_picture_on_explore(
+    page, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models.toml").write_text(
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    for path in (None, "pages/topk.py", SCREEN, "pages/compare.py"):
+        app = page(path, model="persons")
+        assert not app.exception, path
+        assert not app.error, path
+
+
+def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
+    app = page(SCREEN)
+    menu = next(box for box in app.selectbox if box.label == "Method")
+    assert menu.value == "hirescam"
+    menu.set_value("gradcam").run()
+    assert not app.exception and not app.error
+    assert "by GradCAM at bn2" in texts(app)
+    assert app.query_params["method"] in ("gradcam", ["gradcam"])

@@ -1,0 +1,328 @@
+"""The API's answers are the library's, value for value, whichever way a picture comes and an answer goes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from starlette.testclient import TestClient
+
+from api.app import create, older
+from api.schemas import Settings
+from explain import Explainer, monitor
+from explain.comparison import Comparison
+from explain.detections import missed
+from explain.export import embedded_recipe, result_folder
+from explain.export.result_folder import read
+from explain.export.similarity_files import summary
+from explain.picture.image import Image, to_png
+from explain.similarity.ranking import context
+from explain.similarity.similarity import similarity
+from models.demo import scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from explain.explanation import Explanation
+
+NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
+LOOK = result_folder.Look()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create(Settings())) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the packaged detectors were trained on."""
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    pixels = scenes.draw(scenes.sample(502, task="detect", held_out=True)).pixels
+    path.write_bytes(to_png(np.ascontiguousarray(pixels)))
+    return path
+
+
+def sent(client: TestClient, route: str, path: Path, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    """JSON."""
+    body = {"image": base64.b64encode(path.read_bytes()).decode(), "name": path.name, **fields}
+    answer = client.post(f"/api/{route}", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def formed(client: TestClient, route: str, path: Path, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    """A form."""
+    pictures = {"image": (path.name, path.read_bytes())}
+    answer = client.post(f"/api/{route}", files=pictures, data=fields, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def array(text: str | bytes) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = np.load(io.BytesIO(base64.b64decode(text) if isinstance(text, str) else text))
+    assert found.dtype == np.float32
+    return found
+
+
+def plain(value: Any) -> Any:
+    return json.loads(result_folder.to_json(value))
+
+
+def same(said: dict[str, Any], made: Explanation) -> None:
+    """All numbers of an answer are the library's, and the maps bit for bit."""
+    wanted = plain(result_folder.summary(made, LOOK))
+    for name in ("headline", "predictions", "boxes", "statistics", "diagnosis", "notes", "recipe", "command"):
+        assert said[name] == wanted[name], name
+    assert len(said["heatmaps"]) == len(made.heatmaps) > 0
+    for one, heatmap in zip(said["heatmaps"], made.heatmaps, strict=True):
+        assert np.array_equal(array(one["npy"]), heatmap.values)
+        assert tuple(one["seen"]) == heatmap.seen
+        assert tuple(one["raw"]) == heatmap.raw_range
+        assert (one["label"], one["state"]) == (heatmap.target.label, heatmap.state)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"top_k": 2},
+        {"top_k": 1, "model": "demo-cls-s", "method": "LayerCAM", "scale": "shared"},
+        {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "preprocessing": "letterbox"},
+        {"top_k": 1, "question": "why"},
+        {"top_k": 1, "model": "demo-cls-s", "method": "occlusion", "masks": 16},
+        {"model": "demo-clip", "vocabulary": ["red star", "blue ball"], "top_k": 2},
+    ],
+)
+def test_an_explanation_is_the_librarys(client: TestClient, bus: Path, fields: dict[str, Any]) -> None:
+    made = Explainer(fields.get("model", "efficientnet-lite0"))(
+        bus, **{name: value for name, value in fields.items() if name != "model"}
+    )
+    same(sent(client, "explain", bus, maps="npy", **fields).json(), made)
+
+
+def test_a_form_and_json_are_the_same_request(client: TestClient, bus: Path) -> None:
+    fields: dict[str, Any] = {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "scale": "shared"}
+    one = sent(client, "explain", bus, **fields).json()
+    other = formed(client, "explain", bus, **fields).json()
+    listed = formed(client, "explain", bus, targets='["trolleybus", 5]', layers='["blocks.4", "bn2"]', scale="shared")
+    empty = formed(client, "explain", bus, **fields, method="", vocabulary="", top_k="")
+    for said in (other, listed.json(), empty.json()):
+        assert said["recipe"] == one["recipe"]
+        assert said["heatmaps"] == one["heatmaps"]
+    assert one["recipe"]["picture_name"] == "bus.jpg"
+
+
+def test_base64_may_be_a_data_url_broken_in_lines_or_for_addresses(client: TestClient, bus: Path) -> None:
+    text = base64.encodebytes(bus.read_bytes()).decode()
+    ways = (f"data:image/jpeg;base64,{text}", text, base64.urlsafe_b64encode(bus.read_bytes()).decode())
+    said = [client.post("/api/explain", json={"image": way, "top_k": 1, "maps": "none"}).json() for way in ways]
+    said.append(client.post("/api/explain", files={"image": (None, text)}, data={"top_k": 1, "maps": "none"}).json())
+    assert all(one["recipe"] == other["recipe"] for one, other in pairwise(said))
+
+
+def test_the_map_alone_and_the_picture_under_it(client: TestClient, bus: Path) -> None:
+    made = Explainer()(bus)
+    answer = formed(client, "explain", bus, NPY)
+    assert answer.headers["content-type"] == "application/x-npy"
+    assert np.array_equal(array(answer.content), made.heatmaps[0].values)
+    drawn = formed(client, "explain", bus, PNG, colormap="jet", alpha="0.3").content
+    with Pillow.open(io.BytesIO(drawn)) as picture:
+        assert np.array_equal(np.asarray(picture), made.overlay(0, colormap="jet", alpha=0.3))
+    assert embedded_recipe.read(drawn) == made.recipe
+
+
+def test_maps_as_grey_pictures_and_none(client: TestClient, bus: Path) -> None:
+    made = Explainer()(bus, top_k=1)
+    (one,) = sent(client, "explain", bus, top_k=1, overlay=True).json()["heatmaps"]
+    with Pillow.open(io.BytesIO(base64.b64decode(one["png"]))) as picture:
+        assert np.array_equal(np.asarray(picture), np.rint(made.heatmaps[0].values * 255))
+    with Pillow.open(io.BytesIO(base64.b64decode(one["overlay"]))) as picture:
+        assert np.array_equal(np.asarray(picture), made.overlay(0))
+    ends = made.heatmaps[0].ends
+    assert ends is not None
+    assert one["ends"] == list(ends)
+    (bare,) = sent(client, "explain", bus, top_k=1, maps="none").json()["heatmaps"]
+    assert (bare["png"], bare["npy"], bare["overlay"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["rotated", "CMYK", "grey"])
+def test_a_picture_of_any_kind_is_the_librarys(client: TestClient, bus: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"{kind}.jpg"
+    with Pillow.open(bus) as picture:
+        exif = Pillow.Exif()
+        if kind == "rotated":
+            exif[0x0112] = 6
+        picture.convert({"CMYK": "CMYK", "grey": "L"}.get(kind, "RGB")).save(path, exif=exif)
+    said = formed(client, "explain", path, maps="npy", top_k="1").json()
+    same(said, Explainer()(path, top_k=1))
+    height, width = (810, 1080) if kind == "rotated" else (1080, 810)
+    assert (said["height"], said["width"]) == (height, width)
+
+
+def test_classes_are_the_librarys(client: TestClient, bus: Path) -> None:
+    said = sent(client, "explain/class", bus, classes=["trolleybus", 1], maps="npy").json()
+    made = Explainer()(bus, targets=("trolleybus", 1))
+    for i, one in enumerate(said["classes"]):
+        wanted = plain(result_folder.class_analysis(made, i))
+        assert {name: one[name] for name in wanted} == wanted
+        assert np.array_equal(array(one["heatmap"]["npy"]), made.heatmaps[i].values)
+    assert said["recipe"] == plain(made.recipe)
+    only = formed(client, "explain/class", bus, NPY, classes="874")
+    assert np.array_equal(array(only.content), made.heatmaps[0].values)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"per": "class", "within": "inside"}, {"targets": [0], "part": "left"}, {"per": "picture", "ratio": 0.1}],
+)
+def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[str, Any]) -> None:
+    made = Explainer("demo-s")(scene, **({"per": "detection", "confidence": 0.1} | fields))
+    said = sent(client, "detect", scene, model="demo-s", confidence=0.1, maps="npy", **fields).json()
+    same(said, made)
+    assert said["missing"] == []
+
+
+def test_a_class_that_was_not_found_is_told_of(client: TestClient, scene: Path) -> None:
+    made = Explainer("demo-s")(scene, per="detection", confidence=0.9)
+    shown = {p.label for p in made.predictions}
+    wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
+    said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
+    assert said["missing"] == [read(one.words) for one in missed(made, [wanted])]
+    assert len(said["missing"]) == 1
+
+
+def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
+    names = ("demo-cls-s", "efficientnet-lite0")
+    said = sent(client, "compare", bus, models=names, targets=[1], maps="npy").json()
+    made = Comparison(tuple(Explainer(name)(bus, targets=(1,)) for name in names), names, ())
+    assert said["verdict"] == made.verdict
+    assert tuple(said["common"]) == made.common
+    every = range(2)
+    assert said["agreement"] == [[plain(asdict(made.agreement(a, b))) for b in every] for a in every]
+    for one, explanation in zip(said["models"], made.explanations, strict=True):
+        wanted = plain(explanation.summary()) | {"recipe": plain(explanation.recipe)}
+        for name in ("predictions", "statistics", "diagnosis", "recipe"):
+            assert one[name] == wanted[name]
+        assert np.array_equal(array(one["heatmaps"][0]["npy"]), explanation.heatmaps[0].values)
+        assert 0 < one["timing"]["fastest"] <= one["timing"]["median"] <= one["timing"]["slowest"]
+
+
+def test_one_model_is_compared_with_its_other_sizes(client: TestClient, bus: Path) -> None:
+    said = formed(client, "compare", bus, models="demo-cls-s", maps="none").json()
+    assert [one["name"] for one in said["models"]] == ["s", "m", "l"]
+
+
+def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: Path) -> None:
+    other = bus.with_name("zidane.jpg")
+    fields = {"maps": "npy", "overlay": True, "of": "product"}
+    text = base64.b64encode(other.read_bytes()).decode()
+    said = sent(client, "similarity", bus, other=text, other_name=other.name, **fields).json()
+    explainer = Explainer()
+    found = similarity(explainer, Image.open(bus), Image.open(other), of="product")
+    wanted = plain(summary(found, context(explainer, Image.open(bus))))
+    assert {name: said[name] for name in wanted} == wanted
+    for one, side in zip(said["sides"], found.sides, strict=True):
+        assert np.array_equal(array(one["npy"]), side.geometry.to_original(side.padded))
+        assert (one["alike"], one["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)
+        assert one["overlay"]
+    pictures = {"image": (bus.name, bus.read_bytes()), "other": (other.name, other.read_bytes())}
+    form = client.post("/api/similarity", files=pictures, data={"of": "product", "maps": "none", "context": "false"})
+    assert form.json()["score"] == found.score
+    assert (form.json()["query"], form.json()["gallery"]) == ("bus.jpg", "zidane.jpg")
+
+
+def test_models_and_their_layers(client: TestClient, bus: Path) -> None:
+    formed(client, "explain", bus, maps="none", model="demo-cls-s")
+    said = client.get("/api/models?here=true").json()
+    found = {one["id"]: one for one in said["models"]}
+    assert said["default"] in found
+    assert found["demo-s"]["task"] == "detect"
+    assert found["demo-cls-s"]["resident"]
+    assert "layercam" in found["demo-cls-s"]["methods"]
+    assert all(one["task"] == "detect" for one in client.get("/api/models?task=detect").json()["models"])
+    inside = client.get("/api/layers/demo-cls-s").json()
+    explainer = Explainer("demo-cls-s")
+    assert tuple(inside["default"]) == explainer.default_layers
+    shapes = {layer.path: list(layer.shape) for layer in explainer.layers}
+    assert inside["layers"]
+    assert all(shapes[one["path"]] == one["shape"] for one in inside["layers"])
+    every = client.get("/api/layers/demo-cls-s?every=true").json()
+    assert [one["path"] for one in every["layers"]] == list(shapes)
+
+
+def test_it_is_watched_where_that_is_asked_for(client: TestClient, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Watch:
+        def watch(self, explanation: Explanation, *, source: str) -> None:
+            seen.append((explanation.image.name, source))
+
+    monkeypatch.setattr(monitor, "default", Watch)
+    assert formed(client, "explain", bus, maps="none").json()["monitor"] is None
+    assert seen == []
+    said = formed(client, "explain", bus, maps="none", monitor="true").json()["monitor"]
+    assert said == {"logged": False, "id": None, "why": [], "words": []}
+    formed(client, "explain", bus, NPY, monitor="true")
+    assert seen == [("bus.jpg", "api")] * 2
+    with TestClient(create(Settings(monitor=True))) as always:
+        assert formed(always, "explain", bus, maps="none").json()["monitor"] == said
+        assert formed(always, "explain", bus, maps="none", monitor="false").json()["monitor"] is None
+
+
+def test_what_is_odd_is_logged_and_a_broken_monitor_costs_no_answer(
+    client: TestClient, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MONITOR", str(tmp_path))
+    monkeypatch.setenv("SIGHTGLASS_MONITOR_THRESHOLD", "0.99")
+    said = formed(client, "explain", bus, maps="none", monitor="true").json()["monitor"]
+    assert said["logged"]
+    assert "confidence" in " ".join(said["why"]) or said["words"]
+    assert [entry.id for entry in monitor.default().entries()] == [said["id"]]
+
+    def broken() -> None:
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(monitor, "default", broken)
+    told = formed(client, "explain", bus, maps="none", monitor="true").json()
+    assert told["predictions"]
+    assert not told["monitor"]["logged"]
+    assert told["monitor"]["words"]
+
+
+def test_the_description_names_both_bodies_and_every_answer(client: TestClient) -> None:
+    said = client.get("/api/openapi.json").json()
+    assert said["openapi"].startswith("3.1")
+    explain = said["paths"]["/api/explain"]["post"]
+    assert set(explain["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
+    assert set(explain["responses"]["200"]["content"]) == {"application/json", "image/png", "application/x-npy"}
+    for path, ways in said["paths"].items():
+        for way in ways.values():
+            for status, answer in way["responses"].items():
+                if int(status) >= 400:
+                    assert set(answer["content"]) == {"application/problem+json"}, path
+    form = said["components"]["schemas"]["ExplainForm"]
+    assert form["properties"]["image"]["format"] == "binary"
+    assert form["additionalProperties"] is False
+
+
+def test_the_page_of_it_needs_no_network_and_is_drawn_from_an_older_form(client: TestClient) -> None:
+    page = client.get("/api/docs")
+    assert "https://" not in page.text
+    assert client.get("/api/docs/swagger-ui-bundle.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/api/docs/../app.py").status_code == 404
+    said = client.get("/api/docs/openapi.json").json()
+    assert said["openapi"] == "3.0.3"
+    assert '"null"' not in json.dumps(said)
+    assert "prefixItems" not in json.dumps(said)
+    assert older({"anyOf": [{"type": "string"}, {"type": "null"}]}) == {"type": "string", "nullable": True}

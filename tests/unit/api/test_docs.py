@@ -1,0 +1,82 @@
+"""docs/api.md, block by block: what it sends to the server is sent to one, and every table is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from api import problems
+from api.app import create
+from api.schemas import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
+BLOCK = re.compile(r"^```(?P<kind>sh|python)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        server = uvicorn.Server(uvicorn.Config(create(Settings()), log_level="warning", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
+        thread.start()
+        until = time.monotonic() + 10
+        while not server.started:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{line.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_every_block_does_what_it_says(
+    address: str, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("requests")
+    for picture in (bus, bus.with_name("zidane.jpg")):
+        shutil.copy(picture, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    blocks = [(found["kind"], found["text"]) for found in BLOCK.finditer(PAGE)]
+    assert {kind for kind, _ in blocks} == {"sh", "python"}
+    for kind, text in blocks:
+        here = text.replace("http://127.0.0.1:8502", address)
+        assert here != text or kind == "python"
+        if kind == "python":
+            exec(compile(here, "docs/api.md", "exec"), namespace)
+        elif shutil.which("curl"):
+            subprocess.run(["bash", "-euc", here], check=True, env={"SIGHTGLASS_API_KEY": "", "PATH": "/usr/bin:/bin"})
+    if shutil.which("curl"):
+        assert json.loads(Path("answer.json").read_text())["model"] == "efficientnet-lite0"
+        assert Path("map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_of_errors_is_the_one_of_the_code() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", PAGE, re.MULTILINE)
+    told = {(kind, int(status)) for status, kinds in rows for kind in re.findall(r"`(\w+)`", kinds)}
+    assert told == {(name, status) for name, kind in problems.KINDS.items() for status in kind.statuses}
+
+
+def test_the_table_of_routes_is_whole() -> None:
+    described = create(Settings()).openapi()["paths"]
+    named = {path for row in re.findall(r"^\| (`(?:GET|POST) .+?) \|", PAGE, re.MULTILINE)
+             for path in re.findall(r"`(?:GET|POST) (\S+)`", row)}  # fmt: skip
+    assert named == set(described) - {"/api/problems/{kind}"}
+
+
+def test_every_variable_is_named() -> None:
+    root = Path(__file__).parents[3]
+    text = "".join(path.read_text("utf-8") for path in (root / "api").glob("*.py"))
+    assert set(re.findall(r"SIGHTGLASS_API_[A-Z]+", text)) == set(re.findall(r"SIGHTGLASS_API_[A-Z]+", PAGE))

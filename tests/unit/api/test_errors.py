@@ -1,0 +1,327 @@
+"""Whatever goes wrong over HTTP is a status of its own and one sentence that says what to do."""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+import api
+from api import negotiation, problems, service
+from api.app import create
+from api.schemas import Settings
+from api.work_queue import Busy, TooSlow
+from models import weights
+from models.catalog import available, catalog
+from models.errors import Cancelled, Problem, WeightsProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST = 300_000
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create(Settings(max_bytes=MOST))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def picture(bus: Path) -> str:
+    return base64.b64encode(bus.read_bytes()).decode()
+
+
+def told(answer: Any, status: int, kind: str) -> str:
+    """The sentence of a problem that is whole."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said = answer.json()
+    problems.Told.model_validate(said)
+    assert (said["status"], said["type"]) == (status, f"/api/problems/{kind}")
+    assert said["detail"].endswith((".", "?"))
+    assert "Traceback" not in answer.text
+    return str(said["detail"])
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
+    whole = bus.read_bytes()
+    wide = io.BytesIO()
+    Pillow.new("1", (20_000, 20_000)).save(wide, "PNG")
+    for data, status, kind, words in (
+        (whole[:9000], 422, "image", "cut off"),
+        (b"", 422, "image", "empty"),
+        (b"GIF89a", 422, "image", ""),
+        (b"%PDF-1.7 and more", 415, "image", "PDF"),
+        (b"hello there", 415, "image", "text"),
+        (b"\x93NUMPY\x01\x00broken", 422, "image", "npy"),
+        (whole + bytes(MOST), 413, "size", "bytes"),
+        (wide.getvalue(), 413, "size", "pixels"),
+    ):
+        assert words in told(client.post("/api/explain", json={"image": encoded(data)}), status, kind)
+        form = {"image": ("a.jpg", data)}
+        assert words in told(client.post("/api/explain", files=form), status, kind)
+
+
+def test_what_is_no_base64(client: TestClient) -> None:
+    for given in ("####", "a", "data:image/png;base64,***", "é"):
+        assert "base64" in told(client.post("/api/explain", json={"image": given}), 422, "fields")
+    for given in (None, 3, ["a"], {}):
+        told(client.post("/api/explain", json={"image": given}), 422, "fields")
+
+
+def test_bodies_that_cannot_be_read(client: TestClient, picture: str) -> None:
+    def post(content: bytes, kind: str | None) -> Any:
+        return client.post("/api/explain", content=content, headers={"content-type": kind} if kind else {})
+
+    for content in (b"{", b"", b'{"image": "', b"\xff\xfe", b"[" * 100_000, b'{"image": "\\ud800"}'):
+        assert "JSON" in told(post(content, "application/json"), 400, "body")
+    for content in (b"[1]", b"3", b"null"):
+        told(post(content, "application/json"), 422, "fields")
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "image/jpeg", None):
+        assert "multipart" in told(post(b"image=3", kind), 415, "body")
+    told(post(b"no parts", "multipart/form-data"), 400, "body")
+    assert "missing" in told(post(b"--x--\r\n", "multipart/form-data; boundary=x"), 422, "fields")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"modle": "x"}, "did you mean model?"),
+        ({"Top_K": 3}, "did you mean top_k?"),
+        ({"top_k": "3"}, "Top_k should be a valid integer"),
+        ({"top_k": 0}, "greater than or equal to 1"),
+        ({"top_k": 21}, "less than or equal to 20"),
+        ({"top_k": True}, "integer"),
+        ({"masks": 10**9}, "4000"),
+        ({"confidence": 1.5}, "less than or equal to 1"),
+        ({"scale": "mine"}, "'own' or 'shared'"),
+        ({"layers": "bn2"}, "array"),
+        ({"layers": ["a"] * 17}, "at most 16"),
+        ({"targets": [{}]}, "integer"),
+        ({"targets": [-1]}, "greater than or equal to 0"),
+        ({"vocabulary": ["a"] * 101}, "at most 100"),
+        ({"vocabulary": ["a" * 201]}, "at most 200"),
+        ({"maps": None}, "'png'"),
+        ({"examples": []}, "no field 'examples'"),
+    ],
+)
+def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[str, Any], words: str) -> None:
+    detail = told(client.post("/api/explain", json={"image": picture} | fields), 422, "fields")
+    assert words in detail
+    assert len(detail) < 600
+
+
+def test_fields_of_a_form_that_are_wrong(client: TestClient, bus: Path) -> None:
+    def post(**fields: Any) -> Any:
+        return client.post("/api/explain", files={"image": bus.read_bytes()}, data=fields)
+
+    assert "did you mean model?" in told(post(modle="x"), 422, "fields")
+    assert "2 times" in told(post(top_k=["1", "2"]), 422, "fields")
+    assert "integer" in told(post(top_k="many"), 422, "fields")
+    two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
+    assert "2 times" in told(client.post("/api/explain", files=two), 422, "fields")
+    misplaced = {"image": bus.read_bytes(), "method": ("a.txt", b"gradcam")}
+    assert "not a file" in told(client.post("/api/explain", files=misplaced), 422, "fields")
+    assert "address" in told(client.post("/api/explain?top_k=1", files={"image": bus.read_bytes()}), 422, "fields")
+    assert "did you mean here?" in told(client.get("/api/models?hre=true"), 422, "fields")
+    told(client.get("/api/models?task=sing"), 422, "fields")
+
+
+@pytest.mark.parametrize(
+    ("route", "fields", "words"),
+    [
+        ("explain", {"method": "gradcamm"}, "did you mean GradCAM"),
+        ("explain", {"layers": ["blocks.99"]}, "blocks.99"),
+        ("explain", {"targets": ["minbus"]}, "did you mean minibus?"),
+        ("explain", {"targets": [1000]}, "0 to 999"),
+        ("explain", {"per": "detection"}, "classifier"),
+        ("explain", {"classes": ["minibus"]}, "draws no boxes"),
+        ("explain", {"vocabulary": ["a bus"]}, "fixed list"),
+        ("explain", {"part": "box"}, ""),
+        ("explain", {"colormap": "infernal"}, "infernal"),
+        ("explain", {"model": "demo-vit", "head": 99, "method": "attention"}, "head"),
+        ("explain/class", {"classes": ["minbus"]}, "did you mean minibus?"),
+        ("detect", {"model": "efficientnet-lite0"}, "draws no boxes"),
+        ("detect", {"model": "demo-s", "targets": [99]}, "There is no box 99"),
+        ("compare", {"models": ["demo-vit"]}, "two to 8"),
+        ("similarity", {"method": "occlusion"}, "Occlusion cannot say"),
+    ],
+)
+def test_what_a_model_cannot_be_asked(
+    client: TestClient, picture: str, route: str, fields: dict[str, Any], words: str
+) -> None:
+    body = {"image": picture} | ({"other": picture} if route == "similarity" else {}) | fields
+    assert words in told(client.post(f"/api/{route}", json=body), 400, "option")
+
+
+def test_a_model_that_is_not_here_is_never_fetched(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
+    monkeypatch.setattr(weights, "download", lambda *_, **__: pytest.fail("a request reached out"))
+    lacking = next(spec.id for spec in catalog().values() if not available(spec))
+    for name, kind, words in (
+        ("efficientnet-lite9", "model", "did you mean efficientnet-lite"),
+        ("timm/resnet10t.c3_in1k", "model", "not in the catalogue"),
+        ("file.py:Class", "model", ""),
+        ("../../etc/passwd", "model", ""),
+        (lacking, "weights", "not on this machine"),
+    ):
+        assert words in told(client.post("/api/explain", json={"image": picture, "model": name}), 404, kind)
+        assert words in told(client.post("/api/compare", json={"image": picture, "models": [name]}), 404, kind)
+        body = {"image": picture, "other": picture, "model": name}
+        assert words in told(client.post("/api/similarity", json=body), 404, kind)
+    assert "not on this machine" in told(client.get(f"/api/layers/{lacking}"), 404, "weights")
+    told(client.get("/api/layers/nobody"), 404, "model")
+
+
+def test_within_a_request_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
+    assert not weights.offline()
+    with weights.kept_in():
+        assert weights.offline()
+        seen: list[bool] = []
+        thread = threading.Thread(target=lambda: seen.append(weights.offline()))
+        thread.start()
+        thread.join()
+        # Another's work is its own.
+        assert seen == [False]
+    assert not weights.offline()
+
+
+def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
+    blank = io.BytesIO()
+    Pillow.new("RGB", (64, 64)).save(blank, "PNG")
+    body = {"image": encoded(blank.getvalue()), "model": "demo-s", "confidence": 1.0}
+    detail = told(client.post("/api/detect", json=body, headers={"Accept": "image/png"}), 422, "map")
+    assert "100" in detail or "detections" in detail.lower()
+    assert client.post("/api/detect", json=body).json()["heatmaps"] == []
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("image/*", "image/png"),
+        ("IMAGE/PNG;q=0.5, application/json;q=0.4", "image/png"),
+        ("application/*", "application/json"),
+        ("application/x-npy, */*;q=0.1", "application/x-npy"),
+        ("text/html, application/x-npy;q=0.2", "application/x-npy"),
+        ("*/*, application/json;q=0", "image/png"),
+        ("text/html", None),
+        ("application/json;q=0", None),
+        ("application/json;q=x", None),
+        (", ,", None),
+    ],
+)
+def test_the_kind_of_answer_is_chosen_by_accept(accept: str | None, kind: str | None) -> None:
+    offers = ("application/json", "image/png", "application/x-npy")
+    if kind is None:
+        with pytest.raises(problems.Refused) as refused:
+            negotiation.chosen(accept, offers)
+        assert refused.value.status == 406
+    else:
+        assert negotiation.chosen(accept, offers) == kind
+
+
+def test_what_is_not_made_here(client: TestClient, picture: str) -> None:
+    for route in ("explain", "compare", "similarity"):
+        told(client.post(f"/api/{route}", json={"image": picture}, headers={"Accept": "text/html"}), 406, "accept")
+    told(client.get("/api/models", headers={"Accept": "image/png"}), 406, "accept")
+
+
+def test_paths_and_methods(client: TestClient) -> None:
+    for path in ("/api", "/api/", "/api/nothing", "/api/explain/", "/api/problems/nothing", "/api/docs/app.py", "/x"):
+        told(client.get(path), 404, "path")
+    for way in ("GET", "PUT", "DELETE", "PATCH"):
+        answer = client.request(way, "/api/explain")
+        assert "POST" in told(answer, 405, "method")
+        assert answer.headers["allow"] == "POST"
+    assert client.post("/api/models").headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Busy(7), 429, "busy"),
+        (TooSlow(60), 504, "timeout"),
+        (Cancelled(), 504, "timeout"),
+        (WeightsProblem("The file is not what it should be."), 503, "weights"),
+        (Problem("No."), 400, "option"),
+        (MemoryError(), 413, "size"),
+        (RuntimeError("a secret path"), 500, "internal"),
+    ],
+)
+def test_whatever_the_work_raises(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(service, "explained", fail)
+    answer = client.post("/api/explain", json={"image": picture})
+    assert "secret" not in told(answer, status, kind)
+    assert (answer.headers.get("retry-after") == "7") == (status == 429)
+    assert client.get("/api/health").json()["status"] == "ok"
+
+
+def test_what_takes_too_long_is_stopped(picture: str) -> None:
+    with TestClient(create(Settings(timeout=0.3))) as client:
+        body = {"image": picture, "model": "demo-cls-s", "method": "occlusion", "masks": 4000}
+        told(client.post("/api/explain", json=body), 504, "timeout")
+
+
+def test_every_kind_of_problem_has_a_page(client: TestClient) -> None:
+    listed = client.get("/api/problems").json()["problems"]
+    assert {one["type"] for one in listed} == {f"/api/problems/{name}" for name in problems.KINDS}
+    for one in listed:
+        assert client.get(one["type"]).json() == one
+
+
+def test_numbers_that_are_not_finite_are_null() -> None:
+    assert problems.finite({"a": [1.0, float("nan")], "b": (float("inf"), "x")}) == {"a": [1.0, None], "b": [None, "x"]}
+    assert service.plain({"a": np.float32("nan")}) == {"a": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MB", "many"), ("TIMEOUT", "0"), ("QUEUE", "-1"), ("WORKERS", "nan"), ("MB", "inf")]
+)
+def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"SIGHTGLASS_API_{name}", value)
+    with pytest.raises(Problem):
+        Settings.from_environment()
+
+
+def test_settings_come_from_the_environment_and_are_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("API_KEY", "k"), ("API_MB", "0.5"), ("API_QUEUE", "0"), ("API_MONITOR", "yes")):
+        monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
+    found = Settings.from_environment(waiting=3, timeout=None)
+    assert found == Settings(key="k", max_bytes=2**19, waiting=3, monitor=True)
+
+
+def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
+    code = "import sys, api; api.routes(); print({'fastapi', 'torch', 'cv2'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    with TestClient(Starlette(routes=api.routes(Settings()))) as client:
+        assert client.get("/api/health").json()["status"] == "ok"
+        told(client.get("/api/nothing"), 404, "path")
+        told(client.get("/predict_with_gradcam"), 405, "method")
+        assert "/api/docs/swagger-ui.css" in client.get("/api/docs").text

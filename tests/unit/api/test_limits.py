@@ -1,0 +1,219 @@
+"""What one answer holds, that it ends where nobody waits for it, and that no option is passed over in silence."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from starlette.testclient import TestClient
+
+from api import limits, problems, service, similarity
+from api.app import create
+from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
+from explain import Explainer
+from explain.picture.image import Image
+from models.adapter import Geometry
+from models.errors import Cancelled, ImageProblem, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MODEL = "demo-cls-s"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create(Settings(model=MODEL))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def picture(bus: Path) -> str:
+    return base64.b64encode(bus.read_bytes()).decode()
+
+
+def blank(width: int, height: int) -> str:
+    out = io.BytesIO()
+    Pillow.new("RGB", (width, height), "grey").save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def told(answer: Any, status: int, kind: str) -> str:
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/api/problems/{kind}"), answer.text
+    return str(answer.json()["detail"])
+
+
+def never(*_: Any, **__: Any) -> None:
+    raise AssertionError("that was not to happen")
+
+
+@pytest.mark.parametrize(
+    ("route", "fields"),
+    [
+        ("explain", {"top_k": 20, "maps": "npy", "model": "efficientnet-lite0"}),
+        ("explain", {"top_k": 6, "overlay": True}),
+        ("explain", {"top_k": 20, "maps": "none", "overlay": True, "model": "efficientnet-lite0"}),
+        ("explain", {"targets": [*range(10), 0]}),
+        ("explain/class", {"classes": [*range(10), 0]}),
+        ("compare", {"models": [MODEL, "demo-cls-m", "demo-cls-l", "efficientnet-lite0"], "overlay": True}),
+    ],
+)
+def test_more_maps_than_an_answer_holds_are_refused_before_the_model_runs(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(Explainer, "__call__", never)
+    side = 4000 if route == "compare" else 2000
+    answer = client.post(f"/api/{route}", json={"image": blank(3000, side)} | fields)
+    words = told(answer, 413, "size")
+    assert "64,000,000" in words
+    assert "smaller picture" in words
+
+
+def test_what_one_answer_holds_is_answered(client: TestClient) -> None:
+    image = blank(3000, 2000)
+    for fields in ({"maps": "none"}, {"top_k": 2}, {"vocabulary": ["red star", "blue ball"], "model": "demo-clip"}):
+        answer = client.post("/api/explain", json={"image": image, "top_k": 20} | fields)
+        assert answer.status_code == 200, answer.text
+
+
+def test_of_boxes_it_is_known_once_they_are_found(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"image": picture, "model": "demo-s", "confidence": 0.01}
+    made = client.post("/api/detect", json=body).json()["heatmaps"]
+    assert len(made) > 1
+    monkeypatch.setattr(limits, "MOST_PIXELS", 810 * 1080 * len(made) - 1)
+    monkeypatch.setattr(Geometry, "to_original", never)
+    assert "top_k" in told(client.post("/api/detect", json=body), 413, "size")
+
+
+def test_two_pictures_and_a_map_alone_have_the_same_limit(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MOST_PIXELS", 810 * 1080)
+    one = {"image": picture}
+    assert client.post("/api/explain", json=one, headers={"Accept": "image/png"}).status_code == 200
+    told(client.post("/api/similarity", json=one | {"other": picture}), 413, "size")
+    monkeypatch.setattr(limits, "MOST_PIXELS", 810 * 1080 - 1)
+    words = told(client.post("/api/explain", json=one, headers={"Accept": "application/x-npy"}), 413, "size")
+    assert "maps=none" not in words
+
+
+def test_no_map_is_kept_as_large_as_the_picture(bus: Path) -> None:
+    request = ExplainRequest(image=bus.read_bytes(), top_k=2, overlay=True)
+    made = service.explained(request, Settings(model=MODEL))
+    assert len(service.whole(made, request, Settings())["heatmaps"]) == 2
+    service.only(made, "image/png", request)
+    assert not any("values" in vars(heatmap) for heatmap in made.heatmaps)
+
+
+@pytest.mark.parametrize("kind", ["explain", "class", "detect", "compare", "similarity"])
+def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    data, settings, cancel, drawn = bus.read_bytes(), Settings(model=MODEL), threading.Event(), []
+    real = service.encoded
+
+    def encoded(*given: Any, **named: Any) -> dict[str, str]:
+        drawn.append(given)
+        cancel.set()
+        return real(*given, **named)
+
+    monkeypatch.setattr(service, "encoded", encoded)
+    monkeypatch.setattr(service, "overlay", never)
+    with pytest.raises(Cancelled):
+        if kind == "explain":
+            asked = ExplainRequest(image=data, top_k=2, overlay=True)
+            service.whole(service.explained(asked, settings), asked, settings, cancel)
+        elif kind == "class":
+            named = ClassRequest(image=data, classes=(0, 1))
+            service.classes(service.explained(named, settings), named, settings, cancel)
+        elif kind == "detect":
+            boxes = DetectRequest(image=data, model="demo-s", confidence=0.01)
+            service.whole(service.explained(boxes, settings), boxes, settings, cancel)
+        elif kind == "compare":
+            many = CompareRequest(image=data, models=(MODEL, "demo-cls-m"))
+            service.side_by_side(service.compared(many, settings), many, settings, cancel)
+        else:
+            similarity.alike(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
+    assert len(drawn) == 1
+
+
+@pytest.mark.parametrize(
+    ("route", "fields", "words"),
+    [
+        ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would do nothing"),
+        ("explain", {"within": "inside"}, "draws no boxes"),
+        ("explain", {"head": 0}, "head is of Attention"),
+        ("explain", {"masks": 9, "question": "why"}, "masks is of D-RISE and Occlusion"),
+        ("detect", {"model": "demo-s", "ratio": 0.1}, "per=picture"),
+        ("compare", {"models": [MODEL, "demo-cls-m"], "confidence": 0.5}, "draws boxes"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    client: TestClient, picture: str, route: str, fields: dict[str, Any], words: str
+) -> None:
+    assert words in told(client.post(f"/api/{route}", json={"image": picture} | fields), 400, "option")
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"targets": [""]}, "Targets.0 is empty: leave it out, or give a word."),
+        ({"targets": [[1]]}, "Targets.0 should be two whole numbers, [anchor, class]."),
+        ({"vocabulary": ["a"] * 101}, "Vocabulary should have at most 100 items."),
+        ({"alpha": float("nan")}, "Alpha is not a number."),
+        ({"confidence": float("nan")}, "Confidence is not a number."),
+        ({"alpha": float("-inf")}, "Alpha is not finite."),
+        (
+            {"modle": 1, "alpha": "x"},
+            "Alpha should be a valid number; there is no field 'modle' (did you mean model?).",
+        ),
+    ],
+)
+def test_sentences_are_plain(client: TestClient, picture: str, fields: dict[str, Any], detail: str) -> None:
+    content = json.dumps({"image": picture} | fields)
+    answer = client.post("/api/explain", content=content, headers={"content-type": "application/json"})
+    assert told(answer, 422, "fields") == detail
+
+
+def test_unknown_fields_are_told_of_once(client: TestClient, picture: str) -> None:
+    body = {"image": picture} | {name * 9: 1 for name in "zqwxv"}
+    detail = told(client.post("/api/explain", json=body), 422, "fields")
+    assert detail.startswith("There is no field 'zzzzzzzzz', 'qqqqqqqqq', ")
+    assert detail.count("there are") == detail.count("preprocessing") == 1
+    assert ".;" not in detail
+
+
+def test_a_query_that_is_wrong(client: TestClient) -> None:
+    words = "Task should be 'classify', 'detect' or 'embed'."
+    assert told(client.get("/api/models?task=foo"), 422, "fields") == words
+    assert told(client.get("/api/models?here="), 422, "fields") == "Here should be true or false."
+
+
+def test_a_form_that_is_wrong(client: TestClient, bus: Path) -> None:
+    files = {"image": bus.read_bytes()}
+    for field in ("targets", "vocabulary"):
+        detail = told(client.post("/api/explain", files=files, data={field: "[1,2"}), 422, "fields")
+        assert detail.startswith("A list is not whole")
+    twice = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
+    assert told(client.post("/api/explain", files=twice), 422, "fields").startswith("Image is given 2 times")
+    nan = client.post("/api/explain", files=files, data={"alpha": "nan"})
+    assert told(nan, 422, "fields") == "Alpha is not a number."
+
+
+def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClient) -> None:
+    with pytest.raises(TooLarge):
+        Image.open(np.zeros((3, 3, 3), np.uint8), max_pixels=8)
+    with pytest.raises(TooLarge):
+        Image.open(b"123456", max_bytes=5)
+    broken = {"image": base64.b64encode(b"GIF89a").decode(), "name": "give at most.gif"}
+    told(client.post("/api/explain", json=broken), 422, "image")
+    refused = problems.of(TooLarge("No."))
+    assert (refused.status, refused.kind) == (413, "size")
+    assert problems.of(ImageProblem("No.")).status == 422

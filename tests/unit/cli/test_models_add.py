@@ -1,0 +1,291 @@
+"""`models add`: a table that loads is written, what stands in the file stays, and what is lacking is asked for."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from cli import main, models_add
+from cli.models_toml import alone, text_of, with_table, written
+from models import catalog
+from models.inspect import Draft, Unknown
+from tests.unit import own_nets
+
+BEFORE = """# My models.
+
+[model."old"]  # an old one
+loader = "torchvision.classifiers"
+arch = "resnet18"
+weights = { random = 1 }
+
+# The next one's comment.
+[model.next]
+loader = "torchvision.classifiers"
+arch = "resnet18"
+[model.next.weights]
+random = 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("SIGHTGLASS_MODELS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    net = own_nets.BlocksCNN(num_classes=3, width=2)
+    torch.save({"state_dict": net.state_dict(), "classes": ["rust", "rot", "fine"]}, tmp_path / "Leaf net.pth")
+    (tmp_path / "nets.py").write_text(Path(own_nets.__file__).read_text("utf-8"), "utf-8")
+    return tmp_path
+
+
+CALL = ("models", "add", "Leaf net.pth", "--arch", "nets.py:BlocksCNN", "--set", "weights.args={width=2}")
+
+
+def test_a_file_is_a_model_after_one_call(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "models.toml").write_text(BEFORE, "utf-8")
+    assert main(CALL) == 0
+    said = capsys.readouterr().out
+    assert "leaf-net: " not in said.splitlines()[0]
+    assert "bus.jpg: leaf-net, GradCAM at block4" in said
+    text = (folder / "models.toml").read_text("utf-8")
+    assert text.startswith(BEFORE.rstrip())
+    held = tomllib.loads(text)["model"]["leaf-net"]
+    assert held["arch"] == "nets.py:BlocksCNN"
+    assert held["weights"] == {"path": "Leaf net.pth", "args": {"width": 2}}
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+    assert catalog.spec("leaf-net").loader == "custom"
+    assert catalog.spec("old").arch == "resnet18"
+
+
+def test_for_a_program_it_is_one_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*CALL, "--json", "--name", "leaf", "--image", str(picture(folder))]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == "leaf"
+    assert answer["proof"]["picture"] == "dot.png"
+    assert {p["label"] for p in answer["proof"]["predictions"]} == {"rust", "rot", "fine"}
+    assert answer["proof"]["maps"][0]["layers"] == ["block4"]
+    assert "The names of its 3 classes are in the checkpoint." in answer["notes"]
+
+
+def picture(folder: Path) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(folder / "dot.png")
+    return folder / "dot.png"
+
+
+@pytest.mark.parametrize("name", ["old", "next"])
+def test_a_table_is_written_over_only_by_force_and_the_rest_stays(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "models.toml").write_text(BEFORE, "utf-8")
+    assert main([*CALL, "--name", name]) == 2
+    assert f"has a model {name} already" in capsys.readouterr().err
+    assert (folder / "models.toml").read_text("utf-8") == BEFORE
+    assert main([*CALL, "--name", name, "--force"]) == 0
+    text = (folder / "models.toml").read_text("utf-8")
+    held = tomllib.loads(text)["model"]
+    assert set(held) == {"old", "next"}
+    assert held[name]["loader"] == "custom"
+    assert held[name]["weights"]["path"] == "Leaf net.pth"
+    assert "# My models." in text
+    assert name == "next" or "# The next one's comment.\n[model.next]" in text
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [
+        (("none.pth",), 1, "There is no file"),
+        (("Leaf net.pth",), 2, "Say it with --arch (what looks like it: "),
+        (("Leaf net.pth", "--arch", "nets.py:PlantCNN"), 1, "does not fit nets.py:PlantCNN"),
+        (("Leaf net.pth", "--arch", "resnet1"), 2, "did you mean resnet1"),
+        (("Leaf net.pth", "--set", "width"), 2, "it should be KEY=VALUE"),
+        (("Leaf net.pth", "--labels", "none.txt", "--arch", "nets.py:BlocksCNN"), 2, "There is no file"),
+        (("page.pth",), 1, "is a web page"),
+        (("nets.py",), 1, "no kind of model that is known here"),
+        (("Leaf net.pth", *CALL[3:], "--set", "wieghts.path=a"), 2, "did you mean weights"),
+        (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
+        (("Leaf net.pth", *CALL[3:], "--name", "efficientnet-lite0", "--yes"), 2, "--name my-efficientnet-lite0"),
+        (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.size=-4"), 2, "models.toml: size in "),
+        (("Leaf net.pth", "--arch", "nets.py:Needs"), 2, "--set weights.args.depth=3"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence_and_writes_nothing(
+    call: tuple[str, ...], code: int, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "page.pth").write_text("<html></html>", "utf-8")
+    with (folder / "nets.py").open("a", encoding="utf-8") as nets:
+        nets.write("\n\nclass Needs(BlocksCNN):\n    def __init__(self, depth):\n        super().__init__()\n")
+    before = sorted(folder.iterdir())
+    assert main(["models", "add", *call]) == code
+    complained = capsys.readouterr().err.strip()
+    assert said in complained
+    assert "\n" not in complained
+    assert sorted(path for path in folder.iterdir() if path.name != "__pycache__") == before
+
+
+def test_what_is_inferred_is_not_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = torchvision.models.mobilenet_v3_small(num_classes=2)
+    torch.save(net.state_dict(), folder / "small.pth")
+    (folder / "class_names.txt").write_text("dry\nwet\n", "utf-8")
+    assert main(["models", "add", "small.pth"]) == 0
+    held = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["small"]
+    assert held == {
+        "loader": "custom",
+        "arch": "mobilenet_v3_small",
+        "weights": {"path": "small.pth", "labels": "class_names.txt"},
+    }
+    assert "The names of its 2 classes are in class_names.txt" in capsys.readouterr().out
+
+
+def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    def prompt(text: str, **about: Any) -> str:
+        asked.append((text, about["default"]))
+        assert about["prompt_suffix"] == " "
+        return {"Which?": "2", "Names? (Enter leaves it out)": "", "Side?": "64"}[text]
+
+    monkeypatch.setattr(models_add.typer, "prompt", prompt)
+    unknown = (
+        Unknown("arch", "Which?", ("one", "two")),
+        Unknown("weights.labels", "Names?", needed=False),
+        Unknown("weights.preprocessing.size", "Side?", default="32"),
+    )
+    draft = Draft("custom", "", {"weights": {"path": "a.pth"}}, unknown)
+    table = models_add._filled(draft, {}, asks=True)
+    assert asked == [("Which?", None), ("Names? (Enter leaves it out)", ""), ("Side?", "32")]
+    assert table == {
+        "loader": "custom",
+        "arch": "two",
+        "weights": {"path": "a.pth", "preprocessing": {"size": 64}},
+    }
+    asked.clear()
+    table = models_add._filled(draft, {"arch": "one", "weights.preprocessing.size": 96}, asks=False)
+    assert table["weights"]["preprocessing"] == {"size": 96}
+    assert asked == []
+
+
+def test_any_value_comes_back_as_it_was() -> None:
+    table = {
+        "loader": "custom",
+        "arch": 'odd "name" \\ é\n.py:Net',
+        "channels_last": True,
+        "target_layers": ["a.b", "c"],
+        "weights": {"path": "x", "preprocessing": {"size": 64, "mean": [0.5, 1e-05]}, "args": {"a b": {"c": False}}},
+        "why": {"method": "layercam"},
+    }
+    text = text_of("my model", table)
+    assert tomllib.loads(text)["model"]["my model"] == table
+
+
+def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ultralytics' own files are unpickled by Ultralytics."""
+    import shutil
+
+    from tests.conftest import weight
+
+    shutil.copy(weight("yolo11n.pt"), folder / "own.pt")
+    assert main(["models", "add", "own.pt", "--yes"]) == 2
+    assert "Say --trust if you do." in capsys.readouterr().err
+    assert not (folder / "models.toml").exists()
+    assert main(["models", "add", "own.pt", "--trust"]) == 0
+    held = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["own"]
+    assert held["loader"] == "ultralytics"
+    assert "trust" not in held
+
+
+def test_what_is_written_during_the_trial_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a hand, and by another that adds a model."""
+    to = folder / "models.toml"
+    to.write_text("# Mine.\n", "utf-8")
+    proof = models_add._proof
+
+    def slow(*given: Any) -> Any:
+        to.write_text(BEFORE, "utf-8")
+        return proof(*given)
+
+    monkeypatch.setattr(models_add, "_proof", slow)
+    assert main(CALL) == 0
+    text = to.read_text("utf-8")
+    assert text.startswith(BEFORE.rstrip())
+    assert set(tomllib.loads(text)["model"]) == {"old", "next", "leaf-net"}
+
+
+def test_a_name_that_was_taken_during_the_trial_is_not_written_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = folder / "models.toml"
+    proof = models_add._proof
+
+    def slow(*given: Any) -> Any:
+        to.write_text(BEFORE, "utf-8")
+        return proof(*given)
+
+    monkeypatch.setattr(models_add, "_proof", slow)
+    assert main([*CALL, "--name", "old"]) == 2
+    assert "has a model old already" in capsys.readouterr().err
+    assert to.read_text("utf-8") == BEFORE
+
+
+def test_only_one_writes_at_a_time(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    to = tmp_path / "models.toml"
+
+    def write(number: int) -> None:
+        with alone(to):
+            written(to, with_table(to, f"m{number}", text_of(f"m{number}", {"loader": "custom"}), force=False))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(16)))
+    assert len(tomllib.loads(to.read_text("utf-8"))["model"]) == 16
+    assert [path.name for path in tmp_path.iterdir()] == ["models.toml"]
+
+
+def test_a_packaged_model_gives_way_by_force_and_leaves_nothing_behind(folder: Path) -> None:
+    assert main([*CALL, "--name", "efficientnet-lite0", "--force"]) == 0
+    assert catalog.spec("efficientnet-lite0").licence == "not stated"
+
+
+def test_a_bad_table_of_another_model_is_no_hindrance(folder: Path) -> None:
+    (folder / "models.toml").write_text('[model."bad"]\nlicence = "MIT"\n', "utf-8")
+    assert main(CALL) == 0
+    assert catalog.spec("leaf-net").loader == "custom"
+
+
+def test_a_model_of_four_channels_is_tried_on_made_up_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(4, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    torch.jit.trace(module.eval(), torch.zeros(1, 4, 32, 32)).save(str(folder / "bands.torchscript"))
+    settings = ("--set", "weights.preprocessing.size=32", "--set", "weights.preprocessing.channels_in=4")
+    assert main(["models", "add", "bands.torchscript", "--trust", "--name", "Four/Bands", *settings]) == 0
+    said = capsys.readouterr().out
+    assert "It is called four-bands: " in said
+    assert "It takes 4 channels: tried on made-up numbers" in said
+    assert "four-bands" in tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]
+
+
+def test_a_wrong_answer_is_asked_for_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "names.txt").write_text("a\nb\n", "utf-8")
+    answers = iter(("nmaes.txt", "names.txt"))
+    monkeypatch.setattr(models_add.typer, "prompt", lambda *_, **__: next(answers))
+    draft = Draft("custom", "resnet18", {"weights": {}}, (Unknown("weights.labels", "Names?", needed=False),))
+    assert models_add._filled(draft, {}, asks=True)["weights"] == {"labels": str(folder / "names.txt")}
+    assert "There is no file" in capsys.readouterr().err
+
+
+def test_the_help_keeps_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "add", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "[the file's name]" in said
+    assert "[a packaged photograph]" in said

@@ -1,0 +1,175 @@
+"""`python -m explain serve`: the API alone, as a user starts and ends it."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from cli import main
+from cli.serve import bound
+from explain import Explainer
+from models.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BOUNDARY = "of-the-tests"
+
+
+@contextmanager
+def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Its address once it listens, and its process; ended where it still runs."""
+    command = [sys.executable, "-m", "explain", "serve", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        found = re.search(r"http://[\d.]+:\d+", said)
+        assert found, said + (process.stderr.read() if process.stderr and process.poll() is not None else "")
+        yield found[0], process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def got(address: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
+    """Status, headers and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def form(path: Path, **fields: str) -> tuple[bytes, str]:
+    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
+    body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return body, f"multipart/form-data; boundary={BOUNDARY}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with served() as started:
+        yield started
+
+
+def test_it_answers_the_librarys_very_map(server, bus: Path) -> None:
+    body, kind = form(bus)
+    status, headers, data = got(f"{server[0]}/api/explain", body, Content_Type=kind, Accept="application/x-npy")
+    assert (status, headers["Content-Type"]) == (200, "application/x-npy")
+    wanted = Explainer()(bus).heatmaps[0].values
+    assert np.array_equal(np.load(io.BytesIO(data)), wanted)
+
+
+def test_what_is_not_there_is_a_problem_and_not_a_page(server) -> None:
+    for path, status in (
+        ("/api/nothing", 404),
+        ("/nothing", 404),
+        ("/predict_with_gradcam", 405),
+        ("/api/explain", 405),
+    ):
+        code, headers, data = got(server[0] + path)
+        assert (code, headers["Content-Type"]) == (status, "application/problem+json"), path
+        assert json.loads(data)["status"] == status
+    assert got(f"{server[0]}/predict_with_gradcam")[1]["Allow"] == "POST"
+
+
+def test_it_was_warm_before_it_listened(server) -> None:
+    _, _, data = got(f"{server[0]}/api/metrics")
+    assert b'sightglass_resident_bytes{device="cpu",model="efficientnet-lite0"}' in data
+
+
+def test_a_name_that_another_site_lets_lead_here_is_no_way_in(server) -> None:
+    code, _, data = got(f"{server[0]}/api/models", Host="evil.example", Origin="http://evil.example")
+    assert code == 403
+    assert "SIGHTGLASS_API_HOSTS" in json.loads(data)["detail"]
+    assert got(f"{server[0]}/api/models", Host="localhost:80")[0] == 200
+
+
+def test_who_hangs_up_while_sending_leaves_no_trace() -> None:
+    with served() as (address, process):
+        host, port = address.removeprefix("http://").split(":")
+        for kind in ("application/json", "multipart/form-data; boundary=x"):
+            head = (
+                f"POST /api/explain HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n"
+            )
+            with socket.create_connection((host, int(port))) as line:
+                line.sendall(head.encode() + b"--x\r\n")
+                time.sleep(0.2)
+        end = time.monotonic() + 10
+        while b'route="/api/explain",status="499"} 2.0' not in got(f"{address}/api/metrics")[2]:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == ""
+
+
+def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
+    with served("--limit-mb", "1", SIGHTGLASS_API_KEY="a-secret") as (address, process):
+        assert got(f"{address}/api/models")[0] == 401
+        assert got(f"{address}/api/health")[0] == 200
+        assert got(f"{address}/api/models", Authorization="Bearer a-secret")[0] == 200
+        longer = b"x" * 3 * 2**20
+        assert got(f"{address}/api/explain", longer, Content_Type="application/json", X_API_Key="a-secret")[0] == 413
+
+        host, port = address.removeprefix("http://").split(":")
+        line = http.client.HTTPConnection(host, int(port), timeout=60)
+        body, kind = form(bus, method="occlusion", masks="4000")
+        line.request("POST", "/api/explain", body, {"Content-Type": kind, "X-API-Key": "a-secret"})
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, complaints = process.communicate(timeout=60)
+        line.close()
+        assert (process.returncode, complaints) == (0, "")
+        assert "Ended." in out
+        assert "a-secret" not in out
+
+
+def test_opening_it_to_the_network_without_a_key_is_told_of_and_an_order_to_end_is_followed() -> None:
+    with served("--host", "0.0.0.0") as (_, process):
+        process.send_signal(signal.SIGTERM)
+        assert "without a key" in process.communicate(timeout=60)[1]
+        assert process.returncode == 0
+
+
+def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert f"port {port}" in said.err
+    assert said.out == ""
+
+
+def test_an_address_that_is_not_here_is_one_sentence() -> None:
+    with pytest.raises(Problem, match="no address of this machine"):
+        bound("no such host", 0)
+    with pytest.raises(Problem, match="cannot be listened on"):
+        bound("192.0.2.1", 0)
+
+
+def test_a_model_that_is_not_there_is_one_sentence_before_it_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--port", "0", "--model", "efficientnet-lite"]) == 2
+    assert "did you mean" in capsys.readouterr().err

@@ -1,0 +1,185 @@
+"""The viewer's Python half: what it sends, and what it makes of what the browser asks, which can be anything."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.viewer import Box, Map, Panel, pack, replies
+from components.viewer.payload import raw_range, scaling
+from explain.rendering.render import Field, Style, shown
+
+WHOLE = (0, 0, 60, 40)
+SETTINGS = {
+    "mode": "overlay", "layout": "single", "split": 0.5, "alpha": 0.9, "colormap": "inferno", "threshold": 0,
+    "scale": "own", "top": 1, "even": False, "invert": False, "cells": False, "boxes": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def ramp(scale: float = 1.0) -> np.ndarray:
+    return (np.linspace(0, scale, 12, dtype=np.float32)).reshape(3, 4)
+
+
+def heat(title: str = "bus", raw: tuple[float, float] | None = (0.0, 0.5), **more) -> Map:
+    return Map(title, "", ramp(), WHOLE, WHOLE, raw, **more)
+
+
+def opened(parcel: bytes) -> tuple[dict, bytes]:
+    (length,) = struct.unpack("<I", parcel[:4])
+    return json.loads(parcel[4 : 4 + length]), parcel[4 + length :]
+
+
+def sent(bits: bytes, level: int | None = 6) -> str:
+    return base64.b64encode(bits if level is None else zlib.compress(bits, level)).decode()
+
+
+def asked(**changes) -> dict:
+    return {"id": "1", "format": "png", "choice": 0, "columns": 2, "dark": False, "settings": SETTINGS | changes}
+
+
+def test_the_payload_follows_picture_and_maps_alone():
+    black = np.zeros((20, 30, 3), np.uint8)
+
+    def packed(scale: float = 1, chosen: int = 0, both: bool = True) -> bytes:
+        maps = tuple(Map(name, "", ramp(scale), WHOLE, WHOLE) for name in ("a", "b")[: 1 + both])
+        boxes = [Box(WHOLE, name, i, chosen=i == chosen) for i, name in enumerate("ab")]
+        return pack(black, "black", [Panel(), Panel(maps)], boxes)[1]
+
+    assert packed() == packed()
+    assert packed(chosen=1) == packed()
+    assert packed(scale=0.5) != packed()
+    assert packed(chosen=1, both=False) != packed(both=False)  # no list to choose from: Python says which
+    with pytest.raises(ValueError, match=r"must lie within 0\.\.1, got 0 to 2"):
+        packed(scale=2)
+
+
+def test_a_jpeg_that_fits_is_sent_as_it_came():
+    small, large = (np.zeros((10, side, 3), np.uint8) for side in (1600, 1601))
+    assert b"as it came" in pack(small, "small", [Panel()], file=b"as it came")[1]
+    assert b"as it came" not in pack(large, "large", [Panel()], file=b"as it came")[1]
+
+
+def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
+    head, rest = opened(pack(picture, "p", [Panel((heat(raw=None, shared=ramp(0.5)), heat()))])[1])
+    first, second = head["panels"][0]["maps"]
+    assert (first["own"], first["shared"], second["own"], second["shared"]) == (0, 1, 2, None)
+    steps = np.frombuffer(zlib.decompress(rest[head["sizes"][0] :]), "<u2").reshape(3, 3, 4)
+    own, shared, _ = np.cumsum(steps, axis=2, dtype=np.uint16) / 65535
+    assert np.allclose(own, ramp(), atol=1e-5)
+    assert np.allclose(shared, ramp(0.5), atol=1e-5)
+
+
+def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
+    panels = [Panel((heat(raw=(0.1, 0.5)),)), Panel((heat(raw=(0.0, 2.0)), heat(raw=None)))]
+    assert raw_range(panels) == (0.0, 2.0)
+    assert raw_range([Panel((heat(raw=None),))]) is None
+    gain, offset = scaling(panels[0].maps[0], "shared", 1.0, (0.0, 2.0))
+    assert (gain, offset) == pytest.approx((0.2, 0.05))
+    assert scaling(panels[0].maps[0], "fixed", 4.0, (0.0, 2.0)) == pytest.approx((0.1, 0.025))
+    assert scaling(panels[0].maps[0], "own", 4.0, (0.0, 2.0)) == (1.0, 0.0)
+    assert scaling(panels[1].maps[1], "fixed", 4.0, (0.0, 2.0)) == (1.0, 0.0)
+
+
+def test_a_rectangle_and_a_painted_area_are_masks():
+    rectangle = replies.region_of({"picture": "p", "kind": "rectangle", "xyxy": [10, 5, 30, 25]}, "p", (60, 40))
+    assert rectangle.mask(40, 60).sum() == 20 * 20
+    painted = np.zeros((20, 30), bool)
+    painted[5:10, 10:20] = True
+    bits = sent(np.packbits(painted).tobytes())
+    region = replies.region_of({"picture": "p", "kind": "brush", "size": [30, 20], "bits": bits}, "p", (60, 40))
+    assert region.xyxy == (20.0, 10.0, 40.0, 20.0)
+    assert np.array_equal(region.mask(40, 60), rectangle.mask(40, 60) & False | np.kron(painted, np.ones((2, 2), bool)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "rectangle",
+        {"picture": "other", "kind": "rectangle", "xyxy": [0, 0, 9, 9]},
+        {"picture": "p", "kind": "rectangle", "xyxy": [9, 0, 0, 9]},
+        {"picture": "p", "kind": "rectangle", "xyxy": [0, 0, "x", 9]},
+        {"picture": "p", "kind": "rectangle", "xyxy": [0, 0, float("nan"), 9]},
+        {"picture": "p", "kind": "rectangle"},
+        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": "!"},
+        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": sent(b"no", level=None)},
+        {"picture": "p", "kind": "brush", "size": [99999, 99999], "bits": ""},
+        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": sent(bytes(75))},
+        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": sent(b"\1")},
+    ],
+)
+def test_an_area_that_makes_no_sense_is_none(given):
+    assert replies.region_of(given, "p", (60, 40)) is None
+
+
+def test_a_bomb_is_not_inflated():
+    bits = sent(b"\xff" * 10**7)
+    region = replies.region_of({"picture": "p", "kind": "brush", "size": [16, 16], "bits": bits}, "p", (60, 40))
+    assert region.painted.shape == (16, 16)
+
+
+def test_a_part_comes_as_fine_as_it_is(picture):
+    large = np.kron(picture, np.ones((100, 100, 1), np.uint8))
+    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}, "p"))
+    assert (head["kind"], head["rect"], head["id"]) == ("detail", [1000, 500, 3000, 2000], "7")
+    assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
+    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [0, 0, 6000, 4000]}, "p"))
+    assert max(Image.open(io.BytesIO(blob)).size) == replies.DETAIL
+    head, blob = opened(replies.detail(large, {"picture": "p", "rect": [0, 0, 6000, 4000], "longest": 1234}, "p"))
+    assert max(Image.open(io.BytesIO(blob)).size) == 1234
+    for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
+        assert replies.detail(large, {"picture": "p", "rect": rect}, "p") == b""
+    assert (
+        replies.detail(large, {"picture": "p", "rect": [0, 0, 9, 9]}, "another") == replies.detail(large, 7, "p") == b""
+    )
+
+
+def test_a_file_is_what_render_makes_of_the_settings(picture):
+    panels = [Panel((heat("bus"), heat("van", raw=(0.0, 1.0))))]
+    head, blob = opened(replies.file(picture, panels, [], asked(scale="shared"), "p", "my bus.jpg"))
+    expected = shown(picture, Field(ramp(), WHOLE, WHOLE), Style(gain=0.5))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(blob))), expected)
+    assert head["name"] == "my-bus-bus-overlay.png"
+    head, blob = opened(replies.file(picture, panels, [], asked() | {"format": "jpg", "choice": 1}, "p", "b.png"))
+    assert (head["name"], head["mime"]) == ("b-van-overlay.jpg", "image/jpeg")
+    boxed = replies.file(picture, panels, [Box((5, 5, 50, 30), "bus 90 %")], asked(), "p", "b.png")
+    assert not np.array_equal(np.asarray(Image.open(io.BytesIO(opened(boxed)[1]))), expected)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [7, {}, asked(mode="<b>"), asked(colormap="none"), asked(alpha="x"), asked(top=0), asked() | {"choice": "a"}],
+)
+def test_a_file_that_cannot_be_is_a_sentence(picture, given):
+    head, _ = opened(replies.file(picture, [Panel((heat(),))], [], given, "p", "b.png"))
+    assert head["kind"] == ("file" if given == asked(top=0) else "sorry")
+
+
+def test_a_file_of_several_panels_is_a_sheet(picture):
+    panels = [Panel((heat("s"),)), Panel((heat("l"),)), Panel(title="nothing")]
+    _, blob = opened(replies.file(picture, panels, [], asked(), "p", "b.png"))
+    assert Image.open(io.BytesIO(blob)).width > 2 * 60
+    beside = replies.file(picture, panels[:1], [], asked(layout="beside"), "p", "b.png")
+    assert Image.open(io.BytesIO(opened(beside)[1])).width > 2 * 60
+
+
+def test_a_box_says_only_what_is_not_as_usual():
+    black = np.zeros((4, 4, 3), np.uint8)
+    corners = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
+    boxes = [Box(WHOLE, "plain"), Box(WHOLE, "odd", 1, tag="?", dashed=True, corners=corners)]
+    payload = pack(black, "black", [Panel()], boxes)[1]
+    plain, odd = json.loads(payload[4 : 4 + struct.unpack("<I", payload[:4])[0]])["boxes"]
+    assert set(plain) == {"xyxy", "label", "index"}
+    assert (odd["tag"], odd["dashed"], odd["corners"]) == ("?", True, [list(corner) for corner in corners])

@@ -1,0 +1,484 @@
+"""Detections walked back in windows: the numbers of PyTorch's own way back, and of pytorch-grad-cam."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_grad_cam
+import torch
+from torch import nn
+
+from explain import Explainer
+from explain.backward import convolution, graph
+from explain.backward.convolution import Kernel, pointwise_gradient
+from explain.backward.gradient import Activation, Gradient, Term
+from explain.backward.graph import Graph, Opaque, place
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.picture.image import Image
+from models.adapter import Target
+from models.adapters.detector import IN_CELL, Detections, Detector
+from models.errors import ModelProblem
+from tests.conftest import asset, weight
+
+LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
+
+
+def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
+    """Each whole (1, C, h, w) as what a graph is asked with."""
+    return [None if seed is None else Gradient.of(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
+
+
+class Neck(nn.Module):
+    """What detectors' necks are made of: strides, dilation, depthwise, residuals, joins, splits, growing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.down = nn.Conv2d(8, 12, 3, 2, 1)
+            self.norm = nn.BatchNorm2d(12)
+            self.norm.running_var = torch.rand(12) + 0.5
+            self.deep = nn.Conv2d(12, 12, 3, padding=2, dilation=2)
+            self.own = nn.Conv2d(12, 12, 5, padding=2, groups=12)
+            self.join = nn.Conv2d(8 + 12 + 4, 10, 1)
+            self.fine = nn.Conv2d(10, 6, 3, padding=1)
+            self.rough = nn.Conv2d(6, 6, (1, 3), (2, 2), (0, 1))
+        self.acts = [nn.SiLU(), nn.ReLU(), nn.LeakyReLU(0.1), nn.Hardswish(), nn.Sigmoid()]
+        self.requires_grad_(False).eval()
+
+    def forward(self, x: torch.Tensor, aside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        silu, relu, leaky, swish, sigmoid = self.acts
+        low = silu(self.norm(self.down(x)))
+        low = low + leaky(self.deep(low))
+        first, second = swish(self.own(low)).split(6, 1)
+        grown = nn.functional.interpolate(torch.cat((second, first), 1), scale_factor=2)
+        fine = relu(self.fine(self.join(torch.cat((x, grown, aside), 1))))
+        return low, fine, sigmoid(self.rough(fine))
+
+
+@pytest.mark.parametrize("size", [(32, 24), (64, 64), (4, 6)])
+def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
+    made = torch.Generator().manual_seed(1)
+    x, aside = (torch.randn(1, channels, *size, generator=made) for channels in (8, 4))
+    x.requires_grad_()
+    low, fine, rough = Neck()(x, aside)
+    graph = Graph([fine, rough], [x, low])
+    cells = [(0, 0), (size[0] - 1, 2), (size[0] // 2, size[1] // 2), (1, size[1] - 1)]
+    seeds: list[list[torch.Tensor | None]] = []
+    for n, (y, column) in enumerate(cells):
+        at_fine, at_rough = torch.zeros_like(fine), torch.zeros_like(rough)
+        at_fine[0, n, y, column] = 2.0
+        at_rough[0, n, y // 2, column // 2] = -1.0
+        seeds += [[at_fine, None], [None, at_rough], [at_fine, at_rough]]
+    with torch.no_grad():
+        found = [graph.gradients(seeded(*given)) for given in seeds]
+    for given, gradients in zip(seeds, found, strict=True):
+        ends = [(end, seed) for end, seed in zip((fine, rough), given, strict=True) if seed is not None]
+        expected = torch.autograd.grad([e for e, _ in ends], [x, low], [s for _, s in ends], retain_graph=True)
+        for gradient, whole in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(gradient.dense(), whole[0], rtol=1e-5, atol=1e-6)
+    smallest = min(gradients[0].values[0].numel() for gradients in found)
+    assert size == (4, 6) or smallest < 0.4 * size[0] * size[1], "no window is smaller than the map"
+
+
+@pytest.mark.parametrize("order", ["known first", "known last", "known around", "read twice"])
+def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
+    made = torch.Generator().manual_seed(2)
+    x, aside = torch.randn(1, 4, 9, 7, generator=made), torch.randn(1, 3, 9, 7, generator=made)
+    x.requires_grad_()
+    kernel = torch.randn(5, 11 if order == "known around" else 7, 3, 3, generator=made)
+    parts = {"known last": (aside, x.sigmoid()), "known around": (x.sigmoid(), aside, x.relu())}
+    joined = torch.cat(parts.get(order, (x.sigmoid(), aside)), 1)
+    y = nn.functional.conv2d(joined, kernel, padding=1)
+    if order == "read twice":
+        y = torch.cat((y, joined.sigmoid()), 1)
+    seed = torch.zeros_like(y)
+    seed[0, -1, 4, 3] = seed[0, 1, 4, 3] = 1.0
+    graph = Graph([y], [x])
+    assert bool(graph.wanted) == (order in ("known first", "known last"))
+    with torch.no_grad():
+        (found,) = graph.gradients(seeded(seed))
+    (expected,) = torch.autograd.grad(y, x, seed)
+    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+
+
+def test_an_operation_without_a_rule_is_left_to_torch() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    y = x.softmax(1)
+    with pytest.raises(Opaque, match="Softmax"):
+        Graph([y], [x]).gradients(seeded(torch.ones_like(y)))
+    with pytest.raises(Opaque):
+        place(torch.zeros(1))
+
+
+def test_what_reaches_no_source_has_an_empty_gradient() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    y = x.sigmoid()
+    (gradient,) = Graph([y], [x]).gradients(seeded(torch.zeros_like(y)))
+    assert gradient.dense().shape == (4, 8, 8)
+    assert not gradient.dense().any()
+
+
+def test_a_gradient_is_placed_where_it_belongs() -> None:
+    gradient = Gradient.of(torch.ones(2, 2, 3), 1, 4, (5, 8))
+    assert gradient.dense().nonzero()[:, 1:].amin(0).tolist() == [1, 4]
+    assert gradient.dense().sum() == 12
+    assert gradient.part(torch.arange(80.0).view(2, 5, 8))[0].tolist() == [[12, 13, 14], [20, 21, 22]]
+    assert gradient.placed(torch.zeros(2, 3), 1.5)[0, 0] == 1.5
+
+
+@pytest.mark.parametrize("channels", [slice(None), slice(0, 40), slice(24, 64)])
+@pytest.mark.parametrize(
+    ("size", "whole", "one_dnn"),
+    [
+        ((1, 1), True, False),
+        ((40, 30), True, True),
+        ((40, 30), False, False),
+        ((3, 3), True, False),
+        ((127, 1), True, False),
+        ((13, 60), True, True),
+    ],
+)
+def test_a_place_s_gradient_is_the_same_both_ways(
+    size: tuple[int, int], whole: bool, one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = torch.Generator().manual_seed(3)
+    weight = torch.randn(128, 64, 1, 1, generator=made).contiguous(memory_format=torch.channels_last)[:, channels]
+    gradient = torch.randn(1, 200, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 30:158]
+    expected = torch.einsum("bkhw,kc->bchw", gradient.double(), weight[:, :, 0, 0].double()).float()
+    calls, original = [], torch.mkldnn_convolution
+
+    def counted(*given: Any) -> torch.Tensor:
+        calls.append(given)
+        return original(*given)
+
+    assert convolution._one_dnn(), "no oneDNN: nothing to compare"
+    monkeypatch.setattr(torch, "mkldnn_convolution", counted)
+    found = pointwise_gradient(gradient, weight, whole=whole)
+    assert bool(calls) == one_dnn
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    assert torch.equal(pointwise_gradient(gradient, weight, whole=whole), found)
+    # What it does not know goes the way that always works.
+    calls.clear()
+    double = pointwise_gradient(gradient.double(), weight.double(), whole=whole)
+    torch.testing.assert_close(double.float(), expected)
+    assert not calls
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 9)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (2, 3)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (1, 3), (5, 2), (8, 8)])
+@pytest.mark.parametrize("groups", [1, 12])
+def test_a_kernel_goes_back_as_torch_does(
+    size: tuple[int, int], stride: tuple[int, int], kernel: tuple[int, int], groups: int
+) -> None:
+    made = torch.Generator().manual_seed(4)
+    weight = torch.randn(12, 10 if groups == 1 else 1, *kernel, generator=made)
+    gradient = torch.randn(1, 24, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 3:15]
+    back = Kernel.of(weight, stride, (1, 1), groups)
+    if back is None:
+        # A step over channels apart is PyTorch's, and what is very wide.
+        assert kernel == (8, 8) or (groups > 1 and (stride != (1, 1) or kernel == (5, 2)))
+        return
+    inputs = [(side - 1) * step + kernel[i] for i, (side, step) in enumerate(zip(size, stride, strict=True))]
+    like = (1, weight.shape[1] * groups, *inputs)
+    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), stride, groups=groups)
+    torch.testing.assert_close(back.gradient(gradient).double(), expected, rtol=1e-5, atol=1e-5)
+    assert back.nbytes == weight.nbytes
+
+
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2)])
+@pytest.mark.parametrize("groups", [1, 12])
+def test_a_convolution_with_the_kernel_turned_round_is_the_way_back(padding: tuple[int, int], groups: int) -> None:
+    made = torch.Generator().manual_seed(4)
+    weight = torch.randn(12, 10 if groups == 1 else 1, 2, 3, generator=made)
+    gradient = torch.randn(1, 12, 7, 9, generator=made)
+    back = Kernel.of(weight, (1, 1), (1, 1), groups)
+    assert back is not None and back.convolves(padding)
+    like = (1, weight.shape[1] * groups, 7 + 1 - 2 * padding[0], 9 + 2 - 2 * padding[1])
+    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), padding=padding, groups=groups)
+    torch.testing.assert_close(back.convolved(gradient, padding).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_kernel_that_steps_or_is_all_padding_does_not_convolve() -> None:
+    for stride, padding in (((2, 1), (0, 0)), ((1, 1), (0, 3))):
+        back = Kernel.of(torch.ones(4, 4, 3, 3), stride, (1, 1), 1)
+        assert back is not None and not back.convolves(padding)
+
+
+def test_a_kernel_with_gaps_is_left_to_torch() -> None:
+    assert Kernel.of(torch.ones(4, 4, 3, 3), (1, 1), (2, 2), 1) is None
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = torch.Generator().manual_seed(5)
+    x = torch.randn(1, 8, 64, 64, generator=made).requires_grad_()
+    conv = nn.Conv2d(8, 8, 3, stride, padding=1).requires_grad_(False)
+
+    def compared() -> None:
+        y = conv(x.sigmoid())
+        seed = torch.zeros_like(y)
+        seed[0, 0, 10:15, 21] = 1.0
+        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+        with torch.no_grad():
+            (found,) = Graph([y], [x]).gradients(seeded(seed))
+        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+
+    # A large window of a convolution that steps is PyTorch's.
+    laid_out = conv.weight.nbytes
+    for large, expected in ((5 * 8 * 8 * 9, laid_out if stride == 1 else 0), (5 * 8 * 8 * 9 + 1, laid_out)):
+        monkeypatch.setattr(graph, "LARGE", large)
+        # A graph for each picture.
+        compared()
+        compared()
+        assert convolution.nbytes(conv.parameters()) == expected
+    conv.weight.mul_(2)
+    compared()
+    assert convolution.nbytes(conv.parameters()) == laid_out, "changed weights are kept as they were"
+
+
+def test_one_weight_may_be_read_in_several_ways() -> None:
+    torch.manual_seed(6)
+    weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16, requires_grad=True)
+    read = [nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)]
+    y = torch.cat(read, 1)
+    for where in (slice(None), slice(5, 6)):
+        seed = torch.zeros_like(y)
+        seed[:, :, where, where] = 1.0
+        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+        with torch.no_grad():
+            (found,) = Graph([y], [x]).gradients(seeded(seed))
+        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
+    torch.manual_seed(6)
+    earlier, x = (torch.randn(1, 4, 6, 6, requires_grad=True) for _ in range(2))
+    y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
+    (expected,) = torch.autograd.grad(y, x, torch.ones_like(y), retain_graph=True)
+    with torch.no_grad():
+        (found,) = Graph([y], [x]).gradients(seeded(torch.ones_like(y)))
+    torch.testing.assert_close(found.dense(), expected[0])
+
+
+class Joined(nn.Module):
+    """Two layers joined at the finer one's size, and read by 1x1 convolutions: what YOLO's neck is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep, self.fine = nn.Conv2d(3, 8, 3, 4, 1), nn.Conv2d(3, 4, 3, 2, 1)
+        self.join, self.beside, self.wide = nn.Conv2d(12, 5, 1), nn.Conv2d(8, 6, 3, 1, 1), nn.Conv2d(8, 16, 1)
+        self.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The layers deep, grown and joined, and the three ends."""
+        deep = self.deep(x).detach().requires_grad_()
+        grown = nn.functional.interpolate(deep, scale_factor=2)
+        joined = torch.cat([grown, self.fine(x)], 1)
+        return deep, grown, joined, self.join(joined).sigmoid(), self.beside(deep), self.wide(deep).sigmoid()
+
+
+@pytest.mark.parametrize("ends", [(True, False, False), (True, True, False), (True, True, True)])
+@pytest.mark.parametrize("window", [(slice(0, 16), slice(0, 20)), (slice(5, 8), slice(3, 6)), (slice(15, 16), 0)])
+def test_a_gradient_before_a_1x1_convolution_stays_a_product(window: Any, ends: tuple[bool, ...]) -> None:
+    torch.manual_seed(3)
+    *sources, first, second, third = Joined()(torch.randn(1, 3, 32, 40))
+    seeds = [torch.zeros_like(end) for end in (first, second, third)]
+    for seed, used in zip(seeds, ends, strict=True):
+        at = window if seed is seeds[0] else (slice(2, 5), slice(1, 4))
+        seed[0][:, *at] = torch.randn_like(seed[0][:, *at]) * used
+    wanted = torch.autograd.grad((first, second, third), sources, seeds, retain_graph=True)
+    with torch.no_grad():
+        found = Graph([first, second, third], sources).gradients(seeded(*seeds))
+    for gradient, expected, source in zip(found, wanted, sources, strict=True):
+        a = Activation(torch.randn_like(source[0]))
+        assert any(term.weight is not None for term in gradient.terms)
+        # Of more channels after the convolution than before it there is nothing to save.
+        assert all(term.weight is None or len(term.weight) == 5 for term in gradient.terms)
+        torch.testing.assert_close(gradient.dense(), expected[0])
+        torch.testing.assert_close(gradient.total(), expected[0].sum((1, 2)), rtol=1e-4, atol=1e-4)
+        along = gradient.placed(gradient.along(a))
+        torch.testing.assert_close(along, (expected[0] * a.values).sum(0), rtol=1e-4, atol=1e-4)
+
+
+def test_a_small_level_without_a_gradient_has_no_window() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    fine = x.sigmoid()
+    small = nn.functional.conv2d(fine, torch.ones(3, 4, 8, 8))
+    seed = torch.zeros_like(fine)
+    seed[0, 0, 2, 3] = 1.0
+    with torch.no_grad():
+        (found,) = Graph([fine, small], [x]).gradients(seeded(seed, torch.zeros_like(small)))
+    assert found.values.shape == (4, 1, 1)
+
+
+def test_what_read_padding_alone_leads_nowhere() -> None:
+    x = torch.randn(1, 4, 5, 5, requires_grad=True)
+    y = nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
+    for cell, reaches in (((0, 0), False), ((4, 4), True)):
+        seed = torch.zeros_like(y)
+        seed[0, 1][cell] = 1.0
+        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+        with torch.no_grad():
+            (found,) = Graph([y], [x]).gradients(seeded(seed))
+        torch.testing.assert_close(found.dense(), expected[0])
+        assert bool(found.dense().any()) == reaches
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("not built"), AttributeError(), torch.zeros(1, 3, 3, 3)])
+def test_a_build_without_a_sound_one_dnn_does_without(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_given: Any) -> torch.Tensor:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(torch, "mkldnn_convolution", lacking)
+    convolution._one_dnn.cache_clear()
+    try:
+        gradient, weight = torch.ones(1, 64, 40, 40), torch.ones(64, 64, 1, 1)
+        assert pointwise_gradient(gradient, weight, whole=True).eq(64).all()
+    finally:
+        convolution._one_dnn.cache_clear()
+
+
+def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
+    made = torch.Generator().manual_seed(6)
+    sides = ((4, 6), (2, 3))
+    maps = {n: tuple(torch.randn(1, n, *side, generator=made) for side in sides) for n in (5, 1)}
+    zeros = torch.zeros(30, 2)
+    outputs = Detections(maps[5], (), lambda _: zeros, zeros, zeros[:, 0], objectness=maps[1])
+    detector = Detector.__new__(Detector)
+    detector.parts = IN_CELL
+    for anchor in (0, 7, 23, 24, 29):
+        alone, scale, y, x = outputs.cell(anchor)
+        assert outputs.levels[scale][0, :, y, x].equal(alone.levels[0][0, :, 0, 0])
+        for part in IN_CELL:
+            whole, own = (detector.scalar(of, Target(3, "", (at,), part)) for of, at in ((outputs, anchor), (alone, 0)))
+            assert whole.equal(own)
+    with pytest.raises(ModelProblem, match="30 candidates"):
+        outputs.cell(30)
+
+
+# Real weights.
+
+
+BUS = asset("ultralytics", "assets", "bus.jpg")
+
+
+def yolo(name: str) -> Explainer:
+    weight(f"{name}.pt")
+    return Explainer(name)
+
+
+@cache
+def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
+    """Evidence of the bus with all its boxes' gradients, and their targets; the last is several of them at once."""
+    explainer = yolo(name)
+    resident = explainer.resident
+    given = resident.adapter.prepare(Image.open(BUS).pixels, "trained")
+    evidence = Evidence(resident, given, find(resident.layers[0], layers, resident.adapter.module))
+    predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
+    targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
+    targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))
+    # The coarsest scale of YOLO26 goes through attention, which is left to torch.
+    walked = [target for target in targets if evidence._windowed(target) is not None]
+    assert len(walked) >= (1 if name == "yolo26n" else 4), "no rule for an operation"
+    assert name == "yolo26n" or targets[-1] in walked
+    return evidence, targets
+
+
+@pytest.mark.parametrize("name", ["yolo11n", "yolo11n-seg", "yolo26n"])
+def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
+    evidence, targets = together(name, LAYERS if name != "yolo26n" else LAYERS[1:])
+    assert len(targets) >= 4
+    for at, layer in enumerate(evidence.gradients(targets)):
+        # A box of a finer scale does not hang on the layers of the coarser ones.
+        assert sum(bool(gradient.values.any()) for gradient in layer) >= 2
+        for target, gradient in zip(targets, layer, strict=True):
+            alone = evidence._backward(target)[at].values
+            torch.testing.assert_close(gradient.dense(), alone, rtol=1e-4, atol=float(alone.abs().max()) * 1e-5)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "xgradcam", "layercam"])
+def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(method: str) -> None:
+    explainer = yolo("yolo11n")
+    made = explainer(BUS, per="detection", method=method, layers=("model.16",), top_k=3)
+    adapter, classes = explainer.resident.adapter, {
+        "gradcam": "GradCAM", "gradcam++": "GradCAMPlusPlus", "hirescam": "HiResCAM", "xgradcam": "XGradCAM",
+                "layercam": "LayerCAM",
+
+    }  # fmt: skip
+
+    class Logit(nn.Module):
+        """One anchor's logit of each class, as the library wants a classifier's."""
+
+        def __init__(self, anchor: int) -> None:
+            super().__init__()
+            self.inner, self.anchor = adapter.module, anchor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return adapter.run(x).logits[:, :, self.anchor]
+
+    for heatmap in made.heatmaps:
+        (anchor,) = heatmap.target.anchors
+        layer = adapter.module.get_submodule("model.16")
+        with getattr(pytorch_grad_cam, classes[method])(Logit(anchor), [layer]) as cam:
+            target = pytorch_grad_cam.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
+            expected = cam(made.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
+        left, top, right, bottom = heatmap.geometry.content
+        inside = expected[top:bottom, left:right]
+        # The library's own range includes the bars of the letterbox; this picture has none.
+        assert inside.shape == expected.shape
+        # GradCAM++ divides by sums that cross 0: the library's own map is 6e-5 off what double precision gives, and an
+        # activation's last bit, which is another one where a step of the pass takes two at once, comes out large.
+        np.testing.assert_allclose(heatmap.at_input, expected, atol=3e-3 if method == "gradcam++" else 1e-4)
+
+
+def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam")
+    shown = yolo("yolo11n")(BUS, per="detection", top_k=2, layers=LAYERS)
+    held = shown.evidence
+    given = SimpleNamespace(tensor=held.tensor, geometry=held.geometry)
+    # Passes that nothing has been asked of.
+    first, second = (replace(shown, evidence=Evidence(held.resident, given, held.layers)) for _ in range(2))
+    worked_out, count = Term.worked_out, []
+    monkeypatch.setattr(Term, "worked_out", lambda term, **how: count.append(term) or worked_out(term, **how))
+    together = first.with_methods(*names)
+    assert len(count) == len({id(term) for term in count}) > 0
+    for name, one in zip(names, together, strict=True):
+        alone = second.with_method(name)
+        for heatmap, other in zip(one.heatmaps, alone.heatmaps, strict=True):
+            assert heatmap.method == other.method == name
+            assert all(np.array_equal(a, b) for a, b in zip(heatmap.raw, other.raw, strict=True))
+
+
+@pytest.mark.parametrize("name", ["yolo11n", "yolo26n"])
+def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) -> None:
+    evidence, targets = together(name, LAYERS[1:])
+    alone = Evidence(evidence.resident, SimpleNamespace(tensor=evidence.tensor, geometry=evidence.geometry),
+                     evidence.layers)  # fmt: skip
+    for layer, again in zip(evidence.gradients(targets), alone.gradients(targets[2:4] + targets[:1]), strict=True):
+        for one, other in zip([layer[2], layer[3], layer[0]], again, strict=True):
+            assert torch.equal(one.values, other.values)
+
+
+def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
+    made = yolo("yolo11n-seg")(BUS, per="detection", layers=("neck P4",), part="class")
+    assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}
+
+
+def test_boxes_add_up_to_their_class_for_a_linear_method() -> None:
+    explainer = yolo("yolo11n")
+    alone = explainer(BUS, per="detection", method="hirescam", targets=("person",))
+    (whole,) = alone.with_options(per="class").heatmaps
+    for at, raw in enumerate(whole.raw):
+        np.testing.assert_allclose(sum(h.raw[at] for h in alone.heatmaps), raw, atol=1e-5 * abs(raw).max() + 1e-6)

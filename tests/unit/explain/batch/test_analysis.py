@@ -1,0 +1,132 @@
+"""What a table of many pictures shows, on maps whose groups and outliers are known."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from explain.batch import analysis, table
+from explain.batch.records import CELLS
+
+
+def blob(x: float, y: float) -> bytes:
+    rows, columns = np.mgrid[:CELLS, :CELLS]
+    heat = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)
+    return np.rint(heat * 255).astype(np.uint8).tobytes()
+
+
+def frame(places: list[tuple[float, float]], **columns: object) -> pd.DataFrame:
+    count = len(places)
+    made = {
+        "picture": [f"{i}.jpg" for i in range(count)],
+        "labelled": ["minibus"] * count,
+        "predicted": ["minibus"] * count,
+        "predicted_score": np.linspace(0.2, 0.9, count),
+        "cells": [blob(*place) for place in places],
+        **{f"seen_{side}": [0] * count for side in ("left", "top")},
+        **{f"seen_{side}": [100] * count for side in ("right", "bottom")},
+        "width": [100] * count,
+        "height": [100] * count,
+    }
+    return pd.DataFrame(made | columns)
+
+
+def saved(folder: Path, made: pd.DataFrame) -> Path:
+    folder.mkdir(exist_ok=True)
+    made.to_parquet(folder / table.PARQUET)
+    return folder
+
+
+def test_the_map_that_lies_elsewhere_is_the_odd_one_and_groups_are_found() -> None:
+    generator = np.random.default_rng(0)
+    left = [(8 + x, 16 + y) for x, y in generator.normal(0, 0.7, (20, 2))]
+    right = [(24 + x, 16 + y) for x, y in generator.normal(0, 0.7, (15, 2))]
+    found, groups = analysis.odd(frame([*left, *right, (3, 29)]))
+    assert found["oddness"].idxmax() == 35 and found["oddness"][35] > 2
+    assert len(set(found["group"][:20])) == len(set(found["group"][20:35])) == 1
+    assert found["group"][0] != found["group"][20]
+    assert groups[0].count >= 20 and groups[0].mean.max() == 1
+    again, _ = analysis.odd(frame([*left, *right, (3, 29)]))
+    pd.testing.assert_frame_equal(found, again)
+    ordered = analysis.ordered(found, "odd")
+    assert ordered.index[0] == 35
+
+
+def test_few_maps_or_equal_ones_are_no_groups() -> None:
+    few, groups = analysis.odd(frame([(3, 3)] * 5))
+    assert groups == [] and len(few) == 5
+    alike, _ = analysis.odd(frame([(9, 9)] * 30))
+    assert np.isfinite(alike["oddness"]).all()
+
+
+def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path) -> None:
+    made = frame(
+        [(8, 8)] * 6,
+        labelled=["Mini_Bus", "minibus", "minibus", "minibus", None, "trolleybus"],
+        predicted=["mini bus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"],
+    )
+    found = analysis.load(saved(tmp_path, made))
+    assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
+    pairs = analysis.confusions(found)
+    assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
+        ("minibus", "trolleybus", 2),
+        ("trolleybus", "minibus", 1),
+    ]
+    assert list(analysis.kept(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
+    assert len(analysis.kept(found, predicted="trolleybus", text="3.J")) == 1
+
+
+def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
+    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, labelled=["2023", "2024", "2024"])))
+    assert found["wrong"].isna().all()
+    assert analysis.confusions(found) == []
+
+
+def test_a_mean_counts_every_map_the_same() -> None:
+    wide = np.full((CELLS, CELLS), 255, np.uint8).tobytes()
+    (group,) = analysis.classes(frame([(8, 8), (8, 8)], cells=[blob(8, 8), wide]))
+    assert group.count == 2 and np.unravel_index(group.mean.argmax(), group.mean.shape) == (8, 8)
+    assert group.mean[30, 30] < 0.2
+    assert group.drawn().shape == (192, 192, 3)
+
+
+def test_what_no_model_saw_is_hatched_and_not_cold() -> None:
+    (group,) = analysis.classes(frame([(16, 16)] * 2, seen_left=[25, 50], seen_right=[75, 75]))
+    drawn = group.drawn("dark")
+    assert set(np.unique(drawn[:, :48])) == {34, 62} == set(np.unique(drawn[:, 144:]))
+    assert drawn[96, 96].max() > 200
+
+
+def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -> None:
+    first = saved(tmp_path / "s", frame([(8, 8), (8, 8), (8, 8)]))
+    other = frame([(8, 8), (24, 24), (8, 8)], predicted=["minibus", "trolleybus", "minibus"])
+    second = saved(tmp_path / "l", other.iloc[[1, 0]])
+    found = analysis.load(first, second)
+    assert list(found["picture"]) == ["0.jpg", "1.jpg"]
+    assert found["disagreement"][0] == 0 and found["disagreement"][1] > 0.6
+    assert list(analysis.kept(found, only="apart")["picture"]) == ["1.jpg"]
+    assert analysis.ordered(found, "apart").iloc[0]["picture"] == "1.jpg"
+
+
+@pytest.mark.parametrize("order", analysis.ORDERS)
+def test_every_order_takes_a_table_that_lacks_its_column(order: str) -> None:
+    assert len(analysis.ordered(frame([(8, 8)] * 3), order)) == 3
+
+
+def test_pictures_without_a_map_are_in_no_mean(tmp_path: Path) -> None:
+    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, cells=[None, blob(8, 8), None])))
+    assert [group.count for group in analysis.classes(found)] == [1]
+    assert len(analysis.odd(found)[0]) == 1
+
+
+def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "out", frame([(8, 8)]))
+    (folder / "maps" / "cat").mkdir(parents=True)
+    (folder / "maps" / "cat" / "1.jpg").write_bytes(b"x")
+    (folder / "maps" / "cat" / ".2.jpg.part").write_bytes(b"x")
+    with zipfile.ZipFile(analysis.packed(folder, tmp_path / "all.zip")) as archive:
+        assert set(archive.namelist()) == {"results.parquet", "maps/cat/1.jpg"}

@@ -1,0 +1,652 @@
+"""One forward pass, cut at the earliest layer, and maps from it that say where and how much, and when they cannot."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.resident import Resident
+from explain.explainer import Explainer
+from explain.explanation import Explanation, Options, explain
+from explain.maps.heatmap import heatmaps, scaled
+from explain.picture.image import Image
+from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
+from models.adapters.classifier import Classifier
+from models.errors import ModelProblem
+from models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CPU = torch.device("cpu")
+LABELS = ("tench", "goldfish", "great white shark")
+
+
+class Tiny(nn.Module):
+    """Blocks within blocks; what follows the first layer is curved, so that its gradient depends on what was seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            self.stem = nn.Conv2d(3, 4, 3, padding=1)
+            self.body = nn.Sequential(nn.SiLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(inplace=True))
+            self.head = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(self.stem(x)).mean((2, 3)))
+
+
+class Writing(nn.Module):
+    """Overwrites what its first layer returned, and adds to what its second did, as a residual block may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            self.stem = nn.Conv2d(3, 4, 1)
+            self.mid = nn.Conv2d(4, 4, 3, padding=1)
+            self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.stem(x)
+        y.relu_()
+        z = self.mid(y)
+        z += y
+        return self.head(z.sigmoid().mean((2, 3)))
+
+    def apart(self, y: torch.Tensor) -> torch.Tensor:
+        """The same from the stem's output on, without writing into anything."""
+        y = y.relu()
+        return self.head((self.mid(y) + y).sigmoid().mean((2, 3)))
+
+
+class Destroying(Writing):
+    """Overwrites what autograd needs to go back: plain autograd refuses."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.stem(x).relu_()
+        y += x.mean(1, keepdim=True)
+        y *= y.sigmoid()
+        return self.head(y.mean((2, 3)))
+
+
+class Painted(nn.Module):
+    """Answers are sums over a map made of the picture's own red and green, on `cells` x `cells` places."""
+
+    def __init__(self, *, weights: tuple[float, ...], bias: float = 0.0, pool: int = 1) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(pool)
+        self.features = nn.Conv2d(3, 1, 1)
+        self.head = nn.Linear(1, len(weights), bias=False)
+        with torch.no_grad():
+            self.features.weight.copy_(torch.tensor(weights and [1.0, 0.0, 0.0]).view(1, 3, 1, 1))
+            self.features.bias.fill_(bias)
+            self.head.weight.copy_(torch.tensor(weights).view(-1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(self.pool(x)).mean((2, 3)))
+
+
+class Broken(Painted):
+    """Its map is not a number where the picture is black."""
+
+    def __init__(self) -> None:
+        super().__init__(weights=(1.0, -1.0, 0.5))
+        self.features = nn.Sequential(self.features, Divided())
+
+
+class Divided(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / x
+
+
+def resident_of(module: nn.Module, size: int = 16) -> Resident:
+    spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
+    preprocessing = Preprocessing((size, size), size, (0.0,) * 3, (1.0,) * 3)
+    return Resident(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
+
+
+def evidence_of(
+    module: nn.Module | Resident, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
+) -> Any:
+    resident = module if isinstance(module, Resident) else resident_of(module)
+    given = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
+    return Evidence(resident, given, find(resident.layers[0], paths, resident.adapter.module))
+
+
+def gradients(evidence: Evidence, *targets: Target) -> list[torch.Tensor]:
+    """One (k, C, h, w) per layer."""
+    return [torch.stack([g.dense() for g in layer]) for layer in evidence.gradients(targets)]
+
+
+def explained(evidence: Evidence, pixels: np.ndarray | None = None, **options: Any) -> Explanation:
+    picture = Image(noise(16, 16) if pixels is None else pixels)
+    return explain(picture, evidence, Options(**({"method": "gradcam"} | options)), milliseconds={})
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
+
+
+def hooks_on(module: nn.Module) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+
+
+def count_passes(resident: Resident) -> list[int]:
+    """A list that grows with each forward pass, however the module was called."""
+    passes: list[int] = []
+    resident.adapter.module.register_forward_pre_hook(lambda *_: passes.append(1))
+    return passes
+
+
+# What a pass leaves behind.
+
+
+def test_a_resident_model_is_frozen_and_stays_clean(bus: Path) -> None:
+    explainer = Explainer("efficientnet-lite0")
+    explainer(bus, method="gradcam", top_k=2).with_method("layercam")
+    module = explainer.resident.adapter.module
+    assert [p for p in module.parameters() if p.requires_grad or p.grad is not None] == []
+    assert [part for part in module.modules() if part.training] == []
+    assert hooks_on(module) == 0
+
+
+def test_the_picture_itself_takes_no_gradient_and_no_graph_exists_before_the_layer() -> None:
+    evidence = evidence_of(Tiny(), "stem")
+    assert not evidence.tensor.requires_grad
+    assert evidence.recorded[0].is_leaf
+    assert evidence.recorded[0].grad_fn is None
+    evidence.gradients([Target(0, "")])
+    assert evidence.recorded[0].grad is None
+
+
+def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
+    resident = resident_of(Tiny())
+    layers = find(resident.layers[0], ("stem", "body"), resident.adapter.module)
+    wrong = ModelInput(torch.zeros(1, 5, 16, 16), resident.adapter.prepare(noise(16, 16), "squash").geometry)
+    with pytest.raises(RuntimeError):
+        Evidence(resident, wrong, layers)
+    assert hooks_on(resident.adapter.module) == 0
+    free = []
+    thread = threading.Thread(target=lambda: free.append(resident.lock.acquire(timeout=1)))
+    thread.start()
+    thread.join()
+    assert free == [True]
+
+
+def test_an_error_in_a_target_leaves_the_evidence_usable() -> None:
+    evidence = evidence_of(Tiny(), "stem")
+    with pytest.raises(IndexError):
+        evidence.gradients([Target(99, "")])
+    assert hooks_on(evidence.resident.adapter.module) == 0
+    expected = gradients(evidence_of(Tiny(), "stem"), Target(1, ""))
+    torch.testing.assert_close(gradients(evidence, Target(1, "")), expected, rtol=0, atol=0)
+
+
+# The gradients are right.
+
+
+def test_the_gradient_is_autograd_s_and_the_answer_is_the_model_s_own() -> None:
+    evidence = evidence_of(Tiny(), "stem", "body.1")
+    module = evidence.resident.adapter.module
+    stem = module.stem(evidence.tensor).detach().requires_grad_()
+    inner = module.body[1](module.body[0](stem))
+    outputs = module.head(inner.relu().mean((2, 3)))
+    torch.testing.assert_close(evidence.outputs.logits, outputs, rtol=0, atol=0)
+    for index in range(3):
+        expected = torch.autograd.grad(outputs[0, index], (stem, inner), retain_graph=True)
+        found = gradients(evidence, Target(index, ""))
+        assert expected[0].abs().max() > 0
+        torch.testing.assert_close(found, list(expected), rtol=0, atol=0)
+    torch.testing.assert_close(evidence.activations, [stem.detach(), inner.detach()], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("paths", [("body", "body.2"), ("body.2", "body"), ("body", "stem", "body.0")])
+def test_layers_within_layers_and_in_any_order(paths: tuple[str, ...]) -> None:
+    together = evidence_of(Tiny(), *paths)
+    for i, path in enumerate(paths):
+        alone = evidence_of(Tiny(), path)
+        torch.testing.assert_close(together.activations[i], alone.activations[0], rtol=0, atol=0)
+        for index in range(3):
+            target = Target(index, "")
+            assert gradients(alone, target)[0].abs().max() > 0
+            torch.testing.assert_close(gradients(together, target)[i], gradients(alone, target)[0], rtol=0, atol=0)
+
+
+def test_writing_in_place_after_the_layer_changes_nothing_that_was_recorded() -> None:
+    evidence = evidence_of(Writing(), "stem")
+    module = evidence.resident.adapter.module
+    assert isinstance(module, Writing)
+    with torch.no_grad():
+        before = module.stem(evidence.tensor)
+    assert before.min() < 0, "nothing for relu_ to overwrite"
+    torch.testing.assert_close(evidence.activations[0], before, rtol=0, atol=0)
+    leaf = before.clone().requires_grad_()
+    outputs = module.apart(leaf)
+    torch.testing.assert_close(evidence.outputs.logits, outputs)
+    for index in range(3):
+        (expected,) = torch.autograd.grad(outputs[0, index], leaf, retain_graph=True)
+        torch.testing.assert_close(gradients(evidence, Target(index, ""))[0], expected)
+        torch.testing.assert_close(evidence.activations[0], before, rtol=0, atol=0)
+
+
+def test_a_model_that_overwrites_what_autograd_saved_is_refused_and_never_explained_wrongly() -> None:
+    evidence = evidence_of(Destroying(), "stem")
+    with pytest.raises((RuntimeError, ModelProblem)):
+        evidence.gradients([Target(0, "")])
+
+
+def test_a_layer_that_the_target_does_not_hang_on_has_no_gradient_and_no_map() -> None:
+    class Aside(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.aside(x)
+            return super().forward(x)
+
+    module = Aside()
+    module.aside = nn.Conv2d(3, 2, 3, padding=1)
+    evidence = evidence_of(module, "aside", "stem")
+    aside, stem = gradients(evidence, Target(0, ""))
+    assert aside.shape == (1, 2, 16, 16)
+    assert not aside.any()
+    assert stem.any()
+    assert explained(evidence_of(module, "aside"), targets=(0,)).heatmaps[0].state == "no evidence"
+
+
+# No second pass.
+
+
+def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
+    resident = resident_of(Tiny())
+    resident.layers  # noqa: B018 - found by a pass of its own, before the counting begins
+    passes = count_passes(resident)
+    made = explained(evidence_of(resident, "stem", "body"), top_k=2)
+    assert len(passes) == 1
+    for name in ("gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam"):
+        assert made.with_method(name).heatmaps[0].method == name
+    assert [h.target.index for h in made.with_targets(2, "goldfish").heatmaps] == [2, 1]
+    made.with_scale("shared").with_targets(0).with_method("layercam")
+    assert len(passes) == 1
+
+
+def test_what_is_asked_again_is_the_same_as_asked_at_once() -> None:
+    step = explained(evidence_of(Tiny(), "stem"), targets=(0,)).with_targets(0, 1, 2).with_method("layercam")
+    at_once = explained(evidence_of(Tiny(), "stem"), targets=(0, 1, 2), method="layercam")
+    for one, other in zip(step.heatmaps, at_once.heatmaps, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_nbytes_grows_with_what_is_held() -> None:
+    evidence = evidence_of(Tiny(), "stem")
+    first = evidence.nbytes
+    assert first >= evidence.tensor.nbytes + evidence.recorded[0].nbytes
+    evidence.gradients([Target(0, ""), Target(1, "")])
+    assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
+    evidence.gradients([Target(0, "")])
+    assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
+
+
+@pytest.mark.parametrize("method", ["eigencam", "gradcam", "shapleycam"])
+def test_evidence_that_is_let_go_is_gone(method: str) -> None:
+    # ReLU and SiLU: one layer that saves its output for the way back and one that saves its input.
+    evidence = evidence_of(Tiny(), "stem")
+    explained(evidence, targets=(0, 1), method=method)
+    left = [weakref.ref(evidence), weakref.ref(evidence.recorded[0]), weakref.ref(evidence.outputs.logits)]
+    del evidence
+    gc.collect()
+    assert [ref() is None for ref in left] == [True] * 3
+
+
+@pytest.mark.parametrize("name", ["raws", "_gradients"])
+def test_nbytes_can_be_asked_while_another_thread_adds_to_it(name: str) -> None:
+    evidence = evidence_of(Tiny(), "stem")
+    explained(evidence, targets=(0, 1))
+    held = getattr(evidence, name)
+
+    class Interrupted(list):  # type: ignore[type-arg]
+        """Another class is asked for just now, on another thread."""
+
+        def __iter__(self) -> Any:
+            held[Target(2, str(len(held)))] = []
+            return super().__iter__()
+
+    expected = evidence.nbytes
+    for key in held:
+        held[key] = Interrupted(held[key])
+    assert evidence.nbytes == expected
+
+
+class Gate(nn.Module):
+    """Lets the thread that came first wait, in the middle of its pass, until the other one is through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: int | None = None
+        self.inside, self.through = threading.Event(), threading.Event()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if threading.get_ident() == self.first:
+            self.inside.set()
+            assert self.through.wait(10)
+        return x
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_another_thread_s_pass_through_the_same_module_does_not_mix(where: str) -> None:
+    module = Tiny()
+    gate = Gate()
+    layers = [module.stem, gate] if where == "after" else [gate, module.stem]
+    module.stem = nn.Sequential(*layers)
+    path = f"stem.{layers.index(layers[0] if where == 'after' else layers[1])}"
+    resident = resident_of(module)
+    alone = evidence_of(resident, path)
+    others = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected = module(others)
+    got: list[torch.Tensor] = []
+
+    def other() -> None:
+        assert gate.inside.wait(10)
+        with torch.no_grad():
+            got.append(module(others))
+        gate.through.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    gate.first = threading.get_ident()
+    together = evidence_of(resident, path)
+    thread.join()
+    torch.testing.assert_close(together.activations, alone.activations, rtol=0, atol=0)
+    torch.testing.assert_close(together.outputs.logits, alone.outputs.logits, rtol=0, atol=0)
+    target = Target(0, "")
+    torch.testing.assert_close(gradients(together, target), gradients(alone, target), rtol=0, atol=0)
+    torch.testing.assert_close(got[0], expected, rtol=0, atol=0)
+    assert not got[0].requires_grad
+
+
+# What cannot be asked.
+
+
+def test_a_layer_that_is_not_there_or_gives_no_map_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no layer stam in this model: .*\.$"):
+        evidence_of(Tiny(), "stam")
+    with pytest.raises(ModelProblem, match=r"^The output of head is not a map: .*\.$"):
+        evidence_of(Tiny(), "head")
+
+
+def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
+    known, short = resident_of(Tiny()).layers
+    assert [layer.path for layer in short] == ["stem", "body.0", "body.1", "body"]
+    assert known["body.2"].shape == known["body"].shape == (6, 16, 16)
+    assert "head" not in known
+
+
+def test_targets_by_index_label_and_typo() -> None:
+    evidence = evidence_of(Tiny(), "stem")
+    chosen = explained(evidence, targets=(2, "GOLDFISH", np.int64(0))).heatmaps
+    assert [(h.target.index, h.target.label) for h in chosen] == [(2, LABELS[2]), (1, LABELS[1]), (0, LABELS[0])]
+    for wrong, sentence in (
+        ("goldfsh", r"no class called goldfsh: did you mean goldfish\?"),
+        ("shark", r"did you mean great white shark\?"),
+        ("zzz", r"look it up in the list"),
+        (3, r"Class 3 does not exist: this model has classes 0 to 2\."),
+        (-1, r"Class -1 does not exist"),
+    ):
+        with pytest.raises(ModelProblem, match=sentence):
+            explained(evidence, targets=(wrong,))
+
+
+# Scales.
+
+
+def three_maps(scale: str, method: str = "hirescam", *paths: str) -> Explanation:
+    evidence = evidence_of(Painted(weights=(1.0, 0.25, 0.5)), *(paths or ("features",)))
+    return explained(evidence, method=method, targets=(0, 1, 2), scale=scale)
+
+
+def test_own_scale_brings_each_map_to_one() -> None:
+    for heatmap in three_maps("own").heatmaps:
+        assert heatmap.values.max() == pytest.approx(1, abs=1e-5)
+        assert heatmap.values.min() == pytest.approx(0, abs=1e-6)
+
+
+def test_shared_scale_keeps_the_ratios_of_the_raw_maps() -> None:
+    made = three_maps("shared")
+    raws = np.stack([np.maximum(h.raw[0], 0) for h in made.heatmaps])
+    values = np.stack([h.values for h in made.heatmaps])
+    assert values.max() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(values, (raws - raws.min()) / np.ptp(raws), atol=1e-4)
+    assert [h.values.max() for h in made.heatmaps] == pytest.approx([1, 0.25, 0.5], abs=0.01)
+
+
+def test_shared_scale_of_several_layers_reaches_one_once() -> None:
+    evidence = evidence_of(Tiny(), "stem", "body")
+    values = [h.values for h in explained(evidence, targets=(0, 1, 2), method="layercam", scale="shared").heatmaps]
+    assert max(v.max() for v in values) == pytest.approx(1, abs=1e-5)
+    assert min(v.max() for v in values) < 0.999
+
+
+def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
+    broken = torch.full((4, 4), 100.0)
+    broken[0, 0] = torch.nan
+    good = torch.arange(16.0).view(4, 4)
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    targets = [Target(0, "good"), Target(1, "broken")]
+    made = heatmaps(
+        [torch.stack([good, broken])], targets, method="gradcam", layers=("a",), geometry=geometry, scale="shared"
+    )
+    assert [h.state for h in made] == ["ok", "not a number"]
+    np.testing.assert_allclose(made[0].values, good / 15, atol=1e-5)
+
+
+# Maps that say nothing say so.
+
+
+def test_a_flat_map_is_named_and_empty() -> None:
+    # Everywhere the same activation, and speaking for the first class only.
+    evidence = evidence_of(Painted(weights=(1.0, -1.0, 0.0)), "features", pixels=np.full((16, 16, 3), 90, np.uint8))
+    made = explained(evidence, targets=(0, 1, 2))
+    assert [h.state for h in made.heatmaps] == ["flat", "no evidence", "no evidence"]
+    assert not any(h.values.any() or h.at_input.any() for h in made.heatmaps)
+    assert made.heatmaps[0].raw_range[0] == pytest.approx(90 / 255 / 256)
+    assert made.diagnosis[0].kind == "flat"
+
+
+@pytest.mark.parametrize("method", ["eigencam", "eigengradcam"])
+def test_an_eigen_method_finds_nothing_in_what_is_everywhere_the_same(method: str) -> None:
+    evidence = evidence_of(Painted(weights=(1.0, 0.5, 0.3)), "features", pixels=np.full((16, 16, 3), 77, np.uint8))
+    (heatmap,) = explained(evidence, targets=(0,), method=method).heatmaps
+    assert heatmap.state in ("flat", "no evidence")
+    assert not heatmap.values.any()
+
+
+def test_a_map_without_evidence_is_named_and_empty() -> None:
+    made = explained(evidence_of(Painted(weights=(1.0, -1.0, 0.5)), "features"), targets=(0, 1))
+    assert [h.state for h in made.heatmaps] == ["ok", "no evidence"]
+    assert made.heatmaps[0].values.any()
+    assert not made.heatmaps[1].values.any()
+    assert made.heatmaps[1].raw_range[1] < 0
+
+
+def test_a_map_that_is_not_a_number_is_named_and_empty_and_its_raw_values_are_kept() -> None:
+    pixels = noise(16, 16)
+    pixels[4:6, 4:6] = 0
+    made = explained(evidence_of(Broken(), "features", pixels=pixels), targets=(0, 2))
+    for heatmap in made.heatmaps:
+        assert heatmap.state == "not a number"
+        assert not heatmap.values.any()
+        assert np.isnan(heatmap.raw[0]).any()
+    assert np.isfinite(made.overlay(0)).all()
+
+
+# Letterboxed: bars are no picture.
+
+WIDE = (20, 40)
+"""Into 16 x 16: rows 4 to 12 are picture."""
+
+
+def letterboxed(pool: int, pixels: np.ndarray, **options: Any) -> Explanation:
+    evidence = evidence_of(Painted(weights=(1.0, -1.0, 0.5), pool=pool), "features", pixels=pixels, way="letterbox")
+    return explained(evidence, pixels=pixels, method="hirescam", **options)
+
+
+@pytest.mark.parametrize("pool", [1, 2, 4])
+def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
+    # The bars are grey, brighter than anything painted here.
+    pixels = np.zeros((*WIDE, 3), np.uint8)
+    pixels[10:20, 20:30] = 60
+    made = letterboxed(pool, pixels, targets=(0,))
+    (heatmap,) = made.heatmaps
+    assert heatmap.geometry.content == (0, 4, 16, 12)
+    cells = 16 // pool
+    picture = heatmap.raw[0][4 * cells // 16 : 12 * cells // 16]
+    assert heatmap.raw[0].max() > 1.5 * picture.max() > 0, "the bars are not hottest"
+    assert not heatmap.at_input[:4].any()
+    assert not heatmap.at_input[12:].any()
+    assert heatmap.state == "ok"
+    assert heatmap.at_input.max() == pytest.approx(1, abs=1e-4)
+    row, column = np.unravel_index(heatmap.values.argmax(), WIDE)
+    assert 10 <= row < 20
+    assert 20 <= column < 30
+    assert heatmap.values[:3].max() < 0.05, "heat of the bar bleeds into the picture"
+
+
+@pytest.mark.parametrize("pool", [1, 4])
+def test_heat_in_the_bars_alone_is_no_evidence(pool: int) -> None:
+    (heatmap,) = letterboxed(pool, np.zeros((*WIDE, 3), np.uint8), targets=(0,)).heatmaps
+    assert heatmap.raw[0].max() > 0
+    assert not heatmap.values.any()
+    assert heatmap.state == "no evidence"
+
+
+@pytest.mark.parametrize("pool", [1, 4])
+def test_an_evenly_painted_picture_is_flat_whatever_its_bars_are(pool: int) -> None:
+    (heatmap,) = letterboxed(pool, np.full((*WIDE, 3), 50, np.uint8), targets=(0,)).heatmaps
+    assert heatmap.state == "flat"
+    assert not heatmap.values.any()
+
+
+def test_without_bars_scaling_is_as_if_there_were_no_geometry() -> None:
+    raw = torch.rand(2, 5, 5, generator=torch.Generator().manual_seed(0)) - 0.3
+    whole = Geometry((25, 25), (25, 25), (1.0, 1.0), (0.0, 0.0))
+    cropped = Geometry((50, 80), (25, 25), (1.0, 1.0), (-10.0, -20.0))
+    torch.testing.assert_close(scaled([raw], whole, "own"), scaled([raw], cropped, "own"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("grids", "size"),
+    [
+        ([(7, 7)], (224, 224)),
+        ([(80, 60), (40, 30), (20, 15)], (640, 480)),
+        ([(5, 13), (3, 7)], (50, 101)),
+        ([(4, 1)], (8, 6)),
+        ([(12, 16)], (6, 8)),
+        ([(9, 9), (9, 9)], (9, 9)),
+    ],
+    ids=["one layer", "three scales", "nothing in common", "one column", "shrunk", "as it is"],
+)
+def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple[int, int]) -> None:
+    seeded = torch.Generator().manual_seed(1)
+    raws = [torch.rand(3, *grid, generator=seeded) for grid in grids]
+    units = [(r - r.amin((1, 2), True)) / (r.amax((1, 2), True) - r.amin((1, 2), True) + 1e-7) for r in raws]
+    grown = sum(nn.functional.interpolate(unit[None], size, mode="bilinear")[0] for unit in units) / len(units)
+    expected = (grown - grown.amin((1, 2), True)) / (grown.amax((1, 2), True) - grown.amin((1, 2), True) + 1e-7)
+    found = scaled(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+
+
+# On the original picture's own grid.
+
+SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}
+GRID = 8
+INPUT = 64
+
+
+def lit(cells: tuple[int | None, int | None], geometry: Geometry) -> np.ndarray:
+    """The values of a map with one cell lit, or a whole row or column of them."""
+    raw = torch.zeros(1, GRID, GRID)
+    row, column = (slice(None) if cell is None else cell for cell in cells)
+    raw[0, row, column] = 1
+    (heatmap,) = heatmaps([raw], [Target(0, "")], method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    return heatmap.values
+
+
+@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("short_side", [INPUT, 73], ids=["no margin", "margin"])
+def test_a_lit_cell_lands_on_the_pixels_that_it_was_computed_from(
+    way: str, shape: tuple[int, int], short_side: int
+) -> None:
+    preprocessing = Preprocessing((INPUT, INPUT), short_side, (0.0,) * 3, (1.0,) * 3)
+    geometry = place(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
+    seen = (geometry.seen[1::2], geometry.seen[::2])
+    checked = 0
+    for cell in range(GRID):
+        for axis in (0, 1):
+            scale, offset = geometry.scale[axis], geometry.offset[axis]
+            first, last = seen[axis]
+            middle = ((cell + 0.5) * INPUT / GRID - offset) / scale
+            # A cell less than a pixel wide cannot be told from its neighbours there.
+            if not first < middle < last or scale > INPUT / GRID:
+                continue
+            other = 1 - axis
+            # Across, the cell in the middle of what is picture, or all of them where that is one pixel.
+            middle_cell = int(sum(geometry.content[other == 0 :: 2]) / 2 * GRID / INPUT)
+            across = None if shape[other] == 1 else min(middle_cell, GRID - 1)
+            values = lit((cell, across) if axis == 0 else (across, cell), geometry)
+            assert values.shape == shape
+            assert values.dtype == np.float32
+            hot = np.flatnonzero(values.max(axis=other) > 0.98 * values.max()) + 0.5
+            slack = 0.5 + 1 / scale
+            assert abs(hot - middle).min() <= slack, (cell, axis)
+            # A cell at the input's edge is as hot up to the edge; none reaches beyond itself.
+            assert abs(hot - middle).max() <= INPUT / GRID / scale / 2 + slack, (cell, axis)
+            checked += 1
+    whole = [seen[axis][1] - seen[axis][0] for axis in (0, 1)]
+    assert checked or min(whole) == 1, "no cell was looked at"
+
+
+@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_values_are_a_map_of_the_whole_picture_and_zero_where_nothing_was_seen(
+    way: str, shape: tuple[int, int]
+) -> None:
+    evidence = evidence_of(Tiny(), "stem", pixels=noise(*shape), way=way)
+    (heatmap,) = explained(evidence, pixels=noise(*shape), targets=(0,), method="eigencam").heatmaps
+    values = heatmap.values
+    assert values.shape == shape
+    assert values.dtype == np.float32
+    assert not values.flags.writeable
+    assert 0 <= values.min() <= values.max() <= 1
+    left, top, right, bottom = heatmap.seen
+    outside = np.ones(shape, bool)
+    outside[top:bottom, left:right] = False
+    assert not values[outside].any()
+    if min(shape) > 1:
+        assert values[top:bottom, left:right].any()
+    if way == "crop" and shape[0] != shape[1] and min(shape) > 1:
+        assert outside.any()
+    assert heatmap.content.shape == tuple(np.subtract(geometry_end(heatmap), geometry_start(heatmap)))
+
+
+def geometry_start(heatmap: Any) -> tuple[int, int]:
+    return heatmap.geometry.content[1], heatmap.geometry.content[0]
+
+
+def geometry_end(heatmap: Any) -> tuple[int, int]:
+    return heatmap.geometry.content[3], heatmap.geometry.content[2]
+
+
+def test_evidence_keeps_to_the_layers_it_was_given() -> None:
+    evidence = evidence_of(Tiny(), "body", "stem")
+    assert evidence.layers == (Layer("body", (6, 16, 16)), Layer("stem", (4, 16, 16)))
+    assert explained(evidence, top_k=1).heatmaps[0].layers == ("body", "stem")

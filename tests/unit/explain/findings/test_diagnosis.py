@@ -1,0 +1,283 @@
+"""What is said of an explanation: each sentence appears where it is true, and not where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from explain.explanation import Explanation, Options
+from explain.findings.diagnosis import ALIKE, Finding, diagnose, headline, looks, unseen
+from explain.maps.heatmap import Heatmap
+from explain.phrases import article, listing, percent, plural
+from explain.picture.image import Image
+from models.adapter import Geometry, ModelSpec, Prediction, Target
+
+SIZE = 64
+WHOLE = Geometry((SIZE, SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, 0.0))
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+def blob(y: float = 32, x: float = 32, sigma: float = 5) -> np.ndarray:
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    return np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2)).astype(np.float32)
+
+
+def ring() -> np.ndarray:
+    values = np.zeros((SIZE, SIZE), np.float32)
+    values[:, :5] = values[:, -5:] = values[:5] = values[-5:] = 1
+    return values
+
+
+def explanation(
+    *maps: np.ndarray,
+    scores: tuple[float, ...] = (0.9, 0.05),
+    labels: tuple[str, ...] = ("minibus", "acoustic guitar", "tram"),
+    task: str = "classify",
+    method: str = "gradcam",
+    state: Any = "ok",
+    cells: tuple[int, int] = (32, 32),
+    geometry: Geometry = WHOLE,
+    notes: tuple[str, ...] = (),
+    logits: torch.Tensor | None = None,
+    answer: tuple[float, ...] = (3, 0, 0),
+) -> Explanation:
+    raw = np.ones(cells, np.float32)
+    heatmaps = tuple(
+        Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
+        for i, values in enumerate(maps)
+    )
+    adapter = SimpleNamespace(labels=labels, class_logits=lambda _: torch.tensor([answer]))
+    outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
+    evidence: Any = SimpleNamespace(geometry=geometry, resident=SimpleNamespace(adapter=adapter), outputs=outputs)
+    predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
+    return Explanation(
+        Image(np.zeros((*geometry.original, 3), np.uint8)),
+        ModelSpec("fake", "fake", "s", "none", "fake", task, "none"),
+        predictions,
+        heatmaps,
+        Options(),
+        evidence,
+        {},
+        notes,
+    )
+
+
+def kinds(made: Explanation, index: int = 0) -> list[str]:
+    return [finding.kind for finding in diagnose(made, index)]
+
+
+def text_of(made: Explanation, kind: str, index: int = 0) -> str:
+    return next(finding.text for finding in diagnose(made, index) if finding.kind == kind)
+
+
+# Words.
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.716, f"72{NBSP}%"),
+        (1.0, f"100{NBSP}%"),
+        (0.0, f"0{NBSP}%"),
+        (0.004, f"<{NBSP}1{NBSP}%"),
+        (0.01, f"1{NBSP}%"),
+    ],
+)
+def test_percent(share: float, words: str) -> None:
+    assert percent(share) == words
+    assert " " not in percent(share), "a space that may break"
+
+
+@pytest.mark.parametrize(("label", "words"), [("minibus", "a minibus"), ("Afghan", "an Afghan"), ("ox", "an ox")])
+def test_article(label: str, words: str) -> None:
+    assert article(label) == words
+
+
+def test_listing_and_plural() -> None:
+    assert [listing(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [plural(n, noun) for n, noun in ((1, "bus"), (2, "bus"), (3, "car"))] == ["1 bus", "2 buses", "3 cars"]
+
+
+# The headline.
+
+
+def test_headline_of_a_sure_classifier() -> None:
+    made = explanation(blob(), scores=(0.716, 0.1))
+    assert headline(made, "yellow") == f"A model called this a minibus, 72{NBSP}% sure. Yellow is where it looked."
+
+
+def test_headline_takes_the_article_of_the_label() -> None:
+    made = explanation(blob(), scores=(0.99,), labels=("acoustic guitar",))
+    assert f"this an acoustic guitar, 99{NBSP}% sure" in headline(made, "red")
+
+
+@pytest.mark.parametrize(("score", "unsure"), [(0.19, True), (0.21, False)])
+def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: bool) -> None:
+    words = headline(explanation(blob(), scores=(score,)), "yellow")
+    assert words.startswith("The model is unsure; its best answer is minibus, ") == unsure
+    assert ("is where it looked" in words) != unsure
+
+
+def test_headline_of_a_detector_counts_what_it_found() -> None:
+    labels = ("person", "bus", "tie", "car")
+
+    def detector(*indices: int) -> str:
+        made = explanation(blob(), task="detect", labels=labels, scores=())
+        found = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
+        return headline(Explanation(**{**vars(made), "predictions": found}), "yellow")
+
+    label = explanation(blob(), task="detect", labels=labels, scores=()).heatmaps[0].target.label
+    looked = f"Yellow is where it looked for {label}."
+    assert detector(0, 1, 0, 0, 0) == f"The model found 4 persons and 1 bus. {looked}"
+    assert detector(1) == f"The model found 1 bus. {looked}"
+    assert detector(0, 0, 1, 2, 3).startswith("The model found 2 persons, 1 bus and 2 other kinds.")
+
+
+def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
+    logits = torch.tensor([[-4.0, -2.0, -3.0]])
+    made = explanation(task="detect", scores=(), logits=logits)
+    expected = f"No detections above 25{NBSP}%; the highest was acoustic guitar at 12{NBSP}%: lower the threshold?"
+    assert headline(made, "yellow") == expected
+    assert diagnose(made) == (Finding("nothing", "serious", expected),)
+
+
+# Findings, each there and not there.
+
+
+def test_a_good_map_has_no_findings() -> None:
+    assert diagnose(explanation(blob(), blob(10, 50))) == ()
+
+
+def test_cropped_share() -> None:
+    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
+    made = explanation(blob(), geometry=half)
+    assert unseen(made) == 0.5
+    assert text_of(made, "cropped") == f"50{NBSP}% of the picture was cropped away before the model looked."
+    sliver = Geometry((SIZE, SIZE + 4), (SIZE, SIZE), (1.0, 1.0), (0.0, -2.0))
+    assert 0 < unseen(explanation(blob(), geometry=sliver)) < 0.1
+    assert "cropped" not in kinds(explanation(blob(), geometry=sliver))
+
+
+def test_letterboxed_is_not_cropped() -> None:
+    barred = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
+    assert unseen(explanation(blob(), geometry=barred)) == 0
+
+
+@pytest.mark.parametrize(("method", "found"), [("eigencam", True), ("kpcacam", True), ("eigengradcam", False)])
+def test_not_per_class(method: str, found: bool) -> None:
+    made = explanation(blob(), blob(), method=method)
+    assert ("not per class" in kinds(made)) == found
+    assert ("alike" in kinds(made)) != found, "maps of such a method are alike by nature: said once"
+    if method == "eigencam":
+        assert "EigenCAM shows what stands out" in text_of(made, "not per class")
+        assert "speaks for minibus" in text_of(made, "not per class")
+
+
+def test_alike_maps() -> None:
+    shifted = explanation(blob(), blob(10, 50), blob(32.1, 32))
+    assert text_of(shifted, "alike") == (
+        "The map for minibus is nearly the one for tram: it does not show what sets the two apart."
+    )
+    assert "minibus" in text_of(shifted, "alike", 2)
+    assert "alike" not in kinds(shifted, 1)
+    assert "alike" not in kinds(explanation(blob()))
+    apart = explanation(blob(), blob(34, 36))
+    assert apart.agreement(0, 1).iou_top20 < ALIKE
+    assert "alike" not in kinds(apart)
+
+
+def test_an_empty_map_is_nobody_s_twin() -> None:
+    made = explanation(blob(), blob())
+    empty = Heatmap(**{**vars(made.heatmaps[1]), "state": "no evidence"})
+    made = Explanation(**{**vars(made), "heatmaps": (made.heatmaps[0], empty)})
+    assert "alike" not in kinds(made)
+
+
+def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
+    def made(box: tuple[float, float, float, float]) -> Explanation:
+        plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
+        found = Prediction("minibus", 0, 0.9, box, anchor=3)
+        targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
+        return replace(plain, predictions=(found,), heatmaps=tuple(targets))
+
+    assert made((0, 20, 12, 44)).statistics[0].border_share > 0.9
+    assert "border" not in kinds(made((0, 20, 12, 44)))
+    assert "border outside of its box, which" in text_of(made((40, 20, 60, 44)), "border")
+
+
+def test_heat_at_the_border() -> None:
+    made = explanation(ring())
+    assert made.statistics[0].border_share == pytest.approx(1)
+    assert text_of(made, "border") == (
+        f"100{NBSP}% of the heat lies on the outer border, which is 36{NBSP}% of the area: "
+        "the model may use the surroundings."
+    )
+    assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
+
+
+@pytest.mark.parametrize(("cells", "found"), [((7, 7), True), ((20, 20), True), ((20, 21), False), ((32, 32), False)])
+def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
+    made = explanation(blob(), cells=cells)
+    assert ("coarse" in kinds(made)) == found
+    if cells == (7, 7):
+        assert text_of(made, "coarse").startswith("The map's true grid is 7 by 7 cells")
+
+
+def test_the_finest_layer_decides_how_coarse_a_map_is() -> None:
+    made = explanation(blob())
+    both = Heatmap(**{**vars(made.heatmaps[0]), "raw": (np.ones((7, 7), np.float32), np.ones((28, 28), np.float32))})
+    assert "coarse" not in kinds(Explanation(**{**vars(made), "heatmaps": (both,)}))
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("flat", "The map for minibus is the same everywhere: GradCAM finds no place"),
+        ("no evidence", "Nothing in the picture speaks for minibus by GradCAM"),
+        ("not a number", "GradCAM broke down on minibus (not a number)"),
+    ],
+)
+def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, words: str) -> None:
+    made = explanation(np.zeros((SIZE, SIZE), np.float32), state=state, cells=(7, 7))
+    (finding,) = diagnose(made)
+    assert (finding.kind, finding.level) == (state, "serious")
+    assert finding.text.startswith(words)
+    assert looks(made) == finding.text
+
+
+def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
+    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
+    made = explanation(ring(), geometry=half, cells=(7, 7), notes=("first of 3 frames",))
+    assert [finding.level for finding in diagnose(made)] == ["caution", "note", "note", "note"]
+    assert kinds(made) == ["border", "note", "cropped", "coarse"]
+    assert text_of(made, "note") == "first of 3 frames"
+    assert made.diagnosis == diagnose(made)
+
+
+def test_looks_says_where_and_of_what() -> None:
+    words = looks(explanation(blob()))
+    assert words.startswith("**minibus** is hottest in the middle of the picture: half of the heat lies on ")
+    assert words.endswith(f"{NBSP}% of the picture.")
+    assert "at the top right" in looks(explanation(blob(10, 54)))
+    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
+    assert looks(explanation(blob(), geometry=half)).endswith("of what the model saw.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [((0.1,) * 15, True), ((0.5, *(0.0,) * 14), True), ((3.0, *(0.0,) * 14), False), ((0.1, 0.1), False)],
+)
+def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said: bool) -> None:
+    made = explanation(blob(), answer=answer)
+    assert ("undecided" in kinds(made)) is said
+    if said:
+        (found,) = (finding for finding in diagnose(made) if finding.kind == "undecided")
+        assert "all 15 classes" in found.text
+        assert "preprocessing" in found.text
+    untrained = replace(made, model=replace(made.model, weights={"random": 1}))
+    assert "undecided" not in kinds(untrained)

@@ -1,0 +1,124 @@
+"""Maps of boxes on real weights and a real photograph: they lie where their objects are, whatever its shape."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from explain import Explainer
+from explain.explainer import replay
+from explain.maps.boxes import place, same_object
+from explain.picture.image import Image
+from models.errors import ModelProblem
+from tests.conftest import asset, weight
+
+NAMES = ("yolo11n", "yolo26n", "yolo11n-seg", "yolox_nano")
+BUS = asset("ultralytics", "assets", "bus.jpg")
+
+
+@cache
+def pixels() -> np.ndarray:
+    return Image.open(BUS).pixels
+
+
+def explained(name: str, picture: Any, **options: Any) -> Any:
+    weight(f"{name}.pth" if name.startswith("yolox") else f"{name}.pt")
+    return Explainer(name)(picture, **({"per": "detection"} | options))
+
+
+def on_grey(height: int, width: int, *places: tuple[int, int, float]) -> np.ndarray:
+    """The bus on a grey ground, its upper left corner and its scale for each place."""
+    out = np.full((height, width, 3), 114, np.uint8)
+    for top, left, scale in places:
+        small = cv2.resize(pixels()[220:780], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        out[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_box_is_hottest_in_itself_and_a_recipe_makes_the_map_again(name: str) -> None:
+    made = explained(name, BUS, confidence=0.5)
+    assert len(made.predictions) >= 4
+    numbers = [made.box_numbers(i) for i in range(len(made.heatmaps))]
+    assert all(one is not None and one.hit for one in numbers)
+    # An even map would have 1.
+    assert all(one.ratio > 1.5 for one in numbers)
+    again = replay(made.recipe, BUS)
+    for one, other in zip(made.heatmaps, again.heatmaps, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+@pytest.mark.parametrize(("name", "side", "at", "by"), [("yolo11n", 640, 128, 64), ("yolox_nano", 416, 64, 32)])
+def test_the_map_moves_with_the_picture(name: str, side: int, at: int, by: int) -> None:
+    # By whole strides of the model's own input, so that every cell sees the same.
+    here, there = (
+        explained(name, on_grey(side, side, (at + move, at + move, 0.35 * side / 640)), targets=("bus",))
+        for move in (0, by)
+    )
+    first, second = here.heatmaps[0].values, there.heatmaps[0].values
+    moved = np.zeros_like(first)
+    moved[by:, by:] = first[:-by, :-by]
+    assert np.corrcoef(moved.ravel(), second.ravel())[0, 1] > 0.95
+    assert here.box_numbers(0).hit
+    assert there.box_numbers(0).hit
+
+
+@pytest.mark.parametrize("name", ["yolo11n", "yolo26n", "yolox_nano"])
+def test_two_of_a_kind_have_two_maps_each_in_its_own_box(name: str) -> None:
+    made = explained(name, on_grey(640, 640, (40, 100, 0.5), (350, 130, 0.5)), targets=("bus",), confidence=0.3)
+    assert len(made.heatmaps) == 2
+    for i in (0, 1):
+        numbers = made.box_numbers(i)
+        assert numbers.hit
+        assert numbers.inside > 2 * numbers.elsewhere
+    a, b = (heatmap.values for heatmap in made.heatmaps)
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] < 0.5
+
+
+@pytest.mark.parametrize("size", [(1080, 810), (250, 1000), (33, 700), (3000, 4000)])
+@pytest.mark.parametrize("preprocessing", ["trained", "letterbox"])
+def test_pictures_of_any_shape_have_maps_on_their_own_pixels(size: tuple[int, int], preprocessing: str) -> None:
+    picture = cv2.resize(pixels(), size[::-1], interpolation=cv2.INTER_AREA)
+    made = explained("yolo11n", picture, preprocessing=preprocessing, per="picture")
+    (heatmap,) = made.heatmaps
+    assert heatmap.values.shape == size
+    left, top, right, bottom = heatmap.geometry.content
+    bars = heatmap.at_input.copy()
+    bars[top:bottom, left:right] = 0
+    assert not bars.any(), "bars of the letterbox hold heat"
+    assert heatmap.at_input.any()
+    height, width = size
+    for x0, y0, x1, y1 in (prediction.box for prediction in made.predictions):
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+
+
+def test_the_same_object_is_found_in_another_model_s_answers() -> None:
+    one, other = (explained(name, BUS) for name in ("yolo11n", "yolo26n"))
+    for prediction in one.predictions[:4]:
+        place = same_object(prediction, other.predictions)
+        assert place is not None
+        assert other.predictions[place].label == prediction.label
+
+
+@pytest.mark.parametrize(
+    "where", [(1, 2, 3), (), (1, float("nan")), (0, 0, float("inf"), 9), 5, "dog", (None, 1), [(1, 2)]]
+)
+def test_what_is_no_place_is_one_sentence(where: Any) -> None:
+    with pytest.raises(ModelProblem, match=r"^The place is .*: give a point \(x, y\) or a rectangle"):
+        place(where, 100, 50)
+
+
+@pytest.mark.parametrize("where", [(101, 5), (5, 51), (-9, 0, -1, 40), (0, -9, 40, -1), (200, 200, 300, 300)])
+def test_a_place_beside_the_picture_is_one_sentence(where: Any) -> None:
+    with pytest.raises(ModelProblem, match="is not in the picture: it is 100 px wide and 50 px high"):
+        place(where, 100, 50)
+
+
+def test_a_place_may_touch_the_picture() -> None:
+    assert place((100, 50), 100, 50) == (100, 50, 100, 50)
+    assert place((-9, 40, 5, -3), 100, 50) == (-9, -3, 5, 40)

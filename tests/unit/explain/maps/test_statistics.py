@@ -1,0 +1,316 @@
+"""The numbers of a map, worked out by hand on tiny ones and by other libraries on larger ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from explain.maps import statistics
+from explain.rendering.render import hottest_mask
+
+PICTURE = (0, 0, 900, 600)
+
+
+def bump(height, width, x, y, sigma):
+    rows, columns = np.mgrid[:height, :width]
+    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)).astype(np.float32)
+
+
+def numbers(found):
+    for value in dataclasses.astuple(found):
+        yield from np.ravel(np.array(value, dtype=object)).tolist()
+
+
+def finite(found):
+    return all(math.isfinite(number) for number in np.hstack([np.ravel(n) for n in numbers(found)]))
+
+
+def test_two_by_two_by_hand():
+    found = statistics.describe(np.array([[1, 0.5], [0.5, 0]], np.float32), (10, 20, 30, 40))
+    assert found.mean == 0.5
+    assert found.max == 1
+    assert (found.coverage_25, found.coverage_50, found.coverage_75) == (0.75, 0.25, 0.25)
+    assert found.half_heat_area == 0.25  # the one cell of 1 holds half of 2
+    assert found.entropy == pytest.approx(1.5)
+    assert found.entropy_normalised == pytest.approx(0.75)
+    assert found.gini == pytest.approx(2 * (2 * 0.5 + 3 * 0.5 + 4 * 1) / (4 * 2) - 5 / 4)
+    assert found.centre == pytest.approx((17.5, 27.5))  # 15 and 25, by 3/4 and 1/4
+    assert found.spread == pytest.approx(math.sqrt(2 * 18.75) / math.hypot(20, 20))
+    assert found.peak == (15, 25)
+    assert found.regions == (statistics.Region((10, 20, 20, 30), 0.5, 1.0),)
+    assert found.quadrants == pytest.approx((0.5, 0.25, 0.25, 0))
+    assert found.border_share == pytest.approx(0.36)
+    assert found.histogram == (1, *[0] * 9, 2, *[0] * 8, 1)
+    assert not found.flat
+    assert all(type(number) in (int, float, bool) for number in dataclasses.astuple(found)[:10])
+
+
+def test_one_hot_cell_holds_everything():
+    values = np.zeros((5, 4), np.float32)
+    values[3, 1] = 1
+    found = statistics.describe(values, (0, 0, 40, 50))
+    assert (found.entropy, found.entropy_normalised, found.spread) == (0, 0, 0)
+    assert found.gini == pytest.approx(19 / 20)
+    assert found.centre == found.peak == (15, 35)
+    assert found.half_heat_area == 1 / 20
+    assert found.quadrants == (0, 0, 1, 0)
+    assert found.regions == (statistics.Region((10, 30, 20, 40), 1.0, 1.0),)
+
+
+@pytest.mark.parametrize("level", [0.3, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (7, 7), (40, 30)])
+def test_a_flat_map_is_even_in_every_number(shape, level):
+    found = statistics.describe(np.full(shape, level, np.float32), (0, 0, 30, 40))
+    size = shape[0] * shape[1]
+    assert finite(found)
+    assert found.flat
+    assert found.gini == pytest.approx(0, abs=1e-9)
+    assert found.entropy == pytest.approx(math.log2(size), rel=1e-5)
+    assert found.entropy_normalised == pytest.approx(float(size > 1), rel=1e-5)
+    assert found.centre == pytest.approx((15, 20))
+    assert found.peak == (15, 20)
+    assert found.half_heat_area == pytest.approx(0.5, abs=0.5 / size + 1e-9)
+    assert found.border_share == pytest.approx(found.border_area)
+    assert found.border_area == pytest.approx(0.36)
+    assert found.quadrants == pytest.approx((0.25,) * 4)
+    assert found.n_regions == 1
+    assert found.regions[0].box == pytest.approx((0, 0, 30, 40))
+    assert found.regions[0].share_of_heat == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 7)])
+def test_no_heat_at_all_gives_zeros(shape):
+    found = statistics.describe(np.zeros(shape, np.float32), (0, 0, 30, 40))
+    assert finite(found)
+    assert found.centre == found.peak == (15, 20)
+    assert found.regions == ()
+    assert found.quadrants == (0, 0, 0, 0)
+    assert found.histogram == (shape[0] * shape[1], *[0] * 19)
+    for name in ("mean", "max", "half_heat_area", "entropy", "gini", "spread", "border_share", "n_regions"):
+        assert getattr(found, name) == 0, name
+    assert statistics.describe_place(found, PICTURE) == "nowhere in the picture"
+
+
+def test_numbers_do_not_depend_on_the_resolution():
+    small = np.random.default_rng(0).random((7, 9), dtype=np.float32)
+    large = small.repeat(10, axis=0).repeat(10, axis=1)
+    a, b = (statistics.describe(one, PICTURE) for one in (small, large))
+    for name in ("mean", "coverage_50", "gini", "entropy_normalised", "centre", "border_share", "quadrants"):
+        tolerance = 0.2 if name == "entropy_normalised" else 1e-5
+        assert getattr(a, name) == pytest.approx(getattr(b, name), rel=tolerance), name
+    assert np.allclose([r.box for r in a.regions], [r.box for r in b.regions])
+    assert a.half_heat_area == pytest.approx(b.half_heat_area, abs=1 / 63)
+    assert b.entropy - a.entropy == pytest.approx(math.log2(100), rel=1e-4)
+
+
+def test_large_maps_agree_with_plain_definitions():
+    values = np.random.default_rng(1).random((37, 53), dtype=np.float32) ** 3
+    found = statistics.describe(values)
+    flat = values.astype(np.float64).ravel()
+    share = flat / flat.sum()
+    pairs = abs(flat[:, None] - flat[None]).mean() / 2 / flat.mean()
+    assert found.gini == pytest.approx(pairs, rel=1e-6)
+    assert found.entropy == pytest.approx(-(share * np.log2(share)).sum(), rel=1e-5)
+    y, x = (np.mgrid[:37, :53] + 0.5).reshape(2, -1)
+    assert found.centre == pytest.approx((share @ x, share @ y))
+    squared = share @ ((x - share @ x) ** 2 + (y - share @ y) ** 2)
+    assert found.spread == pytest.approx(math.sqrt(squared) / math.hypot(53, 37))
+    assert found.histogram == tuple(np.histogram(flat, 20, (0, 1))[0])
+    hottest = np.sort(share)[::-1]
+    k = round(found.half_heat_area * flat.size)
+    assert hottest[:k].sum() >= 0.5 > hottest[: k - 1].sum()
+
+
+def test_regions_agree_with_scipy():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    values = ndimage.gaussian_filter(np.random.default_rng(2).random((60, 80)), 2)
+    values = ((values - values.min()) / np.ptp(values)).astype(np.float32)
+    values[values < 0.6] /= 2
+    found = statistics.describe(values)
+    labels, count = ndimage.label(values > 0.5, np.ones((3, 3)))
+    heat = ndimage.sum_labels(values.astype(np.float64), labels, range(1, count + 1)) / values.sum(dtype=np.float64)
+    order = np.argsort(-heat)[:10]
+    assert found.n_regions == count > 10
+    assert [r.share_of_heat for r in found.regions] == pytest.approx(heat[order])
+    slices = ndimage.find_objects(labels)
+    for region, index in zip(found.regions, order, strict=True):
+        rows, columns = slices[index]
+        assert region.box == (columns.start, rows.start, columns.stop, rows.stop)
+        assert region.peak == pytest.approx(values[labels == index + 1].max())
+
+
+def test_heat_may_differ_from_what_is_shown():
+    values = np.array([[1, 0.2]], np.float32)
+    found = statistics.describe(values, heat=np.array([[1, 3]], np.float32))
+    assert found.centre == pytest.approx((1.25, 0.5))
+    assert found.quadrants == pytest.approx((0.125, 0.375, 0.125, 0.375))
+    assert found.regions[0].box == (0, 0, 1, 1)
+    assert found.regions[0].share_of_heat == pytest.approx(0.25)
+    assert found.peak == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-12, 1e38])
+def test_the_scale_of_the_heat_does_not_matter(scale):
+    heat = np.random.default_rng(5).random((9, 11), dtype=np.float32)
+    values = np.clip(heat, 0, 1)
+    one, other = (statistics.describe(values, heat=heat * np.float32(factor)) for factor in (1, scale))
+    assert other.entropy == pytest.approx(one.entropy, rel=1e-3)
+    assert other.centre == pytest.approx(one.centre, rel=1e-3)
+
+
+def test_values_too_small_to_share_out_do_no_harm():
+    values = bump(60, 90, 3, 30, 4)  # its far end is around 1e-40
+    assert finite(statistics.describe(values))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([np.full((2, 2), np.nan)], "within 0..1, got nan"),
+        ([np.full((2, 2), -0.5)], "within 0..1"),
+        ([np.zeros(4)], r"shape \(H, W\)"),
+        ([np.zeros((2, 2)), (0, 0, 0, 5)], "extent must be"),
+        ([np.zeros((2, 2)), (0, 0, math.nan, 5)], "extent must be"),
+        ([np.zeros((2, 2)), None, np.zeros((2, 3))], r"of shape \(2, 2\), got \(2, 3\)"),
+        ([np.zeros((2, 2)), None, np.full((2, 2), -1)], "not negative"),
+        ([np.zeros((2, 2)), None, np.full((2, 2), np.inf)], "finite"),
+    ],
+)
+def test_wrong_input_is_stopped_at_the_door(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        statistics.describe(*arguments)
+
+
+def test_every_number_has_a_meaning():
+    assert set(statistics.MEANING) == {field.name for field in dataclasses.fields(statistics.Statistics)}
+    assert all(text[0].isupper() and text.endswith(".") for text in statistics.MEANING.values())
+
+
+@pytest.mark.parametrize(
+    ("at", "says"),
+    [
+        ((45, 30), "in the middle of the picture"),
+        ((15, 10), "at the top left"),
+        ((75, 50), "at the bottom right"),
+        ((20, 30), "at the left"),
+        ((3, 30), "at the left edge"),
+        ((45, 57), "at the bottom edge"),
+        ((45, 12), "at the top"),
+    ],
+)
+def test_the_place_in_words(at, says):
+    assert statistics.describe_place(statistics.describe(bump(60, 90, *at, 4), PICTURE), PICTURE) == says
+
+
+def test_the_place_of_two_spots_is_not_the_cold_middle():
+    values = np.maximum(bump(60, 90, 15, 30, 5), 0.9 * bump(60, 90, 75, 30, 5))
+    found = statistics.describe(values, PICTURE)
+    assert found.centre[0] == pytest.approx(450, abs=60)
+    assert statistics.describe_place(found, PICTURE) == "at the left and at the right"
+    even = statistics.describe(np.full((6, 9), 0.5, np.float32), PICTURE)
+    assert statistics.describe_place(even, PICTURE) == "spread over the whole picture"
+
+
+def test_the_place_is_within_the_frame_asked_about():
+    found = statistics.describe(bump(60, 60, 5, 30, 4), (150, 0, 750, 600))
+    assert statistics.describe_place(found, (150, 0, 750, 600)) == "at the left edge"
+    assert statistics.describe_place(found, PICTURE) == "at the left"
+
+
+def test_identical_maps_agree_wholly_and_unrelated_ones_hardly():
+    a, b = np.random.default_rng(3).random((2, 60, 80), dtype=np.float32)
+    assert dataclasses.astuple(statistics.compare(a, a.copy())) == pytest.approx((1, 1, 1))
+    other = statistics.compare(a, b)
+    assert abs(other.ssim) < 0.2
+    assert abs(other.rank_correlation) < 0.05
+    assert other.iou_top20 == pytest.approx(0.2 / 1.8, abs=0.03)
+    assert statistics.compare(a, 1 - a).rank_correlation == pytest.approx(-1)
+    assert statistics.compare(a, a**2).rank_correlation == pytest.approx(1)
+
+
+def test_agreement_equals_scipy_and_the_published_ssim():
+    ndimage, stats = pytest.importorskip("scipy.ndimage"), pytest.importorskip("scipy.stats")
+    a = np.round(bump(40, 50, 20, 15, 9), 1)  # many ties
+    b = bump(40, 50, 28, 18, 7)
+    found = statistics.compare(a, b)
+    assert found.rank_correlation == pytest.approx(stats.spearmanr(a.ravel(), b.ravel()).statistic)
+    # skimage.metrics.structural_similarity(gaussian_weights=True, use_sample_covariance=False), spelled out
+    x, y = a.astype(np.float64), b.astype(np.float64)
+
+    def mean(z):
+        return ndimage.gaussian_filter(z, 1.5, truncate=3.5)
+
+    covariance = mean(x * y) - mean(x) * mean(y)
+    numerator = (2 * mean(x) * mean(y) + 1e-4) * (2 * covariance + 9e-4)
+    variances = mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2
+    expected = numerator / (mean(x) ** 2 + mean(y) ** 2 + 1e-4) / (variances + 9e-4)
+    assert found.ssim == pytest.approx(expected[5:-5, 5:-5].mean(), abs=1e-6)
+    one, two = hottest_mask(a, 0.2), hottest_mask(b, 0.2)
+    assert found.iou_top20 == (one & two).sum() / (one | two).sum()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 7), (30, 30)])
+def test_flat_maps_agree_with_each_other_and_with_nothing_else(shape):
+    zero, flat = np.zeros(shape, np.float32), np.full(shape, 0.5, np.float32)
+    assert dataclasses.astuple(statistics.compare(flat, flat)) == pytest.approx((1, 1, 1))
+    pair = statistics.compare(zero, flat)
+    assert (pair.rank_correlation, pair.iou_top20) == (1, 1)
+    assert pair.ssim < 0.01
+    if zero.size > 1:
+        ramp = np.linspace(0, 1, zero.size, dtype=np.float32).reshape(shape)
+        mixed = statistics.compare(flat, ramp)
+        assert finite(mixed)
+        assert (mixed.rank_correlation, mixed.iou_top20) == (0, 0)
+
+
+def test_the_matrix_is_symmetric_and_holds_the_pairs():
+    maps = list(np.random.default_rng(4).random((3, 20, 20), dtype=np.float32))
+    matrix = statistics.agreement_matrix(maps)
+    assert [len(row) for row in matrix] == [3, 3, 3]
+    for i in range(3):
+        assert matrix[i][i] == statistics.Agreement(1, 1, 1)
+        for j in range(3):
+            assert matrix[i][j] == matrix[j][i]
+            assert dataclasses.astuple(matrix[i][j]) == pytest.approx(
+                dataclasses.astuple(statistics.compare(maps[i], maps[j]))
+            )
+    assert statistics.agreement_matrix([]) == ()
+    with pytest.raises(ValueError, match=r"same shape, got \(20, 20\), \(2, 2\)"):
+        statistics.compare(maps[0], maps[0][:2, :2])
+
+
+@pytest.mark.parametrize("kind", ["noise", "steep", "few", "faint", "bump", "one"])
+def test_inequality_is_that_of_all_cells_in_order(kind):
+    made = np.random.default_rng(0)
+    heat = {
+        "noise": made.random((90, 120)),
+        "steep": made.random((90, 120)) ** 30,
+        "few": np.where(made.random((90, 120)) > 0.999, 1.0, 0.0),
+        "faint": np.where(made.random((90, 120)) > 0.999, 1.0, 1e-7 * made.random((90, 120))),
+        "bump": bump(90, 120, 40, 30, 9),
+        "one": np.eye(1),
+    }[kind].astype(np.float32)
+    found = statistics.describe(heat)
+    down = np.sort(heat, axis=None)[::-1].astype(np.float64)
+    gathered = np.cumsum(down)
+    half = np.searchsorted(gathered, gathered[-1] / 2) + 1
+    gini = 2 * gathered.sum() / gathered[-1] / heat.size - (heat.size + 1) / heat.size
+    assert found.gini == pytest.approx(gini, abs=2e-6)
+    assert found.half_heat_area * heat.size == pytest.approx(half, abs=2)
+    # As the second of two maps on one scale may be.
+    faint = statistics.describe(heat * np.float32(1e-11))
+    assert faint.gini == pytest.approx(gini, abs=2e-6)
+    assert faint.half_heat_area == pytest.approx(found.half_heat_area)
+
+
+def test_half_of_the_heat_is_reached_by_the_cell_that_reaches_it():
+    for ones, halves in itertools.product(range(1, 40), range(40)):
+        heat = np.array([[1.0] * ones + [0.5] * halves], np.float32)
+        gathered = np.cumsum(heat)
+        assert statistics.describe(heat).half_heat_area * heat.size == pytest.approx(
+            np.searchsorted(gathered, gathered[-1] / 2) + 1
+        )

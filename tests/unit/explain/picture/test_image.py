@@ -1,0 +1,597 @@
+"""Every door gives the same picture, and no file, however hostile, gives anything but pixels or one sentence."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+import threading
+import warnings
+import zlib
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as pil
+from PIL import TiffImagePlugin
+
+from explain.picture.image import Image, to_jpeg, to_png
+from models.errors import ImageProblem
+
+R, G, B, W, K = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
+# Two rows, three columns, six colours: no turn or mirror of it looks like another.
+CORNERS = np.array([[R, G, B], [W, K, (9, 99, 199)]], np.uint8)
+
+
+def encode(picture: pil.Image, kind: str, **options: object) -> bytes:
+    out = BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def photo(side: int = 64) -> pil.Image:
+    rows, columns = np.mgrid[:side, :side]
+    return pil.fromarray(np.stack([rows * 3, columns * 3, (rows * columns) % 256], axis=2).astype(np.uint8))
+
+
+def png_chunk(tag: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = b"".join(extra) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + body
+
+
+# --- doors
+
+
+def test_every_door_gives_the_same_picture(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    data = encode(pil.fromarray(CORNERS), "PNG")
+    path = tmp_path / "corners.png"
+    path.write_bytes(data)
+    tensor = torch.from_numpy(CORNERS.copy()).permute(2, 0, 1)
+    with path.open("rb") as stream:
+        doors = [str(path), path, data, bytearray(data), memoryview(data), BytesIO(data), stream]
+        doors += [pil.open(path), CORNERS, CORNERS / 255, (CORNERS / 255).astype(np.float16), CORNERS * np.uint16(257)]
+        doors += [tensor, tensor[None], tensor / 255, (tensor / 255)[None].requires_grad_()]
+        for door in doors:
+            image = Image.open(door)
+            np.testing.assert_array_equal(image.pixels, CORNERS)
+            assert image.sha256 == Image.open(data).sha256
+
+
+def test_the_hash_knows_the_shape() -> None:
+    flat = np.zeros((2, 3, 3), np.uint8)
+    assert Image.open(flat).sha256 != Image.open(flat.reshape(3, 2, 3)).sha256
+    assert Image.open(flat).sha256 != Image.open(flat + np.uint8(1)).sha256
+
+
+def test_an_image_is_returned_as_it_is() -> None:
+    image = Image.open(CORNERS)
+    assert Image.open(image) is image
+
+
+def test_pixels_are_read_only_and_nobody_elses() -> None:
+    mine = CORNERS.copy()
+    for image in (Image.open(mine), Image(mine), Image.open(mine[:, ::-1]), Image.open(to_png(mine))):
+        assert image.pixels.flags.c_contiguous
+        with pytest.raises(ValueError, match="read-only"):
+            image.pixels[0, 0] = 7
+    image = Image.open(mine)
+    mine[:] = 0
+    np.testing.assert_array_equal(image.pixels, CORNERS)
+    assert (image.height, image.width) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[0, 128]], np.uint8), [0, 128]),
+        (np.array([[[0], [128]]], np.uint8), [0, 128]),
+        (np.array([[False, True]]), [0, 255]),
+        (np.array([[0, 65535]], np.uint16), [0, 255]),
+        (np.array([[32768, 255]], ">u2"), [128, 0]),
+        (np.array([[0.0, 1.0, 0.5, 1 + 1e-7]]), [0, 255, 128, 255]),
+    ],
+)
+def test_grey_arrays(array: np.ndarray, expected: list[int]) -> None:
+    np.testing.assert_array_equal(Image.open(array).pixels, np.repeat(np.array([expected])[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((2, 2), 1.5), "1.5 to 1.5"),
+        (np.array([[-0.25, 1.0]]), "-0.25 to 1"),
+        (np.array([[np.nan, 1.0]]), "nan"),
+        (np.array([[np.inf, 1.0]]), "inf"),
+        (np.zeros((2, 2), np.int64), "int64"),
+        (np.zeros((2, 2), complex), "complex128"),
+        (np.array([["a"]]), "<U1"),
+        (np.zeros((3, 8, 8), np.uint8), r"\(3, 8, 8\)"),
+        (np.zeros((2, 2, 2), np.uint8), r"\(2, 2, 2\)"),
+        (np.zeros(4, np.uint8), r"\(4,\)"),
+        (np.uint8(3) + np.zeros((), np.uint8)[None][:0], r"\(0,\)"),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+        (np.zeros((4, 0), np.float32), "no pixels"),
+    ],
+)
+def test_arrays_that_are_not_pictures(array: np.ndarray, words: str) -> None:
+    with pytest.raises(ImageProblem, match=words):
+        Image.open(array)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (5, 4, 4), (4, 4), (1, 3, 0, 4)])
+def test_tensors_that_are_not_pictures(shape: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ImageProblem):
+        Image.open(torch.zeros(shape))
+
+
+def test_tensors_out_of_range_and_of_unusual_kinds() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ImageProblem, match="0 to 255"):
+        Image.open(torch.tensor([0.0, 255.0]).reshape(1, 1, 2))
+    half = Image.open(torch.full((1, 2, 2), 0.5, dtype=torch.bfloat16))
+    assert half.pixels.shape == (2, 2, 3)
+    assert half.pixels.max() == 128
+
+
+class Upload(BytesIO):
+    name = "C:\\holiday\\bus.png"
+
+
+def test_an_upload_is_read_from_its_start_each_time() -> None:
+    upload = Upload(to_png(CORNERS))
+    assert Image.open(upload).sha256 == Image.open(upload).sha256
+    assert Image.open(upload).name == "bus.png"
+
+
+class Trickle:
+    def __init__(self, data: bytes) -> None:
+        self.rest = data
+
+    def read(self, size: int = -1) -> bytes:
+        part, self.rest = self.rest[:7], self.rest[7:]
+        return part
+
+
+def test_a_stream_may_trickle() -> None:
+    np.testing.assert_array_equal(Image.open(Trickle(to_png(CORNERS))).pixels, CORNERS)
+
+
+@pytest.mark.parametrize("source", [None, 3, [1, 2], object(), StringIO("x")])
+def test_other_things_are_refused(source: object) -> None:
+    with pytest.raises(ImageProblem):
+        Image.open(source)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\x\\y.png", "y.png"),
+        ("a\x00b\n\x1b[31m.png", "ab[31m.png"),
+        ("photo\u202egnp.exe", "photognp.exe"),
+        ("\ud800x.png", "x.png"),
+        ("..", "picture"),
+        ("a/", "picture"),
+        ("  ", "picture"),
+        ("", "picture"),
+        ("été 1.jpg", "été 1.jpg"),
+        ("n" * 500 + ".jpeg", "n" * 115 + ".jpeg"),
+        ("." + "n" * 500, "." + "n" * 119),
+    ],
+)
+def test_a_name_is_only_a_base_name(given: str, expected: str) -> None:
+    assert Image.open(CORNERS, name=given).name == expected
+
+
+# --- decoding
+
+TURNED = {
+    1: CORNERS,
+    2: CORNERS[:, ::-1],
+    3: CORNERS[::-1, ::-1],
+    4: CORNERS[::-1],
+    5: CORNERS.transpose(1, 0, 2),
+    6: np.rot90(CORNERS, 1),
+    7: CORNERS[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(CORNERS, -1),
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "pillow"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_exif_orientation(orientation: int, kind: str) -> None:
+    stored = pil.fromarray(np.ascontiguousarray(TURNED[orientation]))
+    exif = pil.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encode(stored, "PNG" if kind == "pillow" else kind, exif=exif, **options)
+    image = Image.open(pil.open(BytesIO(data)) if kind == "pillow" else data)
+    np.testing.assert_array_equal(image.pixels, CORNERS)
+    assert ("rotated as its EXIF orientation says" in image.notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_an_orientation_that_does_not_exist_is_no_turn(orientation: int) -> None:
+    exif = pil.Exif()
+    exif[0x0112] = orientation
+    image = Image.open(encode(pil.fromarray(CORNERS), "PNG", exif=exif))
+    np.testing.assert_array_equal(image.pixels, CORNERS)
+    assert image.notes == ()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_does_not_cost_the_picture() -> None:
+    data = encode(photo(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff broken")
+    assert Image.open(data).pixels.shape == (64, 64, 3)
+
+
+def test_a_jpeg_an_avif_and_a_heic_are_turned_once() -> None:
+    sideways = pil.Exif()
+    sideways[0x0112] = 6
+    exif = sideways.tobytes()
+    wide = pil.new("RGB", (64, 32), "red")
+    wide.paste("blue", (0, 0, 32, 32))
+    doors = [encode(wide, "JPEG", exif=exif), encode(wide, "AVIF", exif=exif)]
+    heif = pytest.importorskip("pillow_heif")
+    out = BytesIO()
+    heif.from_pillow(wide).save(out, exif=exif)
+    for data in (*doors, out.getvalue()):
+        pixels = Image.open(data).pixels.astype(int)
+        assert pixels.shape == (64, 32, 3)
+        assert np.abs(pixels[5, 5] - B).max() < 12
+        assert np.abs(pixels[-5, 5] - R).max() < 12
+
+
+def grey16() -> np.ndarray:
+    return np.array([[0, 255, 256, 32768, 65535]], np.uint16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(pil.fromarray(grey16()), "PNG"),
+        encode(pil.fromarray(grey16()), "TIFF"),
+        encode(pil.fromarray(grey16()), "TIFF", compression="tiff_lzw"),
+        png(5, 1, 16, 2, b"\x00" + grey16().repeat(3).astype(">u2").tobytes()),
+        b"P5 5 1 65535\n" + grey16().astype(">u2").tobytes(),
+    ],
+    ids=["png", "tiff", "lzw", "rgb png", "pgm"],
+)
+def test_sixteen_bits(data: bytes) -> None:
+    image = Image.open(data)
+    np.testing.assert_array_equal(image.pixels[0, :, 1], [0, 0, 1, 128, 255])
+    assert image.notes == ("16-bit reduced to 8 bits",)
+    np.testing.assert_array_equal(Image.open(grey16()).pixels, image.pixels)
+
+
+def big_endian_tiff() -> bytes:
+    tags = [(256, 2), (257, 1), (258, 16), (259, 1), (262, 1), (273, 122), (277, 1), (278, 1), (279, 4)]
+    directory = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    return b"MM\x00*" + struct.pack(">IH", 8, len(tags)) + directory + bytes(4) + struct.pack(">HH", 513, 65535)
+
+
+def test_big_endian_sixteen_bits() -> None:
+    np.testing.assert_array_equal(Image.open(big_endian_tiff()).pixels[0, :, 0], [2, 255])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
+        (np.array([[-1, 0, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 500, 1000]], np.float32), [0, 128, 255]),
+        (np.array([[7, 7, 7]], np.float32), [0, 0, 0]),
+        (np.array([[0, 256, 65535]], np.int32), [0, 1, 255]),
+        (np.array([[-100, 0, 100]], np.int32), [0, 128, 255]),
+        (np.array([[-(2**31), 0, 2**31 - 1]], np.int32), [0, 128, 255]),
+    ],
+)
+def test_floats_and_long_integers(values: np.ndarray, expected: list[int]) -> None:
+    image = Image.open(encode(pil.fromarray(values), "TIFF"))
+    np.testing.assert_array_equal(image.pixels[0, :, 0], expected)
+    assert len(image.notes) == 1
+
+
+def test_a_float_tiff_with_nan() -> None:
+    with pytest.raises(ImageProblem, match="not finite"):
+        Image.open(encode(pil.fromarray(np.array([[0, np.nan]], np.float32)), "TIFF"))
+
+
+def palette_png() -> bytes:
+    picture = pil.new("P", (2, 1))
+    picture.putpalette([255, 0, 0, 0, 0, 255])
+    picture.putdata([0, 1])
+    return encode(picture, "PNG", transparency=bytes([255, 0]))
+
+
+def bilevel(kind: str) -> bytes:
+    return encode(pil.fromarray(np.array([[False, True]])), kind)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encode(pil.fromarray(np.array([[[255, 0, 0, 128], [9, 9, 9, 0]]], np.uint8)), "PNG"), [(255, 127, 127), W]),
+        (encode(pil.fromarray(np.array([[[0, 64], [50, 255]]], np.uint8)), "PNG"), [(191, 191, 191), (50, 50, 50)]),
+        (palette_png(), [R, W]),
+        (png(2, 1, 8, 2, b"\x00" + bytes(R + G), png_chunk(b"tRNS", struct.pack(">3H", *G))), [R, W]),
+        (png(2, 1, 16, 0, b"\x00\x12\x00\x12\x01", png_chunk(b"tRNS", b"\x12\x01")), [(18, 18, 18), W]),
+    ],
+    ids=["RGBA", "LA", "P", "RGB key", "16-bit key"],
+)
+def test_transparency_is_shown_on_white(data: bytes, expected: list[tuple[int, ...]]) -> None:
+    image = Image.open(data)
+    np.testing.assert_array_equal(image.pixels[0], expected)
+    assert image.notes[-1] == "transparent parts shown on white"
+
+
+def test_alpha_of_arrays_premultiplied_and_opaque() -> None:
+    rgba = np.array([[[255, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
+    for source in (rgba, rgba / 255, pil.fromarray(rgba).convert("RGBa")):
+        np.testing.assert_array_equal(Image.open(source).pixels, [[(255, 127, 127), W]])
+    la = pil.fromarray(np.array([[[80, 255], [0, 0]]], np.uint8)).convert("La")
+    np.testing.assert_array_equal(Image.open(la).pixels, [[(80, 80, 80), W]])
+    opaque = np.dstack([CORNERS, np.full((2, 3), 255, np.uint8)])
+    assert Image.open(opaque).notes == Image.open(to_png(opaque)).notes == ()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM", "GIF"])
+def test_one_bit(kind: str) -> None:
+    np.testing.assert_array_equal(Image.open(bilevel(kind)).pixels, [[K, W]])
+
+
+def test_cmyk() -> None:
+    inks = [(0, 255, 255, 0), (255, 0, 0, 0), (0, 0, 0, 255), (0, 0, 0, 0)]
+    expected = [R, (0, 255, 255), K, W]
+    strip = pil.fromarray(np.array([inks], np.uint8), "CMYK")
+    image = Image.open(encode(strip, "TIFF"))
+    np.testing.assert_array_equal(image.pixels[0], expected)
+    assert image.notes == ("CMYK converted to RGB",)
+    # Pillow writes CMYK JPEG inverted with the Adobe marker, as Photoshop does.
+    for ink, colour in zip(inks, expected, strict=True):
+        data = encode(pil.new("CMYK", (16, 16), ink), "JPEG", quality=100)
+        assert b"Adobe" in data
+        assert np.abs(Image.open(data).pixels.astype(int) - colour).max() <= 2
+
+
+def test_ycbcr_and_lab() -> None:
+    assert np.abs(Image.open(pil.new("RGB", (4, 4), R).convert("YCbCr")).pixels.astype(int) - R).max() <= 2
+    lab = pil.new("LAB", (4, 4), (255, 128, 128))
+    image = Image.open(encode(lab, "TIFF"))
+    assert image.pixels.min() >= 253
+    assert image.notes == ("LAB converted to RGB",)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_frame_of_several(kind: str) -> None:
+    frames = [pil.new("RGB", (8, 8), colour) for colour in (R, G, B)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    image = Image.open(data)
+    assert (image.pixels == R).all()
+    assert image.notes == ("first of 3 frames",)
+
+
+# --- hostile
+
+KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "HEIC"]
+
+
+def whole(kind: str) -> bytes:
+    if kind != "HEIC":
+        return encode(photo(), kind)
+    out = BytesIO()
+    pytest.importorskip("pillow_heif").from_pillow(photo()).save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_content_decides_not_the_extension(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "liar.docx"
+    path.write_bytes(whole(kind))
+    image = Image.open(path)
+    assert image.pixels.shape == (64, 64, 3)
+    assert image.name == "liar.docx"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_in_half_says_so(kind: str) -> None:
+    data = whole(kind)
+    with pytest.raises(ImageProblem, match="cut off"):
+        Image.open(data[: len(data) // 2])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_cut_and_any_damage_ends_in_a_picture_or_a_sentence(kind: str) -> None:
+    data = whole(kind)
+    dice = random.Random(3)
+    hostile = [data[: dice.randrange(1, len(data))] for _ in range(25)]
+    for _ in range(25):
+        bad = bytearray(data)
+        for _ in range(5):
+            bad[dice.randrange(12, min(len(bad), 400))] = dice.randrange(256)
+        hostile.append(bytes(bad))
+    for bad_data in hostile:
+        try:
+            assert Image.open(bad_data, max_pixels=10**6).pixels.dtype == np.uint8
+        except ImageProblem as problem:
+            assert str(problem).endswith(".")
+
+
+HUGE = {
+    "png": png(60000, 60000, 8, 2, b""),
+    "png bomb": png(30000, 30000, 1, 0, bytes(3751 * 3000)),
+    "gif": b"GIF89a\xff\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02\x00;",
+    "bmp": b"BM" + struct.pack("<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, 50000, 50000, 1, 24, 0, 0, 0, 0, 0, 0),
+    "ppm": b"P6 70000 70000 255\n",
+    "webp": b"RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\xff\xff\x00\xff\xff\x00",
+    "jpeg": encode(photo(), "JPEG").replace(b"\x00\x11\x08\x00\x40\x00\x40", b"\x00\x11\x08\xff\xdc\xff\xdc"),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_the_size_is_checked_before_decoding(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoded(self: pil.Image) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(pil.Image, "load", decoded)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ImageProblem, match=r"pixels; give at most 100,000,000\."):
+            Image.open(HUGE[kind])
+
+
+def test_nothing_warns_above_the_limit_that_pillow_holds_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pil, "MAX_IMAGE_PIXELS", 3000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Image.open(encode(photo(), "PNG")).pixels.shape == (64, 64, 3)
+    assert pil.MAX_IMAGE_PIXELS == 3000
+
+
+def test_the_limits_are_exact_and_named() -> None:
+    data = to_png(CORNERS)
+    assert Image.open(data, max_pixels=6, max_bytes=len(data)).width == 3
+    for source in (data, CORNERS, pil.fromarray(CORNERS)):
+        with pytest.raises(ImageProblem, match=r"3 x 2 = 6 pixels; give at most 5\."):
+            Image.open(source, max_pixels=5)
+    for source in (data, BytesIO(data)):
+        with pytest.raises(ImageProblem, match=rf"{len(data)} bytes.*; give at most {len(data) - 1}\."):
+            Image.open(source, max_bytes=len(data) - 1)
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ImageProblem, match="1,099,511,627,776 bytes; give at most 67,108,864"):
+        Image.open(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "EPS"),
+        (b"8BPS\x00\x01" + bytes(40), "Photoshop"),
+        (encode(pil.new("RGB", (16, 16)), "ICO"), "icon"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"PK\x03\x04" + bytes(40), "archive"),
+        (b"\x00\x00\x00\x18ftypisom" + bytes(40), "video"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "SVG"),
+        (b"\n<!DOCTYPE html><html></html>", "web page"),
+        (b"just some words", "text file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (bytes(200), "known kind"),
+        (encode(pil.new("RGB", (16, 16)), "TGA"), "known kind"),
+    ],
+)
+def test_what_is_not_a_picture_is_called_by_its_name(data: bytes, words: str) -> None:
+    with pytest.raises(ImageProblem, match=words):
+        Image.open(data, name="thing")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [(".", "folder"), ("missing.png", "no file missing.png"), ("a\x00b", "."), ("x" * 5000, "."), ("", ".")],
+)
+def test_paths_that_lead_nowhere(path: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImageProblem, match=words):
+        Image.open(path)
+
+
+def test_devices_and_the_web_are_not_opened() -> None:
+    with pytest.raises(ImageProblem, match="web"):
+        Image.open("https://example.org/bus.jpg")
+    if sys.platform == "linux":
+        with pytest.raises(ImageProblem, match="device"):
+            Image.open("/dev/zero")
+
+
+def test_a_closed_pillow_image_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = pil.open(BytesIO(to_png(CORNERS)))
+    closed.close()
+    with pytest.raises(ImageProblem):
+        Image.open(closed)
+
+    def out_of_memory(self: pil.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", out_of_memory)
+    with pytest.raises(ImageProblem, match="memory"):
+        Image.open(encode(pil.fromarray(CORNERS), "TIFF"))
+
+
+def test_threads_do_not_disturb_one_another() -> None:
+    data, seen = encode(photo(), "PNG"), []
+    work = [threading.Thread(target=lambda: seen.append(Image.open(data).sha256)) for _ in range(8)]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert seen == [Image.open(data).sha256] * 8
+
+
+# --- out again
+
+
+def test_only_a_jpeg_that_holds_nothing_else_is_kept_as_it_came() -> None:
+    picture = pil.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8))
+
+    def kept(image: pil.Image = picture, kind: str = "JPEG", after: bytes = b"", **options: object) -> bool:
+        out = BytesIO()
+        image.save(out, kind, **options)
+        data = out.getvalue() + after
+        found = Image.open(data).jpeg
+        assert found in (b"", data)
+        return found == data
+
+    turned = pil.Exif()
+    turned[0x0112] = 6
+    somewhere = pil.Exif()
+    somewhere[0x010F] = "a camera"
+    assert kept()
+    assert not kept(exif=turned) and not kept(exif=somewhere)
+    assert not kept(icc_profile=b"a profile") and not kept(comment=b"a comment") and not kept(after=b"more")
+    assert not kept(picture.convert("L")) and not kept(picture.convert("CMYK")) and not kept(kind="PNG")
+    assert not Image.open(picture).jpeg
+
+
+def test_png_and_jpeg() -> None:
+    np.testing.assert_array_equal(Image.open(to_png(CORNERS)).pixels, CORNERS)
+    np.testing.assert_array_equal(Image.open(to_png(CORNERS[:, :, 0])).pixels[:, :, 2], CORNERS[:, :, 0])
+    pixels = Image.open(photo()).pixels
+    assert np.abs(Image.open(to_jpeg(np.full((32, 32, 3), 77, np.uint8))).pixels.astype(int) - 77).max() <= 1
+    assert len(to_jpeg(pixels, quality=30)) < len(to_jpeg(pixels))
+    for bad in (pixels / 255, pixels[:0], np.zeros((2, 2, 4), np.uint8), np.zeros(3, np.uint8)):
+        with pytest.raises(ImageProblem):
+            to_jpeg(bad)
+
+
+@pytest.mark.parametrize(("side", "shape"), [(1, (1, 1, 3)), (30, (15, 30, 3)), (500, (50, 100, 3))])
+def test_thumbnails(side: int, shape: tuple[int, ...]) -> None:
+    image = Image.open(np.full((50, 100, 3), (1, 2, 3), np.uint8))
+    small = image.thumbnail(side)
+    assert small.shape == shape
+    assert (small == (1, 2, 3)).all()
+
+
+def test_a_thumbnail_of_no_size() -> None:
+    with pytest.raises(ImageProblem, match="not 0"):
+        Image.open(CORNERS).thumbnail(0)
+
+
+def test_an_image_is_not_made_of_anything_else() -> None:
+    with pytest.raises(ImageProblem, match="float64"):
+        Image(CORNERS / 255)

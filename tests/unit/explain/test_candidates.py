@@ -1,0 +1,344 @@
+"""Boxes, the maps made of them, and boxes that are missing, on a detector whose candidates are written down here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from explain.comparison import Comparison
+from explain.detections import missed, side
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.resident import Resident
+from explain.explanation import Explanation, Options, explain
+from explain.findings.diagnosis import nothing_found
+from explain.maps.boxes import coverage, same_object
+from explain.picture.image import Image
+from models.adapter import Geometry, ModelInput, ModelSpec, Prediction, Target
+from models.adapters.detector import Detections, Detector
+from models.errors import ModelProblem
+
+LABELS = ("cat", "dog", "kite")
+SIDE, CELL = 64, 8
+CELLS = SIDE // CELL
+# Per candidate: its cell (row, column), box in pixels of the input, scores of cat, dog and kite.
+WRITTEN = {
+    (2, 2): ((8, 8, 32, 32), (0.9, 0.2, 0.01)),
+    (2, 3): ((9, 8, 33, 32), (0.8, 0.1, 0.01)),
+    (5, 5): ((40, 32, 60, 60), (0.3, 0.7, 0.01)),
+    (6, 1): ((4, 44, 20, 62), (0.1, 0.05, 0.02)),
+    (1, 6): ((44, 4, 62, 20), (0.01, 0.01, 0.15)),
+}
+
+
+class Drawn(nn.Module):
+    """Two layers over a picture; the second one's channels are added to the logits that are written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, CELL, CELL)
+        self.neck = nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Conv2d(4, len(LABELS) + 4, 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for parameter in self.parameters():
+                nn.init.normal_(parameter, std=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.neck(self.stem(x).relu()).relu())
+
+
+class Written(Detector):
+    def __init__(self, *, task: str = "detect") -> None:
+        spec = ModelSpec("written", "written", "s", "none", "written", task, "none", method="hirescam")
+        super().__init__(spec, Drawn(), LABELS, "0" * 64)
+        self.logits = torch.full((1, len(LABELS), CELLS, CELLS), -9.0)
+        self.boxes = torch.zeros(1, 4, CELLS, CELLS)
+        rows, columns = torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="ij")
+        self.centres = torch.stack((columns, rows), 2).view(-1, 2).float() * CELL + CELL / 2
+        self.boxes[0] = torch.cat((self.centres - 4, self.centres + 4), 1).T.view(4, CELLS, CELLS)
+        for (row, column), (box, scores) in WRITTEN.items():
+            self.boxes[0, :, row, column] = torch.tensor(box, dtype=torch.float32)
+            self.logits[0, :, row, column] = torch.tensor(scores).logit()
+
+    def prepare(self, pixels: np.ndarray, preprocessing: str) -> ModelInput:
+        tensor = torch.from_numpy(cv2.resize(pixels, (SIDE, SIDE))).permute(2, 0, 1)[None].float() / 255
+        (height, width), place = pixels.shape[:2], (0.0, 0.0)
+        return ModelInput(tensor, Geometry((height, width), (SIDE, SIDE), (SIDE / height, SIDE / width), place))
+
+    def run(self, tensor: Tensor) -> Detections:
+        raw = self.module(tensor)
+        felt = raw - raw.detach()
+
+        def boxes(given: tuple[Tensor, ...]) -> Tensor:
+            return given[0].flatten(2).transpose(1, 2)
+
+        levels, regressions = self.logits + felt[:, : len(LABELS)], self.boxes + felt[:, len(LABELS) :]
+        return Detections((levels,), (regressions,), boxes, self.centres, torch.full((CELLS**2,), float(CELL)))
+
+
+def anchor(row: int, column: int) -> int:
+    return row * CELLS + column
+
+
+def explained(detector: Written | None = None, **options: Any) -> Explanation:
+    resident = Resident(detector or Written(), torch.device("cpu"))
+    pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
+    given = resident.adapter.prepare(pixels, "trained")
+    layers = find(resident.layers[0], options.pop("layers", ("neck",)), resident.adapter.module)
+    return explain(Image(pixels), Evidence(resident, given, layers), Options(**options), milliseconds={})
+
+
+# What is shown, and why not.
+
+
+def test_the_boxes_that_are_shown() -> None:
+    made = explained()
+    assert [(p.label, round(p.score, 2), p.box, p.anchor) for p in made.predictions] == [
+        ("cat", 0.9, (16.0, 16.0, 64.0, 64.0), anchor(2, 2)),
+        ("dog", 0.7, (80.0, 64.0, 120.0, 120.0), anchor(5, 5)),
+    ]
+    assert [p.label for p in explained(classes=("dog",)).predictions] == ["dog"]
+    assert len(explained(iou=0.95).predictions) == 3
+
+
+@pytest.mark.parametrize(
+    ("where", "label", "kind", "words"),
+    [
+        ((40, 40, 40, 40), None, "shown", "this is box 1 (cat)"),
+        ((118, 118, 118, 118), None, "shown", "this is box 2 (dog)"),
+        ((65.5, 40, 65.5, 40), None, "suppressed", "box 1 (cat) covers it, 92 % of both in common"),
+        ((88, 88, 88, 88), "cat", "class", "dog at 70 % won, which is box 2 (dog)"),
+        ((24, 104, 24, 104), None, "below", "A cat at 10 % is the strongest candidate here"),
+        ((24, 104, 24, 104), "kite", "below", "A kite at 2 % is the strongest"),
+        ((90, 10, 122, 38), None, "below", "A kite at 15 % is the strongest"),
+        ((14, 100, 42, 126), "cat", "below", "A cat at 10 % is the strongest"),
+    ],
+)
+def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, kind: str, words: str) -> None:
+    found = explained().missing(where, label)
+    assert found is not None
+    assert found.reason.kind == kind
+    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    ("where", "label", "words"),
+    [
+        ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the filter of classes hides it."),
+        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 % that the filter of classes hides covers it, 92 %"),
+        ((88, 88, 88, 88), None, "A dog at 70 %: this is box 1 (dog), it is shown."),
+        ((88, 88, 88, 88), "cat", "dog at 70 % won, which is box 1 (dog)"),
+    ],
+)
+def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, label: str | None, words: str) -> None:
+    found = explained(classes=("dog",)).missing(where, label)
+    assert found is not None
+    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_small() -> None:
+    (said,) = missed(explained(), ["kite", "dog"])
+    assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_in_its_own_model_an_object_is_itself_and_no_other_that_lies_like_it() -> None:
+    made = explained()
+    covered = made.candidate(anchor(2, 3), "cat")
+    assert covered.reason.kind == "suppressed"
+    own = side(made, covered.candidate)
+    assert own.prediction == covered.candidate and own.missing is not None
+    assert own.explanation.heatmaps[0].target.anchors == (anchor(2, 3),)
+    shown = side(made, made.predictions[1])
+    assert shown.prediction == made.predictions[1] and shown.missing is None
+    # Of another model the same number is another candidate.
+    elsewhere = side(made, replace(covered.candidate, score=0.3))
+    assert elsewhere.prediction == made.predictions[0]
+    with pytest.raises(ModelProblem, match="There is no candidate 64: the model has 64 here"):
+        made.candidate(64, "cat")
+
+
+def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.adapters.detector.MOST", 1)
+    found = explained().missing((88, 88, 88, 88))
+    assert found is not None
+    assert found.reason.kind == "beyond"
+
+
+def test_where_nothing_is_there_is_no_candidate() -> None:
+    detector = Written()
+    detector.boxes[:] = 0
+    assert explained(detector).missing((100, 100, 100, 100)) is None
+
+
+def test_a_missing_box_has_a_map_and_a_recipe() -> None:
+    made = explained(per="detection")
+    found = made.missing((24, 104, 24, 104))
+    assert found is not None
+    its = made.with_targets((found.candidate.anchor or 0, found.candidate.index))
+    assert its.heatmaps[0].state == "ok"
+    assert its.own(0)[0].box == found.candidate.box
+    assert its.recipe.targets == ((anchor(6, 1), 0),)
+    assert its.box_numbers(0) is not None
+
+
+# Targets.
+
+
+def test_a_map_for_each_box_and_their_sum_for_the_class() -> None:
+    alone = explained(per="detection", iou=0.95)
+    assert [h.target.anchors for h in alone.heatmaps] == [(anchor(2, 2),), (anchor(2, 3),), (anchor(5, 5),)]
+    whole = alone.with_options(per="class")
+    np.testing.assert_allclose(alone.heatmaps[0].raw[0] + alone.heatmaps[1].raw[0], whole.heatmaps[0].raw[0], atol=1e-7)
+    assert alone.with_targets(2).heatmaps[0].target.label == "dog"
+    assert [h.target.label for h in alone.with_targets("cat").heatmaps] == ["cat", "cat"]
+
+
+def test_the_whole_picture_sums_the_strongest_candidates() -> None:
+    made = explained(per="picture", ratio=3 / CELLS**2)
+    (heatmap,) = made.heatmaps
+    assert set(heatmap.target.anchors) == {anchor(2, 2), anchor(2, 3), anchor(5, 5)}
+    parts = explained(per="detection", iou=0.95)
+    np.testing.assert_allclose(sum(h.raw[0] for h in parts.heatmaps), heatmap.raw[0], atol=1e-7)
+    assert made.recipe.targets == (-1,)
+    assert len(made.own(0)) == 2
+
+
+def test_parts_of_a_box() -> None:
+    detector = Written()
+    outputs = detector.run(torch.zeros(1, 3, SIDE, SIDE))
+
+    def scalar(part: Any, index: int | None = 0) -> float:
+        return float(detector.scalar(outputs, Target(index, "", (anchor(2, 2),), part)))
+
+    # Box 8, 8, 32, 32 around the cell's centre (20, 20), in cells of 8.
+    assert [scalar(side) for side in ("left", "top", "right", "bottom")] == pytest.approx([1.5] * 4)
+    assert scalar("box") == pytest.approx(6)
+    logits = torch.tensor(WRITTEN[2, 2][1]).logit()
+    assert scalar("class") == scalar("class", None) == pytest.approx(float(logits[0]), abs=1e-5)
+    assert scalar("contrast") == pytest.approx(float(logits[0] - logits[1:].logsumexp(0)), abs=1e-5)
+    assert scalar("contrast", 1) == pytest.approx(float(logits[1] - logits[[0, 2]].logsumexp(0)), abs=1e-5)
+    assert scalar("all") == pytest.approx(scalar("class") + 6, abs=1e-5)
+    with pytest.raises(ModelProblem, match="written has no mask to explain: choose one of class, contrast"):
+        scalar("mask")
+    with pytest.raises(ModelProblem, match="64 candidates, and 99 is not"):
+        detector.scalar(outputs, Target(0, "", (99,)))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"per": "detection", "targets": (7,)}, "There is no box 7: 2 are shown"),
+        ({"per": "detection", "targets": ((999, 0),)}, "There is no candidate 999"),
+        ({"per": "detection", "targets": ("cap",)}, "did you mean cat"),
+        ({"classes": ("dg",)}, "did you mean dog"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ModelProblem, match=sentence):
+        explained(**options)
+
+
+# Numbers and what is shown of a map.
+
+
+def with_values(values: np.ndarray, **options: Any) -> Explanation:
+    """An explanation whose first map is drawn here, on the input's own grid."""
+    made = explained(per="detection", **options)
+    return replace(made, heatmaps=(replace(made.heatmaps[0], at_input=values.astype(np.float32)), made.heatmaps[1]))
+
+
+def test_how_a_map_lies_to_its_box() -> None:
+    values = np.zeros((SIDE, SIDE))
+    values[8:32, 8:32] = 0.5  # all of its own box
+    values[40:44, 44:48] = 1.0  # in the dog's
+    made = with_values(values)
+    numbers = made.box_numbers(0)
+    assert numbers is not None
+    assert numbers.inside == pytest.approx(288 / 304, abs=1e-4)
+    assert numbers.area == pytest.approx(24 * 24 / SIDE**2)
+    assert numbers.ratio == pytest.approx(numbers.inside / numbers.area)
+    assert numbers.elsewhere == pytest.approx(16 / 304, abs=1e-4)
+    assert not numbers.hit
+    full = with_values(values * (values < 1)).box_numbers(0)
+    assert full is not None
+    assert full.hit
+    assert full.inside == pytest.approx(1)
+
+
+def test_a_box_that_cuts_cells_and_a_turned_box() -> None:
+    upright = Prediction("", 0, 1.0, (10.0, 0.0, 30.0, 40.0))
+    cells = coverage((4, 4), (0, 0, 40, 40), [upright])
+    np.testing.assert_allclose(cells[0], [0, 1, 1, 0], atol=1e-6)
+    half = coverage((2, 2), (0, 0, 40, 40), [upright])
+    np.testing.assert_allclose(half, 0.5, atol=1e-6)
+    turned = Prediction("", 0, 1.0, (0.0, 0.0, 80.0, 80.0), corners=((40, 0), (80, 40), (40, 80), (0, 40)))
+    assert coverage((80, 80), (0, 0, 80, 80), [turned]).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_maps_kept_to_their_boxes() -> None:
+    values = np.zeros((SIDE, SIDE))
+    values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
+    values[50:60, 45:55] = 1.0
+    made = with_values(values)
+    from explain.maps.boxes import confined
+
+    heatmap, own = made.heatmaps[0], made.own(0)
+    inside = confined(heatmap, own, "inside").at_input
+    assert inside.max() == pytest.approx(0.4)
+    assert not inside[50:60, 45:55].any()
+    assert confined(heatmap, own, "each").at_input.max() == 1
+    both = [*own, *made.own(1)]
+    shared, each = (confined(heatmap, both, way).at_input for way in ("shared", "each"))
+    assert shared[8:32, 8:32].max() == pytest.approx(0.4)
+    assert each[8:32, 8:32].max() == 1
+    assert each[50:60, 45:55].max() == 1
+    assert confined(heatmap, own, "picture") is heatmap
+    shown = replace(made, heatmaps=(confined(heatmap, own, "each"), made.heatmaps[1]))
+    assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
+    assert shown.statistics[0] == made.statistics[0]
+    np.testing.assert_array_equal(confined(heatmap, own, "each").raw[0], heatmap.raw[0])
+
+
+def test_layers_kept_apart() -> None:
+    made = explained(per="detection", layers=("stem", "neck"))
+    apart = made.by_layer(0)
+    assert [one.layers for one in apart] == [("stem",), ("neck",)]
+    for one, path in zip(apart, ("stem", "neck"), strict=True):
+        (alone, _) = explained(per="detection", layers=(path,)).heatmaps
+        np.testing.assert_allclose(one.at_input, alone.at_input, atol=1e-5)
+
+
+def test_the_same_object_in_another_model_s_answers() -> None:
+    wanted = Prediction("cat", 0, 0.9, (0, 0, 10, 10))
+    others = [
+        Prediction("dog", 1, 0.9, (0, 0, 10, 10)),
+        Prediction("cat", 0, 0.5, (1, 0, 11, 10)),
+        Prediction("cat", 0, 0.9, (8, 0, 18, 10)),
+    ]
+    assert same_object(wanted, others) == 1
+    assert same_object(wanted, others[:1]) == 0
+    assert same_object(wanted, others[2:]) is None
+
+
+def test_nothing_is_said_of_boxes_that_a_filter_hides() -> None:
+    made = explained(classes=("kite",))
+    assert not made.predictions
+    words = nothing_found(made).replace("\N{NO-BREAK SPACE}", " ")
+    assert words == "No kite above 25 %; the highest was kite at 15 %."
+    low = explained(confidence=0.95)
+    assert nothing_found(low).endswith("the highest was cat at 90\N{NO-BREAK SPACE}%: lower the threshold?")
+
+
+def test_detectors_agree_when_they_found_the_same_in_another_order() -> None:
+    one = explained()
+    other = replace(one, predictions=one.predictions[::-1])
+    assert Comparison((one, other), ("a", "b"), ()).verdict == "Both say 1 cat and 1 dog; a is the surest."
+    less = replace(one, predictions=one.predictions[:1])
+    assert Comparison((one, less), ("a", "b"), ()).verdict == "They disagree: a says 1 cat and 1 dog and b says 1 cat."

@@ -1,0 +1,698 @@
+"""The front of the engine: any door in, the same map out; alone among threads, bounded, and honest when it fails."""
+
+from __future__ import annotations
+
+import gc
+import io
+import itertools
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image as Pillow
+
+import explain.evidence.resident
+import explain.explanation
+from explain import Explainer, Explanation, Image, Recipe, replay
+from explain.evidence.cache import ByteCache
+from explain.evidence.resident import RESIDENCY, Residency, device
+from explain.explainer import EVIDENCE
+from explain.maps.heatmap import Heatmap, heatmaps
+from explain.methods import METHODS
+from models.adapter import Geometry, Target
+from models.catalog import spec
+from models.errors import ModelProblem, WeightsProblem
+
+CPU = torch.device("cpu")
+THREADS = 8
+
+
+@pytest.fixture(autouse=True)
+def nothing_held() -> None:
+    """Evidence of an earlier test would answer without the model."""
+    EVIDENCE.clear()
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    return Explainer("efficientnet-lite0")
+
+
+@pytest.fixture(scope="module")
+def crops(pictures: list[Path]) -> list[Image]:
+    """Twenty pictures: five parts of each of four."""
+    made = []
+    for path in pictures:
+        pixels = Image.open(path).pixels
+        height, width = pixels.shape[:2]
+        for number in range(5):
+            top, left = (int(side * number / 10) for side in (height, width))
+            made.append(
+                Image(pixels[top : top + height // 2, left : left + width // 2].copy(), f"{path.stem}-{number}")
+            )
+    assert len({one.sha256 for one in made}) == 20
+    return made
+
+
+def same(one: Explanation, other: Explanation) -> None:
+    assert [(p.label, p.index, p.score) for p in one.predictions] == [
+        (p.label, p.index, p.score) for p in other.predictions
+    ]
+    for a, b in zip(one.heatmaps, other.heatmaps, strict=True):
+        assert (a.target, a.method, a.layers, a.state) == (b.target, b.method, b.layers, b.state)
+        np.testing.assert_array_equal(a.values, b.values)
+        for x, y in zip(a.raw, b.raw, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def hooks_on(module: torch.nn.Module) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+
+
+# The first five minutes.
+
+
+def test_the_first_five_minutes(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
+    result = explainer(str(bus), top_k=3)
+    assert len(result.predictions) == len(result.heatmaps) == len(result.statistics) == 3
+    scores = [p.score for p in result.predictions]
+    assert scores == sorted(scores, reverse=True)
+    assert 0 < scores[-1] <= scores[0] < 1
+    assert "bus" in result.predictions[0].label
+    assert (
+        result.heatmaps[0].target.label == result.predictions[0].label == explainer.labels[result.predictions[0].index]
+    )
+    height, width = result.image.pixels.shape[:2]
+    assert result.heatmaps[0].values.shape == (height, width)
+    assert result.heatmaps[0].values.max() == pytest.approx(1, abs=1e-3)
+    overlay = result.overlay(0, colormap="jet", alpha=0.5)
+    assert (overlay.shape, overlay.dtype) == ((height, width, 3), np.uint8)
+    np.testing.assert_array_equal(result.overlay(0, alpha=0), result.image.pixels)
+    assert result.with_method("layercam").heatmaps[0].method == "layercam"
+    assert all(finding.text.endswith(".") for finding in result.diagnosis)
+    assert min(result.milliseconds.values()) > 0
+    assert result.save(tmp_path / "out") == tmp_path / "out"
+    assert explainer.default_layers[0] in [layer.path for layer in explainer.layers]
+
+
+def test_every_door_gives_the_same_map(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
+    picture = Pillow.open(bus).convert("RGB").resize((300, 400))
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    pixels = np.asarray(picture)
+    doors: list[Any] = [
+        path,
+        str(path),
+        path.read_bytes(),
+        io.BytesIO(path.read_bytes()),
+        picture,
+        pixels,
+        pixels.astype(np.float32) / 255,
+        torch.from_numpy(pixels.copy()).permute(2, 0, 1),
+        Image(pixels.copy()),
+    ]
+    first = explainer(doors[0], top_k=2)
+    assert first.heatmaps[0].values.any()
+    for door in doors[1:]:
+        EVIDENCE.clear()
+        same(explainer(door, top_k=2), first)
+
+
+def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
+    assert len(explainer(bus).heatmaps) == 5
+    one = explainer(bus, targets="tabby cat" if "tabby cat" in explainer.labels else explainer.labels[281])
+    assert [h.target.index for h in one.heatmaps] == [281]
+    assert [h.target.index for h in explainer(bus, targets=[281, 0]).heatmaps] == [281, 0]
+    assert [h.target.index for h in explainer(bus, targets=281).heatmaps] == [281]
+    assert [h.target.index for h in explainer(bus, targets=np.int64(281)).heatmaps] == [281]
+
+
+# What the ends of a map's scale stand for.
+
+
+def grown_raw(heatmap: Heatmap) -> np.ndarray:
+    raw = torch.from_numpy(heatmap.raw[0]).double().clamp_min(0)[None, None]
+    return torch.nn.functional.interpolate(raw, heatmap.geometry.input, mode="bilinear")[0, 0].numpy()
+
+
+@pytest.mark.parametrize("scale", ["own", "shared"])
+@pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam", "eigencam"])
+@pytest.mark.parametrize("layer", ["bn2", "blocks.4"])
+def test_ends_turn_a_map_back_into_raw_values(
+    explainer: Explainer, bus: Path, layer: str, method: str, scale: str
+) -> None:
+    made = explainer(bus, top_k=4, method=method, layers=layer, scale=scale).heatmaps
+    assert [h.state for h in made] == ["ok"] * 4
+    assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
+    for heatmap in made:
+        low, high = heatmap.ends
+        expected = grown_raw(heatmap)
+        np.testing.assert_allclose(low + heatmap.at_input * (high - low), expected, rtol=1e-5, atol=1e-5 * high)
+        if scale == "own":
+            assert (low, high) == pytest.approx((expected.min(), expected.max()), rel=1e-5, abs=1e-5 * high)
+
+
+@pytest.mark.parametrize("preprocessing", ["trained", "letterbox"])
+def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer, bus: Path, preprocessing: str) -> None:
+    own, shared = (
+        explainer(bus, top_k=4, preprocessing=preprocessing, scale=scale).heatmaps for scale in ("own", "shared")
+    )
+    lowest, highest = min(h.ends[0] for h in own), max(h.ends[1] for h in own)
+    assert shared[0].ends == pytest.approx((lowest, highest), rel=1e-5, abs=1e-5 * highest)
+    for one, wanted in zip(own, shared, strict=True):
+        low, high = one.ends
+        found = (low - lowest) / (highest - lowest) + one.content * (high - low) / (highest - lowest)
+        np.testing.assert_allclose(found, wanted.content, atol=1e-5)
+
+
+def test_bars_do_not_set_the_ends(explainer: Explainer, bus: Path) -> None:
+    (heatmap,) = explainer(bus, top_k=1, preprocessing="letterbox").heatmaps
+    left, top, right, bottom = heatmap.geometry.content
+    cell = heatmap.geometry.input[1] // heatmap.raw[0].shape[1]
+    assert (left, top, right, bottom) != (0, 0, *heatmap.geometry.input[::-1])
+    # Next to a bar the map goes on as at the picture's last cell, not as in the bar.
+    part = np.s_[:, left + cell : right - cell]
+    low, high = heatmap.ends
+    found = (low + heatmap.at_input * (high - low))[part]
+    np.testing.assert_allclose(found, grown_raw(heatmap)[part], rtol=1e-5, atol=1e-5 * high)
+
+
+def test_tiny_raw_values_have_ends_too() -> None:
+    raw = torch.rand(1, 5, 5, generator=torch.Generator().manual_seed(0)) * 1e-6 + 1e-6
+    geometry = Geometry((20, 20), (20, 20), (1.0, 1.0), (0.0, 0.0))
+    (heatmap,) = heatmaps([raw], [Target(0, "")], method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    low, high = heatmap.ends
+    np.testing.assert_allclose(low + heatmap.at_input * (high - low), grown_raw(heatmap), rtol=1e-5)
+
+
+def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
+    assert [h.ends for h in explainer(bus, top_k=2, layers=("blocks.4", "bn2")).heatmaps] == [None, None]
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    raws = torch.stack([torch.full((4, 4), value) for value in (1.0, -1.0, torch.nan)] + [torch.eye(4)])
+    targets = [Target(i, "") for i in range(4)]
+    made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
+    assert [h.ends is None for h in made] == [True, True, True, False]
+
+
+# The same again.
+
+
+@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.quick])
+def test_the_same_twice_bit_for_bit(explainer: Explainer, bus: Path, method: str) -> None:
+    options = {"method": method, "layers": ("blocks.4", "bn2"), "top_k": 2, "scale": "shared"}
+    first = explainer(bus, **options)
+    EVIDENCE.clear()
+    second = explainer(bus, **options)
+    assert second.evidence is not first.evidence
+    same(first, second)
+    third = Explainer("efficientnet-lite0", residency=Residency())(Image.open(bus), **options)
+    same(first, third)
+
+
+def test_from_held_evidence_it_is_the_same_and_runs_no_model(
+    explainer: Explainer, bus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = explainer(bus, top_k=2)
+    kind, passes = type(explainer.resident.adapter), []
+    run = kind.run
+    monkeypatch.setattr(kind, "run", lambda adapter, tensor: passes.append(1) or run(adapter, tensor))
+    again = explainer(bus.read_bytes(), top_k=2)
+    assert passes == []
+    assert again.milliseconds["model"] == again.milliseconds["prepare"] == 0
+    same(first, again)
+    explainer(bus, top_k=2, preprocessing="squash")
+    explainer(bus, top_k=2, layers="blocks.4")
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"top_k": 3},
+        {"method": "eigencam", "targets": ("minibus", 281), "scale": "shared"},
+        {"method": "layercam", "layers": ("blocks.4", "bn2"), "preprocessing": "letterbox"},
+        {"method": "kpcacam", "top_k": 1},
+    ],
+    ids=lambda options: options.get("method", "default"),
+)
+def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, options: dict[str, Any]) -> None:
+    made = explainer(bus, **options)
+    text = made.recipe.model_dump_json()
+    EVIDENCE.clear()
+    again = replay(Recipe.model_validate_json(text), bus.read_bytes())
+    assert again.evidence is not made.evidence
+    same(made, again)
+    assert again.recipe == made.recipe.model_copy(update={"picture_name": again.image.name})
+    assert made.recipe.picture_name == "bus.jpg"
+    assert {"torch", "numpy", "sightglass"} <= made.recipe.versions.keys()
+
+
+def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(
+    explainer: Explainer, pictures: list[Path]
+) -> None:
+    recipe = explainer(pictures[0], top_k=1).recipe
+    with pytest.raises(ModelProblem, match=r"^zidane\.jpg is not the picture of this recipe: give it bus\.jpg\.$"):
+        replay(recipe, pictures[1])
+    other = recipe.model_copy(update={"weights_sha256": "0" * 64})
+    with pytest.raises(ModelProblem, match="weights of efficientnet-lite0 are not those of this recipe"):
+        replay(other, pictures[0])
+    with pytest.raises(ModelProblem):
+        replay(recipe.model_copy(update={"model": "efficientnet-lite9"}), pictures[0])
+
+
+# Saving.
+
+
+def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
+    made = explainer(bus, top_k=2)
+    made.save(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2 * 3 + 2
+    assert not any(name.startswith(".") for name in names)
+    recipe = Recipe.model_validate_json((tmp_path / "recipe.json").read_text())
+    same(replay(recipe, bus), made)
+    summary = json.loads((tmp_path / "explanation.json").read_text())
+    assert [p["label"] for p in summary["predictions"]] == [p.label for p in made.predictions]
+    stem = next(name for name in names if name.endswith("_raw.npz"))
+    np.testing.assert_array_equal(np.load(tmp_path / stem)["arr_0"], made.heatmaps[0].raw[0])
+    overlay = np.asarray(Pillow.open(tmp_path / stem.replace("_raw.npz", "_overlay.png")))
+    np.testing.assert_array_equal(overlay, made.overlay(0))
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_save_that_fails_half_way_leaves_nothing(
+    explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    (tmp_path / "kept.txt").write_text("mine")
+    calls, original = itertools.count(1), explain.explanation.to_png
+
+    def full(pixels: Any) -> bytes:
+        if next(calls) == at:
+            raise OSError(28, "No space left on device")
+        return original(pixels)
+
+    monkeypatch.setattr(explain.explanation, "to_png", full)
+    with pytest.raises(OSError, match="No space left"):
+        explainer(bus, top_k=2).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_save_that_cannot_put_its_files_in_place_leaves_nothing(
+    explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, original = itertools.count(1), Path.replace
+
+    def denied(self: Path, target: Path) -> Path:
+        if next(calls) == 3:
+            raise PermissionError(13, "Permission denied")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", denied)
+    with pytest.raises(PermissionError):
+        explainer(bus, top_k=2).save(tmp_path / "out")
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+# Many at once.
+
+
+def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
+    explainers = [Explainer(f"efficientnet-lite{size}") for size in (0, 1)]
+    work = [(i, j) for i in range(2) for j in range(len(crops))]
+    expected = {}
+    for i, j in work:
+        expected[i, j] = explainers[i](crops[j], top_k=2, layers=("blocks.6", "blocks.4"))
+    wanted = {key: [h.at_input for h in made.heatmaps] for key, made in expected.items()}
+    assert len({maps[0].tobytes() for maps in wanted.values()}) == len(work), "equal maps would hide a mix-up"
+    EVIDENCE.clear()
+    random.Random(0).shuffle(work)
+
+    def explained(key: tuple[int, int]) -> Explanation:
+        return explainers[key[0]](crops[key[1]], top_k=2, layers=("blocks.6", "blocks.4"))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        # Everything twice, so that some ask for what another thread is at.
+        found = list(pool.map(explained, [key for key in work for _ in range(2)]))
+    for key, made in zip([key for key in work for _ in range(2)], found, strict=True):
+        assert made.image.sha256 == crops[key[1]].sha256
+        assert made.model.id == f"efficientnet-lite{key[0]}"
+        for heatmap, values in zip(made.heatmaps, wanted[key], strict=True):
+            np.testing.assert_array_equal(heatmap.at_input, values)
+    assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0, 0]
+
+
+def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads, original, together = [], explain.evidence.resident.load, threading.Barrier(THREADS)
+
+    def slow(*given: Any, **options: Any) -> Any:
+        loads.append(given[0].id)
+        # Long enough that all the others have come to the door.
+        threading.Event().wait(0.3)
+        return original(*given, **options)
+
+    monkeypatch.setattr(explain.evidence.resident, "load", slow)
+    residency = Residency()
+
+    def get(_: int) -> Any:
+        together.wait(10)
+        return residency.get(spec("efficientnet-lite0"), CPU)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        residents = list(pool.map(get, range(THREADS)))
+    assert loads == ["efficientnet-lite0"]
+    assert len({id(resident) for resident in residents}) == 1
+
+
+def test_a_load_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, fails = explain.evidence.resident.load, iter([True, False])
+
+    def sometimes(*given: Any, **options: Any) -> Any:
+        if next(fails):
+            raise WeightsProblem("The download broke off: try again.")
+        return original(*given, **options)
+
+    monkeypatch.setattr(explain.evidence.resident, "load", sometimes)
+    residency = Residency()
+    with pytest.raises(WeightsProblem):
+        residency.get(spec("efficientnet-lite0"), CPU)
+    assert residency.get(spec("efficientnet-lite0"), CPU).adapter.spec.id == "efficientnet-lite0"
+
+
+# Bounded.
+
+
+def test_models_leave_by_bytes_least_recently_used_first() -> None:
+    names = [f"efficientnet-lite{size}" for size in (0, 1, 2)]
+    sizes = [Residency().get(spec(name), CPU).nbytes for name in names]
+    assert sizes == sorted(sizes)
+    residency = Residency(budget=sum(sizes) - sizes[0] // 2)
+    zero, one = (residency.get(spec(name), CPU) for name in names[:2])
+    assert residency.nbytes == sizes[0] + sizes[1]
+    assert residency.get(spec(names[0]), CPU) is zero
+    residency.get(spec(names[2]), CPU)
+    assert [r.adapter.spec.id for r in residency.residents()] == [names[0], names[2]]
+    assert residency.nbytes <= sum(sizes) - sizes[0] // 2
+    assert residency.get(spec(names[1]), CPU) is not one
+    residency.free(keep=residency.residents()[0])
+    assert len(residency.residents()) == 1
+
+
+def test_an_explainer_whose_model_was_let_go_still_answers(bus: Path) -> None:
+    residency = Residency(budget=1)
+    first = Explainer("efficientnet-lite0", residency=residency)
+    before = first(bus, top_k=1)
+    Explainer("efficientnet-lite1", residency=residency)
+    assert first.resident not in residency.residents()
+    EVIDENCE.clear()
+    same(first(bus, top_k=1), before)
+
+
+def test_a_model_that_was_let_go_is_not_kept_alive_by_evidence(bus: Path) -> None:
+    residency = Residency(budget=1)
+    one = Explainer("efficientnet-lite0", residency=residency)
+    one(bus, top_k=1)
+    gone = id(one.resident)
+    del one
+    Explainer("efficientnet-lite1", residency=residency)
+    gc.collect()
+    assert not any(id(evidence.resident) == gone for evidence in EVIDENCE.values())
+
+
+def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
+    cache: ByteCache[bytearray] = ByteCache(100, len)
+    for name, size in (("a", 40), ("b", 40), ("c", 20)):
+        cache.put(name, bytearray(size))
+    assert (len(cache), cache.nbytes) == (3, 100)
+    assert cache.get("a") is not None
+    cache.put("d", bytearray(1))
+    assert cache.get("b") is None
+    assert [len(value) for value in cache.values()] == [20, 40, 1], "least recently used first"
+    cache.put("big", bytearray(500))
+    assert (len(cache), cache.nbytes) == (1, 500), "the newest stays, alone"
+    cache.put("e", bytearray(5))
+    assert cache.get("big") is None
+    cache.put("e", bytearray(7))
+    assert cache.nbytes == 7
+    cache.clear()
+    assert (len(cache), cache.nbytes, cache.get("e")) == (0, 0, None)
+
+
+def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
+    cache: ByteCache[bytearray] = ByteCache(100, len)
+    first = bytearray(10)
+    cache.put("first", first)
+    cache.put("second", bytearray(10))
+    first.extend(bytes(200))
+    assert cache.nbytes == 220
+    cache.put("third", bytearray(10))
+    assert cache.get("first") is None
+    assert len(cache) == 2
+
+
+def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:
+    explainer(crops[0], top_k=2)
+    (evidence,) = EVIDENCE.values()
+    monkeypatch.setattr(EVIDENCE, "budget", int(evidence.nbytes * 3.5))
+    for crop in crops[:8]:
+        explainer(crop, top_k=2)
+    assert len(EVIDENCE) == 3
+    assert EVIDENCE.nbytes <= EVIDENCE.budget
+
+
+def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
+    """Megabytes grown over so many explanations, after as many again to warm up as fill the evidence cache."""
+    explainers = [Explainer(name) for name in names]
+    methods = itertools.cycle(m for m in METHODS.values() if m.quick)
+    process = psutil.Process()
+
+    def some(count: int, seed: int) -> None:
+        for number in range(count):
+            crop = crops[(number + seed) % len(crops)]
+            # Another picture each time: what is held must not answer.
+            pixels = np.roll(crop.pixels, 7 * number + seed, axis=1)
+            one = explainers[number % len(explainers)]
+            made = one(Image(pixels.copy()), method=next(methods).id, top_k=3)
+            made.overlay(0)
+            made.statistics  # noqa: B018
+
+    some(max(times // 2, 40), 1)
+    gc.collect()
+    before = process.memory_info().rss
+    some(times, 1000)
+    gc.collect()
+    grown = (process.memory_info().rss - before) / 1e6
+    assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0] * len(explainers)
+    assert EVIDENCE.nbytes <= EVIDENCE.budget
+    return grown
+
+
+def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EVIDENCE, "budget", 20 * 2**20)
+    assert soak(("efficientnet-lite0", "efficientnet-lite1"), crops, 60) < 30
+
+
+@pytest.mark.slow
+def test_three_hundred_explanations_do_not_grow_the_process(
+    crops: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EVIDENCE, "budget", 40 * 2**20)
+    assert soak(tuple(f"efficientnet-lite{size}" for size in (0, 1, 2)), crops, 300) < 30
+
+
+# Out of memory.
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -> None:
+    kind, left = type(explainer.resident.adapter), iter(range(times))
+    run = kind.run
+
+    def full(adapter: Any, tensor: torch.Tensor) -> Any:
+        if next(left, None) is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return run(adapter, tensor)
+
+    monkeypatch.setattr(kind, "run", full)
+
+
+def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    residency = Residency()
+    one = Explainer("efficientnet-lite0", residency=residency)
+    expected = one(bus, top_k=1)
+    Explainer("efficientnet-lite1", residency=residency)
+    EVIDENCE.clear()
+    failing(monkeypatch, one, 1)
+    made = one(bus, top_k=1)
+    same(made, expected)
+    assert made.notes == ("The GPU ran out of memory: other models were let go.",)
+    assert residency.residents() == [one.resident]
+    assert made.notes[0] in [finding.text for finding in made.diagnosis]
+    assert made.with_method("layercam").notes == made.notes
+
+
+def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Explainer("efficientnet-lite0", residency=Residency())
+    expected = Explainer("efficientnet-lite0", device="cpu", residency=Residency())(bus, top_k=1)
+    EVIDENCE.clear()
+    failing(monkeypatch, one, 2)
+    made = one(bus, top_k=1)
+    same(made, expected)
+    assert made.notes == ("The GPU ran out of memory: this was computed on the CPU.",)
+    assert made.recipe.device == "cpu"
+    assert made.evidence.resident is not one.resident
+    EVIDENCE.clear()
+    assert one(bus, top_k=1).notes == (), "the next picture is tried where it was asked for"
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """A GPU that something else fills, and the devices that models were brought to."""
+    asked: list[torch.device] = []
+
+    class Full(explain.evidence.resident.Resident):
+        def __init__(self, adapter: Any, device: torch.device) -> None:
+            asked.append(device)
+            if device.type == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            super().__init__(adapter, device)
+
+    monkeypatch.setattr(explain.evidence.resident, "Resident", Full)
+    monkeypatch.setattr(
+        explain.explainer, "find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
+    )
+    return asked
+
+
+def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
+    bus: Path, full: list[torch.device]
+) -> None:
+    made = Explainer("demo-cls-s", residency=Residency())(bus, top_k=1)
+    assert [device.type for device in full] == ["cuda", "cuda", "cpu"]
+    assert made.notes[0] == "The GPU has no room for this model: this was computed on the CPU."
+    assert made.recipe.device == "cpu"
+
+
+@pytest.mark.usefixtures("full")
+def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
+        Explainer("demo-cls-s", device="cuda:0", residency=Residency())
+
+
+def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Explainer("efficientnet-lite0", residency=Residency())
+
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(explain.evidence.resident.Resident, "place", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        one(bus, top_k=1)
+
+
+# What cannot be asked.
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
+        ({"top_k": -3}, "top_k is -3: ask"),
+        ({"top_k": "five"}, "five"),
+        ({"top_k": 2.5}, "2.5"),
+        ({"scale": "common"}, "no scale called common: use own or shared."),
+        ({"preprocessing": "stretch"}, "no preprocessing called stretch: use one of trained,"),
+        ({"confidence": 1.5}, "confidence is 1.5: it goes from 0 to 1."),
+        ({"confidence": float("nan")}, "confidence is nan"),
+        ({"confidence": "high"}, "high"),
+        ({"iou": -0.1}, "iou is -0.1: it goes"),
+        ({"method": "gradcamm"}, "no method called gradcamm: did you mean GradCAM"),
+        ({"layers": "blocks.99"}, "no layer blocks.99 in this model: choose bn2."),
+        ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
+        ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4."),
+        ({"layers": 16}, "no layer 16 in this model: choose bn2."),
+        ({"layers": ""}, "layers is '': name a layer or a preset"),
+        ({"layers": ("bn2", " , ")}, "layers is ('bn2', ' , '): name"),
+        ({"layers": None}, "layers is None: name"),
+        ({"layers": 1.5}, "layers is 1.5: name"),
+        ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
+        ({"targets": "minibuss"}, "no class called minibuss: did you mean minibus"),
+        ({"targets": 1000}, "Class 1000 does not exist"),
+        ({"targets": (None,)}, "None"),
+        ({"colour": "red"}, "colour"),
+    ],
+    ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
+)
+def test_a_bad_option_is_one_sentence_with_the_value(
+    explainer: Explainer, bus: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ModelProblem) as caught:
+        explainer(bus, **options)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2"), "blocks.4/bn2"]
+)
+def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
+    found = explainer(bus, layers=layers, maps=False).recipe.layers
+    assert sorted(found) == ["blocks.4", "bn2"]
+
+
+def test_stars_stand_for_one_part_of_a_path(explainer: Explainer, bus: Path) -> None:
+    found = explainer(bus, layers="blocks.*", maps=False).recipe.layers
+    assert found == tuple(f"blocks.{i}" for i in range(7))
+    with pytest.raises(ModelProblem, match=r"no layer bloks\.\* in this model"):
+        explainer(bus, layers="bloks.*", maps=False)
+
+
+def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
+    made = explainer(bus, top_k=2)
+    assert made.overlay(-1).shape == made.overlay(1).shape
+    for ask in (made.overlay, made.box_numbers, made.own, made.by_layer, lambda i: made.overlap(0, i)):
+        with pytest.raises(ModelProblem, match=r"^There is no map 2: there are 2, counted from 0\.$"):
+            ask(2)
+    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
+        explainer(bus, maps=False).overlay(0)
+
+
+def test_a_bad_scale_or_method_of_an_explanation_is_refused_too(explainer: Explainer, bus: Path) -> None:
+    made = explainer(bus, top_k=1)
+    with pytest.raises(ModelProblem, match="no method called gradcamm"):
+        made.with_method("gradcamm")
+    with pytest.raises(ModelProblem, match="no scale called common"):
+        made.with_scale("common")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cuda:7", "cuda:7 was asked for and this machine has"),
+        ("tpu", "tpu is not a device: use auto, cpu, cuda, cuda:N or mps."),
+        ("meta", "meta is not a device"),
+        ("", "is not a device"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(ModelProblem) as caught:
+        Explainer("efficientnet-lite0", device=name)
+    assert sentence in str(caught.value)
+
+
+def test_auto_takes_what_is_there() -> None:
+    assert device("cpu") == CPU
+    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert device("auto").type == expected
+    assert Explainer("efficientnet-lite0", device="cpu").resident in RESIDENCY.residents()
+
+
+def test_an_unknown_model_gets_a_suggestion() -> None:
+    with pytest.raises(ModelProblem, match="did you mean efficientnet-lite"):
+        Explainer("efficientnet-lite")

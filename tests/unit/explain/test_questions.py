@@ -1,0 +1,60 @@
+"""The two ready-made questions: what each stands for on a model, and what a caller may still change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from explain import Explainer, replay
+from explain.evidence.resident import Resident
+from explain.questions import settings
+from models.catalog import spec
+from models.errors import ModelProblem
+from models.load import load
+from tests.built import built
+
+
+@pytest.fixture(scope="module")
+def lite() -> Explainer:
+    return Explainer("efficientnet-lite0")
+
+
+def test_why_is_the_contrast_by_layercam_where_cells_are_eight_pixels(lite: Explainer, bus: Path) -> None:
+    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=("blocks.2",))
+    assert asked.recipe == plain.recipe
+    np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
+    assert asked.heatmaps[0].raw[0].shape == (28, 28)
+
+
+def test_where_is_what_is_shown_when_nothing_is_asked(lite: Explainer, bus: Path) -> None:
+    assert lite(bus, question="where").recipe == lite(bus).recipe
+
+
+def test_what_is_given_besides_the_question_holds(lite: Explainer, bus: Path) -> None:
+    recipe = lite(bus, question="why", method="hirescam").recipe
+    assert (recipe.method, recipe.part, recipe.layers) == ("hirescam", "contrast", ("blocks.2",))
+
+
+def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
+    asked = lite(bus, question="why")
+    np.testing.assert_array_equal(asked.heatmaps[0].values, replay(asked.recipe, bus).heatmaps[0].values)
+
+
+def test_a_detector_is_asked_in_its_backbone() -> None:
+    resident = Resident(built("yolo11n.yaml"), torch.device("cpu"))
+    assert settings(resident, "why") == {"part": "contrast", "method": "layercam", "layers": ("model.4",)}
+
+
+def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
+    why = {"method": "hirescam", "target_layers": ["blocks.3"]}
+    resident = Resident(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
+    assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
+
+
+def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
+        lite(bus, question="when")  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""Models without classes: what they answer, what every door says of them, and OSNet's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from explain import Explainer, Problem, replay
+from explain.findings.diagnosis import headline
+from models import catalog
+from models.adapter import ModelSpec
+from models.errors import ModelProblem, WeightsProblem
+from models.load import load
+from tests.conftest import weight
+
+DINO = "vit_tiny_patch16_224"
+
+
+def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
+    return ModelSpec("looks", "Own models", "", loader, arch, "embed", "", {"random": 1, **weights})
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An untrained OSNet by a table of models.toml."""
+    (tmp_path / "models.toml").write_text(
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    return "persons"
+
+
+def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(own: str, bus: Path) -> None:
+    explainer = Explainer(own)
+    result = explainer(bus, method="hirescam")
+    assert (result.predictions, [heatmap.target.index for heatmap in result.heatmaps]) == ((), [None])
+    adapter, evidence = explainer.resident.adapter, result.evidence
+    (recorded,) = evidence.recorded
+    vector = adapter.embedding(evidence.outputs)[0]
+    (gradient,) = torch.autograd.grad(vector.square().sum().sqrt(), recorded, retain_graph=True)
+    expected = (gradient * recorded)[0].sum(0).detach().numpy()
+    assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
+    said = headline(result, "yellow")
+    assert said.startswith("This model compares pictures. Yellow is what its embedding is made of")
+    assert any("untrained" in note for note in result.notes)
+    again = replay(result.recipe, bus)
+    assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
+
+
+def test_what_needs_a_class_is_refused_in_a_sentence(own: str, bus: Path) -> None:
+    for options in ({"targets": ("cat",)}, {"method": "drise"}, {"method": "scorecam"}, {"part": "contrast"}):
+        with pytest.raises(Problem, match=r"names no|names none|contrast"):
+            Explainer(own)(bus, **options)
+
+
+def test_a_timm_model_without_classes_gives_its_features() -> None:
+    adapter = load(embedder("timm", DINO))
+    given = adapter.prepare(np.full((40, 60, 3), 90, np.uint8), "trained")
+    with torch.no_grad():
+        assert adapter.embedding(adapter.run(given.tensor)).shape == (1, 192)
+    smaller = load(embedder("timm", DINO, preprocessing={"size": 64}))
+    assert smaller.prepare(np.zeros((9, 9, 3), np.uint8), "trained").tensor.shape[-2:] == (64, 64)
+    with torch.no_grad():
+        assert smaller.run(torch.zeros(1, 3, 64, 64)).vector.shape == (1, 192)
+
+
+def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
+    from models.adapters.classifier import Classifier
+
+    for arch, count in (("resnet18", 512), ("squeezenet1_1", 1000)):
+        adapter = load(ModelSpec(arch, "", "", "torchvision.classifiers", arch, "classify", "", {"random": 1}))
+        assert isinstance(adapter, Classifier)
+        with torch.no_grad():
+            outputs = adapter.run(torch.rand(2, 3, 64, 64))
+        vectors = adapter.embedding(outputs)
+        assert vectors.shape == (2, count)
+        if arch == "resnet18":
+            assert torch.allclose(adapter.module.get_submodule("fc")(vectors), outputs.logits, atol=1e-5)
+
+
+def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
+    from models.families.osnet import WIDTHS, OSNet
+
+    torch.manual_seed(0)
+    module = OSNet(WIDTHS["osnet_x0_25"])
+    held = {f"module.{key}": value for key, value in module.state_dict().items()}
+    held["module.classifier.weight"] = torch.zeros(7, 512)
+    torch.save({"state_dict": held}, tmp_path / "mine.pth")
+    spec = embedder("osnet", "osnet_x0_25")
+    adapter = load(ModelSpec(**{**_fields(spec), "weights": {"path": str(tmp_path / "mine.pth")}}))
+    probe = torch.rand(1, 3, 256, 128)
+    with torch.no_grad():
+        assert torch.equal(adapter.run(probe).vector, module.eval()(probe))
+    wrong = ModelSpec(**{**_fields(spec), "arch": "osnet_x0_5", "weights": {"path": str(tmp_path / "mine.pth")}})
+    with pytest.raises(WeightsProblem, match=r"does not hold osnet_x0_5 .*conv1.conv.weight .*osnet_x0_25"):
+        load(wrong)
+    with pytest.raises(ModelProblem, match="There is no OSNet called osnet"):
+        load(embedder("osnet", "osnet"))
+
+
+def _fields(spec: ModelSpec) -> dict[str, object]:
+    return {
+        name: getattr(spec, name) for name in ("id", "family", "size", "loader", "arch", "task", "licence", "weights")
+    }
+
+
+def test_the_trained_osnet_tells_persons_apart() -> None:
+    weight("osnet_x0_25_msmt17.pth")
+    from PIL import Image as Pillow
+
+    explainer = Explainer("osnet_x0_25_msmt17")
+    assert explainer.resident.adapter.subject == "persons"
+    vectors = []
+    for number in range(4):
+        picture = Pillow.open(weight(f"images/persons/bus_person_{number}.jpg")).convert("RGB")
+        for shown in (picture, picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)):
+            result = explainer(shown)
+            vector = explainer.resident.adapter.embedding(result.evidence.outputs)[0].detach()
+            vectors.append(vector / vector.norm())
+    alike = torch.stack(vectors) @ torch.stack(vectors).T
+    same = torch.stack([alike[2 * i, 2 * i + 1] for i in range(4)])
+    other = torch.stack([alike[2 * i, 2 * j + 1] for i in range(4) for j in range(4) if i != j])
+    assert same.min() > other.max() + 0.2
+
+
+def test_the_catalogue_says_what_names_nothing() -> None:
+    found = {spec.family for spec in catalog.catalog().values() if spec.task == "embed"}
+    assert {"OSNet (persons)", "DINOv2"} <= found
+
+
+def test_beside_a_classifier_it_is_said_to_name_nothing(
+    own: str, bus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cli import main
+
+    assert main(["compare", str(bus), "-m", own, "-m", "demo-cls-s", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"{own} names nothing" in said
+    assert "says nothing" not in said
+    (row,) = [line for line in said.splitlines() if line.split()[:1] == [own]]
+    assert row.split()[1:4] == ["its", "embedding", "–"]

@@ -1,0 +1,300 @@
+"""The quicker twin of a model: the same numbers, and never where somebody looks at what it skips."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from explain import Explainer
+from explain.batch import run
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find
+from explain.evidence.resident import Residency
+from models.adapters import folding
+from models.adapters.folding import conv_act, twin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACTIVATIONS = (nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.GELU())
+
+
+class Answering:
+    """As much of an adapter as a twin needs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module.eval().requires_grad_(False)
+
+    def run(self, tensor: Tensor) -> Any:
+        return self.module(tensor)
+
+
+class Normed(nn.Module):
+    """A convolution, its norm, and whatever else reads what the convolution returned."""
+
+    def __init__(self, norm: nn.Module, other: str = "") -> None:
+        super().__init__()
+        self.conv, self.norm, self.other = nn.Conv2d(3, 8, 3, padding=1, bias=False), norm, other
+        self.act, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.conv(x)
+        out = self.norm(made)
+        if self.other == "sum":
+            out = out + made
+        elif self.other == "module":
+            out = out + self.act(made)
+        elif self.other == "twice":
+            out = out + self.norm(self.conv(x.flip(3)))
+        answer: Tensor = self.head(self.pool(self.act(out)).flatten(1))
+        return answer
+
+
+def lively(norm: Any) -> Any:
+    """With numbers of its own, as after a training."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for held, low, high in (
+            (norm.running_mean, -1, 1),
+            (norm.running_var, 0.2, 2),
+            (norm.weight, -2, 2),
+            (norm.bias, -1, 1),
+        ):
+            held.uniform_(low, high, generator=generator)
+    return norm
+
+
+def picture(batch: int = 1, channels: int = 3, height: int = 20, width: int = 26) -> Tensor:
+    return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS, ids=lambda act: type(act).__name__)
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "groups"), [(6, 3, 1, 1), (6, 5, 2, 6), (6, 1, 1, 1), (6, 3, 2, 2)]
+)
+def test_a_convolution_and_its_activation_in_one_step(
+    act: nn.Module, channels: int, kernel: int, stride: int, groups: int
+) -> None:
+    conv = nn.Conv2d(channels, 12, kernel, stride, kernel // 2, groups=groups).requires_grad_(False)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        for batch, height, width in ((1, 20, 26), (3, 7, 7), (2, 1, 1)):
+            given = picture(batch, channels, height, width).to(memory_format=layout)
+            torch.testing.assert_close(conv_act(conv, act, given), act(conv(given)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_gradient_comes_back_through_it() -> None:
+    conv, act = nn.Conv2d(3, 4, 3).requires_grad_(False), nn.SiLU()
+    ours, theirs = picture().requires_grad_(), picture().requires_grad_()
+    conv_act(conv, act, ours).sum().backward()
+    act(conv(theirs)).sum().backward()
+    assert ours.grad is not None and theirs.grad is not None
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("watched", ["conv", "act"])
+def test_who_looks_at_a_part_is_not_passed_by(watched: str) -> None:
+    parts: dict[str, nn.Module] = {"conv": nn.Conv2d(3, 4, 3).requires_grad_(False), "act": nn.SiLU()}
+    seen: list[Tensor] = []
+    handle = parts[watched].register_forward_hook(lambda _module, _given, out: seen.append(out))
+    conv_act(parts["conv"], parts["act"], picture())  # type: ignore[arg-type]
+    assert len(seen) == 1
+    handle.remove()
+    conv_act(parts["conv"], parts["act"], picture())  # type: ignore[arg-type]
+    assert len(seen) == 1
+
+
+def test_weights_that_change_are_laid_out_again() -> None:
+    conv, act = nn.Conv2d(3, 4, 3).requires_grad_(False), nn.ReLU()
+    conv_act(conv, act, picture())
+    conv.weight.mul_(3)
+    torch.testing.assert_close(conv_act(conv, act, picture()), act(conv(picture())))
+    conv.to(memory_format=torch.channels_last)
+    conv.weight = nn.Parameter(conv.weight + 1, requires_grad=False)
+    torch.testing.assert_close(conv_act(conv, act, picture()), act(conv(picture())))
+    assert conv.bias is not None
+    conv.bias = nn.Parameter(conv.bias + 1, requires_grad=False)
+    torch.testing.assert_close(conv_act(conv, act, picture()), act(conv(picture())))
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), FrozenBatchNorm2d(8)], ids=["trained", "frozen"])
+def test_a_norm_folds_into_the_convolution_before_it(norm: nn.Module) -> None:
+    adapter: Any = Answering(Normed(lively(norm)))
+    made = twin(adapter, picture())
+    assert made is not None and made.missing == {"conv"}
+    given = picture(4)
+    torch.testing.assert_close(made.module(given), adapter.module(given), rtol=1e-5, atol=1e-6)
+    seen = {}
+    for name, module in (("plain", adapter.module), ("twin", made.module)):
+        handle = module.norm.register_forward_hook(lambda _m, _g, out, name=name: seen.update({name: out}))
+        module(given)
+        handle.remove()
+    torch.testing.assert_close(seen["twin"], seen["plain"], rtol=1e-5, atol=1e-5)
+
+
+def test_a_gradient_comes_back_through_what_is_folded() -> None:
+    adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8))))
+    made = twin(adapter, picture())
+    assert made is not None
+    ours, theirs = picture().requires_grad_(), picture().requires_grad_()
+    made.module(ours)[0, 1].backward()
+    adapter.module(theirs)[0, 1].backward()
+    assert ours.grad is not None and theirs.grad is not None and theirs.grad.abs().max() > 1e-4
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
+    import timm
+
+    torch.manual_seed(0)
+    module = timm.create_model("regnetz_b16", pretrained=False)
+    given = picture(1, 3, 64, 64)
+    with torch.no_grad():
+        module.train()(picture(4, 3, 64, 64))
+    adapter: Any = Answering(module)
+    made = twin(adapter, given)
+    assert made is not None and {"stem.conv", "stem.bn.drop"} <= made.missing and "stem.bn" not in made.missing
+    seen: dict[str, dict[str, Tensor]] = {"plain": {}, "twin": {}}
+    for name, one in (("plain", module), ("twin", made.module)):
+        paths = {path for path, _ in module.named_modules() if path} - made.missing
+        for path in paths:
+            one.get_submodule(path).register_forward_hook(
+                lambda _m, _g, out, path=path, name=name: seen[name].update({path: out.clone()})
+            )
+        with torch.no_grad():
+            one(given)
+    assert seen["plain"].keys() == seen["twin"].keys() and len(seen["plain"]) > 200
+    for path, plain in seen["plain"].items():
+        off = float((seen["twin"][path] - plain).abs().max())
+        assert off <= 1e-4 * float(plain.abs().max()), path
+
+
+def test_what_was_folded_while_somebody_infers_serves_a_gradient_too() -> None:
+    module = Normed(lively(nn.BatchNorm2d(8)))
+    # Not one that oneDNN takes in one step, so that it is folded for all passes.
+    module.conv = nn.Conv2d(3, 8, 3, padding=1, bias=False, padding_mode="reflect")
+    adapter: Any = Answering(module)
+    with torch.inference_mode():
+        made = twin(adapter, picture())
+    assert made is not None
+    given = picture().requires_grad_()
+    made.module(given)[0, 0].backward()
+    assert given.grad is not None and given.grad.abs().max() > 0
+
+
+def test_a_twin_follows_its_models_weights() -> None:
+    adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8))))
+    made = twin(adapter, picture())
+    assert made is not None
+    for held in (adapter.module.conv.weight, adapter.module.norm.bias, adapter.module.norm.running_mean):
+        held.mul_(3)
+        torch.testing.assert_close(made.module(picture(2)), adapter.module(picture(2)), rtol=1e-5, atol=1e-5)
+
+
+class First(Normed):
+    """Two answers, the first of them from before the norm."""
+
+    def forward(self, x: Tensor) -> Any:
+        made = self.conv(x)
+        return made.mean((2, 3)), self.head(self.pool(self.act(self.norm(made))).flatten(1))
+
+
+def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    first: Any = Answering(First(lively(nn.BatchNorm2d(8))))
+    assert twin(first, picture()) is None
+    module = Normed(lively(nn.BatchNorm2d(8)))
+    nn.utils.parametrizations.weight_norm(module.conv)
+    parametrized: Any = Answering(module)
+    assert twin(parametrized, picture()) is None
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("other", ["sum", "module", "twice"])
+def test_what_else_reads_a_convolution_keeps_it_as_it_is(other: str) -> None:
+    adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8)), other))
+    assert twin(adapter, picture()) is None
+
+
+def test_a_norm_of_the_batch_is_not_folded() -> None:
+    adapter: Any = Answering(Normed(nn.BatchNorm2d(8, track_running_stats=False)))
+    assert twin(adapter, picture()) is None
+    training: Any = Answering(Normed(lively(nn.BatchNorm2d(8))))
+    training.module.norm.train()
+    before = copy.deepcopy(training.module.norm.running_mean)
+    training.module.norm.momentum = 0.0
+    assert twin(training, picture()) is None
+    assert torch.equal(before, training.module.norm.running_mean)
+
+
+def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
+    explainer = Explainer("efficientnet-lite0", device="cpu")
+    resident = explainer.resident
+    names = ("blocks.2", "blocks.4.0.bn2", "bn2")
+    layers = find(resident.layers[0], names, resident.adapter.module)
+    assert resident.quickest(layers) is not resident.adapter
+    quick = explainer(bus, layers=names, targets=("minibus", "goldfish"))
+    plain = resident.told(resident.adapter)
+    plain.__dict__["_twin"] = None
+    slow = Evidence(plain, resident.adapter.prepare(quick.image.pixels, "trained"), layers)
+    targets = [heatmap.target for heatmap in quick.heatmaps]
+    for ours, theirs in zip(quick.evidence.activations, slow.activations, strict=True):
+        assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
+    for ours, theirs in zip(quick.evidence.gradients(targets), slow.gradients(targets), strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert float((one.dense() - other.dense()).abs().max()) <= 1e-4 * float(other.dense().abs().max())
+
+
+@pytest.mark.parametrize("name", ["blocks.4.0.conv_pw", "conv_head"])
+def test_a_convolution_before_its_norm_is_explained_as_it_is(name: str, bus: Path) -> None:
+    explainer = Explainer("efficientnet-lite0", device="cpu")
+    resident = explainer.resident
+    layers = find(resident.layers[0], (name,), resident.adapter.module)
+    assert resident.quickest(layers) is resident.adapter
+    made = explainer(bus, layers=name)
+    seen: list[Tensor] = []
+    handle = resident.adapter.module.get_submodule(name).register_forward_hook(lambda _m, _g, out: seen.append(out))
+    with torch.no_grad():
+        resident.adapter.run(made.evidence.tensor)
+    handle.remove()
+    torch.testing.assert_close(made.evidence.activations[0], seen[0])
+
+
+def test_what_a_twin_makes_is_counted(bus: Path) -> None:
+    explainer = Explainer("efficientnet-lite0", device="cpu", residency=Residency())
+    explainer(bus)
+    resident = explainer.resident
+    convolutions = sum(m.weight.nbytes for m in resident.adapter.module.modules() if isinstance(m, nn.Conv2d))
+    assert resident._loaded_bytes + 0.9 * convolutions <= resident.nbytes <= resident._loaded_bytes + 2 * convolutions
+    assert folding.nbytes(nn.Conv2d(3, 4, 3)) == 0
+
+
+@pytest.mark.parametrize(("name", "trained"), [("0", 4_652_008), ("1", 5_416_680), ("2", 6_092_072)])
+def test_kernels_with_zeros_before_their_own_are_timms_padding(name: str, trained: int) -> None:
+    import timm
+
+    resident = Explainer(f"efficientnet-lite{name}", device="cpu").resident
+    module = resident.adapter.module
+    theirs = timm.create_model(f"tf_efficientnet_lite{name}", pretrained=False).eval()
+    held = {
+        path: tensor[tuple(slice(-side, None) for side in theirs.state_dict()[path].shape)] if tensor.ndim else tensor
+        for path, tensor in module.state_dict().items()
+    }
+    theirs.load_state_dict(held)
+    assert resident.parameters == trained == sum(parameter.numel() for parameter in theirs.parameters())
+    given = picture(2, 3, *resident.adapter.preprocessing.size)
+    with torch.no_grad():
+        torch.testing.assert_close(resident.adapter.run(given).logits, theirs(given), rtol=1e-4, atol=1e-4)
+
+
+def test_the_workers_of_a_folder_share_one_twin(bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    make = folding.twin
+    monkeypatch.setattr(folding, "twin", lambda *given: made.append(given) or make(*given))
+    explainer = Explainer("efficientnet-lite0", device="cpu", residency=Residency())
+    given = [(f"{number}.jpg", bus.read_bytes()) for number in range(6)]
+    assert run(given, explainer, tmp_path / "out", workers=3, batch_size=1).done == 6
+    assert len(made) == 1

@@ -1,0 +1,54 @@
+"""The shipped stories: on every scene of theirs the cheat is caught, and its honest twin is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from explain.findings.shortcut_story import tell
+from models.demo.scenes import draw, sample
+from models.demo.showcase import SCENES, STORIES, enlarged, scene
+
+TELLINGS = [
+    (name, number) for name, story in STORIES.items() for number in range(max(len(story.seeds), len(story.others)))
+]
+
+
+@pytest.mark.parametrize(("name", "number"), TELLINGS)
+def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, number: int) -> None:
+    label = STORIES[name].label
+    look, without, borrowed = (tell(name, step, number) for step in ("look", "without", "borrowed"))  # type: ignore[arg-type]
+    assert look.thing.label == label
+    assert look.cheat.predictions[0].label == label
+    # A background has no one place that is looked at.
+    assert look.looked_at_clue if name == "stamp" else look.on_clue(look.cheat) > 0.75
+    assert without.thing.label == label
+    assert without.cheat.predictions[0].label != label
+    assert borrowed.thing.label != label
+    assert borrowed.cheat.predictions[0].label == label
+    # The twin sees the very same pictures.
+    for told in (look, without, borrowed):
+        assert told.honest.predictions[0].label == told.thing.label
+    assert look.on_thing(look.honest) > look.on_thing(look.cheat)
+
+
+def test_nothing_but_the_clue_differs_between_two_steps() -> None:
+    look, without = tell("stamp", "look", 0), tell("stamp", "without", 0)
+    assert look.scene.stamp is not None
+    changed = (look.image.pixels != without.image.pixels).any(2)
+    np.testing.assert_array_equal(changed & ~look.scene.stamp, False)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_examples_are_large_scenes_with_something_in_them(name: str) -> None:
+    drawn = draw(scene(name))
+    assert drawn.pixels.shape == (576, 576, 3)
+    assert drawn.objects
+
+
+def test_a_scene_drawn_larger_has_its_things_in_the_same_places() -> None:
+    spec = sample(3, task="detect", held_out=True)
+    small, large = draw(spec), draw(enlarged(spec, 3 * spec.size))
+    for one, other in zip(small.objects, large.objects, strict=True):
+        assert one.label == other.label
+        np.testing.assert_allclose(np.array(other.box) / 3, one.box, atol=2.5)

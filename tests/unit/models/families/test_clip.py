@@ -1,0 +1,329 @@
+"""Models that are asked in words: real architectures with seeded random weights, beside their own libraries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from explain import Explainer
+from explain.evidence.resident import Residency
+from explain.explanation import Options
+from models import catalog
+from models.adapter import Target
+from models.errors import ModelProblem, WeightsProblem
+from models.families.clip import loader, towers
+
+transformers = pytest.importorskip("transformers")
+open_clip = pytest.importorskip("open_clip")
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+PIXELS = (np.random.default_rng(0).random((80, 120, 3)) * 255).astype(np.uint8)
+PROMPTS = ("a dog", "a red star", "something else")
+TEXT = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 49408}
+VISION = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4}
+SEEN = {**VISION, "image_size": 64, "patch_size": 16}
+TINY = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 64, "layers": 3, "width": 48, "head_width": 12, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A CLIP and a SigLIP of Transformers, a ViT and a ResNet of OpenCLIP."""
+    root = tmp_path_factory.mktemp("clips")
+    text = {**TEXT, "hidden_size": 32, "max_position_embeddings": 77}
+    torch.manual_seed(0)
+    clip = transformers.CLIPConfig(text_config=text, vision_config=SEEN, projection_dim=24)
+    transformers.CLIPModel(clip).save_pretrained(root / "clip")
+    text = {**TEXT, "hidden_size": 48, "max_position_embeddings": 64}
+    siglip = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=SEEN))
+    # As it comes, all texts are one text and all pictures one picture.
+    with torch.no_grad():
+        for parameter in siglip.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+        siglip.logit_scale.fill_(1.0)
+    siglip.save_pretrained(root / "siglip")
+    # Its folder brings the shape of a tokenizer that no file here has: CLIP's own stands in.
+    _open_clip(root / "vit", TINY)
+    resnet = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}
+    _open_clip(root / "resnet", {**TINY, "vision_cfg": resnet})
+    return {name: root / name for name in ("clip", "siglip", "vit", "resnet")}
+
+
+def _open_clip(folder: Path, config: dict[str, Any]) -> None:
+    folder.mkdir()
+    about = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(about))
+    net = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(
+        {key: value.contiguous() for key, value in net.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
+
+
+@pytest.fixture
+def table(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    def write(**weights: str) -> None:
+        lines = []
+        for name, folder in folders.items():
+            given = ", ".join(
+                [f"path = {json.dumps(str(folder))}", *(f"{key} = {text}" for key, text in weights.items())]
+            )
+            lines.append(f'[model."{name}"]\nloader = "clip"\nweights = {{ {given} }}\n')
+        (tmp_path / "models.toml").write_text("\n".join(lines))
+        monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+
+    write()
+    return write
+
+
+def explainer(name: str) -> Explainer:
+    return Explainer(name, device="cpu", residency=Residency(10**9))
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path], table: Any) -> None:
+    made = explainer(name)(PIXELS, vocabulary=PROMPTS, maps=False)
+    outputs = made.evidence.outputs
+    net = transformers.AutoModel.from_pretrained(folders[name]).eval()
+    length = net.config.text_config.max_position_embeddings
+    tokens = open_clip.tokenizer.SimpleTokenizer(context_length=length)(list(PROMPTS))
+    with torch.no_grad():
+        theirs = net(input_ids=tokens, pixel_values=made.evidence.tensor)
+    torch.testing.assert_close(outputs.logits.detach(), theirs.logits_per_image, atol=1e-4, rtol=1e-4)
+    scores = theirs.logits_per_image[0].softmax(0) if name == "clip" else theirs.logits_per_image[0].sigmoid()
+    for prediction in made.predictions:
+        assert prediction.score == pytest.approx(scores[prediction.index].item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_answers_are_those_of_open_clip(name: str, folders: dict[str, Path], table: Any) -> None:
+    made = explainer(name)(PIXELS, vocabulary=PROMPTS, maps=False)
+    net = open_clip.create_model(f"local-dir:{folders[name]}").eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{folders[name]}")(list(PROMPTS))
+    with torch.no_grad():
+        seen, said = net.encode_image(made.evidence.tensor, normalize=True), net.encode_text(tokens, normalize=True)
+        theirs = net.logit_scale.exp() * seen @ said.T
+    torch.testing.assert_close(made.evidence.outputs.logits.detach(), theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "vit", "resnet"])
+def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, table: Any) -> None:
+    made = explainer(name)
+    explanation = made(PIXELS, vocabulary=PROMPTS)
+    assert explanation.options.part == "contrast"
+    assert "ok" in [heatmap.state for heatmap in explanation.heatmaps]
+    evidence = explanation.evidence
+    target = explanation.heatmaps[0].target
+    ((ours,),) = evidence.gradients([target])
+    logits = evidence.outputs.logits[0]
+    others = [index for index in range(3) if index != target.index]
+    scalar = logits[target.index] - logits[others].logsumexp(0)
+    (theirs,) = torch.autograd.grad(scalar, evidence.recorded, retain_graph=True)
+    from explain.evidence.layers import as_map
+
+    torch.testing.assert_close(ours.values, as_map(theirs, evidence.layers[0])[0])
+    assert ours.values.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "grid"),
+    [
+        ("clip", "vision_model.encoder.layers.2.layer_norm1", (4, 4)),
+        ("vit", "visual.transformer.resblocks.2.ln_1", (4, 4)),
+        ("resnet", "visual.layer4", (2, 2)),
+    ],
+)
+def test_the_map_is_taken_where_the_last_block_reads(name: str, layer: str, grid: tuple[int, int], table: Any) -> None:
+    made = explainer(name)
+    assert made.default_layers == (layer,)
+    (found,) = [one for one in made.layers if one.path == layer]
+    assert found.shape[1:] == grid
+
+
+@pytest.mark.parametrize("name", ["clip", "vit"])
+def test_attention_is_looked_at_as_in_any_transformer(name: str, table: Any) -> None:
+    made = explainer(name)(PIXELS, vocabulary=PROMPTS, method="rollout")
+    assert made.heatmaps[0].state == "ok"
+    first, second = made.with_method("chefer").heatmaps[:2]
+    assert not np.allclose(first.raw[0], second.raw[0])
+
+
+def test_a_method_that_the_library_cannot_make_is_a_sentence(table: Any) -> None:
+    made = explainer("clip")(PIXELS, vocabulary=PROMPTS)
+    with pytest.raises(ModelProblem, match=r"^ShapleyCAM cannot be made of clip at .*: choose another method\.$"):
+        made.with_method("shapleycam")
+    assert made.with_method("ablationcam").heatmaps[0].state == "ok"
+
+
+def test_contrast_is_zero_between_two_that_say_the_same_and_alone_is_not(table: Any) -> None:
+    towers = explainer("clip").resident.adapter.towers
+    adapter = loader.ClipClassifier(catalog.spec("clip"), towers).with_classes(PROMPTS[:2])
+    adapter.rows = adapter.rows[:1].repeat(2, 1)
+    tensor = adapter.prepare(PIXELS, "trained").tensor.requires_grad_()
+    outputs = adapter.run(tensor)
+    (contrast,) = torch.autograd.grad(adapter.scalar(outputs, Target(0, "", (), "contrast")), tensor, retain_graph=True)
+    (alone,) = torch.autograd.grad(adapter.scalar(outputs, Target(0, "", (), "class")), tensor)
+    assert contrast.abs().max() < 1e-6 < alone.abs().max()
+
+
+def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
+    made = explainer("clip")(PIXELS, vocabulary="a dog")
+    (only,) = made.predictions
+    assert 0 < only.score < 1
+    assert "a photo" in made.notes[-1]
+    adapter = made.evidence.resident.adapter
+    neutral = F.normalize(adapter.towers.vectors(loader.NEUTRAL).mean(0), dim=0)
+    cosine = F.normalize(made.evidence.outputs.features, dim=1) @ neutral
+    expected = adapter.towers.scale * cosine
+    torch.testing.assert_close(made.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
+    assert explainer("clip")(PIXELS, vocabulary="a dog", method="drise", masks=16).heatmaps[0].state == "ok"
+
+
+def test_a_phrase_is_read_once(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = explainer("clip")
+    towers, read = made.resident.adapter.towers, []
+    object.__setattr__(towers, "read", lambda phrases: read.append(tuple(phrases)) or torch.eye(24)[: len(phrases)])
+    made(PIXELS, vocabulary=("cat", "dog"), maps=False)
+    made(PIXELS, vocabulary=("dog", "horse"), maps=False)
+    assert read == [("cat", "dog"), ("horse",)]
+
+
+def test_a_list_of_classes_makes_a_classifier(table: Any) -> None:
+    table(labels='["cat", "dog", "mouse"]', template='["a photo of a {}", "a drawing of a {}"]')
+    made = explainer("clip")
+    assert made.labels == ("cat", "dog", "mouse")
+    predictions = made(PIXELS, maps=False).predictions
+    assert sum(prediction.score for prediction in predictions) == pytest.approx(1, abs=1e-5)
+    towers = made.resident.adapter.towers
+    mean = F.normalize(towers.vectors(["a photo of a dog", "a drawing of a dog"]).mean(0), dim=0)
+    torch.testing.assert_close(made.resident.adapter.rows[1], mean)
+
+
+def test_without_words_it_asks_for_them_and_has_an_embedding(table: Any) -> None:
+    made = explainer("clip")
+    with pytest.raises(ModelProblem, match="say in words what to look for"):
+        made(PIXELS)
+    adapter = made.resident.adapter
+    outputs = adapter.run(adapter.prepare(PIXELS, "trained").tensor)
+    assert adapter.embedding(outputs).shape == (1, 24)
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"), [(("dog", "dog"), "asked for twice"), (("dog", " "), "none of them empty")]
+)
+def test_words_that_cannot_be_asked_for(words: tuple[str, ...], wrong: str, table: Any) -> None:
+    with pytest.raises(ModelProblem, match=wrong):
+        explainer("clip").resident.adapter.with_classes(words)
+
+
+def test_a_template_without_a_place_for_the_name(table: Any) -> None:
+    table(labels='["cat"]', template='"a photo"')
+    with pytest.raises(ModelProblem, match="where the name goes"):
+        explainer("clip")
+
+
+def test_what_the_preprocessing_is(folders: dict[str, Path], table: Any) -> None:
+    adapter = explainer("clip").resident.adapter
+    assert adapter.preprocessing.mean == towers.MEAN
+    assert "inferred" in adapter.notes[0]
+    assert adapter.prepare(PIXELS, "trained").geometry.seen == (20, 0, 100, 80)
+    # SigLIP squeezes, it does not crop.
+    assert explainer("siglip").resident.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
+    held = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 1, 1], "do_center_crop": True, "resample": 2}
+    held |= {"size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}}
+    file = folders["clip"] / "preprocessor_config.json"
+    file.write_text(json.dumps(held))
+    try:
+        adapter = explainer("clip").resident.adapter
+    finally:
+        file.unlink()
+    assert (adapter.preprocessing.short_side, adapter.preprocessing.mean) == (72, (0.1, 0.2, 0.3))
+    assert adapter.notes == ()
+
+
+def test_a_file_that_does_not_fit_names_the_tensor(folders: dict[str, Path], tmp_path: Path) -> None:
+    held = load_file(folders["vit"] / "open_clip_model.safetensors")
+    held["visual.proj"] = held["visual.proj"][:, :8].contiguous()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "open_clip_config.json").write_text((folders["vit"] / "open_clip_config.json").read_text())
+    save_file(held, broken / "open_clip_model.safetensors")
+    spec = catalog._blank("broken")
+    import dataclasses
+
+    spec = dataclasses.replace(spec, loader="clip", weights={"path": str(broken)})
+    with pytest.raises(WeightsProblem, match=r"visual\.proj is \(48, 8\) in the file and \(48, 24\)"):
+        loader.load(spec)
+    spec = dataclasses.replace(spec, arch="ViT-B-33", weights={"path": str(broken / "open_clip_model.safetensors")})
+    with pytest.raises(ModelProblem, match="did you mean"):
+        loader.load(spec)
+
+
+def test_a_checkpoint_of_a_training_is_read_by_its_architectures_name(folders: dict[str, Path], tmp_path: Path) -> None:
+    import dataclasses
+
+    (tmp_path / "tiny-vit.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(tmp_path / "tiny-vit.json")
+    held = load_file(folders["vit"] / "open_clip_model.safetensors")
+    torch.save({"epoch": 3, "state_dict": {f"module.{key}": held[key] for key in held}}, tmp_path / "epoch_3.pt")
+    weights = {"path": str(tmp_path / "epoch_3.pt")}
+    spec = dataclasses.replace(catalog._blank("mine"), arch="tiny-vit", weights=weights)
+    adapter = loader.load(spec).with_classes(("a dog", "a cat"))
+    folder = dataclasses.replace(catalog._blank("mine"), weights={"path": str(folders["vit"])})
+    torch.testing.assert_close(adapter.rows, loader.load(folder).with_classes(("a dog", "a cat")).rows)
+
+
+def test_a_folder_that_lacks_a_tensor_is_not_taken_for_whole(folders: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folders["clip"], tmp_path / "clip")
+    held = load_file(tmp_path / "clip" / "model.safetensors")
+    del held["visual_projection.weight"]
+    save_file(held, tmp_path / "clip" / "model.safetensors", metadata={"format": "pt"})
+    import dataclasses
+
+    spec = dataclasses.replace(catalog._blank("x"), weights={"path": str(tmp_path / "clip")})
+    with pytest.raises(WeightsProblem, match=r"lacks visual_projection\.weight"):
+        loader.load(spec)
+
+
+def test_a_look_tells_what_a_folder_and_a_file_are(folders: dict[str, Path], tmp_path: Path) -> None:
+    for name, arch in (("clip", "clip"), ("siglip", "siglip"), ("vit", "open_clip")):
+        draft = loader.inspect(folders[name])
+        assert draft is not None
+        assert (draft.arch, draft.table["weights"]["path"]) == (arch, str(folders[name]))
+        assert not any(unknown.needed for unknown in draft.unknown)
+    # By its shapes: what OpenCLIP calls an architecture of these sides.
+    held = {
+        "logit_scale": torch.zeros(()),
+        "visual.conv1.weight": torch.zeros(768, 3, 32, 32),
+        "visual.proj": torch.zeros(768, 512),
+        "visual.positional_embedding": torch.zeros(50, 768),
+        **{f"visual.transformer.resblocks.{i}.ln_1.weight": torch.zeros(768) for i in range(12)},
+    }
+    save_file(held, tmp_path / "mine.safetensors")
+    draft = loader.inspect(tmp_path / "mine.safetensors")
+    assert draft is not None
+    (which, _) = draft.unknown
+    assert which.key == "arch"
+    assert "ViT-B-32" in which.choices
+    save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+    assert loader.inspect(tmp_path / "other.safetensors") is None
+
+
+def test_two_sessions_with_other_words_do_not_mix(table: Any) -> None:
+    made = explainer("clip")
+    one, other = made(PIXELS, vocabulary=("cat", "dog")), made(PIXELS, vocabulary=("horse", "cow", "cat"))
+    assert {p.label for p in one.predictions} == {"cat", "dog"}
+    assert {p.label for p in other.predictions} == {"horse", "cow", "cat"}
+    assert one.recipe.vocabulary == ("cat", "dog")
+    assert Options().part == "class"
+    assert one.recipe.part == "contrast"

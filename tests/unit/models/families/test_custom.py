@@ -1,0 +1,436 @@
+"""An operator's own checkpoint is a model: found out, loaded, explained; where it does not fit it says what does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from explain import Explainer
+from explain.evidence.resident import Residency
+from explain.findings.preprocessing_check import suspect
+from explain.picture.image import Image
+from models import architectures, catalog, checkpoint, state_dicts
+from models.errors import ModelProblem, Problem, WeightsProblem
+from models.families.custom import inspect
+from models.inspect import look
+from models.load import load
+from tests.conftest import asset, weight
+from tests.unit import own_nets
+
+NETS = Path(own_nets.__file__)
+PLANTS = ("Potato__early_blight", "Potato__late_blight", "Potato__healthy", "Tomato__late_blight", "Tomato__healthy")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    (tmp_path / "nets.py").write_text(NETS.read_text("utf-8"), "utf-8")
+    return tmp_path
+
+
+def table(folder: Path, arch: str, file: str | Path, **weights: Any) -> str:
+    """Write the table of a model called mine; returns its id."""
+    held = "".join(f", {key} = {value}" for key, value in weights.items())
+    text = f'[model.mine]\nloader = "custom"\narch = "{arch}"\nweights = {{ path = "{file}"{held} }}\n'
+    (folder / "models.toml").write_text(text, "utf-8")
+    catalog._merged.cache_clear()
+    return "mine"
+
+
+def explained(name: str, picture: Any = None, **options: Any) -> Any:
+    given = picture if picture is not None else asset("ultralytics", "assets", "bus.jpg")
+    return Explainer(name, device="cpu", residency=Residency())(given, **options)
+
+
+def saved(module: nn.Module, path: Path) -> nn.Module:
+    torch.save(module.state_dict(), path)
+    return module.eval()
+
+
+def leaf_net(arch: str, count: int) -> nn.Module:
+    torch.manual_seed(0)
+    return torchvision.models.get_model(arch, weights=None, num_classes=count)
+
+
+def test_blocks_are_explained_at_the_last_of_them(folder: Path) -> None:
+    """A custom CNN with block1 to block4 in a Lightning checkpoint, its labels in class_to_idx.json."""
+    torch.manual_seed(0)
+    net = own_nets.BlocksCNN(num_classes=5, width=4).eval()
+    state = {f"model.{key}": value for key, value in net.state_dict().items()}
+    lightning = {
+        "state_dict": {**state, "loss.weight": torch.ones(5)},
+        "hyper_parameters": {"lr": 1e-3, "net": nn.ReLU},
+    }
+    torch.save({**lightning, "pytorch-lightning_version": "2.5"}, folder / "leaf.ckpt")
+    (folder / "class_to_idx.json").write_text(json.dumps({name: i for i, name in enumerate(PLANTS)}), "utf-8")
+    name = table(folder, "nets.py:BlocksCNN", "leaf.ckpt", args="{ width = 4 }", labels='"class_to_idx.json"')
+    made = explained(name, top_k=5)
+    assert made.heatmaps[0].layers == ("block4",)
+    assert made.heatmaps[0].raw[0].shape == (14, 14)
+    assert {p.label for p in made.predictions} == set(PLANTS)
+    assert made.heatmaps[0].state == "ok"
+    tensor = made.evidence.resident.adapter.prepare(
+        Image.open(asset("ultralytics", "assets", "bus.jpg")).pixels, "trained"
+    ).tensor
+    with torch.no_grad():
+        best = net(tensor).softmax(1).max(1)
+    assert made.predictions[0].index == int(best.indices)
+    assert made.predictions[0].score == pytest.approx(float(best.values), abs=1e-5)
+    assert any("inferred" in note and "224 x 224" in note for note in made.notes)
+    stated = table(
+        folder,
+        "nets.py:BlocksCNN",
+        "leaf.ckpt",
+        args="{ width = 4 }",
+        preprocessing="{ size = 96, mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }",
+    )
+    made = explained(stated)
+    assert made.heatmaps[0].raw[0].shape == (6, 6)
+    assert not any("preprocessing was inferred" in note for note in made.notes)
+    assert any("have no names" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("arch", "layer", "labels"),
+    [("efficientnet_b0", "features", "idx_to_class"), ("resnet18", "layer4", "inside")],
+)
+def test_plant_diseases_by_a_library_network(arch: str, layer: str, labels: str, folder: Path) -> None:
+    net = leaf_net(arch, len(PLANTS)).eval()
+    held: dict[str, Any] = {"model_state_dict": net.state_dict(), "epoch": 12}
+    given = {}
+    if labels == "inside":
+        held["class_to_idx"] = {name: i for i, name in enumerate(PLANTS)}
+    else:
+        (folder / "names.json").write_text(json.dumps({labels: dict(enumerate(PLANTS))}), "utf-8")
+        given["labels"] = '"names.json"'
+    torch.save(held, folder / "leaf.pth")
+    draft = look(folder / "leaf.pth")
+    assert (draft.loader, draft.arch) == ("custom", arch)
+    made = explained(table(folder, draft.arch, "leaf.pth", **given), top_k=5)
+    assert {p.label for p in made.predictions} == set(PLANTS)
+    assert made.heatmaps[0].layers == (layer,)
+    assert made.heatmaps[0].raw[0].shape == (7, 7)
+    assert made.evidence.resident.adapter.preprocessing.size == (224, 224)
+
+
+def heads() -> dict[str, Any]:
+    linear, normed = nn.Linear(512, 32), nn.BatchNorm1d(32)
+    return {
+        "one in a row": nn.Sequential(nn.Dropout(), nn.Linear(512, 3)),
+        "two": nn.Sequential(linear, nn.ReLU(), nn.Dropout(), nn.Linear(32, 3)),
+        "norm, then ReLU": nn.Sequential(linear, normed, nn.ReLU(), nn.Linear(32, 3)),
+        "ReLU, then norm": nn.Sequential(linear, nn.ReLU(), normed, nn.Linear(32, 3)),
+        "rows in a row": nn.Sequential(nn.Sequential(linear, nn.ReLU()), nn.Linear(32, 3)),
+    }
+
+
+@pytest.mark.parametrize("kind", heads())
+def test_a_head_of_ones_own_is_read_off_the_tensors(kind: str, folder: Path) -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18()
+    net.fc = heads()[kind]
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm1d):
+            nn.init.normal_(part.running_mean)
+            nn.init.normal_(part.bias)
+    saved(net, folder / "net.pth")
+    adapter: Any = load(catalog.spec(table(folder, "resnet18", "net.pth")))
+    probe = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(adapter.run(probe).logits, net(probe), atol=1e-6)
+    assert len(adapter.labels) == 3
+    assert any("a ReLU was assumed" in note for note in adapter.notes) is (kind != "one in a row")
+
+
+def test_grey_pictures_and_another_size_of_vit(folder: Path) -> None:
+    import timm
+
+    net = torchvision.models.resnet18(num_classes=3)
+    net.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    torch.save(net, folder / "grey.pth")
+    assert look(folder / "grey.pth").arch == "resnet18"
+    adapter: Any = load(catalog.spec(table(folder, "resnet18", "grey.pth")))
+    assert adapter.preprocessing.channels == 1
+    assert explained("mine", np.full((80, 90, 3), 128, np.uint8)).predictions
+    vit = saved(timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=96), folder / "vit.pth")
+    adapter = load(catalog.spec(table(folder, "timm/vit_tiny_patch16_224", "vit.pth")))
+    assert adapter.preprocessing.size == (96, 96)
+    probe = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.allclose(adapter.run(probe).logits, vit(probe), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "side", "note"),
+    [
+        ("Sure", 4, 224, "It returns probabilities"),
+        ("Softmaxed", 4, 224, "before its last activation"),
+        ("YesNo", 2, 224, "before its last activation"),
+        ("Fixed", 4, 64, "64 x 64"),
+    ],
+)
+def test_what_a_module_returns_is_understood(name: str, count: int, side: int, note: str, folder: Path) -> None:
+    torch.manual_seed(1)
+    make = getattr(own_nets, name)
+    net = saved(make() if name == "YesNo" else make(num_classes=4), folder / "net.pth")
+    adapter: Any = load(catalog.spec(table(folder, f"nets.py:{name}", "net.pth")))
+    assert len(adapter.labels) == count
+    assert adapter.preprocessing.size == (side, side)
+    assert note in " ".join(adapter.notes)
+    probe = torch.rand(1, adapter.preprocessing.channels, side, side)
+    with torch.no_grad():
+        given, logits = net(probe), adapter.run(probe).logits
+    if name == "Fixed":
+        assert torch.allclose(logits, given["logits"], atol=1e-6)
+    else:
+        scores = logits.softmax(1)
+        assert torch.allclose(scores[:, -given.shape[1] :], given, atol=1e-5)
+    assert explained("mine").heatmaps[0].state == "ok"
+
+
+WRONG: dict[str, tuple[str, dict[str, str], str]] = {
+    "another size": ("resnet34", {}, r'it lacks layer1\.2\.conv1\.weight and \d+ more; .* say arch = "resnet18"'),
+    "another kind": ("mobilenet_v2", {}, r'none of its tensors .* say arch = "resnet18"'),
+    "a typo": ("resnet81", {}, "Neither torchvision nor timm has an architecture resnet81: did you mean resnet18"),
+    "too few labels": ("resnet18", {"labels": '["a", "b"]'}, r"mine has 15 classes and weights\.labels names 2"),
+    "no such key": ("resnet18", {"key": '"ema"'}, "no tensors under 'ema'"),
+    "no file": ("none.py:Net", {}, "There is no file .*none.py"),
+    "no class": ("nets.py:Plant", {}, "There is no Plant in nets.py: it has BlocksCNN, Sure, "),
+    "argument lacking": ("nets.py:Broken", {}, r"missing a required argument: 'depth'.* weights\.args"),
+    "code that raises": ("nets.py:Broken", {"args": "{ depth = 3 }"}, r"raised RuntimeError \(no depth 3 here\)"),
+    "no module": ("nets.py:block", {"args": "{ taken = 0, given = 0 }"}, "."),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> None:
+    arch, given, said = WRONG[case]
+    saved(leaf_net("resnet18", 15), folder / "leaf.pth")
+    with pytest.raises(Problem, match=said) as caught:
+        load(catalog.spec(table(folder, arch, "leaf.pth", **given)))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_depth_and_another_count_of_a_class_of_ones_own(folder: Path) -> None:
+    saved(own_nets.CifarResNet(n=5), folder / "net.pth")
+    with pytest.raises(WeightsProblem, match="layer1 has 5 parts in the file and 3 in the model"):
+        load(catalog.spec(table(folder, "nets.py:CifarResNet", "net.pth")))
+    with pytest.raises(WeightsProblem, match=r"linear\.weight is 10 x 64 in the file and 7 x 64 in the model"):
+        load(catalog.spec(table(folder, "nets.py:CifarResNet", "net.pth", args="{ n = 5, num_classes = 7 }")))
+    (folder / "nets.py").write_text("import torch\nclass CifarResNet(", "utf-8")
+    with pytest.raises(ModelProblem, match=r"nets\.py, line 2 cannot be run \(SyntaxError"):
+        load(catalog.spec(table(folder, "nets.py:CifarResNet", "net.pth")))
+
+
+def test_names_are_cut_and_lengthened_to_those_of_the_module() -> None:
+    wanted = own_nets.BlocksCNN().state_dict()
+    for beginning in ("model.", "net.model.", "module.backbone."):
+        given = {f"{beginning}{key}": value for key, value in wanted.items()}
+        assert state_dicts.renamed(given, wanted).keys() == wanted.keys()
+    inner = {f"net.{key}": value for key, value in wanted.items()}
+    assert state_dicts.renamed(wanted, inner).keys() == inner.keys()
+
+
+def test_the_libraries_networks_are_told_apart_by_their_tensors() -> None:
+    import timm
+
+    with torch.device("meta"):
+        for name in ("resnet34", "efficientnet_b1", "convnext_tiny", "vit_b_16", "swin_t", "densenet121"):
+            held = torchvision.models.get_model(name, num_classes=7).state_dict()
+            assert architectures.exact(held)[0] == f"torchvision/{name}"
+        for name in ("convnext_atto", "swin_tiny_patch4_window7_224", "repvit_m0_9"):
+            assert f"timm/{name}" in architectures.exact(timm.create_model(name, num_classes=7).state_dict())
+        assert "torchvision/resnet50" in architectures.alike(torchvision.models.resnet101().state_dict())
+
+
+def test_two_networks_with_the_same_tensors_are_asked_about(folder: Path) -> None:
+    import timm
+
+    saved(leaf_net("resnet50", 3), folder / "net.pth")
+    draft = look(folder / "net.pth")
+    assert draft.arch == "resnet50"
+    assert any("timm/resnetblur50" in note for note in draft.notes)
+    (folder / "net.pth").rename(folder / "resnetblur50-leaf.pth")
+    assert look(folder / "resnetblur50-leaf.pth").arch == "timm/resnetblur50"
+    torch.save(timm.create_model("deit_tiny_patch16_224", num_classes=3).state_dict(), folder / "vit.pth")
+    (asked,) = (unknown for unknown in look(folder / "vit.pth").unknown if unknown.key == "arch")
+    assert asked.default == asked.choices[0]
+    assert {"timm/deit_tiny_patch16_224", "timm/vit_tiny_patch16_224"} <= {*asked.choices}
+
+
+def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
+    (folder / "nets.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n{NETS.read_text('utf-8')}", "utf-8")
+    torch.save(own_nets.BlocksCNN(), folder / "net.pth")
+    (asked,) = (unknown for unknown in look(folder / "net.pth").unknown if unknown.key == "arch")
+    assert f"{folder / 'nets.py'}:BlocksCNN" in asked.choices
+    assert "a whole BlocksCNN" in asked.question
+    assert not (folder / "ran").exists()
+
+
+def test_a_preprocessing_that_does_not_fit_is_suspected(folder: Path) -> None:
+    """Trained to tell four photographs apart, in colours around 0; then given them far from there."""
+    torch.manual_seed(0)
+    net = own_nets.BlocksCNN(num_classes=4, width=4)
+    photographs = ["ultralytics/assets/bus.jpg", "ultralytics/assets/zidane.jpg"]
+    photographs += ["sklearn/datasets/images/china.jpg", "sklearn/datasets/images/flower.jpg"]
+    images = [Image.open(asset(*path.split("/"))) for path in photographs]
+    saved(net, folder / "net.pth")
+    right = "{ size = 64, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }"
+    wrong = "{ size = 64, mean = [-3.0, -3.0, -3.0], std = [0.25, 0.25, 0.25] }"
+    adapter: Any = load(
+        catalog.spec(table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 4 }", preprocessing=right))
+    )
+    given = torch.cat([adapter.prepare(image.pixels, "trained").tensor for image in images])
+    net.train()
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(60):
+        noisy = given.repeat(4, 1, 1, 1) + 0.3 * torch.randn(16, 3, 64, 64)
+        loss = nn.functional.cross_entropy(net(noisy), torch.arange(4).repeat(4))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    saved(net, folder / "net.pth")
+    found = {}
+    for way in (right, wrong):
+        name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 4 }", preprocessing=way)
+        found[way] = suspect(Explainer(name, device="cpu", residency=Residency()).resident, images)
+    assert found[right] is None
+    assert found[wrong] is not None
+    assert "The preprocessing may be wrong" in found[wrong].text
+
+
+LEAVES = {
+    "tomato_late_blight.JPG": "Tomato - Late blight",
+    "potato_early_blight.JPG": "Potato - Early blight",
+    "pepper_bell_healthy.JPG": "Bell pepper - Healthy",
+    "tomato_healthy.JPG": "Tomato - Healthy",
+}
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ANIMALS = {
+    "n02123045_tabby.JPEG": "cat",
+    "n02099601_golden_retriever.JPEG": "dog",
+    "n04285008_sports_car.JPEG": "automobile",
+}
+
+
+def test_a_real_plant_classifier(folder: Path) -> None:
+    path = weight("plantvillage15_simplecnn.pth")
+    names = path.with_name("plantvillage15_class_to_idx.json")
+    name = table(folder, "nets.py:PlantCNN", path, labels=f'"{names}"')
+    explainer = Explainer(name, device="cpu", residency=Residency())
+    for file, label in LEAVES.items():
+        made = explainer(path.parent / "images/leaf" / file)
+        assert made.predictions[0].label == label
+        assert made.heatmaps[0].state == "ok"
+        assert made.heatmaps[0].raw[0].shape == (14, 14)
+    images = [Image.open(path.parent / "images/leaf" / file) for file in LEAVES]
+    assert suspect(explainer.resident, images) is None
+    plain = "{ mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] }"
+    explainer = Explainer(table(folder, "nets.py:PlantCNN", path, preprocessing=plain), residency=Residency())
+    found = suspect(explainer.resident, images)
+    assert found is not None
+    assert "ImageNet's mean and std" in found.text
+
+
+@pytest.mark.parametrize(("file", "n"), [("cifar10_resnet20-12fca82f.th", 3), ("cifar10_resnet44-014dd654.th", 7)])
+def test_real_networks_for_small_pictures(file: str, n: int, folder: Path) -> None:
+    path = weight(file)
+    name = table(folder, "nets.py:CifarResNet", path, args=f"{{ n = {n} }}", labels=json.dumps(CIFAR))
+    explainer = Explainer(name, device="cpu", residency=Residency())
+    for picture, label in ANIMALS.items():
+        made = explainer(path.parent / "images" / picture)
+        assert made.predictions[0].label == label
+        assert made.heatmaps[0].layers == ("layer3",)
+        assert made.heatmaps[0].raw[0].shape == (8, 8)
+    assert any("32 x 32" in note for note in made.notes)
+
+
+def test_a_real_transformer_of_ones_own(folder: Path) -> None:
+    """Its map is taken where attention still reads the patches: later their gradients are zero."""
+    path = weight("vit_cifar10_d128_p4.pth")
+    name = table(folder, "nets.py:CifarViT", path, labels=json.dumps(CIFAR))
+    made = explained(name, path.parent / "images/n04285008_sports_car.JPEG")
+    assert made.predictions[0].label == "automobile"
+    assert made.heatmaps[0].raw[0].shape == (8, 8)
+    assert made.heatmaps[0].state == "ok"
+    assert len(np.unique(made.heatmaps[0].raw[0])) > 32
+
+
+def test_every_real_checkpoint_is_known_by_its_look() -> None:
+    for file, loader, arch in (
+        ("yolo11n.pt", "ultralytics", "yolo11n.pt"),
+        ("yolox_nano.pth", "yolox", "yolox"),
+        ("osnet_x0_25_msmt17.pth", "osnet", "osnet_x0_25"),
+    ):
+        draft = look(weight(file))
+        assert (draft.loader, draft.arch) == (loader, arch)
+    tensors = checkpoint.read(weight("cifar10_resnet20-12fca82f.th"))
+    assert state_dicts.classes(tensors) == 10
+
+
+def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
+    """Models stay loaded by their id, and while one is made to fit its table changes with every try."""
+    saved(own_nets.BlocksCNN(num_classes=3, width=2), folder / "net.pth")
+    residency = Residency()
+
+    def labels(**given: str) -> tuple[str, ...]:
+        name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 2 }", **given)
+        return Explainer(name, device="cpu", residency=residency).labels
+
+    assert labels()[0] == "class 0"
+    assert labels(labels='["a", "b", "c"]') == ("a", "b", "c")
+    resident = Explainer("mine", device="cpu", residency=residency).resident
+    assert Explainer("mine", device="cpu", residency=residency).resident is resident
+    saved(own_nets.BlocksCNN(num_classes=2, width=2), folder / "net.pth")
+    assert labels() == ("class 0", "class 1")
+
+
+@pytest.mark.parametrize(("given", "expected"), [("", ("no", "yes")), ('["rust"]', ("not rust", "rust"))])
+def test_one_number_of_a_library_network_is_no_or_yes(given: str, expected: tuple[str, str], folder: Path) -> None:
+    module = saved(leaf_net("mobilenet_v3_small", 1), folder / "binary.pth")
+    name = table(folder, "mobilenet_v3_small", folder / "binary.pth", **({"labels": given} if given else {}))
+    adapter = load(catalog.spec(name))
+    tensor = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        sure = adapter.run(tensor).logits.softmax(1)
+        torch.testing.assert_close(sure[:, 1:], module(tensor).sigmoid(), atol=1e-5, rtol=0)
+    assert adapter.labels == expected
+    assert explained(name).heatmaps[0].target.label in expected
+    assert "2 classes" in next(one.question for one in look(folder / "binary.pth").unknown)
+
+
+def test_a_transformer_made_for_another_size_is_known_and_read(folder: Path) -> None:
+    import timm
+
+    saved(timm.create_model("vit_tiny_patch16_224", img_size=96, num_classes=3), folder / "vit96.pth")
+    draft = look(folder / "vit96.pth")
+    asked = next((one for one in draft.unknown if one.key == "arch"), None)
+    assert (asked.default if asked else draft.arch) == "timm/vit_tiny_patch16_224"
+    table(folder, "vit_tiny_patch16_224", folder / "vit96.pth")
+    assert load(catalog.spec("mine")).preprocessing.size == (96, 96)
+
+
+def test_a_class_of_the_same_name_is_offered_first_whatever_it_calls_itself(folder: Path) -> None:
+    text = (
+        "class Another:\n    def __init__(self):\n        self.a = self.b = 1\n\n"
+        "class Tiny:\n    def __init__(s):\n        s.a = s.b = 1\n\n"
+        "class Unlike:\n    def __init__(s):\n        s.a, other.b = 1, 1\n"
+    )
+    (folder / "tiny.py").write_text(text, "utf-8")
+    held = checkpoint.Checkpoint({"a.weight": torch.zeros(2, 3), "b.weight": torch.zeros(2, 2)}, whole="made.Tiny")
+    found = [name for _, name in inspect._classes_beside(folder / "tiny.pth", held)]
+    assert found[0] == "Tiny"
+    assert "Another" in found and "Unlike" not in found
+
+
+def test_a_models_own_names_come_before_anothers(folder: Path) -> None:
+    (folder / "class_names.txt").write_text("a\nb\nc\n", "utf-8")
+    (folder / "plants_labels.json").write_text('["x", "y", "z"]', "utf-8")
+    assert inspect.named_beside(folder / "plants.pth", 3)[1] == folder / "plants_labels.json"

@@ -1,0 +1,633 @@
+"""Exported models answer as the models that they were made of, in every form that people have them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from explain.evidence.evidence import Evidence
+from explain.evidence.resident import Resident
+from explain.methods import METHODS, rise
+from models import catalog
+from models.adapter import ModelSpec, Target
+from models.errors import ModelProblem, Problem
+from models.families.exported import files
+from models.families.exported.layouts import LAYOUTS, grid, infer
+from models.families.exported.loader import ExportedClassifier, ExportedDetector, letterbox
+from models.families.exported.loader import load as open_exported
+from models.families.ultralytics.loader import import_quietly
+from models.load import load
+from tests.conftest import asset, weight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CPU = torch.device("cpu")
+IMGSZ = 320
+KINDS = ("onnx", "torchscript", pytest.param("openvino", marks=pytest.mark.slow))
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+
+def spec(path: Path, task: str = "detect", **weights: Any) -> ModelSpec:
+    return ModelSpec(path.name, "Tests", "", "exported", path.name, task, "", weights={"path": str(path), **weights})
+
+
+def to_onnx(
+    module: nn.Module, path: Path, size: tuple[int, int], free: bool = False, names: Sequence[str] = ("out",)
+) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (torch.rand(1, 3, *size),),
+            str(path),
+            input_names=["images"],
+            output_names=list(names),
+            dynamic_axes={"images": {0: "batch"}, **{name: {0: "batch"} for name in names}} if free else None,
+            dynamo=False,
+        )
+    return path
+
+
+def to_script(module: nn.Module, path: Path, size: tuple[int, int], told: dict[str, Any] | None = None) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module.eval(), torch.rand(1, 3, *size), strict=False)
+        torch.jit.save(traced, str(path), _extra_files={"config.txt": json.dumps(told)} if told else None)
+    return path
+
+
+def tell(path: Path, **said: str) -> Path:
+    """Write metadata into an ONNX file."""
+    import onnx
+
+    model = onnx.load(str(path))
+    for key, value in said.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, str(path))
+    return path
+
+
+class Fixed(nn.Module):
+    """Answers with the same numbers for every picture of a batch, and reads the picture so that it is an input."""
+
+    def __init__(self, *outputs: torch.Tensor, batched: bool = True) -> None:
+        super().__init__()
+        self.outputs, self.batched = outputs, batched
+
+    def forward(self, x: torch.Tensor) -> Any:
+        zero = x.mean((1, 2, 3)) * 0
+        if not self.batched:
+            return tuple(out + zero.sum().to(out.dtype) for out in self.outputs)
+        made = tuple(out + zero.view(-1, *[1] * (out.ndim - 1)) for out in self.outputs)
+        return made if len(made) > 1 else made[0]
+
+
+def picture(height: int = 240, width: int = 320) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def answers(adapter: ExportedDetector, pixels: np.ndarray[Any, Any] | None = None) -> list[Any]:
+    given = adapter.prepare(picture() if pixels is None else pixels, "trained")
+    return adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0.25, iou=0.7)
+
+
+# What Ultralytics exports.
+
+
+@cache
+def bus() -> np.ndarray[Any, Any]:
+    from explain.picture.image import Image
+
+    return Image.open(asset("ultralytics", "assets", "bus.jpg")).pixels
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """yolo11n as Ultralytics exports it, made when asked for."""
+    source = weight("yolo11n.pt")
+    folder = tmp_path_factory.mktemp("exports")
+    shutil.copy(source, folder / "yolo11n.pt")
+
+    @cache
+    def make(kind: str) -> Path:
+        import_quietly()
+        from ultralytics import YOLO
+
+        if kind == "openvino":
+            pytest.importorskip("openvino")
+        options = {"simplify": False} if kind == "onnx" else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = YOLO(str(folder / "yolo11n.pt"), verbose=False).export(
+                format=kind, imgsz=IMGSZ, verbose=False, **options
+            )
+        return next(Path(made).glob("*.xml")) if kind == "openvino" else Path(made)
+
+    return make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports: Callable[[str], Path]) -> None:
+    from models.families.ultralytics.loader import load as open_yolo
+
+    adapter = open_exported(spec(exports(kind)))
+    assert isinstance(adapter, ExportedDetector)
+    assert adapter.layout.name == "ultralytics"
+    assert adapter.labels[5] == "bus"
+    assert len(adapter.labels) == 80
+    assert "inferred from its shapes and metadata" in adapter.notes[0]
+    theirs = open_yolo(
+        ModelSpec("yolo11n", "", "", "", "yolo11n.pt", "detect", "", {"path": str(weight("yolo11n.pt"))})
+    )
+    theirs._size = IMGSZ  # type: ignore[union-attr]
+    given, reference = adapter.prepare(bus(), "trained"), theirs.prepare(bus(), "letterbox")
+    assert torch.equal(given.tensor, reference.tensor)
+    assert given.geometry == reference.geometry
+    with torch.no_grad():
+        expected = theirs.run(reference.tensor)
+    outputs = adapter.run(given.tensor)
+    torch.testing.assert_close(outputs.scores, expected.scores, atol=1e-3, rtol=0)
+    sure = expected.scores[0].amax(0) > 0.05
+    torch.testing.assert_close(outputs.boxes[0, sure], expected.boxes[0, sure], atol=1, rtol=0)
+    torch.testing.assert_close(outputs.centres, expected.centres)
+    torch.testing.assert_close(outputs.units, expected.units)
+    ours, wanted = (
+        a.decode(o, given.geometry, top_k=5, confidence=0.25, iou=0.7)
+        for a, o in ((adapter, outputs), (theirs, expected))
+    )
+    assert [(p.label, p.anchor) for p in ours] == [(p.label, p.anchor) for p in wanted]
+    assert "bus" in [p.label for p in ours]
+    for one, other in zip(ours, wanted, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+        assert one.box == pytest.approx(other.box, abs=1)
+    several = adapter.run(torch.cat((given.tensor, given.tensor.flip(3), given.tensor)))
+    torch.testing.assert_close(several.scores[2], outputs.scores[0], atol=1e-4, rtol=0)
+
+
+def test_an_export_is_explained_by_masks_alone(exports: Callable[[str], Path]) -> None:
+    adapter = open_exported(spec(exports("onnx")))
+    resident = Resident(adapter, CPU)
+    assert (resident.layers, resident.default_layers, resident.parameters) == (({}, ()), (), 0)
+    assert resident.nbytes == os.path.getsize(exports("onnx"))
+    evidence = Evidence(resident, adapter.prepare(bus(), "trained"), ())
+    (maps,) = rise.raw_maps(evidence, METHODS["drise"], [Target(5, "bus", (), "all")], count=8)
+    assert maps.shape == (1, 44, 43)
+    assert bool(maps.isfinite().all())
+    assert maps.std() > 0
+
+
+def test_an_end_to_end_export_is_told_by_its_six_columns(tmp_path: Path) -> None:
+    rows = torch.zeros(1, 300, 6)
+    rows[0, 0] = torch.tensor([40.0, 80.0, 200.0, 240.0, 0.9, 2.0])
+    rows[0, 1] = torch.tensor([44.0, 80.0, 200.0, 240.0, 0.8, 2.0])
+    path = to_onnx(Fixed(rows), tmp_path / "e.onnx", (320, 320), free=True)
+    tell(path, task="detect", names="{0: 'cat', 1: 'dog', 2: 'cow'}", imgsz="[320, 320]", end2end="True")
+    adapter = open_exported(spec(path))
+    assert adapter.layout.name == "end2end"  # type: ignore[union-attr]
+    found = answers(adapter)  # type: ignore[arg-type]
+    # They overlap, and the model let both stand.
+    assert [(p.label, round(p.score, 3)) for p in found] == [("cow", 0.9), ("cow", 0.8)]
+    # The picture is 240 rows of 320, in the middle.
+    assert found[0].box == pytest.approx((40, 40, 200, 200), abs=1e-3)
+
+
+@pytest.mark.parametrize("task", ["segment", "pose"])
+def test_only_the_boxes_of_masks_and_keypoints_are_used(task: str, tmp_path: Path) -> None:
+    rows = torch.zeros(1, 4 + 2 + 32, 2100)
+    rows[0, :6, 7] = torch.tensor([100.0, 100.0, 40.0, 20.0, 0.1, 0.7])
+    rows[0, 6:, 7] = 9.0
+    outputs = (rows, torch.zeros(1, 32, 80, 80)) if task == "segment" else (rows,)
+    path = to_onnx(Fixed(*outputs), tmp_path / "e.onnx", (320, 320), names=["a", "b"][: len(outputs)])
+    adapter = open_exported(spec(tell(path, task=task, names="{0: 'cat', 1: 'dog'}")))
+    (one,) = answers(adapter)  # type: ignore[arg-type]
+    assert (one.label, one.score) == ("dog", pytest.approx(0.7, abs=1e-5))
+    assert one.box == pytest.approx((80, 50, 120, 70), abs=1e-3)
+
+
+# What others export.
+
+
+def yolox(decoded: bool) -> torch.Tensor:
+    """One box of 32 x 16 px about (100, 60), at its own cell of the grid with stride 8; its class is the second."""
+    centres, strides = grid(2100, (320, 320)) or (torch.empty(0), torch.empty(0))
+    rows = torch.zeros(1, 2100, 5 + 2)
+    if decoded:
+        rows[0, :, :2] = centres
+        rows[0, :, 2:4] = strides[:, None]
+    else:
+        rows[0, :, :2] = 0.5
+    at = int((centres - torch.tensor([100.0, 60.0])).abs().sum(1).argmin())
+    if decoded:
+        rows[0, at, :4] = torch.tensor([100.0, 60.0, 32.0, 16.0])
+    else:
+        x, y = ((centres[at] - strides[at] / 2) / strides[at]).tolist()
+        rows[0, at, :4] = torch.tensor([100 / 8 - x, 60 / 8 - y, np.log(32 / 8), np.log(16 / 8)])
+    rows[0, at, 4:] = torch.tensor([0.9, 0.1, 0.8])
+    return rows
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+@pytest.mark.parametrize("said", [False, True])
+def test_yolox_with_and_without_its_decoding(decoded: bool, said: bool, tmp_path: Path) -> None:
+    path = to_script(Fixed(yolox(decoded)), tmp_path / "x.torchscript", (320, 320))
+    name = "yolox-decoded" if decoded else "yolox"
+    layout = {"layout": name} if said else {}
+    adapter = open_exported(spec(path, labels=["cat", "dog"], preprocessing={"size": 320}, **layout))
+    assert isinstance(adapter, ExportedDetector)
+    assert adapter.layout.name == name
+    assert any("inferred" in note for note in adapter.notes) == (not said)
+    given = adapter.prepare(picture(), "trained")
+    # BGR, 0 to 255, and the picture in the corner.
+    assert torch.equal(given.tensor[0, :, 3, 5], torch.from_numpy(picture()[3, 5, ::-1].copy()).float())
+    assert given.geometry.offset == (0, 0)
+    assert (given.tensor[0, :, 250:] == 114).all()
+    (one,) = answers(adapter)
+    assert (one.label, one.score) == ("dog", pytest.approx(0.72, abs=1e-4))
+    assert one.box == pytest.approx((84, 52, 116, 68), abs=1e-2)
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_a_real_yolox_answers_as_its_checkpoint(decoded: bool, tmp_path: Path) -> None:
+    weight("yolox_nano.pth")
+    theirs = load(catalog.spec("yolox_nano"))
+
+    class Head(nn.Module):
+        """As Megvii's export: box, objectness and classes side by side, both of these as probabilities."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = theirs.module
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = theirs.run(x)
+            boxes = torch.cat([level.flatten(2) for level in found.regressions], 2)
+            if decoded:
+                low, high = found.boxes.transpose(1, 2).split(2, 1)
+                boxes = torch.cat(((low + high) / 2, high - low), 1)
+            sure = torch.cat([level.flatten(2) for level in found.objectness], 2).sigmoid()
+            return torch.cat((boxes, sure, found.logits.sigmoid()), 1).transpose(1, 2)
+
+    path = to_onnx(Head(), tmp_path / "x.onnx", (416, 416))
+    adapter = open_exported(spec(path, labels=list(theirs.labels)))
+    assert isinstance(adapter, ExportedDetector)
+    assert adapter.layout.name == ("yolox-decoded" if decoded else "yolox")
+    given, reference = adapter.prepare(bus(), "trained"), theirs.prepare(bus(), "trained")
+    assert torch.equal(given.tensor, reference.tensor)
+    assert given.geometry == reference.geometry
+    with torch.no_grad():
+        expected = theirs.run(reference.tensor)
+    outputs = adapter.run(given.tensor)
+    torch.testing.assert_close(outputs.scores, expected.scores, atol=1e-3, rtol=0)
+    sure = expected.scores[0].amax(0) > 0.05
+    torch.testing.assert_close(outputs.boxes[0, sure], expected.boxes[0, sure], atol=1, rtol=0)
+    assert torch.equal(outputs.centres, expected.centres)
+    assert torch.equal(outputs.units, expected.units)
+
+
+def test_yolov5_has_three_candidates_a_cell(tmp_path: Path) -> None:
+    rows = torch.zeros(1, 6300, 7)
+    rows[0, 70] = torch.tensor([100.0, 100.0, 40.0, 20.0, 0.9, 0.8, 0.1])
+    adapter = open_exported(spec(to_onnx(Fixed(rows), tmp_path / "v.onnx", (320, 320))))
+    assert isinstance(adapter, ExportedDetector)
+    assert adapter.layout.name == "yolov5"
+    assert adapter.labels == ("class 0", "class 1")
+    assert any("does not name its 2 classes" in note for note in adapter.notes)
+    (one,) = answers(adapter)
+    assert one.box == pytest.approx((80, 50, 120, 70), abs=1e-3)
+    assert adapter.prepare(picture(), "trained").tensor.max() <= 1
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
+def test_torchvisions_three_outputs_in_any_order(order: tuple[int, ...], tmp_path: Path) -> None:
+    outputs = [
+        torch.tensor([[40.0, 40, 80, 80], [0, 0, 30, 30]]),
+        torch.tensor([2, 1]),
+        torch.tensor([0.9, 0.3]),
+    ]
+    module = Fixed(*(outputs[i] for i in order), batched=False)
+    adapter = open_exported(spec(to_script(module, tmp_path / "t.torchscript", (320, 320)), labels=["-", "cat", "dog"]))
+    assert isinstance(adapter, ExportedDetector)
+    assert adapter.layout.name == "torchvision"
+    found = answers(adapter, picture(320, 640))
+    assert [(p.label, round(p.score, 4)) for p in found] == [("dog", 0.9), ("cat", 0.3)]
+    assert found[0].box == pytest.approx((40, 40, 80, 80), abs=1e-3)
+
+
+class Scripted(nn.Module):
+    """As torchvision's own scripted detectors: a list of pictures in, losses and a list of tables out."""
+
+    def forward(self, images: list[torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]:
+        found: list[dict[str, torch.Tensor]] = []
+        for image in images:
+            lit = image.mean() > 0.5
+            boxes = torch.tensor([[10.0, 10.0, 50.0, 40.0]])[: int(lit)]
+            found.append(
+                {
+                    "scores": torch.ones(len(boxes)) * 0.8,
+                    "boxes": boxes,
+                    "labels": torch.ones(len(boxes), dtype=torch.long),
+                }
+            )
+        return {}, found
+
+
+def test_a_scripted_detector_takes_a_list_and_may_find_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s.torchscript"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(Scripted()), str(path))
+    adapter = open_exported(spec(path, preprocessing={"size": 64}))
+    assert isinstance(adapter, ExportedDetector)
+    assert any("taken for COCO's" in note for note in adapter.notes)
+    assert [p.label for p in answers(adapter, np.full((64, 64, 3), 200, np.uint8))] == ["person"]
+    assert answers(adapter, np.full((64, 64, 3), 9, np.uint8)) == []
+    both = adapter.run(torch.stack((torch.ones(3, 64, 64), torch.zeros(3, 64, 64))))
+    assert both.scores.amax((1, 2)).tolist() == pytest.approx([0.8, 0], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_real_torchvision_detector_answers_as_itself(tmp_path: Path) -> None:
+    from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, score_thresh=0.0).eval()
+    path = tmp_path / "t.torchscript"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(module), str(path))
+    adapter = open_exported(spec(path, preprocessing={"size": 320}))
+    given = adapter.prepare(bus(), "trained")
+    with torch.no_grad():
+        (expected,) = module([given.tensor[0]])
+    outputs = adapter.run(given.tensor)
+    assert outputs.count == len(expected["boxes"])
+    torch.testing.assert_close(outputs.boxes[0], expected["boxes"], atol=1, rtol=0)
+    torch.testing.assert_close(outputs.scores[0].amax(0), expected["scores"], atol=1e-3, rtol=0)
+    assert torch.equal(outputs.best[0], expected["labels"])
+
+
+# Classifiers.
+
+
+class Small(nn.Module):
+    def __init__(self, probable: bool) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.body = nn.Sequential(
+                nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+            )
+        self.probable = probable
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x).softmax(1) if self.probable else self.body(x)
+
+
+@pytest.mark.parametrize("probable", [False, True])
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str, tmp_path: Path) -> None:
+    module = Small(probable)
+    path = tmp_path / f"c.{kind}"
+    to_onnx(module, path, (64, 64), free=True) if kind == "onnx" else to_script(module, path, (64, 64))
+    adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
+    assert isinstance(adapter, ExportedClassifier)
+    assert adapter.batch is None
+    given = adapter.prepare(picture(), "trained")
+    with torch.no_grad():
+        expected = Small(False)(given.tensor).softmax(1)
+    torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
+    evidence = Evidence(Resident(adapter, CPU), given, ())
+    (maps,) = rise.raw_maps(evidence, METHODS["drise"], [Target(1, "b")], count=20)
+    assert maps.std() > 0
+
+
+def test_a_classifiers_colours_and_labels(tmp_path: Path) -> None:
+    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
+    numbers = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "channels": "bgr", "range": 255}
+    adapter = open_exported(spec(path, "classify", preprocessing=numbers))
+    assert adapter.labels == ("class 0", "class 1", "class 2", "class 3")
+    given = adapter.prepare(np.full((80, 80, 3), (10, 20, 30), np.uint8), "trained")
+    assert given.tensor[0, :, 5, 5].tolist() == pytest.approx([30, 20, 10])
+    with pytest.raises(ModelProblem, match="has 4 classes, and 2 are named"):
+        open_exported(spec(path, "classify", labels=["a", "b"]))
+    with pytest.raises(ModelProblem, match='is a model to classify: say task = "classify"'):
+        open_exported(spec(path))
+
+
+# What cannot be opened, or read.
+
+
+def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None:
+    class Means(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3))[:4]
+
+    path = tmp_path / "b.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Means(), (torch.rand(4, 3, 32, 32),), str(path), dynamo=False)
+    adapter = open_exported(spec(path, "classify", preprocessing={"mean": [0.0] * 3, "std": [1.0] * 3}))
+    assert isinstance(adapter, ExportedClassifier)
+    assert adapter.batch == 4
+    tensor = torch.rand(6, 3, 32, 32)
+    torch.testing.assert_close(adapter.run(tensor).logits, tensor.mean((2, 3)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "words"),
+    [
+        (
+            Fixed(torch.zeros(1, 7, 5, 5)),
+            {},
+            r"answers, \(1, 7, 5, 5\), fits no layout: say layout = one of ultralytics",
+        ),
+        (Fixed(torch.zeros(1, 84, 2100)), {"labels": ["a"] * 90}, "fits no layout with 90 classes"),
+        (Fixed(torch.zeros(1, 300, 6)), {}, "does not say which classes it knows: name them in weights.labels"),
+        (Fixed(torch.zeros(1, 84, 2100)), {"layout": "round"}, "round is no layout of .*: use one of ultralytics"),
+        (Fixed(torch.zeros(1, 84, 2100)), {"preprocessing": {"place": "left"}}, "place of .* is 'left': use one of"),
+        (Fixed(torch.zeros(1, 84, 2100)), {"preprocessing": {"channels": "red"}}, "channels of .* is 'red'"),
+        (Fixed(torch.zeros(1, 84, 2100)), {"preprocessing": {"range": 2}}, "range of .* is 2: use one of 1, 255"),
+    ],
+)
+def test_what_fits_no_layout_is_said_with_its_shapes(
+    module: nn.Module, options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = to_onnx(module, tmp_path / "m.onnx", (320, 320))
+    with pytest.raises(ModelProblem, match=words) as problem:
+        load(spec(path, **options))
+    assert "\n" not in str(problem.value)
+
+
+def test_a_layout_that_is_not_the_files_is_said_when_it_answers(tmp_path: Path) -> None:
+    path = to_onnx(Fixed(torch.zeros(1, 300, 4)), tmp_path / "m.onnx", (320, 320))
+    adapter = open_exported(spec(path, layout="end2end", labels=["a"]))
+    with pytest.raises(ModelProblem, match=r"answers, \(1, 300, 4\), is not .*: say another layout"):
+        answers(adapter)  # type: ignore[arg-type]
+    rows = torch.zeros(1, 300, 6)
+    rows[0, 0] = torch.tensor([1.0, 2, 3, 4, 0.5, 7])
+    adapter = open_exported(spec(to_onnx(Fixed(rows), tmp_path / "n.onnx", (320, 320)), labels=["a", "b"]))
+    with pytest.raises(ModelProblem, match="answered with class 7, and only 2 are named"):
+        answers(adapter)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.torchscript", "m.xml", "m.tflite"])
+def test_a_file_that_is_none_is_said(name: str, tmp_path: Path) -> None:
+    if name.endswith("xml"):
+        pytest.importorskip("openvino")
+        (tmp_path / "m.bin").touch()
+    (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(ModelProblem, match=rf"{name} is (not a|no) ") as problem:
+        load(spec(tmp_path / name))
+    assert "\n" not in str(problem.value)
+
+
+def test_an_input_that_is_no_picture_is_said(tmp_path: Path) -> None:
+    class Means(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Means(), (torch.rand(1, 17, 32, 32),), str(tmp_path / "g.onnx"), dynamo=False)
+        torch.onnx.export(nn.Identity(), (torch.rand(1, 32),), str(tmp_path / "v.onnx"), dynamo=False)
+    with pytest.raises(ModelProblem, match="takes 17 channels, and a picture here has 16"):
+        load(spec(tmp_path / "g.onnx", "classify"))
+    with pytest.raises(ModelProblem, match="takes an input of 2 dimensions"):
+        load(spec(tmp_path / "v.onnx", "classify"))
+
+
+@pytest.mark.parametrize(("library", "name"), [("onnxruntime", "m.onnx"), ("openvino", "m.xml")])
+def test_without_its_runtime_one_sentence_says_what_to_install(
+    library: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    (tmp_path / name).touch()
+    (tmp_path / "m.bin").touch()
+    with pytest.raises(ModelProblem, match=f"{name} needs {library}: install .*requirements-exported.txt"):
+        load(spec(tmp_path / name))
+
+
+def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None:
+    class Backwards(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.float().mean((1, 2)).half()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
+    runtime = files.open_file(tmp_path / "h.onnx")
+    assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
+    (out,) = runtime(torch.rand(1, 3, 32, 48))
+    assert (out.shape, out.dtype) == ((1, 3), torch.float32)
+
+
+@pytest.mark.parametrize("place", ["centre", "corner", "squash"])
+@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (64, 64), (3000, 1)])
+def test_every_way_of_placing_a_picture_knows_the_way_back(size: tuple[int, int], place: str) -> None:
+    placed, geometry = letterbox(np.full((*size, 3), 255, np.uint8), (320, 256), place)
+    left, top, right, bottom = geometry.content
+    assert (placed[top:bottom, left:right] == 255).all()
+    bars = np.ones((320, 256), bool)
+    bars[top:bottom, left:right] = False
+    assert (placed[bars] == 114).all()
+    assert geometry.seen == (0, 0, size[1], size[0])
+
+
+def test_shapes_alone_tell_the_layouts_apart() -> None:
+    for shape, named, ultralytics, expected in (
+        ((1, 84, 8400), None, False, ("ultralytics", 80)),
+        ((1, 5, 8400), None, False, ("ultralytics", 1)),
+        ((1, 116, 8400), 80, True, ("ultralytics", 80)),
+        ((1, 300, 6), None, False, ("end2end", 0)),
+        ((1, 300, 38), 80, True, ("end2end", 80)),
+        ((1, 25200, 85), None, False, ("yolov5", 80)),
+        ((1, 8400, 85), 80, False, ("yolox", 80)),
+        ((1, 25200, 6), 1, True, ("yolov5", 1)),
+        ((1, 8400, 6), None, False, ("yolox", 1)),
+    ):
+        assert infer([torch.zeros(shape)], (640, 640), named, ultralytics) == expected, shape
+    assert set(LAYOUTS) == {"ultralytics", "end2end", "yolov5", "yolox", "yolox-decoded", "torchvision"}
+
+
+# In the catalogue.
+
+
+def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    (tmp_path / "yolo11n_openvino_model").mkdir()
+    for name in ("cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin"):
+        (tmp_path / name).touch()
+    for name in ("notes.xml", "sorts.pt2"):
+        (tmp_path / name).touch()
+    for name in ("yolo11n.xml", "yolo11n.bin"):
+        (tmp_path / "yolo11n_openvino_model" / name).touch()
+    own = {row.id: row for row in catalog.families()[catalog.OWN_FILES]}
+    assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
+        "cracks": ("ultralytics", "detect", "hirescam"),
+        "cracks.onnx": ("exported", "detect", "drise"),
+        "sorts-cls.torchscript": ("exported", "classify", "gradcam"),
+        "sorts.pt2": ("exported", "classify", "gradcam"),
+        "yolo11n.onnx": ("exported", "detect", "drise"),
+        "v.xml": ("exported", "detect", "drise"),
+        "yolo11n.xml": ("exported", "detect", "drise"),
+    }
+    assert catalog.available(own["yolo11n.xml"])
+
+
+def test_an_operators_table_names_an_exported_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    (tmp_path / "models.toml").write_text("""
+[model."lamps"]
+loader = "exported"
+task = "detect"
+weights = { path = "lamps.torchscript", layout = "yolox", labels = ["off", "on"], preprocessing = { size = 320 } }
+""")
+    assert catalog.problem() is None
+    row = catalog.spec("lamps")
+    assert row.method == "drise"
+    with pytest.raises(Problem, match=r"lamps.torchscript, the weights of lamps, is not here"):
+        load(row)
+    to_script(Fixed(yolox(False)), tmp_path / "lamps.torchscript", (320, 320))
+    adapter = load(row)
+    assert adapter.labels == ("off", "on")
+    assert [p.label for p in answers(adapter)] == ["on"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("probable", [False, True])
+def test_one_number_is_no_or_yes(probable: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)).eval()
+    module = nn.Sequential(body, nn.Sigmoid()) if probable else body
+    adapter = load(spec(to_onnx(module, tmp_path / "c.onnx", (64, 64)), "classify"))
+    tensor = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(adapter.run(tensor).logits.softmax(1)[:, 1:], body(tensor).sigmoid())
+    assert adapter.labels == ("no", "yes")
+
+
+def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(tmp_path: Path) -> None:
+    fixed, free = (to_onnx(Small(False), tmp_path / f"{i}.onnx", (64, 64), free=bool(i)) for i in range(2))
+    labels = ["a", "b", "c", "d"]
+    made = [
+        load(spec(fixed, "classify", labels=labels)),
+        load(spec(free, "classify", labels=labels, preprocessing={"size": 64})),
+    ]
+    assert [one.preprocessing.short_side for one in made] == [73, 73]
+    assert all(any("73 pixels for the short side" in note for note in one.notes) for one in made)
+    given = {"size": 64, "short_side": 64}
+    assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64

@@ -1,0 +1,290 @@
+"""An exported classifier whose file keeps its modules has the layers and maps of the model that it was made of."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import warnings
+import zipfile
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+
+from explain import Explainer
+from explain.evidence.resident import Resident
+from explain.methods import offered
+from models.adapter import ModelSpec, Target
+from models.adapters.classifier import Classifier
+from models.errors import ModelProblem
+from models.families.exported.loader import ExportedClassifier, inspect
+from models.load import load
+from models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CPU = torch.device("cpu")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KINDS = ("export", "traced", "scripted", "frozen")
+
+
+def spec(path: Path, **weights: Any) -> ModelSpec:
+    given = {"path": str(path), "preprocessing": {"size": 64, "mean": [*MEAN], "std": [*STD]}}
+    return ModelSpec(path.name, "Tests", "", "exported", path.name, "classify", "", weights=given | weights)
+
+
+@cache
+def network(name: str) -> nn.Module:
+    import timm
+    import torchvision
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if name == "resnet18":
+            return torchvision.models.resnet18(num_classes=6).eval()
+        return timm.create_model("vit_tiny_patch16_224", img_size=64, depth=3, num_classes=6).eval()
+
+
+def exported(module: nn.Module, kind: str, folder: Path, channels: int = 3) -> Path:
+    noise = torch.rand(2, channels, 64, 64, generator=torch.Generator().manual_seed(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if kind == "export":
+            free = ({0: torch.export.Dim("batch")},)
+            torch.export.save(torch.export.export(module, (noise,), dynamic_shapes=free), folder / "m.pt2")
+            return folder / "m.pt2"
+        traced = kind == "traced"
+        made = torch.jit.trace(module, noise, check_trace=False) if traced else torch.jit.script(module)
+        made = torch.jit.freeze(made) if kind == "frozen" else made
+        torch.jit.save(made, str(folder / "m.torchscript"))
+    return folder / "m.torchscript"
+
+
+def picture() -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+
+
+def maps(adapter: Any, layer: str, method: str) -> torch.Tensor:
+    from explain.evidence.evidence import Evidence
+    from explain.maps.heatmap import raw_maps
+    from explain.methods import METHODS
+
+    resident = Resident(adapter, CPU)
+    evidence = Evidence(resident, adapter.prepare(picture(), "trained"), (resident.layers[0][layer],))
+    (found,) = raw_maps(evidence, METHODS[method], [Target(i, str(i)) for i in range(3)])
+    return found
+
+
+@pytest.mark.usefixtures("as_built")
+@pytest.mark.parametrize(("name", "kind"), [("resnet18", kind) for kind in KINDS[:3]] + [("vit", KINDS[0])])
+def test_layers_and_maps_are_those_of_the_model_that_was_exported(name: str, kind: str, tmp_path: Path) -> None:
+    module = network(name)
+    adapter = load(spec(exported(module, kind, tmp_path)))
+    own = Classifier(spec(tmp_path), module, adapter.labels, Preprocessing((64, 64), 64, MEAN, STD, 2), "")
+    own.preprocessing = adapter.preprocessing  # type: ignore[attr-defined]
+    assert isinstance(adapter, ExportedClassifier)
+    assert adapter.gradients
+    assert any("which answer as the file does" in note for note in adapter.notes)
+    resident, reference = Resident(adapter, CPU), Resident(own, CPU)
+    assert resident.default_layers == reference.default_layers
+    layer = resident.default_layers[0]
+    assert resident.layers[0][layer].shape == reference.layers[0][layer].shape
+    assert {one.path for one in resident.attentions} == {one.path for one in reference.attentions}
+    for method in ("gradcam", "layercam", "eigencam", "gradcam++"):
+        expected = maps(own, layer, method)
+        torch.testing.assert_close(maps(adapter, layer, method), expected, atol=1e-6, rtol=1e-4)
+    # The logits' own features, for one row of the gradient and for similarity.
+    given = adapter.prepare(picture(), "trained")
+    torch.testing.assert_close(
+        adapter.embedding(adapter.run(given.tensor)), own.embedding(own.run(given.tensor)), atol=1e-5, rtol=0
+    )
+
+
+def test_an_early_layer_is_not_overwritten_by_what_works_in_place(tmp_path: Path) -> None:
+    for kind in ("export", "traced"):
+        adapter = load(spec(exported(network("resnet18"), kind, tmp_path)))
+        found = maps(adapter, "layer1.0.bn1", "hirescam")
+        own = Classifier(spec(tmp_path), network("resnet18"), adapter.labels, adapter.preprocessing, "")  # type: ignore[attr-defined]
+        torch.testing.assert_close(found, maps(own, "layer1.0.bn1", "hirescam"), atol=1e-6, rtol=1e-4)
+
+
+def test_a_frozen_file_has_its_operators_as_layers(tmp_path: Path) -> None:
+    adapter = load(spec(exported(network("resnet18"), "frozen", tmp_path)))
+    resident = Resident(adapter, CPU)
+    last = resident.default_layers[0]
+    assert last.startswith("relu_")
+    assert resident.layers[0][last].shape == (512, 2, 2)
+    own = Classifier(spec(tmp_path), network("resnet18"), adapter.labels, adapter.preprocessing, "")  # type: ignore[attr-defined]
+    torch.testing.assert_close(maps(adapter, last, "gradcam"), maps(own, "layer4", "gradcam"), atol=1e-5, rtol=1e-3)
+
+
+def test_the_slow_methods_and_the_library_work_on_modules_made_again(tmp_path: Path) -> None:
+    path = exported(network("resnet18"), "traced", tmp_path)
+    (tmp_path / "models.toml").write_text(table(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+        explainer = Explainer("mine")
+        for method in ("fullgrad", "ablationcam", "occlusion"):
+            made = explainer(Pillow.fromarray(picture()), method=method, layers="layer3", top_k=1, masks=9)
+            assert made.heatmaps[0].state == "ok", method
+
+
+def table(path: Path, **more: str) -> str:
+    lines = [f"{key} = {value}" for key, value in more.items()]
+    weights = f"{{ path = {json.dumps(str(path))}, preprocessing = {{ size = 64 }} }}"
+    return "\n".join(('[model."mine"]', 'loader = "exported"', f"weights = {weights}", *lines, ""))
+
+
+class Constants(nn.Module):
+    """Makes tensors of its own on the way, where its picture is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("own", torch.ones(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        steps = torch.arange(y.shape[-1], device=x.device).float()
+        added = torch.tensor([1.0, 2.0, 3.0, 4.0], device=x.device)
+        return (y * steps + torch.zeros(1, device=x.device)).mean((2, 3)) * self.own + added
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_what_a_graph_makes_on_the_way_follows_the_picture_to_its_device(kind: str, tmp_path: Path) -> None:
+    adapter = load(spec(exported(Constants().eval(), kind, tmp_path)))
+    given = adapter.prepare(picture(), "trained").tensor
+    answer = adapter.class_logits(adapter.run(given))
+    # A device without numbers refuses to be mixed with another all the same.
+    adapter.module.to("meta")
+    assert adapter.class_logits(adapter.run(given.to("meta"))).device.type == "meta"
+    assert answer.shape == (1, 4)
+
+
+# What has no layers says why, and is explained all the same.
+
+
+class Own(nn.Module):
+    """Whose graph is of a kind that is not taken apart: it changes itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.count = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return self.conv(x).mean((2, 3))
+
+
+def test_a_file_that_cannot_be_taken_apart_only_answers_and_says_why(tmp_path: Path) -> None:
+    adapter = load(spec(exported(Own(), "scripted", tmp_path)))
+    assert not adapter.gradients  # type: ignore[attr-defined]
+    (said,) = [note for note in adapter.notes if "only answers" in note]  # type: ignore[attr-defined]
+    assert "it changes its own attributes while it runs" in said
+    assert {method.family for method in offered(Resident(adapter, CPU))} == {"mask"}
+
+
+def test_modules_that_answer_otherwise_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import models.families.exported.script as script
+
+    path = exported(network("resnet18"), "traced", tmp_path)
+    original = script.rebuilt
+
+    def wrong(path: Path) -> nn.Module:
+        module = original(path)
+        module.get_parameter("fc.bias").data += 1
+        return module
+
+    monkeypatch.setattr(script, "rebuilt", wrong)
+    adapter = load(spec(path))
+    assert not adapter.gradients  # type: ignore[attr-defined]
+    assert any("answer otherwise than the file" in note for note in adapter.notes)  # type: ignore[attr-defined]
+
+
+def test_probabilities_are_explained_by_their_logarithms(tmp_path: Path) -> None:
+    module = nn.Sequential(network("resnet18"), nn.Softmax(1)).eval()
+    adapter = load(spec(exported(module, "export", tmp_path)))
+    given = adapter.prepare(picture(), "trained")
+    expected = network("resnet18")(given.tensor).log_softmax(1)
+    torch.testing.assert_close(adapter.class_logits(adapter.run(given.tensor)), expected, atol=1e-5, rtol=0)
+    assert adapter.gradients  # type: ignore[attr-defined]
+
+
+def test_an_export_that_still_trains_is_said(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
+    with pytest.raises(ModelProblem, match=r"m.pt2 was exported while training: call .eval\(\) first"):
+        load(spec(exported(module, "export", tmp_path)))
+
+
+# Nothing of a .pt2 file runs.
+
+
+def changed(path: Path, part: str, change: Any) -> Path:
+    out = path.with_name(f"changed-{path.name}")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as to:
+        for name in source.namelist():
+            data = source.read(name)
+            to.writestr(name, change(data) if name.endswith(part) else data)
+    return out
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (pytest.fail, ("it was unpickled",))
+
+
+def test_a_program_that_brings_pickles_or_code_is_refused(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    path = exported(module, "export", tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    inputs = next(name for name in names if name.endswith(".pt"))
+    config = next(name for name in names if "weights" in name and name.endswith("_config.json"))
+    graph = next(name for name in names if "/models/" in name)
+    for part, change, words in (
+        (inputs, lambda data: pickle.dumps(Bomb()), "is not what torch.export saves"),
+        (config, lambda data: data.replace(b'"use_pickle": false', b'"use_pickle": true'), "holds pickled weights"),
+        (
+            graph,
+            lambda data: data.replace(b"Symbol('", b"__import__('os').system('false') or Symbol('", 1),
+            "which is no plain expression",
+        ),
+        (graph, lambda data: data[:50], "is not what torch.export saves"),
+    ):
+        bad = changed(path, part, change)
+        with pytest.raises(ModelProblem, match=words):
+            load(spec(bad))
+    shutil.copy(path, tmp_path / "m.zip")
+    with zipfile.ZipFile(tmp_path / "m.zip", "a") as archive:
+        archive.writestr(f"{names[0].partition('/')[0]}/data/constants/opaque_obj_0", pickle.dumps(Bomb()))
+    shutil.move(tmp_path / "m.zip", path)
+    with pytest.raises(ModelProblem, match="holds objects of Python"):
+        load(spec(path))
+
+
+# A look at a file.
+
+
+def test_a_look_tells_what_a_file_takes_and_answers(tmp_path: Path) -> None:
+    (tmp_path / "class_to_idx.json").write_text(json.dumps({name: i for i, name in enumerate("abcdef")}))
+    draft = inspect(exported(network("resnet18"), "export", tmp_path))
+    assert draft is not None
+    assert draft.loader == "exported"
+    assert draft.table["task"] == "classify"
+    assert draft.table["weights"]["labels"] == str(tmp_path / "class_to_idx.json")
+    assert any("3 channels of 64 by 64 pixels" in note for note in draft.notes)
+    assert not any(one.needed for one in draft.unknown)
+    script = exported(network("resnet18"), "traced", tmp_path)
+    renamed = script.rename(tmp_path / "m.pt")
+    asked = inspect(renamed)
+    assert asked is not None
+    assert [one.key for one in asked.unknown if one.needed] == ["trust"]
+    torch.save({"a": torch.zeros(2)}, tmp_path / "plain.pt")
+    assert inspect(tmp_path / "plain.pt") is None

@@ -1,0 +1,462 @@
+"""Keras models: a sketch classifier trained here in seconds, a real one, what is refused, and what is inferred."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from explain import Explainer
+from explain.evidence.resident import Residency
+from models import drawing
+from models.drawing import Stroke
+from models.errors import ModelProblem, Problem, WeightsProblem
+from models.families.keras import files
+from models.inspect import look
+
+if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
+    pytest.skip("Keras is not installed: pip install -r requirements-keras.txt", allow_module_level=True)
+
+from models.families.keras.network import keras
+
+SHAPES = ("circle", "cross", "ladder", "triangle")
+WEIGHTS = Path(os.environ.get("SIGHTGLASS_WEIGHTS", ""))
+REAL = WEIGHTS / "sketch_quickdraw30_28x28.h5"
+
+
+def scribble(kind: int, dice: np.random.Generator, corner: tuple[float, float] | None = None) -> tuple[Stroke, ...]:
+    """One of `SHAPES`, half the paper wide, somewhere on it."""
+    which = {"circle": 0, "cross": 6, "ladder": 7, "triangle": 2}[SHAPES[kind]]
+    x, y = corner if corner is not None else dice.uniform(0.02, 0.48, 2)
+    size = dice.uniform(0.4, 0.5)
+    return tuple(
+        Stroke(tuple((x + size * px, y + size * py) for px, py in stroke.points), 1 / 20)
+        for stroke in drawing.doodles()[which]
+    )
+
+
+def pixels(strokes: tuple[Stroke, ...], side: int = 64) -> np.ndarray:
+    return drawing.draw(strokes, "white on black", side)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A 64x64 grey sketch classifier of values 0..1, trained here: .keras, .h5 and a label_mapping.json."""
+    folder, library = tmp_path_factory.mktemp("keras"), keras()
+    dice = np.random.default_rng(0)
+    kinds = np.arange(400) % len(SHAPES)
+    pictures = np.stack([pixels(scribble(kind, dice))[:, :, :1] for kind in kinds]).astype("float32") / 255
+    library.utils.set_random_seed(0)
+    layers = library.layers
+    with library.device("cpu"):
+        model = library.Sequential(
+            [
+                layers.Input((64, 64, 1)),
+                layers.Conv2D(12, 5, strides=2, activation="relu", name="conv2d"),
+                layers.Conv2D(24, 3, strides=2, activation="relu", name="conv2d_1"),
+                layers.Conv2D(32, 3, activation="relu", name="conv2d_2"),
+                layers.MaxPooling2D(name="max_pooling2d"),
+                layers.Conv2D(32, 3, activation="relu", name="conv2d_3"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(len(SHAPES), activation="softmax", name="dense"),
+            ]
+        )
+        model.compile(library.optimizers.Adam(4e-3), "sparse_categorical_crossentropy")
+        model.fit(pictures, kinds, epochs=8, batch_size=25, verbose=0)
+    model.save(folder / "sketch.keras")
+    model.save(folder / "sketch.h5")
+    (folder / "label_mapping.json").write_text(json.dumps({str(i): name for i, name in enumerate(SHAPES)}))
+    return folder
+
+
+def explainer(monkeypatch, folder: Path, **table: Any) -> Explainer:
+    """A model of a `models.toml` with one table, read anew."""
+    weights = {"path": "sketch.keras", "labels": list(SHAPES), "preprocessing": {"range": 1}} | table.pop("weights", {})
+    lines = ['[model."own"]', 'loader = "keras"', f"arch = {json.dumps(table.pop('arch', 'keras'))}"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+    lines += ['[model."own".weights]']
+    for key, value in weights.items():
+        if isinstance(value, dict):
+            inside = ", ".join(f"{name} = {json.dumps(one)}" for name, one in value.items())
+            lines.append(f"{key} = {{ {inside} }}")
+        elif value is not None:
+            lines.append(f"{key} = {json.dumps(value)}")
+    file = folder / "models.toml"
+    file.write_text("\n".join(lines))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(file))
+    return Explainer("own", residency=Residency())
+
+
+@pytest.mark.parametrize("name", ["sketch.keras", "sketch.h5"])
+def test_a_sketch_is_named_and_the_heat_lies_on_its_strokes(monkeypatch, folder, name):
+    model = explainer(monkeypatch, folder, weights={"path": name})
+    dice = np.random.default_rng(7)
+    right, hottest, inside = 0, 0, []
+    for turn in range(16):
+        corner = ((0.04, 0.04), (0.5, 0.04), (0.04, 0.5), (0.5, 0.5))[turn % 4]
+        kind = turn // 4
+        result = model(pixels(scribble(kind, dice, corner), 256), top_k=1)
+        right += result.predictions[0].label == SHAPES[kind]
+        mask = np.zeros((256, 256), bool)
+        x, y = (128 * (edge >= 0.5) for edge in corner)
+        mask[y : y + 128, x : x + 128] = True
+        hottest += mask.ravel()[result.heatmaps[0].values.argmax()]
+        inside.append(result.inside(mask))
+    assert right >= 14
+    assert hottest >= 14
+    # Chance would have a quarter of it in a quarter of the paper; the map has sixteen cells.
+    assert np.mean(inside) > 0.55
+
+
+def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(monkeypatch, folder):
+    model = explainer(monkeypatch, folder)
+    shapes = {layer.path: (layer.shape, layer.layout) for layer in model.layers}
+    assert shapes["conv2d"] == ((12, 30, 30), "nchw")
+    assert shapes["conv2d_2"] == ((32, 12, 12), "nchw")
+    assert model.default_layers == ("conv2d_3",)
+    result = model(pixels(scribble(2, np.random.default_rng(1))), layers=("conv2d_2",))
+    assert result.heatmaps[0].raw[0].shape == (12, 12)
+    with pytest.raises(ModelProblem, match="no layer conv2d_9"):
+        model(pixels(scribble(2, np.random.default_rng(1))), layers=("conv2d_9",))
+
+
+def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(monkeypatch, folder):
+    model = explainer(monkeypatch, folder)
+    picture = pixels(scribble(1, np.random.default_rng(3)))
+    result = model(picture, layers=("conv2d_2",), top_k=4)
+    library = keras()
+    with library.device("cpu"):
+        whole = library.saving.load_model(folder / "sketch.keras", compile=False)
+        inner = library.Model(whole.inputs, whole.get_layer("conv2d_2").output)
+        given = torch.from_numpy(picture[None, :, :, :1].astype("float32") / 255)
+        held = inner(given).detach().requires_grad_()
+        features = held
+        for layer in whole.layers[whole.layers.index(whole.get_layer("conv2d_2")) + 1 : -1]:
+            features = layer(features)
+        kernel, bias = whole.layers[-1].weights
+        logits = features @ kernel.value + bias.value
+        for heatmap in result.heatmaps:
+            (gradient,) = torch.autograd.grad(logits[0, heatmap.target.index], held, retain_graph=True)
+            expected = (gradient.mean((1, 2), keepdim=True) * held).sum(3)[0].detach().numpy()
+            np.testing.assert_allclose(heatmap.raw[0], expected, atol=1e-4)
+        scores = whole(given).detach().numpy()[0]
+    found = {p.index: p.score for p in result.predictions}
+    np.testing.assert_allclose([found[index] for index in range(4)], scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["layercam", "eigengradcam", "scorecam", "ablationcam", "shapleycam", "fullgrad"])
+def test_other_methods_work_too_and_the_slow_ones_on_modules_of_their_own(monkeypatch, folder, method):
+    model = explainer(monkeypatch, folder)
+    picture = pixels(scribble(0, np.random.default_rng(4)))
+    before = model(picture, top_k=1)
+    heatmap = model(picture, top_k=1, method=method).heatmaps[0]
+    assert heatmap.state == "ok"
+    np.testing.assert_array_equal(model(picture, top_k=1).heatmaps[0].raw[0], before.heatmaps[0].raw[0])
+
+
+def test_ablation_takes_the_place_of_a_layer_in_the_graph(monkeypatch, folder):
+    """A channel that is taken away must change the answer: all weights alike would mean that it never was."""
+    model = explainer(monkeypatch, folder)
+    raw = model(pixels(scribble(3, np.random.default_rng(4))), top_k=1, method="scorecam").heatmaps[0].raw[0]
+    other = model(pixels(scribble(3, np.random.default_rng(4))), top_k=1, method="ablationcam").heatmaps[0].raw[0]
+    plain = model.resident.adapter
+    with torch.no_grad():
+        held: list[torch.Tensor] = []
+        handle = plain.module.get_submodule("conv2d_3").register_forward_hook(lambda _m, _i, out: held.append(out))
+        plain.run(plain.prepare(pixels(scribble(3, np.random.default_rng(4))), "trained").tensor)
+        handle.remove()
+    same = held[0][0].sum(0).numpy()
+    assert np.corrcoef(other.ravel(), same.ravel())[0, 1] < 0.999
+    assert raw.shape == other.shape
+
+
+def test_a_look_at_the_file_writes_its_table(folder):
+    draft = look(folder / "sketch.keras")
+    assert draft.loader == "keras"
+    assert draft.table["weights"]["labels"].endswith("label_mapping.json")
+    assert draft.table["weights"]["preprocessing"] == {"range": 1}
+    assert draft.unknown == ()
+    assert "grey pictures of 64 by 64 px and knows 4 classes" in draft.notes[0]
+    assert look(folder / "sketch.h5").table["weights"]["path"].endswith("sketch.h5")
+
+
+def test_the_colours_of_drawings_are_inferred_and_said(monkeypatch, folder):
+    model = explainer(monkeypatch, folder)
+    assert model.resident.adapter.sketch == "white on black"
+    result = model(pixels(scribble(1, np.random.default_rng(3))))
+    assert any("white on black" in note for note in result.notes)
+    told = explainer(monkeypatch, folder, weights={"sketch": "black on white"})
+    assert told.resident.adapter.sketch == "black on white"
+    with pytest.raises(ModelProblem, match="white on black, black on white"):
+        explainer(monkeypatch, folder, weights={"sketch": "red on blue"})
+
+
+def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch, folder):
+    model = explainer(monkeypatch, folder)
+    picture = pixels(scribble(2, np.random.default_rng(3)), 128)
+    right, wrong = model(picture), model(255 - picture)
+    assert "paper" not in {finding.kind for finding in right.diagnosis}
+    (told,) = [finding.text for finding in wrong.diagnosis if finding.kind == "paper"]
+    assert "lines on light paper" in told and "fitted as negative" in told
+    swapped = model(255 - picture, preprocessing="negative")
+    np.testing.assert_allclose(swapped.heatmaps[0].raw[0], right.heatmaps[0].raw[0], atol=1e-6)
+    assert "paper" not in {finding.kind for finding in swapped.diagnosis}
+    twice = model(picture, preprocessing="negative")
+    assert any("as they are" in finding.text for finding in twice.diagnosis)
+    photograph = np.tile(np.linspace(0, 255, 128, dtype=np.uint8)[:, None, None], (1, 128, 3))
+    (serious,) = [finding.text for finding in model(photograph).diagnosis if finding.kind == "no drawing"]
+    assert "trained on drawings" in serious
+    assert not any(finding.kind == "no drawing" for one in (right, wrong) for finding in one.diagnosis)
+    # Of other models nobody knows what they were drawn with.
+    plain = explainer(monkeypatch, folder, weights={"labels": ["w1", "w2", "w3", "w4"]})
+    assert "negative" not in plain.resident.adapter.preprocessings
+    assert "paper" not in {finding.kind for finding in plain(255 - picture).diagnosis}
+
+
+def test_what_is_not_said_is_inferred_and_said(monkeypatch, folder):
+    model = explainer(monkeypatch, folder, weights={"preprocessing": None, "labels": None})
+    notes = " ".join(model(pixels(scribble(1, np.random.default_rng(3)))).notes)
+    assert "colours from 0 to 1" in notes and "Nobody names its 4 classes" in notes
+    assert model.labels == ("class 0", "class 1", "class 2", "class 3")
+
+
+def small(*layers: Any, shape: tuple[int | None, ...] = (32, 32, 3), seed: int = 1) -> Any:
+    library = keras()
+    library.utils.set_random_seed(seed)
+    with library.device("cpu"):
+        return library.Sequential([library.layers.Input(shape), *layers])
+
+
+def test_a_model_within_a_model_and_one_number_for_two_classes(monkeypatch, tmp_path):
+    layers = keras().layers
+    backbone = small(layers.Rescaling(1 / 255), layers.Conv2D(7, 3, padding="same", name="last"))
+    backbone.name = "backbone"
+    model = small(backbone, layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid"))
+    model.save(tmp_path / "two.keras")
+    own = explainer(
+        monkeypatch, tmp_path, weights={"path": "two.keras", "labels": ["cat", "dog"], "preprocessing": None}
+    )
+    # Seven channels on thirty-two pixels could be read as a picture seven wide.
+    assert {layer.path: layer.shape for layer in own.layers}["backbone.last"] == (7, 32, 32)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    result = own(picture)
+    assert any("scales the colours by itself" in note for note in result.notes)
+    with keras().device("cpu"):
+        given = own.resident.adapter.prepare(picture, "trained").tensor.permute(0, 2, 3, 1)
+        score = model(given)[0, 0].item()
+    assert {p.label: p.score for p in result.predictions}["dog"] == pytest.approx(score, abs=1e-5)
+    # What speaks for the one speaks against the other.
+    first, second = (own(picture, targets=(name,), part="contrast").heatmaps[0].raw[0] for name in ("cat", "dog"))
+    np.testing.assert_allclose(first, -second, atol=1e-5)
+
+
+def test_classes_that_do_not_exclude_each_other(monkeypatch, tmp_path):
+    layers = keras().layers
+    model = small(layers.Conv2D(4, 3), layers.GlobalMaxPooling2D(), layers.Dense(3), layers.Activation("sigmoid"))
+    model.save(tmp_path / "many.h5")
+    own = explainer(monkeypatch, tmp_path, weights={"path": "many.h5", "labels": ["a1", "b2", "c3"]})
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    result = own(picture, top_k=3)
+    with keras().device("cpu"):
+        scores = model(torch.from_numpy(picture[None].astype("float32") / 255)).detach().numpy()[0]
+    np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
+
+
+def test_other_ends_and_inputs(monkeypatch, tmp_path):
+    layers = keras().layers
+    ends = {
+        "softmax": [layers.Dense(3), layers.Softmax()],
+        "logits": [layers.Dense(3)],
+        "odd": [layers.Dense(3, activation="softmax"), layers.Identity()],
+    }
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for name, end in ends.items():
+        model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *end)
+        with keras().device("cpu"):
+            given = torch.from_numpy(picture[None].astype("float32") / 255)
+            scores = model(given).detach().numpy()[0]
+        if name == "logits":
+            scores = np.exp(scores) / np.exp(scores).sum()
+        model.save(tmp_path / f"{name}.keras")
+        own = explainer(monkeypatch, tmp_path, weights={"path": f"{name}.keras", "labels": ["a1", "b2", "c3"]})
+        result = own(picture, top_k=3)
+        np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
+        assert result.heatmaps[0].raw[0].any()
+    flat = small(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(28, 28))
+    flat.save(tmp_path / "flat.keras")
+    assert explainer(monkeypatch, tmp_path, weights={"path": "flat.keras", "labels": ["a1", "b2", "c3"]})(picture)
+    free = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3), shape=(None, None, 3))
+    free.save(tmp_path / "free.keras")
+    free_one = explainer(monkeypatch, tmp_path, weights={"path": "free.keras", "labels": ["a1", "b2", "c3"]})
+    assert free_one(picture).evidence.tensor.shape == (1, 3, 224, 224)
+    with pytest.raises(ModelProblem, match="2 labels are given for own, which knows 3 classes"):
+        explainer(monkeypatch, tmp_path, weights={"path": "free.keras", "labels": ["a1", "b2"]})
+
+
+def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(monkeypatch, tmp_path):
+    layers = keras().layers
+    trap = tmp_path / "was-here"
+    code = eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]")
+    for ending in (".keras", ".h5"):
+        model = small(
+            layers.Conv2D(4, 3), layers.Lambda(code, output_shape=(30, 30, 4)), layers.Flatten(), layers.Dense(2)
+        )
+        model.save(tmp_path / f"trap{ending}")
+        trap.unlink(missing_ok=True)
+        with pytest.raises(WeightsProblem, match=r"Lambda layer .* is code in the file and is not run"):
+            explainer(monkeypatch, tmp_path, weights={"path": f"trap{ending}", "labels": ["a1", "b2"]})
+        with pytest.raises(WeightsProblem, match="is not run"):
+            look(tmp_path / f"trap{ending}")
+    assert not trap.exists()
+
+
+def test_a_function_named_in_a_file_is_not_looked_up(monkeypatch, folder, tmp_path):
+    """A configuration may name any function of any module: what is no part of Keras is refused before Keras sees it."""
+    with zipfile.ZipFile(folder / "sketch.keras") as source, zipfile.ZipFile(tmp_path / "evil.keras", "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "config.json":
+                held = json.loads(data)
+                evil = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
+                held["config"]["layers"][1]["config"]["activation"] = evil
+                data = json.dumps(held).encode()
+            target.writestr(name, data)
+    with pytest.raises(WeightsProblem, match=r"needs os\.function, which is no part of Keras"):
+        explainer(monkeypatch, tmp_path, weights={"path": "evil.keras"})
+
+
+OWN_LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable(package="mine")
+class Doubled(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+"""
+
+
+def test_layers_of_the_operators_own_come_from_their_file(monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN_LAYER)
+    defined: dict[str, Any] = {}
+    exec(OWN_LAYER, defined)
+    layers = keras().layers
+    model = small(layers.Conv2D(4, 3), defined["Doubled"](), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    model.save(tmp_path / "own.keras")
+    given = {"path": "own.keras", "labels": ["a1", "b2"]}
+    with pytest.raises(WeightsProblem, match="needs mine>Doubled, which is no part of Keras: name the Python file"):
+        explainer(monkeypatch, tmp_path, weights=given)
+    assert look(tmp_path / "own.keras").unknown[0].key == "arch"
+    own = explainer(monkeypatch, tmp_path, arch="mine.py", weights=given)
+    assert "doubled" in {layer.path for layer in own.layers}
+
+
+def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):
+    whole = (folder / "sketch.keras").read_bytes()
+    (tmp_path / "half.keras").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "named.h5").write_bytes(whole)
+    (tmp_path / "none.h5").write_bytes(b"nothing at all")
+    model = small(keras().layers.Conv2D(4, 3), keras().layers.Flatten(), keras().layers.Dense(2))
+    model.save_weights(tmp_path / "only.weights.h5")
+    words = {
+        "half.keras": "damaged or cut off",
+        "named.h5": "zip archive inside.*rename it to named.keras",
+        "none.h5": "something else inside",
+        "only.weights.h5": "holds weights alone.*model.save",
+    }
+    for name, expected in words.items():
+        with pytest.raises(Problem, match=expected):
+            explainer(monkeypatch, tmp_path, weights={"path": name})
+    rows = small(keras().layers.Dense(2), shape=(10,))
+    rows.save(tmp_path / "rows.keras")
+    with pytest.raises(WeightsProblem, match="does not take pictures"):
+        explainer(monkeypatch, tmp_path, weights={"path": "rows.keras"})
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "expected"),
+    [
+        (["input", "resnet50"], (224, 224, 3), "caffe"),
+        (["input", "mobilenetv2_1.00_224"], (224, 224, 3), "tf"),
+        (["input", "resnet50v2"], (224, 224, 3), "tf"),
+        (["input", "densenet121"], (224, 224, 3), "torch"),
+        (["input", "block5_conv3"], (224, 224, 3), "caffe"),
+        (["input", "resnet50"], (64, 64, 1), "unit"),
+        (["input", "something"], (224, 224, 3), "unit"),
+    ],
+)
+def test_nets_of_keras_applications_are_known_by_name(names, shape, expected):
+    layers = [{"class_name": "Conv2D" if i else "InputLayer", "config": {"name": name}} for i, name in enumerate(names)]
+    held = {"class_name": "Functional", "config": {"name": "model", "layers": layers}}
+    assert files._taken(held, layers, shape)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("telltale", "mode"), [("block5_conv3", "caffe"), ("block_16_project", "tf"), ("conv5_block16_concat", "torch")]
+)
+def test_nets_of_keras_applications_are_given_what_they_were_trained_with(monkeypatch, tmp_path, telltale, mode):
+    layers = keras().layers
+    small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
+    own = explainer(monkeypatch, tmp_path, weights={"path": "net.keras", "labels": None, "preprocessing": None})
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    expected = keras().applications.imagenet_utils.preprocess_input(picture.astype("float32"), mode=mode)
+    found = own.resident.adapter.prepare(picture, "trained").tensor[0].permute(1, 2, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_arrays_of_more_channels_than_a_picture_has(monkeypatch, tmp_path):
+    layers = keras().layers
+    model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3), shape=(32, 32, 6))
+    model.save(tmp_path / "six.keras")
+    own = explainer(monkeypatch, tmp_path, weights={"path": "six.keras", "labels": ["a1", "b2", "c3"]})
+    np.save(tmp_path / "six.npy", np.random.default_rng(0).random((32, 32, 6), np.float32))
+    result = own(tmp_path / "six.npy", top_k=3)
+    with keras().device("cpu"):
+        logits = model(torch.from_numpy(np.load(tmp_path / "six.npy")[None])).detach()[0]
+    found = {p.index: p.score for p in result.predictions}
+    np.testing.assert_allclose([found[i] for i in range(3)], logits.softmax(0), atol=1e-5)
+    assert "6 channels" in look(tmp_path / "six.keras").notes[0]
+    with pytest.raises(Problem, match="6 channels"):
+        own(np.zeros((32, 32, 3), np.uint8))
+
+
+def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
+    code = (
+        "import os; from models.families.keras.network import keras;"
+        " print(keras().config.backend(), os.environ['KERAS_BACKEND'], 'KERAS_HOME' in os.environ)"
+    )
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["torch", "jax", "False"]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason=f"{REAL.name} is not in SIGHTGLASS_WEIGHTS")
+def test_a_real_sketch_model_names_drawings_and_the_heat_lies_on_the_strokes(monkeypatch, tmp_path):
+    held = json.loads((WEIGHTS / "sketch_quickdraw30_labels.json").read_text())
+    names = [held[str(index)] for index in range(len(held))]
+    model = explainer(monkeypatch, tmp_path, weights={"path": str(REAL), "labels": names, "preprocessing": None})
+    assert model.resident.adapter.sketch == "white on black"
+    doodles = drawing.doodles()
+    for index, label in ((3, "Star"), (4, "Mountain"), (7, "Ladder"), (9, "House"), (10, "Smiley Face")):
+        result = model(drawing.draw(doodles[index], "white on black"), top_k=1)
+        assert result.predictions[0].label == label
+        assert result.heatmaps[0].state == "ok"
+    result = model(drawing.draw(doodles[3], "white on black"), layers=("conv2d_20",), top_k=1)
+    assert result.heatmaps[0].raw[0].shape == (14, 14)
+
+
+def test_names_beside_a_file_are_its_own_only_where_there_are_as_many(folder, tmp_path):
+    path = shutil.copy(folder / "sketch.h5", tmp_path / "sketch_28x28.h5")
+    (tmp_path / "class_names.txt").write_text("yes\nno\n")
+    assert "labels" not in look(Path(path)).table["weights"]
+    (tmp_path / "sketch_labels.json").write_text('["a", "b", "c", "d"]')
+    assert look(Path(path)).table["weights"]["labels"].endswith("sketch_labels.json")

@@ -1,0 +1,261 @@
+"""PromptSG: the architecture against CLIP's own code, checkpoints by whatever names, the maps of its interaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from explain import Explainer
+from explain.evidence.resident import Residency
+from models.adapter import ModelSpec
+from models.demo import person_scenes
+from models.errors import ModelProblem, WeightsProblem
+from models.families.promptsg import loader
+from models.families.promptsg.files import named, read_config, written
+from models.families.promptsg.network import Config, PromptSG
+from models.inspect import look
+
+SMALL = Config(
+    size=(96, 48), patch=8, stride=8, width=64, layers=2, heads=2, embed=64, text_width=64, text_layers=1, text_heads=2,
+    context=9, mim_heads=4, mim_layers=1, classes=6,
+)  # fmt: skip
+
+
+def net(config=SMALL):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return PromptSG(config).eval()
+
+
+def spec(path, **weights):
+    return ModelSpec("mine", "Own models", "", "promptsg", "promptsg", "classify", "", {"path": str(path), **weights})
+
+
+def saved(folder, config=SMALL, state=None, *, beside=True):
+    path = folder / "mine.safetensors"
+    state = net(config).state_dict() if state is None else state
+    save_file({key: value.clone() for key, value in state.items()}, path)
+    if beside:
+        (folder / "mine.json").write_text(json.dumps(written(config)))
+    return path
+
+
+@pytest.fixture
+def explainer(tmp_path, monkeypatch):
+    saved(tmp_path)
+    (tmp_path / "models.toml").write_text(
+        '[model."mine"]\nloader = "promptsg"\nweights = { path = "mine.safetensors" }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    return Explainer("mine", residency=Residency())
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return person_scenes.draw(person_scenes.sample(3, 0)).pixels
+
+
+def test_the_encoders_are_clips():
+    open_clip = pytest.importorskip("open_clip")
+    torch.manual_seed(0)
+    clip = open_clip.model.CLIP(
+        64,
+        {"image_size": 64, "layers": 2, "width": 128, "patch_size": 16, "head_width": 64},
+        {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2},
+        quick_gelu=True,
+    ).eval()
+    state = named(clip.state_dict(), {})
+    config = replace(SMALL, size=(64, 64), patch=16, stride=16, width=128, text_width=128, text_layers=2, context=77)
+    mine = PromptSG(config).eval()
+    held = mine.state_dict()
+    fitting = {key: state[key] for key in held if key in state}
+    assert all(key in fitting for key in held if key.startswith(("image_encoder.", "text_encoder.")))
+    mine.load_state_dict(fitting, strict=False)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        tokens = mine.image_encoder(x)
+        assert torch.allclose(tokens[:, 0], clip.encode_image(x), atol=1e-5)
+        ids = open_clip.get_tokenizer("ViT-B-32")(["A photo of a tall person."])
+        word = clip.token_embedding(ids)[0, 5]
+        text = mine.text_encoder(word.expand(2, -1), 2)
+        assert torch.allclose(text[:1], clip.encode_text(ids), atol=1e-5)
+        plain = clip.encode_text(open_clip.get_tokenizer("ViT-B-32")(["A photo of a person."]))
+        assert torch.allclose(mine.text_encoder(None, 1), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("size, stride, grid", [((256, 128), 16, (16, 8)), ((256, 128), 12, (21, 10))])
+def test_the_configuration_is_read_off_the_shapes(size, stride, grid):
+    config = Config(size=size, stride=stride, width=128, layers=1, heads=2, embed=64, text_width=64, text_layers=2,
+                    text_heads=1, context=77, mim_heads=1, mim_layers=1, classes=9)  # fmt: skip
+    state = {f"module.{key}": value for key, value in net(config).state_dict().items()}
+    found, notes = read_config({key.removeprefix("module."): value for key, value in state.items()}, {}, "a.pth")
+    assert found == config
+    assert found.grid == grid
+    assert "guidance" in notes[0]
+
+
+def test_a_checkpoint_with_clips_names_and_anothers_loads(tmp_path):
+    module = net()
+    theirs = {"image_encoder.": "visual.", "mim.cross_attention.": "cross.attn.", "bottleneck.": "neck."}
+    state = {}
+    for key, value in module.state_dict().items():
+        prefix = next((name for name in theirs if key.startswith(name)), "")
+        state[f"module.{theirs.get(prefix, '')}{key.removeprefix(prefix)}"] = value
+    torch.save({"epoch": 60, "state_dict": state}, tmp_path / "mine.pth")
+    names = {"cross.attn.": "mim.cross_attention.", "neck.": "bottleneck."}
+    (tmp_path / "conf.json").write_text(json.dumps(written(SMALL) | {"names": names}))
+    adapter = loader.load(spec(tmp_path / "mine.pth", config=str(tmp_path / "conf.json")))
+    x = torch.randn(2, 3, 96, 48)
+    assert torch.allclose(adapter.run(x).logits, module(x).logits, atol=1e-5)
+    assert torch.allclose(adapter.embedding(adapter.run(x)), module(x).embedding, atol=1e-5)
+    assert adapter.notes == ()
+
+
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
+    state = net().state_dict()
+    whole = saved(tmp_path)
+    (tmp_path / "mine.json").write_text(json.dumps(written(SMALL) | {"embed": 32, "mim_heads": 4}))
+    with pytest.raises(
+        WeightsProblem, match=r"image_encoder.proj in mine.safetensors is \(64, 64\) and should be \(64, 32\)"
+    ):
+        loader.load(spec(whole))
+    (tmp_path / "mine.json").write_text(json.dumps({"grid": 3}))
+    with pytest.raises(ModelProblem, match="unknown key grid"):
+        loader.load(spec(whole))
+    (tmp_path / "mine.json").write_text(json.dumps({"heads": "2"}))
+    with pytest.raises(ModelProblem, match=r"heads in the configuration of .* is of the wrong kind"):
+        loader.load(spec(whole))
+    without = {key: value for key, value in state.items() if "cross_attention.out_proj.bias" not in key}
+    with pytest.raises(WeightsProblem, match=r"no tensor mim.cross_attention.out_proj.bias, \(64,\)"):
+        loader.load(spec(saved(tmp_path, state=without)))
+    with pytest.raises(ModelProblem, match="6 persons and has 2 labels"):
+        loader.load(spec(saved(tmp_path), labels=["a", "b"]))
+    with pytest.raises(ModelProblem, match="is it JSON"):
+        loader.load(spec(whole, config=str(tmp_path / "none.json")))
+    few = state | {"image_encoder.positional_embedding": torch.zeros(12, 64)}
+    with pytest.raises(WeightsProblem, match="11 patches of 8 pixels"):
+        loader.load(spec(saved(tmp_path, state=few, beside=False).rename(tmp_path / "few.safetensors")))
+
+
+def test_a_look_at_the_file_knows_its_kind(tmp_path):
+    draft = look(saved(tmp_path))
+    assert draft.loader == "promptsg"
+    assert draft.table["task"] == "classify"
+    assert draft.unknown[0].key == "weights.labels"
+    headless = {key: value for key, value in net().state_dict().items() if key != "classifier.weight"}
+    assert look(saved(tmp_path, replace(SMALL, classes=0), headless)).table["task"] == "embed"
+
+
+def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
+    headless = {key: value for key, value in net().state_dict().items() if key != "classifier.weight"}
+    adapter = loader.load(spec(saved(tmp_path, replace(SMALL, classes=0), headless)))
+    tensor = adapter.prepare(picture, "trained").tensor
+    assert adapter.labels == ()
+    assert adapter.embedding(adapter.run(tensor)).shape == (1, 64)
+    assert adapter.attention_map(picture).shape == (12, 6)
+
+
+def test_layer_types_stand_for_places(explainer, picture):
+    known = dict.fromkeys(layer.path for layer in explainer.layers)
+    assert not [path for path in known if path.startswith("text_encoder")]
+    assert explainer.default_layers == ("mim.cross_attention.weighed",)
+    presets = explainer.resident.adapter.presets(explainer.layers)
+    assert list(presets) == ["mim", "vit_last", "vit_proj"]
+    assert {path for (path,) in presets.values()} <= known.keys()
+    for kind, (path,) in presets.items():
+        one, other = (explainer(picture, layers=layer, top_k=1).heatmaps[0].raw[0] for layer in (kind, path))
+        assert np.array_equal(one, other)
+    shapes = {}
+    for kind in ("mim", "vit_last", "vit_proj", "classifier", "bottleneck"):
+        for method in ("gradcam", "gradcam++"):
+            made = explainer(picture, layers=kind, method=method, top_k=1)
+            shapes[kind, method] = made.heatmaps[0].raw[0].shape
+    assert set(shapes.values()) == {(12, 6)}
+
+
+def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
+    adapter = explainer.resident.adapter
+    found = adapter.attention_map(picture)
+    assert found.dtype == np.float32
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+    module, tensor = adapter.module, adapter.prepare(picture, "trained").tensor
+    with torch.no_grad():
+        tokens = module.image_encoder(tensor)
+        text = module.mim.ln_text(module.text_encoder(module.inversion(tokens[:, 0]), 1))
+        attention = torch.nn.MultiheadAttention(64, 4, batch_first=True)
+        own = module.mim.cross_attention.state_dict()
+        attention.load_state_dict(own)
+        patches = module.mim.ln_patches(tokens[:, 1:])
+        read, weights = attention(text[:, None], patches, patches)
+    assert np.allclose(found.ravel(), weights[0, 0].numpy(), atol=1e-6)
+    assert torch.allclose(module.mim.cross_attention(text, patches), read, atol=1e-5)
+    shown = explainer(picture, method="attention", top_k=1)
+    assert np.allclose(shown.heatmaps[0].raw[0], found, atol=1e-6)
+
+
+def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
+    """The sentence reads patches, not the class token, which the encoder's own layers have too."""
+    seen = {}
+    adapter = explainer.resident.adapter
+    tensor = adapter.prepare(picture, "trained").tensor
+    with torch.no_grad(), adapter.revealed(lambda path, weights: seen.setdefault(path, weights)):
+        adapter.run(tensor)
+    *inside, crossing = (weights[0].mean(0) for weights in seen.values())
+    mixed = torch.eye(len(inside[0]))
+    for mean in inside:
+        mixed = (mean + torch.eye(len(mean))) / 2 @ mixed
+    expected = (crossing @ mixed[1:])[0, 1:].reshape(12, 6)
+    shown = explainer(picture, method="rollout", top_k=1)
+    assert np.allclose(shown.heatmaps[0].raw[0], expected.numpy(), atol=1e-6)
+    weighed = explainer(picture, method="chefer", top_k=1).heatmaps[0]
+    assert weighed.raw[0].shape == (12, 6)
+    assert weighed.state == "ok"
+
+
+def test_gradcam_at_the_interaction_is_each_patchs_share(explainer, picture):
+    """What the sentence reads is a sum over patches, so the gradient is one for all of them and the map is exact."""
+    made = explainer(picture, top_k=1, method="gradcam")
+    again = explainer(picture, top_k=1, method="hirescam")
+    assert np.allclose(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("changed", [{"guidance": "reweight"}, {"prompt": "simplified"}])
+def test_the_published_variants_run(changed, tmp_path, picture):
+    config = replace(SMALL, **changed)
+    adapter = loader.load(spec(saved(tmp_path, config)))
+    made = adapter.run(adapter.prepare(picture, "trained").tensor)
+    assert made.logits.shape == (1, 6)
+    assert adapter.attention_map(picture).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_figure_is_its_spec():
+    one = person_scenes.sample(8, 1)
+    assert np.array_equal(person_scenes.draw(one).pixels, person_scenes.draw(one).pixels)
+    assert not np.array_equal(person_scenes.draw(one).pixels, person_scenes.draw(person_scenes.sample(8, 2)).pixels)
+    assert not np.array_equal(
+        person_scenes.draw(one).pixels, person_scenes.draw(person_scenes.sample(8, 1, held_out=True)).pixels
+    )
+
+
+@pytest.mark.parametrize("person", [0, 4, 6, 12, 31, 50, person_scenes.HELD_OUT])
+def test_twins_differ_in_one_garment_and_nowhere_else(person):
+    garment, one = person_scenes.differs(person), person_scenes.sample(person, 0)
+    first = person_scenes.draw(one)
+    other = person_scenes.draw(person_scenes.wearing(one, garment, person_scenes.outfit(person_scenes.twin(person))))
+    assert replace(one, outfit=person_scenes.outfit(person_scenes.twin(person))) == person_scenes.wearing(
+        one, garment, person_scenes.outfit(person_scenes.twin(person))
+    )
+    changed = np.abs(first.pixels.astype(int) - other.pixels).max(2) > 12
+    near = np.zeros_like(changed)
+    mask = first.garments[garment]
+    assert mask.any()
+    ys, xs = np.nonzero(mask)
+    for y, x in zip(ys, xs, strict=True):
+        near[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4] = True
+    assert changed[mask].mean() > 0.5
+    assert not changed[~near].any()

@@ -1,0 +1,460 @@
+"""torchvision's detectors answer as torchvision says, and let a gradient through from the candidates that are shown."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from explain.evidence.layers import discover
+from models import catalog, checkpoint, labels
+from models.adapter import ModelSpec, Target
+from models.errors import ModelProblem, WeightsProblem
+from models.families.torchvision.detectors import CELLS, Found, TorchvisionDetector, _softmax_beside, adapt, build
+from models.load import load
+from tests.conftest import asset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+EVERY = tuple(spec for spec in catalog.catalog().values() if spec.loader == "torchvision.detectors")
+FASTER = "fasterrcnn_mobilenet_v3_large_320_fpn"
+RETINA, FCOS, SSD, LITE = "retinanet_resnet50_fpn", "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large"
+QUICK = (FASTER, RETINA, FCOS, LITE)
+KINDS = (*QUICK, pytest.param(SSD, marks=pytest.mark.slow))
+REST = tuple(spec.arch for spec in EVERY if spec.arch not in (*QUICK, SSD))
+SMALL = 128
+"""Pixels of the short side here; torchvision's own 800 show nothing more and take a hundred times as long."""
+
+
+def spec_of(arch: str, **weights: Any) -> ModelSpec:
+    return ModelSpec(arch, "torchvision", "", "torchvision.detectors", arch, "detect", "BSD-3-Clause", weights=weights)
+
+
+@cache
+def bus() -> NDArray[np.uint8]:
+    return np.asarray(Image.open(asset("ultralytics", "assets", "bus.jpg")))
+
+
+def tensor_of(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float() / 255
+
+
+def last_layers(module: Any) -> dict[str, list[Any]]:
+    """The layers that say classes and boxes; what comes before them may be any features."""
+    if hasattr(module, "rpn"):
+        head, predictor = module.rpn.head, module.roi_heads.box_predictor
+        return {
+            "objectness": [head.cls_logits],
+            "region": [head.bbox_pred],
+            "class": [predictor.cls_score],
+            "box": [predictor.bbox_pred],
+        }
+    classes, boxes = module.head.classification_head, module.head.regression_head
+    if hasattr(classes, "module_list"):
+        ends = [[x[-1] if isinstance(x, torch.nn.Sequential) else x for x in h.module_list] for h in (classes, boxes)]
+        return {"class": ends[0], "box": ends[1]}
+    found = {"class": [classes.cls_logits], "box": [boxes.bbox_reg]}
+    return found | ({"objectness": [boxes.bbox_ctrness]} if hasattr(boxes, "bbox_ctrness") else {})
+
+
+def lively(module: Any, classes: int = 91) -> None:
+    """Scale the norms and the last layers so that an untrained model shows a few dozen boxes of many classes."""
+    norms = [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for part in norms:
+        part.momentum = None
+        part.train()
+    pictures = [tensor_of(bus()), tensor_of(bus()).flip(2)]
+    module(pictures)
+    for part in norms:
+        part.eval()
+    nameless = torch.tensor([classes == 91 and number not in labels.coco() for number in range(classes)])
+    two_stage = hasattr(module, "rpn")
+    softmax = two_stage or hasattr(module.head.classification_head, "module_list")
+    spread = {"region": 0.2, "objectness": 2.0, "class": 2.5, "box": 0.4 if softmax else 0.3}
+    parts = last_layers(module)
+    seen: dict[Any, list[torch.Tensor]] = {}
+    handles = [
+        layer.register_forward_hook(lambda m, _i, out: seen.setdefault(m, []).append(out.flatten()))
+        for layers in parts.values()
+        for layer in layers
+    ]
+    module(pictures[:1])
+    for name in sorted(parts, key=list(spread).index):
+        if two_stage:  # what a proposal holds depends on the layers before
+            seen.clear()
+            module(pictures[:1])
+        for layer in parts[name]:
+            layer.weight *= spread[name] / (torch.cat(seen[layer]).std() + 1e-6)
+            layer.bias.zero_()
+            if name == "class":
+                bias = layer.bias.view(-1, classes)
+                bias[:, nameless] = -30
+                if softmax:
+                    bias[:, 0] = 6
+                else:
+                    bias -= 6
+    for handle in handles:
+        handle.remove()
+
+
+@cache
+def built(arch: str) -> tuple[TorchvisionDetector, Any]:
+    """Ours, and torchvision's model with the same numbers."""
+    module: Any = checkpoint.seeded(lambda: build(arch), 0).eval()
+    if not module.transform.fixed_size:
+        module.transform.min_size, module.transform.max_size = (SMALL,), 2 * SMALL
+    with torch.no_grad():
+        lively(module)
+    theirs = deepcopy(module)
+    return adapt(spec_of(arch), module, labels.coco(), ""), theirs
+
+
+@cache
+def answer(arch: str) -> Found:
+    adapter, _ = built(arch)
+    with torch.no_grad():
+        found = adapter.run(adapter.prepare(bus(), "trained").tensor)
+    assert isinstance(found, Found)
+    return found
+
+
+def set_thresholds(module: Any, confidence: float, iou: float, *, most: int | None = None) -> None:
+    heads = getattr(module, "roi_heads", module)
+    heads.score_thresh, heads.nms_thresh = confidence, iou
+    if most is not None:
+        module.topk_candidates = most
+
+
+def same(adapter: TorchvisionDetector, theirs: Any, pixels: NDArray[np.uint8], confidence: float, iou: float) -> int:
+    """How many boxes both show, all of them the same."""
+    given = adapter.prepare(pixels, "trained")
+    with torch.no_grad():
+        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=confidence, iou=iou)
+        (expected,) = theirs([tensor_of(pixels)])
+    coco = labels.coco()
+    assert len(found) == len(expected["labels"])
+    assert np.allclose([p.score for p in found], expected["scores"], atol=1e-3)
+    rest = list(zip(expected["labels"].tolist(), expected["scores"].tolist(), expected["boxes"].tolist(), strict=True))
+    for p in found:  # equal scores may come in any order
+        assert p.box is not None
+        twins = [
+            place
+            for place, (number, score, box) in enumerate(rest)
+            if coco[number] == p.label and abs(score - p.score) < 1e-3 and np.abs(np.subtract(box, p.box)).max() < 1
+        ]
+        assert twins, p
+        del rest[twins[0]]
+    return len(found)
+
+
+@pytest.mark.parametrize("arch", [*KINDS, *(pytest.param(arch, marks=pytest.mark.slow) for arch in REST)])
+@pytest.mark.parametrize(("confidence", "iou"), [(0.05, 0.5), (0.3, 0.2)])
+def test_boxes_are_those_of_torchvision(arch: str, confidence: float, iou: float) -> None:
+    adapter, theirs = built(arch)
+    set_thresholds(theirs, confidence, iou)
+    assert same(adapter, theirs, bus(), confidence, iou) >= (10 if confidence < 0.1 else 1)
+
+
+@pytest.mark.parametrize("arch", [RETINA, FCOS, LITE])
+def test_only_so_many_go_into_the_suppression(arch: str) -> None:
+    adapter, theirs = built(arch)
+    before: Any = adapter.module.topk_candidates
+    try:
+        for module in (adapter.module, theirs):
+            set_thresholds(module, 0.05, 0.5, most=7)
+        assert same(adapter, theirs, bus(), 0.05, 0.5) > 1
+    finally:
+        for module in (adapter.module, theirs):
+            set_thresholds(module, 0.05, 0.5, most=before)
+
+
+@pytest.mark.parametrize("arch", [FASTER, LITE])
+@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (128, 128), (33, 500), (500, 1)])
+def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str, size: tuple[int, int]) -> None:
+    adapter, theirs = built(arch)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    given = adapter.prepare(pixels, "trained")
+    if min(size) == 1 and arch == FASTER:
+        assert given.tensor.shape[3] == 32  # torch cannot resize to no width at all
+    else:
+        expected, _ = theirs.transform([tensor_of(pixels)])
+        assert torch.equal(given.tensor, expected.tensors)
+        assert adapter._images(given.tensor).image_sizes == [tuple(one) for one in expected.image_sizes]
+        left, top, right, bottom = given.geometry.content
+        assert (left, top, (bottom, right)) == (0, 0, tuple(expected.image_sizes[0]))
+    assert given.geometry.input == tuple(given.tensor.shape[2:])
+    assert given.geometry.seen == (0, 0, size[1], size[0])
+
+
+@pytest.mark.parametrize(("arch", "way"), [(FASTER, "letterbox"), (FASTER, "squash"), (LITE, "letterbox")])
+def test_other_ways_fill_a_square(arch: str, way: str) -> None:
+    adapter, _ = built(arch)
+    side = 320 if arch == LITE else SMALL
+    given = adapter.prepare(np.full((100, 200, 3), 250, np.uint8), way)
+    assert given.tensor.shape == (1, 3, side, side)
+    left, top, right, bottom = given.geometry.content
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[top:bottom, left:right] = True
+    assert (given.tensor[0, :, inside] > 0).all()
+    assert not given.tensor[0, :, ~inside].any()
+    assert (bottom - top) == (side if way == "squash" else side // 2)
+    with torch.no_grad():
+        assert adapter.run(given.tensor).count
+
+
+def test_a_painted_over_picture_is_not_taken_for_padding() -> None:
+    adapter, _ = built(FASTER)
+    tensor = torch.ones(1, 3, 128, 160)
+    tensor[..., 100:] = 0
+    assert adapter._images(tensor).image_sizes == [(128, 160 - 31)]
+    assert adapter._images(torch.zeros(1, 3, 96, 64)).image_sizes == [(96, 64)]
+
+
+@pytest.mark.parametrize("arch", KINDS)
+def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> None:
+    adapter, _ = built(arch)
+    tensor = adapter.prepare(bus(), "trained").tensor
+    blank = [path for path, _ in adapter.module.named_modules()]
+    neck = [path for path in adapter._neck() if path in blank]
+    paths = (adapter._body(dict.fromkeys(blank))[-1], *neck[: 1 if arch == FASTER else 2])  # type: ignore[arg-type]
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(path: str, out: torch.Tensor) -> torch.Tensor:
+        kept[path] = out if out.requires_grad else out.detach().requires_grad_()
+        return kept[path].clone()
+
+    handles = [
+        adapter.module.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
+        for path in dict.fromkeys(paths)
+    ]
+    try:
+        outputs = adapter.run(tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    # A candidate hangs on the maps of its own scale, and a side that is cut off or clamped on none.
+    best = outputs.scores[0].amax(0)
+    groups = torch.zeros_like(best, dtype=torch.long) if outputs.groups is None else outputs.groups
+    anchors = [best.where(groups == group, -1).topk(9).indices.tolist() for group in groups.unique()[:2]]
+    for part in adapter.parts:
+        reached = dict.fromkeys(kept, False)
+        for anchor in (anchor for turn in zip(*anchors, strict=True) for anchor in turn):
+            if all(reached.values()):
+                break
+            scalar = adapter.scalar(outputs, Target(int(outputs.best[0, anchor]), "", (anchor,), part))
+            assert scalar.shape == ()
+            found = torch.autograd.grad(scalar, list(kept.values()), retain_graph=True, allow_unused=True)
+            for path, gradient in zip(kept, found, strict=True):
+                assert gradient is None or gradient.isfinite().all()
+                reached[path] |= gradient is not None and bool(gradient.abs().max() > 0)
+        assert all(reached.values()), (part, reached)
+    assert not any(parameter.requires_grad for parameter in adapter.module.parameters())
+    assert ("objectness" in adapter.parts) == (arch == FCOS)
+
+
+@pytest.mark.parametrize("arch", KINDS)
+def test_layers_presets_and_stages_on_a_blank_picture(arch: str) -> None:
+    adapter, _ = built(arch)
+    tensor = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor
+    known, short = discover(adapter, tensor)
+    adapter._size, size = tensor.shape[2], adapter._size
+    try:
+        presets, stages = adapter.presets(short), adapter.stages(short)
+    finally:
+        adapter._size = size
+    assert list(presets)[:2] == ["all neck outputs", "backbone end"]
+    assert adapter.default_layers(short) == presets["all neck outputs"]
+    heights = [known[path].shape[1] for path in presets["all neck outputs"]]
+    assert heights == sorted(set(heights), reverse=True)
+    # The coarsest map of a picture this small is a single cell, which shows nothing.
+    assert len(heights) == {FASTER: 1, RETINA: 4, FCOS: 4, LITE: 5, SSD: 5}[arch]
+    paths = [stage.path for stage in stages]
+    assert {path for preset in presets.values() for path in preset} <= set(paths)
+    assert all(paths.index(read) < paths.index(stage.path) for stage in stages for read in stage.inputs)
+    assert all(stage.shape == known[stage.path].shape for stage in stages)
+    if "backbone P3" in presets:
+        assert next(s for s in stages if s.path == presets["backbone P3"][0]).stride == pytest.approx(8, abs=0.2)
+
+
+@pytest.mark.parametrize("arch", KINDS)
+def test_a_prediction_names_its_candidate(arch: str) -> None:
+    adapter, _ = built(arch)
+    outputs, given = answer(arch), adapter.prepare(bus(), "trained")
+    found = adapter.decode(outputs, given.geometry, top_k=1, confidence=0.05, iou=0.5)
+    for p in found[:5]:
+        assert p.anchor is not None
+        assert outputs.scores[0, p.index, p.anchor] == pytest.approx(p.score)
+        box = tuple(outputs.boxes[0, p.anchor].tolist())
+        assert given.geometry.box_to_original(box) == pytest.approx(p.box, abs=1e-2)
+        x, y = outputs.centres[p.anchor].tolist()
+        assert -64 < x < given.tensor.shape[3] + 64
+        assert -64 < y < given.tensor.shape[2] + 64
+        assert adapter.why(outputs, found, p, 0.05, 0.5).kind == "shown"
+    shown = adapter.candidate(outputs, given.geometry, found[0].box, found[0].index)
+    assert shown is not None
+    assert outputs.logits.shape == (1, 80, outputs.count)
+    assert adapter.class_logits(outputs).shape == (1, 80)
+    assert len(adapter.strongest(outputs, 0.01)) == max(1, round(0.01 * outputs.count))
+
+
+def test_a_scale_is_one_anchor_shape_of_one_map() -> None:
+    outputs, adapter = answer(RETINA), built(RETINA)[0]
+    tensor = adapter.prepare(bus(), "trained").tensor
+    assert len(outputs.levels) == 5 * 9
+    assert outputs.levels[0].shape[2:] == (tensor.shape[2] // 8, tensor.shape[3] // 8)
+    assert outputs.units[[0, -1]].tolist() == [8, tensor.shape[2] / outputs.levels[-1].shape[2]]
+    # The second cell's anchor, wherever it stands among the candidates, is one stride to the right of the first.
+    assert (outputs.centres[1] - outputs.centres[0]).tolist() == [8, 0]
+    assert outputs.with_leaves(outputs.leaves).inner == outputs.inner
+
+
+def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
+    outputs, (adapter, _) = answer(FASTER), built(FASTER)
+    assert outputs.choice is not None
+    scores = outputs.scores[0]
+    own = scores.gather(0, outputs.choice[:1])[0]
+    assert torch.equal(scores.amax(0), own)
+    assert ((scores > 0).sum(0) == 1).all()
+    rows = outputs.logits[0].T
+    _, proposal = rows.unique(dim=0, return_inverse=True)
+    pairs = set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))
+    assert len(pairs) == outputs.count
+    assert set(proposal[own > 0.05].tolist()) <= set(proposal.tolist())
+    assert (own > 0.05).sum() > (own[:, None] > 0.05).unique(dim=1).shape[1]
+    assert adapter.multi_label
+    side = outputs.units * CELLS
+    assert (side >= 1).all()
+    assert (side <= max(adapter.prepare(bus(), "trained").tensor.shape[2:])).all()
+
+
+def test_a_batch_answers_for_each_of_its_pictures() -> None:
+    for arch in (FASTER, LITE):
+        adapter, _ = built(arch)
+        first = adapter.prepare(bus(), "trained").tensor
+        second = first.flip(3)
+        with torch.no_grad():
+            both, alone = adapter.run(torch.cat((first, second))), adapter.run(second)
+        if arch == FASTER:
+            # In a batch the size without padding is of both; flipped, the bars are on the other side.
+            assert both.boxes.shape == (2, both.count, 4)
+        else:
+            assert torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
+        assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
+
+
+def test_without_a_proposal_the_picture_itself_can_be_asked_about_and_nothing_is_shown() -> None:
+    adapter, _ = built(FASTER)
+    rpn: Any = adapter.module.rpn
+    threshold, rpn.score_thresh = rpn.score_thresh, 2.0
+    try:
+        given = adapter.prepare(bus(), "trained")
+        outputs = adapter.run(given.tensor)
+    finally:
+        rpn.score_thresh = threshold
+    assert outputs.count >= 1
+    assert adapter.decode(outputs, given.geometry, top_k=1, confidence=0.0, iou=0.5) == []
+    assert adapter.scalar(outputs, Target(0, "person")) == outputs.logits[0, 0].max()
+    assert adapter.strongest(outputs, 0.01)
+    assert outputs.centres[0].tolist() == [side / 2 for side in reversed(outputs.inner)]
+
+
+def test_further_classes_take_part_in_a_softmax() -> None:
+    everything = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
+    scoring = _softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
+    assert torch.allclose(scoring(everything[:, 3:], None), everything.softmax(1)[:, 3:])
+
+
+def test_cocos_gaps_are_left_out_of_the_labels() -> None:
+    adapter = built(LITE)[0]
+    assert len(adapter.labels) == 80
+    assert adapter.labels[:12] == (*tuple(labels.coco().values())[:11], "stop sign")
+    assert adapter.labels[-1] == "toothbrush"
+    assert not {"N/A", "__background__"} & set(adapter.labels)
+
+
+def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
+    import torchvision
+
+    ours = {spec.arch: spec for spec in EVERY}
+    known = torchvision.models.list_models(module=torchvision.models.detection)
+    assert sorted(ours) == [name for name in known if not name.startswith(("maskrcnn", "keypointrcnn"))]
+    for arch, spec in ours.items():
+        default = torchvision.models.get_model_weights(arch).DEFAULT
+        assert spec.weights["url"] == default.url
+        assert default.url.endswith(f"-{spec.weights['sha256']}.pth")
+        assert (spec.task, spec.method) == ("detect", "hirescam")
+
+
+@pytest.mark.parametrize("arch", [RETINA, FCOS])
+def test_torchvisions_own_files_are_read_as_torchvision_reads_them(
+    arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchvision
+
+    default = torchvision.models.get_model_weights(arch).DEFAULT
+    # As in the files: norms were frozen, and a frozen norm counts no batches.
+    state = {k: v.clone() for k, v in built(arch)[1].state_dict().items() if not k.endswith("num_batches_tracked")}
+    for name in [name for name in state if name.endswith("running_var")]:
+        # So small that it matters what is added to it.
+        norm = name.removesuffix("running_var")
+        scale = (1e-4 / state[name].clamp(min=1e-6)).sqrt()
+        state[name].fill_(1e-4)
+        state[f"{norm}weight"] *= scale
+    monkeypatch.setattr(type(default), "get_state_dict", lambda *_a, **_k: state)
+    theirs = torchvision.models.get_model(arch, weights=default).eval()
+    torch.save(state, tmp_path / "file.pth")
+    adapter = load(spec_of(arch, path=str(tmp_path / "file.pth")))
+    assert isinstance(adapter, TorchvisionDetector)
+    probe = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        a, b = (module.backbone(probe) for module in (adapter.module, theirs))  # type: ignore[operator]
+    for key in a:
+        assert (a[key] - b[key]).abs().max() < 1e-3 * b[key].abs().max()
+
+
+def test_an_operators_state_dict_and_labels_are_loaded(tmp_path: Path) -> None:
+    module: Any = checkpoint.seeded(lambda: build(LITE, classes=3), 1).eval()
+    with torch.no_grad():
+        lively(module, classes=3)
+    set_thresholds(module, 0.05, 0.5)
+    torch.save({"model": module.state_dict()}, tmp_path / "own.pth")
+    adapter = load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
+    assert adapter.labels == ("ripe", "green")
+    given = adapter.prepare(bus(), "trained")
+    with torch.no_grad():
+        outputs = adapter.run(given.tensor)
+        (expected,) = module([tensor_of(bus())])
+    found = adapter.decode(outputs, given.geometry, top_k=1, confidence=0.05, iou=0.5)
+    assert len(found) > 5
+    assert [p.index + 1 for p in found] == expected["labels"].tolist()
+    assert np.allclose([p.score for p in found], expected["scores"], atol=1e-4)
+    with pytest.raises(WeightsProblem, match=r"does not hold the tensors of ssdlite.* with 1 classes and the back"):
+        load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe"]))
+    short = module.state_dict()
+    del short["backbone.extra.0.0.0.weight"]
+    torch.save(short, tmp_path / "own.pth")
+    with pytest.raises(WeightsProblem, match="does not hold the tensors"):
+        load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
+
+
+def test_untrained_weights_are_the_same_again_and_say_so() -> None:
+    first, second, other = (load(spec_of(LITE, random=seed)) for seed in (1, 1, 2))
+    assert first.weights_sha256 == second.weights_sha256 != other.weights_sha256
+    assert first.labels[0] == "person (untrained)"
+
+
+def test_what_cannot_be_had_is_said_in_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match="torchvision has no detector fcos_resnet51_fpn: did you mean fcos_res"):
+        load(spec_of("fcos_resnet51_fpn", random=0))
+    with pytest.raises(ModelProblem, match="no detector maskrcnn_resnet50_fpn"):
+        load(spec_of("maskrcnn_resnet50_fpn", random=0))
+    with pytest.raises(ModelProblem, match="squash is no way"):
+        built(LITE)[0].prepare(bus(), "squash")

@@ -1,0 +1,647 @@
+"""Transformers: their tokens found by looking, CAMs and attention against references, gradients without the zeros."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import pytorch_grad_cam as library
+import timm
+import torch
+import torchvision
+import transformers
+from PIL import Image as Pillow
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from explain.evidence import evidence as engine
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find, survey
+from explain.evidence.resident import Resident
+from explain.explainer import Explainer, replay
+from explain.explanation import Options, explain
+from explain.picture.image import Image
+from models.adapter import Geometry, ModelInput, ModelSpec, Target
+from models.adapters import attentive
+from models.adapters.classifier import Classifier
+from models.catalog import spec as row_of
+from models.errors import ModelProblem, WeightsProblem
+from models.families import transformers as family
+from models.families.transformers import TransformersClassifier, TransformersEmbedder
+from models.inspect import look
+from models.load import load
+from models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CLOSE = 1e-4
+CLASSES = 5
+CPU = torch.device("cpu")
+SMALL = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96}
+PICTURE = np.random.default_rng(3).integers(0, 255, (48, 80, 3), np.uint8)
+
+
+class Encoded(nn.Module):
+    """A ViT as one writes it by hand: PyTorch's own encoder, a class token in front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 32, 8, 8)
+        self.token = nn.Parameter(torch.randn(1, 1, 32))
+        layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, activation="gelu")
+        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        self.head = nn.Linear(32, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.patches(x).flatten(2).transpose(1, 2)
+        rows = self.encoder(torch.cat([self.token.expand(len(rows), -1, -1), rows], 1))
+        return self.head(rows[:, 0])
+
+
+def _vit(**options: Any) -> nn.Module:
+    base: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 48, "depth": 3, "num_heads": 4}
+    return VisionTransformer(**{**base, "num_classes": CLASSES, **options})
+
+
+def _swin() -> nn.Module:
+    return SwinTransformer(
+        img_size=64, patch_size=4, embed_dim=24, depths=(2, 2), num_heads=(2, 4), window_size=4, num_classes=CLASSES
+    )
+
+
+def _hugging(kind: str) -> nn.Module:
+    sides: dict[str, Any] = {"image_size": 64, "num_labels": CLASSES}
+    if kind == "registers":
+        config = transformers.Dinov2WithRegistersConfig(**SMALL, **sides, patch_size=8)
+        return transformers.Dinov2WithRegistersForImageClassification(config)
+    return transformers.ViTForImageClassification(transformers.ViTConfig(**SMALL, **sides, patch_size=8))
+
+
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    "vit": _vit,
+    "vit, mean of tokens": lambda: _vit(class_token=False, global_pool="avg"),
+    "vit, registers": lambda: _vit(reg_tokens=4, class_token=True),
+    "vit, wide": lambda: _vit(img_size=(64, 32)),
+    "vit, pooled by attention": lambda: _vit(class_token=False, global_pool="map"),
+    "torchvision": lambda: torchvision.models.VisionTransformer(64, 8, 3, 4, 48, 96, num_classes=CLASSES),
+    "transformers": lambda: _hugging("vit"),
+    "transformers, registers": lambda: _hugging("registers"),
+    "by hand": Encoded,
+    "swin": _swin,
+}
+CLASS_TOKEN = ("vit", "vit, registers", "vit, wide", "torchvision", "transformers", "by hand")
+
+
+@cache
+def resident_of(name: str) -> Resident:
+    """A small transformer with seeded weights of which none is nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        module = BUILDERS[name]()
+        for parameter in module.parameters():
+            if not parameter.abs().any():
+                nn.init.normal_(parameter, std=0.2)
+    kind = TransformersClassifier if name.startswith("transformers") else Classifier
+    size = (64, 32) if "wide" in name else (64, 64)
+    labels = [f"class {index}" for index in range(CLASSES)]
+    spec = ModelSpec(name, "tests", "s", "tests", name, "classify", "none")
+    return Resident(kind(spec, module, labels, Preprocessing(size, min(size), (0.5,) * 3, (0.5,) * 3), name), CPU)
+
+
+def given_to(resident: Resident, seed: int = 0) -> ModelInput:
+    size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
+    tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+    return ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
+
+
+def evidence_of(name: str, *paths: str, seed: int = 0) -> Evidence:
+    resident = resident_of(name)
+    layers = find(resident.layers[0], paths or resident.default_layers, resident.adapter.module)
+    return Evidence(resident, given_to(resident, seed), layers)
+
+
+def raws(evidence: Evidence, method: str, **options: Any) -> list[np.ndarray]:
+    made = explain(Image.open(PICTURE), evidence, Options(method=method, top_k=2, **options), milliseconds={})
+    return [heatmap.raw[0] for heatmap in made.heatmaps]
+
+
+def target(index: int) -> Target:
+    return Target(index, f"class {index}")
+
+
+# What is found by looking.
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "grid", "prefix"),
+    [
+        ("vit", "blocks.2.norm1", (8, 8), 1),
+        ("vit, mean of tokens", "blocks.2.norm1", (8, 8), 0),
+        ("vit, registers", "blocks.2.norm1", (8, 8), 5),
+        ("vit, wide", "blocks.2.norm1", (8, 4), 1),
+        ("torchvision", "encoder.layers.encoder_layer_2.ln_1", (8, 8), 1),
+        ("transformers", "vit.layers.2.layernorm_before", (8, 8), 1),
+        ("transformers, registers", "dinov2_with_registers.encoder.layer.2.norm1", (8, 8), 5),
+        ("by hand", "encoder.layers.1", (8, 8), 1),
+    ],
+)
+def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid: tuple[int, int], prefix: int) -> None:
+    resident = resident_of(name)
+    assert resident.default_layers == (layer,)
+    found = resident.layers[0][layer]
+    assert (found.layout, found.shape[1:], found.prefix) == ("tokens", grid, prefix)
+    assert [(one.grid, one.prefix, one.heads) for one in resident.attentions] == [(grid, prefix, 4)] * 3
+    # Heads and tokens inside of attention are no maps.
+    assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers[1])
+
+
+def test_a_swin_is_looked_at_where_its_last_windows_are_read() -> None:
+    resident = resident_of("swin")
+    assert resident.default_layers == ("layers.1.blocks.1.norm1",)
+    assert resident.layers[0]["layers.1.blocks.1.norm1"].layout == "nhwc"
+
+
+def test_a_cnn_has_no_attention_and_its_last_map_is_looked_at() -> None:
+    module = timm.create_model("convnext_atto", num_classes=CLASSES)
+    labels = [str(index) for index in range(CLASSES)]
+    adapter = Classifier(
+        ModelSpec("convnext", "", "", "", "", "classify", ""),
+        module,
+        labels,
+        Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3),
+        "",
+    )
+    seen = survey(adapter, torch.zeros(1, 3, 64, 64))
+    assert seen.attentions == ()
+    assert adapter.default_layers(seen.short) == (seen.short[-1].path,)
+
+
+def test_patches_that_overlap_have_their_own_grid() -> None:
+    module = _vit()
+    module.patch_embed.proj = nn.Conv2d(3, 48, 8, 6)  # type: ignore[union-attr]
+    module.patch_embed.strict_img_size = False  # type: ignore[union-attr]
+    module.pos_embed = nn.Parameter(torch.zeros(1, 101, 48))
+    labels = [str(index) for index in range(CLASSES)]
+    spec = ModelSpec("overlapping", "", "", "", "", "classify", "")
+    adapter = Classifier(spec, module, labels, Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3), "")
+    seen = survey(adapter, torch.zeros(1, 3, 64, 64))
+    # (64 - 8) / 6 + 1 = 10 a side: no whole patch size cuts 64 so.
+    assert {(layer.shape[1:], layer.prefix) for layer in seen.short if layer.read_by} == {((10, 10), 1)}
+
+
+# CAMs on tokens, against the grad-cam library with the reshape that it documents.
+
+
+def vit_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
+    result = tensor[:, 1:, :].reshape(tensor.size(0), height, width, tensor.size(2))
+    return result.transpose(2, 3).transpose(1, 2)
+
+
+def swin_reshape(tensor: torch.Tensor, height: int = 8, width: int = 8) -> torch.Tensor:
+    result = tensor.reshape(tensor.size(0), height, width, tensor.size(-1))
+    return result.transpose(2, 3).transpose(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "reshape"),
+    [("vit", "blocks.2.norm1", vit_reshape), ("swin", "layers.1.blocks.1.norm1", swin_reshape)],
+)
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("gradcam", library.GradCAM),
+        ("gradcam++", library.GradCAMPlusPlus),
+        ("hirescam", library.HiResCAM),
+        ("xgradcam", library.XGradCAM),
+        ("layercam", library.LayerCAM),
+    ],
+)
+def test_cams_equal_the_library_s(name: str, path: str, reshape: Any, method: str, kind: Any) -> None:
+    evidence = evidence_of(name, path)
+    module = evidence.resident.adapter.module
+    options = Options(method=method, targets=(1, 3))
+    made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    with kind(module, [module.get_submodule(path)], reshape_transform=reshape) as cam:
+        for heatmap, index in zip(made.heatmaps, (1, 3), strict=True):
+            theirs = cam(evidence.tensor.clone().requires_grad_(), targets=[ClassifierOutputTarget(index)])[0]
+            assert np.ptp(theirs) > 0.9
+            np.testing.assert_allclose(heatmap.at_input, theirs, rtol=0, atol=CLOSE)
+
+
+# Gradients without the zeros.
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of(name)
+    wanted = [target(index) for index in range(CLASSES)]
+    (ours,) = zip(*[evidence.gradients([one])[0] for one in wanted], strict=True)
+    monkeypatch.setattr(engine, "sparse", contextlib.nullcontext)
+    plain = evidence_of(name)
+    assert torch.equal(evidence.outputs.logits, plain.outputs.logits)
+    (theirs,) = zip(*[plain.gradients([one])[0] for one in wanted], strict=True)
+    for one, other in zip(ours, theirs, strict=True):
+        assert other.values.abs().max() > 0
+        assert (one.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
+
+
+def test_rows_of_zeros_are_left_out_and_second_gradients_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    from explain.backward import transformer
+
+    counted: list[int] = []
+    own = transformer._spread
+    monkeypatch.setattr(transformer, "_spread", lambda part, *rest: counted.append(len(part)) or own(part, *rest))
+
+    def second(evidence: Evidence) -> torch.Tensor:
+        with torch.enable_grad():
+            scalar = evidence.resident.adapter.scalar(evidence.outputs, target(2))
+            (first,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
+            (found,) = torch.autograd.grad(first.square().sum(), evidence.recorded)
+        return found
+
+    ours = second(evidence_of("vit"))
+    assert counted
+    assert set(counted) == {1}
+    # Fused attention has no second gradient of its own.
+    monkeypatch.setattr(engine, "sparse", contextlib.nullcontext)
+    with unfused(resident_of("vit").adapter.module):
+        theirs = second(evidence_of("vit"))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+# Attention.
+
+
+@contextlib.contextmanager
+def unfused(module: nn.Module) -> Any:
+    """timm's own way to weights: no fused attention, and what its dropout is given."""
+    held: list[torch.Tensor] = []
+
+    def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        inputs[0].requires_grad_() if not inputs[0].requires_grad else None
+        inputs[0].retain_grad()
+        held.append(inputs[0])
+
+    parts = [part for part in module.modules() if hasattr(part, "fused_attn")]
+    before = [part.fused_attn for part in parts]
+    for part in parts:
+        part.fused_attn = False  # type: ignore[assignment]
+    handles = [part.attn_drop.register_forward_pre_hook(keep) for part in parts]  # type: ignore[union-attr, operator]
+    try:
+        yield held
+    finally:
+        for handle in handles:
+            handle.remove()
+        for part, fused in zip(parts, before, strict=True):
+            part.fused_attn = fused  # type: ignore[assignment]
+
+
+def reference_rollout(weights: list[torch.Tensor]) -> torch.Tensor:
+    """Abnar & Zuidema 2020: half attention, half shortcut, multiplied."""
+    result = torch.eye(weights[0].shape[-1])
+    for one in weights:
+        mixed = one[0].mean(0) + torch.eye(one.shape[-1])
+        result = mixed / mixed.sum(-1, keepdim=True) @ result
+    return result
+
+
+def reference_chefer(weights: list[torch.Tensor]) -> torch.Tensor:
+    """Chefer et al. 2021, as in their own notebook."""
+    relevance = torch.eye(weights[0].shape[-1])
+    for one in weights:
+        cam = (one.grad[0] * one[0]).clamp(min=0).mean(0)  # type: ignore[index]
+        relevance = relevance + cam @ relevance
+    return relevance
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "grid"), [("vit", 1, (8, 8)), ("vit, registers", 5, (8, 8)), ("vit, wide", 1, (8, 4))]
+)
+def test_rollout_and_chefer_equal_their_references(name: str, prefix: int, grid: tuple[int, int]) -> None:
+    evidence = evidence_of(name)
+    module = evidence.resident.adapter.module
+    with unfused(module) as held, torch.enable_grad():
+        logits = module(evidence.tensor)
+        logits[0, 3].backward()
+    weights = [one.detach() for one in held]
+    (ours,) = raws(evidence, "rollout", targets=(3,))
+    expected = reference_rollout(weights)[0, prefix:].reshape(grid)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+    (ours,) = raws(evidence, "chefer", targets=(3,))
+    expected = reference_chefer(held)[0, prefix:].reshape(grid).detach()
+    assert expected.max() > expected.min()
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_where_the_mean_of_the_tokens_answers_their_rows_are_averaged() -> None:
+    evidence = evidence_of("vit, mean of tokens")
+    with unfused(evidence.resident.adapter.module) as held, torch.enable_grad():
+        evidence.resident.adapter.module(evidence.tensor)
+    (ours,) = raws(evidence, "rollout", targets=(3,))
+    expected = reference_rollout([one.detach() for one in held]).mean(0).reshape(8, 8)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+
+
+def test_one_query_that_pools_the_patches_is_read() -> None:
+    evidence = evidence_of("vit, pooled by attention")
+    last = evidence.resident.attentions[-1]
+    assert (last.path, last.queries, last.same) == ("attn_pool", 1, False)
+    held: list[torch.Tensor] = []
+    with torch.no_grad(), attentive.revealed(evidence.resident.adapter.module, lambda _, w: held.append(w) or w):
+        evidence.resident.adapter.run(evidence.tensor)
+    (ours,) = raws(evidence, "rollout", targets=(0,))
+    expected = held[-1][0].mean(0) @ reference_rollout(held[:-1])
+    np.testing.assert_allclose(ours, expected[0].reshape(8, 8), rtol=0, atol=1e-6)
+
+
+def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
+    resident = resident_of("transformers")
+    evidence = evidence_of("transformers", "vit.layers.1.layernorm_before")
+    net = resident.adapter.module
+    net.set_attn_implementation("eager")  # type: ignore[operator]
+    try:
+        with torch.no_grad():
+            theirs = net(pixel_values=evidence.tensor, output_attentions=True).attentions[1]
+    finally:
+        net.set_attn_implementation("sdpa")  # type: ignore[operator]
+    rows = theirs[0, :, 0, 1:].reshape(4, 8, 8)
+    np.testing.assert_allclose(raws(evidence, "attention")[0], rows.mean(0), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(raws(evidence, "attention", head=2)[0], rows[2], rtol=0, atol=1e-6)
+    made = explain(Image.open(PICTURE), evidence, Options(method="attention"), milliseconds={})
+    assert made.heatmaps[0].layers == ("vit.layers.1.attention",)
+    strip = made.by_head()
+    assert [heatmap.target.label for heatmap in strip] == ["head 0", "head 1", "head 2", "head 3"]
+    for heatmap, row in zip(strip, rows, strict=True):
+        np.testing.assert_allclose(heatmap.raw[0], row, rtol=0, atol=1e-6)
+    with pytest.raises(ModelProblem, match="no head 4: this attention has 4"):
+        raws(evidence, "attention", head=4)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_looking_at_attention_changes_nothing(name: str) -> None:
+    """The same answer but for rounding, and the module as it was: nothing is switched off and no hook stays."""
+    resident = resident_of(name)
+    module, given = resident.adapter.module, given_to(resident)
+    fused = [part.fused_attn for part in module.modules() if hasattr(part, "fused_attn")]
+    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
+    sums: list[torch.Tensor] = []
+
+    def record(_path: str, weights: torch.Tensor) -> torch.Tensor:
+        sums.append(weights.sum(-1))
+        return weights
+
+    with torch.no_grad():
+        before = resident.adapter.run(given.tensor)
+        with resident.adapter.revealed(record):  # type: ignore[attr-defined]
+            during = resident.adapter.run(given.tensor)
+    torch.testing.assert_close(before.logits, during.logits, rtol=1e-4, atol=1e-5)
+    assert sums
+    assert all((one - 1).abs().max() < 1e-5 for one in sums)
+    assert fused == [part.fused_attn for part in module.modules() if hasattr(part, "fused_attn")]
+    assert hooks == [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
+
+
+def test_only_a_map_of_attention_says_that_attention_was_opened() -> None:
+    evidence = evidence_of("vit")
+    made = explain(Image.open(PICTURE), evidence, Options(method="chefer", top_k=1), milliseconds={})
+    assert [note for note in made.notes if "fused" in note]
+    assert not [note for note in made.with_method("gradcam").notes if "fused" in note]
+
+
+def test_what_has_no_attention_over_the_picture_says_so() -> None:
+    evidence = evidence_of("swin", "norm")
+    for method in ("rollout", "chefer"):
+        with pytest.raises(ModelProblem, match="has no attention over the whole picture: choose a CAM"):
+            raws(evidence, method)
+    with pytest.raises(ModelProblem, match="has no attention: choose a CAM"):
+        Explainer("demo-cls-s")(PICTURE, method="attention")
+
+
+def test_a_head_is_part_of_the_recipe() -> None:
+    explainer = Explainer("demo-vit")
+    made = explainer(PICTURE, method="attention", head=1, layers="blocks.2", top_k=1)
+    assert made.heatmaps[0].layers == ("blocks.2.attn",)
+    assert made.recipe.head == 1
+    again = replay(made.recipe, PICTURE)
+    np.testing.assert_array_equal(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0])
+    with pytest.raises(ModelProblem, match="counted from 0"):
+        explainer(PICTURE, method="attention", head=-1)
+
+
+# Transformers' folders.
+
+
+def folder_with(path: Path, net: Any, processor: Any = None) -> Path:
+    net.save_pretrained(path)
+    if processor is not None:
+        processor.save_pretrained(path)
+    return path
+
+
+def spec_for(folder: Path, **changed: Any) -> ModelSpec:
+    draft = look(folder)
+    assert draft.loader == "transformers"
+    table = draft.table
+    return ModelSpec(
+        folder.name, "tests", "", draft.loader, draft.arch, table["task"], "", weights=table["weights"] | changed
+    )
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    transformers.utils.logging.disable_progress_bar()
+    yield
+    transformers.utils.logging.enable_progress_bar()
+
+
+PROCESSORS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "vit": (
+        lambda: transformers.ViTForImageClassification(
+            transformers.ViTConfig(**SMALL, image_size=64, patch_size=8, id2label={0: "rust", 1: "blight", 2: "none"})
+        ),
+        lambda: transformers.ViTImageProcessor(size={"height": 64, "width": 64}),
+    ),
+    "deit": (
+        lambda: transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**SMALL, num_labels=4)),
+        transformers.DeiTImageProcessor,
+    ),
+    "dinov2 with registers": (
+        lambda: transformers.Dinov2WithRegistersForImageClassification(
+            transformers.Dinov2WithRegistersConfig(**SMALL, image_size=518, patch_size=14, num_labels=4)
+        ),
+        transformers.BitImageProcessor,
+    ),
+    "dinov2 without classes": (
+        lambda: transformers.Dinov2Model(transformers.Dinov2Config(**SMALL, image_size=224, patch_size=14)),
+        transformers.BitImageProcessor,
+    ),
+    "swin": (
+        lambda: transformers.SwinForImageClassification(
+            transformers.SwinConfig(embed_dim=24, depths=[2, 2], num_heads=[2, 4], num_labels=4)
+        ),
+        transformers.ViTImageProcessor,
+    ),
+    "convnext": (
+        lambda: transformers.ConvNextForImageClassification(
+            transformers.ConvNextConfig(hidden_sizes=[16, 24, 32, 48], depths=[1, 1, 2, 1], num_labels=4)
+        ),
+        lambda: transformers.ConvNextImageProcessor(size={"shortest_edge": 224}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: Path) -> None:
+    make, processor = PROCESSORS[name]
+    torch.manual_seed(1)
+    net = make().eval()
+    spec = spec_for(folder_with(tmp_path / "model", net, processor()))
+    adapter: Any = load(spec)
+    picture = Pillow.open(bus).convert("RGB")
+    # As everywhere the way that it was trained with has one name, whatever it is.
+    assert adapter.preprocessings[0] == "trained"
+    given = adapter.prepare(np.asarray(picture), "trained")
+    theirs = processor()(picture, return_tensors="pt")["pixel_values"]
+    # Pillow rounds the resized picture to bytes, and a window of it may round the other way.
+    assert given.tensor.shape == theirs.shape
+    assert (given.tensor - theirs).abs().max() <= 1.01 / 255 / 0.22
+    with torch.no_grad():
+        ours, expected = adapter.run(theirs), net(theirs)
+    if spec.task == "embed":
+        assert isinstance(adapter, TransformersEmbedder)
+        torch.testing.assert_close(ours.vector, expected.pooler_output)
+    else:
+        torch.testing.assert_close(ours.logits, expected.logits)
+    if name == "vit":
+        assert adapter.labels == ("rust", "blight", "none")
+    resident = Resident(adapter, CPU)
+    found = resident.layers[0][resident.default_layers[0]]
+    evidence = Evidence(resident, given, (found,))
+    method = Options(method="gradcam", top_k=1)
+    (heatmap,) = explain(Image.open(np.asarray(picture)), evidence, method, milliseconds={}).heatmaps
+    assert np.ptp(heatmap.raw[0]) > 0
+
+
+def test_another_size_than_it_was_trained_with_stretches_its_places(tmp_path: Path) -> None:
+    make, processor = PROCESSORS["vit"]
+    folder = folder_with(tmp_path / "model", make(), processor())
+    resident = Resident(load(spec_for(folder, preprocessing={"size": 96})), CPU)
+    assert resident.layers[0][resident.default_layers[0]].shape == (48, 12, 12)
+
+
+def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Path) -> None:
+    config = transformers.ViTConfig(**SMALL, image_size=64, patch_size=8)
+    net = transformers.ViTModel(config, add_pooling_layer=False).eval()
+    adapter: Any = load(spec_for(folder_with(tmp_path / "model", net)))
+    assert adapter.notes == (
+        "Its preprocessing was inferred (64 x 64 pixels, ImageNet's mean and spread): no file says it.",
+    )
+    tensor = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = net(tensor).last_hidden_state[:, 0]
+        torch.testing.assert_close(adapter.run(tensor).vector, expected)
+
+
+def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    make, processor = PROCESSORS["vit"]
+    folder = folder_with(tmp_path / "model", make(), processor())
+    spec = spec_for(folder)
+    config = json.loads((folder / "config.json").read_text())
+
+    def change(**given: Any) -> None:
+        (folder / "config.json").write_text(json.dumps({**config, **given}))
+
+    change(auto_map={"AutoModel": "modeling.Own"})
+    with pytest.raises(ModelProblem, match="brings its own code, which is not run here"):
+        load(spec)
+    change(architectures=["VisionMarvelForImageClassification"])
+    with pytest.raises(ModelProblem, match="VisionMarvelForImageClassification, which Transformers"):
+        load(spec)
+    change(num_hidden_layers=4)
+    with pytest.raises(WeightsProblem, match=r"lacks vit\.layers\.3"):
+        load(spec)
+    change(intermediate_size=64)
+    with pytest.raises(WeightsProblem, match=r"is \(96,\) in the file and \(64,\) by the configuration"):
+        load(spec)
+    change(model_type="clip")
+    with pytest.raises(ModelProblem, match="reads words too"):
+        load(spec)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(WeightsProblem, match="not readable JSON"):
+        load(spec)
+    change()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsProblem, match="holds no weights"):
+        load(spec)
+    (folder / "config.json").unlink()
+    with pytest.raises(WeightsProblem, match="is no folder of Transformers"):
+        load(spec)
+
+
+def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
+    make, processor = PROCESSORS["vit"]
+    folder = folder_with(tmp_path / "model", make(), processor())
+    marker = tmp_path / "ran"
+
+    class Payload:
+        def __reduce__(self) -> Any:
+            return open, (str(marker), "w")
+
+    spec = spec_for(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"vit.embeddings.cls_token": Payload()}, folder / "pytorch_model.bin")
+    with pytest.raises((ModelProblem, WeightsProblem)):
+        load(spec)
+    assert not marker.exists()
+
+
+def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights={"hub": "google/vit-nowhere"})
+    with pytest.raises(WeightsProblem, match=r"download its repository and give the folder as weights\.path"):
+        load(spec)
+
+
+def test_the_inspected_draft_asks_for_names_that_the_folder_lacks(tmp_path: Path) -> None:
+    make, processor = PROCESSORS["deit"]
+    folder = folder_with(tmp_path / "model", make(), processor())
+    draft = look(folder / "model.safetensors")
+    assert [one.key for one in draft.unknown] == ["weights.labels"]
+    assert family.inspect(tmp_path) is None
+
+
+# Where maps are right: the demo transformer knows scenes whose one thing is known.
+
+
+def test_what_the_last_attention_reads_is_where_to_look() -> None:
+    """On drawn scenes: the heat that lies on the thing, at norm1 of the last block against layers after it."""
+    from models.demo import scenes
+
+    resident = Resident(load(row_of("demo-vit")), CPU)
+    paths = ("blocks.3.norm1", "blocks.3.norm2", "blocks.3", "norm")
+    layers = find(resident.layers[0], paths, resident.adapter.module)
+    share: dict[str, list[float]] = {path: [] for path in paths}
+    for number in range(40):
+        scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
+        evidence = Evidence(resident, resident.adapter.prepare(scene.pixels, "trained"), layers)
+        (thing,) = scene.objects
+        if int(evidence.outputs.logits.argmax()) != thing.index:
+            continue
+        left, top, right, bottom = (round(side) for side in thing.box)
+        for method in ("gradcam", "layercam"):
+            options = Options(method=method, targets=(thing.index,))
+            made = explain(Image.open(scene.pixels), evidence, options, milliseconds={})
+            for heatmap in made.by_layer(0):
+                whole = heatmap.at_input.sum()
+                share[heatmap.layers[0]].append(heatmap.at_input[top:bottom, left:right].sum() / whole if whole else 0)
+    means = {path: float(np.mean(values)) for path, values in share.items()}
+    assert max(means, key=lambda path: means[path]) == "blocks.3.norm1"
+    assert means["blocks.3.norm1"] > 1.3 * max(means[path] for path in paths[1:])

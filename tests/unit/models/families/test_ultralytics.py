@@ -1,0 +1,347 @@
+"""Ultralytics models answer as `predict` does, and let a gradient through from the boxes that are shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.adapter import Target
+from models.errors import ModelProblem
+from models.families.ultralytics.detectors import YoloDetector
+from models.families.ultralytics.loader import YoloClassifier, adapt, load
+from tests.built import build, built, head_inputs, record, spec_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[4]
+TRAINED = ("yolo11n.pt", "yolo11n-seg.pt", "yolo26n.pt")
+BUILT = ("yolov8n", "yolo11n-seg", "yolov10n", "yolo26n-seg", "yoloe-11s-seg")
+
+
+def weights(name: str) -> Path:
+    for folder in os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep):
+        if folder and (path := Path(folder) / name).is_file():
+            return path
+    pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
+
+
+@cache
+def trained(name: str) -> YoloDetector:
+    weights(name)
+    adapter = load(spec_of(name))
+    assert isinstance(adapter, YoloDetector)
+    return adapter
+
+
+@cache
+def library(name: str) -> Any:
+    from ultralytics import YOLO
+
+    return YOLO(weights(name))
+
+
+def picture(name: str) -> NDArray[np.uint8]:
+    from ultralytics.utils import ASSETS
+
+    return np.asarray(Image.open(ASSETS / name))
+
+
+def noise(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("way", ["trained", "letterbox", "squash"])
+@pytest.mark.parametrize("size", [(1080, 810), (720, 1280), (37, 501), (640, 640), (3000, 1), (333, 500)])
+def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], way: str) -> None:
+    from ultralytics.data.augment import LetterBox
+    from ultralytics.utils.ops import scale_boxes
+
+    adapter, pixels = built("yolov8n"), noise(*size)
+    given = adapter.prepare(pixels, way)
+    box = LetterBox((640, 640), auto=way == "trained", scale_fill=way == "squash", stride=32)
+    expected = np.ascontiguousarray(box(image=pixels[..., ::-1])[..., ::-1].transpose(2, 0, 1))
+    assert torch.equal(given.tensor[0], torch.from_numpy(expected).float() / 255)
+    assert given.geometry.input == tuple(given.tensor.shape[2:])
+    assert given.geometry.seen == (0, 0, size[1], size[0])
+    left, top, right, bottom = given.geometry.content
+    bars = np.ones(expected.shape[1:], bool)
+    bars[top:bottom, left:right] = False
+    assert (expected[:, bars] == 114).all()
+    if way != "squash":
+        back = scale_boxes(expected.shape[1:], torch.tensor([[left, top, right - 0.5, bottom - 0.25]]), size)
+        assert given.geometry.box_to_original((left, top, right - 0.5, bottom - 0.25)) == pytest.approx(
+            back[0].tolist(), abs=1e-3
+        )
+
+
+def test_an_unknown_way_to_prepare_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match="crop is no way"):
+        built("yolov8n").prepare(noise(8, 8), "crop")
+
+
+@pytest.mark.parametrize(("confidence", "iou"), [(0.25, 0.7), (0.02, 0.45)])
+@pytest.mark.parametrize("name", TRAINED)
+def test_boxes_are_those_of_predict(name: str, confidence: float, iou: float) -> None:
+    adapter = trained(name)
+    for photograph in ("bus.jpg", "zidane.jpg"):
+        pixels = picture(photograph)
+        given = adapter.prepare(pixels, "trained")
+        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=confidence, iou=iou)
+        (expected,) = library(name).predict(
+            np.ascontiguousarray(pixels[..., ::-1]), conf=confidence, iou=iou, device="cpu", verbose=False
+        )
+        assert [p.index for p in found] == expected.boxes.cls.int().tolist()
+        assert [p.label for p in found] == [library(name).names[p.index] for p in found]
+        assert np.allclose([p.score for p in found], expected.boxes.conf, atol=1e-3)
+        assert np.allclose([p.box for p in found], expected.boxes.xyxy, atol=0.5)
+        assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+        assert "person" in {p.label for p in found}
+
+
+def cut(which: str) -> NDArray[np.uint8]:
+    """A photograph of another shape."""
+    bus, zidane = picture("bus.jpg"), picture("zidane.jpg")
+    made = {
+        "portrait": bus[:, 200:500],
+        "panorama": zidane[100:420],
+        "strip": np.tile(np.asarray(Image.fromarray(zidane).resize((70, 33))), (1, 10, 1)),
+        "large": np.asarray(Image.fromarray(zidane).resize((4000, 3000))),
+        "odd": bus[3:-4, 5:-8],
+    }
+    return np.ascontiguousarray(made[which])
+
+
+@pytest.mark.parametrize("which", ["portrait", "panorama", "strip", "large", "odd"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_pictures_of_any_shape_have_the_boxes_of_predict(name: str, which: str) -> None:
+    adapter, pixels = trained(name), cut(which)
+    confidence = 0.002 if which == "strip" else 0.1
+    given = adapter.prepare(pixels, "trained")
+    with torch.no_grad():
+        outputs = adapter.run(given.tensor)
+    found = adapter.decode(outputs, given.geometry, top_k=1, confidence=confidence, iou=0.7)
+    (expected,) = library(name).predict(
+        np.ascontiguousarray(pixels[..., ::-1]), conf=confidence, iou=0.7, device="cpu", verbose=False
+    )
+    assert [p.index for p in found] == expected.boxes.cls.int().tolist()
+    assert np.allclose([p.score for p in found], expected.boxes.conf, atol=1e-3)
+    assert found
+    assert np.allclose([p.box for p in found], expected.boxes.xyxy, atol=1)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_an_anchor_names_the_candidate_its_box_came_from(name: str) -> None:
+    adapter = trained(name)
+    given = adapter.prepare(picture("zidane.jpg"), "trained")
+    outputs = adapter.run(given.tensor)
+    found = adapter.decode(outputs, given.geometry, top_k=5, confidence=0.25, iou=0.7)
+    for prediction in found:
+        logit = adapter.scalar(outputs, Target(prediction.index, prediction.label, (prediction.anchor,)))
+        assert logit.shape == ()
+        assert logit.sigmoid().item() == pytest.approx(prediction.score, abs=1e-5)
+        box = tuple(outputs.boxes[0, prediction.anchor].tolist())
+        assert given.geometry.box_to_original(box) == pytest.approx(prediction.box, abs=1e-2)
+    strongest = adapter.scalar(outputs, Target(0, "person"))
+    assert strongest == adapter.class_logits(outputs)[0, 0] == outputs.logits[0, 0].max()
+    persons = [p for p in found if p.index == 0]
+    both = adapter.scalar(outputs, Target(0, "person", tuple(p.anchor for p in persons)))
+    assert len(persons) >= 2
+    assert both.item() == pytest.approx(sum(outputs.logits[0, 0, p.anchor].item() for p in persons), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_gradient_reaches_the_heads_inputs(name: str) -> None:
+    adapter = trained(name)
+    given = adapter.prepare(picture("bus.jpg"), "trained")
+    assert head_inputs(adapter) == ("model.16", "model.19", "model.22")
+    kept, outputs = record(adapter, given.tensor)
+    found = adapter.decode(outputs, given.geometry, top_k=5, confidence=0.25, iou=0.7)
+    for prediction in found[:2]:
+        scalar = adapter.scalar(outputs, Target(prediction.index, prediction.label, (prediction.anchor,)))
+        # The same logit through all three towers at once, as the library joins them.
+        joined = outputs.logits[0, prediction.index, prediction.anchor]
+        one, three = (
+            torch.autograd.grad(
+                start, list(kept.values()), retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            for start in (scalar, joined)
+        )
+        assert all(gradient.isfinite().all() for gradient in one)
+        assert any(gradient.abs().max() > 0 for gradient in one)
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(one, three, strict=True))
+    assert not any(parameter.requires_grad for parameter in adapter.module.parameters())
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None:
+    adapter = built(name)
+    tensor = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        adapter.run(tensor)
+    for given in (tensor, torch.rand(1, 3, 96, 64), tensor):
+        kept, outputs = record(adapter, given)
+        gradients = torch.autograd.grad(
+            adapter.scalar(outputs, Target(3, "", (0, outputs.boxes.shape[1] - 1))), list(kept.values())
+        )
+        assert all(gradient.isfinite().all() and gradient[0].any() for gradient in gradients)
+        assert not any(gradient[1:].any() for gradient in gradients)
+    with torch.no_grad():
+        single = adapter.run(tensor[:1])
+        assert torch.allclose(adapter.run(tensor).boxes[:1], single.boxes, atol=1e-4)
+        assert torch.allclose(adapter.class_logits(adapter.run(tensor))[:1], single.logits.amax(2), atol=1e-5)
+    with pytest.raises(ModelProblem, match="84 candidates, and 84 is not"):
+        adapter.scalar(single, Target(0, "", (84,)))
+
+
+@pytest.mark.parametrize("name", [*BUILT, "yolo11n-cls"])
+def test_nothing_overwrites_what_a_hook_has_recorded(name: str) -> None:
+    adapter = built(name, "classify" if "cls" in name else "detect")
+    seen: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+
+    def look(path: str, out: Any) -> None:
+        if isinstance(out, torch.Tensor):
+            seen.append((path, out, out.detach().clone()))
+
+    handles = [
+        module.register_forward_hook(lambda _m, _i, out, path=path: look(path, out))
+        for path, module in adapter.module.named_modules()
+    ]
+    with torch.no_grad():
+        adapter.run(torch.rand(1, 3, 64, 64))
+    for handle in handles:
+        handle.remove()
+    assert len(seen) > 50
+    assert not [path for path, out, copy in seen if not torch.equal(out, copy)]
+
+
+def test_activations_are_neither_shared_nor_switched_back_by_another_model() -> None:
+    adapter = built("yolov8n")
+    build("yolov8n")
+    activations = [part for part in adapter.module.modules() if isinstance(part, torch.nn.SiLU)]
+    assert len(activations) > 40
+    assert not any(part.inplace for part in activations)
+
+
+def test_two_threads_with_the_models_lock_get_what_each_gets_alone() -> None:
+    adapter, lock = built("yolo26n-seg"), threading.Lock()
+    inputs = [torch.rand(1, 3, 64, 96), torch.rand(1, 3, 96, 64)]
+
+    def explain(tensor: torch.Tensor) -> list[torch.Tensor]:
+        with lock:
+            kept, outputs = record(adapter, tensor)
+        return [outputs.boxes, *torch.autograd.grad(adapter.scalar(outputs, Target(1, "", (0, 125))), [*kept.values()])]
+
+    alone = [explain(tensor) for tensor in inputs]
+    together: list[list[list[torch.Tensor]]] = [[], []]
+
+    def work(which: int) -> None:
+        for _ in range(4):
+            together[which].append(explain(inputs[which]))
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for expected, results in zip(alone, together, strict=True):
+        assert len(results) == 4
+        for result in results:
+            assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(expected, result, strict=True))
+
+
+def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() -> None:
+    from ultralytics.data.augment import classify_transforms
+
+    adapter = built("yolo11n-cls", "classify")
+    assert isinstance(adapter, YoloClassifier)
+    pixels = picture("bus.jpg")
+    given = adapter.prepare(pixels, "trained")
+    assert torch.allclose(given.tensor[0], classify_transforms(224)(Image.fromarray(pixels)), atol=1.01 / 255)
+    outputs = adapter.run(given.tensor)
+    logits = outputs.logits
+    probabilities, raw = build("yolo11n-cls").fuse(verbose=False)(given.tensor)
+    assert torch.allclose(logits, raw, atol=1e-4)
+    (best,) = adapter.decode(outputs, given.geometry, top_k=1, confidence=0, iou=0)
+    assert best.index == probabilities.argmax()
+    assert best.score == pytest.approx(probabilities.max().item(), abs=1e-5)
+    assert len(adapter.labels) == logits.shape[1] == 1000
+
+
+def test_classifier_takes_size_and_numbers_from_its_checkpoint() -> None:
+    from ultralytics.data.augment import classify_transforms
+
+    module = build("yolo11n-cls")
+    module.transforms = classify_transforms(64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="BICUBIC")
+    module.names = ["cat", "dog"]
+    adapter = adapt(spec_of("own", "classify"), module, "")
+    given = adapter.prepare(picture("zidane.jpg"), "trained")
+    assert given.tensor.shape == (1, 3, 64, 64)
+    expected = module.transforms(Image.fromarray(picture("zidane.jpg")))
+    assert torch.allclose(given.tensor[0], expected, atol=1.01 / 255 / 0.1)
+    assert adapter.labels[:3] == ("cat", "dog", "2")
+
+
+def test_untrained_weights_are_the_same_again_and_say_so() -> None:
+    spec = replace(spec_of("yolo11n.pt"), weights={"random": 3})
+    first, second = load(spec), load(spec)
+    assert first.weights_sha256 == second.weights_sha256 != load(replace(spec, weights={"random": 4})).weights_sha256
+    tensor = torch.rand(1, 3, 32, 32)
+    assert torch.equal(first.class_logits(first.run(tensor)), second.class_logits(second.run(tensor)))
+    assert first.labels[79] == "79 (untrained)"
+
+
+def test_what_cannot_be_explained_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelProblem, match="ends in SemanticSegment"):
+        adapt(spec_of("dense"), build("yolo26n-sem"), "")
+    with pytest.raises(ModelProblem, match='say task = "classify"'):
+        adapt(spec_of("yolo11n-cls"), build("yolo11n-cls"), "")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "tensors.pt")
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    for name in ("tensors.pt", "text.pt"):
+        with pytest.raises(ModelProblem, match=rf"^{name} is not a checkpoint that Ultralytics can open\.$"):
+            load(spec_of(name))
+
+
+def test_import_reaches_no_host_and_leaves_other_libraries_alone(tmp_path: Path) -> None:
+    code = """
+import io, os, socket, subprocess, sys
+def refuse(*args, **kwargs): raise AssertionError("reached out")
+socket.getaddrinfo = socket.create_connection = subprocess.check_output = refuse
+from models.families.ultralytics import loader
+assert "ultralytics" not in sys.modules
+import cv2, torch
+before = cv2.getNumThreads(), torch.get_num_threads()
+loader.import_quietly()
+from ultralytics.nn import tasks
+from ultralytics.utils import SETTINGS, SETTINGS_FILE, checks
+assert (cv2.getNumThreads(), torch.get_num_threads()) == before
+assert "OMP_NUM_THREADS" not in os.environ and not SETTINGS["sync"] and not checks.AUTOINSTALL
+assert str(SETTINGS_FILE) == os.path.join(sys.argv[1], "sightglass", "ultralytics", "Ultralytics", "settings.json")
+from PIL import Image, UnidentifiedImageError
+try: Image.open(io.BytesIO(b"no picture"))
+except UnidentifiedImageError: print("fine")
+"""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("YOLO", "OMP"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        env=environment | {"XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "fine\n", done.stderr

@@ -1,0 +1,81 @@
+"""The catalogue names what Ultralytics publishes, and a file of its own kind gets through whatever it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import catalog
+from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from models.families.ultralytics.loader import YoloClassifier, yaml_of
+from models.families.ultralytics.prompts import OpenVocabulary
+from models.load import load
+from tests.built import build
+
+OURS = tuple(
+    spec for family in catalog.families(packaged=True).values() for spec in family if spec.loader == "ultralytics"
+)
+
+
+def test_every_model_is_a_file_that_the_library_publishes() -> None:
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    assert len(OURS) > 140
+    assert {spec.arch for spec in OURS} <= GITHUB_ASSETS_NAMES
+    assert all(spec.weights["url"].endswith(f"/v8.4.0/{spec.arch}") for spec in OURS)
+    assert all(spec.licence == "AGPL-3.0" for spec in OURS)
+    assert all((spec.task == "classify") == spec.arch.endswith("-cls.pt") for spec in OURS)
+
+
+def test_nothing_that_fits_here_is_left_out() -> None:
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    # Not of this kind (SAM, NAS, depth, a class per pixel, one channel), or trials beside the release.
+    others = ("sam", "SAM", "nas", "-depth", "-sem", "-distill", "-objv1", "-grayscale")
+    published = {name for name in GITHUB_ASSETS_NAMES if name.endswith(".pt") and not any(o in name for o in others)}
+    assert published == {spec.arch for spec in OURS}
+
+
+def test_every_architecture_is_one_that_the_library_knows() -> None:
+    from ultralytics.nn.tasks import yaml_model_load
+
+    for spec in OURS:
+        # One without prompts is made of another one's vocabulary.
+        if not spec.arch.endswith("-pf.pt"):
+            assert yaml_model_load(yaml_of(spec.arch))["head"]
+
+
+KINDS = {
+    "yolo11n-seg": YoloDetector,
+    "yolo11n-obb": TurnedDetector,
+    "yolov8s-world": OpenVocabulary,
+    "yoloe-11s-seg": OpenVocabulary,
+    "rtdetr-l": RtDetr,
+    "yolo11n-cls": YoloClassifier,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_of_any_name_is_what_it_holds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"model": build(name), "train_args": {}}, tmp_path / "best.pt")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    spec = catalog.spec("best")
+    assert spec.family == catalog.OWN_FILES
+    assert spec.task == ("classify" if name.endswith("-cls") else "detect")
+    adapter = load(spec)
+    assert type(adapter) is KINDS[name]
+    assert ("mask" in adapter.parts) == name.endswith("-seg")
+
+
+def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    torch.save({"model": Trap()}, tmp_path / "trap.pt")
+    (tmp_path / "ViT-B-32.pt").touch()
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    assert {spec.id for spec in catalog.families()[catalog.OWN_FILES]} == {"trap"}
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,331 @@
+"""Each generation's head gives the library's boxes and scores, and a gradient for every part that it offers."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.adapter import Part, Prediction, Target
+from models.adapters.detector import SIDES, Detections
+from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from models.families.ultralytics.heads import queries
+from models.families.ultralytics.loader import adapt
+from tests.built import build, built, head_inputs, record, spec_of
+
+HEADS = (
+    "yolov3-tinyu",
+    "yolov5nu",
+    "yolov6n",
+    "yolov8n",
+    "yolov9t",
+    "yolov10n",
+    "yolo11n-seg",
+    "yolo11n-obb",
+    "yolo12n",
+    "yolo26n-seg",
+    "yolo26n-obb",
+    "yolov8s-world",
+    "yoloe-11s-seg",
+)
+MORE = (
+    "yolov5n6u",
+    "yolov8n-p2",
+    "yolov8n-p6",
+    "yolov8n-ghost",
+    "yolov8n-seg",
+    "yolov8n-pose",
+    "yolov8n-obb",
+    "yolov9c-seg",
+    "yolov9e",
+    "yolo11n",
+    "yolo11n-pose",
+    "yolo12n-seg",
+    "yolo12n-obb",
+    "yolo26n",
+    "yolo26n-pose",
+    "yolo26n-p2",
+    "yolo26n-p6",
+    "yolov8s-worldv2",
+    "yoloe-v8s-seg",
+    "yoloe-26n-seg",
+)
+ONE_TO_ONE = ("yolov10n", "yolo26n-seg", "yolo26n-obb")
+EVERY = [*HEADS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+PARTS = [
+    *((name, False) for name in HEADS),
+    *((name, True) for name in ONE_TO_ONE),
+    *(pytest.param(name, False, marks=pytest.mark.slow) for name in MORE),
+]
+SIZE = (128, 192)
+
+
+def picture(seed: int = 0, count: int = 1) -> torch.Tensor:
+    return torch.rand(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def raw(name: str, *, one_to_one: bool = False) -> tuple[Any, dict[str, torch.Tensor], torch.Tensor | None]:
+    """What the library itself returns: decoded rows, raw tower outputs, prototypes."""
+    reference = build(name, one_to_one=one_to_one).fuse(verbose=False)
+    with torch.no_grad():
+        decoded, towers = reference(picture(count=2))
+    decoded, prototypes = decoded if isinstance(decoded, tuple) else (decoded, None)
+    branch = "one2one" if one_to_one else "one2many"
+    return decoded, towers.get(branch, towers), prototypes
+
+
+def some(outputs: Detections) -> tuple[int, ...]:
+    """A candidate in the middle of each scale."""
+    sizes = [level.shape[2] * level.shape[3] for level in outputs.levels]
+    starts = np.cumsum([0, *sizes])[:-1]
+    return tuple(int(start + size // 2) for start, size in zip(starts, sizes, strict=True))
+
+
+@pytest.mark.usefixtures("as_built")
+@pytest.mark.parametrize("name", EVERY)
+def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
+    from ultralytics.utils.nms import non_max_suppression
+    from ultralytics.utils.ops import xywh2xyxy, xywhr2xyxyxyxy
+
+    adapter = built(name)
+    decoded, towers, prototypes = raw(name)
+    with torch.no_grad():
+        outputs = adapter.run(picture(count=2))
+    assert torch.allclose(outputs.logits, towers["scores"], atol=1e-4)
+    assert torch.allclose(outputs.scores, decoded[:, 4 : 4 + outputs.scores.shape[1]], atol=1e-5)
+    turned = outputs.corners_of is not None
+    assert isinstance(adapter, TurnedDetector) == turned == name.endswith("-obb")
+    if turned:
+        assert outputs.corners_of is not None
+        corners = outputs.corners_of(outputs.regressions)
+        expected = xywhr2xyxyxyxy(torch.cat((decoded[:, :4], decoded[:, -1:]), 1).transpose(1, 2))
+        assert torch.allclose(corners, expected, atol=1e-2)
+        assert torch.equal(outputs.boxes, torch.cat((corners.amin(2), corners.amax(2)), 2))
+    else:
+        assert torch.allclose(outputs.boxes, xywh2xyxy(decoded[:, :4].transpose(1, 2)), atol=1e-2)
+    if prototypes is not None:
+        assert outputs.prototypes is not None
+        assert torch.allclose(outputs.prototypes, prototypes, atol=1e-4)
+        flat = torch.cat([level.flatten(2) for level in outputs.coefficients], 2)
+        assert torch.allclose(flat, towers["mask_coefficient"], atol=1e-4)
+    assert ("mask" in adapter.parts) == (prototypes is not None) == name.endswith("-seg")
+
+    confidence = float(outputs.scores[0].amax(0).topk(60).values[-1]) - 1e-6
+    rows, _ = non_max_suppression(
+        decoded, confidence, 0.5, nc=len(adapter.labels), rotated=turned, agnostic=name.startswith("yoloe")
+    )
+    anchors, classes = adapter.kept(outputs, confidence, 0.5)
+    assert len(rows) == len(anchors) > 0
+    assert rows[:, 5].tolist() == classes.tolist()
+    assert torch.allclose(rows[:, 4], outputs.scores[0, classes, anchors], atol=1e-5)
+    if not turned:
+        assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ONE_TO_ONE)
+def test_an_end_to_end_head_shows_its_own_choice_without_suppression(name: str) -> None:
+    adapter = built(name, one_to_one=True)
+    decoded, _, _ = raw(name, one_to_one=True)
+    with torch.no_grad():
+        outputs = adapter.run(picture(count=2))
+    confidence = float(decoded[0, 100, 4])
+    anchors, classes = adapter.kept(outputs, confidence, 0.0)
+    shown = decoded[0][decoded[0, :, 4] > confidence]
+    assert not adapter.nms
+    assert len(shown) == len(anchors) > 90
+    assert torch.allclose(shown[:, 4], outputs.scores[0, classes, anchors], atol=1e-6)
+    assert shown[:, 5].tolist() == classes.tolist()
+    if not name.endswith("-obb"):
+        assert torch.allclose(shown[:, :4], outputs.boxes[0, anchors], atol=1e-2)
+    other = Prediction("", int(outputs.best[0, 0]), 1.0, (0.0, 0.0, 9.0, 9.0), 0)
+    assert adapter.why(outputs, [], other, 0.0, 0.5).kind == "beyond"
+
+
+@pytest.mark.parametrize(("name", "one_to_one"), PARTS)
+def test_every_part_reaches_the_maps_that_the_head_reads(name: str, one_to_one: bool) -> None:
+    adapter = built(name, one_to_one=one_to_one)
+    kept, outputs = record(adapter, picture())
+    for part in adapter.parts:
+        target = Target(min(3, len(adapter.labels) - 1), "", some(outputs), part)
+        gradients = torch.autograd.grad(adapter.scalar(outputs, target), [*kept.values()], retain_graph=True)
+        assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients), part
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo11n-seg", "yolo26n-seg", "yolov8s-world", "yoloe-11s-seg"])
+def test_contrast_sides_and_mask_are_the_numbers_that_the_towers_give(name: str) -> None:
+    adapter = built(name)
+    _, towers, prototypes = raw(name)
+    with torch.no_grad():
+        outputs = adapter.run(picture(count=2))
+        for anchor in some(outputs):
+            logits = towers["scores"][0, :, anchor].double().tolist()
+            others = math.log(sum(math.exp(logit) for index, logit in enumerate(logits) if index != 7))
+            found = adapter.scalar(outputs, Target(7, "", (anchor,), "contrast"))
+            assert float(found) == pytest.approx(logits[7] - others, abs=1e-4)
+            assert float(adapter.scalar(outputs, Target(7, "", (anchor,)))) == pytest.approx(logits[7], abs=1e-4)
+            bins = towers["boxes"][0, :, anchor].view(4, -1)
+            share = bins.softmax(1) if bins.shape[1] > 1 else torch.ones_like(bins)
+            # Ultralytics' own order is left, top, right, bottom; a scale of one bin is the distance itself.
+            values = torch.arange(bins.shape[1]).float() if bins.shape[1] > 1 else bins
+            distances = (share * values).sum(1).tolist()
+            for side, distance in zip(SIDES, distances, strict=True):
+                ours = adapter.scalar(outputs, Target(7, "", (anchor,), side))
+                assert float(ours) == pytest.approx(distance, abs=1e-4)
+            box = adapter.scalar(outputs, Target(7, "", (anchor,), "box"))
+            assert float(box) == pytest.approx(sum(distances), abs=1e-3)
+            if prototypes is None:
+                continue
+            mask = torch.einsum("m,mhw->hw", towers["mask_coefficient"][0, :, anchor], prototypes[0])
+            x0, y0, x1, y1 = (round(float(edge) / 4) for edge in outputs.boxes[0, anchor])
+            inside = mask[max(y0, 0) : max(y1, y0 + 1, 1), max(x0, 0) : max(x1, x0 + 1, 1)]
+            expected = inside[inside > 0].mean() if (inside > 0).any() else inside.mean()
+            ours = adapter.scalar(outputs, Target(7, "", (anchor,), "mask"))
+            assert float(ours) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_a_turned_box_is_measured_by_its_upright_hull_and_suppressed_as_the_library_does() -> None:
+    from ultralytics.utils.metrics import batch_probiou
+
+    adapter = built("yolo11n-obb")
+    decoded, _, _ = raw("yolo11n-obb")
+    with torch.no_grad():
+        outputs = adapter.run(picture(count=2))
+    geometry = adapter.prepare(np.zeros((*SIZE, 3), np.uint8), "trained").geometry
+    first, second = adapter.predictions(outputs, geometry, [100, 101], [0, 0])
+    assert first.corners is not None
+    assert len(first.corners) == 4
+    rows = torch.cat((decoded[:, :4], decoded[:, -1:]), 1)[0, :, [100, 101]].T
+    assert adapter.overlap(first, second) == pytest.approx(float(batch_probiou(rows[:1], rows[1:])), abs=1e-3)
+    x, y = (outputs.centres[100] / outputs.units[100]).tolist()
+    left = adapter.scalar(outputs, Target(0, "", (100,), "left"))
+    top = adapter.scalar(outputs, Target(0, "", (100,), "top"))
+    hull = (outputs.boxes[0, 100] / outputs.units[100]).tolist()
+    assert (float(left), float(top)) == pytest.approx((x - hull[0], y - hull[1]), abs=1e-3)
+
+
+def detr(name: str = "rtdetr-l") -> RtDetr:
+    adapter = built(name)
+    assert isinstance(adapter, RtDetr)
+    return adapter
+
+
+@pytest.mark.usefixtures("as_built")
+def test_rtdetr_answers_as_its_decoder_does() -> None:
+    from ultralytics.utils.ops import xywh2xyxy
+
+    adapter, (height, width) = detr(), SIZE
+    reference = build("rtdetr-l").fuse(verbose=False)
+    with torch.no_grad():
+        (shown, (boxes, logits, *_)), outputs = reference(picture()), adapter.run(picture())
+    assert [tuple(level.shape) for level in outputs.levels] == [(1, 80, 300, 1)]
+    assert torch.allclose(outputs.logits, logits[0].transpose(1, 2), atol=1e-4)
+    size = torch.tensor([width, height, width, height])
+    assert torch.allclose(outputs.boxes, xywh2xyxy(boxes[0]) * size, atol=1e-2)
+    confidence = float(shown[0, 50, 4])
+    anchors, classes = adapter.kept(outputs, confidence, 0.0)
+    assert len(anchors) == int((shown[0, :, 4] > confidence).sum()) > 40
+    assert torch.allclose(outputs.scores[0, classes, anchors], shown[0, : len(anchors), 4], atol=1e-6)
+    assert torch.allclose(outputs.boxes[0, anchors], xywh2xyxy(shown[0, : len(anchors), :4]) * size, atol=1e-2)
+    assert outputs.centres.shape == (300, 2)
+    assert set(outputs.units.tolist()) <= {8.0, 16.0, 32.0}
+    assert bool(((outputs.centres > 0) & (outputs.centres < size[:2])).all())
+
+
+def test_rtdetrs_queries_are_the_librarys_for_every_picture_of_a_batch() -> None:
+    reference = build("rtdetr-l").fuse(verbose=False)
+    given: list[list[torch.Tensor]] = []
+    # Which of many random queries comes first hangs on the last bit: both must read the same maps.
+    reference.model[-1].register_forward_pre_hook(lambda _module, inputs: given.append(list(inputs[0])))
+    with torch.no_grad():
+        _, (boxes, logits, *_) = reference(picture(count=2))
+        ours = queries(reference.model[-1], given[0])
+    assert torch.equal(ours.logits, logits[0])
+    assert torch.equal(ours.boxes, boxes[0])
+
+
+def test_rtdetrs_targets_reach_the_backbone() -> None:
+    adapter = detr()
+    kept, outputs = record(adapter, picture(), ("model.3", "model.7", "model.9", *head_inputs(adapter)))
+    for part in adapter.parts:
+        target = Target(3, "", (0, 150), part)
+        gradients = torch.autograd.grad(adapter.scalar(outputs, target), [*kept.values()], retain_graph=True)
+        assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients), part
+
+
+@pytest.mark.slow
+def test_rtdetr_within_a_yolo_and_on_a_resnet_work_as_well() -> None:
+    for name in ("yolov8n-rtdetr", "rtdetr-resnet50", "rtdetr-x"):
+        reference = build(name).fuse(verbose=False)
+        with torch.no_grad():
+            _, (_, logits, *_) = reference(picture())
+            assert torch.allclose(detr(name).run(picture()).logits, logits[0].transpose(1, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1080, 810), (33, 700)])
+def test_rtdetr_sees_the_picture_squeezed_to_a_square_as_predict_does(size: tuple[int, int]) -> None:
+    from ultralytics.data.augment import LetterBox
+
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    given = detr().prepare(pixels, "trained")
+    expected = LetterBox(640, auto=False, scale_fill=True, stride=32)(image=pixels)
+    assert given.tensor.shape == (1, 3, 640, 640)
+    assert torch.equal(given.tensor[0], torch.from_numpy(expected.transpose(2, 0, 1).copy()).float() / 255)
+    assert given.geometry.box_to_original((0, 0, 640, 640)) == (0, 0, size[1], size[0])
+    assert detr().prepare(pixels, "letterbox").geometry.content != (0, 0, 640, 640)
+
+
+@pytest.fixture(scope="module")
+def without_prompts() -> tuple[Any, YoloDetector]:
+    """A YOLOE with a vocabulary built in as Ultralytics' own `set_vocab` does, and the adapter of it."""
+    module = build("yoloe-11s-seg")
+    names = [f"thing {index}" for index in range(80)]
+    module.args = {"imgsz": 64}
+    head = module.model[-1]
+    head.fuse(module.pe)
+    vocab = torch.nn.ModuleList(cls[-1] for cls in head.cv3)
+    # What a filter lets through is trained; here about half of the cells.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for tower in head.cv3:
+            tower[-1] = torch.nn.Conv2d(tower[-1].in_channels, 1, 1)
+        module.pe = module.pe[:, :1]
+        module.set_vocab(vocab, names)
+        for found in head.lrpc:
+            torch.nn.init.normal_(found.pf.weight)
+            torch.nn.init.constant_(found.pf.bias, -7.0)
+    return deepcopy(module), adapt(spec_of("yoloe-11s-seg-pf"), module, "")
+
+
+def test_a_vocabulary_that_is_built_in_needs_no_prompt(without_prompts: tuple[Any, YoloDetector]) -> None:
+    from ultralytics.utils.nms import non_max_suppression
+    from ultralytics.utils.ops import xywh2xyxy
+
+    module, adapter = without_prompts
+    with torch.no_grad():
+        (decoded, prototypes), towers = module.fuse(verbose=False)(picture(count=2))
+        outputs = adapter.run(picture(count=2))
+    assert type(adapter) is YoloDetector
+    assert adapter.labels[79] == "thing 79"
+    assert 0 < outputs.count == decoded.shape[2] < 16 * 24 + 8 * 12 + 4 * 6
+    assert torch.allclose(outputs.logits, towers["scores"], atol=1e-4)
+    assert torch.allclose(outputs.boxes, xywh2xyxy(decoded[:, :4].transpose(1, 2)), atol=1e-2)
+    assert outputs.prototypes is not None
+    assert torch.allclose(outputs.prototypes, prototypes, atol=1e-4)
+    confidence = float(outputs.scores[0].amax(0).topk(20).values[-1]) - 1e-6
+    rows, _ = non_max_suppression(decoded, confidence, 0.5, nc=80, agnostic=True)
+    anchors, classes = adapter.kept(outputs, confidence, 0.5)
+    assert rows[:, 5].tolist() == classes.tolist()
+    assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
+
+    kept, outputs = record(adapter, picture())
+    parts: tuple[Part, ...] = adapter.parts
+    for part in parts:
+        target = Target(3, "", (0, outputs.count - 1), part)
+        gradients = torch.autograd.grad(
+            adapter.scalar(outputs, target), [*kept.values()], retain_graph=True, materialize_grads=True
+        )
+        assert any(gradient.any() for gradient in gradients), part

@@ -1,0 +1,172 @@
+"""Layers by the words of a menu, by the numbers of other tools, and as the graph that a picker draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from explain.evidence.layers import discover, named
+from explain.evidence.resident import Resident
+from models.adapter import Layer, Prediction, Stage
+from models.adapters.detector import Detector
+from models.errors import ModelProblem
+from tests.built import built
+
+
+def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:
+    adapter = built(name, task)
+    given = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
+    return discover(adapter, given.tensor)[1]
+
+
+NECKS = {
+    "yolo11n-seg": (("model.16", "model.19", "model.22"), "model.10", "model.4", True),
+    "yolov8n": (("model.15", "model.18", "model.21"), "model.9", "model.4", True),
+    "yolov3-tinyu": (("model.19", "model.15"), "model.12", "model.6", True),
+    "yolov8s-world": (("model.15", "model.19", "model.22"), "model.9", "model.4", False),
+    "rtdetr-l": (("model.21", "model.24", "model.27"), "model.9", "model.3", True),
+}
+
+
+@pytest.mark.parametrize("name", NECKS)
+def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
+    neck, end, third, scripts = NECKS[name]
+    layers, adapter = layers_of(name), built(name)
+    presets = adapter.presets(layers)
+    assert next(iter(presets)) == "all neck outputs"
+    assert presets["all neck outputs"] == neck == adapter.default_layers(layers)
+    assert presets["backbone end"] == (end,)
+    assert presets["backbone P3"] == (third,)
+    assert ("Ultralytics' 10 12 14 16 18" in presets) == scripts
+    known = {layer.path: layer for layer in layers}
+    scales = {name: paths[0] for name, paths in presets.items() if name.startswith("neck P")}
+    assert tuple(scales.values()) == neck
+    assert all(known[path].shape[1] == 640 >> int(name[-1]) for name, path in scales.items())
+    assert all(path in known for paths in presets.values() for path in paths)
+
+
+def test_a_model_without_its_neck_among_the_layers_still_has_a_default() -> None:
+    lone = (Layer("model.0.conv", (16, 320, 320)),)
+    assert built("yolov8n").presets(lone) == {"last map": ("model.0.conv",)}
+
+
+def test_stages_are_the_graph_that_the_model_runs() -> None:
+    adapter = built("yolo11n-seg")
+    stages = adapter.stages(layers_of("yolo11n-seg"))
+    assert [stage.path for stage in stages] == [f"model.{index}" for index in range(24)]
+    assert stages[0] == Stage("model.0", "Conv", (16, 320, 320), 2.0, (), "backbone")
+    assert stages[12] == Stage("model.12", "Concat", (384, 40, 40), 16.0, ("model.11", "model.6"), "neck")
+    assert stages[23] == Stage("model.23", "Segment", None, None, ("model.16", "model.19", "model.22"), "head")
+    assert [stage.part for stage in stages].count("backbone") == 11
+    # Each step reads what comes before it, and its kind is what is there.
+    for index, stage in enumerate(stages):
+        assert all(int(path.rpartition(".")[2]) < index for path in stage.inputs)
+        assert type(adapter.module.get_submodule(stage.path)).__name__ == stage.kind
+
+
+def test_a_step_that_returns_several_maps_or_words_is_drawn_without_a_shape() -> None:
+    kinds = {stage.kind: stage for stage in built("yolov8s-world").stages(layers_of("yolov8s-world"))}
+    assert kinds["ImagePoolingAttn"].shape is None
+    assert kinds["ImagePoolingAttn"].inputs == ("model.15", "model.12", "model.9")
+
+
+def test_classifiers_are_drawn_too() -> None:
+    adapter = built("yolo11n-cls", "classify")
+    stages = adapter.stages(layers_of("yolo11n-cls", "classify"))
+    assert stages[9] == Stage("model.9", "C2PSA", (256, 7, 7), 32.0, ("model.8",), "backbone")
+    assert stages[-1].part == "head"
+    assert adapter.presets(layers_of("yolo11n-cls", "classify")) == {}
+    assert adapter.alias("-2") == "model.9"
+
+
+def test_a_family_that_draws_nothing_itself_is_a_chain_of_its_outermost_layers() -> None:
+    layers = layers_of("yolov8n")
+    stages = Detector.stages(built("yolov8n"), layers)
+    assert [stage.path for stage in stages[:3]] == ["model.0", "model.1", "model.2"]
+    assert stages[2].inputs == ("model.1",)
+    assert stages[2].stride == 4.0
+    assert not any(path.startswith("model.2.") for path in (stage.path for stage in stages))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("10", "model.10"),
+        ("model.10", "model.10"),
+        ("-2", "model.21"),
+        ("model.-2", "model.21"),
+        ("model.model[-2]", "model.21"),
+        ("model.model.model[10]", "model.10"),
+        ("model.model.10", "model.10"),
+        (" 0 ", "model.0"),
+        ("model.4.cv2", "model.4.cv2"),
+        ("4.cv2", "model.4.cv2"),
+        ("23", "23"),
+        ("-24", "-24"),
+        ("layer4", "layer4"),
+        ("", ""),
+    ],
+)
+def test_layers_are_known_by_the_numbers_of_other_tools(name: str, path: str) -> None:
+    assert built("yolov8n").alias(name) == path
+
+
+@pytest.fixture(scope="module")
+def resident() -> Resident:
+    return Resident(built("yolo11n-seg"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "numbers"),
+    [
+        ("10 12 14 16 18", (10, 12, 14, 16, 18)),
+        ("10,12,14,16,18", (10, 12, 14, 16, 18)),
+        ("Ultralytics' 10 12 14 16 18", (10, 12, 14, 16, 18)),
+        ("neck P3", (16,)),
+        ("neck P3/P4/P5", (16, 19, 22)),
+        ("neck P3 / P4", (16, 19)),
+        ("neck P3/neck P4", (16, 19)),
+        ("neck P5 neck P3", (22, 16)),
+        ("backbone end, neck P3 4", (10, 16, 4)),
+        ("all neck outputs", (16, 19, 22)),
+        ("model.2*", (2, 20, 21, 22)),
+        ("model[-2]", (22,)),
+    ],
+)
+def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
+    assert named(resident, typed) == tuple(f"model.{number}" for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("99", "There is no layer 99 in this model: choose model.16, model.19, model.22, or one of its presets: all n"),
+        ("10 12 99", "There is no layer 99 in"),
+        ("99 10", "There is no layer 99 in"),
+        ("neck P3/P9", "There is no layer neck P3/P9 in"),
+        ("neck P6", "There is no layer neck P6 in this model: choose model.16,"),
+        ("nek P3", "There is no layer nek P3 in this model: the nearest is neck P3."),
+        ("Neck p3", "There is no layer Neck p3 in this model: the nearest is neck P3."),
+        ("model16", "There is no layer model16 in this model: the nearest is model.16."),
+        ("23", "The output of 23 (model.23) is not a map: choose model.16, model.19, model.22, or one of its presets"),
+    ],
+)
+def test_a_name_that_is_no_layer_is_said_as_it_was_typed(resident: Resident, typed: str, sentence: str) -> None:
+    with pytest.raises(ModelProblem) as caught:
+        named(resident, typed)
+    assert str(caught.value).startswith(sentence)
+    assert "cv2" not in str(caught.value)
+
+
+def test_why_a_box_is_missing_counts_overlap_as_suppression_does() -> None:
+    adapter = built("yolov8n")
+    given = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained")
+    outputs = adapter.run(given.tensor)
+    index = int(outputs.best[0, 5])
+    shown = Prediction("", index, 0.9, (0.0, 0.0, 10.0, 10.0), 4)
+    near = Prediction("", index, 0.8, (0.0, 0.0, 10.0, 9.0), 5)
+    reason = adapter.why(outputs, [shown], near, 0.1, 0.5)
+    assert (reason.kind, reason.by) == ("suppressed", 0)
+    assert reason.overlap == pytest.approx(0.9)
+    assert adapter.why(outputs, [shown], near, 0.1, 1.0).kind == "beyond"

@@ -1,0 +1,417 @@
+"""YOLOX answers as Megvii's own formulas say, whichever of its two file formats it came from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from explain.evidence.layers import discover, named
+from explain.evidence.resident import Resident
+from models import catalog, checkpoint
+from models.adapter import ModelSpec, Target
+from models.errors import ModelProblem, WeightsProblem
+from models.families.yolox import Shape, Yolox, YoloxDetector, untrained
+from models.load import load
+from tests.conftest import asset, weight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SIZES = ("yolox_nano", "yolox_tiny", "yolox_s", "yolox_m", "yolox_l", "yolox_x")
+PARTS = ("class", "contrast", "objectness", "box", "left", "top", "right", "bottom", "all")
+# Which of Megvii's modules each of MMDetection's is, as their two constructors say; written apart from the loader's.
+MODULES = {
+    "backbone.backbone.stem": "backbone.stem",
+    "backbone.backbone.dark2": "backbone.stage1",
+    "backbone.backbone.dark3": "backbone.stage2",
+    "backbone.backbone.dark4": "backbone.stage3",
+    "backbone.backbone.dark5": "backbone.stage4",
+    "backbone.lateral_conv0": "neck.reduce_layers.0",
+    "backbone.C3_p4": "neck.top_down_blocks.0",
+    "backbone.reduce_conv1": "neck.reduce_layers.1",
+    "backbone.C3_p3": "neck.top_down_blocks.1",
+    "backbone.bu_conv2": "neck.downsamples.0",
+    "backbone.C3_n3": "neck.bottom_up_blocks.0",
+    "backbone.bu_conv1": "neck.downsamples.1",
+    "backbone.C3_n4": "neck.bottom_up_blocks.1",
+    "head.stems": "neck.out_convs",
+    "head.cls_convs": "bbox_head.multi_level_cls_convs",
+    "head.reg_convs": "bbox_head.multi_level_reg_convs",
+    "head.cls_preds": "bbox_head.multi_level_conv_cls",
+    "head.reg_preds": "bbox_head.multi_level_conv_reg",
+    "head.obj_preds": "bbox_head.multi_level_conv_obj",
+}
+CSP = {"conv1": "main_conv", "conv2": "short_conv", "conv3": "final_conv", "m": "blocks"}
+WITH_CSP = {"dark2": "1", "dark3": "1", "dark4": "1", "dark5": "2"}
+
+
+def mmdetection_name(name: str) -> str:
+    """What MMDetection calls a tensor of Megvii's."""
+    module = next(module for module in MODULES if name.startswith(f"{module}."))
+    rest = name.removeprefix(f"{module}.").split(".")
+    stage = module.rpartition(".")[2]
+    at = 1 if rest[0] == WITH_CSP.get(stage) else 0 if stage.startswith("C3_") else None
+    if at is not None:
+        rest[at] = CSP[rest[at]]
+    words = {"dconv": "depthwise_conv", "pconv": "pointwise_conv"}
+    return ".".join([MODULES[module], *(words.get(word, word) for word in rest)])
+
+
+def spec_of(name: str, **weights: Any) -> ModelSpec:
+    return ModelSpec(name, "yolox", "", "yolox", name, "detect", "Apache-2.0", weights=weights)
+
+
+def lively(module: Yolox, seed: int = 0) -> Yolox:
+    """The same network with numbers that let a signal through: fresh ones end as a constant."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in module.state_dict().items():
+        if tensor.ndim == 4:
+            # The picture goes up to 255, and a box's sides are exponents.
+            size = 1 / 128 if "stem." in name else 0.5 if "_preds" in name else 1
+            tensor.normal_(0, size * (2 / tensor[0].numel()) ** 0.5, generator=generator)
+        elif name.endswith(("bn.weight", "running_var")):
+            tensor.uniform_(0.8, 1.2, generator=generator)
+        elif name.endswith(("bn.bias", "running_mean")):
+            tensor.normal_(0, 0.1, generator=generator)
+    return module
+
+
+@cache
+def saved() -> dict[str, torch.Tensor]:
+    return lively(Yolox(Shape(1, 8, False, 3))).state_dict()
+
+
+@cache
+def trained() -> YoloxDetector:
+    weight("yolox_nano.pth")
+    adapter = load(catalog.spec("yolox_nano"))
+    assert isinstance(adapter, YoloxDetector)
+    return adapter
+
+
+@cache
+def built(depthwise: bool = True) -> YoloxDetector:
+    module = lively(Yolox(Shape(1, 16, depthwise, 80)))
+    return YoloxDetector(spec_of("built"), module, [str(index) for index in range(80)], "")
+
+
+def picture(name: str) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(asset("ultralytics", "assets", name)))
+
+
+def megvii(module: Any, pixels: NDArray[np.uint8], confidence: float, iou: float) -> list[tuple[int, float, Any]]:
+    """Class, score and xyxy in original pixels of each box, by the formulas of Megvii's demo and nothing of ours."""
+    from torchvision.ops import nms
+
+    bgr, size = pixels[..., ::-1], 416
+    ratio = min(size / bgr.shape[0], size / bgr.shape[1])
+    h, w = int(bgr.shape[0] * ratio), int(bgr.shape[1] * ratio)
+    padded = np.full((size, size, 3), 114, np.uint8)
+    padded[:h, :w] = cv2.resize(np.ascontiguousarray(bgr), (w, h), interpolation=cv2.INTER_LINEAR)
+    tensor = torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32))[None]
+    rows = []
+    with torch.no_grad():
+        for level, stride in zip(module.backbone(tensor), (8, 16, 32), strict=True):
+            k = (8, 16, 32).index(stride)
+            x = module.head.stems[k](level)
+            towards_box = module.head.reg_convs[k](x)
+            out = torch.cat(
+                (
+                    module.head.reg_preds[k](towards_box),
+                    module.head.obj_preds[k](towards_box).sigmoid(),
+                    module.head.cls_preds[k](module.head.cls_convs[k](x)).sigmoid(),
+                ),
+                1,
+            )[0]
+            for y in range(out.shape[1]):
+                for x_ in range(out.shape[2]):
+                    row = out[:, y, x_].clone()
+                    cx, cy = (row[0] + x_) * stride, (row[1] + y) * stride
+                    bw, bh = row[2].exp() * stride, row[3].exp() * stride
+                    row[:4] = torch.stack((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2))
+                    rows.append(row)
+    boxes = torch.stack(rows)
+    best, index = boxes[:, 5:].max(1)
+    sure = boxes[:, 4] * best
+    found: list[tuple[int, float, Any]] = []
+    for label in index.unique():
+        mine = ((index == label) & (sure > confidence)).nonzero()[:, 0]
+        for at in mine[nms(boxes[mine, :4], sure[mine], iou)]:
+            found.append((int(label), float(sure[at]), (boxes[at, :4] / ratio).tolist()))
+    return sorted(found, key=lambda row: -row[1])
+
+
+@cache
+def unfused() -> Any:
+    from libreyolo.models.yolox.nn import LibreYOLOXModel
+
+    module = LibreYOLOXModel("n")
+    module.load_state_dict(checkpoint.read(weight("yolox_nano.pth")))
+    return module.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bus.jpg", {"bus": [0.91], "person": [0.85, 0.81, 0.69, 0.26]}),
+        ("zidane.jpg", {"person": [0.85, 0.83], "tie": [0.47]}),
+    ],
+)
+def test_boxes_are_those_of_megviis_formulas(name: str, expected: dict[str, list[float]]) -> None:
+    adapter, pixels = trained(), picture(name)
+    given = adapter.prepare(pixels, "trained")
+    with torch.no_grad():
+        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=1, confidence=0.25, iou=0.45)
+    theirs = megvii(unfused(), pixels, 0.25, 0.45)
+    height, width = pixels.shape[:2]
+    assert [p.index for p in found] == [index for index, _, _ in theirs]
+    assert np.allclose([p.score for p in found], [score for _, score, _ in theirs], atol=1e-3)
+    clipped = np.clip([box for _, _, box in theirs], 0, [width, height, width, height])
+    assert np.abs(np.array([p.box for p in found]) - clipped).max() < 1
+    for label, scores in expected.items():
+        assert [round(p.score, 2) for p in found if p.label == label][: len(scores)] == scores
+
+
+@pytest.mark.parametrize("way", ["trained", "letterbox", "squash"])
+@pytest.mark.parametrize("size", [(1080, 810), (720, 1280), (37, 501), (3000, 1), (416, 416)])
+def test_geometry_knows_where_the_picture_lies(size: tuple[int, int], way: str) -> None:
+    adapter = built()
+    pixels = np.random.default_rng(0).integers(0, 113, (*size, 3), np.uint8)
+    given = adapter.prepare(pixels, way)
+    assert given.tensor.shape == (1, 3, 416, 416)
+    assert given.geometry.seen == (0, 0, size[1], size[0])
+    left, top, right, bottom = given.geometry.content
+    bars = torch.ones(416, 416, dtype=torch.bool)
+    bars[top:bottom, left:right] = False
+    assert (given.tensor[0, :, bars] == 114).all()
+    assert (given.tensor[0, :, ~bars] < 114).all()
+    if way == "trained":
+        assert (left, top) == (0, 0)
+    back = given.geometry.box_to_original((left, top, right, bottom))
+    assert back == pytest.approx((0, 0, size[1], size[0]), abs=1e-3)
+
+
+def test_colours_come_as_blue_green_red_from_0_to_255() -> None:
+    pixels = np.full((50, 50, 3), (10, 20, 200), np.uint8)
+    assert built().prepare(pixels, "trained").tensor[0, :, 5, 5].tolist() == [200, 20, 10]
+
+
+def test_sides_are_rounded_as_each_of_the_two_does(tmp_path: Path) -> None:
+    torch.save({"state_dict": {mmdetection_name(n): t for n, t in saved().items()}}, tmp_path / "mm.pth")
+    torch.save({"model": saved()}, tmp_path / "megvii.pth")
+    pixels = np.zeros((100, 133, 3), np.uint8)  # 416 / 133 * 100 = 312.8
+    for name, height in (("mm", 313), ("megvii", 312)):
+        adapter = load(spec_of(name, path=str(tmp_path / f"{name}.pth")))
+        assert adapter.prepare(pixels, "trained").geometry.content == (0, 0, 416, height)
+
+
+@pytest.mark.parametrize("shape", [Shape(1, 8, False, 3), Shape(2, 8, True, 80)], ids=["plain", "depthwise"])
+def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: Path) -> None:
+    module = lively(Yolox(shape))
+    tensors = module.state_dict()
+    theirs = {mmdetection_name(name): tensor for name, tensor in tensors.items()}
+    assert len(theirs) == len(tensors)
+    assert not set(theirs) & set(tensors)
+    assert {
+        "backbone.stage4.1.conv2.conv.weight",
+        "backbone.stage4.2.blocks.0.conv1.bn.running_mean",
+        "neck.top_down_blocks.1.short_conv.conv.weight",
+        "neck.out_convs.2.bn.bias",
+        "bbox_head.multi_level_conv_obj.2.bias",
+    } <= set(theirs)
+    spare = {f"ema_{name.replace('.', '_')}": torch.zeros_like(tensor) for name, tensor in theirs.items()}
+    torch.save({"meta": {"epoch": 300}, "state_dict": theirs | spare}, tmp_path / "mm.pth")
+    torch.save({"model": tensors}, tmp_path / "megvii.pth")
+    tensor = torch.rand(2, 3, 96, 160, generator=torch.Generator().manual_seed(0)) * 255
+    answers = []
+    for name in ("mm", "megvii"):
+        adapter = load(spec_of(name, path=str(tmp_path / f"{name}.pth")))
+        assert isinstance(adapter, YoloxDetector)
+        assert len(adapter.labels) == shape.classes
+        assert (adapter.labels[0] == "person") == (shape.classes == 80)
+        with torch.no_grad():
+            answers.append(adapter.run(tensor))
+    assert all(torch.equal(a, b) for a, b in zip(answers[0].leaves, answers[1].leaves, strict=True))
+    with torch.no_grad():
+        before = module.eval()(tensor)
+    for a, b in zip(before.leaves, answers[0].leaves, strict=True):
+        assert (a - b).abs().max() < 1e-4 * a.abs().max()
+    assert min(leaf.std() for leaf in before.leaves) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("neck.out_convs.0", "head.stems.0"),
+        ("backbone.stage4", "backbone.backbone.dark5"),
+        ("backbone.stage1.1.main_conv", "backbone.backbone.dark2.1.conv1"),
+        ("backbone.stem", "backbone.backbone.stem"),
+        ("neck.bottom_up_blocks.1", "backbone.C3_n4"),
+        ("neck.reduce_layers.0.bn", "backbone.lateral_conv0.conv"),
+        ("neck.reduce_layers.0.activate", "backbone.lateral_conv0.act"),
+        ("bbox_head.multi_level_cls_convs.2.1.pointwise_conv", "head.cls_convs.2.1.pconv"),
+        ("bbox_head.multi_level_conv_reg.1", "head.reg_preds.1"),
+        ("backbone.backbone.dark5", "backbone.backbone.dark5"),
+        ("backbone.C3_p3.conv3.bn", "backbone.C3_p3.conv3.conv"),
+        ("layer4", "layer4"),
+    ],
+)
+def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> None:
+    assert built().alias(name) == path
+    assert name == path == "layer4" or built().module.get_submodule(path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "paths"),
+    [
+        ("neck.out_convs.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
+        ("neck.bottom_up_blocks.*", ("backbone.C3_n3", "backbone.C3_n4")),
+        ("head.stems.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
+        ("neck.out_convs.0 neck P4", ("head.stems.0", "backbone.C3_n3")),
+        ("backbone.stage2.1", ("backbone.backbone.dark3.1",)),
+    ],
+)
+def test_several_layers_by_other_tools_names(typed: str, paths: tuple[str, ...]) -> None:
+    assert named(Resident(built(), torch.device("cpu")), typed) == paths
+
+
+def test_a_layer_without_a_map_is_named_as_it_was_typed() -> None:
+    resident = Resident(built(), torch.device("cpu"))
+    with pytest.raises(ModelProblem, match=r"^The output of neck\.out_convs \(head\.stems\) is not a map: choose back"):
+        named(resident, "neck.out_convs")
+    with pytest.raises(ModelProblem, match=r"^There is no layer neck\.out_conv\.\* in this model"):
+        named(resident, "neck.out_conv.*")
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_size_is_told_from_its_tensors(name: str) -> None:
+    from libreyolo.models.yolox.nn import LibreYOLOXModel
+
+    from models.families.yolox import _SIZES, _shape
+
+    with torch.device("meta"):
+        theirs = LibreYOLOXModel(name.removeprefix("yolox_")[0]).state_dict()
+        ours = Yolox(Shape(*_SIZES[name], 80)).state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+    assert _shape(theirs) == Shape(*_SIZES[name], 80)
+
+
+def test_larger_sizes_take_larger_pictures() -> None:
+    small, large = (
+        YoloxDetector(spec_of("any"), Yolox(Shape(1, channels, False, 1)), ["a"], "") for channels in (24, 32)
+    )
+    pixels = np.zeros((10, 20, 3), np.uint8)
+    assert small.prepare(pixels, "trained").tensor.shape[2:] == (416, 416)
+    assert large.prepare(pixels, "trained").tensor.shape[2:] == (640, 640)
+    told = YoloxDetector(spec_of("any", preprocessing={"size": 500}), Yolox(Shape(1, 8, False, 1)), ["a"], "")
+    assert told.prepare(pixels, "trained").tensor.shape[2:] == (512, 512)
+
+
+def test_layers_presets_and_stages_name_the_same_maps() -> None:
+    adapter = built()
+    known, short = discover(adapter, adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor)
+    presets = adapter.presets(short)
+    assert list(presets) == ["all neck outputs", "backbone end", "neck P3", "neck P4", "neck P5", "backbone P3"]
+    assert adapter.default_layers(short) == presets["all neck outputs"]
+    assert [known[path].shape[1:] for path in presets["all neck outputs"]] == [(52, 52), (26, 26), (13, 13)]
+    assert known[presets["backbone P3"][0]].shape[1] == 52
+    assert known[presets["backbone end"][0]].shape[1] == 13
+    stages = adapter.stages(short)
+    assert {path for paths in presets.values() for path in paths} <= {stage.path for stage in stages}
+    assert all(stage.shape is not None for stage in stages)
+    paths = [stage.path for stage in stages]
+    for stage in stages:
+        assert all(paths.index(read) < paths.index(stage.path) for read in stage.inputs)
+        assert stage.shape == known[stage.path].shape
+    assert {stage.stride for stage in stages if stage.part == "neck"} == {8, 16, 32}
+    assert {stage.part for stage in stages} == {"backbone", "neck", "head"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(part: Any) -> None:
+    adapter = built(depthwise=False)
+    layers = ("backbone.backbone.dark3", "backbone.backbone.dark5", "backbone.C3_n3")
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(path: str, out: torch.Tensor) -> torch.Tensor:
+        kept[path] = out if out.requires_grad else out.detach().requires_grad_()
+        return kept[path].clone()
+
+    handles = [
+        adapter.module.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
+        for path in layers
+    ]
+    try:
+        outputs = adapter.run(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 255)
+    finally:
+        for handle in handles:
+            handle.remove()
+    middle = 12 * 12 + 14  # a cell of the second scale
+    scalar = adapter.scalar(outputs, Target(2, "", (middle,), part))
+    assert scalar.shape == ()
+    gradients = torch.autograd.grad(scalar, [kept[path] for path in layers])
+    assert all(gradient.isfinite().all() and gradient.abs().max() > 0 for gradient in gradients)
+
+
+def test_a_candidate_is_its_cell_and_its_score_both_sigmoids() -> None:
+    adapter = built()
+    with torch.no_grad():
+        outputs = adapter.run(torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1)) * 255)
+    assert outputs.boxes.shape == (2, 8 * 12 + 4 * 6 + 2 * 3, 4)
+    assert outputs.centres[[0, 13, 96, 125]].tolist() == [[4, 4], [12, 12], [8, 8], [80, 48]]
+    assert outputs.units[[0, 96, 125]].tolist() == [8, 16, 32]
+    class_logit, objectness = outputs.levels[1][0, 3, 2, 5], outputs.objectness[1][0, 0, 2, 5]
+    anchor = 96 + 2 * 6 + 5
+    assert outputs.scores[0, 3, anchor] == pytest.approx(float(class_logit.sigmoid() * objectness.sigmoid()))
+    assert "objectness" in adapter.parts
+    moved = tuple(level + 1 for level in outputs.leaves)
+    assert not torch.allclose(outputs.with_leaves(moved).boxes, outputs.boxes)
+
+
+def test_a_pass_under_inference_mode_spoils_no_later_gradient() -> None:
+    adapter = built()
+    tensor = torch.rand(1, 3, 64, 64) * 255
+    with torch.inference_mode():
+        adapter.run(tensor)
+    outputs = adapter.run(tensor.requires_grad_())
+    (gradient,) = torch.autograd.grad(adapter.scalar(outputs, Target(0, "", (3,))), tensor)
+    assert gradient.isfinite().all()
+    assert not any(parameter.requires_grad for parameter in adapter.module.parameters())
+    assert not any(getattr(part, "inplace", False) for part in adapter.module.modules())
+
+
+def test_untrained_weights_are_the_same_again_and_say_so() -> None:
+    spec = replace(spec_of("yolox_nano"), weights={"random": 3})
+    first, second = load(spec), load(spec)
+    assert first.weights_sha256 == second.weights_sha256 != load(replace(spec, weights={"random": 4})).weights_sha256
+    assert first.labels[0] == "person (untrained)"
+    with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
+        untrained("yolox_xl", 0)
+
+
+def test_the_operators_own_classes_are_named(tmp_path: Path) -> None:
+    torch.save(saved(), tmp_path / "own.pth")
+    adapter = load(spec_of("own", path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
+    assert adapter.labels == ("ripe", "green", "2")
+
+
+def test_what_is_no_yolox_is_said_in_one_sentence(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
+    short = dict(saved())
+    del short["backbone.C3_p4.conv1.conv.weight"]
+    torch.save(short, tmp_path / "short.pth")
+    for name in ("other", "short"):
+        with pytest.raises(WeightsProblem, match="does not hold the tensors of a YOLOX") as said:
+            load(spec_of(name, path=str(tmp_path / f"{name}.pth")))
+        assert "\n" not in str(said.value)
+    with pytest.raises(ModelProblem, match="crop is no way"):
+        built().prepare(np.zeros((8, 8, 3), np.uint8), "crop")

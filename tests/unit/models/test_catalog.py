@@ -1,0 +1,459 @@
+"""The catalogue is the list of models, and every model of it can be loaded by what it names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from models import catalog, weights
+from models.adapter import ModelSpec
+from models.adapters.classifier import Classifier
+from models.errors import ModelProblem, Problem, WeightsProblem
+from models.load import load
+from models.loaders import loader_module
+from models.preprocess import Preprocessing
+
+EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != catalog.OWN_FILES)
+BUSES = {"minibus", "trolleybus", "school bus", "passenger car", "streetcar"}
+
+
+@pytest.fixture
+def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An operator's models.toml, not yet written."""
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    return tmp_path / "models.toml"
+
+
+def random_spec(arch: str, loader: str = "torchvision.classifiers", seed: int = 0) -> ModelSpec:
+    return ModelSpec(arch, "Tests", "", loader, arch, "classify", "none", weights={"random": seed})
+
+
+def test_every_torchvision_classifier_is_there_with_its_default_weights() -> None:
+    import torchvision
+
+    ours = {spec.arch: spec for spec in EVERY if spec.loader == "torchvision.classifiers"}
+    assert sorted(ours) == torchvision.models.list_models(module=torchvision.models)
+    for arch, spec in ours.items():
+        default = torchvision.models.get_model_weights(arch).DEFAULT
+        assert spec.weights["url"] == default.url
+        assert default.url.endswith(f"-{spec.weights['sha256']}.pth")
+        assert ("CC-BY-NC" in spec.licence) == ("SWAG" in default.name)
+
+
+@pytest.mark.parametrize("spec", EVERY, ids=lambda spec: spec.id)
+def test_every_model_says_what_it_is(spec: ModelSpec) -> None:
+    assert spec.licence
+    assert spec.source.startswith(("https://", "docs/"))
+    assert spec.family
+    assert spec.size
+    assert spec.weights
+    assert spec.task in catalog.TASKS
+    assert callable(loader_module(spec.loader).load)
+    assert catalog.spec(spec.id) is spec
+
+
+def test_timm_has_every_model_that_is_said_to_be_its() -> None:
+    import timm
+
+    ours = {spec.arch for spec in EVERY if spec.loader in ("timm", "efficientnet_lite")}
+    assert ours <= set(timm.list_models(pretrained=False))
+
+
+def test_the_packaged_family_comes_first_and_is_here() -> None:
+    first = next(iter(catalog.families().values()))
+    assert [(spec.size, spec.id) for spec in first] == [
+        ("s", "efficientnet-lite0"),
+        ("m", "efficientnet-lite1"),
+        ("l", "efficientnet-lite2"),
+    ]
+    assert all(catalog.available(spec) for spec in first)
+
+
+def test_the_menu_needs_no_heavy_import() -> None:
+    code = (
+        "import sys; from models import catalog; "
+        "[catalog.available(spec) for spec in catalog.catalog().values()]; "
+        "sys.exit(bool({'torch', 'torchvision', 'timm', 'ultralytics', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unknown_models_get_a_hint() -> None:
+    with pytest.raises(ModelProblem, match="did you mean resnet18 or "):
+        catalog.spec("resnet19")
+    with pytest.raises(ModelProblem, match="There is no model 'zzz': there are"):
+        catalog.spec("zzz")
+
+
+def test_any_timm_name_is_a_model() -> None:
+    spec = catalog.spec("timm/resnet18d")
+    assert (spec.loader, spec.arch, spec.weights) == ("timm", "resnet18d", {"hub": "timm/resnet18d"})
+    with pytest.raises(ModelProblem, match=r"did you mean .*resnet18d"):
+        load(catalog.spec("timm/resnet18dd"))
+    assert catalog.spec("timm/vit_small_patch14_dinov2").task == "embed"
+    with pytest.raises(ModelProblem, match="names no classes"):
+        load(catalog.spec("timm/vit_base_patch16_224.mae"))
+    with pytest.raises(WeightsProblem, match="SIGHTGLASS_OFFLINE forbids"):
+        load(catalog.spec("timm/tinynet_e"))
+
+
+def test_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    assert catalog.OWN_FILES not in catalog.families()
+    for name in ("cracks.pt", "sorts-cls.pt", "yolo11n.pt", "convnext_atto.pt"):
+        (tmp_path / name).touch()
+    own = catalog.families()[catalog.OWN_FILES]
+    assert {spec.id: spec.task for spec in own} == {"cracks": "detect", "sorts-cls": "classify"}
+    assert weights.find(catalog.spec("cracks")) == tmp_path / "cracks.pt"
+    assert catalog.available(catalog.spec("yolo11n"))
+
+
+def test_an_operators_models_are_added_and_change_packaged_ones(own_file: Path) -> None:
+    own_file.write_text("""
+[[family]]
+name = "Leaves"
+loader = "torchvision.classifiers"
+licence = "MIT"
+weights = { path = "{id}.pth", labels = ["healthy", "rust"] }
+sizes = { s = "leaf-s", m = "leaf-m" }
+arch = { s = "resnet18", m = "resnet50" }
+
+[model."resnet18"]
+target_layers = ["layer3"]
+
+[model."mine"]
+loader = "timm"
+arch = "resnet10t"
+""")
+    leaves = catalog.families()["Leaves"]
+    assert [(spec.size, spec.id, spec.arch) for spec in leaves] == [
+        ("s", "leaf-s", "resnet18"),
+        ("m", "leaf-m", "resnet50"),
+    ]
+    assert leaves[0].weights["path"] == str(own_file.parent / "leaf-s.pth")
+    assert catalog.spec("resnet18").target_layers == ("layer3",)
+    assert catalog.spec("resnet18").weights["sha256"] == "f37072fd"
+    assert catalog.spec("mine").family == catalog.OWN_MODELS
+    assert catalog.problem() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[family]", ["models.toml", "line 1"]),
+        ('[[family]]\nname = "Leaves"\nloader = "timm"\nsize = {}', ["[[family]] Leaves", "size", "sizes"]),
+        ('[[family]]\nname = "Leaves"\nsizes = {}', ["[[family]] Leaves", "loader"]),
+        ('[[family]]\nname = "Leaves"\nloader = "timm"\nsizes = { s = 1 }', ["[[family]] Leaves", "sizes"]),
+        ('[model."leaf"]\nloader = "os"', ['[model."leaf"]', "loader"]),
+        ('[model."leaf"]\nloader = "../evil"', ['[model."leaf"]', "loader"]),
+        ('[model."leaf"]\nlicence = "MIT"', ['[model."leaf"]', "loader"]),
+        ('[model."resnet18"]\ntask = "segment"', ['[model."resnet18"]', "task"]),
+        ('[model."resnet18".weights]\nsha = "1"', ['weights of [model."resnet18"]', "sha256"]),
+        ('[model."resnet18".weights.preprocessing]\nmean = [1, 2]', ['[model."resnet18"]', "mean"]),
+        ('[model."resnet18".weights.preprocessing]\nsize = -4', ['[model."resnet18"]', "size", "from 1 to 4096"]),
+        ('[model."resnet18".weights.preprocessing]\nsize = 5000', ['[model."resnet18"]', "size", "from 1 to 4096"]),
+        ('[model."resnet18".weights.preprocessing]\nshort_side = 0', ['[model."resnet18"]', "short_side"]),
+        ('[model."resnet18".weights.preprocessing]\nstd = [1.0, 0.0, 1.0]', ['[model."resnet18"]', "std", "more than"]),
+        ('[model."resnet18".weights.preprocessing]\ndivide_by = 0', ['[model."resnet18"]', "divide_by", "more than"]),
+        ('[model."resnet18".weights.preprocessing]\nchannels_in = 0', ['[model."resnet18"]', "channels_in"]),
+        ("family = [3]", ["[[family]] 1", "a table"]),
+        ("model = 3", ["models.toml", "model"]),
+        ("[models]", ["models.toml", "models"]),
+    ],
+)
+def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, words: list[str], own_file: Path) -> None:
+    own_file.write_text(text)
+    said = catalog.problem()
+    assert said is not None
+    assert [word for word in words if word not in said] == []
+    assert "\n" not in said
+    assert len(catalog.catalog()) >= len(EVERY)
+    assert catalog.spec("resnet18").target_layers == ()
+    # What may be in a table that cannot be told apart is told with its fault; a table of its own has its own.
+    match = {'[model."leaf"]': r'^models\.toml: .*\[model\."leaf"\]', '[model."resnet': "'leaf': "}
+    with pytest.raises(ModelProblem, match=match.get(text[:14], "There is no model 'leaf', and ")):
+        catalog.spec("leaf")
+
+
+def test_one_bad_table_takes_no_other_away(own_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own_file.write_text("""
+[[family]]
+name = "Leaves"
+loader = "torchvision.classifiers"
+weights = { random = 1, seed = 3 }
+sizes = { s = "leaf-s", m = "leaf-m" }
+
+[model."UP"]
+loader = "timm"
+arch = "resnet10t"
+
+[model."down"]
+loader = "timm"
+arhc = "resnet10t"
+""")
+    assert catalog.spec("UP").arch == "resnet10t"
+    with pytest.raises(
+        ModelProblem, match=r'^models\.toml: \[model\."down"\] has an unknown key arhc: did you mean arch'
+    ):
+        catalog.spec("down")
+    with pytest.raises(ModelProblem, match=r"^models\.toml: weights of \[\[family\]\] Leaves"):
+        catalog.spec("leaf-m")
+    with pytest.raises(ModelProblem, match="no model 'zzz': there are"):
+        catalog.spec("zzz")
+    assert caplog.records == []
+    said = catalog.problem() or ""
+    assert (said.count("arhc"), said.count("Leaves")) == (1, 1)
+    catalog.families(), catalog.families()
+    assert len(caplog.records) == 2
+
+
+def test_a_table_with_a_loader_inherits_nothing_from_a_known_model(own_file: Path) -> None:
+    own_file.write_text("""
+[model."efficientnet-lite0"]
+loader = "custom"
+weights = { path = "mine.pth" }
+""")
+    mine = catalog.spec("efficientnet-lite0")
+    packaged = catalog._packaged()["efficientnet-lite0"]
+    assert (mine.family, mine.licence, mine.source) == (catalog.OWN_MODELS, "not stated", "")
+    assert mine.weights == {"path": str(own_file.parent / "mine.pth")}
+    assert packaged.licence != mine.licence
+
+
+def test_a_models_file_that_is_named_but_not_there_is_said(own_file: Path) -> None:
+    assert "models.toml" in (catalog.problem() or "")
+
+
+def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import models.families.timm
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(models.families.timm, "load", broken)
+    with pytest.raises(ModelProblem, match=r"^timm/any could not be loaded \(first line\)\.$"):
+        load(catalog.spec("timm/any"))
+
+
+@pytest.mark.parametrize("model_id", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
+def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus: Path) -> None:
+    import timm
+    from timm.data import create_transform
+
+    from models.families.timm import config_of
+
+    adapter = load(catalog.spec(model_id))
+    assert isinstance(adapter, Classifier)
+    assert adapter.weights_sha256 == adapter.spec.weights["sha256"]
+    pixels = np.asarray(Pillow.open(bus).convert("RGB"))
+    given = adapter.prepare(pixels, adapter.preprocessings[0])
+    theirs = create_transform(**config_of(timm.create_model(adapter.spec.arch)), is_training=False)(
+        Pillow.fromarray(pixels)
+    )
+    off = (given.tensor[0] - theirs).abs() > 1e-6
+    # Pillow weighs a window that is resized alone in another order, which may turn a rounding by one step of 255.
+    assert (given.tensor[0] - theirs).abs().max() <= 1.01 / 255 / 0.5
+    assert off.float().mean() < 1e-3
+    with torch.no_grad():
+        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+    assert BUSES & {p.label for p in found}
+    if model_id == "efficientnet-lite0":
+        assert found[0].label in BUSES
+
+
+@pytest.mark.parametrize(
+    ("spec", "layer"),
+    [
+        (random_spec("resnet18"), None),
+        pytest.param(random_spec("maxvit_t"), "blocks.3", marks=pytest.mark.slow),
+        pytest.param(random_spec("inception_v3"), None, marks=pytest.mark.slow),
+        (random_spec("resnet10t", "timm"), None),
+    ],
+    ids=lambda value: value.id if isinstance(value, ModelSpec) else value,
+)
+def test_untrained_models_run_and_say_that_they_are_untrained(spec: ModelSpec, layer: str | None) -> None:
+    from models.adapter import Layer
+
+    adapter = load(spec)
+    given = adapter.prepare(np.full((40, 60, 3), 90, np.uint8), adapter.preprocessings[0])
+    with torch.no_grad():
+        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=3, confidence=0, iou=0)
+    assert len(found) == 3
+    assert all(p.label.endswith("(untrained)") for p in found)
+    assert not any(p.requires_grad for p in adapter.module.parameters())
+    assert not adapter.module.training
+    names = [name for name, _ in adapter.module.named_modules() if name]
+    assert layer is None or layer in names
+    layers = [Layer(name, (1, 1, 1)) for name in names]
+    assert adapter.default_layers(layers) == (layer or names[-1],)
+
+
+def test_every_torchvision_model_is_built_as_its_weights_need_it() -> None:
+    from models.families.torchvision.classifiers import build, default_weights
+
+    with torch.device("meta"):
+        for spec in EVERY:
+            # RegNet's builder computes with tensors, and GoogLeNet's number leaves out heads that its file holds.
+            if spec.loader == "torchvision.classifiers" and not spec.arch.startswith(("regnet_", "googlenet")):
+                count = sum(tensor.numel() for tensor in build(spec.arch).parameters())
+                assert count == default_weights(spec.arch).meta["num_params"], spec.arch
+
+
+def test_a_seed_is_a_model() -> None:
+    state = torch.get_rng_state()
+    first, again, other = (load(random_spec("squeezenet1_1", seed=seed)) for seed in (1, 1, 2))
+    assert first.weights_sha256 == again.weights_sha256 != other.weights_sha256
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
+    from models.families.torchvision.classifiers import build
+
+    own_file.write_text("""
+[model."leaf"]
+loader = "torchvision.classifiers"
+arch = "squeezenet1_1"
+weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64, mean = [0.5, 0.5, 0.5] } }
+""")
+    (own_file.parent / "leaf.txt").write_text("healthy\nrust\n\n", encoding="utf-8")
+    module = build("squeezenet1_1", weights={"random": 3}, classes=2)
+    torch.save({"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}}, own_file.parent / "leaf.pth")
+    adapter = load(catalog.spec("leaf"))
+    assert adapter.labels == ("healthy", "rust")
+    assert isinstance(adapter, Classifier)
+    assert adapter.preprocessing == Preprocessing(
+        (64, 64), 64, (0.5, 0.5, 0.5), (0.229, 0.224, 0.225), Pillow.Resampling.BILINEAR
+    )
+    probe = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(adapter.run(probe).logits, module.eval()(probe))
+    (own_file.parent / "leaf.txt").write_text("healthy\n", encoding="utf-8")
+    with pytest.raises(ModelProblem, match=r"leaf has 2 classes and weights\.labels names 1"):
+        load(catalog.spec("leaf"))
+
+
+def test_a_timm_file_in_a_folder_is_loaded_with_timms_own_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    module = timm.create_model("resnet10t").eval()
+    save_file(module.state_dict(), tmp_path / "resnet10t.safetensors")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    adapter = load(catalog.spec("timm/resnet10t"))
+    assert adapter.weights_sha256 == weights.sha256_of(tmp_path / "resnet10t.safetensors")
+    assert len(adapter.labels) == 1000
+    assert adapter.labels[0] == "tench"
+    probe = torch.zeros(1, 3, 176, 176)
+    with torch.no_grad():
+        assert torch.equal(adapter.run(probe).logits, module(probe))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"no checkpoint", "no checkpoint of plain tensors"), (b"", "is empty"), ("pickled code", "holds no state_dict")],
+)
+def test_a_checkpoint_never_runs_code(
+    content: bytes | str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "resnet10t.pth"
+    if isinstance(content, str):
+        torch.save({"state_dict": Path("a path is code to a pickle")}, path)
+    else:
+        path.write_bytes(content)
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
+    with pytest.raises(Problem, match=said):
+        load(catalog.spec("timm/resnet10t"))
+
+
+def test_googlenet_runs_without_the_heads_that_its_file_holds(own_file: Path) -> None:
+    from models.families.torchvision.classifiers import build
+
+    own_file.write_text("""
+[model."mine"]
+loader = "torchvision.classifiers"
+arch = "googlenet"
+weights = { path = "mine.pth", labels = ["a", "b"] }
+""")
+    module = build("googlenet", weights={"random": 0}, classes=2).eval()
+    torch.save(module.state_dict(), own_file.parent / "mine.pth")
+    adapter = load(catalog.spec("mine"))
+    assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
+    probe = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(adapter.run(probe).logits, module(probe))
+
+
+def test_densenets_old_names_are_understood() -> None:
+    from models.families.torchvision.classifiers import _modern
+
+    old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "features.norm5.weight": torch.zeros(1)}
+    assert set(_modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
+
+
+def test_the_list_in_the_docs_is_the_catalogue() -> None:
+    from models.__main__ import table
+
+    assert (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8") == table()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
+    import timm
+
+    from models import checkpoint
+    from models.families.timm import preprocessing_of
+
+    spec = catalog.spec(f"efficientnet-lite{size}")
+    ours = load(spec)
+    theirs = timm.create_model(spec.arch, pretrained=False).eval()
+    tensors = checkpoint.read(weights.locate(spec))
+    assert list(ours.module.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), tensors.values(), strict=True)))
+    assert ours.preprocessing == preprocessing_of(theirs)
+    given = ours.prepare(np.random.default_rng(size).integers(0, 256, (300, 400, 3), np.uint8), "trained").tensor
+    with torch.no_grad():
+        assert torch.equal(ours.run(given).logits, theirs(given))
+
+
+def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
+    code = "import sys; from explain import Explainer; Explainer(); print({'timm', 'torchvision'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.defaults import compared
+
+    row = '[model.{0}]\nloader = "custom"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
+    for name in ("plant", "street"):
+        (tmp_path / f"{name}.pth").write_bytes(b"0")
+    (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))), "utf-8")
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    catalog._merged.cache_clear()
+    try:
+        with pytest.raises(Problem, match="name each by itself"):
+            compared(["plant"])
+        assert compared(["plant", "street"])[0] == ["plant", "street"]
+    finally:
+        catalog._merged.cache_clear()
+
+
+def test_a_class_that_is_nearly_named_is_offered_as_it_is_written() -> None:
+    from models.labels import class_index
+
+    with pytest.raises(ModelProblem, match=r"did you mean Potato - Late blight\?"):
+        class_index("potato late blight", ("Tomato - Rust", "Potato - Late blight"))
+    with pytest.raises(ModelProblem, match="did you mean Egyptian cat"):
+        class_index("cat", ("crate", "Egyptian cat"))
