@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from api.problems import Refused
 from api.schemas import MOST_PIXELS, ClassRequest
+from common.errors import Cancelled, ModelProblem
 from explain.phrases import plural
-from models.errors import Cancelled, ModelProblem
 
 if TYPE_CHECKING:
     import threading

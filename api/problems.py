@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.work_queue import Busy, TooSlow
+from common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge, WeightsProblem
 from explain.phrases import plural
-from models.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge, WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from common.errors import Problem
 from models.adapter import Part
-from models.errors import Problem
 
 MIB = 2**20
 MOST_MODELS = 8

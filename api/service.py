@@ -14,8 +14,8 @@ import numpy as np
 from api.limits import each, expected, room, stopped, useful
 from api.problems import Refused, finite
 from api.schemas import ClassRequest, DetectRequest
+from common.errors import ImageProblem, ModelProblem, TooLarge
 from models import weights
-from models.errors import ImageProblem, ModelProblem, TooLarge
 
 if TYPE_CHECKING:
     import threading

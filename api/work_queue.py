@@ -22,7 +22,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.memory import memory
     from benchmarks.report import goals, load, machine, markdown
     from benchmarks.speed import speed
+    from common.errors import Problem
     from explain.evidence.resident import device
-    from models.errors import Problem
 
     rounds = asked.rounds or ROUNDS
     try:
@@ -86,7 +86,7 @@ def _viewer(asked: argparse.Namespace) -> int:
 
 def _truth(asked: argparse.Namespace) -> int:
     from benchmarks.truth import run
-    from models.errors import Problem
+    from common.errors import Problem
 
     try:
         found = run.measure(run.FULL if asked.full else run.QUICK, asked.models or (), asked.seeds)
@@ -103,8 +103,8 @@ def _truth(asked: argparse.Namespace) -> int:
 
 def _gpu(asked: argparse.Namespace) -> int:
     from benchmarks import gpu
+    from common.errors import Problem
     from explain.evidence.resident import device
-    from models.errors import Problem
 
     try:
         result = gpu.gpu(asked.models or (), asked.picture, device(asked.device), asked.rounds)
@@ -121,8 +121,8 @@ def _transformers(asked: argparse.Namespace) -> int:
 
     from benchmarks import transformers
     from benchmarks.case import picture
+    from common.errors import Problem
     from explain.evidence.resident import device
-    from models.errors import Problem
 
     try:
         on, path = device(asked.device), asked.picture or picture()
@@ -141,7 +141,7 @@ def _transformers(asked: argparse.Namespace) -> int:
 
 def _api(asked: argparse.Namespace) -> int:
     from benchmarks import api
-    from models.errors import Problem
+    from common.errors import Problem
 
     try:
         result = api.api(asked.seconds, asked.clients)
@@ -156,7 +156,7 @@ def _api(asked: argparse.Namespace) -> int:
 
 def _ray(asked: argparse.Namespace) -> int:
     from benchmarks import ray
-    from models.errors import Problem
+    from common.errors import Problem
 
     try:
         result = ray.ray(asked.rounds or ray.ROUNDS, asked.pictures)
@@ -188,7 +188,7 @@ def _throughput(asked: argparse.Namespace) -> int:
 def _detectors(asked: argparse.Namespace) -> int:
     """Each of the two writes its own part of one file."""
     from benchmarks.halves import DETECTORS, with_half
-    from models.errors import Problem
+    from common.errors import Problem
 
     if asked.threads:
         import torch

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.sync.client import connect
 
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.layers import find
 from explain.evidence.resident import Residency, Resident
 from explain.picture.image import Image
 from models.adapter import ModelInput, Target
 from models.catalog import available, spec
-from models.errors import ModelProblem
 from models.load import load
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.case import SEED
+from common.errors import ModelProblem
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.picture.image import Image
 from models.adapter import Target
 from models.adapters.detector import Detector
 from models.catalog import available, spec
-from models.errors import ModelProblem
 from models.families.ultralytics.layers import CAM_SCRIPTS
 from models.families.yolox import NECK
 from models.load import load

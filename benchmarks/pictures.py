@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from models.errors import ImageProblem
+from common.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,6 +25,7 @@ from benchmarks.detectors import level
 from benchmarks.report import grid, load, machine
 from benchmarks.results import where
 from benchmarks.sightglass import FAST
+from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import RESIDENCY
@@ -34,7 +35,6 @@ from explain.picture.image import Image
 from models.adapter import Prediction, Target
 from models.adapters.detector import Detector
 from models.catalog import available, spec
-from models.errors import ModelProblem
 from models.preprocess import GREY
 
 if TYPE_CHECKING:

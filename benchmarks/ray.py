@@ -19,12 +19,12 @@ import torch
 
 from benchmarks.report import grid, load, machine
 from benchmarks.throughput import SIZE, _machine, written
+from common.errors import ModelProblem
 from explain import Explainer
 from explain.batch import ray_cluster, ray_engine, run
 from explain.batch.output import Local
 from explain.batch.source import find
 from explain.batch.worker import Work
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

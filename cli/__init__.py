@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import batch, compare, detect, history, image, models, replay, serve, similarity, watch
-from models.errors import ImageProblem, Problem, WeightsProblem
+from common.errors import ImageProblem, Problem, WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

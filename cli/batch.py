@@ -14,7 +14,7 @@ import typer
 from cli import options as cli
 from cli.console import Teller
 from cli.image import woken
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

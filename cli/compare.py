@@ -10,7 +10,7 @@ import typer
 from cli import options as cli
 from cli.console import Teller
 from cli.image import woken
-from models.errors import ModelProblem, Problem
+from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

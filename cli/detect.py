@@ -13,7 +13,7 @@ from cli import extra_formats as more
 from cli import options as cli
 from cli.console import Teller
 from cli.image import each, report, woken
-from models.errors import ModelProblem, Problem
+from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ import typer
 
 from cli import options as cli
 from cli.console import Teller
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from explain.history import Found, History, KeptMap, Record

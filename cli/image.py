@@ -11,7 +11,7 @@ import typer
 from cli import extra_formats as more
 from cli import options as cli
 from cli.console import Teller
-from models.errors import ImageProblem
+from common.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -140,8 +140,8 @@ def class_(
     Of each class there are class_analysis_<class>.json (its place among all classes, its score, its map in numbers
     and how far that is the map of the best class), gradcam_class_<class>.png and .npy.
     """
+    from common.errors import ModelProblem
     from explain.export import result_folder
-    from models.errors import ModelProblem
 
     if not class_:
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")

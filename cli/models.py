@@ -33,8 +33,8 @@ def list_(
     json: cli.Json = False,
 ) -> int:
     """Every model of the catalogue, with its family, size and licence, and whether its weights are here."""
+    from common.errors import Problem
     from models.catalog import TASKS, available, catalog, problem
-    from models.errors import Problem
 
     if task is not None and task not in TASKS:
         raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")

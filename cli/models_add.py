@@ -16,7 +16,7 @@ import typer
 from cli import options as cli
 from cli.console import Teller
 from cli.models_toml import alone, relative, text_of, with_table, written
-from models.errors import ImageProblem, ModelProblem, Problem
+from common.errors import ImageProblem, ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

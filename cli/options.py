@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from models.errors import ModelProblem, Problem
+from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

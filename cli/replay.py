@@ -10,7 +10,7 @@ import typer
 from cli import options as cli
 from cli.console import Teller
 from cli.image import report
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from explain.explanation import Explanation

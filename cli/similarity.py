@@ -10,7 +10,7 @@ import typer
 from cli import options as cli
 from cli.console import Teller
 from cli.image import woken
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import typer
 
 from cli import options as cli
 from cli.console import Teller
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from explain.monitor import Drift, Entry, Monitor

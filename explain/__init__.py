@@ -12,13 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from common.errors import Problem as Problem
     from explain.explainer import Explainer as Explainer
     from explain.explainer import replay as replay
     from explain.explanation import Explanation as Explanation
     from explain.maps.heatmap import Heatmap as Heatmap
     from explain.picture.image import Image as Image
     from explain.recipe import Recipe as Recipe
-    from models.errors import Problem as Problem
 
 _HOMES = {
     "Explainer": "explain.explainer",
@@ -27,7 +27,7 @@ _HOMES = {
     "Heatmap": "explain.maps.heatmap",
     "Image": "explain.picture.image",
     "Recipe": "explain.recipe",
-    "Problem": "models.errors",
+    "Problem": "common.errors",
 }
 __all__ = sorted(_HOMES)
 

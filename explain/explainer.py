@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, named
@@ -25,7 +26,6 @@ from explain.questions import Question, settings
 from explain.recipe import Recipe
 from models.adapter import Part
 from models.catalog import spec
-from models.errors import ModelProblem
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:

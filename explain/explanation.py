@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.attention import OPENED
 from explain.evidence.targets import UNSHOWN, Per, Wanted, resolve, unshown
 from explain.findings.diagnosis import Finding, diagnose, missing_words
@@ -27,7 +28,6 @@ from explain.recipe import Recipe, versions
 from explain.rendering import render
 from models.adapter import Box, Part, Prediction, Target
 from models.adapters.detector import Detector
-from models.errors import ModelProblem
 from models.labels import class_index
 
 if TYPE_CHECKING:

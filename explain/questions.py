@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from common.errors import ModelProblem
 from explain.detections import backbone_at, stages
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from explain.evidence.resident import Resident

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from common.errors import ModelProblem
 from models import loaders, weights
 from models.adapter import ModelSpec
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from models.errors import WeightsProblem
+from common.errors import WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from common.errors import Problem
 from models.catalog import OWN_FILES, OWN_MODELS, available, catalog, families, spec
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from models.errors import Cancelled, WeightsProblem
+from common.errors import Cancelled, WeightsProblem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import ModelProblem, WeightsProblem
+from common.errors import ModelProblem, WeightsProblem
 from models.loaders import loader_module
 
 LOADERS = (

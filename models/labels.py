@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

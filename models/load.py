@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from models.errors import Cancelled, ModelProblem, Problem
+from common.errors import Cancelled, ModelProblem, Problem
 from models.loaders import loader_module
 
 if TYPE_CHECKING:

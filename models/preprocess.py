@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem
 from models.adapter import Geometry, ModelInput
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from common.errors import WeightsProblem
 from models import architectures
-from models.errors import WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

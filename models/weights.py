@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from common.errors import WeightsProblem
 from models.download import Progress, download, sha256_of
-from models.errors import WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,6 +5,7 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
+from common.errors import ModelProblem
 from components.choices import sidebar
 from components.session import explain_job, history_store, page, url_state
 from components.viewer import Map, Panel
@@ -16,7 +17,6 @@ from explain.phrases import count, listing, percent, plural
 from explain.rendering.render import share_difference
 from models import catalog
 from models.adapter import ModelSpec
-from models.errors import ModelProblem
 
 MOST = 4
 OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)

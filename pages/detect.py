@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Cancelled, WeightsProblem
 from components.choices import detection_options, image_picker, sidebar
 from components.session import explain_job, history_store, page, reopen, url_state
 from components.viewer import Panel
@@ -14,7 +15,6 @@ from components.views import charts, comparisons, detections, panels, snapshots,
 from explain.methods import METHODS
 from explain.phrases import article, listing, percent
 from models import catalog, weights
-from models.errors import Cancelled, WeightsProblem
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import Cancelled
 from components import canvas
 from components.choices import class_picker, sidebar
 from components.headline import HOT
@@ -15,7 +16,6 @@ from components.viewer import Panel
 from components.views import attention_heads, charts, panels, visual_prompts
 from explain.findings.diagnosis import headline
 from explain.methods import METHODS
-from models.errors import Cancelled
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

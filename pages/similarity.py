@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import ImageProblem, ModelProblem
 from components.answer_list import Row, rows
 from components.choices import gallery_picker, image_picker, sidebar
 from components.pairs import pairs
 from components.session import page, url_state
 from explain.methods import METHODS
 from explain.phrases import plural
-from models.errors import ImageProblem, ModelProblem
 
 if TYPE_CHECKING:
     from components.choices.sidebar import Choices

@@ -27,9 +27,9 @@ from benchmarks.truth.report import PLOT, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
 from benchmarks.truth.verdict import PARTLY, labels_of, published, table
 from benchmarks.viewer import RESULTS
+from common.errors import ModelProblem
 from explain.findings.reliability import FILE
 from models.catalog import available, spec
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

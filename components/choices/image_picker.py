@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import ImageProblem, Problem
 from components import canvas
 from components.dropzone import intake
 from components.session import reopen, url_state
@@ -15,7 +16,6 @@ from explain.phrases import pixels
 from explain.picture.image import Image
 from models.demo import captioned_scenes, person_scenes
 from models.demo.showcase import SCENES, SIDE, scene
-from models.errors import ImageProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

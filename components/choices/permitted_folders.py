@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
     from explain.questions import Question
     from models.adapter import ModelSpec
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"

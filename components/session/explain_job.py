@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Cancelled, Problem
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
-from models.errors import Cancelled, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

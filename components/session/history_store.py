@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Problem
 from explain.phrases import plural
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

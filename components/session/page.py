@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import Problem
 from components.session import url_state
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

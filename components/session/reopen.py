@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import ModelProblem
 from components.session import page, url_state
 from components.viewer import SETTINGS
 from explain.methods import METHODS
 from models import catalog
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from explain import Explanation

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from common.errors import Problem
 from components.viewer.payload import Panel, joined_bytes, jpeg, raw_range, scaling
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering.contact_sheet import boxes as draw_boxes
 from explain.rendering.contact_sheet import grid
 from explain.rendering.render import Field, Style, shown
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import Problem
 from components.choices import sidebar
 from components.session import explain_job, url_state
 from components.viewer import Box, Map, Panel
@@ -16,7 +17,6 @@ from explain.methods import METHODS
 from explain.phrases import listing, percent
 from explain.rendering.render import share_difference
 from models import catalog
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from components.choices.detection_options import Asked

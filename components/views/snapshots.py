@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import ImageProblem
 from components.choices import image_picker
 from explain.picture.image import Image
-from models.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

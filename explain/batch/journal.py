@@ -13,7 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

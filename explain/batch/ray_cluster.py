@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]
 
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
         else:
             _knock(address)
             # The same code on every machine; what it needs is installed there.
-            code = [str(ROOT / name) for name in ("explain", "models")]
+            code = [str(ROOT / name) for name in ("common", "explain", "models")]
             more = {"runtime_env": {"py_modules": code, "excludes": ["**/__pycache__"]}}
         # Also where it fails half-way: what it has started ends with it.
         stack.callback(_end, set(psutil.Process().children(recursive=True)))

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import ModelProblem
 from explain.batch import ray_worker
 from explain.batch.output import Local
 from explain.batch.ray_cluster import ENDING, cluster, library
 from explain.phrases import plural
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

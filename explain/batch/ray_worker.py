@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelProblem, Problem
+from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from common.errors import ImageProblem, ModelProblem
 from explain.batch.source import LISTS, MOST_NAMES, PICTURES, Item, Unreachable, _text, entries
 from explain.picture.image import MAX_BYTES
-from models.errors import ImageProblem, ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from common.errors import ModelProblem
 from explain.batch import output, records, table, threads
 from explain.batch.journal import Journal
 from explain.batch.source import MOST, find
 from explain.batch.worker import Work
 from explain.explainer import Explainer
 from explain.phrases import plural
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

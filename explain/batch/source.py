@@ -19,8 +19,8 @@ from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from common.errors import ImageProblem, ModelProblem
 from explain.picture.image import MAX_BYTES, Image
-from models.errors import ImageProblem, ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from models.errors import Cancelled
+from common.errors import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

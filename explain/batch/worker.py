@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from explain.batch import batched_pass, journal, records
 from explain.batch.source import Item, Unreachable
 from explain.evidence.determinism import Turn
@@ -19,7 +20,6 @@ from explain.explanation import KEPT, Explanation
 from explain.methods import method as find_method
 from explain.questions import settings as settings_for
 from explain.recipe import Recipe, versions
-from models.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from models.labels import class_index
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
-from models.errors import Cancelled, ModelProblem
+from common.errors import Cancelled, ModelProblem
 
 if TYPE_CHECKING:
     import threading

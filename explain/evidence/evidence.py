@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import ModelProblem
 from explain.backward.gradient import Activation, Gradient
 from explain.backward.graph import Graph, Opaque
 from explain.backward.transformer import sparse
 from explain.evidence.layers import as_map
 from models.adapters.detector import IN_CELL, Detector
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.attention import Attentive
 from models.adapter import Layer
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

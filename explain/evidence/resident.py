@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.errors import ModelProblem
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
 from explain.evidence.determinism import Turn
 from explain.evidence.layers import Surveyed, survey
 from models.adapters import folding
-from models.errors import ModelProblem
 from models.load import load
 from models.preprocess import blank as tone
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
+from common.errors import ModelProblem
 from explain.phrases import percent
 from models.adapter import Target
 from models.adapters.detector import Detector
-from models.errors import ModelProblem
 from models.labels import class_index
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from common.errors import Problem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.targets import Wanted
@@ -22,7 +23,6 @@ from explain.explanation import explain
 from explain.export import caption, fonts
 from explain.methods import METHODS
 from explain.rendering.render import Field, Style, shown
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from common.errors import Problem
 from explain.findings.diagnosis import diagnose
 from explain.methods import METHODS
 from explain.phrases import percent
-from models.errors import Problem
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:

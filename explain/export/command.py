@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from common.errors import ModelProblem
 from explain.recipe import Recipe
 from models import catalog
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

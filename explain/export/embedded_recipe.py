@@ -21,8 +21,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from common.errors import ImageProblem
 from explain.recipe import Recipe
-from models.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping

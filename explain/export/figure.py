@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import cv2
 import numpy as np
 
+from common.errors import Problem
 from explain.export import caption, embedded_recipe
 from explain.rendering import render
 from explain.rendering.colormaps import lut
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

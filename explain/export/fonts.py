@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from models.errors import Problem
+from common.errors import Problem
 
 
 def path(name: str = "DejaVuSans") -> Path:

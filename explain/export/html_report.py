@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from common.errors import Problem
 from explain.export import caption, command, table
 from explain.export.pdf_report import pdf
 from explain.findings.diagnosis import headline, looks
@@ -25,7 +26,6 @@ from explain.picture.image import to_jpeg, to_png
 from explain.rendering import color_tables, contours, resampling
 from explain.rendering.colormaps import colormaps, lut
 from explain.rendering.render import Field, Style, samples, shown
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.errors import ModelProblem, Problem
 from explain.explanation import decoded
 from explain.export import command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline, looks
@@ -27,7 +28,6 @@ from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering import contact_sheet
 from explain.rendering.colormaps import colormaps, lut
 from explain.rendering.render import Style
-from models.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

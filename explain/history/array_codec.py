@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

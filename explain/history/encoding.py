@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from common.errors import Problem
 from explain.history import array_codec
 from explain.history.store import Blob
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

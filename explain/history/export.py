@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.errors import Problem
 from explain.export import embedded_recipe
 from explain.export import result_folder as names
 from explain.picture.image import Image, to_png
 from explain.rendering import render
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

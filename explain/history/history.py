@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.errors import Problem
 from explain.history import array_codec, query, rows, schema, search_index, settings
 from explain.history import encoding as drafts
 from explain.history.records import (
@@ -25,7 +26,6 @@ from explain.history.records import (
 )
 from explain.history.store import Blob, Moved, Store
 from explain.phrases import megabytes
-from models.errors import Problem
 
 if TYPE_CHECKING:
     import sqlite3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, get_args
 
+from common.errors import Problem
 from explain.history.records import Choices, Order
-from models.errors import Problem
 
 if TYPE_CHECKING:
     import sqlite3

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

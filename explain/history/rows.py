@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from common.errors import Problem
 from explain.export.embedded_recipe import View
 from explain.findings.diagnosis import Finding
 from explain.history import array_codec
@@ -18,7 +19,6 @@ from explain.history.records import KeptMap, Mark, Record
 from explain.maps.statistics import Statistics
 from explain.recipe import Recipe
 from models.adapter import Geometry, Prediction
-from models.errors import Problem
 
 if TYPE_CHECKING:
     import sqlite3

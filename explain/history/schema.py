@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from models.errors import Problem
+from common.errors import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path

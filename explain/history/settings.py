@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from models.errors import Problem
+from common.errors import Problem
 
 FOLDER, MEGABYTES = "SIGHTGLASS_HISTORY", "SIGHTGLASS_HISTORY_MB"
 OFF = "off"

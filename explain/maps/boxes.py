@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
+from common.errors import ModelProblem
 from explain.maps.statistics import RING
 from models.adapters.detector import intersection_over_union
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

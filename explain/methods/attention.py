@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.attention import attentions, chosen, follow, weigh
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     import threading

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from common.errors import Cancelled, ModelProblem, Problem
 from explain.backward.gradient import Activation, Gradient
 from explain.evidence.determinism import exact
 from explain.evidence.layers import as_map
 from explain.methods.gradient import gradcam
 from models.adapters.folding import copied
-from models.errors import Cancelled, ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

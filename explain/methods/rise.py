@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import Cancelled, ModelProblem
 from explain.methods.occlusion import COUNT as WINDOWS
 from explain.methods.occlusion import Drops, Windows
 from models.adapters.detector import Detections
-from models.errors import Cancelled, ModelProblem
 from models.preprocess import GREY
 from models.preprocess import blank as tone
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+from common.errors import Problem
 from explain.monitor.monitor import Monitor
-from models.errors import Problem
 
 _VARIABLES = ("", "_THRESHOLD", "_PER_MINUTE", "_MB", "_KEEP", "_PICTURES")
 

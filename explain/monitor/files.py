@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from common.errors import Problem
 from explain.picture.image import Image, to_jpeg
 from explain.rendering import render
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

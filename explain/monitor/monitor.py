@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.errors import Problem
 from explain.monitor import files
 from explain.monitor.entry import Entry
 from explain.monitor.log import Log
@@ -20,7 +21,6 @@ from explain.monitor.observation import Observation, box_numbers, from_rows, obs
 from explain.monitor.rate import LeftOut, Rate
 from explain.monitor.reader import Reading
 from explain.monitor.rules import Rules, check
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from common.errors import Problem
 from explain.monitor import files
 from explain.monitor.entry import Entry
 from explain.monitor.observation import NUMBERS, Observation
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.errors import Problem
 from explain.monitor.observation import NUMBERS, Observation, from_rows, observe, read_stamp, stamp
 from explain.monitor.phrases import clock
 from explain.phrases import plural
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

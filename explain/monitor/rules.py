@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from common.errors import Problem
 from explain.methods import METHODS
 from explain.phrases import percent
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from explain.monitor.observation import Observation

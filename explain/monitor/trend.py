@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.errors import Problem
 from explain.monitor.phrases import many
 from explain.monitor.reference import Reference, save
 from explain.phrases import listing, percent, plural
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

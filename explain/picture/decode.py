@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from models.errors import ImageProblem, TooLarge
+from common.errors import ImageProblem, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

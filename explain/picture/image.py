@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from common.errors import ImageProblem, TooLarge
 from explain.phrases import plural
 from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from explain.picture.planes import KINDS, Planes, from_file, many, shown
-from models.errors import ImageProblem, TooLarge
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000

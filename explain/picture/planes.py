@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import ImageProblem, TooLarge
 from explain.picture.decode import check_size, from_array, grey
-from models.errors import ImageProblem, TooLarge
 from models.preprocess import MOST_CHANNELS
 
 if TYPE_CHECKING:

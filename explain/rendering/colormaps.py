@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import Problem
+from common.errors import Problem
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from common.errors import Cancelled, ImageProblem, ModelProblem
 from explain.batch.source import find
 from explain.evidence.cache import ByteCache
 from explain.phrases import plural
 from explain.picture.image import Image
 from explain.similarity.similarity import SAME, comparable
 from explain.similarity.unrelated import controls
-from models.errors import Cancelled, ImageProblem, ModelProblem
 
 if TYPE_CHECKING:
     import threading

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from common.errors import ModelProblem
 from explain.backward.gradient import Activation, Gradient
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
@@ -28,7 +29,6 @@ from explain.methods import method as find_method
 from explain.phrases import percent
 from explain.picture.image import Image
 from explain.similarity.matches import Matches, matches
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

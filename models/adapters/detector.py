@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from common.errors import ModelProblem
 from models.adapter import Part, Prediction
 from models.adapters.classifier import freeze
 from models.adapters.stages import outermost
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     import numpy as np

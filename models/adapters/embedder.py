@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import ModelProblem
 from models.adapters.attentive import default_layers, revealed
 from models.adapters.classifier import freeze
 from models.adapters.stages import outermost
-from models.errors import ModelProblem
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 
 if TYPE_CHECKING:

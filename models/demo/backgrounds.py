@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from common.errors import ModelProblem
 from models.demo.shapes import tint
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

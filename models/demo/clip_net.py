@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint
 from models.demo.captioned_scenes import COLOURS, SHAPES, SYNONYMS
 from models.demo.nets import classifier
-from models.errors import ModelProblem, WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from common.errors import WeightsProblem
 from models import checkpoint
 from models.demo import scenes
-from models.errors import WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from common.errors import WeightsProblem
 from models import checkpoint
 from models.demo import person_scenes
-from models.errors import WeightsProblem
 from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import WeightsProblem
 from models import checkpoint
 from models.adapters.classifier import Classifier
-from models.errors import WeightsProblem
 from models.labels import imagenet
 from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of

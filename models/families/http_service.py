@@ -28,10 +28,10 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
+from common.errors import ModelProblem
 from models import labels
 from models.adapter import Geometry, ModelInput
 from models.adapters.detector import Detections, Detector
-from models.errors import ModelProblem
 from models.families.exported.layouts import Found
 from models.families.exported.loader import as_answered, detections
 

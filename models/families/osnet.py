@@ -13,9 +13,9 @@ from PIL import Image as Pillow
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint
 from models.adapters.embedder import Embedder
-from models.errors import ModelProblem, WeightsProblem
 from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem
 from models import checkpoint, labels
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedder
-from models.errors import ModelProblem
 from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder
-from models.errors import ModelProblem, WeightsProblem
 from models.inspect import Draft, Unknown
 from models.preprocess import Preprocessing
 from models.weights import Progress, offline, sha256_of

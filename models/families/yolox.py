@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapter import Geometry, ModelInput, Part, Stage
 from models.adapters.detector import SIDES, Detections, Detector
 from models.adapters.folding import conv_act
-from models.errors import ModelProblem, WeightsProblem
 from models.preprocess import GREY
 from models.weights import locate, sha256_of
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import Cancelled
+from common.errors import Cancelled
 
 if TYPE_CHECKING:
     from explain.batch import Summary

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import Problem
 from components.choices import sidebar
 from components.session import page, url_state
 from explain.phrases import plural
 from models import catalog
-from models.errors import Problem
 from pages.batch import views
 from pages.batch.job import Job, Leg, folder_for
 from pages.batch.source import Source, choose, scratch

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import ModelProblem
 from components.choices.permitted_folders import folders, permitted
 from components.session import url_state
 from explain.batch.source import Item, find
 from explain.phrases import plural
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

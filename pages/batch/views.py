@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Problem
 from components.choices.detection_options import PARTS
 from components.session import reopen, url_state
 from explain.batch import analysis, journal
@@ -15,7 +16,6 @@ from explain.batch.table import CSV, PARQUET
 from explain.methods import METHODS
 from explain.phrases import NBSP, listing, percent, plural
 from models import catalog
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from pages.batch.job import Job

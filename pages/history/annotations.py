@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Problem
 from components.markup import markup
 from components.session import history_store
 from explain.evidence.cache import ByteCache
 from explain.phrases import plural
-from models.errors import Problem
 from pages.history.files import files
 
 if TYPE_CHECKING:

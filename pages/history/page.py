@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Problem
 from components.session import history_store, page, reopen, url_state
 from explain.methods import METHODS
 from explain.phrases import percent, plural
-from models.errors import Problem
 from pages.history import annotations, files, pair
 from pages.history import record as record_view
 from pages.history.grid import Tile, grid

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Problem
 from components.answer_list import Row, rows
 from components.session import history_store, reopen
 from components.viewer import Box, Map, Panel, View, viewer, words
 from components.views import charts
 from explain.methods import METHODS
 from explain.phrases import NBSP, listing, megabytes, percent, pixels, plural
-from models.errors import Problem
 from pages.history import annotations
 from pages.history.files import archive, files, marked
 

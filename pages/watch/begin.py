@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import Problem
 from components.session import explain_job, monitoring, page
 from explain.phrases import percent, plural
-from models.errors import Problem
 from pages.watch import log
 from pages.watch.trial import Trial
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import ImageProblem, Problem
 from components.choices import image_picker
 from components.session import reopen, url_state
 from explain.methods import METHODS
@@ -17,7 +18,6 @@ from explain.monitor.rules import KINDS
 from explain.monitor.trend import SAID
 from explain.phrases import listing, percent, pixels
 from explain.picture.image import Image
-from models.errors import ImageProblem, Problem
 from pages.watch import log
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import Problem
 from explain.batch.table import PARQUET
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
 from explain.monitor.reference import WATCHED
 from explain.phrases import listing, percent, plural
-from models.errors import Problem
 from pages.watch import log
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common.errors import Problem
 from components.choices import sidebar
 from components.session import monitoring, page, reopen, url_state
 from explain.monitor import trend
 from explain.monitor.observation import MEANING
-from models.errors import Problem
 from pages.watch import begin, cases, charts, drift, log
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.errors import Cancelled, Problem
 from components.choices import image_picker
 from explain.phrases import plural
 from explain.picture.image import Image
-from models.errors import Cancelled, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

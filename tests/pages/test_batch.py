@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem
 from components.choices import sidebar
 from explain.batch import source as sources
 from explain.batch import table
 from explain.picture.image import to_jpeg
-from models.errors import ModelProblem
 from pages.batch import source
 from pages.batch.job import Job, Leg, folder_for
 from pages.batch.source import Source, permitted

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem
 from explain import Explainer
 from explain.phrases import percent
-from models.errors import ModelProblem
 from tests.pages.conftest import headline, shown, texts
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
+from common.errors import ModelProblem
 from models import labels
 from models.adapter import Prediction
 from models.adapters.attentive import default_layers
 from models.adapters.classifier import Classifier, Logits
-from models.errors import ModelProblem
 from models.preprocess import CLASSIFIER_WAYS
 
 if TYPE_CHECKING:

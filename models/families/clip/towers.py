@@ -11,9 +11,9 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint
 from models.adapters.classifier import freeze
-from models.errors import ModelProblem, WeightsProblem
 from models.families.clip.loader import Towers
 from models.families.transformers import fetched, read
 from models.inspect import Draft, Unknown

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from common.errors import ModelProblem
 from models.adapters.classifier import Classifier, both
-from models.errors import ModelProblem
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from common.errors import ModelProblem
 from models import architectures, checkpoint, labels, state_dicts
-from models.errors import ModelProblem
 from models.families.custom import code
 from models.families.custom.classifier import OwnClassifier, channels_of, look_at
 from models.weights import Progress, locate, sha256_of

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem, Problem
 from models import labels
 from models.adapters.classifier import Classifier, both
-from models.errors import ModelProblem, Problem
 from models.families.custom.classifier import FILLS, kind_of
 from models.families.exported.files import CHANNELS, choice, named, padded, pieces, taken, tensors
 from models.preprocess import Preprocessing

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from common.errors import ModelProblem
 from models import labels
-from models.errors import ModelProblem
 from models.preprocess import MOST_CHANNELS
 
 if TYPE_CHECKING:

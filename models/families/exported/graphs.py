@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 from models.families.exported.files import Runtime, tensors
 
 if TYPE_CHECKING:

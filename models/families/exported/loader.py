@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import torch
 
+from common.errors import ModelProblem
 from models import labels
 from models.adapter import Geometry, ModelInput
 from models.adapters.detector import MOST, Detections, Detector
-from models.errors import ModelProblem
 from models.families.exported.classifier import ExportedClassifier, classifier
 from models.families.exported.files import CHANNELS, choice, named, open_file, padded, pieces, plain, taken
 from models.families.exported.inspect import inspect

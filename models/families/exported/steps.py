@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.errors import ModelProblem
+from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

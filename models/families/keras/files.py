@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelProblem, WeightsProblem
+from common.errors import ModelProblem, WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

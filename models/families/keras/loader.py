@@ -18,11 +18,11 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
+from common.errors import ModelProblem, WeightsProblem
 from models import labels
 from models.adapter import ModelInput, Prediction
 from models.adapters.classifier import Classifier, Logits
 from models.drawing import PAPERS, Paper, names_drawings, paper_of
-from models.errors import ModelProblem, WeightsProblem
 from models.families.custom.inspect import named_beside
 from models.families.keras import files
 from models.families.keras.network import Net, bared, keras, opened

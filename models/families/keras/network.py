@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from models.errors import ModelProblem, WeightsProblem
+from common.errors import ModelProblem, WeightsProblem
 from models.families.keras.files import INSTALL
 from models.weights import cache
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelProblem, WeightsProblem
+from common.errors import ModelProblem, WeightsProblem
 from models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
 
 if TYPE_CHECKING:

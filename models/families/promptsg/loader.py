@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapters.attentive import revealed
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder
-from models.errors import ModelProblem, WeightsProblem
 from models.families.promptsg.files import beside, configured, fill, named, read_config
 from models.families.promptsg.network import Config, PromptSG
 from models.preprocess import Preprocessing, prepare

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapters.classifier import Classifier
-from models.errors import ModelProblem, WeightsProblem
 from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapter import Geometry, ModelInput, Part, Stage
 from models.adapters.detector import SIDES, Detections, Detector
-from models.errors import ModelProblem, WeightsProblem
 from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.errors import ModelProblem
 from models.adapter import Geometry, ModelInput, ModelSpec
 from models.adapters.detector import MOST, SIDES, Detections, Detector
-from models.errors import ModelProblem
 from models.families.ultralytics.heads import Queries, reader
 from models.families.ultralytics.layers import NumberedLayers
 

@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from common.errors import ModelProblem
 from models import checkpoint, labels
 from models.adapter import Layer, ModelSpec
 from models.adapters.classifier import Classifier
 from models.adapters.folding import conv_act
-from models.errors import ModelProblem
 from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
 from models.families.ultralytics.heads import reader
 from models.families.ultralytics.layers import NumberedLayers

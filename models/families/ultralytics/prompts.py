@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from common.errors import ModelProblem, WeightsProblem
 from models.adapter import ModelSpec
-from models.errors import ModelProblem, WeightsProblem
 from models.families.ultralytics.detectors import YoloDetector
 from models.weights import locate
 

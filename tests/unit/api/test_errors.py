@@ -20,9 +20,9 @@ from api import negotiation, problems, service
 from api.app import create
 from api.schemas import Settings
 from api.work_queue import Busy, TooSlow
+from common.errors import Cancelled, Problem, WeightsProblem
 from models import weights
 from models.catalog import available, catalog
-from models.errors import Cancelled, Problem, WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ from schemathesis.generation import GenerationMode  # noqa: E402
 
 from api.app import create  # noqa: E402
 from api.schemas import Settings  # noqa: E402
+from common.errors import ModelProblem  # noqa: E402
 from explain import Explainer  # noqa: E402
-from models.errors import ModelProblem  # noqa: E402
 
 if TYPE_CHECKING:
     from schemathesis import Case

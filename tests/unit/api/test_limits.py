@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 from api import limits, problems, service, similarity
 from api.app import create
 from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
+from common.errors import Cancelled, ImageProblem, TooLarge
 from explain import Explainer
 from explain.picture.image import Image
 from models.adapter import Geometry
-from models.errors import Cancelled, ImageProblem, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

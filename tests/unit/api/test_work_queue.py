@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.work_queue import NICE, Busy, Gate, TooSlow
-from models.errors import Cancelled
+from common.errors import Cancelled
 from tests import loops
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import pytest
 from PIL import Image as Pillow
 
 from cli import main, options
+from common.errors import Problem
 from explain import Explainer
 from explain.export import command, embedded_recipe, result_folder
 from explain.maps.boxes import same_object
 from explain.recipe import Recipe
 from models.adapters.detector import intersection_over_union
-from models.errors import Problem
 from tests.conftest import weight
 
 ROOT = Path(__file__).parents[3]

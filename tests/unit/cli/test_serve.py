@@ -22,8 +22,8 @@ import pytest
 
 from cli import main
 from cli.serve import bound
+from common.errors import Problem
 from explain import Explainer
-from models.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

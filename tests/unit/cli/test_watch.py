@@ -11,8 +11,8 @@ import pytest
 
 from cli import main
 from cli.watch import _time
+from common.errors import Problem
 from explain.monitor import Monitor, default
-from models.errors import Problem
 from tests.unit.explain.monitor.test_drift import drawn
 
 

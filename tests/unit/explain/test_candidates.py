@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from common.errors import ModelProblem
 from explain.comparison import Comparison
 from explain.detections import missed, side
 from explain.evidence.evidence import Evidence
@@ -22,7 +23,6 @@ from explain.maps.boxes import coverage, same_object
 from explain.picture.image import Image
 from models.adapter import Geometry, ModelInput, ModelSpec, Prediction, Target
 from models.adapters.detector import Detections, Detector
-from models.errors import ModelProblem
 
 LABELS = ("cat", "dog", "kite")
 SIDE, CELL = 64, 8

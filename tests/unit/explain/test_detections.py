@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import ModelProblem
 from explain import Explainer
 from explain.detections import around, backbone_at, common, found, lies, one_scale, side, stages, strip, weaker
 from explain.export.detection_images import every_map, files
 from explain.phrases import percent
 from models.adapter import Stage
-from models.errors import ModelProblem
 from tests.conftest import weight
 
 

@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 
 import explain.evidence.resident
 import explain.explanation
+from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer, Explanation, Image, Recipe, replay
 from explain.evidence.cache import ByteCache
 from explain.evidence.resident import RESIDENCY, Residency, device
@@ -28,7 +29,6 @@ from explain.maps.heatmap import Heatmap, heatmaps
 from explain.methods import METHODS
 from models.adapter import Geometry, Target
 from models.catalog import spec
-from models.errors import ModelProblem, WeightsProblem
 
 CPU = torch.device("cpu")
 THREADS = 8

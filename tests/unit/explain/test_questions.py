@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import ModelProblem
 from explain import Explainer, replay
 from explain.evidence.resident import Resident
 from explain.questions import settings
 from models.catalog import spec
-from models.errors import ModelProblem
 from models.load import load
 from tests.built import built
 

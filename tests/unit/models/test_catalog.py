@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem, Problem, WeightsProblem
 from models import catalog, weights
 from models.adapter import ModelSpec
 from models.adapters.classifier import Classifier
-from models.errors import ModelProblem, Problem, WeightsProblem
 from models.load import load
 from models.loaders import loader_module
 from models.preprocess import Preprocessing

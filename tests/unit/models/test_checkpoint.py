@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import WeightsProblem
 from models import checkpoint
-from models.errors import WeightsProblem
 
 
 class Net(nn.Module):

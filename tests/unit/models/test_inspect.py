@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import Problem
 from explain import Explainer
 from explain.evidence.resident import RESIDENCY
 from models import catalog
-from models.errors import Problem
 from tests import examples
 from tests.conftest import asset
 from tests.unit import own_nets

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from common.errors import Cancelled, WeightsProblem
 from models import download as network
 from models import weights
 from models.adapter import ModelSpec
-from models.errors import Cancelled, WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

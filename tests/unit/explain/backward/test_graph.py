@@ -13,6 +13,7 @@ import pytorch_grad_cam
 import torch
 from torch import nn
 
+from common.errors import ModelProblem
 from explain import Explainer
 from explain.backward import convolution, graph
 from explain.backward.convolution import Kernel, pointwise_gradient
@@ -23,7 +24,6 @@ from explain.evidence.layers import find
 from explain.picture.image import Image
 from models.adapter import Target
 from models.adapters.detector import IN_CELL, Detections, Detector
-from models.errors import ModelProblem
 from tests.conftest import asset, weight
 
 LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")

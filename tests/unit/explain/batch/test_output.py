@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from cli import main
+from common.errors import ImageProblem, ModelProblem
 from explain.batch import output, remote, run, table
 from explain.batch.source import Unreachable, find
 from explain.picture.image import MAX_BYTES
-from models.errors import ImageProblem, ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

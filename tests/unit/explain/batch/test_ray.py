@@ -24,13 +24,13 @@ import pytest
 from PIL import Image as Pillow
 
 from cli import main
+from common.errors import ModelProblem
 from explain.batch import journal, run, table
 from explain.batch.output import Local
 from explain.batch.ray_worker import Gate, Plan, Worker, file
 from explain.batch.source import Item, find
 from explain.batch.worker import Work
 from models.demo import scenes
-from models.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem
 from explain import Explainer, replay
 from explain.batch import batched_pass, journal, records, run, table
 from explain.evidence.layers import find
@@ -23,7 +24,6 @@ from explain.export import embedded_recipe
 from explain.picture.image import Image
 from models import catalog
 from models.demo import captioned_scenes
-from models.errors import ModelProblem
 
 MODEL = "efficientnet-lite0"
 ROOT = Path(__file__).parents[4]

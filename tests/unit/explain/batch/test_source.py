@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import ImageProblem, ModelProblem
 from explain.batch import source
 from explain.batch.records import stem
 from explain.batch.source import Item, find
 from explain.export import embedded_recipe
 from explain.picture.image import to_jpeg, to_png
 from explain.recipe import Recipe
-from models.errors import ImageProblem, ModelProblem
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
 

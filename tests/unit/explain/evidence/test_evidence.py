@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
@@ -21,7 +22,6 @@ from explain.maps.heatmap import heatmaps, scaled
 from explain.picture.image import Image
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
 from models.adapters.classifier import Classifier
-from models.errors import ModelProblem
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from common.errors import ImageProblem
 from explain.export import command, embedded_recipe
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.recipe import Recipe
-from models.errors import ImageProblem
 
 HOSTILE = "</metadata><script>alert(1)</script> $(rm -rf) 'ü \N{SNOWMAN}.png"
 

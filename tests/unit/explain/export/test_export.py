@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from common.errors import Problem
 from explain import Explainer, Explanation
 from explain.export import animation, caption, command, embedded_recipe, figure, html_report, table
 from explain.picture.image import Image
-from models.errors import Problem
 from tests.conftest import weight
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"

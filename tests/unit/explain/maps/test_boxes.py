@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from common.errors import ModelProblem
 from explain import Explainer
 from explain.explainer import replay
 from explain.maps.boxes import place, same_object
 from explain.picture.image import Image
-from models.errors import ModelProblem
 from tests.conftest import asset, weight
 
 NAMES = ("yolo11n", "yolo26n", "yolo11n-seg", "yolox_nano")

@@ -20,6 +20,7 @@ from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
+from common.errors import Cancelled, ModelProblem
 from explain.backward.gradient import Activation, Gradient
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
@@ -35,7 +36,6 @@ from models.adapters.classifier import Classifier
 from models.adapters.folding import unfolded
 from models.demo.scenes import draw
 from models.demo.showcase import scene
-from models.errors import Cancelled, ModelProblem
 from models.load import load
 from models.preprocess import Preprocessing
 from tests.conftest import asset

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import Cancelled
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, offered, rise
 from explain.methods.occlusion import COUNT, Windows
 from models.adapter import Geometry, ModelSpec, Target
 from models.adapters.classifier import Classifier
-from models.errors import Cancelled
 from models.preprocess import Preprocessing
 
 SPEC = ModelSpec("patch", "Tests", "", "tests", "patch", "classify", "")

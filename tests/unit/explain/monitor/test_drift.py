@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from common.errors import Problem
 from explain import Explainer
 from explain.batch import run
 from explain.monitor import Monitor, Observation, Rules
@@ -19,7 +20,6 @@ from explain.monitor.drift import FEWEST, NAMES, compare, divergence, holm, psi
 from explain.monitor.observation import NUMBERS, from_rows, observe
 from explain.monitor.reference import Known, known, load, rows
 from explain.picture.image import Image
-from models.errors import Problem
 
 
 def drawn(

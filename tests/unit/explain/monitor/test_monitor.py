@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from common.errors import Problem
 from explain import Explainer
 from explain.explanation import Explanation
 from explain.monitor import KINDS, NUMBERS, Monitor, Observation, Rules, default
@@ -26,7 +27,6 @@ from explain.monitor.rules import check
 from explain.picture.image import Image
 from models.demo.scenes import draw
 from models.demo.showcase import STORIES
-from models.errors import Problem
 from tests.conftest import weight
 
 

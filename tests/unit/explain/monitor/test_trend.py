@@ -115,7 +115,7 @@ def test_damaged_lines_are_counted(tmp_path: Path):
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="may read everything")
 def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path):
-    from models.errors import Problem
+    from common.errors import Problem
 
     tmp_path.chmod(0)
     try:
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path):
 
 
 def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path):
-    from models.errors import Problem
+    from common.errors import Problem
 
     (tmp_path / "log").write_text("no folder")
     with pytest.raises(Problem, match="cannot be read"):

@@ -14,6 +14,7 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
+from common.errors import ImageProblem, ModelProblem
 from explain import Explainer
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
@@ -23,7 +24,6 @@ from explain.similarity.ranking import rank
 from models import catalog
 from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
-from models.errors import ImageProblem, ModelProblem
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 
 if TYPE_CHECKING:

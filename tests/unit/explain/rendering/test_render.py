@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.errors import Problem
 from explain.rendering import colormaps, contact_sheet, contours, render, resampling
 from explain.rendering.render import Field, Style, shown
-from models.errors import Problem
 
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
 EXPECTED = "autumn bone cividis cool hot inferno jet magma plasma rainbow spring summer turbo viridis winter"

@@ -11,12 +11,12 @@ import torch
 from PIL import Image as Pillow
 
 from cli import main
+from common.errors import Cancelled, ModelProblem
 from explain import Explainer
 from explain.evidence.layers import as_map
 from explain.picture.image import Image
 from explain.similarity.ranking import Context, context, embedding, rank
 from explain.similarity.similarity import OFFERED, similarity
-from models.errors import Cancelled, ModelProblem
 from models.preprocess import place
 from tests.conftest import asset
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer, Problem, replay
 from explain.findings.diagnosis import headline
 from models import catalog
 from models.adapter import ModelSpec
-from models.errors import ModelProblem, WeightsProblem
 from models.load import load
 from tests.conftest import weight
 

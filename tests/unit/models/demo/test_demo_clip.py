@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.prompts import pointing
+from common.errors import ModelProblem
 from explain import Explainer
 from models import catalog
 from models.demo import captioned_scenes, clip_net, clip_train
 from models.demo.nets import WEIGHTS
-from models.errors import ModelProblem
 from models.families.demo import ONLY_DRAWN, card
 
 NAMES = [thing.phrase for thing in captioned_scenes.example().named]

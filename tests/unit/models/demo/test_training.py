@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import WeightsProblem
 from models.demo import evaluation, nets, pool, recipes, scenes, train
-from models.errors import WeightsProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer
 from explain.evidence.resident import Residency
 from explain.explanation import Options
 from models import catalog
 from models.adapter import Target
-from models.errors import ModelProblem, WeightsProblem
 from models.families.clip import loader, towers
 
 transformers = pytest.importorskip("transformers")

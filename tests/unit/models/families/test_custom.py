@@ -12,12 +12,12 @@ import torch
 import torchvision
 from torch import nn
 
+from common.errors import ModelProblem, Problem, WeightsProblem
 from explain import Explainer
 from explain.evidence.resident import Residency
 from explain.findings.preprocessing_check import suspect
 from explain.picture.image import Image
 from models import architectures, catalog, checkpoint, state_dicts
-from models.errors import ModelProblem, Problem, WeightsProblem
 from models.families.custom import inspect
 from models.inspect import look
 from models.load import load

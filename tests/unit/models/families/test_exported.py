@@ -16,12 +16,12 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import ModelProblem, Problem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, rise
 from models import catalog
 from models.adapter import ModelSpec, Target
-from models.errors import ModelProblem, Problem
 from models.families.exported import files
 from models.families.exported.layouts import LAYOUTS, grid, infer
 from models.families.exported.loader import ExportedClassifier, ExportedDetector, letterbox

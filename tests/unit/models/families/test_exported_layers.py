@@ -16,12 +16,12 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
+from common.errors import ModelProblem
 from explain import Explainer
 from explain.evidence.resident import Resident
 from explain.methods import offered
 from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
-from models.errors import ModelProblem
 from models.families.exported.loader import ExportedClassifier, inspect
 from models.load import load
 from models.preprocess import Preprocessing

@@ -18,12 +18,12 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, rise
 from models import catalog
 from models.adapter import ModelSpec, Target
-from models.errors import ModelProblem
 from models.families.http_service import Endpoint, load
 
 if TYPE_CHECKING:

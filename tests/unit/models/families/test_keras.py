@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import ModelProblem, Problem, WeightsProblem
 from explain import Explainer
 from explain.evidence.resident import Residency
 from models import drawing
 from models.drawing import Stroke
-from models.errors import ModelProblem, Problem, WeightsProblem
 from models.families.keras import files
 from models.inspect import look
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer
 from explain.evidence.resident import Residency
 from models.adapter import ModelSpec
 from models.demo import person_scenes
-from models.errors import ModelProblem, WeightsProblem
 from models.families.promptsg import loader
 from models.families.promptsg.files import named, read_config, written
 from models.families.promptsg.network import Config, PromptSG

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from common.errors import ModelProblem, WeightsProblem
 from explain.evidence.layers import discover
 from models import catalog, checkpoint, labels
 from models.adapter import ModelSpec, Target
-from models.errors import ModelProblem, WeightsProblem
 from models.families.torchvision.detectors import CELLS, Found, TorchvisionDetector, _softmax_beside, adapt, build
 from models.load import load
 from tests.conftest import asset

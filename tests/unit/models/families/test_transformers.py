@@ -20,6 +20,7 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from common.errors import ModelProblem, WeightsProblem
 from explain.evidence import evidence as engine
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, survey
@@ -31,7 +32,6 @@ from models.adapter import Geometry, ModelInput, ModelSpec, Target
 from models.adapters import attentive
 from models.adapters.classifier import Classifier
 from models.catalog import spec as row_of
-from models.errors import ModelProblem, WeightsProblem
 from models.families import transformers as family
 from models.families.transformers import TransformersClassifier, TransformersEmbedder
 from models.inspect import look

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from common.errors import ModelProblem
 from models.adapter import Target
-from models.errors import ModelProblem
 from models.families.ultralytics.detectors import YoloDetector
 from models.families.ultralytics.loader import YoloClassifier, adapt, load
 from tests.built import build, built, head_inputs, record, spec_of

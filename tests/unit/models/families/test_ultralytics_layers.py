@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.layers import discover, named
 from explain.evidence.resident import Resident
 from models.adapter import Layer, Prediction, Stage
 from models.adapters.detector import Detector
-from models.errors import ModelProblem
 from tests.built import built
 
 

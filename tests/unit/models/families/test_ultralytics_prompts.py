@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from common.errors import ModelProblem
 from explain.evidence.resident import Resident
 from explain.explainer import Explainer
 from models import weights
 from models.adapter import Target
-from models.errors import ModelProblem
 from models.families.ultralytics import prompts as prompts
 from models.families.ultralytics.loader import adapt
 from models.families.ultralytics.prompts import OpenVocabulary

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from common.errors import ModelProblem, WeightsProblem
 from explain.evidence.layers import discover, named
 from explain.evidence.resident import Resident
 from models import catalog, checkpoint
 from models.adapter import ModelSpec, Target
-from models.errors import ModelProblem, WeightsProblem
 from models.families.yolox import Shape, Yolox, YoloxDetector, untrained
 from models.load import load
 from tests.conftest import asset, weight

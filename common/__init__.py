@@ -1,0 +1,1 @@
+"""What every room uses: errors, settings, files written whole, suggestions for names that were mistyped."""
