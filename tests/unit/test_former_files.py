@@ -1,0 +1,92 @@
+"""Files that an earlier version wrote open as they did: recipes, pictures with a recipe, history, monitor, batch, tables.
+
+All of `tests/former` was written by version 0.1.0 before its modules were moved and renamed. It stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explain import replay
+from explain.batch import run, table
+from explain.export import embedded_recipe
+from explain.history import History
+from explain.monitor import Monitor
+from models import catalog
+from models.load import load
+
+FORMER = Path(__file__).parents[1] / "former"
+SCENE = FORMER / "pictures/scene0.jpg"
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    # A copy: opening a database writes beside it.
+    return History(shutil.copytree(FORMER / "history", tmp_path_factory.mktemp("former") / "history"))
+
+
+@pytest.mark.parametrize("kind", ["classifier", "detector"])
+def test_a_recipe_makes_its_explanation_again(kind: str, history: History) -> None:
+    made = replay(FORMER / kind / "recipe.json", SCENE)
+    expected = json.loads((FORMER / "expected.json").read_text("utf-8"))[kind]
+    assert [prediction.label for prediction in made.predictions] == expected[0]
+    (record,) = (one for one in history.search().records if one.model == made.model.id)
+    for again, saved in zip(made.heatmaps, history.heatmaps(record), strict=True):
+        np.testing.assert_allclose(again.values, saved.at_picture, rtol=0, atol=1e-4)
+
+
+def test_a_picture_with_a_recipe_carries_view_and_picture() -> None:
+    found = embedded_recipe.contents((FORMER / "overlay.png").read_bytes())
+    assert found is not None
+    assert (found.recipe.model, found.recipe.method, found.recipe.part) == ("demo-cls-s", "layercam", "contrast")
+    original = embedded_recipe.original(found)
+    assert original is not None
+    assert original.sha256 == found.recipe.picture_sha256
+
+
+def test_history_is_searched_with_its_notes_and_tags(history: History) -> None:
+    (record,) = history.search(text="first", tag="street").records
+    assert record.model == "demo-cls-s"
+    assert not record.damaged
+    assert history.picture(record).sha256 == record.recipe.picture_sha256
+    assert len(history.search().records) == 2
+
+
+def test_a_monitor_log_is_read_with_its_maps(tmp_path: Path) -> None:
+    monitor = Monitor(shutil.copytree(FORMER / "monitor", tmp_path / "monitor"))
+    entries = list(monitor.entries())
+    assert {entry.model for entry in entries} == {"demo-cls-s", "demo-s"}
+    assert all(monitor.heatmap(entry).ndim == 2 for entry in entries)
+    assert len(monitor.observations()) == 2
+
+
+def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
+    folder = shutil.copytree(FORMER / "batch", tmp_path / "batch")
+    before = table.read(folder)
+    assert set(before["picture"]) == {"scene0.jpg", "scene1.jpg"}
+    pictures = shutil.copytree(FORMER / "pictures", tmp_path / "pictures")
+    for line in (folder / "journal.jsonl").read_text("utf-8").splitlines()[1:]:
+        for entry in json.loads(line):
+            # A picture is recognised by size and time, and a checkout changes the time.
+            time = int(entry["stamp"].partition("-")[2])
+            os.utime(pictures / entry["key"], ns=(time, time))
+    summary = run(str(pictures), "demo-cls-s", str(folder), workers=1)
+    assert (summary.resumed, summary.done, summary.failed) == (2, 2, ())
+    assert table.read(folder).equals(before)
+
+
+def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER / "models.toml"))
+    known = catalog.catalog()
+    assert [known[name].loader for name in ("plain", "small vit", "elsewhere")] == [
+        "torchvision.classifiers",
+        "timm",
+        "http_service",
+    ]
+    assert load(known["plain"]).labels[0].startswith("tench")
