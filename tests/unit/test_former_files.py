@@ -1,4 +1,4 @@
-"""Files that an earlier version wrote open as they did: recipes, pictures with a recipe, history, monitor, batch, tables.
+"""Open files that an earlier version wrote: recipes, pictures with a recipe, history, monitor, batch, models.toml.
 
 All of `tests/former` was written by version 0.1.0 before its modules were moved and renamed. It stays as it is.
 """
