@@ -18,7 +18,8 @@ import numpy as np
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_words
 from explain.rendering.colormaps import colormaps, lut
-from explain.rendering.render import Kind, samples
+from explain.rendering.render import samples
+from explain.rendering.style import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,8 @@ from components.viewer.payload import Panel, joined_bytes, jpeg, raw_range, scal
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering.contact_sheet import boxes as draw_boxes
 from explain.rendering.contact_sheet import grid
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

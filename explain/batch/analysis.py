@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
-    from explain.rendering.render import Unseen
+    from explain.rendering.style import Unseen
 
     Frame: TypeAlias = pd.DataFrame
     Maps: TypeAlias = NDArray[np.float32]

@@ -22,14 +22,15 @@ from explain.evidence.targets import Wanted
 from explain.explanation import explain
 from explain.export import caption, fonts
 from explain.methods import METHODS
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.explanation import Explanation
     from explain.maps.heatmap import Heatmap
-    from explain.rendering.render import Pixels
+    from explain.rendering.style import Pixels
 
 Format = Literal["gif", "mp4"]
 

@@ -10,7 +10,8 @@ import numpy as np
 from explain.phrases import percent
 from explain.picture.image import to_jpeg
 from explain.rendering.contact_sheet import boxes as draw_boxes
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from explain.explanation import Explanation
-    from explain.rendering.render import Pixels
+    from explain.rendering.style import Pixels
     from models.adapter import Prediction
 
 Format = Literal["png", "jpg", "svg", "pdf"]

@@ -25,7 +25,8 @@ from explain.phrases import percent, pixels, plural
 from explain.picture.image import to_jpeg, to_png
 from explain.rendering import color_tables, contours, resampling
 from explain.rendering.colormaps import colormaps, lut
-from explain.rendering.render import Field, Style, samples, shown
+from explain.rendering.render import samples, shown
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,8 @@ from explain.findings.diagnosis import headline, looks
 from explain.methods import METHODS
 from explain.phrases import percent, pixels
 from explain.rendering.colormaps import lut
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fpdf.enums import WrapMode
 
     from explain.explanation import Explanation
-    from explain.rendering.render import Pixels
+    from explain.rendering.style import Pixels
     from models.adapter import Prediction
 
 LONGEST = 1000

@@ -27,7 +27,7 @@ from explain.phrases import percent
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering import contact_sheet
 from explain.rendering.colormaps import colormaps, lut
-from explain.rendering.render import Style
+from explain.rendering.style import Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -11,7 +11,8 @@ from explain.export import table
 from explain.export.result_folder import plain, read, to_json
 from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 from explain.similarity.similarity import said
 
 if TYPE_CHECKING:

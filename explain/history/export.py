@@ -13,6 +13,7 @@ from explain.export import embedded_recipe
 from explain.export import result_folder as names
 from explain.picture.image import Image, to_png
 from explain.rendering import render
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -53,7 +54,7 @@ def of_one(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
         chosen = maps[record.index]
         drawn = render.shown(
             picture.pixels,
-            render.Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
+            Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
             _style(record),
         )
         yield (
@@ -87,10 +88,10 @@ def looked(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bo
         for name in ("even", "invert", "cells"):
             if name in kept:
                 kept[name] = kept[name] in (True, 1, "1", "true")
-        style = render.Style(**kept)
+        style = Style(**kept)
     except (TypeError, ValueError):
-        style = render.Style()
-    field = render.Field(item.values, item.extent, item.seen, cells=item.cells)
+        style = Style()
+    field = Field(item.values, item.extent, item.seen, cells=item.cells)
     return render.shown(image.pixels, field, style, unseen="dark" if dark else "light")
 
 
@@ -118,11 +119,11 @@ def described(record: Record, maps: Iterable[KeptMap] = ()) -> dict[str, Any]:
     return found
 
 
-def _style(record: Record) -> render.Style:
+def _style(record: Record) -> Style:
     """As it was looked at, where that is known."""
     from explain.history.encoding import alpha_of, colormap_of
 
-    return render.Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
+    return Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
 
 
 def _picture(image: Image) -> tuple[str, bytes]:

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from explain.rendering.render import Mask, Values, checked, hottest_mask
+from explain.rendering.render import Mask, checked, hottest_mask
+from explain.rendering.style import Values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,19 +6,13 @@ difference are 1 to 255, and 128 is none. `first` is the lowest level that is sh
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
 from explain.rendering.colormaps import lut
-
-if TYPE_CHECKING:
-    from explain.rendering.render import Kind, Style
+from explain.rendering.style import Kind, Pixels, Style, Values, check_fraction
 
 Floats = npt.NDArray[np.float64]
-Values = npt.NDArray[np.float32]
 Table = tuple[Values, Values]
 
 FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # more in the first, more in the second map
@@ -44,20 +38,13 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
     return inverted(table, kind) if style.invert else table
 
 
-def opacity(alpha: float, *, weighted: bool = False, gamma: float = 1.5, threshold: float = 0.0) -> Values:
-    """How opaque each of the 256 levels is: alpha, or alpha * v**gamma if weighted; 0 below the threshold."""
+def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
+    """How opaque each of the 256 levels is: alpha, or alpha * v**1.5 if weighted; 0 below the threshold."""
     check_fraction(alpha, "alpha")
     check_fraction(threshold, "threshold")
-    if not 0 < gamma < math.inf:
-        raise ValueError(f"gamma must be above 0, got {gamma}.")
-    table = alpha * (_LEVELS / 255) ** gamma if weighted else np.full(256, alpha)
+    table = alpha * (_LEVELS / 255) ** 1.5 if weighted else np.full(256, alpha)
     table[: _first(threshold)] = 0
     return table.astype(np.float32)
-
-
-def check_fraction(value: float, name: str) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie within 0..1, got {value}.")
 
 
 def _first(threshold: float) -> int:
@@ -65,12 +52,12 @@ def _first(threshold: float) -> int:
     return round(255 * threshold)
 
 
-def overlay(colours: npt.NDArray[np.uint8], opacity: Values) -> Table:
+def overlay(colours: Pixels, opacity: Values) -> Table:
     shares = opacity.astype(np.float64)
     return _table(1 - shares, shares[:, None] * colours)
 
 
-def map_alone(colours: npt.NDArray[np.uint8], first: int, ground: int) -> Table:
+def map_alone(colours: Pixels, first: int, ground: int) -> Table:
     """The map alone; below the threshold a flat ground that is in no colormap."""
     return _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, colours))
 

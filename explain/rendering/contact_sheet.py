@@ -1,4 +1,4 @@
-"""Pictures for reading: boxes with labels, panels on a sheet, a colour bar."""
+"""Draw labelled boxes on a picture, and arrange panels on a sheet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from explain.rendering.colormaps import lut
-from explain.rendering.render import HALO, Pixels, line_width, picture
+from explain.rendering.render import HALO, line_width, picture
+from explain.rendering.style import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,20 +75,6 @@ def grid(
             line = top - (height - high) // 2 - size // 2
             _write(sheet, _shortened(captions[number], size, cell - (cell - wide) // 2), (left, line), size)
     return sheet
-
-
-def colour_bar(
-    colormap: str = "inferno", *, width: int = 320, height: int = 14, low: str = "Cold", high: str = "Hot"
-) -> Pixels:
-    """The colormap from cold to hot, `height` pixels high, over a line with a word at each end."""
-    if width < 1 or height < 1:
-        raise ValueError(f"A colour bar must be at least one pixel wide and high, got {width} x {height}.")
-    size = 13
-    out = np.full((height + 2 * size, width, 3), 255, dtype=np.uint8)
-    out[:height] = lut(colormap)[np.rint(np.linspace(0, 255, width)).astype(int)]
-    _write(out, low, (0, height + size + 4), size)
-    _write(out, high, (width - _wide(high, size), height + size + 4), size)
-    return out
 
 
 def _write(image: Pixels, text: str, start: tuple[int, int], size: int, colour: tuple[int, int, int] = _INK) -> None:

@@ -17,8 +17,8 @@ from explain.rendering.resampling import over_extent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.rendering.render import Field, Style
     from explain.rendering.resampling import Samples
+    from explain.rendering.style import Field, Style
 
 Floats = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from explain.rendering.render import Box, Field, Kind, Style
+    from explain.rendering.style import Box, Field, Kind, Style
 
 Pixels = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]

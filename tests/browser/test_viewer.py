@@ -16,7 +16,8 @@ from PIL import Image
 
 from components.viewer import joined
 from explain.rendering.colormaps import colormaps
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

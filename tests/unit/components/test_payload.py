@@ -14,7 +14,8 @@ from PIL import Image
 
 from components.viewer import Box, Map, Panel, pack, replies
 from components.viewer.payload import raw_range, scaling
-from explain.rendering.render import Field, Style, shown
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Style
 
 WHOLE = (0, 0, 60, 40)
 SETTINGS = {
