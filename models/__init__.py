@@ -1,0 +1,1 @@
+"""Catalogue, weights, preprocessing and adapters of every model."""

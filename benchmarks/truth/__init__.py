@@ -1,0 +1,1 @@
+"""Measure where maps are right, on drawn scenes whose cause is known."""

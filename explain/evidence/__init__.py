@@ -1,0 +1,1 @@
+"""Run a model once and hold what every map needs: activations, outputs, gradients."""

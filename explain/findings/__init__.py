@@ -1,0 +1,1 @@
+"""Say what a map cannot be trusted for, from measurements."""

@@ -1,0 +1,1 @@
+"""Turn a method's raw output into heatmaps, statistics and shares inside boxes."""

@@ -1,0 +1,1 @@
+"""Decode pictures from any source into pixel arrays, safely."""

@@ -1,0 +1,1 @@
+"""Explain how alike two pictures are to a model, and rank a gallery."""

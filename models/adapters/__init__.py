@@ -1,0 +1,1 @@
+"""Adapters that families share: classifiers, detectors, embedders."""

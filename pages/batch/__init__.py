@@ -1,0 +1,1 @@
+"""The Batch page and the parts that only it uses."""

@@ -1,0 +1,1 @@
+"""The History page and the parts that only it uses."""

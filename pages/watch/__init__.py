@@ -1,0 +1,1 @@
+"""The Watch page and the parts that only it uses."""

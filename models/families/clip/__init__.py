@@ -1,0 +1,1 @@
+"""CLIP, SigLIP and OpenCLIP: pictures and words in one space."""

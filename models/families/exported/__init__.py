@@ -1,0 +1,1 @@
+"""ONNX, TorchScript, torch.export and OpenVINO files."""

@@ -1,0 +1,1 @@
+"""PromptSG, a person re-identification network."""

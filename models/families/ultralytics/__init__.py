@@ -1,0 +1,1 @@
+"""Ultralytics YOLO, YOLOE, YOLO-World and RT-DETR."""

@@ -1,0 +1,1 @@
+"""Let a person choose: picture, model, method, layers, class, boxes."""

@@ -1,0 +1,1 @@
+"""Keep one visitor's state: URL, chosen picture, running explanation, saved results."""

@@ -1,0 +1,1 @@
+"""Show results that several pages share: panels, charts, boxes, comparisons."""
