@@ -77,8 +77,7 @@ def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bo
 
     `others`: there are files already; those of a new database are not its own.
     """
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    _check(database, path, version)
+    version = _version(database, path)
     if version == 0:
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     if not _logged(database, wait):
@@ -90,8 +89,7 @@ def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bo
         database.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have been quicker.
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            _check(database, path, version)
+            version = _version(database, path)
             for step in STEPS[version:]:
                 for statement in step:
                     database.execute(statement)
@@ -107,16 +105,22 @@ def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bo
     _index(database)
 
 
-def _check(database: sqlite3.Connection, path: Path, version: int) -> None:
-    (kind,) = database.execute("PRAGMA application_id").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if (kind != APPLICATION) if version else tables:
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the tables, 0 for an empty database; raise Problem for a database that is not ours."""
+    # One statement sees one moment: between several, another process may create the tables, which would then look like
+    # those of another program.
+    version, application, tables = database.execute(
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master) "
+        "FROM pragma_user_version, pragma_application_id"
+    ).fetchone()
+    if (application != APPLICATION) if version else tables:
         raise Problem(f"{path} is another program's: name another folder in SIGHTGLASS_HISTORY.")
     if version > len(STEPS):
         raise Problem(
             f"The history in {path.parent} was written by a newer Sightglass: update this one, or name another folder "
             "in SIGHTGLASS_HISTORY."
         )
+    return int(version)
 
 
 def _logged(database: sqlite3.Connection, wait: float) -> bool:

@@ -477,6 +477,29 @@ def test_threads_keep_and_delete_at_once(history: History, one: Explanation, noi
         same_maps(history, record, one if record.picture_name == "bus.jpg" else noise)
 
 
+def test_threads_create_the_database_at_once(tmp_path: Path) -> None:
+    """Whoever comes while another creates the tables finds an empty database or a whole one, never a foreign one."""
+    for number in range(20):
+        stores = [store.Store(tmp_path / str(number)) for _ in range(8)]
+        start = threading.Barrier(len(stores))
+        problems: list[BaseException] = []
+
+        def create(one: store.Store, start: threading.Barrier, problems: list[BaseException]) -> None:
+            start.wait()
+            try:
+                with one.writing(), one.reading():
+                    pass
+            except BaseException as problem:
+                problems.append(problem)
+
+        threads = [threading.Thread(target=create, args=(one, start, problems)) for one in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_history_is_carried_over_a_fork(history: History, noise: Explanation) -> None:
     history.keep(noise, note="parent")
