@@ -11,7 +11,7 @@ CODE = """
 import runpy, sys
 from components.session import page
 page.screen = lambda draw: (lambda: None)
-for name in ("explore", "topk", "detect", "compare", "batch", "watch", "history"):
+for name in ("explore", "topk", "detect", "compare"):
     runpy.run_path(page.script(name))
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)
 assert not heavy, heavy
