@@ -34,7 +34,7 @@ def expected(request: Explaining, explainer: Explainer) -> int:
         return int(task == "embed")
     if isinstance(request, ClassRequest):
         return len(request.classes)
-    from explain.explanation import Options
+    from explain.options import Options
 
     return len(request.targets) or min(request.top_k or Options().top_k, len(request.vocabulary or explainer.labels))
 

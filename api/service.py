@@ -117,8 +117,8 @@ def explained(
 
 def options(request: Explaining | CompareRequest) -> dict[str, Any]:
     """What was asked for as options of the engine; the rest is the engine's to choose."""
-    from explain.explanation import Options
     from explain.methods import method
+    from explain.options import Options
 
     names = {field.name for field in fields(Options)}
     given = {

@@ -20,7 +20,7 @@ from models.load import load
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from explain.evidence.resident import Progress
+    from explain.progress import Progress
     from models.adapter import Adapter, Layer, ModelSpec
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")

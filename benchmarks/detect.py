@@ -23,9 +23,10 @@ from benchmarks.results import FAILED, Row, goal, goals, where
 from benchmarks.sightglass import FAST
 from benchmarks.speed import measure, row
 from explain.evidence.evidence import Evidence
-from explain.explanation import Options, explain
+from explain.explanation import explain
 from explain.maps.heatmap import hold, raw_maps, scaled
 from explain.methods import METHODS
+from explain.options import Options
 from models.adapter import Target
 from models.weights import folders
 

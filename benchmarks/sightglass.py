@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.contender import Contender
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
-from explain.explanation import Explanation, Options, explain
+from explain.explanation import Explanation, explain
 from explain.maps.heatmap import raw_maps, scaled
 from explain.methods import METHODS
+from explain.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -23,7 +23,8 @@ from explain.evidence import evidence as engine
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
-from explain.explanation import Options, explain
+from explain.explanation import explain
+from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import ModelSpec
 from models.adapters.classifier import Classifier

@@ -18,8 +18,9 @@ from common.errors import ModelProblem, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from explain.explanation import Explanation, Missing
+    from explain.explanation import Explanation
     from explain.export.result_folder import File
+    from explain.findings.missing import Missing
     from models.adapter import Box
 
 ALPHA = 0.9
@@ -90,7 +91,6 @@ def detect(
     maps of again.
     """
     from explain.export import result_folder
-    from explain.findings.diagnosis import missing_words
     from models.defaults import detector
 
     if renormalize and within not in (None, "each"):
@@ -126,12 +126,12 @@ def detect(
             see = "" if places else f" Its map: --candidate {_named(one)}"
             tell.say(f"{result_folder.read(one.words)}{see}")
         for one in asked:
-            tell.say(f"Candidate {one.candidate.anchor}: {result_folder.read(missing_words(one, named=True))}")
+            tell.say(f"Candidate {one.candidate.anchor}: {result_folder.read(one.describe(named=True))}")
         if places and not known:
             tell.say("There is no candidate at that place, not even a weak one: try another place, or a rectangle.")
         said = result_folder.summary(explanation, look)
         said["missing"] = [_said(one, one.words) for one in known]
-        said["candidates"] = [_said(one, missing_words(one, named=True)) for one in asked]
+        said["candidates"] = [_said(one, one.describe(named=True)) for one in asked]
         made = chain(
             result_folder.of_boxes(explanation, look, everything=save_all), more.files(explanation, formats, look)
         )

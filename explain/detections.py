@@ -11,7 +11,7 @@ import torch
 
 from explain import phrases
 from explain.comparison import Comparison
-from explain.explanation import decoded
+from explain.evidence.targets import decode
 from explain.findings.diagnosis import nothing_found
 from explain.maps import boxes
 from explain.maps.boxes import same_object
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.evidence.resident import Resident
-    from explain.explanation import Explanation, Missing
+    from explain.explanation import Explanation
+    from explain.findings.missing import Missing
     from explain.maps.heatmap import Heatmap
     from models.adapter import Box, Prediction, Stage
 
@@ -68,7 +69,7 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
     options = explanation.options
     if options.confidence <= FLOOR:
         return ()
-    every = decoded(explanation.evidence, replace(options, confidence=FLOOR))
+    every = decode(explanation.evidence, replace(options, confidence=FLOOR))
     return tuple(p for p in every if p.score <= options.confidence)
 
 

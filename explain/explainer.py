@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import fields
-from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -16,22 +13,20 @@ from common.errors import ModelProblem
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, named
-from explain.evidence.resident import MIB, RESIDENCY, Progress, Residency, Resident
+from explain.evidence.resident import MIB, RESIDENCY, Residency, Resident
 from explain.evidence.resident import device as find_device
-from explain.evidence.targets import Per
-from explain.explanation import KEPT, Explanation, Options, explain
-from explain.maps.boxes import Within
+from explain.explanation import Explanation, explain
+from explain.options import RECIPE_OPTIONS, Options
 from explain.picture.image import Image
 from explain.questions import Question, settings
 from explain.recipe import Recipe
-from models.adapter import Part
 from models.catalog import spec
-from models.preprocess import WAYS
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from explain.progress import Progress
     from models.adapter import Layer, ModelSpec
 
 EVIDENCE: ByteCache[Evidence] = ByteCache(
@@ -118,7 +113,7 @@ class Explainer:
         """
         # What a model explains where nobody says what: of prompts their contrast.
         first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
-        chosen = _options(first | options)
+        chosen = Options.parse(first | options)
         image = Image.open(source)
         about = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
         return self.enduring(
@@ -218,24 +213,6 @@ class Explainer:
         return evidence, key, milliseconds
 
 
-def _words(given: Any) -> tuple[str, ...]:
-    """`"cat, dog"` or a sequence of words."""
-    if isinstance(given, str):
-        given = given.split(",")
-    return tuple(word.strip() for word in given if word.strip())
-
-
-def _layers(given: Any) -> tuple[str, ...]:
-    """`16`, `"neck P3"`, or several of such names."""
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-    for name in names:
-        if not isinstance(name, Integral | str) or not str(name).replace(",", " ").strip():
-            raise ModelProblem(
-                f"layers is {given!r}: name a layer or a preset, or leave it away for the model's own choice."
-            )
-    return tuple(map(str, names))
-
-
 def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
     """Layers by all the names that `explain.evidence.layers.named` reads; each once."""
     if not names or not resident.gradients:
@@ -268,43 +245,5 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         layers=recipe.layers,
         targets=targets,
         masks=recipe.masks,
-        **{name: getattr(recipe, name) for name in KEPT},
+        **{name: getattr(recipe, name) for name in RECIPE_OPTIONS},
     )
-
-
-def _options(given: dict[str, Any]) -> Options:
-    """Check what a caller passes, with the value received."""
-    if unknown := set(given) - {field.name for field in fields(Options)}:
-        raise ModelProblem(f"There is no option called {', '.join(sorted(unknown))}.")
-    if isinstance(targets := given.get("targets"), Integral | str):
-        given["targets"] = (targets,)
-    if "layers" in given:
-        given["layers"] = _layers(given["layers"])
-    if isinstance(classes := given.get("classes"), Integral | str):
-        given["classes"] = (classes,)
-    if "vocabulary" in given:
-        given["vocabulary"] = _words(given["vocabulary"])
-    if "examples" in given:
-        given["examples"] = tuple((tuple(box), str(name)) for box, name in given["examples"])
-    for name in ("targets", "classes"):
-        if name in given:
-            given[name] = tuple(given[name])
-    options = Options(**given)
-    if not isinstance(options.top_k, Integral) or options.top_k < 1:
-        raise ModelProblem(f"top_k is {options.top_k!r}: ask for a whole number of classes, one at least.")
-    if options.scale not in ("own", "shared"):
-        raise ModelProblem(f"There is no scale called {options.scale}: use own or shared.")
-    if options.preprocessing not in WAYS:
-        raise ModelProblem(f"There is no preprocessing called {options.preprocessing}: use one of {', '.join(WAYS)}.")
-    for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
-        if getattr(options, name) not in known:
-            raise ModelProblem(f"{name} is {getattr(options, name)!r}: use one of {', '.join(known)}.")
-    if options.masks is not None and (not isinstance(options.masks, Integral) or options.masks < 1):
-        raise ModelProblem(f"masks is {options.masks!r}: ask for a whole number of them, one at least.")
-    if options.head is not None and (not isinstance(options.head, Integral) or options.head < 0):
-        raise ModelProblem(f"head is {options.head!r}: heads are counted from 0.")
-    for name in ("confidence", "iou", "ratio"):
-        value = getattr(options, name)
-        if not (isinstance(value, Real) and 0 <= value <= 1):
-            raise ModelProblem(f"{name} is {getattr(options, name)}: it goes from 0 to 1.")
-    return options

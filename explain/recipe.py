@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from explain.options import Per, Scale, Within
 from models.adapter import Part
 
 VERSION = "0.1.0"
@@ -39,15 +39,15 @@ class Recipe(BaseModel):
     targets: tuple[int | tuple[int, int], ...]
     """Classes by index; of single detections (anchor, class); -1 is the whole picture."""
     top_k: int
-    scale: Literal["own", "shared"]
+    scale: Scale
     preprocessing: str
     confidence: float
     iou: float
-    per: Literal["class", "detection", "picture"] = "class"
+    per: Per = "class"
     part: Part = "class"
     ratio: float = 0.02
     classes: tuple[int | str, ...] = ()
-    within: Literal["picture", "inside", "shared", "each"] = "picture"
+    within: Within = "picture"
     vocabulary: tuple[str, ...] = ()
     examples: tuple[tuple[tuple[float, float, float, float], str], ...] = ()
     masks: int | None = None

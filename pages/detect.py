@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from components.viewer import View
     from components.views.detections import Item
     from explain import Explainer, Explanation
-    from explain.explanation import Missing
+    from explain.findings.missing import Missing
     from models.adapter import ModelSpec
 
 VIEWER = "viewer-detect"

@@ -14,8 +14,8 @@ import torch
 from explain.backward.gradient import Gradient
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
-from explain.evidence.targets import resolve
-from explain.explanation import Explanation, decoded, explain
+from explain.evidence.targets import decode, resolve
+from explain.explanation import Explanation, explain
 from explain.methods import method as find_method
 from models.adapter import ModelInput
 from models.adapters.classifier import Classifier
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.evidence.resident import Resident
-    from explain.explanation import Options
+    from explain.options import Options
     from explain.picture.image import Image
     from models.adapter import Geometry, Layer, Target
     from models.adapters.classifier import Logits
@@ -85,7 +85,7 @@ def explained(
     """An Explanation of each picture, in order: of the targets that are asked for, else of its `maps` best classes."""
     whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
     parts = [Part(whole, place, one.geometry) for place, one in enumerate(given)]
-    asked = [chosen(options, decoded(part, options), maps) for part in parts]
+    asked = [chosen(options, decode(part, options), maps) for part in parts]
     if find_method(options.method or resident.adapter.spec.method).gradients:
         targets = [resolve(option, (), part) for option, part in zip(asked, parts, strict=True)]
         # Every picture has the same number of them: those asked for, or the best.

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from explain.batch.journal import Entry
     from explain.batch.source import Item
-    from explain.evidence.resident import Progress
     from explain.explanation import Explanation
+    from explain.progress import Progress
 
 SIDE = 320
 

@@ -15,9 +15,10 @@ from explain.batch import batched_pass, journal, records
 from explain.batch.source import Item, Unreachable
 from explain.evidence.determinism import Turn
 from explain.evidence.layers import find as find_layers
-from explain.explainer import EVIDENCE, Explainer, _options, _paths
-from explain.explanation import KEPT, Explanation
+from explain.explainer import EVIDENCE, Explainer, _paths
+from explain.explanation import Explanation
 from explain.methods import method as find_method
+from explain.options import RECIPE_OPTIONS, Options
 from explain.questions import settings as settings_for
 from explain.recipe import Recipe, versions
 from models.labels import class_index
@@ -56,7 +57,7 @@ class Work:
             if question is None
             else settings_for(explainer.resident, question)
         )
-        self.options = options = _options(first | given)
+        self.options = options = Options.parse(first | given)
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         self.explainer, self.maps, self.side, self.put = explainer, maps, side, put
@@ -99,7 +100,7 @@ class Work:
             layers=tuple(layer.path for layer in self._layers),
             targets=(),
             masks=options.masks,
-            **{name: getattr(options, name) for name in KEPT},
+            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
             device=str(resident.device),
             versions=versions(),
         )

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from explain.evidence.evidence import Evidence
     from explain.evidence.layers import Attended
-    from explain.evidence.resident import Progress, Resident
+    from explain.evidence.resident import Resident
+    from explain.progress import Progress
     from models.adapter import Layer, Target
     from models.adapters.attentive import Record
 

@@ -6,7 +6,6 @@ import copy
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,16 @@ from models.load import load
 from models.preprocess import blank as tone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
 
     from explain.evidence.layers import Attended
     from explain.methods.grad_cam_library import Shadow
+    from explain.progress import Progress
     from models.adapter import Adapter, Layer, ModelSpec
     from models.adapters.folding import Twin
 
-Progress = Callable[[float, str], None]
 MIB = 2**20
 BUDGET = int(os.environ.get("SIGHTGLASS_MODELS_MB", "2048")) * MIB
 

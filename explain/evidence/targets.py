@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
 from explain.phrases import percent
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.evidence.evidence import Evidence
-    from explain.explanation import Options
+    from explain.options import Options
     from models.adapter import Prediction
 
-Per = Literal["class", "detection", "picture"]
-Wanted = int | str | tuple[int, int]
 EMBEDDING = -1
 """How a recipe names the one target of a model without classes."""
 UNSHOWN = "the map is of its strongest candidate alone."
@@ -89,3 +87,18 @@ def _detections(options: Options, predictions: Sequence[Prediction], evidence: E
             index = class_index(target, labels)
             found += [pair for pair in shown if pair[1] == index]
     return list(dict.fromkeys(found)) if options.targets else shown[: options.top_k]
+
+
+def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
+    """What the model shows with these options, of the classes that are asked for."""
+    adapter = evidence.resident.adapter
+    if options.classes and adapter.spec.task != "detect":
+        raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
+    asked: dict[str, Any] = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}
+    held = evidence.decoded
+    # Suppression takes longer than a map, and another method or target changes nothing about it.
+    if held is None or held[0] != asked:
+        found = tuple(adapter.decode(evidence.outputs, evidence.geometry, **asked))
+        evidence.decoded = held = asked, found
+    only = {class_index(wanted, adapter.labels) for wanted in options.classes}
+    return tuple(p for p in held[1] if not only or p.index in only)

@@ -18,10 +18,10 @@ from PIL import ImageDraw, ImageFont
 from common.errors import Problem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
-from explain.evidence.targets import Wanted
 from explain.explanation import explain
 from explain.export import caption, fonts
 from explain.methods import METHODS
+from explain.options import Wanted
 from explain.rendering.render import shown
 from explain.rendering.style import Field, Style
 

@@ -12,9 +12,9 @@ from explain.phrases import percent
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:
-    from explain.explanation import Explanation
     from explain.maps.heatmap import Heatmap
     from explain.recipe import Recipe
+    from explain.result import Result
     from models.adapter import Prediction
 
 PARTS = {"class": "", "contrast": " against the other classes", "objectness": ", that something is there"}
@@ -27,7 +27,7 @@ STATES = {
 """Why a map shows nothing, as the second half of a sentence."""
 
 
-def checked(explanation: Explanation, index: int) -> Heatmap:
+def checked(explanation: Result, index: int) -> Heatmap:
     """The heatmap at a place; a Problem, one sentence, where there is none."""
     many = len(explanation.heatmaps)
     if not many:
@@ -37,14 +37,14 @@ def checked(explanation: Explanation, index: int) -> Heatmap:
     return explanation.heatmaps[index]
 
 
-def score(explanation: Explanation, index: int) -> float | None:
+def score(explanation: Result, index: int) -> float | None:
     """How sure the model is of what a map is of; None where that is not among its answers."""
     target = explanation.heatmaps[index].target.index
     own = explanation.own(index) or [p for p in explanation.predictions if p.index == target]
     return max((p.score for p in own), default=None)
 
 
-def title(explanation: Explanation, index: int) -> str:
+def title(explanation: Result, index: int) -> str:
     """`minibus, 62 %`."""
     sure = score(explanation, index)
     label = explanation.heatmaps[index].target.label
@@ -70,7 +70,7 @@ def bar(heatmap: Heatmap) -> tuple[tuple[str, str, str], str]:
     return ("0", "0.5", "1"), of
 
 
-def caption(explanation: Explanation, index: int) -> str:
+def caption(explanation: Result, index: int) -> str:
     """All of it in one paragraph."""
     heatmap, recipe = explanation.heatmaps[index], explanation.recipe
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
@@ -91,7 +91,7 @@ def caption(explanation: Explanation, index: int) -> str:
     return " ".join([*sentences, made(explanation)])
 
 
-def made(explanation: Explanation) -> str:
+def made(explanation: Result) -> str:
     """Versions and hashes, in one sentence."""
     recipe = explanation.recipe
     known = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
@@ -99,7 +99,7 @@ def made(explanation: Explanation) -> str:
     return f"{used}; weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)."
 
 
-def caveats(explanation: Explanation, index: int) -> list[str]:
+def caveats(explanation: Result, index: int) -> list[str]:
     """What is to be said against a map, each with how serious it is; one line in any case."""
     words = {"serious": "Serious", "caution": "Caution", "note": "Note"}
     found = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.explanation import Explanation
+    from explain.result import Result
     from models.adapter import Prediction
 
 STYLE = Style()
 
 
-def every_map(explanation: Explanation, style: Style = STYLE) -> NDArray[np.uint8]:
+def every_map(explanation: Result, style: Style = STYLE) -> NDArray[np.uint8]:
     """The picture under all its maps, each on its own scale, the hotter one where two meet, and all boxes over it."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
@@ -33,21 +33,21 @@ def every_map(explanation: Explanation, style: Style = STYLE) -> NDArray[np.uint
     return _boxed(pixels, explanation.predictions)
 
 
-def one_map(explanation: Explanation, index: int, style: Style = STYLE) -> NDArray[np.uint8]:
+def one_map(explanation: Result, index: int, style: Style = STYLE) -> NDArray[np.uint8]:
     """The picture under one map, with its own boxes."""
     pixels = _under(explanation, explanation.heatmaps[index].content, style)
     own = explanation.own(index)
     return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
 
 
-def tagger(explanation: Explanation, style: Style = STYLE) -> Callable[[bytes, int], bytes]:
+def tagger(explanation: Result, style: Style = STYLE) -> Callable[[bytes, int], bytes]:
     """`export.tag.tagger`, for pictures that look like these."""
     from explain.export import embedded_recipe
 
     return embedded_recipe.tagger(explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha)
 
 
-def files(explanation: Explanation, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
+def files(explanation: Result, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
     """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself.
 
     All but the first carry the recipe; those of all boxes that of the first.
@@ -62,7 +62,7 @@ def files(explanation: Explanation, style: Style = STYLE) -> Iterator[tuple[str,
         yield name, tagged(to_jpeg(one_map(explanation, i, style)), i)
 
 
-def _under(explanation: Explanation, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
+def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
     geometry = explanation.evidence.geometry
     return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
 

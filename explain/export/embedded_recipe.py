@@ -27,8 +27,8 @@ from explain.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
-    from explain.explanation import Explanation
     from explain.picture.image import Image
+    from explain.result import Result
 
 TEXT = 2**18
 """Bytes of JSON that are read at most."""
@@ -77,7 +77,7 @@ class Contents(BaseModel):
     """The file of the picture itself, where it is carried; not to be believed before its sha256 was compared."""
 
 
-def view_of(explanation: Explanation, index: int, **settings: bool | float | str) -> View:
+def view_of(explanation: Result, index: int, **settings: bool | float | str) -> View:
     """One map of an explanation, looked at with these settings."""
     return View(
         index=index,
@@ -117,7 +117,7 @@ def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: byt
     raise ImageProblem("Only PNG, JPG, SVG and PDF files can carry a recipe: choose one of these.")
 
 
-def tagger(explanation: Explanation, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
+def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
     """`write` for several files of one explanation, given each one's bytes and the map it is of: each carries the
     picture, whose file is made but once."""
     recipe, picture = explanation.recipe, carried(explanation.image)

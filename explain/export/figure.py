@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from explain.explanation import Explanation
     from explain.rendering.style import Pixels
+    from explain.result import Result
     from models.adapter import Prediction
 
 Format = Literal["png", "jpg", "svg", "pdf"]
@@ -53,7 +53,7 @@ _LOCK = threading.Lock()  # matplotlib's settings and fonts are the whole proces
 
 
 def figure(
-    explanation: Explanation,
+    explanation: Result,
     index: int = 0,
     *,
     format: Format = "png",
@@ -90,7 +90,7 @@ def _small(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _saved(explanation: Explanation, index: int, pictures: list[Pixels], colormap: str, format: Format) -> bytes:
+def _saved(explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format) -> bytes:
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
@@ -107,7 +107,7 @@ def _saved(explanation: Explanation, index: int, pictures: list[Pixels], colorma
     return out.getvalue()
 
 
-def _drawn(explanation: Explanation, index: int, pictures: list[Pixels], colormap: str) -> Figure:
+def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: str) -> Figure:
     """All of it on a page of inches, from the top down."""
     from matplotlib.figure import Figure
 
@@ -188,7 +188,7 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
         panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
 
 
-def _colour_bar(bar: Axes, explanation: Explanation, index: int, colormap: str) -> None:
+def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> None:
     ticks, meaning = caption.bar(explanation.heatmaps[index])
     bar.imshow(lut(colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest")
     bar.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[0, 0.5, 1])
@@ -201,7 +201,7 @@ def _colour_bar(bar: Axes, explanation: Explanation, index: int, colormap: str) 
         edge.set(linewidth=0.5, color="#8a8a8a")
 
 
-def _answers(made: Figure, explanation: Explanation, left: float, top: float, wide: float) -> None:
+def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
     """What the model said, under the picture."""
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
@@ -212,7 +212,7 @@ def _answers(made: Figure, explanation: Explanation, left: float, top: float, wi
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 
 
-def _method(explanation: Explanation, index: int) -> str:
+def _method(explanation: Result, index: int) -> str:
     from explain.methods import METHODS
 
     return METHODS[explanation.heatmaps[index].method].name

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
-from explain.explanation import decoded
+from explain.evidence.targets import decode
 from explain.export import command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline, looks
 from explain.methods import METHODS
@@ -242,7 +242,7 @@ def _scores(explanation: Explanation) -> list[float]:
         found: list[float] = evidence.outputs.scores[0].amax(1).tolist()
         return found
     count = len(evidence.resident.adapter.labels)
-    every = {p.index: p.score for p in decoded(evidence, replace(options, top_k=count, classes=()))}
+    every = {p.index: p.score for p in decode(evidence, replace(options, top_k=count, classes=()))}
     return [every.get(index, 0.0) for index in range(count)]
 
 

@@ -14,13 +14,13 @@ from explain.maps.statistics import BINS, MEANING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from explain.explanation import Explanation
     from explain.maps.statistics import Statistics
+    from explain.result import Result
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def rows(explanation: Explanation) -> list[dict[str, Any]]:
+def rows(explanation: Result) -> list[dict[str, Any]]:
     """One flat row for each heatmap: what was predicted, what the map is of, every statistic, how it lies to its boxes.
 
     Values are str, int, float, bool or None; places are in original pixels, shares 0..1
@@ -54,7 +54,7 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
     return out.getvalue()
 
 
-def _of_map(explanation: Explanation, index: int) -> dict[str, Any]:
+def _of_map(explanation: Result, index: int) -> dict[str, Any]:
     heatmap = explanation.heatmaps[index]
     own = explanation.own(index)
     said = [p.score for p in own] or [p.score for p in explanation.predictions if p.index == heatmap.target.index]

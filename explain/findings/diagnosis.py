@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from explain.findings.missing import score_format
 from explain.maps.statistics import describe_place
 from explain.methods import METHODS
-from explain.phrases import article, finely, kinds, listing, percent
+from explain.phrases import article, kinds, listing, percent
 from models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from explain.explanation import Explanation, Missing
+    from explain.result import Result
 
 UNSURE = 0.2
 ALIKE = 0.95
@@ -44,7 +43,7 @@ class Finding:
     text: str
 
 
-def headline(explanation: Explanation, hot: str, index: int = 0) -> str:
+def headline(explanation: Result, hot: str, index: int = 0) -> str:
     """The one sentence over the picture and its map at `index`. `hot` is the word for the colormap's hottest colour."""
     found = explanation.predictions
     if explanation.model.task == "detect":
@@ -63,7 +62,7 @@ def headline(explanation: Explanation, hot: str, index: int = 0) -> str:
     return f"A model called this {article(best.label)}, {percent(best.score)} sure. {tail}"
 
 
-def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) -> str:
+def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> str:
     """What the hottest colour means on this map; `of_class`: for which class, where that is not clear by itself."""
     if not explanation.heatmaps:
         return ""
@@ -75,7 +74,7 @@ def _hottest(explanation: Explanation, hot: str, index: int, *, of_class: bool) 
     return f"{hot.capitalize()} is where it looked{f' for {heatmap.target.label}' if of_class else ''}."
 
 
-def nothing_found(explanation: Explanation) -> str:
+def nothing_found(explanation: Result) -> str:
     """Of a detector that shows no box: what came nearest."""
     adapter, options = explanation.evidence.resident.adapter, explanation.options
     scores = explanation.evidence.outputs.scores[0].amax(1)  # (K,)
@@ -83,7 +82,7 @@ def nothing_found(explanation: Explanation) -> str:
         return "No detections, and no candidate for one: choose another model or picture."
     wanted = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
     best = max(wanted, key=lambda index: float(scores[index]))
-    say = _as(options.confidence)
+    say = score_format(options.confidence)
     highest, above = float(scores[best]), f"above {say(options.confidence)}"
     said = f"the highest was {adapter.labels[best]} at {say(highest)}"
     if options.classes:
@@ -93,46 +92,7 @@ def nothing_found(explanation: Explanation) -> str:
     return f"No detections {above}; {said}{': lower the threshold?' if highest >= LOWEST else '.'}"
 
 
-def _as(confidence: float) -> Callable[[float], str]:
-    """How scores are said beside a threshold: nobody who asked for 0.1 % is told of < 1 %."""
-    return finely if confidence < 0.01 else percent
-
-
-def missing_words(found: Missing, *, named: bool = False) -> str:
-    """What the strongest candidate at a place is, how sure the model is of it, and why it is not shown.
-
-    `named`: it was asked for by its number, and need not be the strongest.
-    """
-    candidate, reason = found.candidate, found.reason
-    say = _as(found.confidence)
-    said = f"{article(candidate.label).capitalize()} at {say(candidate.score)}"
-
-    def box(place: int | None) -> str:
-        if place is None:
-            return "another box"
-        one = found.shown[place]
-        if one not in found.listed:
-            return f"{article(one.label)} at {percent(one.score)} that the filter of classes hides"
-        return f"box {found.listed.index(one) + 1} ({one.label})"
-
-    if reason.kind == "shown":
-        if reason.by is not None and found.shown[reason.by] not in found.listed:
-            return f"{said} is not shown: the filter of classes hides it."
-        return f"{said}: this is {box(reason.by)}, it is shown."
-    if reason.kind == "below":
-        which = "is" if named else "is the strongest candidate here:"
-        return f"{said} {which} not shown, because it is below {say(found.confidence)}."
-    if reason.kind == "class":
-        assert reason.winner is not None
-        where = f", which is {box(reason.by)}" if reason.by is not None else ""
-        winner = f"{reason.winner.label} at {percent(reason.winner.score)}"
-        return f"{said} is not shown, because at the same place {winner} won{where}."
-    if reason.kind == "suppressed":
-        return f"{said} is not shown: {box(reason.by)} covers it, {percent(reason.overlap)} of both in common."
-    return f"{said} is not shown: there are more boxes than are shown at most."
-
-
-def looks(explanation: Explanation, index: int = 0) -> str:
+def looks(explanation: Result, index: int = 0) -> str:
     """Where one map lies, in words: `minibus is hottest in the middle of the picture: half of its heat ...`."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
@@ -146,7 +106,7 @@ def looks(explanation: Explanation, index: int = 0) -> str:
     )
 
 
-def answer(explanation: Explanation) -> str:
+def answer(explanation: Result) -> str:
     """What a model says first of a picture, with its score, as a caption has it."""
     if explanation.model.task == "embed":
         return "names nothing"
@@ -154,7 +114,7 @@ def answer(explanation: Explanation) -> str:
     return f"{best.label} {percent(best.score)}" if best else "nothing found"
 
 
-def agreement_sentence(explanation: Explanation) -> str:
+def agreement_sentence(explanation: Result) -> str:
     """Over several classes' maps: whether they look at the same place, by the overlap of their hottest fifths."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if not labels:
@@ -178,13 +138,13 @@ def agreement_sentence(explanation: Explanation) -> str:
     return f"{labels[other].capitalize()} looks elsewhere than {labels[one]}: {least:.2f} in common."
 
 
-def unseen(explanation: Explanation) -> float:
+def unseen(explanation: Result) -> float:
     """Share of the picture that was cropped away before the model looked."""
     left, top, right, bottom = explanation.evidence.geometry.seen
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
 
 
-def diagnose(explanation: Explanation, index: int = 0) -> tuple[Finding, ...]:
+def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Everything that is to be said against the map at `index`, most serious first."""
     found = [Finding("note", "note", note) for note in explanation.notes]
     if (hidden := unseen(explanation)) >= CROPPED:
@@ -201,7 +161,7 @@ def diagnose(explanation: Explanation, index: int = 0) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
 
 
-def _undecided(explanation: Explanation) -> Finding | None:
+def _undecided(explanation: Result) -> Finding | None:
     """Of a trained classifier: its scores are nearly the same for all classes, which no picture is reason for."""
     model, evidence = explanation.model, explanation.evidence
     if model.task != "classify" or "random" in model.weights:
@@ -220,7 +180,7 @@ def _undecided(explanation: Explanation) -> Finding | None:
     return Finding("undecided", "caution", text)
 
 
-def _other_subject(explanation: Explanation) -> Finding | None:
+def _other_subject(explanation: Result) -> Finding | None:
     """Of a model of persons: the picture is no upright cut-out, as all were that it was trained on."""
     subject = getattr(explanation.evidence.resident.adapter, "subject", "")
     height, width = explanation.image.pixels.shape[:2]
@@ -230,7 +190,7 @@ def _other_subject(explanation: Explanation) -> Finding | None:
     return Finding("other subject", "caution", text)
 
 
-def _other_paper(explanation: Explanation) -> Finding | None:
+def _other_paper(explanation: Result) -> Finding | None:
     """Of a model of drawings: the picture is none, or is light where those that it was trained on are dark."""
     wanted = getattr(explanation.evidence.resident.adapter, "sketch", None)
     if wanted is None:
@@ -254,13 +214,13 @@ def _other_paper(explanation: Explanation) -> Finding | None:
     return Finding("paper", "caution", text)
 
 
-def _no_map(explanation: Explanation) -> str:
+def _no_map(explanation: Result) -> str:
     if explanation.model.task != "detect":
         return "There is nothing to explain."
     return "No box is of what was asked for." if explanation.predictions else nothing_found(explanation)
 
 
-def _of_map(explanation: Explanation, index: int) -> list[Finding]:
+def _of_map(explanation: Result, index: int) -> list[Finding]:
     heatmap, statistics = explanation.heatmaps[index], explanation.statistics[index]
     method, label = METHODS[heatmap.method], heatmap.target.label
     if heatmap.state != "ok":
@@ -293,7 +253,7 @@ def _of_map(explanation: Explanation, index: int) -> list[Finding]:
     return found
 
 
-def _twin(explanation: Explanation, index: int) -> str | None:
+def _twin(explanation: Result, index: int) -> str | None:
     """The label of another class whose map is nearly the same."""
     for other, heatmap in enumerate(explanation.heatmaps):
         if other != index and heatmap.state == "ok":
@@ -304,7 +264,7 @@ def _twin(explanation: Explanation, index: int) -> str | None:
     return None
 
 
-def _empty(explanation: Explanation, index: int) -> str:
+def _empty(explanation: Result, index: int) -> str:
     heatmap = explanation.heatmaps[index]
     name, label = METHODS[heatmap.method].name, heatmap.target.label
     return {

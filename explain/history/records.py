@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from explain.export.embedded_recipe import View
     from explain.findings.diagnosis import Finding
-    from explain.maps.heatmap import Scale, State
+    from explain.maps.heatmap import State
     from explain.maps.statistics import Agreement, Statistics
+    from explain.options import Scale
     from explain.recipe import Recipe
     from models.adapter import Geometry, Prediction
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.maps.heatmap import Heatmap
+    from explain.options import Within
     from models.adapter import Box, Prediction
 
-Within = Literal["picture", "inside", "shared", "each"]
-"""What of a map is shown: all of it; only what is `inside` its boxes; that brought to 0..1, over all boxes together
-(`shared`) or in `each` box by itself."""
 SAME = 0.5
 """IoU from which two models' boxes are taken for the same object."""
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from explain.evidence.evidence import Evidence
     from explain.methods import Method
+    from explain.options import Scale
     from models.adapter import Geometry, Target
 
-Scale = Literal["own", "shared"]
 State = Literal["ok", "flat", "no evidence", "not a number"]
 EPSILON = 1e-7
 """pytorch-grad-cam's, so that the maps agree to the last digit."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from explain.evidence.attention import Weighed
     from explain.evidence.evidence import Evidence
-    from explain.evidence.resident import Progress
     from explain.methods import Method
+    from explain.progress import Progress
     from models.adapter import Target
 
 EVERY = "every attention"

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
-    from explain.evidence.resident import Progress
     from explain.methods import Method
+    from explain.progress import Progress
     from models.adapter import Adapter, Layer, Target
 
 LOGGER = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
-    from explain.evidence.resident import Progress
     from explain.methods import Method
+    from explain.progress import Progress
     from models.adapter import Geometry, Target
 
     Scorer = Callable[[Any], Tensor]

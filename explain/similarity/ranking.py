@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.batch.source import Item
-    from explain.evidence.resident import Progress, Resident
+    from explain.evidence.resident import Resident
     from explain.explainer import Explainer
+    from explain.progress import Progress
 
 EVERYTHING = 0.98
 """Where even unrelated pictures get more than this, nothing is told apart: an untrained model, or a wrong input."""

@@ -22,10 +22,10 @@ from explain.backward.gradient import Activation, Gradient
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
 from explain.explainer import EVIDENCE
-from explain.explanation import Options
 from explain.maps.statistics import COARSE, Statistics, describe, describe_place
 from explain.methods import METHODS, function
 from explain.methods import method as find_method
+from explain.options import Options
 from explain.phrases import percent
 from explain.picture.image import Image
 from explain.similarity.matches import Matches, matches

@@ -17,9 +17,10 @@ from explain.detections import missed, side
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
-from explain.explanation import Explanation, Options, explain
+from explain.explanation import Explanation, explain
 from explain.findings.diagnosis import nothing_found
 from explain.maps.boxes import coverage, same_object
+from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import Geometry, ModelInput, ModelSpec, Prediction, Target
 from models.adapters.detector import Detections, Detector

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from explain.explanation import Explanation, Options
+from explain.explanation import Explanation
 from explain.findings.diagnosis import ALIKE, Finding, diagnose, headline, looks, unseen
 from explain.maps.heatmap import Heatmap
+from explain.options import Options
 from explain.phrases import article, listing, percent, plural
 from explain.picture.image import Image
 from models.adapter import Geometry, ModelSpec, Prediction, Target

@@ -26,10 +26,11 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.explainer import EVIDENCE, Explainer
-from explain.explanation import Explanation, Options, explain
+from explain.explanation import Explanation, explain
 from explain.maps.heatmap import raw_maps
 from explain.methods import METHODS, eigen, function, method
 from explain.methods.eigen import projection
+from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
 from models.adapters.classifier import Classifier

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer
 from explain.evidence.resident import Residency
-from explain.explanation import Options
+from explain.options import Options
 from models import catalog
 from models.adapter import Target
 from models.families.clip import loader, towers

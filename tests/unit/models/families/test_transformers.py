@@ -26,7 +26,8 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, survey
 from explain.evidence.resident import Resident
 from explain.explainer import Explainer, replay
-from explain.explanation import Options, explain
+from explain.explanation import explain
+from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import Geometry, ModelInput, ModelSpec, Target
 from models.adapters import attentive

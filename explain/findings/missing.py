@@ -1,0 +1,69 @@
+"""Why a detector does not show a candidate, in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from explain.phrases import article, finely, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.adapter import Prediction
+    from models.adapters.detector import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A raw candidate, and why it is shown or not."""
+
+    candidate: Prediction
+    reason: Reason
+    confidence: float
+    """The threshold in use."""
+    shown: tuple[Prediction, ...] = field(repr=False)
+    """All boxes above the threshold, before the filter of classes; `reason.by` indexes these."""
+    listed: tuple[Prediction, ...] = field(repr=False)
+    """The boxes that the filter of classes leaves."""
+
+    @property
+    def words(self) -> str:
+        """One sentence: what it is, its score, and why it is not shown."""
+        return self.describe()
+
+    def describe(self, *, named: bool = False) -> str:
+        """Return `words`; `named`: the candidate was chosen by its number and need not be the strongest."""
+        candidate, reason = self.candidate, self.reason
+        text = score_format(self.confidence)
+        said = f"{article(candidate.label).capitalize()} at {text(candidate.score)}"
+        if reason.kind == "shown":
+            if reason.by is not None and self.shown[reason.by] not in self.listed:
+                return f"{said} is not shown: the filter of classes hides it."
+            return f"{said}: this is {self._box(reason.by)}, it is shown."
+        if reason.kind == "below":
+            which = "is" if named else "is the strongest candidate here:"
+            return f"{said} {which} not shown, because it is below {text(self.confidence)}."
+        if reason.kind == "class":
+            assert reason.winner is not None
+            where = f", which is {self._box(reason.by)}" if reason.by is not None else ""
+            winner = f"{reason.winner.label} at {percent(reason.winner.score)}"
+            return f"{said} is not shown, because at the same place {winner} won{where}."
+        if reason.kind == "suppressed":
+            return (
+                f"{said} is not shown: {self._box(reason.by)} covers it, {percent(reason.overlap)} of both in common."
+            )
+        return f"{said} is not shown: there are more boxes than are shown at most."
+
+    def _box(self, index: int | None) -> str:
+        if index is None:
+            return "another box"
+        box = self.shown[index]
+        if box not in self.listed:
+            return f"{article(box.label)} at {percent(box.score)} that the filter of classes hides"
+        return f"box {self.listed.index(box) + 1} ({box.label})"
+
+
+def score_format(confidence: float) -> Callable[[float], str]:
+    """Return the formatter for scores beside this threshold: below 1 %, `< 1 %` would say nothing."""
+    return finely if confidence < 0.01 else percent

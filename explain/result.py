@@ -1,0 +1,228 @@
+"""The frozen result of explaining one picture with one model: its maps, its numbers and its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from common.errors import ModelProblem
+from explain.evidence.targets import decode
+from explain.findings.missing import Missing
+from explain.maps import boxes
+from explain.maps.boxes import BoxNumbers
+from explain.maps.heatmap import Heatmap, heatmaps
+from explain.maps.statistics import Agreement, Statistics, compare, describe, iou
+from explain.methods import method as find_method
+from explain.options import RECIPE_OPTIONS, Options
+from explain.picture.image import Image
+from explain.recipe import Recipe, versions
+from explain.rendering import render
+from models.adapter import Box, Prediction, Target
+from models.adapters.detector import Detector
+from models.labels import class_index
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from explain.evidence.evidence import Evidence
+    from models.adapter import ModelSpec
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """Predictions and heatmaps of one picture, with everything that is computed from them alone."""
+
+    image: Image
+    model: ModelSpec
+    predictions: tuple[Prediction, ...]
+    """Best first: classes of a classifier, boxes of a detector."""
+    heatmaps: tuple[Heatmap, ...]
+    """One per target, in the order of the targets."""
+    options: Options
+    evidence: Evidence
+    milliseconds: dict[str, float]
+    """`prepare`, `model` and `maps`, as measured for this very explanation; 0 for a step that was not needed."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: decoding, a device that ran out of memory."""
+    finished: bool = True
+    """False for what a map that comes bit by bit is so far."""
+    _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{p.label} {p.score:.2f}" for p in self.predictions[:3])
+        return f"{type(self).__name__}({self.image.name!r}, {self.model.id!r}: {said}; {len(self.heatmaps)} heatmaps)"
+
+    @cached_property
+    def statistics(self) -> tuple[Statistics, ...]:
+        """One per heatmap, over the part of the picture that the model saw."""
+        return tuple(describe(heatmap.measured.coarse, heatmap.seen) for heatmap in self.heatmaps)
+
+    @cached_property
+    def shared(self) -> tuple[Heatmap, ...]:
+        """The same maps on one scale, where 1 is the hottest place of all. From the raw maps: nothing is run again."""
+        if len(self.heatmaps) < 2:
+            return self.heatmaps
+        layers = range(len(self.heatmaps[0].raw))
+        raws = [torch.from_numpy(np.stack([heatmap.raw[layer] for heatmap in self.heatmaps])) for layer in layers]
+        first = self.heatmaps[0]
+        targets = [heatmap.target for heatmap in self.heatmaps]
+        return heatmaps(
+            raws, targets, method=first.method, layers=first.layers, geometry=first.geometry, scale="shared"
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        resident, masks = self.evidence.resident, self.options.masks
+        if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
+            from explain.methods.rise import budget
+
+            masks = masks or budget(self.model.task, self.heatmaps[0].method)
+        return Recipe(
+            picture_sha256=self.image.sha256,
+            picture_name=self.image.name,
+            model=self.model.id,
+            weights_sha256=resident.origin.adapter.weights_sha256,
+            method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
+            layers=tuple(layer.path for layer in self.evidence.layers),
+            targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),
+            masks=masks,
+            **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},
+            device=str(resident.device),
+            versions=versions(),
+        )
+
+    def _map(self, index: int) -> Heatmap:
+        count = len(self.heatmaps)
+        if -count <= index < count:
+            return self.heatmaps[index]
+        if count:
+            raise ModelProblem(f"There is no map {index}: there are {count}, counted from 0.")
+        if self.model.task == "detect" and not self.predictions:
+            more = " or leave classes away" if self.options.classes else ""
+            raise ModelProblem(
+                f"There is no map {index}: no box is shown, lower confidence ({self.options.confidence:g}){more}."
+            )
+        raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
+
+    def overlay(self, index: int = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
+        """The picture under one heatmap, uint8 (H, W, 3) RGB; alpha 0 is the picture, 1 is the map, exactly.
+
+        What the model did not see is never coloured, and faded wherever there is a map over the rest.
+        """
+        heatmap = self._map(index)
+        return render.overlay(
+            self.image.pixels,
+            heatmap.values,
+            colormap=colormap,
+            alpha=alpha,
+            seen=heatmap.seen,
+            unseen="light" if alpha else "keep",
+        )
+
+    def agreement(self, first: int, second: int) -> Agreement:
+        """How alike two of the maps are; computed once."""
+        pair = (min(first, second), max(first, second))
+        if pair not in self._agreements:
+            self._agreements[pair] = compare(*(self._map(i).measured.coarse for i in pair))
+        return self._agreements[pair]
+
+    def overlap(self, first: int, second: int) -> float:
+        """Overlap (IoU) of the hottest fifths of two of the maps, 0..1: `agreement(...).iou_top20`, much quicker."""
+        return iou(*(self._map(i).measured.hottest for i in (first, second)))
+
+    def own(self, index: int = 0) -> tuple[Prediction, ...]:
+        """The boxes that a map speaks of: of its detection, of its class, or all that are shown."""
+        target = self._map(index).target
+        if self.options.per == "picture":
+            return tuple(p for p in self.predictions if p.box is not None)
+        found = tuple(
+            p for p in self.predictions if p.box is not None and p.index == target.index and p.anchor in target.anchors
+        )
+        return found or self._hidden(target)
+
+    def _hidden(self, target: Target) -> tuple[Prediction, ...]:
+        """A candidate that is not shown."""
+        adapter = self.evidence.resident.adapter
+        if self.options.per != "detection" or target.index is None or not isinstance(adapter, Detector):
+            return ()
+        classes = [target.index] * len(target.anchors)
+        return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
+
+    def box_numbers(self, index: int = 0) -> BoxNumbers | None:
+        """How a map lies to its own boxes and to those of other objects; None where it has no box, or no heat."""
+        own = self.own(index)
+        if not own or self.heatmaps[index].state != "ok":
+            return None
+        mine = {(p.anchor, p.index) for p in own}
+        others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
+        return boxes.numbers(self.heatmaps[index], own, others, self.statistics[index].entropy_normalised)
+
+    def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
+        """One map's layers kept apart: a heatmap for each, on its own scale, from the raw maps that are held."""
+        whole = self._map(index)
+        apart = (
+            heatmaps(
+                [torch.from_numpy(raw[None])],
+                [whole.target],
+                method=whole.method,
+                layers=(layer,),
+                geometry=whole.geometry,
+                scale="own",
+            )
+            for layer, raw in zip(whole.layers, whole.raw, strict=True)
+        )
+        return tuple(one for (one,) in apart)
+
+    def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
+        """The strongest candidate at a place, for any class or for one, and why it is not shown.
+
+        `where` is xyxy in original pixels, or a point (x, y); None is the whole picture. Returns None where there is no
+        candidate, or no detector.
+        """
+        adapter, evidence = self.evidence.resident.adapter, self.evidence
+        if not isinstance(adapter, Detector):
+            return None
+        index = None if target is None else class_index(target, adapter.labels)
+        if where is not None:
+            where = boxes.place(where, self.image.width, self.image.height)
+        found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
+        return None if found is None else self.candidate(*found)
+
+    def candidate(self, anchor: int, target: int | str) -> Missing:
+        """One raw candidate of a detector for one class, and why it is not shown."""
+        adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
+        if not isinstance(adapter, Detector):
+            raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
+        if not 0 <= anchor < evidence.outputs.count:
+            raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")
+        index = class_index(target, adapter.labels)
+        (candidate,) = adapter.predictions(evidence.outputs, evidence.geometry, [anchor], [index])
+        reason = adapter.why(evidence.outputs, self.every, candidate, confidence=options.confidence, iou=options.iou)
+        return Missing(candidate, reason, options.confidence, self.every, self.predictions)
+
+    @cached_property
+    def every(self) -> tuple[Prediction, ...]:
+        """What the model shows, also of classes that are filtered out."""
+        if not self.options.classes:
+            return self.predictions
+        return decode(self.evidence, replace(self.options, classes=()))
+
+    def _named(self, target: Target) -> int | tuple[int, int]:
+        """A target as a recipe names it."""
+        if target.index is None:
+            return -1
+        if self.options.per == "detection":
+            return (target.anchors[0], target.index)
+        return target.index
+
+    def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
+        """Share of a map's heat within a mask, bool (H, W) on the picture's own grid; 0 where there is no heat."""
+        values = self._map(index).measured.values
+        if mask.shape != values.shape:
+            raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")
+        total = float(values.sum(dtype=np.float64))
+        return float(values[mask].sum(dtype=np.float64)) / total if total else 0.0
