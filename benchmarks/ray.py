@@ -29,7 +29,7 @@ from explain.batch.worker import Work
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from explain.batch.source import Item
+    from explain.batch.item import Item
 
 MODEL = "efficientnet-lite0"
 PICTURES = 256

@@ -11,7 +11,8 @@ import streamlit as st
 from components.choices import image_picker
 from components.choices.permitted_folders import folders, permitted
 from components.session import url_state
-from explain.batch.source import Item, find
+from explain.batch.item import Item
+from explain.batch.source import find
 from explain.phrases import plural
 from explain.picture.image import Image
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from explain.batch import journal, remote
+from explain.batch.item import short
 from explain.batch.records import place
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Remote:
             except Exception as error:
                 if not left:
                     said = str(error).splitlines() or [type(error).__name__]
-                    raise OSError(None, remote.short(said[0]), remote.short(str(self.name))) from error
+                    raise OSError(None, short(said[0]), short(str(self.name))) from error
                 time.sleep(0.2 * (TRIES - left))
         raise AssertionError
 
@@ -156,6 +157,6 @@ class Shipped(Desk):
 def at(out: str | Path) -> Local | Remote:
     """The store of a path or of an address with `://`; raises ModelProblem where nothing here can reach it."""
     text = os.fspath(out)
-    if (path := remote.here(text)) is not None:
+    if (path := remote.local_path(text)) is not None:
         return Local(path)
     return Remote(text)

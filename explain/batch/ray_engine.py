@@ -28,9 +28,9 @@ from explain.phrases import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from explain.batch.item import Item
     from explain.batch.journal import Entry
     from explain.batch.output import Remote
-    from explain.batch.source import Item
     from explain.batch.worker import Work
 
 __all__ = ["MOST", "Ray", "engine", "library"]

@@ -16,9 +16,9 @@ from common.errors import ModelProblem, Problem
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from explain.batch.item import Item
     from explain.batch.journal import Entry
     from explain.batch.output import Local, Remote
-    from explain.batch.source import Item
     from explain.batch.worker import Work
 
 DEATHS = 2

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.batch.source import Item
+    from explain.batch.item import Item
     from explain.explanation import Explanation
     from explain.maps.heatmap import Heatmap
 

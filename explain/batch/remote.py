@@ -1,7 +1,7 @@
-"""Pictures on other machines: any storage that fsspec knows, by an address as `s3://bucket/photographs`.
+"""Read pictures from any storage that fsspec knows, by addresses such as `s3://bucket/photographs`.
 
-What a storage says is trusted no more than an archive: names become keys and never paths, no more bytes are read than a
-picture may have, and whatever the network raises ends as one sentence.
+A storage is not trusted: names become keys and never paths, no more bytes are read than a picture may have, and every
+network error becomes one sentence.
 """
 
 from __future__ import annotations
@@ -13,21 +13,31 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ImageProblem, ModelProblem
-from explain.batch.source import LISTS, MOST_NAMES, PICTURES, Item, Unreachable, _text, entries
+from explain.batch.item import (
+    LISTS,
+    MAX_LIST_BYTES,
+    PICTURES,
+    Item,
+    Unreachable,
+    list_entries,
+    printable,
+    short,
+    too_large,
+)
 from explain.picture.image import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
-"""What storages say of a file that is another once its content is."""
+"""Names under which storages give a value that changes with the content."""
 PAUSES = (0.2, 1.0, None)
-"""Seconds before the network is asked again."""
+"""Seconds to wait before each retry."""
 
 
-def here(text: str) -> Path | None:
-    """The path of what is on this machine, `file://` or plain; None of an address elsewhere."""
+def local_path(text: str) -> Path | None:
+    """Return the path of a local file, `file://` or plain; None for a remote address."""
     found = _ADDRESS.match(text)
     if found is None:
         return Path(text)
@@ -35,7 +45,7 @@ def here(text: str) -> Path | None:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """fsspec's file system for an address, and the path in it; raises ModelProblem where there is none."""
+    """Return fsspec's file system for an address and the path in it; raise ModelProblem if it cannot be reached."""
     if "::" in url:
         raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
     try:
@@ -47,22 +57,19 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         system, path = fsspec.core.url_to_fs(url)
     except Exception as error:
-        # A protocol that is none, a package of its own that is not installed, an address that cannot be read.
-        raise ModelProblem(f"{short(url)} cannot be reached ({_said(error)}): check the address.") from error
+        # An unknown protocol, a missing package, an invalid address.
+        raise ModelProblem(f"{short(url)} cannot be reached ({_reason(error)}): check the address.") from error
     return system, str(path)
 
 
 def item(url: str, label: str | None) -> Item:
-    """One picture of a list; that it is there shows when its turn comes."""
+    """Return one picture of a list, without checking that it exists."""
     system, path = filesystem(url)
-    return Item(_text(url), "listed", partial(fetch, system, path, _text(PurePosixPath(path).name), None), label)
+    return Item(printable(url), "listed", _reader(system, path, None), label)
 
 
 def items(url: str, skip: str = "") -> Iterator[Item]:
-    """Every picture of an address: a folder, a pattern with `*`, a list, or one picture.
-
-    `skip`: an address below which nothing is looked at.
-    """
+    """Yield every picture at an address (a folder, a pattern with `*`, a list, or one picture), except below `skip`."""
     system, path = filesystem(url)
     ends = PurePosixPath(path).suffix.lower()
     try:
@@ -73,7 +80,7 @@ def items(url: str, skip: str = "") -> Iterator[Item]:
             found, root = {path: system.info(path)}, path.rpartition("/")[0]
         elif ends in LISTS:
             with system.open(path, "rb") as file:
-                text = file.read(MOST_NAMES + 1)
+                text = file.read(MAX_LIST_BYTES + 1)
             return _listed(url, text)
         elif ends == ".zip":
             raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
@@ -82,8 +89,8 @@ def items(url: str, skip: str = "") -> Iterator[Item]:
     except ModelProblem:
         raise
     except Exception as error:
-        raise ModelProblem(f"{short(url)} cannot be read ({_said(error)}): check address and rights.") from error
-    out = filesystem(skip)[1].rstrip("/") if skip and here(skip) is None else None
+        raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
+    out = filesystem(skip)[1].rstrip("/") if skip and local_path(skip) is None else None
     return _found(system, found, root, out, every="*" in path or ends in PICTURES)
 
 
@@ -98,30 +105,31 @@ def _found(system: Any, found: dict[str, Any], root: str, skip: str | None, *, e
             continue
         size = info.get("size")
         stamp = next((f"{info[name]}" for name in _STAMPS if info.get(name)), "")
-        yield Item(_text(below), f"{size}-{stamp}", partial(fetch, system, path, _text(PurePosixPath(path).name), size))
+        yield Item(printable(below), f"{size}-{stamp}", _reader(system, path, size))
 
 
 def _listed(url: str, data: bytes) -> Iterator[Item]:
-    if len(data) > MOST_NAMES:
-        raise ModelProblem(f"The list {short(url)} is larger than {MOST_NAMES >> 20} MB: give it in several parts.")
+    if len(data) > MAX_LIST_BYTES:
+        raise too_large(short(url))
     try:
         lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ModelProblem(f"The list {short(url)} cannot be read: is it a text file with one path a line?") from error
     folder = url.rpartition("/")[0]
-    for name, label in entries(lines):
-        # A list from elsewhere says nothing of files here.
-        if _ADDRESS.match(name) and here(name) is not None:
+    for name, label in list_entries(lines):
+        # A remote list must not name local files.
+        if _ADDRESS.match(name) and local_path(name) is not None:
             continue
         made = item(name if _ADDRESS.match(name) else f"{folder}/{name}", label)
-        yield made if _ADDRESS.match(name) else Item(_text(name), made.stamp, made.read, label)
+        yield made if _ADDRESS.match(name) else Item(printable(name), made.stamp, made.read, label)
+
+
+def _reader(system: Any, path: str, size: int | None) -> Callable[[], bytes]:
+    return partial(fetch, system, path, printable(PurePosixPath(path).name), size)
 
 
 def fetch(system: Any, path: str, name: str, size: int | None) -> bytes:
-    """A picture's bytes.
-
-    Raises ImageProblem for what is not there or too large, Unreachable where the network fails.
-    """
+    """Return a picture's bytes; raise ImageProblem if it is missing or too large, Unreachable if the network fails."""
     if size is not None and size > MAX_BYTES:
         raise ImageProblem(f"{name} holds {size:,} bytes; give at most {MAX_BYTES:,}.")
     for pause in PAUSES:
@@ -132,17 +140,13 @@ def fetch(system: Any, path: str, name: str, size: int | None) -> bytes:
             raise ImageProblem(f"{name} is not there: check the path.") from error
         except Exception as error:
             if pause is None:
-                raise Unreachable(f"{name} could not be fetched ({_said(error)}): the next run tries again.") from error
+                raise Unreachable(
+                    f"{name} could not be fetched ({_reason(error)}): the next run tries again."
+                ) from error
             time.sleep(pause)
     raise AssertionError
 
 
-def short(text: str) -> str:
-    """An address for a sentence: not too long, and without whatever it carries to log in with."""
-    text = re.sub(r"://[^/@]*@", "://", _text(text))
-    return text if len(text) <= 80 else f"…{text[-79:]}"
-
-
-def _said(error: Exception) -> str:
-    """What a library says, as the middle of a sentence."""
+def _reason(error: Exception) -> str:
+    """Return an error message as the middle of a sentence."""
     return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)

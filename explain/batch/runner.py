@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from common.errors import ModelProblem
 from explain.batch import output, records, table, threads
 from explain.batch.journal import Journal
-from explain.batch.source import MOST, find
+from explain.batch.source import MAX_PICTURES, find
 from explain.batch.worker import Work
 from explain.explainer import Explainer
 from explain.phrases import plural
@@ -26,8 +26,8 @@ from explain.phrases import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from explain.batch.item import Item
     from explain.batch.journal import Entry
-    from explain.batch.source import Item
     from explain.explanation import Explanation
     from explain.progress import Progress
 
@@ -133,7 +133,7 @@ def run(
             work, kept, options or {}, items[0], device, workers, gpus, address
         )
     else:
-        items = find(source, within=within, skip=kept.name, most=MOST)
+        items = find(source, within=within, skip=kept.name, most=MAX_PICTURES)
         explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
         work = Work(explainer, options or {}, maps, side, kept.put)
         work.watch = watch

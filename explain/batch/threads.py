@@ -18,8 +18,8 @@ from common.errors import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from explain.batch.item import Item
     from explain.batch.journal import Entry
-    from explain.batch.source import Item
     from explain.batch.worker import Work
 
 

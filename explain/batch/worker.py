@@ -12,7 +12,7 @@ import torch
 
 from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from explain.batch import batched_pass, journal, records
-from explain.batch.source import Item, Unreachable
+from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import Turn
 from explain.evidence.layers import find as find_layers
 from explain.explainer import EVIDENCE, Explainer, _paths

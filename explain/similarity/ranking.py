@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.batch.source import Item
+    from explain.batch.item import Item
     from explain.evidence.resident import Resident
     from explain.explainer import Explainer
     from explain.progress import Progress

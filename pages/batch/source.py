@@ -12,7 +12,8 @@ import streamlit as st
 from common.errors import ModelProblem
 from components.choices.permitted_folders import folders, permitted
 from components.session import url_state
-from explain.batch.source import Item, find
+from explain.batch.item import Item
+from explain.batch.source import find
 from explain.phrases import plural
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 from cli import main
 from common.errors import ImageProblem, ModelProblem
 from explain.batch import output, remote, run, table
-from explain.batch.source import Unreachable, find
+from explain.batch.item import Unreachable, short
+from explain.batch.source import find
 from explain.picture.image import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def test_an_address_that_leads_nowhere_is_one_sentence(memory: Any, address: str
 
 
 def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
-    assert remote.short("s3://key:secret@bucket/photos") == "s3://bucket/photos"
+    assert short("s3://key:secret@bucket/photos") == "s3://bucket/photos"
     with pytest.raises(ModelProblem) as told:
         find("nowhere://key:secret@host/photos")
     assert "secret" not in str(told.value)

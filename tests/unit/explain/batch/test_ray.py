@@ -26,9 +26,10 @@ from PIL import Image as Pillow
 from cli import main
 from common.errors import ModelProblem
 from explain.batch import journal, run, table
+from explain.batch.item import Item
 from explain.batch.output import Local
 from explain.batch.ray_worker import Gate, Plan, Worker, file
-from explain.batch.source import Item, find
+from explain.batch.source import find
 from explain.batch.worker import Work
 from models.demo import scenes
 

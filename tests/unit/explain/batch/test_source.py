@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from common.errors import ImageProblem, ModelProblem
-from explain.batch import source
+from explain.batch import archive
+from explain.batch.item import Item
 from explain.batch.records import stem
-from explain.batch.source import Item, find
+from explain.batch.source import find
 from explain.export import embedded_recipe
 from explain.picture.image import to_jpeg, to_png
 from explain.recipe import Recipe
@@ -144,10 +145,10 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
     with pytest.raises(ImageProblem, match="at most"):
         item.open()
     many = packed(tmp_path / "many.zip", {f"{n}.jpg": b"\0" * 1000 for n in range(20)}, zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(source, "MOST_UNPACKED", 10_000)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
     with pytest.raises(ModelProblem, match="unpacks to more"):
         find(many)
-    monkeypatch.setattr(source, "MOST_NAMES", 100)
+    monkeypatch.setattr(archive, "MAX_LIST_BYTES", 100)
     with pytest.raises(ModelProblem, match="lists too many"):
         find(many)
 

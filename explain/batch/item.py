@@ -1,0 +1,96 @@
+"""One picture of a batch before it is opened, and how its name and address are written."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ImageProblem, ModelProblem
+from explain.picture.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".npy"),
+)
+"""File extensions of pictures; a list or a pattern may name any file."""
+LISTS = (".txt", ".lst", ".tsv")
+MAX_LIST_BYTES = 64 * 2**20
+"""Limit for a list of names, which is read into memory as a whole."""
+_RECIPE_BYTES = 512
+"""Number of bytes at the start of a file within which its recipe begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture that is still to be opened."""
+
+    key: str
+    """Unique in its source and the same in every run: the path below the source, with `/`."""
+    stamp: str
+    """Changes with the content: size and modification time, or a checksum."""
+    read: Callable[[], bytes | Path | Image]
+    label: str | None = None
+    """Name of the picture's folder if the source has several, or the label in the list."""
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.key).name
+
+    def open(self) -> Image:
+        """Decode the picture; raise ImageProblem if that fails or if Sightglass itself drew the picture."""
+        data = self.read()
+        if _has_recipe(data):
+            raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
+        return Image.open(data, name=self.name)
+
+
+class Unreachable(ImageProblem):
+    """A picture that could not be fetched over the network; the next run tries again."""
+
+
+def _has_recipe(data: bytes | Path | Image) -> bool:
+    """Return whether a file begins with a recipe (`explain.export.embedded_recipe`): results often lie beside the
+    pictures."""
+    # Opening a pipe would wait for it.
+    if isinstance(data, Image) or (isinstance(data, Path) and not data.is_file()):
+        return False
+    try:
+        with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+            return b'{"sightglass":' in file.read(_RECIPE_BYTES)
+    except OSError:
+        # Decoding reports the problem.
+        return False
+
+
+def list_entries(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the path and the label of each line of a list."""
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            name, _, label = line.strip().partition("\t")
+            yield name, label.strip() or None
+
+
+def too_large(name: str) -> ModelProblem:
+    """Return the error for a list above `MAX_LIST_BYTES`."""
+    return ModelProblem(f"The list {name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
+
+
+def printable(name: str) -> str:
+    """Return a name that any file can hold: undecodable bytes and control characters are escaped."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def short(source: Any) -> str:
+    """Return an address for a message: truncated, and without credentials."""
+    if not isinstance(source, str | os.PathLike):
+        return "what was given"
+    text = re.sub(r"://[^/@]*@", "://", printable(str(source)))
+    return text if len(text) <= 80 else f"…{text[-79:]}"
