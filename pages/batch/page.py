@@ -11,7 +11,6 @@ from components.choices import sidebar
 from components.session import page, url_state
 from explain.phrases import plural
 from models import catalog
-from pages.batch import views
 from pages.batch.job import Job, Leg, folder_for
 from pages.batch.source import Source, choose, scratch
 
@@ -19,12 +18,13 @@ if TYPE_CHECKING:
     from explain import Explainer
 
 LENSES = {
-    "gallery": ("Gallery", views.gallery),
-    "classes": ("Classes", views.classes),
-    "confusions": ("Confusions", views.confusions),
-    "odd": ("Odd ones out", views.odd),
-    "table": ("Table", views.table),
+    "gallery": "Gallery",
+    "classes": "Classes",
+    "confusions": "Confusions",
+    "odd": "Odd ones out",
+    "table": "Table",
 }
+"""Each is a function of `pages.batch.views`."""
 
 
 @page.screen
@@ -43,6 +43,9 @@ def batch() -> None:
             top.markdown("## Many pictures at once")
             _failed(job)
         else:
+            # Its tables need torch, which a run has loaded by now.
+            from pages.batch import views
+
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"## {job.state.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -182,6 +185,8 @@ def _anew(job: Job, choices: sidebar.Choices) -> None:
 
 
 def _done(job: Job) -> None:
+    from pages.batch import views
+
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped: this is what was done by then.")
@@ -203,14 +208,14 @@ def _done(job: Job) -> None:
     lens = st.segmented_control(
         "Lens",
         list(LENSES),
-        format_func=lambda name: LENSES[name][0],
+        format_func=LENSES.__getitem__,
         key="batch-lens",
         required=True,
         label_visibility="collapsed",
         help="Every picture; each class on average; what is confused with what; what looks unusual; the numbers.",
     )
     url_state.keep("batch-lens", lens, "gallery", name="lens")
-    LENSES[lens or "gallery"][1](job)
+    getattr(views, lens or "gallery")(job)
 
 
 batch()

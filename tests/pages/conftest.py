@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,18 @@ def headline(app: AppTest) -> str:
 
 def texts(app: AppTest) -> str:
     return "\n".join(str(element.value) for element in (*app.markdown, *app.caption, *app.info, *app.error))
+
+
+@pytest.fixture(autouse=True)
+def no_menu_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest asks anew at each run whether there is a folder called `pages`; the server is told by dashboard.py."""
+    made = PagesManager.__init__
+
+    def without(self: PagesManager, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", without)
 
 
 @pytest.fixture

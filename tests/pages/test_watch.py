@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from api.app import create
 from api.schemas import Settings
 from cli import main
+from components.session import monitoring
 from explain import Explainer
 from explain.monitor import Monitor, Observation
 from explain.monitor.phrases import clock
@@ -25,7 +26,7 @@ from explain.monitor.trend import headline
 from explain.phrases import percent
 from explain.picture.image import Image
 from models import catalog
-from pages.watch import charts, drift, session
+from pages.watch import charts, drift
 from pages.watch.trial import AS_THEY_ARE, WORSE, Trial, changed, given
 from tests.pages.conftest import texts
 
@@ -413,5 +414,5 @@ def test_the_session_is_watched_once_it_was_asked_for(page, log):
     assert [one.source for one in seen] == ["dashboard"]
     # Another run of the same screen is no other picture.
     app.run()
-    time.sleep(2 * session.AFTER)
+    time.sleep(2 * monitoring.AFTER)
     assert len(Monitor(log).observations()) == 1
