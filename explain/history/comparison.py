@@ -15,9 +15,10 @@ from explain.phrases import percent
 from explain.rendering import render
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from explain.history.history import History
     from explain.history.records import KeptMap, Record
     from explain.maps.statistics import Agreement
 
@@ -26,9 +27,9 @@ ALIKE, APART = 0.6, 0.3
 """Overlap of the hottest fifths from which on two maps look at the same place, and below which at others."""
 
 
-def compare(history: History, one: Record, other: Record) -> Compared:
-    """Raises Problem where a map of either is damaged or gone."""
-    first, second = (_looked_at(history, record) for record in (one, other))
+def compare(one: Record, other: Record, maps: Sequence[KeptMap], other_maps: Sequence[KeptMap]) -> Compared:
+    """Compare the selected maps of two records, given all maps of each."""
+    first, second = _selected(one, maps), _selected(other, other_maps)
     same = one.picture_sha256 == other.picture_sha256
     numbers = (one.statistics, other.statistics)
     words = [sentence for sentence in (_answers(one, other), *_places((one, first), (other, second))) if sentence]
@@ -63,8 +64,7 @@ def grid(found: KeptMap, seen: Box) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
 
 
-def _looked_at(history: History, record: Record) -> KeptMap | None:
-    maps = history.heatmaps(record)
+def _selected(record: Record, maps: Sequence[KeptMap]) -> KeptMap | None:
     return maps[record.index] if record.index < len(maps) and maps[record.index].state == "ok" else None
 
 

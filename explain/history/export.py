@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import Problem
 from explain.export import embedded_recipe
 from explain.export import result_folder as names
 from explain.picture.image import Image, to_png
@@ -16,38 +15,25 @@ from explain.rendering import render
 from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from explain.history.history import History
     from explain.history.records import KeptMap, Record
 
 COLORMAP, ALPHA = "inferno", 0.9
 
 
-def files(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Of each record `<number>_<picture>_<class>/` with its picture, `maps.npz`, `overlay.png`, `marked.png` where
-    something was drawn, and `record.json`; of a damaged one `damaged.txt`, which says so. Raises Problem for an id
-    that is gone."""
-    for number, id_ in enumerate(dict.fromkeys(ids), 1):
-        record = history.get(id_)
-        stem = names.plain(record.picture_name.rsplit(".", 1)[0])
-        folder = f"{number:03}_{stem}_{names.plain(record.label or record.task)}"
-        try:
-            found = list(of_one(history, record))
-        except Problem as problem:
-            # One that is damaged must not keep the others back.
-            found = [("damaged.txt", f"{problem}\n".encode())]
-        for name, data in found:
-            yield f"{folder}/{name}", data
+def folder(number: int, record: Record) -> str:
+    """Return the folder of a record's files: `<number>_<picture>_<class>`."""
+    stem = names.plain(record.picture_name.rsplit(".", 1)[0])
+    return f"{number:03}_{stem}_{names.plain(record.label or record.task)}"
 
 
-def of_one(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
-    """The files of one record; raises Problem where it is damaged."""
-    if record.recipe is None:
-        raise Problem(f"{record.id}: {record.damaged}")
-    picture, maps = history.picture(record), history.heatmaps(record)
+def files(record: Record, picture: Image, maps: Sequence[KeptMap]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of a record's files: its picture, `maps.npz`, `overlay.png`, `marked.png` if the
+    record has marks, and `record.json`."""
+    assert record.recipe is not None
     yield _picture(picture)
     if maps:
         yield "maps.npz", _npz(maps)

@@ -342,11 +342,21 @@ class History:
         """The maps of two records that were looked at, held against each other where they can be."""
         from explain.history.comparison import compare
 
-        return compare(self, one, other)
+        return compare(one, other, self.heatmaps(one), self.heatmaps(other))
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Files of chosen records, each in a folder of its own: the picture, its maps as numbers, the overlay with the
         recipe in it, and `record.json`; of a damaged one a line that says so. Raises Problem where one is gone."""
-        from explain.history.export import files
+        from explain.history import export
 
-        return files(self, ids)
+        for number, id_ in enumerate(dict.fromkeys(ids), 1):
+            record = self.get(id_)
+            try:
+                if record.recipe is None:
+                    raise Problem(f"{record.id}: {record.damaged}")
+                found = [*export.files(record, self.picture(record), self.heatmaps(record))]
+            except Problem as problem:
+                # One damaged record must not stop the others.
+                found = [("damaged.txt", f"{problem}\n".encode())]
+            for name, data in found:
+                yield f"{export.folder(number, record)}/{name}", data

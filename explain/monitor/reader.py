@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import Problem
-from explain.monitor import files
+from explain.monitor import drift, files, reference
 from explain.monitor.entry import Entry
-from explain.monitor.observation import NUMBERS, Observation
+from explain.monitor.observation import NUMBERS, Observation, from_rows, observe
+from explain.monitor.phrases import clock
+from explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -171,9 +173,18 @@ class Reading:
         `source`: None takes what was watched (`since`, `until`, `model`); a path takes a folder run's results
         (results.parquet, results.csv, or their folder); or explanations. Raises Problem where there is nothing in it.
         """
-        from explain.monitor import reference
-
-        made = reference.gather(self, source, model=model, since=aware(since), until=aware(until), name=name)
+        until = aware(until)
+        if source is None:
+            until = until or datetime.now(UTC)
+            found = self.observations(model=model, since=since, until=until)
+            origin = f"{reference.WATCHED} {clock(until, UTC)}"
+        elif isinstance(source, str | Path):
+            until, found = None, from_rows(reference.rows(Path(source)))
+            origin = f"the results in {Path(source).name or source}"
+        else:
+            until, found = None, [observe(explanation, source="reference") for explanation in source]
+            origin = plural(len(found), "explanation")
+        made = reference.gather(found, name or origin, model=model, until=until)
         try:
             kept = self.reference()
         except Problem:
@@ -185,8 +196,6 @@ class Reading:
 
     def reference(self) -> Reference | None:
         """What `drift` compares with; None where nothing was set. Raises Problem where its file is damaged."""
-        from explain.monitor import reference
-
         return reference.load(self.folder / REFERENCE) if self.folder is not None else None
 
     def drift(
@@ -202,8 +211,6 @@ class Reading:
 
         By default everything since the reference was taken, where that was a part of what was watched.
         """
-        from explain.monitor import drift
-
         held = self.reference()
         if held is None or model not in held.models:
             raise Problem(f"There is no reference of {model}: set one, from what was watched or from a folder run.")

@@ -17,14 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import Problem
-from explain.monitor.observation import NUMBERS, Observation, from_rows, observe, read_stamp, stamp
-from explain.monitor.phrases import clock
-from explain.phrases import plural
+from explain.monitor.observation import NUMBERS, Observation, read_stamp, stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from explain.monitor.reader import Reading
 
     Values = NDArray[np.float64]
 
@@ -91,35 +87,18 @@ def numbers(observations: Iterable[Observation], way: str) -> dict[str, Values]:
 
 
 def gather(
-    monitor: Reading,
-    source: Any,
-    *,
-    model: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    name: str = "",
+    observations: Iterable[Observation], name: str, *, model: str | None = None, until: datetime | None = None
 ) -> Reference:
-    """A reference of what was watched (`source` None), of a folder run's results (a path), or of explanations."""
-    ends: datetime | None = None
-    if source is None:
-        ends = until or datetime.now(UTC)
-        found = monitor.observations(model=model, since=since, until=ends)
-        said = f"{WATCHED} {clock(ends, UTC)}"
-    elif isinstance(source, str | Path):
-        found = from_rows(rows(Path(source)))
-        said = f"the results in {Path(source).name or source}"
-    else:
-        found = [observe(explanation, source="reference") for explanation in source]
-        said = plural(len(found), "explanation")
+    """Return the reference of each model in `observations`, or of `model` alone; raise Problem if there is none."""
     by_model: dict[str, list[Observation]] = {}
-    for one in found:
+    for one in observations:
         if one.model and model in (None, one.model):
             by_model.setdefault(one.model, []).append(one)
     if not by_model:
         raise Problem(
             f"There is nothing{f' of {model}' if model else ''} to take as the reference: watch pictures first."
         )
-    return Reference({each: known(some, name or said, until=ends) for each, some in by_model.items()})
+    return Reference({each: known(some, name, until=until) for each, some in by_model.items()})
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
