@@ -111,8 +111,8 @@ def _two(
     (folder,) = result_folder.places([f"{stem}_and_{other.name}"], out)
     written = result_folder.write(folder, similarity_files.of_similarity(found, held))
     tell.say(
-        f"{query.name} and {other.name}: {similarity_files.headline(found, held)}",
-        f"{held.words}",
+        similarity_files.headline(found, held),
+        held.words,
         *similarity_files.places(found),
     )
     rows = [

@@ -340,7 +340,7 @@ def _back() -> None:
 
 def _no_detector(choices: Choices) -> None:
     """Of another kind of model: what it is, and the way to a detector."""
-    does = "compares pictures: it names nothing" if choices.model.task == "embed" else "names what it sees"
+    does = "compares pictures: it predicts no class" if choices.model.task == "embed" else "names what it sees"
     st.markdown(f"## {choices.model.id} {does} and draws no boxes.")
     spec = _detector()
     if spec is None:

@@ -58,7 +58,7 @@ def similarity() -> None:
             _pair(found)
         # Passes of their own, the first time: the maps are there before them.
         context = _context(choices, explainer)
-        title.markdown(f"## {found.score:.2f}: {context.verdict(found.score)}.")
+        title.markdown(f"## {found.score:.2f}, {context.verdict(found.score)}.")
         with right:
             _numbers(found, context)
             st.button(

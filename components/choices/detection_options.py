@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import streamlit as st
 
 from components.session import url_state
-from explain.findings.reliability import finding
+from explain.findings.reliability import reliability
 from explain.methods import METHODS
 from models.adapter import Part
 
 if TYPE_CHECKING:
     from explain import Explainer
-    from explain.findings.reliability import Finding
+    from explain.findings.reliability import Reliability
     from explain.questions import Question
 
 LENSES = ("one", "all", "layers", "sizes")
@@ -117,10 +117,10 @@ def asked_of(explainer: Explainer) -> dict[Question, dict[str, Any]]:
     return {asked: settings(resident, asked) for asked in get_args(Question)} if answers_why(resident) else {}
 
 
-def found(task: str) -> dict[str, Finding]:
+def found(task: str) -> dict[str, Reliability]:
     """What drawn scenes said of each method, for what is asked now."""
     part = url_state.remembered("part", PARTS, "class", name="part")
-    made = {method: finding(task, "why" if part == "contrast" else "where", method) for method in METHODS}
+    made = {method: reliability(task, "why" if part == "contrast" else "where", method) for method in METHODS}
     return {method: one for method, one in made.items() if one is not None}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from explain import Explainer
-    from explain.findings.reliability import Finding
+    from explain.findings.reliability import Reliability
     from explain.picture.image import Image
     from explain.questions import Question
     from models.adapter import ModelSpec
@@ -220,7 +220,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     return name
 
 
-def _marked(method: str, found: Mapping[str, Finding]) -> str:
+def _marked(method: str, found: Mapping[str, Reliability]) -> str:
     words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
     return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 

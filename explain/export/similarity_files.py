@@ -75,24 +75,24 @@ def summary(found: Similarity, context: Context | None) -> dict[str, Any]:
 
 
 def headline(found: Similarity, context: Context | None) -> str:
-    """The sentence of two pictures: the score, and what that amounts to with this model."""
-    verdict = f": {context.verdict(found.score)}" if context is not None else ""
-    return f"{found.score:.2f}{verdict}."
+    """Return the names, the score and its meaning: `bus.jpg and part.jpg: 0.78, clearly related.`"""
+    verdict = f", {context.verdict(found.score)}" if context is not None else ""
+    return f"{found.query.image.name} and {found.gallery.image.name}: {found.score:.2f}{verdict}."
 
 
 def places(found: Similarity) -> list[str]:
     """Where in each picture lies what makes the two alike and what sets them apart, a sentence each."""
     if found.state == "same":
-        return ["Nothing could make these two more alike, so no place can be said to."]
+        return ["The two are identical to the model, so there is nothing to compare."]
     if found.state != "ok":
         return [f"There is no map: {found.state}. Try another layer or method."]
     lines = []
     for side in found.sides:
         alike, apart = (read(words) for words in said(side))
         if found.of == "product":
-            lines.append(f"{side.image.name}: the score is made {alike}.")
+            lines.append(f"{side.image.name}: the score arises {alike}.")
         else:
-            lines.append(f"{side.image.name}: alike {alike}; apart {apart}.")
+            lines.append(f"{side.image.name}: similar {alike}; different {apart}.")
     return lines
 
 

@@ -23,9 +23,9 @@ class Missing:
     confidence: float
     """The threshold in use."""
     shown: tuple[Prediction, ...] = field(repr=False)
-    """All boxes above the threshold, before the filter of classes; `reason.by` indexes these."""
+    """All boxes above the threshold, before the class filter; `reason.by` indexes these."""
     listed: tuple[Prediction, ...] = field(repr=False)
-    """The boxes that the filter of classes leaves."""
+    """The boxes that pass the class filter."""
 
     @property
     def words(self) -> str:
@@ -39,28 +39,26 @@ class Missing:
         said = f"{article(candidate.label).capitalize()} at {text(candidate.score)}"
         if reason.kind == "shown":
             if reason.by is not None and self.shown[reason.by] not in self.listed:
-                return f"{said} is not shown: the filter of classes hides it."
-            return f"{said}: this is {self._box(reason.by)}, it is shown."
+                return f"{said} is not shown: the class filter hides it."
+            return f"{said} is already shown: it is {self._box(reason.by)}."
         if reason.kind == "below":
             which = "is" if named else "is the strongest candidate here:"
-            return f"{said} {which} not shown, because it is below {text(self.confidence)}."
+            return f"{said} {which} not shown because it is below {text(self.confidence)}."
         if reason.kind == "class":
             assert reason.winner is not None
-            where = f", which is {self._box(reason.by)}" if reason.by is not None else ""
+            where = f": {self._box(reason.by)}" if reason.by is not None else ""
             winner = f"{reason.winner.label} at {percent(reason.winner.score)}"
-            return f"{said} is not shown, because at the same place {winner} won{where}."
+            return f"{said} is not shown because {winner} scores higher at the same place{where}."
         if reason.kind == "suppressed":
-            return (
-                f"{said} is not shown: {self._box(reason.by)} covers it, {percent(reason.overlap)} of both in common."
-            )
-        return f"{said} is not shown: there are more boxes than are shown at most."
+            return f"{said} is not shown: {self._box(reason.by)} covers it with {percent(reason.overlap)} overlap."
+        return f"{said} is not shown: the maximum number of boxes is reached."
 
     def _box(self, index: int | None) -> str:
         if index is None:
             return "another box"
         box = self.shown[index]
         if box not in self.listed:
-            return f"{article(box.label)} at {percent(box.score)} that the filter of classes hides"
+            return f"{article(box.label)} at {percent(box.score)} hidden by the class filter"
         return f"box {self.listed.index(box) + 1} ({box.label})"
 
 

@@ -1,8 +1,8 @@
-"""Whether a classifier is given pictures as it was trained to see them: judged by how well its answers tell them apart.
+"""Check a classifier's preprocessing by how well its answers distinguish different pictures.
 
-A model that gets its pictures otherwise is not always unsure: it may be sure of the same class whatever it is shown.
-What falls in both cases is how much an answer says of which picture it was given (their mutual information), and it
-falls on pictures of other things too. It is a suspicion and no proof: pictures of one kind have the same answer.
+A model given wrongly preprocessed pictures is not always unsure: it may be sure of the same class for any of them. In
+both cases the mutual information between picture and answer falls, as it also does on pictures of unknown things. It
+is a suspicion and no proof: pictures of one kind have the same answer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from explain.findings.diagnosis import Finding
+from explain.phrases import percent
 from models.preprocess import Preprocessing, prepare
 
 if TYPE_CHECKING:
@@ -28,47 +29,44 @@ GUESSES = {
     "colours from 0 to 1 as they are": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "colours from 0 to 255 as they are": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
 }
-"""Mean and std that people train with, in 0..1."""
+"""Mean and std in common use, for colours in 0..1."""
 LOW, BETTER, SAME = 0.6, 1.5, 0.05
 
 
 def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
-    """What speaks against a classifier's preprocessing on several different pictures; None where nothing does.
+    """Return a finding if another preprocessing distinguishes several different pictures far better, else None.
 
-    It runs the model once a picture for each guess.
+    Runs the model once per picture and guess.
     """
     adapter = resident.adapter
     now = getattr(adapter, "preprocessing", None)
     if not isinstance(now, Preprocessing) or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2:
         return None
-    told = _apart(resident, images, now)
+    current = _distinct(resident, images, now)
     guesses = {
-        name: _apart(resident, images, replace(now, mean=mean, std=std))
+        name: _distinct(resident, images, replace(now, mean=mean, std=std))
         for name, (mean, std) in GUESSES.items()
         if (mean, std) != (now.mean, now.std)
     }
     name = max(guesses, key=lambda guess: guesses[guess])
-    if told < LOW and guesses[name] > max(BETTER * told, 2 * SAME):
+    if current < LOW and guesses[name] > max(BETTER * current, 2 * SAME):
         text = (
-            f"The preprocessing may be wrong: with {name} its answers tell {len(images)} different pictures apart "
-            f"{_share(guesses[name])} of the way, and only {_share(told)} as it is now (weights.preprocessing)."
+            f"The preprocessing may be wrong: the answers for {len(images)} different pictures are "
+            f"{percent(guesses[name])} distinct with {name}, and only {percent(current)} as configured "
+            "(weights.preprocessing)."
         )
         return Finding("preprocessing", "caution", text)
-    if told < SAME:
+    if current < SAME:
         text = (
-            f"It says nearly the same of {len(images)} different pictures, however they are prepared: "
-            "its weights may not be those of this architecture."
+            f"The answers for {len(images)} different pictures are nearly the same with any preprocessing: "
+            "the weights may not belong to this architecture."
         )
         return Finding("preprocessing", "caution", text)
     return None
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
-def _apart(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
-    """0..1: how much an answer says of which of the pictures it is of, as a share of the most that it could say."""
+def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
+    """Return the mutual information between picture and answer, as a share 0..1 of its maximum."""
     adapter = resident.quickest(())
     rows = []
     with torch.no_grad(), resident.lock:

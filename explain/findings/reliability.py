@@ -1,7 +1,7 @@
-"""How far a method's maps can be trusted, as found on drawn scenes whose cause is known.
+"""Say how reliable a method's maps are, as measured on drawn scenes whose cause is known.
 
-The figures are in `reliability.json`, which `python -m benchmarks truth --full --publish` writes; what they mean is in
-benchmarks/TRUTH.md. No torch in here: a menu asks.
+The figures are in `reliability.json`, written by `python -m benchmarks truth --full --publish` and explained in
+benchmarks/TRUTH.md. This module does not import torch: menus use it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ FILE = Path(__file__).with_name("reliability.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What a method got at one question, on that question's own layers and target."""
+class Reliability:
+    """A method's scores on one question, at that question's default layers and target."""
 
     task: str
     """`classify` or `detect`."""
@@ -27,52 +27,52 @@ class Finding:
     """`where` or `why`."""
     method: str
     scenes: int
-    """How many drawn scenes."""
+    """Number of drawn scenes."""
     objects: int
-    """How many maps: several models looked at the scenes."""
+    """Number of maps: several models were run on the scenes."""
     hit: tuple[float, float, float]
-    """Share of maps whose hottest pixel is on the cause, and its 95 % interval. Of "where" the object is the cause, of
-    "why" the part that makes the class."""
+    """Share of maps whose hottest pixel is on the cause, with its 95 % interval. For "where" the cause is the object,
+    for "why" the part that defines the class."""
     auc: tuple[float, float, float]
-    """How well the map ranks the cause's pixels over others, .5 to 1, and its 95 % interval."""
+    """How well the map ranks the pixels of the cause above the others, .5 to 1, with its 95 % interval."""
     baseline: str
-    """The best of the maps that know nothing of any model."""
+    """The best baseline: a map made without any model."""
     baseline_hit: float
     fails: bool
-    """Whether it is better than the best baseline neither at hits nor at ranking: by the 95 % interval of the paired
-    difference, of a slow method, which saw few scenes, by the mean."""
+    """Whether it beats the best baseline neither in hits nor in ranking: by the 95 % interval of the paired
+    difference, or by the mean for a slow method, measured on few scenes."""
 
     @property
     def sentence(self) -> str:
-        on = "on the object" if self.question == "where" else "on the part that makes the class"
+        """Compare the method with its best baseline in one sentence."""
+        on = "on the object" if self.question == "where" else "on the part that defines the class"
         hit, other = percent(self.hit[0]), percent(self.baseline_hit)
-        rival = _SAID.get(self.baseline, f"{self.baseline}'s")
+        rival = BASELINES.get(self.baseline, self.baseline)
         models = "small detectors" if self.task == "detect" else "small convolutional classifiers"
-        if self.fails:
-            return f"Fails on drawn scenes with {models}: {hit} of its hottest places were {on}, {rival} {other}."
-        return f"On {self.scenes} drawn scenes with {models} its hottest place was {on} in {hit}; {rival} in {other}."
+        start = "Fails on" if self.fails else f"On {self.scenes}"
+        return f"{start} drawn scenes with {models}: {hit} of its peaks were {on}, against {other} for {rival}."
 
 
-_SAID = {
-    "edges": "an edge filter's",
-    "edges, smoothed": "a blurred edge filter's",
-    "edges in its box": "an edge filter's within the object's box",
-    "centre blob": "that of a blob amid the picture",
-    "random map": "that of noise",
-    "box fill": "that of the filled box",
-    "empty map": "that of an empty map",
+BASELINES = {
+    "edges": "an edge filter",
+    "edges, smoothed": "a blurred edge filter",
+    "edges in its box": "an edge filter inside the object's box",
+    "centre blob": "a blob in the centre",
+    "random map": "noise",
+    "box fill": "the filled box",
+    "empty map": "an empty map",
 }
 
 
-def finding(task: str, question: str, method: str) -> Finding | None:
-    """What was found of a method, by its id; None where it was not measured."""
-    return _findings().get((task, question, method))
+def reliability(task: str, question: str, method: str) -> Reliability | None:
+    """Return the measured reliability of a method, by its id; None where it was not measured."""
+    return _published().get((task, question, method))
 
 
 @cache
-def _findings() -> dict[tuple[str, str, str], Finding]:
+def _published() -> dict[tuple[str, str, str], Reliability]:
     if not FILE.is_file():
         return {}
     rows: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
-    made = [Finding(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
+    made = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
     return {(one.task, one.question, one.method): one for one in made}

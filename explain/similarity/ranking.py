@@ -1,4 +1,4 @@
-"""Many pictures set against one: a gallery ranked by how alike each is, and what such numbers are worth."""
+"""Rank a gallery of pictures by their similarity to one, and put such scores into context."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from explain.explainer import Explainer
     from explain.progress import Progress
 
-EVERYTHING = 0.98
-"""Where even unrelated pictures get more than this, nothing is told apart: an untrained model, or a wrong input."""
+INDISTINCT = 0.98
+"""Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
 ROUNDING = 1e-4
-"""Of a cosine. The pair that is asked about can be one of the unrelated, summed in another order."""
+"""Tolerance of a cosine: the same pair can be summed in another order."""
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * 2**20, lambda vector: vector.nbytes)
-"""Embeddings by picture, model and way of fitting: 100,000 of 512 numbers are 200 MB, so the latest 30,000 or so."""
+"""Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """One picture of a gallery."""
+    """A picture of a gallery with its score."""
 
     item: Item
     score: float
-    """Cosine with the query, -1..1."""
+    """Cosine similarity to the query, -1..1."""
 
     @property
     def name(self) -> str:
@@ -50,14 +50,14 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """A gallery, most alike first."""
+    """A gallery, most similar first."""
 
     query: Image
     hits: tuple[Hit, ...]
     itself: tuple[str, ...]
-    """Names of files that hold the query's own pixels: they are left out."""
+    """Names of files with the same pixels as the query; they are left out."""
     failed: tuple[tuple[str, str], ...]
-    """Names of files that are no pictures, or none that the model takes, and why."""
+    """Names of files that could not be used, and why."""
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -66,50 +66,50 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Context:
-    """What a cosine of this model is to be held against."""
+    """Reference scores that give meaning to a cosine of this model."""
 
     unrelated: tuple[float, ...]
-    """Of every pair of pictures that have nothing to do with each other, lowest first; empty where none are there."""
+    """Scores of every pair of unrelated pictures, ascending; empty where no such pictures are installed."""
     mirrored: float
-    """Of the query with its own mirror image: about the most that two pictures can get that are not the same."""
+    """Score of the query and its mirror image: about the highest that two different pictures can get."""
     subject: str = "pictures"
-    """What those pictures show."""
+    """What the unrelated pictures show."""
 
     @property
     def words(self) -> str:
-        """One sentence."""
-        own = f"the query and its mirror image get {self.mirrored:.2f}"
+        """The reference scores in one sentence."""
+        own = f"the query and its mirror image {self.mirrored:.2f}"
         if not self.unrelated:
-            return f"With this model {own}."
+            return f"For comparison, {own}."
         low, high = self.unrelated[0], self.unrelated[-1]
-        return f"With this model unrelated {self.subject} get {low:.2f} to {high:.2f}, and {own}."
+        return f"For comparison, unrelated {self.subject} score {low:.2f} to {high:.2f}, {own}."
 
     def verdict(self, score: float) -> str:
-        """What a score amounts to, as the end of a sentence."""
-        if self.unrelated and self.unrelated[0] > EVERYTHING:
-            return "this model finds everything alike"
+        """Return what a score means, as the end of a sentence."""
+        if self.unrelated and self.unrelated[0] > INDISTINCT:
+            return "but this model scores everything as related"
         if score > SAME:
-            return "the same picture, to this model"
+            return "the same picture to this model"
         if score >= self.mirrored:
-            return "as alike as a picture and its mirror image"
+            return "as related as a picture and its mirror image"
         if not self.unrelated:
-            return "less alike than a picture and its mirror image"
+            return "less related than a picture and its mirror image"
         low, high = self.unrelated[0] - ROUNDING, self.unrelated[-1] + ROUNDING
         if score > self.chance + ROUNDING:
-            return f"more alike than unrelated {self.subject}"
+            return "clearly related"
         if score > high:
-            return f"hardly more alike than unrelated {self.subject}"
-        return f"no more alike than unrelated {self.subject}" if score >= low else "less alike than unrelated ones"
+            return f"barely more related than unrelated {self.subject}"
+        return "unrelated" if score >= low else f"less related than unrelated {self.subject}"
 
     @property
     def chance(self) -> float:
-        """What a score must exceed to say anything: two standard deviations above the mean of the unrelated, who are
-        few, and all of them."""
+        """Score that must be exceeded to be significant: two standard deviations above the mean of the (few) unrelated
+        pairs, and above all of them."""
         return max(float(np.mean(self.unrelated) + 2 * np.std(self.unrelated)), self.unrelated[-1])
 
 
 def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained") -> NDArray[np.float32]:
-    """(D,) of length 1: one pass without gradients, or none where the picture's is held."""
+    """Return the unit embedding, float32 (D,), from the cache or one pass without gradients."""
 
     def work(resident: Resident, _more: tuple[str, ...]) -> NDArray[np.float32]:
         comparable(resident)
@@ -117,15 +117,15 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         if preprocessing not in adapter.preprocessings:
             raise ModelProblem(f"{adapter.spec.id} cannot take a picture as {preprocessing!r}.")
         key = (image.sha256, adapter.weights_sha256, adapter.spec.id, preprocessing, str(resident.device))
-        if (held := VECTORS.get(key)) is None:
+        if (vector := VECTORS.get(key)) is None:
             taken = image.taken(getattr(adapter, "channels", 3), adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)
             with resident.lock, torch.no_grad():
                 outputs = resident.quickest(()).run(resident.place(given.tensor))
-                vector = adapter.embedding(outputs)[0].float()
-            held = (vector / torch.linalg.vector_norm(vector)).cpu().numpy()
-            VECTORS.put(key, held)
-        return held
+                raw = adapter.embedding(outputs)[0].float()
+            vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
+            VECTORS.put(key, vector)
+        return vector
 
     return explainer.enduring(work)
 
@@ -139,12 +139,15 @@ def rank(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Ranking:
-    """Rank a gallery by how alike each picture is to the query.
+    """Rank a gallery by the cosine similarity of each picture to the query.
 
     `gallery`: a folder, a pattern, a list, a .zip or a sequence, as `explain.batch.source.find` takes it. A file that
-    is no picture, or none that the model takes, is told of and passed over. Raises ModelProblem for a model without an
-    embedding and for a gallery without pictures, ImageProblem where the query or nothing of the gallery is what the
-    model takes, Cancelled where `cancel` was set.
+    is no picture, or has other channels than the model takes, is skipped and listed in `failed`. Raises ModelProblem
+    for a model without an embedding and for a gallery without pictures, ImageProblem where the model takes neither the
+    query nor any picture of the gallery, Cancelled where `cancel` was set.
+
+        ranking = rank(Explainer("efficientnet-lite0"), "bus.jpg", "photos/")
+        best = ranking.hits[0]  # best.name, best.score
     """
     image = Image.open(query)
     own = embedding(explainer, image, preprocessing)
@@ -166,7 +169,7 @@ def rank(
         try:
             hits.append(Hit(item, float(own @ embedding(explainer, other, preprocessing))))
         except ImageProblem as problem:
-            # Of other channels than the model takes.
+            # It has other channels than the model takes.
             misfits += 1
             failed.append((item.name, str(problem)))
     if misfits and not hits and not itself:
@@ -182,12 +185,12 @@ def rank(
 
 
 def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
-    """What unrelated pictures get with this model, and what the query and its mirror image do: a few passes, once."""
+    """Score unrelated pictures, and the query with its mirror image: a few passes, the first time."""
     adapter = explainer.resident.adapter
     many = getattr(adapter, "channels", 3) > 3
     others = [] if many else controls(adapter)
     vectors = [embedding(explainer, image, preprocessing) for image in others]
-    # Copied: a picture's arrays lie in one piece.
+    # An Image needs contiguous arrays.
     planes = None if query.planes is None else query.planes[:, ::-1].copy()
     mirror = Image(query.pixels[:, ::-1].copy(), query.name, planes=planes)
     mirrored = float(embedding(explainer, query, preprocessing) @ embedding(explainer, mirror, preprocessing))

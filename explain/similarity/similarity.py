@@ -150,9 +150,8 @@ def said(side: Side) -> tuple[str, str]:
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
             return "nowhere in the picture"
-        return (
-            f"{describe_place(statistics, side.seen)}, half of it on {percent(statistics.half_heat_area)} of the area"
-        )
+        place = describe_place(statistics, side.seen)
+        return f"{place} (half of it on {percent(statistics.half_heat_area)} of the area)"
 
     alike, apart = side.statistics
     return one(alike), one(apart)

@@ -152,7 +152,7 @@ def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
     name = row["picture"].rsplit("/", 1)[-1]
     # The catalogue may have lost the model since.
     spec = catalog.catalog().get(row["model"])
-    nothing = "names nothing" if spec is not None and spec.task == "embed" else "nothing found"
+    nothing = "predicts no class" if spec is not None and spec.task == "embed" else "nothing found"
     try:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
     except OSError:

@@ -40,7 +40,7 @@ def opened(browser: Browser, address: str, sent: list[object] | None = None, **c
         page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     page.goto(f"{address}/similarity")
     page.locator(".pairs .line").filter(has_text="Point at a place").wait_for()
-    page.get_by_text("With this model unrelated").wait_for()
+    page.get_by_text("For comparison, unrelated").wait_for()
     # The rest of the page moves what is pointed at until it is there.
     page.get_by_text("The most alike, with what makes them so").wait_for()
     settled(page)

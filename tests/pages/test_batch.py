@@ -221,7 +221,7 @@ def test_folders_are_those_of_the_environment(monkeypatch, tmp_path):
     assert source.folders() == [tmp_path.resolve()]
 
 
-@pytest.mark.parametrize(("model", "said"), [("demo-clip", "%"), ("persons", "**names nothing**")])
+@pytest.mark.parametrize(("model", "said"), [("demo-clip", "%"), ("persons", "**predicts no class**")])
 def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, tmp_path, monkeypatch, model, said):
     (tmp_path / "models.toml").write_text(
         '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'

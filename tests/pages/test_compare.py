@@ -75,13 +75,13 @@ def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(p
     row = app.dataframe[0].value.iloc[0]
     assert row["Says"] == "–"
     assert np.isnan(row["How sure"])
-    assert shown(app).head["panels"][0]["maps"][0]["note"] == "names nothing"
+    assert shown(app).head["panels"][0]["maps"][0]["note"] == "predicts no class"
     assert "persons names nothing" in app.markdown[0].value
 
 
 def test_a_model_that_compares_pictures_is_not_said_to_name_any(page, own):
     app = page("pages/detect.py", model="persons")
-    assert any("persons compares pictures: it names nothing and draws no boxes." in m.value for m in app.markdown)
+    assert any("persons compares pictures: it predicts no class and draws no boxes." in m.value for m in app.markdown)
 
 
 def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypatch):

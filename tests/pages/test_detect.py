@@ -251,7 +251,7 @@ def test_what_was_asked_of_one_model_is_not_asked_of_another(page):
 @present
 def test_nothing_found_says_what_came_nearest(page):
     app = page(SCREEN, model="yolo11n", confidence="95")
-    assert app.markdown[0].value.startswith(f"## No detections above {percent(0.95)}; the highest was bus")
+    assert app.markdown[0].value.startswith(f"## No detections above {percent(0.95)}; the best candidate was bus")
     assert shown(app).maps == []
     click(app, 400, 400)
     assert "because it is below 95" in texts(app)

@@ -177,7 +177,7 @@ def test_the_headline_speaks_of_the_map_that_is_shown(page):
     app = page(**{"class": "trolleybus"})
     assert headline(app).endswith("{hot} is where it looked for trolleybus.")
     app.selectbox(key="method-classify").select("eigencam").run()
-    assert headline(app).endswith("{hot} is what stands out to it.")
+    assert headline(app).endswith("{hot} is what stands out to the model.")
 
 
 def test_what_is_marked_is_measured_for_every_class(page, bus):

@@ -43,7 +43,7 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
     assert head["pairs"][0][2] == pytest.approx(expected.matches.pairs[0].score, abs=1e-5)
     assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
     held = context(explainer, bus)
-    assert app.markdown[0].value == f"## {expected.score:.2f}: {held.verdict(expected.score)}."
+    assert app.markdown[0].value == f"## {expected.score:.2f}, {held.verdict(expected.score)}."
     assert held.words in texts(app)
     assert "HiResCAM at bn2" in texts(app)
 
@@ -94,7 +94,7 @@ def test_a_model_that_gives_no_embedding_says_so(page) -> None:
 def test_a_model_of_scenes_is_judged_by_scenes(page) -> None:
     app = page(SCREEN, model="demo-cls-s")
     assert not app.exception and not app.error
-    assert "unrelated scenes get" in texts(app)
+    assert "unrelated scenes score" in texts(app)
     assert all(name.startswith("scene") for name, _ in listed(app))
 
 

@@ -67,6 +67,6 @@ def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page, mo
             break
         app.run()
     assert not app.exception and not app.error
-    assert any("is the same for every class" in m.value for m in app.markdown)
-    assert "look at the same place" not in texts(app)
+    assert any("gives the same map for every class" in m.value for m in app.markdown)
+    assert "highlight the same place" not in texts(app)
     assert "Same place as the first" not in app.dataframe[0].value

@@ -350,7 +350,7 @@ def test_a_threshold_below_one_per_cent_is_said_as_a_number(call, bus) -> None:
     weight("yolo11n.pt")
     detect = ("detect", bus, "--model", "yolo11n", "--score-thr", "0.001")
     _, out, _ = call(*detect, "--only", "toaster")
-    assert re.search(r"No toaster above 0\.1 %; the highest was toaster at 0\.0\d+ %\.", out)
+    assert re.search(r"No toaster above 0\.1 %; the best candidate was toaster at 0\.0\d+ %\.", out)
     _, out, _ = call(*detect, "--class", "toaster")
     assert re.search(r"A toaster at 0\.0\d+ % is the strongest .* below 0\.1 %\.", out)
 
@@ -399,7 +399,7 @@ def test_compare_finds_the_same_object_in_every_model(call, answer, bus) -> None
     assert (said["box"], said["mixed"], first["missing"], second["missing"]) == (5, None, None, None)
     assert json.loads(Path("out/comparison.json").read_text())["objects"] == said["objects"]
     _, out, _ = call(*both, "1", "--score-thr", "0.93")
-    assert re.search(r"yolo26n: A bus at 9\d % is the strongest candidate here: not shown, .* below 93 %\.", out)
+    assert re.search(r"yolo26n: A bus at 9\d % is the strongest candidate here: not shown .* below 93 %\.", out)
     code, _, err = call(*both, "9")
     assert (code, err.split(";")[0]) == (2, "There is no box 9: yolo11n shows 5 here, counted from 1")
 

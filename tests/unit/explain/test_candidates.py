@@ -112,10 +112,10 @@ def test_the_boxes_that_are_shown() -> None:
 @pytest.mark.parametrize(
     ("where", "label", "kind", "words"),
     [
-        ((40, 40, 40, 40), None, "shown", "this is box 1 (cat)"),
-        ((118, 118, 118, 118), None, "shown", "this is box 2 (dog)"),
-        ((65.5, 40, 65.5, 40), None, "suppressed", "box 1 (cat) covers it, 92 % of both in common"),
-        ((88, 88, 88, 88), "cat", "class", "dog at 70 % won, which is box 2 (dog)"),
+        ((40, 40, 40, 40), None, "shown", "is already shown: it is box 1 (cat)"),
+        ((118, 118, 118, 118), None, "shown", "is already shown: it is box 2 (dog)"),
+        ((65.5, 40, 65.5, 40), None, "suppressed", "box 1 (cat) covers it with 92 % overlap"),
+        ((88, 88, 88, 88), "cat", "class", "dog at 70 % scores higher at the same place: box 2 (dog)"),
         ((24, 104, 24, 104), None, "below", "A cat at 10 % is the strongest candidate here"),
         ((24, 104, 24, 104), "kite", "below", "A kite at 2 % is the strongest"),
         ((90, 10, 122, 38), None, "below", "A kite at 15 % is the strongest"),
@@ -132,10 +132,10 @@ def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, ki
 @pytest.mark.parametrize(
     ("where", "label", "words"),
     [
-        ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the filter of classes hides it."),
-        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 % that the filter of classes hides covers it, 92 %"),
-        ((88, 88, 88, 88), None, "A dog at 70 %: this is box 1 (dog), it is shown."),
-        ((88, 88, 88, 88), "cat", "dog at 70 % won, which is box 1 (dog)"),
+        ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the class filter hides it."),
+        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 % hidden by the class filter covers it with 92 %"),
+        ((88, 88, 88, 88), None, "A dog at 70 % is already shown: it is box 1 (dog)."),
+        ((88, 88, 88, 88), "cat", "dog at 70 % scores higher at the same place: box 1 (dog)"),
     ],
 )
 def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, label: str | None, words: str) -> None:
@@ -332,9 +332,9 @@ def test_nothing_is_said_of_boxes_that_a_filter_hides() -> None:
     made = explained(classes=("kite",))
     assert not made.predictions
     words = nothing_found(made).replace("\N{NO-BREAK SPACE}", " ")
-    assert words == "No kite above 25 %; the highest was kite at 15 %."
+    assert words == "No kite above 25 %; the best candidate was kite at 15 %."
     low = explained(confidence=0.95)
-    assert nothing_found(low).endswith("the highest was cat at 90\N{NO-BREAK SPACE}%: lower the threshold?")
+    assert nothing_found(low).endswith("the best candidate was cat at 90\N{NO-BREAK SPACE}%. Try a lower threshold.")
 
 
 def test_detectors_agree_when_they_found_the_same_in_another_order() -> None:

@@ -142,7 +142,9 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
 def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
     logits = torch.tensor([[-4.0, -2.0, -3.0]])
     made = explanation(task="detect", scores=(), logits=logits)
-    expected = f"No detections above 25{NBSP}%; the highest was acoustic guitar at 12{NBSP}%: lower the threshold?"
+    expected = (
+        f"No detections above 25{NBSP}%; the best candidate was acoustic guitar at 12{NBSP}%. Try a lower threshold."
+    )
     assert headline(made, "yellow") == expected
     assert diagnose(made) == (Finding("nothing", "serious", expected),)
 
@@ -158,7 +160,7 @@ def test_cropped_share() -> None:
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
     made = explanation(blob(), geometry=half)
     assert unseen(made) == 0.5
-    assert text_of(made, "cropped") == f"50{NBSP}% of the picture was cropped away before the model looked."
+    assert text_of(made, "cropped") == f"50{NBSP}% of the picture was cropped away before the model saw it."
     sliver = Geometry((SIZE, SIZE + 4), (SIZE, SIZE), (1.0, 1.0), (0.0, -2.0))
     assert 0 < unseen(explanation(blob(), geometry=sliver)) < 0.1
     assert "cropped" not in kinds(explanation(blob(), geometry=sliver))
@@ -176,13 +178,13 @@ def test_not_per_class(method: str, found: bool) -> None:
     assert ("alike" in kinds(made)) != found, "maps of such a method are alike by nature: said once"
     if method == "eigencam":
         assert "EigenCAM shows what stands out" in text_of(made, "not per class")
-        assert "speaks for minibus" in text_of(made, "not per class")
+        assert "the evidence for minibus" in text_of(made, "not per class")
 
 
 def test_alike_maps() -> None:
     shifted = explanation(blob(), blob(10, 50), blob(32.1, 32))
     assert text_of(shifted, "alike") == (
-        "The map for minibus is nearly the one for tram: it does not show what sets the two apart."
+        "The map for minibus is nearly identical to the one for tram: it does not show what sets them apart."
     )
     assert "minibus" in text_of(shifted, "alike", 2)
     assert "alike" not in kinds(shifted, 1)
@@ -208,15 +210,15 @@ def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
 
     assert made((0, 20, 12, 44)).statistics[0].border_share > 0.9
     assert "border" not in kinds(made((0, 20, 12, 44)))
-    assert "border outside of its box, which" in text_of(made((40, 20, 60, 44)), "border")
+    assert "border outside its box, which" in text_of(made((40, 20, 60, 44)), "border")
 
 
 def test_heat_at_the_border() -> None:
     made = explanation(ring())
     assert made.statistics[0].border_share == pytest.approx(1)
     assert text_of(made, "border") == (
-        f"100{NBSP}% of the heat lies on the outer border, which is 36{NBSP}% of the area: "
-        "the model may use the surroundings."
+        f"100{NBSP}% of the heat is on the outer border, which is 36{NBSP}% of the area: "
+        "the model may rely on the surroundings."
     )
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
 
@@ -226,7 +228,7 @@ def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
     made = explanation(blob(), cells=cells)
     assert ("coarse" in kinds(made)) == found
     if cells == (7, 7):
-        assert text_of(made, "coarse").startswith("The map's true grid is 7 by 7 cells")
+        assert text_of(made, "coarse").startswith("The map was computed on 7 by 7 cells")
 
 
 def test_the_finest_layer_decides_how_coarse_a_map_is() -> None:
@@ -238,9 +240,9 @@ def test_the_finest_layer_decides_how_coarse_a_map_is() -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("flat", "The map for minibus is the same everywhere: GradCAM finds no place"),
-        ("no evidence", "Nothing in the picture speaks for minibus by GradCAM"),
-        ("not a number", "GradCAM broke down on minibus (not a number)"),
+        ("flat", "The map for minibus is flat: at this layer GradCAM finds no place"),
+        ("no evidence", "GradCAM finds no evidence for minibus"),
+        ("not a number", "GradCAM failed on minibus (not a number)"),
     ],
 )
 def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, words: str) -> None:
@@ -262,11 +264,11 @@ def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
 
 def test_looks_says_where_and_of_what() -> None:
     words = looks(explanation(blob()))
-    assert words.startswith("**minibus** is hottest in the middle of the picture: half of the heat lies on ")
+    assert words.startswith("**minibus** is hottest in the middle of the picture: half of the heat is on ")
     assert words.endswith(f"{NBSP}% of the picture.")
     assert "at the top right" in looks(explanation(blob(10, 54)))
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    assert looks(explanation(blob(), geometry=half)).endswith("of what the model saw.")
+    assert looks(explanation(blob(), geometry=half)).endswith("of the visible area.")
 
 
 @pytest.mark.parametrize(

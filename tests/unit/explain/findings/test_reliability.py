@@ -128,23 +128,23 @@ def test_two_commands_share_the_page_of_results(tmp_path: Path) -> None:
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
-    made = reliability.Finding(
+    made = reliability.Reliability(
         "detect", "where", "hirescam", 300, 900, (0.97, 0.95, 0.99), (0.9, 0.8, 1.0), "edges", 0.41, False
     )
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert said == (
-        "On 300 drawn scenes with small detectors its hottest place was on the object in 97 %; "
-        "an edge filter's in 41 %."
+        "On 300 drawn scenes with small detectors: 97 % of its peaks were on the object, "
+        "against 41 % for an edge filter."
     )
-    failed = reliability.Finding(
+    failed = reliability.Reliability(
         "classify", "why", "gradcam", 300, 900, (0.12, 0.1, 0.2), (0.5, 0.4, 0.6), "edges in its box", 0.41, True
     )
     assert failed.sentence.startswith("Fails on drawn scenes with small convolutional classifiers: 12")
-    assert reliability.finding("detect", "where", "no such method") is None
+    assert reliability.reliability("detect", "where", "no such method") is None
 
 
 def test_every_published_finding_is_of_a_method_and_has_its_sentence() -> None:
-    found = [reliability.finding(*key) for key in reliability._findings()]
+    found = [reliability.reliability(*key) for key in reliability._published()]
     for one in found:
         assert one is not None
         assert one.method in METHODS

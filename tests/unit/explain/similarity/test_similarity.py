@@ -269,12 +269,12 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert max(held.unrelated) < 0.5 < held.mirrored < 1
     assert held.verdict(1.0).startswith("the same picture")
     assert "mirror image" in held.verdict(held.mirrored)
-    assert held.verdict(held.chance + 0.01).startswith("more alike than unrelated")
+    assert held.verdict(held.chance + 0.01) == "clearly related"
     assert held.chance >= max(held.unrelated)
-    assert Context((0.1, 0.2, 0.3, 0.32), 0.9).verdict(0.35).startswith("hardly more alike")
-    assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "this model finds everything alike"
-    assert held.verdict(max(held.unrelated) + 1e-7).startswith("no more alike")
-    assert held.verdict(-0.5).startswith("less alike")
+    assert Context((0.1, 0.2, 0.3, 0.32), 0.9).verdict(0.35).startswith("barely more related than unrelated")
+    assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "but this model scores everything as related"
+    assert held.verdict(max(held.unrelated) + 1e-7) == "unrelated"
+    assert held.verdict(-0.5).startswith("less related than unrelated")
     assert f"{held.mirrored:.2f}" in held.words
     assert "unrelated" not in Context((), 0.9).words
     vector = embedding(lite, Image.open(bus))
@@ -288,12 +288,12 @@ def test_the_command_writes_both_maps_and_says_what_the_number_means(
     said = json.loads(capsys.readouterr().out)
     assert set(said["files"]) == {"similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
     assert all((tmp_path / name).is_file() for name in said["files"])
-    assert said["headline"].startswith(f"{said['score']:.2f}: ")
+    assert said["headline"].startswith(f"{bus.name} and {zidane.name}: {said['score']:.2f}, ")
     maps = np.load(tmp_path / "maps.npz")
     assert maps["query"].shape == (224, 224)
     assert float(maps["query_vector"] @ maps["gallery_vector"]) == pytest.approx(said["score"], abs=1e-5)
     assert main(["similarity", str(bus), str(zidane), "--out", str(tmp_path)]) == 0
-    assert "With this model unrelated pictures get" in capsys.readouterr().out
+    assert "For comparison, unrelated pictures score" in capsys.readouterr().out
 
 
 def test_the_command_ranks_a_gallery(

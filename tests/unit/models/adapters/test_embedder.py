@@ -44,7 +44,7 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(own: str, 
     expected = (gradient * recorded)[0].sum(0).detach().numpy()
     assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
     said = headline(result, "yellow")
-    assert said.startswith("This model compares pictures. Yellow is what its embedding is made of")
+    assert said.startswith("This model compares pictures. Yellow is what its embedding is based on")
     assert any("untrained" in note for note in result.notes)
     again = replay(result.recipe, bus)
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
