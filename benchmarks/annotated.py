@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from models.adapter import Box, Prediction
+    from models.adapter import Prediction
+    from models.geometry import Box
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

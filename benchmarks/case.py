@@ -13,8 +13,9 @@ from common.errors import ModelProblem
 from explain.evidence.layers import find
 from explain.evidence.resident import Residency, Resident
 from explain.picture.image import Image
-from models.adapter import ModelInput, Target
+from models.adapter import Target
 from models.catalog import available, spec
+from models.geometry import ModelInput
 from models.load import load
 
 if TYPE_CHECKING:

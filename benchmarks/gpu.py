@@ -21,8 +21,8 @@ from benchmarks.sightglass import FAST
 from benchmarks.speed import measure
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
-from models.adapter import ModelInput
 from models.adapters.folding import unfolded
+from models.geometry import ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -33,7 +33,6 @@ from explain.maps import boxes
 from explain.maps.heatmap import Heatmap, heatmaps, raw_maps
 from explain.picture.image import Image
 from models.adapter import Prediction, Target
-from models.adapters.detector import Detector
 from models.catalog import available, spec
 from models.preprocess import GREY
 
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.evidence.resident import Resident
-    from models.adapter import Geometry, Part
+    from models.adapter import Part
+    from models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo26n", "yolox_nano", "yolo11n-seg", "yolo11s", "yolo11m", "yolox_s", "yolox_m")
 """Those without trained weights on this machine are left out."""
@@ -110,7 +110,7 @@ def scored(model: str, photographs: Sequence[Photograph]) -> Scores:
     """One object of each picture, drawn at random: a crowd of twenty must not outvote nineteen pictures."""
     resident = RESIDENCY.get(spec(model), torch.device("cpu"))
     adapter = resident.adapter
-    if not isinstance(adapter, Detector):
+    if not adapter.detects:
         raise ModelProblem(f"{model} is no detector.")
     presets = adapter.presets(resident.layers[1])
     paths = tuple(dict.fromkeys(path for chosen in presets.values() for path in chosen))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.export.result_folder import File
     from explain.findings.missing import Missing
-    from models.adapter import Box
+    from models.geometry import Box
 
 ALPHA = 0.9
 """Of maps under boxes, as the screens have it: they are see-through where they are cold."""

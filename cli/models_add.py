@@ -278,16 +278,16 @@ def _proof(tell: Teller, id_: str, image: str | None) -> tuple[Explanation, Find
     with tell.at_work(f"Trying {id_}") as bar:
         explainer = woken(id_, "cpu", bar)
         # One that is asked in words, and was given no classes, is tried with some.
-        asked = not explainer.labels and hasattr(explainer.resident.adapter, "with_classes")
+        asked = not explainer.labels and explainer.resident.adapter.takes_words
         words: dict[str, Any] = {"vocabulary": PROMPTS} if asked else {}
         adapter = explainer.resident.adapter
         if not explainer.resident.gradients:
             # As it is, this would take a thousand passes, and is only to show that it works.
             words |= {"method": "occlusion", "masks": WINDOWS}
-        channels = getattr(adapter, "channels", 3)
+        channels = adapter.channels
         if image is None and channels not in (1, 3):
             tell.say(f"It takes {channels} channels: tried on made-up numbers, whose answer means nothing.")
-            picture = _made_up(channels, *getattr(getattr(adapter, "preprocessing", None), "size", (224, 224)))
+            picture = _made_up(channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
         else:
             picture = Image.open(image or _picture())
         explanation = explainer(picture, top_k=3, **words)

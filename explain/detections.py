@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.findings.missing import Missing
     from explain.maps.heatmap import Heatmap
-    from models.adapter import Box, Prediction, Stage
+    from models.adapter import Prediction, Stage
+    from models.geometry import Box
 
 FLOOR = 0.1
 """Score below which a box that is not shown is not worth a word."""

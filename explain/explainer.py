@@ -143,10 +143,10 @@ class Explainer:
         """
         if not options.vocabulary and not options.examples:
             return resident
-        adapter: Any = resident.adapter
-        if not hasattr(adapter, "with_classes"):
+        adapter = resident.adapter
+        if not adapter.takes_words:
             raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
-        if options.examples and not hasattr(adapter, "with_examples"):
+        if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
         if (found := resident.asked.get(key)) is None:
@@ -203,7 +203,7 @@ class Explainer:
             # What is made once for a model is no part of what this picture took.
             resident.quickest(layers)
             start = time.perf_counter()
-            given = adapter.prepare(image.taken(getattr(adapter, "channels", 3), self.model.id), options.preprocessing)
+            given = adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
             prepared = time.perf_counter()
             evidence = Evidence(resident, given, layers)
             if resident.device.type == "cuda":

@@ -169,7 +169,7 @@ def explain(
     targets = resolve(options, predictions, evidence) if maps else []
     # Made again of an explanation they come with it, and what another method or target said does not hold here.
     kept = (note for note in notes if note != OPENED and not note.endswith(UNSHOWN))
-    notes = tuple(dict.fromkeys((*kept, *getattr(adapter, "notes", ()), *unshown(options, targets, evidence))))
+    notes = tuple(dict.fromkeys((*kept, *adapter.notes, *unshown(options, targets, evidence))))
     # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
     layers = tuple(layer.path for layer in evidence.layers)
     layers = ("input",) if method.family == "mask" else ("all",) if method.id == "fullgrad" else layers

@@ -8,7 +8,8 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from common.errors import ModelProblem
-from models.adapter import Box, Part
+from models.adapter import Part
+from models.geometry import Box
 from models.preprocess import WAYS
 
 Per = Literal["class", "detection", "picture"]

@@ -21,8 +21,8 @@ from explain.options import RECIPE_OPTIONS, Options
 from explain.picture.image import Image
 from explain.recipe import Recipe, versions
 from explain.rendering import render
-from models.adapter import Box, Prediction, Target
-from models.adapters.detector import Detector
+from models.adapter import Prediction, Target
+from models.geometry import Box
 from models.labels import class_index
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Result:
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """A candidate that is not shown."""
         adapter = self.evidence.resident.adapter
-        if self.options.per != "detection" or target.index is None or not isinstance(adapter, Detector):
+        if self.options.per != "detection" or target.index is None or not adapter.detects:
             return ()
         classes = [target.index] * len(target.anchors)
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
@@ -184,7 +184,7 @@ class Result:
         candidate, or no detector.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
-        if not isinstance(adapter, Detector):
+        if not adapter.detects:
             return None
         index = None if target is None else class_index(target, adapter.labels)
         if where is not None:
@@ -195,7 +195,7 @@ class Result:
     def candidate(self, anchor: int, target: int | str) -> Missing:
         """One raw candidate of a detector for one class, and why it is not shown."""
         adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
-        if not isinstance(adapter, Detector):
+        if not adapter.detects:
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
         if not 0 <= anchor < evidence.outputs.count:
             raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")

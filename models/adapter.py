@@ -1,118 +1,32 @@
-"""What the engine and the model families both speak: geometry, predictions, targets, layers, and the adapter itself.
-
-A family adapter does five things and nothing else: load, prepare (and its inverse), run, decode, and turn a
-target into a scalar. The inverse is `Geometry`, the same for every family.
-"""
+"""Define the types shared by the engine and the model families, and `Adapter`, the base class of every loaded model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from common.errors import ModelProblem
+from models.geometry import Box
+from models.preprocess import prepare
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-Box = tuple[float, float, float, float]
+    from models.adapters.attention import Record
+    from models.download import Progress
+    from models.drawing import Paper
+    from models.geometry import Geometry, ModelInput
+    from models.preprocess import Preprocessing
+
 Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"]
 """What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """Where the original picture lies in the model's input: `input = scale * original + offset`.
-
-    Coordinates are pixel edges (pixel i covers i..i+1), order (y, x). Every way of preparing a picture (resize,
-    centre crop, letterbox) is such an axis-aligned map, so one inverse serves them all.
-    """
-
-    original: tuple[int, int]
-    """(H, W) of the picture."""
-    input: tuple[int, int]
-    """(h, w) of the model's input."""
-    scale: tuple[float, float]
-    offset: tuple[float, float]
-
-    @property
-    def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in whole original pixels of the part that the model saw; the rest was cropped away."""
-        (top, bottom), (left, right) = (self._span(axis, inverse=True) for axis in (0, 1))
-        return left, top, right, bottom
-
-    @property
-    def content(self) -> tuple[int, int, int, int]:
-        """xyxy in whole input pixels of the part that is picture; the rest is the letterbox's bars."""
-        (top, bottom), (left, right) = (self._span(axis, inverse=False) for axis in (0, 1))
-        return left, top, right, bottom
-
-    @property
-    def extent(self) -> Box:
-        """xyxy in original pixels, not rounded, of what `content` covers: where a map of the content belongs."""
-        left, top, right, bottom = self.content
-        (sy, sx), (oy, ox) = self.scale, self.offset
-        return (left - ox) / sx, (top - oy) / sy, (right - ox) / sx, (bottom - oy) / sy
-
-    def _span(self, axis: int, *, inverse: bool) -> tuple[int, int]:
-        scale, offset = self.scale[axis], self.offset[axis]
-        if inverse:
-            low, high, size = -offset / scale, (self.input[axis] - offset) / scale, self.original[axis]
-        else:
-            low, high, size = offset, scale * self.original[axis] + offset, self.input[axis]
-        # A sliver narrower than a pixel (a 1-px-wide picture) still is one pixel, never none.
-        first = min(max(round(low), 0), size - 1)
-        return first, max(min(round(high), size), first + 1)
-
-    def box_to_original(self, box: Box) -> Box:
-        """An xyxy box of the input in original pixels, clipped to the picture."""
-        (height, width), (sy, sx), (oy, ox) = self.original, self.scale, self.offset
-        x0, y0, x1, y1 = box
-        return (
-            float(np.clip((x0 - ox) / sx, 0, width)),
-            float(np.clip((y0 - oy) / sy, 0, height)),
-            float(np.clip((x1 - ox) / sx, 0, width)),
-            float(np.clip((y1 - oy) / sy, 0, height)),
-        )
-
-    def points_to_original(self, points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
-        """Points (x, y) of the input in original pixels, wherever they lie."""
-        (sy, sx), (oy, ox) = self.scale, self.offset
-        return tuple(((x - ox) / sx, (y - oy) / sy) for x, y in points)
-
-    def to_original(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Grow an (h, w) map that covers the whole input to the picture's own grid.
-
-        Returns float32 (H, W), bilinear; 0 where the model did not see (`seen` says where that is).
-        """
-        left, top, right, bottom = self.seen
-        out = np.zeros(self.original, np.float32)
-        rows = self._interpolation(0, values.shape[0], top, bottom)
-        columns = self._interpolation(1, values.shape[1], left, right)
-        out[top:bottom, left:right] = rows @ values @ columns.T
-        return out
-
-    def _interpolation(self, axis: int, cells: int, first: int, last: int) -> NDArray[np.float32]:
-        """The (last - first, cells) matrix that reads a row of cells at the centres of the original's pixels."""
-        centres = (np.arange(first, last) + 0.5) * self.scale[axis] + self.offset[axis]
-        at = np.clip(centres * cells / self.input[axis] - 0.5, 0, cells - 1)
-        low = np.minimum(at.astype(np.intp), cells - 1)
-        high = np.minimum(low + 1, cells - 1)
-        share = (at - low).astype(np.float32)
-        matrix = np.zeros((len(at), cells), np.float32)
-        index = np.arange(len(at))
-        matrix[index, low] = 1 - share
-        matrix[index, high] += share
-        return matrix
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInput:
-    """A picture as a model takes it: float32 (1, 3, h, w), and the way back."""
-
-    tensor: Tensor
-    geometry: Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +43,21 @@ class Prediction:
     """Which raw candidate of a detector this box came from."""
     corners: tuple[tuple[float, float], ...] | None = None
     """Of a turned box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a detector shows a candidate or not."""
+
+    kind: Literal["shown", "below", "class", "suppressed", "beyond"]
+    """`below` the threshold; another `class` won at the same place; `suppressed` by a box that is shown; `beyond`
+    the maximum number of boxes."""
+    by: int | None = None
+    """Index among the predictions of the box that it is, or that suppressed it."""
+    overlap: float = 0.0
+    """IoU with that box."""
+    winner: Prediction | None = None
+    """The class that won at its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,52 +138,195 @@ class ModelSpec:
     """Where the architecture comes from: its paper or its repository."""
 
 
-class Adapter(Protocol):
-    """How the engine talks to a loaded model.
+class Adapter:
+    """Base class of a loaded model: all that the engine may ask of it, and what holds unless a family says otherwise.
 
-    One that only answers (an exported file, a service) says `gradients = False`; `batch` is how many pictures it takes
-    in one pass, and `notes` are sentences that belong to each of its explanations. All three may be left out.
-
-    One whose pictures can be compared has `embedding(outputs) -> Tensor`: (B, D), not normalised, in the graph; and
-    `subject`, a word for what all its pictures show (`persons`), where that is not anything. Where its task is `embed`
-    it has no labels and decodes to nothing; the scalar of a target without an index is the length of its vector.
+    A family implements `prepare`, `run`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
+    `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine asks nothing that is
+    not declared here. The way back from the model's input to the picture is `Geometry`, the same for every family.
     """
 
     spec: ModelSpec
     module: nn.Module
     """In eval mode, frozen."""
-    labels: tuple[str, ...]
-    preprocessings: tuple[str, ...]
-    """Ways of preparing a picture that make sense here; the first is the one the model was trained with."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes; none for a model that only embeds, or that has not been given a vocabulary yet."""
     weights_sha256: str
-    parts: tuple[Part, ...]
+    preprocessings: tuple[str, ...] = ("trained",)
+    """Ways of preparing a picture that make sense here; the first is the one the model was trained with."""
+    parts: tuple[Part, ...] = ("class",)
     """What a target can be made of."""
+    notes: tuple[str, ...] = ()
+    """Sentences that belong to each of its explanations."""
+
+    gradients: bool = True
+    """Whether it has layers and gradients; False for a model that only answers (some exported files, a service)."""
+    batch: int | None = None
+    """Pictures that one pass takes; None: any number."""
+    splits_batches: bool = False
+    """Whether `outputs.part(place)` gives a single picture's outputs of a batch, as `Logits` does."""
+    preprocessing: Preprocessing | None = None
+    """Input size, mean and std, where a picture is prepared by these alone."""
+    padding: int = 0
+    """Number of weights that are zeros added to a kernel, and no trained parameters."""
+    extra_bytes: int = 0
+    """Memory that the model holds outside of its module's tensors."""
+
+    detects: bool = False
+    """Whether it answers with boxes. `strongest`, `candidate`, `predictions` and `why` are for such models only."""
+    has_embedding: bool = False
+    """Whether its pictures can be compared by `embedding`."""
+    takes_words: bool = False
+    """Whether its classes are words that the user gives (`with_classes`)."""
+    takes_examples: bool = False
+    """Whether boxes drawn around examples can say what to look for (`with_examples`)."""
+    subject: str = ""
+    """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
+    controls: Callable[[], list[NDArray[np.uint8]]] | None = None
+    """Draw unrelated pictures, uint8 (H, W, 3), that its similarity scores are measured by; None: the bundled ones."""
+    paper: Paper | None = None
+    """Colours of the drawings that the model was trained on; None for a model of other pictures."""
+
+    def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
+        self.spec = spec
+        self.module = freeze(module)
+        self.labels = tuple(labels)
+        self.weights_sha256 = weights_sha256
+
+    @property
+    def channels(self) -> int:
+        """Numbers of a pixel: 3 is RGB, 1 grey, others come as arrays."""
+        return self.preprocessing.channels if self.preprocessing else 3
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        """uint8 (H, W, 3) RGB, of a model of other channels the picture's own numbers, to its input on the CPU."""
+        """Turn a picture into the model's input on the CPU.
+
+        `pixels` is uint8 (H, W, 3) RGB, or for a model of other channels an array of the picture's own numbers;
+        `preprocessing` is one of `preprocessings`.
+        """
+        assert self.preprocessing is not None
+        return prepare(pixels, self.preprocessing, preprocessing)
+
+    def check_preprocessing(self, preprocessing: str) -> None:
+        """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""
+        if preprocessing not in self.preprocessings:
+            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+
+    def flat_input(self, value: int = 128) -> Tensor:
+        """Return the input (1, C, h, w) made of a picture of one tone, 0 to 255."""
+        return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
-        """One forward pass of (B, 3, h, w); the outputs' form is this family's own business."""
+        """Run one forward pass of (B, C, h, w); the form of the outputs is the family's own business."""
+        raise NotImplementedError
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Outputs of one picture as predictions, best first. Classifiers return the `top_k` classes."""
+        """Return the predictions of one picture, best first: a classifier's `top_k` classes, or a detector's boxes."""
+        raise NotImplementedError
 
     def class_logits(self, outputs: Any) -> Tensor:
-        """(B, classes) before softmax or sigmoid; of a detector the strongest candidate's of each class."""
+        """Return (B, classes) before softmax or sigmoid; of a detector the strongest candidate's of each class."""
+        raise NotImplementedError
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """The logit, shape (), that a target's gradient starts from (first picture of the batch)."""
+        """Return the number, shape (), that a target's gradient starts from (first picture of the batch)."""
+        raise NotImplementedError
+
+    def embedding(self, outputs: Any) -> Tensor:
+        """Return vectors (B, D), not normalised, in the graph. Only where `has_embedding`."""
+        raise NotImplementedError
+
+    def record_attention(self, record: Record) -> AbstractContextManager[None]:
+        """Hand the weights of each attention in `run` to `record` and use what it returns, while the context lasts.
+
+        A family that leaves this out has no attention maps.
+        """
+        return nullcontext()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Target layers where the catalogue names none, chosen among those that can be explained."""
+        """Choose target layers where the catalogue names none: the last map, or what the last attention reads.
+
+        After that a token no longer stands for its own place alone, and where one token is the answer (CLS) no other
+        gets a gradient. docs/transformers.md has the figures.
+        """
+        read = [layer for layer in layers if layer.read_by]
+        return ((read or layers)[-1].path,)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """Named choices of target layers, by the words of a menu."""
+        """Return named choices of target layers for a menu; the first of a detector's is its default."""
+        return {}
 
     def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """The model's top-level steps in order, for a drawing of it."""
+        """Return the model's top-level steps in order, for a drawing of it.
+
+        By default each layer that lies in no other one, reading the one before it.
+        """
+        height, paths = self.flat_input().shape[-2], {layer.path for layer in layers}
+        found: list[Stage] = []
+        for layer in layers:
+            names = layer.path.split(".")
+            if any(".".join(names[:count]) in paths for count in range(1, len(names))):
+                continue
+            kind = type(self.module.get_submodule(layer.path)).__name__
+            stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
+            found.append(Stage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
+        return tuple(found)
 
     def alias(self, name: str) -> str:
-        """The dotted path that a layer's name in another tool stands for; the name itself where there is none."""
+        """Return the dotted path that a layer's name in another tool stands for, or the name itself."""
+        return name
+
+    def probe(self) -> Adapter:
+        """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""
+        return self
+
+    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> Self:
+        """Return the same model looking for these words; the module is shared.
+
+        Raises ModelProblem where the model has a fixed list of classes, or cannot read the words.
+        """
+        raise ModelProblem(f"{self.spec.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
+
+    def with_examples(self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
+        """Return the same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+
+        Raises ModelProblem where the model takes no examples, or a box is empty.
+        """
+        raise ModelProblem(f"{self.spec.id} is asked in words: only a YOLOE takes examples.")
+
+    def strongest(self, outputs: Any, ratio: float) -> tuple[int, ...]:
+        """Return the share `ratio` of all candidates, one at least, whose best score is highest, best first."""
+        raise NotImplementedError
+
+    def candidate(
+        self, outputs: Any, geometry: Geometry, where: Box | None, index: int | None = None
+    ) -> tuple[int, int] | None:
+        """Return the strongest candidate at a place, and its class; None where there is none."""
+        raise NotImplementedError
+
+    def predictions(
+        self, outputs: Any, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
+    ) -> list[Prediction]:
+        """Return some candidates of the first picture as predictions, whether they are shown or not."""
+        raise NotImplementedError
+
+    def why(
+        self, outputs: Any, predictions: Sequence[Prediction], candidate: Prediction, confidence: float, iou: float
+    ) -> Reason:
+        """Tell why a candidate is among the predictions that are shown, or not."""
+        raise NotImplementedError
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Put a module into eval mode, without gradients of its parameters."""
+    return module.eval().requires_grad_(False)
+
+
+def _part_by_name(path: str) -> Literal["backbone", "neck", "head"]:
+    """Guess a layer's part from its path; a family whose paths say nothing overrides `Adapter.stages`."""
+    words = path.lower()
+    if any(word in words for word in ("neck", "fpn")):
+        return "neck"
+    return "head" if any(word in words for word in ("head", "decoder", "classifier")) else "backbone"

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
-from models.adapter import Geometry, ModelInput
+from models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,11 +98,6 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
     tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(whole)
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
     return ModelInput(tensor.sub_(mean).div_(std).unsqueeze(0), geometry)
-
-
-def blank(adapter: Any, value: int, side: int = 64) -> NDArray[np.uint8]:
-    """A picture of one tone (0 to 255), uint8 (side, side, C), of as many channels as an adapter's `prepare` takes."""
-    return np.full((side, side, getattr(adapter, "channels", 3)), value, np.uint8)
 
 
 def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from explain.evidence.resident import Resident
-    from models.adapter import Box
     from models.demo.scenes import Spec
+    from models.geometry import Box
 
 SURE = 0.25
 """A detector's score from which an object counts as found."""

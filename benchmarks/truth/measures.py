@@ -13,8 +13,8 @@ from benchmarks.pointing import smooth
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.adapter import Box
     from models.demo.scenes import Object
+    from models.geometry import Box
 
     Map = NDArray[np.float32]
     Mask = NDArray[np.bool_]

@@ -75,7 +75,7 @@ def _picture() -> tuple[Image, str | None]:
 
 
 def _wanted(explainer: Explainer) -> Paper | None:
-    return getattr(explainer.resident.adapter, "sketch", None)
+    return explainer.resident.adapter.paper
 
 
 def asked(explainer: Explainer) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -82,8 +82,8 @@ def _same(image: Image) -> Image:
 def _examples(explainer: Explainer) -> list[Image]:
     from explain.similarity.unrelated import controls
 
-    adapter: Any = explainer.resident.adapter
-    if adapter.spec.example or hasattr(adapter, "controls") or getattr(adapter, "subject", ""):
+    adapter = explainer.resident.adapter
+    if adapter.spec.example or adapter.controls or adapter.subject:
         found = list(controls(adapter))
         return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
     found = []

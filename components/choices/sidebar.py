@@ -228,7 +228,7 @@ def _marked(method: str, found: Mapping[str, Reliability]) -> str:
 def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     options: dict[str, Any] = {}
-    if hasattr(adapter, "with_classes"):
+    if adapter.takes_words:
         options["vocabulary"] = _words(adapter.labels)
     else:
         url_state.write("words", None)
@@ -324,7 +324,7 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     kind than the chosen one; and the way of fitting a picture and the part only where it has them."""
     if explainer.model.task != choices.model.task:
         method = explainer.model.method
-    kept = ("confidence", "vocabulary") if hasattr(explainer.resident.adapter, "with_classes") else ("confidence",)
+    kept = ("confidence", "vocabulary") if explainer.resident.adapter.takes_words else ("confidence",)
     options = {key: value for key, value in choices.options.items() if key in kept}
     way = choices.options.get("preprocessing")
     if way in explainer.resident.adapter.preprocessings:

@@ -12,7 +12,7 @@ from components.views import panels
 if TYPE_CHECKING:
     from components.choices.sidebar import Choices
     from explain import Explainer, Explanation
-    from models.adapter import Box
+    from models.geometry import Box
 
 NAME = "like the marked area"
 
@@ -37,14 +37,14 @@ def given(choices: Choices, explainer: Explainer) -> Choices:
 def lacking(choices: Choices, explainer: Explainer) -> bool:
     """Whether the model has to be told first what to look for."""
     told = choices.options.get("vocabulary") or choices.options.get("examples")
-    return hasattr(explainer.resident.adapter, "with_classes") and not explainer.labels and not told
+    return explainer.resident.adapter.takes_words and not explainer.labels and not told
 
 
 def ask(choices: Choices, explainer: Explainer) -> None:
     """The picture, to mark in it what to look for."""
     image = choices.image
     view = panels.show(image, [panels.plain(image)], key="viewer-examples", area=True)
-    marks = getattr(explainer.resident.adapter, "promptable", False)
+    marks = explainer.resident.adapter.takes_examples
     st.markdown(
         ":material/ink_selection: Mark in the picture what to look for, with the rectangle, or say it on the left."
         if marks
@@ -57,7 +57,7 @@ def ask(choices: Choices, explainer: Explainer) -> None:
 def offer(explanation: Explanation, where: Box) -> None:
     """A button, for a marked area and a model that takes examples."""
     x0, y0, x1, y1 = where
-    if getattr(explanation.evidence.resident.adapter, "promptable", False) and x1 - x0 >= 1 and y1 - y0 >= 1:
+    if explanation.evidence.resident.adapter.takes_examples and x1 - x0 >= 1 and y1 - y0 >= 1:
         _button((explanation.image.sha256, explanation.model.id), where)
 
 

@@ -17,8 +17,7 @@ from explain.evidence.layers import as_map
 from explain.evidence.targets import decode, resolve
 from explain.explanation import Explanation, explain
 from explain.methods import method as find_method
-from models.adapter import ModelInput
-from models.adapters.classifier import Classifier
+from models.geometry import ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,14 +25,15 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.options import Options
     from explain.picture.image import Image
-    from models.adapter import Geometry, Layer, Target
+    from models.adapter import Layer, Target
     from models.adapters.classifier import Logits
+    from models.geometry import Geometry
 
 
 def possible(resident: Resident, options: Options) -> bool:
     """Whether a model and a method can take several pictures in one pass: a classifier's quick methods."""
     chosen = find_method(options.method or resident.adapter.spec.method)
-    return isinstance(resident.adapter, Classifier) and resident.gradients and chosen.quick
+    return resident.adapter.splits_batches and resident.gradients and chosen.quick
 
 
 class Part(Evidence):

@@ -157,7 +157,7 @@ class Work:
         if not self.batched:
             return [self._alone(image) for image in images]
         adapter = self._resident.adapter
-        channels, way = getattr(adapter, "channels", 3), self.options.preprocessing
+        channels, way = adapter.channels, self.options.preprocessing
         try:
             given = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
         except Problem:

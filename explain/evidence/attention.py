@@ -1,11 +1,9 @@
 """What a transformer's attention says of a picture: weights of one layer, all layers rolled together, with gradients.
 
-An adapter that has attention offers one thing more than `Adapter` asks of it: `revealed(record)`, a context manager.
-Whatever runs inside it computes attention openly and calls `record(path, weights)` for each module that attends, in the
-order of execution, with (B, heads, queries, keys) after the softmax, in the graph. What `record` returns takes the
-weights' place, so that whoever listens may cut the graph there.
-
-`models.adapters.attentive.revealed(module, record)` does that for any torch module, and every `Classifier` has it.
+Inside `Adapter.record_attention(record)` attention is computed step by step, and `record(path, weights)` is called for
+each module that attends, in the order of execution, with (B, heads, queries, keys) after the softmax, in the graph.
+What `record` returns takes the weights' place, so that it can cut the graph there.
+`models.adapters.attention.record_attention(module, record)` does that for any torch module.
 Which modules attend, the engine sees in the pass by which it finds the layers (`Resident.attentions`). Keys are to be
 the picture's tokens: those before the grid (CLS, registers) first, then the patches row by row; an adapter whose keys
 are anything else (words of a text) leaves that module out. Queries may be the same tokens or others: a single query
@@ -15,7 +13,7 @@ that pools the patches, the words of a text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,7 +22,6 @@ from common.errors import Cancelled, ModelProblem
 if TYPE_CHECKING:
     import threading
     from collections.abc import Collection, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -33,18 +30,9 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.progress import Progress
     from models.adapter import Layer, Target
-    from models.adapters.attentive import Record
 
 OPENED = "Attention was computed openly for this map: fused kernels hold no weights. All else ran as it always does."
 """Said of a map that is made of them."""
-
-
-@runtime_checkable
-class Attentive(Protocol):
-    """An adapter whose attention can be looked at."""
-
-    def revealed(self, record: Record) -> AbstractContextManager[None]:
-        """While it lasts, `run` hands every attention's weights to `record` and uses what that returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> lis
             return held[path]
         return weights
 
-    with resident.lock, torch.enable_grad(), adapter_of(resident).revealed(record):
+    with resident.lock, torch.enable_grad(), resident.adapter.record_attention(record):
         outputs = resident.adapter.run(evidence.tensor)
         scalar = resident.adapter.scalar(outputs, target)
         (gradient,) = torch.autograd.grad(scalar, held[last], allow_unused=True) if scalar.requires_grad else (None,)
@@ -112,7 +100,7 @@ def follow(
         return held.get(path, weights)
 
     with resident.lock, torch.enable_grad():
-        with adapter_of(resident).revealed(record):
+        with resident.adapter.record_attention(record):
             outputs = resident.adapter.run(evidence.tensor)
         for number, target in enumerate(targets):
             if cancel is not None and cancel.is_set():
@@ -139,12 +127,6 @@ def attentions(resident: Resident) -> tuple[Attended, ...]:
         windows = " over the whole picture" if resident.attentions else ""
         raise ModelProblem(f"{resident.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
     return usable
-
-
-def adapter_of(resident: Resident) -> Attentive:
-    adapter: Any = resident.adapter
-    assert isinstance(adapter, Attentive)
-    return adapter
 
 
 def chosen(evidence: Evidence) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from explain.backward.gradient import Activation, Gradient
 from explain.backward.graph import Graph, Opaque
 from explain.backward.transformer import sparse
 from explain.evidence.layers import as_map
-from models.adapters.detector import IN_CELL, Detector
+from models.adapters.detector import IN_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.resident import Resident
-    from models.adapter import Geometry, Layer, ModelInput, Prediction, Target
+    from models.adapter import Layer, Prediction, Target
     from models.adapters.detector import Detections
+    from models.geometry import Geometry, ModelInput
 
 CROWD = 16
 """Detections in one target up to which its gradient is walked back where it is not 0. Of more, that is everywhere."""
@@ -135,7 +136,7 @@ class Evidence:
 
     def _windowed(self, target: Target) -> list[Gradient] | None:
         """The gradients of a few detections, only where they are not 0; None for what has to go PyTorch's way."""
-        small = isinstance(self.resident.adapter, Detector) and len(target.anchors) <= CROWD
+        small = self.resident.adapter.detects and len(target.anchors) <= CROWD
         if not small or any(layer.layout != "nchw" for layer in self.layers):
             return None
         seeds = self._seeds(target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product, zip_longest
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import ModelProblem
-from explain.evidence.attention import Attentive
 from models.adapter import Layer
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Surveyed:
         if path:
             seen = partial(look, path, next(module.children(), None) is None)
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
-    opened = adapter.revealed(attend) if isinstance(adapter, Attentive) else nullcontext()
+    opened = adapter.record_attention(attend)
     try:
         # An activation in place returns what it was given: norm and ReLU would look like one layer.
         with torch.no_grad(), not_in_place(adapter.module), opened:

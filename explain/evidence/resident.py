@@ -18,7 +18,6 @@ from explain.evidence.determinism import Turn
 from explain.evidence.layers import Surveyed, survey
 from models.adapters import folding
 from models.load import load
-from models.preprocess import blank as tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,8 +72,7 @@ class Resident:
     @property
     def parameters(self) -> int:
         """Numbers that were trained."""
-        padding: int = getattr(self.adapter, "padding", 0)
-        return sum(parameter.numel() for parameter in self.adapter.module.parameters()) - padding
+        return sum(parameter.numel() for parameter in self.adapter.module.parameters()) - self.adapter.padding
 
     @property
     def nbytes(self) -> int:
@@ -86,8 +84,7 @@ class Resident:
     @cached_property
     def _loaded_bytes(self) -> int:
         # What another runtime holds (ONNX, OpenVINO) is in no tensor of ours.
-        elsewhere: int = getattr(self.adapter.module, "nbytes", 0)
-        return elsewhere + sum(tensor.nbytes for tensor in self._tensors())
+        return self.adapter.extra_bytes + sum(tensor.nbytes for tensor in self._tensors())
 
     @cached_property
     def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
@@ -114,8 +111,8 @@ class Resident:
     def _blank(self) -> tuple[Adapter, Tensor]:
         """An adapter that answers, and an empty picture for it on the device."""
         # One that is still to be told what to look for has layers all the same.
-        adapter = self.adapter.probe() if hasattr(self.adapter, "probe") else self.adapter
-        return adapter, self.place(adapter.prepare(tone(adapter, 128), adapter.preprocessings[0]).tensor)
+        adapter = self.adapter.probe()
+        return adapter, self.place(adapter.flat_input())
 
     @cached_property
     def _twin(self) -> Twin | None:
@@ -141,7 +138,7 @@ class Resident:
     @property
     def gradients(self) -> bool:
         """Whether there is anything inside the model to look at: an exported file or a service only answers."""
-        return getattr(self.adapter, "gradients", True)
+        return self.adapter.gradients
 
     @cached_property
     def default_layers(self) -> tuple[str, ...]:

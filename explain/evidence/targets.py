@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from common.errors import ModelProblem
 from explain.phrases import percent
 from models.adapter import Target
-from models.adapters.detector import Detector
 from models.labels import class_index
 
 if TYPE_CHECKING:
@@ -31,10 +30,9 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
-    if options.per != "class" and not isinstance(adapter, Detector):
+    if options.per != "class" and not adapter.detects:
         raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
     if options.per == "picture":
-        assert isinstance(adapter, Detector)
         anchors = adapter.strongest(evidence.outputs, options.ratio)
         return [Target(None, "the whole picture", anchors, options.part)]
     if options.per == "detection":
@@ -58,7 +56,7 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
 
 def unshown(options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
     """A note on each class of a detector that has a map and no box: what the map is of instead."""
-    if options.per != "class" or not isinstance(evidence.resident.adapter, Detector):
+    if options.per != "class" or not evidence.resident.adapter.detects:
         return ()
     return tuple(
         f"No {target.label} is shown (at best {percent(float(evidence.outputs.scores[0, target.index].max()))} sure): "

@@ -75,7 +75,7 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
         raise Problem(f"{method.name} is not taken at single layers: choose GradCAM, LayerCAM or another quick method.")
     paths = tuple(layers) or _every(explanation)
     given = adapter.prepare(
-        explanation.image.taken(getattr(adapter, "channels", 3), adapter.spec.id), explanation.options.preprocessing
+        explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
     through = Evidence(resident, given, find(resident.layers[0], paths, adapter.module))
     options = replace(explanation.options, layers=paths, targets=_target(explanation, index), scale="own")

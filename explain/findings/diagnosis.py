@@ -183,7 +183,7 @@ def _undecided(explanation: Result) -> Finding | None:
 
 def _other_subject(explanation: Result) -> Finding | None:
     """Find a picture that is not an upright crop, given to a model trained on upright crops of persons."""
-    subject = getattr(explanation.evidence.resident.adapter, "subject", "")
+    subject = explanation.evidence.resident.adapter.subject
     height, width = explanation.image.pixels.shape[:2]
     if subject != "persons" or height >= 1.5 * width:
         return None
@@ -193,7 +193,7 @@ def _other_subject(explanation: Result) -> Finding | None:
 
 def _other_paper(explanation: Result) -> Finding | None:
     """Find a picture that is no drawing, or has light and dark swapped, given to a model trained on drawings."""
-    wanted = getattr(explanation.evidence.resident.adapter, "sketch", None)
+    wanted = explanation.evidence.resident.adapter.paper
     if wanted is None:
         return None
     pixels = explanation.image.thumbnail(64)

@@ -10,8 +10,7 @@ from explain.phrases import article, finely, percent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models.adapter import Prediction
-    from models.adapters.detector import Reason
+    from models.adapter import Prediction, Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     Runs the model once per picture and guess.
     """
     adapter = resident.adapter
-    now = getattr(adapter, "preprocessing", None)
-    if not isinstance(now, Preprocessing) or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2:
+    now = adapter.preprocessing
+    if now is None or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2:
         return None
     current = _distinct(resident, images, now)
     guesses = {

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from explain.maps.statistics import Agreement, Statistics
     from explain.options import Scale
     from explain.recipe import Recipe
-    from models.adapter import Geometry, Prediction
+    from models.adapter import Prediction
+    from models.geometry import Geometry
 
 Order = Literal["newest", "oldest", "surest", "least sure", "largest"]
 Shape = Literal["arrow", "circle", "text"]

@@ -18,7 +18,8 @@ from explain.history import array_codec
 from explain.history.records import KeptMap, Mark, Record
 from explain.maps.statistics import Statistics
 from explain.recipe import Recipe
-from models.adapter import Geometry, Prediction
+from models.adapter import Prediction
+from models.geometry import Geometry
 
 if TYPE_CHECKING:
     import sqlite3

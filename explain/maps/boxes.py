@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from explain.maps.heatmap import Heatmap
     from explain.options import Within
-    from models.adapter import Box, Prediction
+    from models.adapter import Prediction
+    from models.geometry import Box
 
 SAME = 0.5
 """IoU from which two models' boxes are taken for the same object."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from explain.evidence.evidence import Evidence
     from explain.methods import Method
     from explain.options import Scale
-    from models.adapter import Geometry, Target
+    from models.adapter import Target
+    from models.geometry import Geometry
 
 State = Literal["ok", "flat", "no evidence", "not a number"]
 EPSILON = 1e-7

@@ -16,7 +16,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.adapter import Geometry
+    from models.geometry import Geometry
 
 COUNT = 196
 """Windows over a picture where nobody says how many: 14 by 14 over a square one, each a seventh of its side wide."""

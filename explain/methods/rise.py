@@ -20,7 +20,6 @@ from explain.methods.occlusion import COUNT as WINDOWS
 from explain.methods.occlusion import Drops, Windows
 from models.adapters.detector import Detections
 from models.preprocess import GREY
-from models.preprocess import blank as tone
 
 if TYPE_CHECKING:
     import threading
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from explain.evidence.evidence import Evidence
     from explain.methods import Method
     from explain.progress import Progress
-    from models.adapter import Geometry, Target
+    from models.adapter import Target
+    from models.geometry import Geometry
 
     Scorer = Callable[[Any], Tensor]
     """From the outputs of B masked pictures to (B, k) scores in 0..1."""
@@ -153,7 +153,7 @@ def raw_maps(
     )
     picture = _Hidden(evidence, sums.masks)
     device = evidence.resident.device
-    size = getattr(evidence.resident.adapter, "batch", None) or (4 if device.type == "cpu" else 32)
+    size = evidence.resident.adapter.batch or (4 if device.type == "cpu" else 32)
     done = 0
     while done < total:
         if cancel is not None and cancel.is_set():
@@ -237,7 +237,7 @@ class _Hidden:
         self._quickest = self._resident.quickest(())
         adapter = self._resident.adapter
         # However a model wants its pixels, it says itself what they are for the grey of a letterbox's bars.
-        blank = adapter.prepare(tone(adapter, GREY), adapter.preprocessings[0]).tensor
+        blank = adapter.flat_input(GREY)
         grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
         if len(grey) not in (1, 3):
             # What is no colour has no grey: what stands in for it is the mean that the model was trained with.

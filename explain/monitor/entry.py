@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from explain.monitor.observation import read_stamp, stamp
 from explain.monitor.rules import Reason
 from explain.recipe import Recipe
-from models.adapter import Geometry
+from models.geometry import Geometry
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
-    from models.adapter import Geometry
+    from models.geometry import Geometry
 
 MOST_CELLS = 24
 """Cells a side: finer grids are averaged to at most this, for nobody points at a smaller one."""

@@ -118,7 +118,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
             raise ModelProblem(f"{adapter.spec.id} cannot take a picture as {preprocessing!r}.")
         key = (image.sha256, adapter.weights_sha256, adapter.spec.id, preprocessing, str(resident.device))
         if (vector := VECTORS.get(key)) is None:
-            taken = image.taken(getattr(adapter, "channels", 3), adapter.spec.id)
+            taken = image.taken(adapter.channels, adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)
             with resident.lock, torch.no_grad():
                 outputs = resident.quickest(()).run(resident.place(given.tensor))
@@ -173,7 +173,7 @@ def rank(
             misfits += 1
             failed.append((item.name, str(problem)))
     if misfits and not hits and not itself:
-        channels = getattr(explainer.resident.adapter, "channels", 3)
+        channels = explainer.resident.adapter.channels
         takes, give = f"takes {plural(channels, 'channel')}", f".npy or .tif files with {channels}"
         if channels == 3:
             takes, give = "takes RGB pictures", "RGB pictures"
@@ -187,12 +187,12 @@ def rank(
 def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
     """Score unrelated pictures, and the query with its mirror image: a few passes, the first time."""
     adapter = explainer.resident.adapter
-    many = getattr(adapter, "channels", 3) > 3
+    many = adapter.channels > 3
     others = [] if many else controls(adapter)
     vectors = [embedding(explainer, image, preprocessing) for image in others]
     # An Image needs contiguous arrays.
     planes = None if query.planes is None else query.planes[:, ::-1].copy()
     mirror = Image(query.pixels[:, ::-1].copy(), query.name, planes=planes)
     mirrored = float(embedding(explainer, query, preprocessing) @ embedding(explainer, mirror, preprocessing))
-    subject = getattr(adapter, "subject", "") or ("scenes" if adapter.spec.example else "pictures")
+    subject = adapter.subject or ("scenes" if adapter.spec.example else "pictures")
     return Context(tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2))), mirrored, subject)

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.explainer import Explainer
     from explain.methods import Method
-    from models.adapter import Geometry, ModelSpec
+    from models.adapter import ModelSpec
+    from models.geometry import Geometry
 
 Of = Literal["cosine", "product"]
 """What the gradient is of. `cosine`: what makes the two more alike and what sets them apart. `product`: the same with
@@ -191,7 +192,7 @@ def similarity(
         found = [explainer.evidence(resident, image, options) for image in (one, other)]
         for evidence, key, _ in found:
             EVIDENCE.put(key, evidence)
-        notes = (*one.notes, *other.notes, *more, *getattr(resident.adapter, "notes", ()))
+        notes = (*one.notes, *other.notes, *more, *resident.adapter.notes)
         evidences = [evidence for evidence, _, _ in found]
         vectors, score, state, raws, carried = _compared(evidences, chosen, of)
         first, second = (
@@ -217,7 +218,7 @@ def similarity(
 
 def comparable(resident: Resident) -> None:
     """Raise ModelProblem for a model whose pictures cannot be compared."""
-    if not hasattr(resident.adapter, "embedding"):
+    if not resident.adapter.has_embedding:
         raise ModelProblem(
             f"{resident.adapter.spec.id} gives no embedding: choose a classifier, or a model made to compare pictures."
         )
@@ -229,7 +230,7 @@ def _compared(
     """Unit vectors, their cosine, the state of the maps, each picture's raw maps, and how much each cell carries."""
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
-        vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]  # type: ignore[attr-defined]
+        vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
         lengths = [torch.linalg.vector_norm(vector) for vector in vectors]
         units = [vector / length for vector, length in zip(vectors, lengths, strict=True)]
         cosine = units[0] @ units[1]

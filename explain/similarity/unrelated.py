@@ -33,11 +33,11 @@ def controls(adapter: Adapter) -> tuple[Image, ...]:
 
     An adapter may have its own: `controls()`, which returns uint8 (H, W, 3) each.
     """
-    if hasattr(adapter, "controls"):
+    if adapter.controls is not None:
         return tuple(Image.open(pixels, name=f"control {i + 1}") for i, pixels in enumerate(adapter.controls()))
     if adapter.spec.example:
         return _scenes()
-    return _persons() if getattr(adapter, "subject", "") == "persons" else _photographs()
+    return _persons() if adapter.subject == "persons" else _photographs()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The adapter that every picture classifier shares: a tensor in, one row of logits out."""
+"""Define the adapter that every picture classifier shares: a tensor in, one row of logits out."""
 
 from __future__ import annotations
 
@@ -6,44 +6,29 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from torch import nn
 
 from common.errors import ModelProblem
-from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Part, Prediction, Target
-from models.adapters.attentive import default_layers, revealed
-from models.adapters.stages import outermost
-from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
+from models.adapter import ModelSpec, Part, Prediction, Target
+from models.adapters.prepared import PreparedAdapter
+from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from models.adapter import Stage
-    from models.adapters.attentive import Record
-
-
-def freeze(module: nn.Module) -> nn.Module:
-    """Eval mode and no parameter gradients."""
-    return module.eval().requires_grad_(False)
+    from models.geometry import Geometry
 
 
 def both(logit: Tensor) -> Tensor:
-    """(B, 2), no and yes, of (B, 1): of two logits that differ by it, softmax is its sigmoid."""
+    """Return (B, 2) logits, no and yes, for (B, 1): their difference is the logit, so softmax is its sigmoid."""
     return torch.cat((-logit / 2, logit / 2), 1)
-
-
-def _is_linear(module: nn.Module) -> bool:
-    from torch import nn
-
-    return isinstance(module, nn.Linear)
 
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """What a classifier answers, and what its last linear layer made it of."""
+    """Logits of a classifier, and the input of its last linear layer."""
 
     logits: Tensor
     """(B, classes)"""
@@ -51,18 +36,16 @@ class Logits:
     """(B, F), the last layer's input, where the logits are that layer's output as it is; else None."""
 
     def part(self, place: int) -> Self:
-        """What a pass of the picture at `place` alone would answer: (1, ...) of each tensor."""
-        held = {one.name: getattr(self, one.name) for one in fields(self)}
-        return replace(self, **{name: t[place : place + 1] for name, t in held.items() if t is not None})
+        """Return the outputs of the picture at `place` alone: (1, ...) of each tensor."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: t[place : place + 1] for name, t in tensors.items() if t is not None})
 
 
-class Classifier:
-    """A module from float32 (B, 3, h, w) to logits (B, classes), as an `Adapter`."""
+class Classifier(PreparedAdapter):
+    """A module from float32 (B, C, h, w) to logits (B, classes), as an `Adapter`."""
 
-    preprocessings: tuple[str, ...] = CLASSIFIER_WAYS
     parts: tuple[Part, ...] = ("class", "contrast")
-    padding = 0
-    """Numbers among the module's weights that are 0 and belong to no trained one."""
+    splits_batches = True
 
     def __init__(
         self,
@@ -74,25 +57,9 @@ class Classifier:
         *,
         fit: str = "trained",
     ) -> None:
-        """`fit`: the way of `models.preprocess` that the model was trained with, where it is no crop."""
-        self.spec = spec
-        self._fit = fit
-        if fit != "trained":
-            self.preprocessings = tuple(way for way in CLASSIFIER_WAYS if way != fit)
-        self.module = freeze(module)
-        self.labels = tuple(labels)
-        self.preprocessing = preprocessing
-        self.weights_sha256 = weights_sha256
-        linear = [path for path, part in module.named_modules() if path and _is_linear(part)]
+        super().__init__(spec, module, labels, preprocessing, weights_sha256, fit=fit)
+        linear = [path for path, part in module.named_modules() if path and isinstance(part, nn.Linear)]
         self._last = linear[-1] if linear else None
-
-    @property
-    def channels(self) -> int:
-        """How many numbers a pixel of its pictures has: 3 is RGB, 1 grey, others come as arrays."""
-        return self.preprocessing.channels
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        return prepare(pixels, self.preprocessing, self._fit if preprocessing == "trained" else preprocessing)
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[tuple[Tensor, Tensor]] = []
@@ -104,16 +71,12 @@ class Classifier:
             logits = self._answer(tensor)
         finally:
             handle.remove()
-        # Another thread's pass through a shared module would be seen too; only one of them returned these logits.
+        # Another thread's pass through a shared module is seen too; only one of them returned these logits.
         features = next((given for given, output in seen if output is logits and given.ndim == 2), None)
         return Logits(logits, features)
 
-    def revealed(self, record: Record) -> AbstractContextManager[None]:
-        """While it lasts, `run` hands every attention's weights to `record` (`explain.evidence.attention`)."""
-        return revealed(self.module, record)
-
     def _answer(self, tensor: Tensor) -> Tensor:
-        """The logits alone, two where the module returns one; a module that returns more than them has its own."""
+        """Return the logits alone, two where the module returns one; override it where the module returns more."""
         logits: Tensor = self.module(tensor)
         return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 else logits
 
@@ -132,12 +95,12 @@ class Classifier:
         return logits
 
     def embedding(self, outputs: Any) -> Tensor:
-        """(B, D): what the last linear layer makes the logits of; the logits where there is no such layer."""
+        """Return the input of the last linear layer, (B, D), or the logits where there is no such layer."""
         vectors: Tensor = outputs.logits if outputs.features is None else outputs.features
         return vectors
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """The class logit, shape (); for `contrast` minus the logsumexp of all the others."""
+        """Return the class logit, shape (), for `contrast` minus the logsumexp of all the others."""
         if target.part not in self.parts or target.index is None:
             raise ModelProblem(f"{self.spec.id} is a classifier: explain its class or its contrast to the others.")
         if target.part == "contrast" and outputs.logits.shape[1] > 1:
@@ -151,16 +114,3 @@ class Classifier:
         weight = self.module.get_parameter(f"{self._last}.weight")
         row: Tensor = outputs.features[0] @ weight[target.index]
         return row
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return default_layers(layers)
-
-    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        return {}
-
-    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """The model's top-level steps in order, for a drawing of it."""
-        return outermost(self, layers)
-
-    def alias(self, name: str) -> str:
-        return name

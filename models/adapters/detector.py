@@ -1,4 +1,4 @@
-"""What detectors share: raw candidates, which of them are shown and why others are not, and targets made of them.
+"""Define what detectors share: raw candidates, which of them are shown and why others are not, and their targets.
 
 A family's file loads, prepares and runs; it returns `Detections` from `run` and inherits the rest from `Detector`.
 """
@@ -8,24 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 
 from common.errors import ModelProblem
-from models.adapter import Part, Prediction
-from models.adapters.classifier import freeze
-from models.adapters.stages import outermost
+from models.adapter import Adapter, Part, Prediction, Reason
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from models.adapter import Layer, Target
+    from models.geometry import Box, Geometry
 
-    from models.adapter import Box, Geometry, Layer, ModelInput, ModelSpec, Stage, Target
-
-MOST = 300
-"""Boxes that are shown at most, as `predict` of Ultralytics and torchvision's detectors do (those: 100 to 300)."""
+MAX_BOXES = 300
+"""Maximum number of boxes shown, as in `predict` of Ultralytics; torchvision's detectors show 100 to 300."""
 IN_CELL: tuple[Part, ...] = ("class", "contrast", "objectness")
 """Parts of a candidate that are read from its own cell alone."""
 SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
@@ -162,24 +158,10 @@ def _rows(maps: Sequence[Tensor]) -> Tensor:
     return torch.cat([level.flatten(2) for level in maps], 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a candidate is shown or not."""
+class Detector(Adapter):
+    """A module from float32 (B, 3, h, w) to `Detections`, as an `Adapter`. Families implement `prepare` and `run`."""
 
-    kind: Literal["shown", "below", "class", "suppressed", "beyond"]
-    """`below` the threshold; another `class` won at the same place; `suppressed` by a box that is shown; `beyond`
-    the number of boxes that are shown at most."""
-    by: int | None = None
-    """The place among the predictions of the box that is it, or that suppressed it."""
-    overlap: float = 0.0
-    """IoU with that box."""
-    winner: Prediction | None = None
-    """What won at its place."""
-
-
-class Detector:
-    """A module from float32 (B, 3, h, w) to `Detections`, as an `Adapter`. Families override the first three."""
-
+    detects = True
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
     parts: tuple[Part, ...] = ("class", "contrast", "box", *SIDES, "all")
     """What of a candidate can be a target; those of a head with objectness or masks have more."""
@@ -190,29 +172,8 @@ class Detector:
     nms = True
     """Whether boxes suppress others at all, or are shown as the model returns them."""
 
-    def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
-        self.spec = spec
-        self.module = freeze(module)
-        self.labels = tuple(labels)
-        self.weights_sha256 = weights_sha256
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        raise NotImplementedError
-
-    def run(self, tensor: Tensor) -> Detections:
-        raise NotImplementedError
-
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """Named choices of target layers, by the words of a menu; the first is the default."""
         return {"last map": (layers[-1].path,)}
-
-    def alias(self, name: str) -> str:
-        """The dotted path that a layer's name in another tool stands for; the name itself where there is none."""
-        return name
-
-    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """The model's top-level steps in order, for a drawing of it."""
-        return outermost(self, layers)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return next(iter(self.presets(layers).values()))
@@ -236,7 +197,7 @@ class Detector:
             classes = outputs.best[0, anchors]
         boxes, sure = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
-        kept = batched_nms(boxes, sure, group, iou)[:MOST]
+        kept = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
         return anchors[kept], classes[kept]
 
     def predictions(

@@ -27,8 +27,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     path = locate(spec, progress=progress)
     adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
     adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
-    found: Adapter = adapter
-    return found
+    return adapter
 
 
 @cache
@@ -38,7 +37,7 @@ def card(name: str) -> dict[str, Any]:
     return found
 
 
-def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Any:
+def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
     if spec.task == "detect":
         from models.families.ultralytics.loader import adapt
 

@@ -30,10 +30,10 @@ from torch import nn
 
 from common.errors import ModelProblem
 from models import labels
-from models.adapter import Geometry, ModelInput
 from models.adapters.detector import Detections, Detector
 from models.families.exported.layouts import Found
 from models.families.exported.loader import as_answered, detections
+from models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import Layer, ModelSpec, Part
+    from models.adapter import ModelSpec, Part
     from models.weights import Progress
 
 SEND = ("multipart", "raw", "json")
@@ -315,12 +315,6 @@ class Endpoint(Detector):
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         return as_answered(outputs, confidence)
-
-    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        return {}
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return ()
 
 
 def _found(answer: Sequence[tuple[int, float, tuple[float, ...]]], count: int) -> Found:

@@ -44,7 +44,6 @@ class TransformersClassifier(Classifier):
         logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
         return logits
 
-    notes: tuple[str, ...] = ()
     more: Mapping[str, Any] = {}
     """What `forward` is told besides: to stretch the places that it learnt to a picture of another size."""
 

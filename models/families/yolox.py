@@ -19,9 +19,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
-from models.adapter import Geometry, ModelInput, Part, Stage
+from models.adapter import Part, Stage
 from models.adapters.detector import SIDES, Detections, Detector
 from models.adapters.folding import conv_act
+from models.geometry import Geometry, ModelInput
 from models.preprocess import GREY
 from models.weights import locate, sha256_of
 
@@ -260,8 +261,7 @@ class YoloxDetector(Detector):
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """uint8 (H, W, 3) to a square; `trained` puts the picture into its upper left corner, `letterbox` amid it."""
-        if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        self.check_preprocessing(preprocessing)
         (height, width), size = pixels.shape[:2], self._size
         ratio = min(size / height, size / width)
         h, w = (min(max(int(side * ratio + self._round), 1), size) for side in (height, width))

@@ -17,19 +17,16 @@ from torch.nn import functional as F
 from common.errors import ModelProblem
 from models import labels
 from models.adapter import Prediction
-from models.adapters.attentive import default_layers
 from models.adapters.classifier import Classifier, Logits
-from models.preprocess import CLASSIFIER_WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Part, Target
+    from models.adapter import ModelSpec, Part, Target
+    from models.geometry import Geometry
     from models.inspect import Draft
     from models.preprocess import Preprocessing
     from models.weights import Progress
@@ -58,6 +55,8 @@ class Towers:
     fit: str = "trained"
     """The way of `models.preprocess` that it was trained with: `squash` where pictures were squeezed, not cropped."""
     notes: tuple[str, ...] = ()
+    text_bytes: int = 0
+    """Memory that the text tower takes besides `eyes`."""
     _known: dict[str, Tensor] = field(default_factory=dict)
 
     def vectors(self, phrases: Sequence[str]) -> Tensor:
@@ -85,12 +84,13 @@ class Compared(Logits):
 class ClipClassifier(Classifier):
     """A model asked in words, as an `Adapter`. `labels` are the words; none until it is told some."""
 
+    takes_words = True
     parts: tuple[Part, ...] = ("contrast", "class")
 
     def __init__(self, spec: ModelSpec, towers: Towers, words: Sequence[str] = ()) -> None:
-        super().__init__(spec, towers.eyes, (), towers.preprocessing, towers.sha256)
-        self.preprocessings = tuple(way for way in CLASSIFIER_WAYS if way != towers.fit or way == "trained")
+        super().__init__(spec, towers.eyes, (), towers.preprocessing, towers.sha256, fit=towers.fit)
         self.towers = towers
+        self.extra_bytes = towers.text_bytes
         self.notes = towers.notes
         self.rows: Tensor | None = None
         """(K, D): the phrases' own, then of a lone one its rival's."""
@@ -131,9 +131,6 @@ class ClipClassifier(Classifier):
         told = hashlib.sha256("\0".join((self.towers.sha256, *words)).encode())
         told.update(self.rows.numpy().tobytes())
         self.weights_sha256 = told.hexdigest()
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        return super().prepare(pixels, self.towers.fit if preprocessing == "trained" else preprocessing)
 
     def run(self, tensor: Tensor) -> Compared:
         """Without words there are no logits, and the picture's own vector all the same."""
@@ -176,10 +173,6 @@ class ClipClassifier(Classifier):
             return own
         others = torch.arange(len(logits), device=logits.device) != target.index
         return own - logits[others].logsumexp(0)
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Of a transformer what its last block reads, of a CNN its last map."""
-        return default_layers(layers)
 
 
 def template_of(spec: ModelSpec) -> tuple[str, ...]:

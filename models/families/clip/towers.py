@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint
-from models.adapters.classifier import freeze
+from models.adapter import freeze
 from models.families.clip.loader import Towers
 from models.families.transformers import fetched, read
 from models.inspect import Draft, Unknown
@@ -39,13 +39,12 @@ BPE = 49408
 
 
 class Eyes(nn.Module):
-    """The half that sees, its parts by their library's names; `nbytes` is what the other half weighs."""
+    """The image tower, its parts by their library's names."""
 
-    def __init__(self, parts: Mapping[str, nn.Module], beside: nn.Module) -> None:
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
-        self.nbytes = sum(tensor.nbytes for tensor in (*beside.parameters(), *beside.buffers()))
 
     def forward(self, pictures: Tensor) -> Tensor:
         found: Any = pictures
@@ -53,6 +52,10 @@ class Eyes(nn.Module):
             found = part(pixel_values=found).pooler_output if name == "vision_model" else part(found)
         features: Tensor = found
         return features
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def towers(spec: ModelSpec, progress: Progress | None) -> Towers:
@@ -158,9 +161,8 @@ def _transformers(spec: ModelSpec, folder: Path) -> Towers:
     read = _reader(spec, net, folder)
     preprocessing, fit, notes = _prepared(folder, net.config)
     bias = getattr(net, "logit_bias", None)
-    eyes = Eyes(parts, net.text_model)
     return Towers(
-        eyes,
+        Eyes(parts),
         read,
         net.logit_scale.exp().item(),
         None if bias is None else bias.item(),
@@ -168,6 +170,7 @@ def _transformers(spec: ModelSpec, folder: Path) -> Towers:
         sha256_of(weights),
         fit,
         notes,
+        _bytes(net.text_model),
     )
 
 
@@ -318,13 +321,14 @@ def _open_clip(spec: ModelSpec, name: str, weights: Path, folder: Path | None) -
         return rows
 
     return Towers(
-        Eyes({"visual": visual}, net),
+        Eyes({"visual": visual}),
         read,
         net.logit_scale.exp().item(),
         None if bias is None else bias.item(),
         preprocessing,
         sha256_of(weights),
         "squash" if squashed else "trained",
+        text_bytes=_bytes(net),
     )
 
 

@@ -56,7 +56,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     notes += said
     if not set(_STATED) <= stated.keys():
         notes += (_inferred(adapter.preprocessing, f"as {name} is trained as a rule"),)
-    adapter.notes = (*getattr(adapter, "notes", ()), *notes)
+    adapter.notes = (*adapter.notes, *notes)
     found: Classifier = adapter
     return found
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.adapter import Layer, ModelInput, ModelSpec, Part
+    from models.adapter import ModelSpec, Part
     from models.families.exported.files import Runtime
+    from models.geometry import ModelInput
 
 LOGGER = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -157,7 +158,6 @@ class ExportedClassifier(Classifier):
 
     gradients = False
     parts: tuple[Part, ...] = ("class",)
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -171,6 +171,7 @@ class ExportedClassifier(Classifier):
     ) -> None:
         super().__init__(spec, runtime if inside is None else inside, names, preprocessing, weights_sha256)
         self.batch = runtime.batch
+        self.extra_bytes = runtime.nbytes if inside is None else 0
         self._channels_last = runtime.channels_last and inside is not None
         self._probable = probable
         colours = preprocessing.channels == 3
@@ -200,6 +201,3 @@ class ExportedClassifier(Classifier):
         if answer.shape[1] == 1:
             return both(answer.clamp(1e-12, 1 - 1e-7).logit() if self._probable else answer)
         return answer.clamp_min(1e-12).log() if self._probable else answer
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return super().default_layers(layers) if layers else ()

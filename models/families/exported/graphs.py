@@ -32,7 +32,7 @@ MOST_TEXT = 64 * 2**20
 ADVICE = "save it with torch.export.save"
 
 
-# As functions, which can be watched (models/adapters/attentive.py).
+# As functions, which can be recorded (models/adapters/attention.py).
 OPEN = {
     "aten.softmax.int": torch.softmax,
     "aten.scaled_dot_product_attention.default": torch.nn.functional.scaled_dot_product_attention,

@@ -17,12 +17,12 @@ import torch
 
 from common.errors import ModelProblem
 from models import labels
-from models.adapter import Geometry, ModelInput
-from models.adapters.detector import MOST, Detections, Detector
+from models.adapters.detector import MAX_BOXES, Detections, Detector
 from models.families.exported.classifier import ExportedClassifier, classifier
 from models.families.exported.files import CHANNELS, choice, named, open_file, padded, pieces, plain, taken
 from models.families.exported.inspect import inspect
 from models.families.exported.layouts import LAYOUTS, Found, Layout, grid, infer
+from models.geometry import Geometry, ModelInput
 from models.preprocess import GREY
 from models.weights import locate, sha256_of
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import Layer, ModelSpec, Part
+    from models.adapter import ModelSpec, Part
     from models.families.exported.files import Runtime
     from models.weights import Progress
 
@@ -158,8 +158,6 @@ class ExportedDetector(Detector):
     gradients = False
     parts: tuple[Part, ...] = ("class", "box", "all")
     preprocessings: tuple[str, ...] = ("trained", "squash")
-    notes: tuple[str, ...] = ()
-    """What was assumed of the file because nobody says it."""
 
     def __init__(
         self,
@@ -172,6 +170,7 @@ class ExportedDetector(Detector):
     ) -> None:
         super().__init__(spec, runtime, names, weights_sha256)
         self._runtime = runtime
+        self.extra_bytes = runtime.nbytes
         self.layout = layout
         self.nms = not layout.final
         self._size = size
@@ -180,8 +179,7 @@ class ExportedDetector(Detector):
         self._pixels = Pixels.of(spec, layout)
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        self.check_preprocessing(preprocessing)
         place = "squash" if preprocessing == "squash" else self._place
         placed, geometry = letterbox(pixels, self._size, place)
         return ModelInput(self._pixels.tensor(placed), geometry)
@@ -205,12 +203,6 @@ class ExportedDetector(Detector):
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         return super().kept(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
-
-    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        return {}
-
-    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return ()
 
 
 class Pixels:
@@ -259,7 +251,7 @@ def as_answered(outputs: Detections, confidence: float) -> tuple[Tensor, Tensor]
     """`Detector.kept` where the model did its own suppression: long (n,) each, best first."""
     best, classes = outputs.scores[0].max(0)
     order = best.argsort(descending=True)
-    anchors = order[best[order] > confidence][:MOST]
+    anchors = order[best[order] > confidence][:MAX_BOXES]
     return anchors, classes[anchors]
 
 

@@ -34,7 +34,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor:
     )
 
 
-# As functions, which can be watched (models/adapters/attentive.py).
+# As functions, which can be recorded (models/adapters/attention.py).
 OPEN: dict[str, Callable[..., Any]] = {
     "aten::softmax": torch.softmax,
     "aten::scaled_dot_product_attention": _attend,

@@ -20,14 +20,15 @@ from torch import Tensor
 
 from common.errors import ModelProblem, WeightsProblem
 from models import labels
-from models.adapter import ModelInput, Prediction
+from models.adapter import Prediction
 from models.adapters.classifier import Classifier, Logits
 from models.drawing import PAPERS, Paper, names_drawings, paper_of
 from models.families.custom.inspect import named_beside
 from models.families.keras import files
 from models.families.keras.network import Net, bared, keras, opened
+from models.geometry import ModelInput
 from models.inspect import Draft, Unknown
-from models.preprocess import MOST_CHANNELS, Preprocessing, blank, prepare
+from models.preprocess import MOST_CHANNELS, Preprocessing, prepare
 from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from models.adapter import Geometry, Layer, ModelSpec
+    from models.adapter import Layer, ModelSpec
     from models.families.keras.files import Facts
+    from models.geometry import Geometry
 
 LOGGER = logging.getLogger(__name__)
 WAYS = ("trained", "crop", "letterbox")
@@ -61,9 +63,6 @@ class KerasClassifier(Classifier):
     """A `Net` as an adapter; `final` is the activation that was taken off its end."""
 
     preprocessings: tuple[str, ...] = WAYS
-    notes: tuple[str, ...] = ()
-    sketch: Paper | None = None
-    """The colours of the drawings that the model was trained on; None where it knows other pictures."""
 
     def __init__(
         self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, table: Mapping[str, Any], sha256: str
@@ -75,8 +74,7 @@ class KerasClassifier(Classifier):
         """Path of the last dense layer, whose input is what the model knows of a picture."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        self.check_preprocessing(preprocessing)
         if preprocessing == "negative":
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
         way = "squash" if preprocessing in ("trained", "negative") else preprocessing
@@ -258,9 +256,8 @@ def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
 
 def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
     """Ask the model once: how many classes it has, whether these are probabilities, and in which colours it draws."""
-    grey = made.prepare(blank(made, 128), "trained").tensor
     with torch.no_grad():
-        logits = made.run(grey).logits
+        logits = made.run(made.flat_input()).logits
     if logits.ndim != 2:
         raise WeightsProblem(f"{path.name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
     if made.final == "unknown":
@@ -278,8 +275,8 @@ def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
         names = tuple(f"class {index}" for index in range(count))
         notes.append(f"Nobody names its {count} classes: weights.labels can.")
     made.labels = tuple(names)
-    made.sketch = _paper(made, notes)
-    if made.sketch is not None:
+    made.paper = _paper(made, notes)
+    if made.paper is not None:
         # What was drawn with the other pen can be shown to it all the same.
         made.preprocessings = (*WAYS, "negative")
 

@@ -14,16 +14,17 @@ import torch
 
 from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
-from models.adapters.attentive import revealed
+from models.adapters.attention import record_attention
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder
+from models.adapters.prepared import PreparedAdapter
 from models.families.promptsg.files import beside, configured, fill, named, read_config
 from models.families.promptsg.network import Config, PromptSG
-from models.preprocess import Preprocessing, prepare
+from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -31,27 +32,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import Layer, ModelInput, ModelSpec
-    from models.adapters.attentive import Record
+    from models.adapter import Layer, ModelSpec
+    from models.adapters.attention import Record
     from models.inspect import Draft
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
-class _Reads:
-    """What a PromptSG offers beyond what every adapter does: its layer types and the map of its own attention."""
+class _PromptSG(PreparedAdapter):
+    """A PromptSG's layer types, and the map of its own attention; a person is squeezed into its upright input."""
 
     module: Any
-    preprocessing: Preprocessing
     preprocessings: tuple[str, ...] = ("trained", "crop", "letterbox")
     subject = "persons"
-    """What all its pictures show."""
-    notes: tuple[str, ...]
-    controls: Callable[[], list[NDArray[np.uint8]]]
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """A person is squeezed into the model's upright input, as in training."""
-        return prepare(pixels, self.preprocessing, "squash" if preprocessing == "trained" else preprocessing)
 
     def attentions(self) -> tuple[str, ...]:
         """The image encoder's and the interaction's; what reads text has no place in the picture."""
@@ -62,10 +55,10 @@ class _Reads:
             paths += [f"mim.transformer.resblocks.{i}.attn" for i in range(config.mim_layers)]
         return tuple(paths)
 
-    def revealed(self, record: Record) -> AbstractContextManager[None]:
-        """While it lasts, `run` hands the weights of `attentions()` to `record` (`explain.evidence.attention`)."""
+    def record_attention(self, record: Record) -> AbstractContextManager[None]:
+        """Hand the weights of `attentions()` alone to `record`."""
         wanted = self.attentions()
-        return revealed(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
+        return record_attention(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
 
     def attention_map(self, pixels: NDArray[np.uint8], preprocessing: str = "trained") -> NDArray[np.float32]:
         """How much of each patch the sentence "A photo of a X person" reads, without a gradient.
@@ -80,7 +73,7 @@ class _Reads:
             return weights
 
         tensor = self.prepare(pixels, preprocessing).tensor.to(next(self.module.parameters()).device)
-        with torch.no_grad(), self.revealed(keep):
+        with torch.no_grad(), self.record_attention(keep):
             self.module(tensor)
         found: NDArray[np.float32] = seen[0][0].mean(0)[0].reshape(self.module.config.grid).float().cpu().numpy()
         return found
@@ -118,7 +111,7 @@ class _Reads:
         return (self._types()["mim"],)
 
 
-class PromptClassifier(_Reads, Classifier):
+class PromptClassifier(_PromptSG, Classifier):
     """A PromptSG with its classifier of the persons it was trained on."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
@@ -126,7 +119,7 @@ class PromptClassifier(_Reads, Classifier):
         return logits
 
 
-class PromptEmbedder(_Reads, Embedder):
+class PromptEmbedder(_PromptSG, Embedder):
     """A PromptSG whose classifier was left out, as it is of no use for persons it has never seen."""
 
     def run(self, tensor: Tensor) -> Embedded:
@@ -156,10 +149,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
             raise ModelProblem(
                 f"{spec.id} knows {config.classes} persons and has {len(names)} labels: give one for each, in order."
             )
-        adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
+        adapter = PromptClassifier(spec, module, names, preprocessing, sha256, fit="squash")
     else:
         adapter = PromptEmbedder(spec, module, preprocessing, sha256, fit="squash", subject="persons")
-    adapter.preprocessings = _Reads.preprocessings
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.get("package") == "models.demo":
         # It knows drawn persons alone, so that is what its scores are to be measured by.

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
-from models.adapter import Geometry, ModelInput, Part, Stage
+from models.adapter import Part, Stage
 from models.adapters.detector import SIDES, Detections, Detector
+from models.geometry import Geometry, ModelInput
 from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
@@ -151,8 +152,7 @@ class TorchvisionDetector(Detector):
 
         Bars are the mean colour, which is zero after normalising; those of `trained` are at the bottom and the right.
         """
-        if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        self.check_preprocessing(preprocessing)
         transform: Any = self.module.transform
         (height, width), short = pixels.shape[:2], transform.min_size[-1]
         side = self._fixed[0] if self._fixed else short

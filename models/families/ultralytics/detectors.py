@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import ModelProblem
-from models.adapter import Geometry, ModelInput, ModelSpec
-from models.adapters.detector import MOST, SIDES, Detections, Detector
+from models.adapter import ModelSpec
+from models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
 from models.families.ultralytics.heads import Queries, reader
 from models.families.ultralytics.layers import NumberedLayers
+from models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +45,7 @@ class YoloDetector(NumberedLayers, Detector):
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         from ultralytics.data.augment import LetterBox
 
-        if preprocessing not in self.preprocessings:
-            raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
+        self.check_preprocessing(preprocessing)
         squash = self._squashes(preprocessing)
         auto = preprocessing == "trained" and not squash
         box = LetterBox(self._size, auto=auto, scale_fill=squash, stride=self._stride)
@@ -80,7 +79,7 @@ class YoloDetector(NumberedLayers, Detector):
             confidence,
             iou,
             agnostic=not self.multi_class_nms,
-            max_det=MOST,
+            max_det=MAX_BOXES,
             nc=scores.shape[1],
             rotated=outputs.corners_of is not None,
             return_idxs=True,
@@ -129,7 +128,7 @@ class RtDetr(YoloDetector):
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         pairs = outputs.scores[0].t().flatten()  # (N * K,)
-        best = pairs.topk(min(MOST, len(pairs)))
+        best = pairs.topk(min(MAX_BOXES, len(pairs)))
         shown = best.indices[best.values > confidence]
         count = outputs.scores.shape[1]
         return shown // count, shown % count
@@ -139,10 +138,10 @@ def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tens
     """Candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N); no head: one class each."""
     if head is None:
         values, classes = scores.max(0)
-        best = values.topk(min(MOST, len(values)))
+        best = values.topk(min(MAX_BOXES, len(values)))
         shown = best.indices[best.values > confidence]
         return shown, classes[shown]
-    best, classes, anchors = head.get_topk_index(scores.t()[None], MOST)
+    best, classes, anchors = head.get_topk_index(scores.t()[None], MAX_BOXES)
     kept = best[0, :, 0] > confidence
     return anchors[0, kept].flatten(), classes[0, kept].flatten().long()
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from models.adapter import Box
     from models.adapters.detector import Detections
+    from models.geometry import Box
     from models.weights import Progress
 
 _ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
@@ -46,6 +46,7 @@ ENCODERS = {
 class OpenVocabulary(YoloDetector):
     """A model whose classes are whatever it is asked for. `labels` is empty until it is asked for something."""
 
+    takes_words = True
     embeddings: Tensor | None
     """(1, K, D) float32 on the CPU, one row per label; None: nothing was asked for yet."""
 
@@ -53,9 +54,8 @@ class OpenVocabulary(YoloDetector):
         from ultralytics.nn.modules.head import YOLOEDetect
 
         super().__init__(spec, module, labels, weights_sha256)
-        self.promptable = isinstance(self._head, YOLOEDetect)
-        """Whether drawn boxes can say what is looked for; YOLO-World takes words only."""
-        own = getattr(module, "pe" if self.promptable else "txt_feats", None)
+        self.takes_examples = isinstance(self._head, YOLOEDetect)
+        own = getattr(module, "pe" if self.takes_examples else "txt_feats", None)
         self.embeddings = None if own is None else own.detach().cpu().float().clone()
         self._given_sha256 = weights_sha256
         if self.embeddings is None:
@@ -72,9 +72,9 @@ class OpenVocabulary(YoloDetector):
         if len(set(words)) < len(words):
             twice = next(word for word in words if words.count(word) > 1)
             raise ModelProblem(f"{twice} is asked for twice: name each thing once.")
-        encoder = getattr(self.module, "text_model", "mobileclip:blt") if self.promptable else "clip:ViT-B/32"
+        encoder = getattr(self.module, "text_model", "mobileclip:blt") if self.takes_examples else "clip:ViT-B/32"
         rows = text_embeddings(encoder, words, progress).to(next(self.module.parameters()))
-        if self.promptable:
+        if self.takes_examples:
             with torch.no_grad():
                 rows = self._head.get_tpe(rows)
         return self._with(words, rows)
@@ -87,8 +87,8 @@ class OpenVocabulary(YoloDetector):
         Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
         one is empty or lies outside the picture, or the model takes words only.
         """
-        if not self.promptable:
-            raise ModelProblem(f"{self.spec.id} is asked in words: only a YOLOE takes examples.")
+        if not self.takes_examples:
+            return super().with_examples(pixels, boxes_xyxy, labels)
         if not boxes_xyxy or len(boxes_xyxy) != len(labels):
             raise ModelProblem("Draw a box or more around what to look for, each with a name.")
         given = self.prepare(pixels, self.preprocessings[0])
@@ -116,13 +116,13 @@ class OpenVocabulary(YoloDetector):
         """One that can be run to see how the model is built: itself, or asked for one thing that means nothing."""
         if self.embeddings is not None:
             return self
-        width = self._head.embed if self.promptable else 512
+        width = self._head.embed if self.takes_examples else 512
         return self._with(("anything",), torch.nn.functional.normalize(torch.ones(1, 1, width), dim=2))
 
     def run(self, tensor: Tensor) -> Detections:
         if self.embeddings is None:
             raise ModelProblem(f"{self.spec.id} has no classes of its own: say in words what to look for, or draw it.")
-        name = "vpe" if self.promptable else "txt_feats"
+        name = "vpe" if self.takes_examples else "txt_feats"
         found: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
         return found
 

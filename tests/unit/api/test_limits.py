@@ -19,7 +19,7 @@ from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequ
 from common.errors import Cancelled, ImageProblem, TooLarge
 from explain import Explainer
 from explain.picture.image import Image
-from models.adapter import Geometry
+from models.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

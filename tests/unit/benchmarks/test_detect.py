@@ -19,7 +19,8 @@ from benchmarks.detectors import level, scale
 from benchmarks.halves import with_half
 from benchmarks.report import machine
 from explain.maps.heatmap import Heatmap
-from models.adapter import Geometry, Prediction, Target
+from models.adapter import Prediction, Target
+from models.geometry import Geometry
 from tests.conftest import weight
 
 if TYPE_CHECKING:

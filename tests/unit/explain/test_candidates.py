@@ -22,8 +22,9 @@ from explain.findings.diagnosis import nothing_found
 from explain.maps.boxes import coverage, same_object
 from explain.options import Options
 from explain.picture.image import Image
-from models.adapter import Geometry, ModelInput, ModelSpec, Prediction, Target
+from models.adapter import ModelSpec, Prediction, Target
 from models.adapters.detector import Detections, Detector
+from models.geometry import Geometry, ModelInput
 
 LABELS = ("cat", "dog", "kite")
 SIDE, CELL = 64, 8
@@ -166,7 +167,7 @@ def test_in_its_own_model_an_object_is_itself_and_no_other_that_lies_like_it() -
 
 
 def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.adapters.detector.MOST", 1)
+    monkeypatch.setattr("models.adapters.detector.MAX_BOXES", 1)
     found = explained().missing((88, 88, 88, 88))
     assert found is not None
     assert found.reason.kind == "beyond"

@@ -27,8 +27,9 @@ from explain.evidence.resident import RESIDENCY, Residency, device
 from explain.explainer import EVIDENCE
 from explain.maps.heatmap import Heatmap, heatmaps
 from explain.methods import METHODS
-from models.adapter import Geometry, Target
+from models.adapter import Target
 from models.catalog import spec
+from models.geometry import Geometry
 
 CPU = torch.device("cpu")
 THREADS = 8

@@ -21,8 +21,9 @@ from explain.explanation import Explanation, explain
 from explain.maps.heatmap import heatmaps, scaled
 from explain.options import Options
 from explain.picture.image import Image
-from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
+from models.adapter import Layer, ModelSpec, Target
 from models.adapters.classifier import Classifier
+from models.geometry import Geometry, ModelInput
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
 
 if TYPE_CHECKING:

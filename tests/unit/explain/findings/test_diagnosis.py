@@ -16,7 +16,8 @@ from explain.maps.heatmap import Heatmap
 from explain.options import Options
 from explain.phrases import article, listing, percent, plural
 from explain.picture.image import Image
-from models.adapter import Geometry, ModelSpec, Prediction, Target
+from models.adapter import ModelSpec, Prediction, Target
+from models.geometry import Geometry
 
 SIZE = 64
 WHOLE = Geometry((SIZE, SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, 0.0))

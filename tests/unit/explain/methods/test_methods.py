@@ -32,11 +32,12 @@ from explain.methods import METHODS, eigen, function, method
 from explain.methods.eigen import projection
 from explain.options import Options
 from explain.picture.image import Image
-from models.adapter import Geometry, Layer, ModelInput, ModelSpec, Target
+from models.adapter import Layer, ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.adapters.folding import unfolded
 from models.demo.scenes import draw
 from models.demo.showcase import scene
+from models.geometry import Geometry, ModelInput
 from models.load import load
 from models.preprocess import Preprocessing
 from tests.conftest import asset

@@ -15,8 +15,9 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, offered, rise
 from explain.methods.occlusion import COUNT, Windows
-from models.adapter import Geometry, ModelSpec, Target
+from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
+from models.geometry import Geometry
 from models.preprocess import Preprocessing
 
 SPEC = ModelSpec("patch", "Tests", "", "tests", "patch", "classify", "")

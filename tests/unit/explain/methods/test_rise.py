@@ -16,9 +16,10 @@ from common.errors import Cancelled, ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, rise
-from models.adapter import Geometry, ModelInput, ModelSpec, Target
+from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.adapters.detector import Detections, Detector
+from models.geometry import Geometry, ModelInput
 from models.preprocess import Preprocessing
 from tests.conftest import weight
 

@@ -192,11 +192,11 @@ def test_a_look_at_the_file_writes_its_table(folder):
 
 def test_the_colours_of_drawings_are_inferred_and_said(monkeypatch, folder):
     model = explainer(monkeypatch, folder)
-    assert model.resident.adapter.sketch == "white on black"
+    assert model.resident.adapter.paper == "white on black"
     result = model(pixels(scribble(1, np.random.default_rng(3))))
     assert any("white on black" in note for note in result.notes)
     told = explainer(monkeypatch, folder, weights={"sketch": "black on white"})
-    assert told.resident.adapter.sketch == "black on white"
+    assert told.resident.adapter.paper == "black on white"
     with pytest.raises(ModelProblem, match="white on black, black on white"):
         explainer(monkeypatch, folder, weights={"sketch": "red on blue"})
 
@@ -444,7 +444,7 @@ def test_a_real_sketch_model_names_drawings_and_the_heat_lies_on_the_strokes(mon
     held = json.loads((WEIGHTS / "sketch_quickdraw30_labels.json").read_text())
     names = [held[str(index)] for index in range(len(held))]
     model = explainer(monkeypatch, tmp_path, weights={"path": str(REAL), "labels": names, "preprocessing": None})
-    assert model.resident.adapter.sketch == "white on black"
+    assert model.resident.adapter.paper == "white on black"
     doodles = drawing.doodles()
     for index, label in ((3, "Star"), (4, "Mountain"), (7, "Ladder"), (9, "House"), (10, "Smiley Face")):
         result = model(drawing.draw(doodles[index], "white on black"), top_k=1)

@@ -203,7 +203,7 @@ def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     seen = {}
     adapter = explainer.resident.adapter
     tensor = adapter.prepare(picture, "trained").tensor
-    with torch.no_grad(), adapter.revealed(lambda path, weights: seen.setdefault(path, weights)):
+    with torch.no_grad(), adapter.record_attention(lambda path, weights: seen.setdefault(path, weights)):
         adapter.run(tensor)
     *inside, crossing = (weights[0].mean(0) for weights in seen.values())
     mixed = torch.eye(len(inside[0]))

@@ -29,12 +29,13 @@ from explain.explainer import Explainer, replay
 from explain.explanation import explain
 from explain.options import Options
 from explain.picture.image import Image
-from models.adapter import Geometry, ModelInput, ModelSpec, Target
-from models.adapters import attentive
+from models.adapter import ModelSpec, Target
+from models.adapters.attention import record_attention
 from models.adapters.classifier import Classifier
 from models.catalog import spec as row_of
 from models.families import transformers as family
 from models.families.transformers import TransformersClassifier, TransformersEmbedder
+from models.geometry import Geometry, ModelInput
 from models.inspect import look
 from models.load import load
 from models.preprocess import Preprocessing
@@ -356,7 +357,7 @@ def test_one_query_that_pools_the_patches_is_read() -> None:
     last = evidence.resident.attentions[-1]
     assert (last.path, last.queries, last.same) == ("attn_pool", 1, False)
     held: list[torch.Tensor] = []
-    with torch.no_grad(), attentive.revealed(evidence.resident.adapter.module, lambda _, w: held.append(w) or w):
+    with torch.no_grad(), record_attention(evidence.resident.adapter.module, lambda _, w: held.append(w) or w):
         evidence.resident.adapter.run(evidence.tensor)
     (ours,) = raws(evidence, "rollout", targets=(0,))
     expected = held[-1][0].mean(0) @ reference_rollout(held[:-1])
@@ -401,7 +402,7 @@ def test_looking_at_attention_changes_nothing(name: str) -> None:
 
     with torch.no_grad():
         before = resident.adapter.run(given.tensor)
-        with resident.adapter.revealed(record):  # type: ignore[attr-defined]
+        with resident.adapter.record_attention(record):
             during = resident.adapter.run(given.tensor)
     torch.testing.assert_close(before.logits, during.logits, rtol=1e-4, atol=1e-5)
     assert sums

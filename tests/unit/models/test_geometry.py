@@ -11,7 +11,7 @@ import torch
 from models.preprocess import CLASSIFIER_WAYS, GREY, Preprocessing, place, prepare
 
 if TYPE_CHECKING:
-    from models.adapter import Geometry
+    from models.geometry import Geometry
 
 PREPROCESSINGS = {
     "square": Preprocessing((224, 224), 256, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),

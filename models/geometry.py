@@ -1,0 +1,111 @@
+"""Map coordinates and heatmaps between an original picture and a model's input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Box = tuple[float, float, float, float]
+"""xyxy, in pixels of the original picture unless stated otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the original picture lies in the model's input: `input = scale * original + offset`.
+
+    Coordinates are pixel edges (pixel i covers i..i+1), order (y, x). Every way of preparing a picture (resize,
+    centre crop, letterbox) is such an axis-aligned map, so one inverse serves them all.
+    """
+
+    original: tuple[int, int]
+    """(H, W) of the picture."""
+    input: tuple[int, int]
+    """(h, w) of the model's input."""
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """xyxy in whole original pixels of the part that the model saw; the rest was cropped away."""
+        (top, bottom), (left, right) = (self._span(axis, inverse=True) for axis in (0, 1))
+        return left, top, right, bottom
+
+    @property
+    def content(self) -> tuple[int, int, int, int]:
+        """xyxy in whole input pixels of the part that is picture; the rest is the letterbox's bars."""
+        (top, bottom), (left, right) = (self._span(axis, inverse=False) for axis in (0, 1))
+        return left, top, right, bottom
+
+    @property
+    def extent(self) -> Box:
+        """xyxy in original pixels, not rounded, of what `content` covers: where a map of the content belongs."""
+        left, top, right, bottom = self.content
+        (sy, sx), (oy, ox) = self.scale, self.offset
+        return (left - ox) / sx, (top - oy) / sy, (right - ox) / sx, (bottom - oy) / sy
+
+    def _span(self, axis: int, *, inverse: bool) -> tuple[int, int]:
+        scale, offset = self.scale[axis], self.offset[axis]
+        if inverse:
+            low, high, size = -offset / scale, (self.input[axis] - offset) / scale, self.original[axis]
+        else:
+            low, high, size = offset, scale * self.original[axis] + offset, self.input[axis]
+        # A sliver narrower than a pixel (a 1-px-wide picture) still is one pixel, never none.
+        first = min(max(round(low), 0), size - 1)
+        return first, max(min(round(high), size), first + 1)
+
+    def box_to_original(self, box: Box) -> Box:
+        """An xyxy box of the input in original pixels, clipped to the picture."""
+        (height, width), (sy, sx), (oy, ox) = self.original, self.scale, self.offset
+        x0, y0, x1, y1 = box
+        return (
+            float(np.clip((x0 - ox) / sx, 0, width)),
+            float(np.clip((y0 - oy) / sy, 0, height)),
+            float(np.clip((x1 - ox) / sx, 0, width)),
+            float(np.clip((y1 - oy) / sy, 0, height)),
+        )
+
+    def points_to_original(self, points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+        """Points (x, y) of the input in original pixels, wherever they lie."""
+        (sy, sx), (oy, ox) = self.scale, self.offset
+        return tuple(((x - ox) / sx, (y - oy) / sy) for x, y in points)
+
+    def to_original(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Grow an (h, w) map that covers the whole input to the picture's own grid.
+
+        Returns float32 (H, W), bilinear; 0 where the model did not see (`seen` says where that is).
+        """
+        left, top, right, bottom = self.seen
+        out = np.zeros(self.original, np.float32)
+        rows = self._interpolation(0, values.shape[0], top, bottom)
+        columns = self._interpolation(1, values.shape[1], left, right)
+        out[top:bottom, left:right] = rows @ values @ columns.T
+        return out
+
+    def _interpolation(self, axis: int, cells: int, first: int, last: int) -> NDArray[np.float32]:
+        """The (last - first, cells) matrix that reads a row of cells at the centres of the original's pixels."""
+        centres = (np.arange(first, last) + 0.5) * self.scale[axis] + self.offset[axis]
+        at = np.clip(centres * cells / self.input[axis] - 0.5, 0, cells - 1)
+        low = np.minimum(at.astype(np.intp), cells - 1)
+        high = np.minimum(low + 1, cells - 1)
+        share = (at - low).astype(np.float32)
+        matrix = np.zeros((len(at), cells), np.float32)
+        index = np.arange(len(at))
+        matrix[index, low] = 1 - share
+        matrix[index, high] += share
+        return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A picture as a model takes it: float32 (1, 3, h, w), and the way back."""
+
+    tensor: Tensor
+    geometry: Geometry
