@@ -13,13 +13,13 @@ import contextlib
 import hmac
 import ipaddress
 import logging
-import os
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from api import metrics, problems
 from api.work_queue import Busy
+from common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,16 +56,12 @@ HUNG_UP = 499
 
 def origins() -> tuple[str, ...]:
     """The sites whose pages may ask: SIGHTGLASS_API_ORIGINS, with commas between; none by default, `*` is all."""
-    return tuple(site.rstrip("/") for site in _listed("SIGHTGLASS_API_ORIGINS"))
+    return tuple(site.rstrip("/") for site in settings().api_origins)
 
 
 def hosts() -> tuple[str, ...]:
     """Names that this machine has, besides localhost: SIGHTGLASS_API_HOSTS, with commas between; `*` is any."""
-    return tuple(name.lower() for name in _listed("SIGHTGLASS_API_HOSTS"))
-
-
-def _listed(variable: str) -> list[str]:
-    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+    return tuple(name.lower() for name in settings().api_hosts)
 
 
 def wrap(app: ASGIApp, settings: Settings, gate: Gate | None = None) -> ASGIApp:

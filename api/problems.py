@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.work_queue import Busy, TooSlow
-from common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge, WeightsProblem
+from common.errors import Cancelled, ImageProblem, ModelProblem, Problem, SettingProblem, TooLarge, WeightsProblem
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -114,6 +114,9 @@ def of(error: BaseException) -> Refused:
         return Refused(422, "image", str(error))
     if isinstance(error, WeightsProblem):
         return Refused(503, "weights", str(error))
+    if isinstance(error, SettingProblem):
+        LOGGER.error("%s", error)
+        return Refused(500, "internal", str(error))
     if isinstance(error, ModelProblem | Problem):
         return Refused(400, "option", str(error))
     if isinstance(error, MemoryError):

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from common.errors import Problem
+from common.settings import MIB, settings
 from models.adapter import Part
 
-MIB = 2**20
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MOST_MODELS = 8
 """Models that are compared at once."""
 MOST_MAPS = 20
@@ -58,34 +60,19 @@ class Settings:
     @staticmethod
     def from_environment(**given: Any) -> Settings:
         """What the environment says, but for what is `given` and not None. Raises Problem, one sentence."""
-        environment = {
-            "key": os.environ.get("SIGHTGLASS_API_KEY") or None,
-            "max_bytes": _whole("MB", MIB),
-            "timeout": _number("TIMEOUT"),
-            "workers": _whole("WORKERS"),
-            "waiting": _whole("QUEUE"),
-            "monitor": os.environ.get("SIGHTGLASS_API_MONITOR", "").lower() in ("1", "yes", "true", "on") or None,
-            "model": os.environ.get("SIGHTGLASS_API_MODEL") or None,
-            "device": os.environ.get("SIGHTGLASS_API_DEVICE") or None,
+        found = settings()
+        read: dict[str, Callable[[], Any]] = {
+            "key": lambda: found.api_key.get_secret_value() if found.api_key else None,
+            "max_bytes": lambda: int(found.api_mb * MIB),
+            "timeout": lambda: found.api_timeout,
+            "workers": lambda: found.api_workers,
+            "waiting": lambda: found.api_queue,
+            "monitor": lambda: found.api_monitor,
+            "model": lambda: found.api_model,
+            "device": lambda: found.api_device,
         }
         said = {name: value for name, value in given.items() if value is not None}
-        return Settings(**{name: value for name, value in (environment | said).items() if value is not None})
-
-
-def _number(name: str) -> float | None:
-    if not (text := os.environ.get(f"SIGHTGLASS_API_{name}", "").strip()):
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise Problem(f"SIGHTGLASS_API_{name} is {text!r}: give a number.") from None
-
-
-def _whole(name: str, unit: int = 1) -> int | None:
-    found = _number(name)
-    if found is not None and not abs(found) < 2**40:
-        raise Problem(f"SIGHTGLASS_API_{name} is {found}: that is no number of anything here.")
-    return None if found is None else int(found * unit)
+        return Settings(**said, **{name: value() for name, value in read.items() if name not in said})
 
 
 def decoded(given: Any) -> bytes:

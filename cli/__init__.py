@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import batch, compare, detect, history, image, models, replay, serve, similarity, watch
+from cli import settings as settings_verb
 from common.errors import ImageProblem, Problem, WeightsProblem
+from common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +38,7 @@ similarity.register(app)
 replay.register(app)
 watch.register(app)
 serve.register(app)
+settings_verb.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 
@@ -65,6 +68,7 @@ def explain(
     python -m explain history list plate
     python -m explain watch watched --since 24h
     python -m explain serve
+    python -m explain settings
     """
     if version:
         from explain.recipe import versions
@@ -90,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if os.environ.get("SIGHTGLASS_TRACEBACK"):
+        if settings().traceback:
             raise
         return _complain(*_told(error), given)
     if code == STOPPED and given[:1] not in (["batch"], ["serve"]):

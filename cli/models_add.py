@@ -17,6 +17,7 @@ from cli import options as cli
 from cli.console import Teller
 from cli.models_toml import alone, relative, text_of, with_table, written
 from common.errors import ImageProblem, ModelProblem, Problem
+from common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def add(
     id_ = _id(name or path.stem)
     if name is not None and id_ != name:
         tell.say(f"It is called {id_}: a name is of small letters, digits, dots, dashes and underscores.")
-    to = Path(os.environ.get("SIGHTGLASS_MODELS") or "models.toml").expanduser().absolute()
+    to = (settings().models or Path("models.toml")).absolute()
     table = _filled(draft, given, asks=asks)
     text = text_of(id_, relative(table, to.parent))
     whole = with_table(to, id_, text, force=force)

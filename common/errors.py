@@ -7,6 +7,10 @@ class Problem(ValueError):
     """Something a user can mend; its text is shown as it is, on a screen, in a terminal and over HTTP."""
 
 
+class SettingProblem(Problem):
+    """A variable of the environment is malformed."""
+
+
 class ImageProblem(Problem):
     """The picture cannot be read, is too large, or is not a picture."""
 

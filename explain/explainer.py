@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from common.errors import ModelProblem
+from common.settings import MIB
+from common.settings import settings as environment
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, named
-from explain.evidence.resident import MIB, RESIDENCY, Residency, Resident
+from explain.evidence.resident import RESIDENCY, Residency, Resident
 from explain.evidence.resident import device as find_device
 from explain.explanation import Explanation, explain
 from explain.options import RECIPE_OPTIONS, Options
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from models.adapter import Layer, ModelSpec
 
 EVIDENCE: ByteCache[Evidence] = ByteCache(
-    int(os.environ.get("SIGHTGLASS_EVIDENCE_MB", "256")) * MIB, lambda evidence: evidence.nbytes
+    lambda: int(environment().evidence_mb * MIB), lambda evidence: evidence.nbytes
 )
 """Evidence of the latest pictures, so that another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")

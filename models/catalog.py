@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
+from common.settings import settings
 from models import loaders, weights
 from models.adapter import ModelSpec
 
@@ -160,8 +161,8 @@ def available(model: ModelSpec) -> bool:
 
 def _state() -> tuple[Any, ...]:
     """What the answer depends on: the operator's file, and what lies in their folders."""
-    named = os.environ.get("SIGHTGLASS_MODELS")
-    path = Path(named or "models.toml").expanduser().absolute()
+    named = settings().models
+    path = (named or Path("models.toml")).absolute()
     own = (path, path.stat().st_mtime_ns) if os.path.isfile(path) else (path, None) if named else None
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
     found = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from common.errors import WeightsProblem
+from common.settings import settings
 from models.download import Progress, download, sha256_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 def folders() -> tuple[Path, ...]:
     """The folders that the operator named in `SIGHTGLASS_WEIGHTS`."""
-    named = os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep)
-    return tuple(Path(name).expanduser() for name in named if name.strip())
+    return settings().weights
 
 
 def cache() -> Path:
@@ -55,7 +55,7 @@ def kept_in() -> Iterator[None]:
 
 def offline() -> bool:
     """Whether the operator forbade downloads (`SIGHTGLASS_OFFLINE`), or it is `kept_in`."""
-    return _KEPT_IN.get() or os.environ.get("SIGHTGLASS_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+    return _KEPT_IN.get() or settings().offline
 
 
 def places() -> tuple[Path, ...]:

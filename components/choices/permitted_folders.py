@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
+from common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 
 def folders() -> list[Path]:
     """The folders that may be read, as `SIGHTGLASS_FOLDERS` names them."""
-    named = os.environ.get("SIGHTGLASS_FOLDERS", "").split(os.pathsep)
-    return [Path(name).expanduser().resolve() for name in named if name.strip()]
+    return [folder.resolve() for folder in settings().folders]
 
 
 def permitted(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import Cancelled, Problem
+from common.settings import cache_bytes
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 
@@ -39,7 +40,7 @@ def _kept() -> ByteCache[Explanation]:
         maps = sum(array.nbytes for array in grown)
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
-    return ByteCache(256 * 2**20, size)
+    return ByteCache(lambda: cache_bytes("explanations"), size)
 
 
 class Job:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from common.errors import Problem
+from common.settings import settings
 from explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from explain import Explanation
     from explain.history import History, Record
@@ -25,16 +26,16 @@ _KEPT = "history-kept"
 
 def store() -> History:
     """The history that this process keeps to; a line of the environment that changes is another one."""
-    return _store(os.environ.get("SIGHTGLASS_HISTORY"), os.environ.get("SIGHTGLASS_HISTORY_MB"))
+    return _store(settings().history, settings().history_mb)
 
 
 def off() -> bool:
     """Whether nothing is to be kept here at all."""
-    return os.environ.get("SIGHTGLASS_HISTORY", "").strip().lower() == "off"
+    return settings().history is None
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _store(folder: str | None, limit: str | None) -> History:
+def _store(folder: Path | None, limit: float) -> History:
     from explain.history import History
 
     # It reads the environment itself: the two are what tells one from another.

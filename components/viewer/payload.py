@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from common.settings import cache_bytes
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_words
 from explain.rendering.colormaps import colormaps, lut
@@ -33,7 +34,7 @@ Rect = tuple[float, float, float, float]
 
 LONGEST = 1600
 """Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
-_blobs: ByteCache[bytes] = ByteCache(64 * 2**20, len)
+_blobs: ByteCache[bytes] = ByteCache(lambda: cache_bytes("pictures"), len)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import ImageProblem
+from common.settings import settings
 from components.choices import image_picker
 from explain.picture.image import Image
 
@@ -31,7 +32,7 @@ ACROSS = 4
 
 def folder() -> Path:
     """Where pictures are kept: `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
-    return Path(os.environ.get("SIGHTGLASS_HEATMAPS") or "heatmaps").expanduser()
+    return settings().heatmaps
 
 
 def keep(data: bytes, where: Path, now: datetime) -> Path:

@@ -15,11 +15,20 @@ Value = TypeVar("Value")
 class ByteCache(Generic[Value]):
     """Keeps values up to `budget` bytes as `size` tells them; sizes are asked again whenever something is added."""
 
-    def __init__(self, budget: int, size: Callable[[Value], int]) -> None:
-        self.budget = budget
+    def __init__(self, budget: int | Callable[[], int], size: Callable[[Value], int]) -> None:
+        """`budget` in bytes, or a function that reads it from the settings."""
+        self._budget = budget
         self._size = size
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.RLock()
+
+    @property
+    def budget(self) -> int:
+        return self._budget() if callable(self._budget) else self._budget
+
+    @budget.setter
+    def budget(self, value: int) -> None:
+        self._budget = value
 
     def get(self, key: Hashable) -> Value | None:
         with self._lock:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from common.errors import ModelProblem
+from common.settings import MIB, settings
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
 from explain.evidence.determinism import Turn
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from explain.progress import Progress
     from models.adapter import Adapter, Layer, ModelSpec
     from models.adapters.folding import Twin
-
-MIB = 2**20
-BUDGET = int(os.environ.get("SIGHTGLASS_MODELS_MB", "2048")) * MIB
 
 
 class Resident:
@@ -161,8 +159,11 @@ def _row(spec: ModelSpec) -> object:
 class Residency:
     """The models that are loaded, by id and device, within a budget of bytes."""
 
-    def __init__(self, budget: int = BUDGET) -> None:
-        self._held: ByteCache[Resident] = ByteCache(budget, lambda resident: resident.nbytes)
+    def __init__(self, budget: int | None = None) -> None:
+        """`budget` in bytes; None: SIGHTGLASS_MODELS_MB."""
+        self._held: ByteCache[Resident] = ByteCache(
+            budget if budget is not None else lambda: int(settings().models_mb * MIB), lambda resident: resident.nbytes
+        )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
-from explain.history import array_codec, query, rows, schema, search_index, settings
+from common.settings import settings
+from explain.history import array_codec, query, rows, schema, search_index
 from explain.history import encoding as drafts
 from explain.history.records import (
     Choices,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
 
 GONE = "There is no such record: it was deleted, or never kept here."
-OFF = f"The history is switched off here: name a folder in {settings.FOLDER} to keep anything."
+OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to keep anything."
 ROOM = 16 * 1024
 """Bytes of rows that a record takes, about."""
 TRIES = 5
@@ -51,10 +52,10 @@ class History:
     def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
         """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's. `limit` in bytes: by default
         SIGHTGLASS_HISTORY_MB, else 2048 MB."""
-        found = Path(folder).expanduser() if folder is not None else settings.folder()
+        found = Path(folder).expanduser() if folder is not None else settings().history
         self.folder: Path | None = found.absolute() if found is not None else None
         """None where the history is switched off."""
-        self.limit = settings.limit() if limit is None else limit
+        self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
         if self.limit <= 0:
             raise Problem("The history's limit must be above 0 bytes.")
         self._held = Store(self.folder) if self.folder is not None else None
@@ -143,7 +144,7 @@ class History:
         if taken + new > self.limit:
             raise Problem(
                 f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
-                f"or allow more in {settings.MEGABYTES}."
+                "or allow more in SIGHTGLASS_HISTORY_MB."
             )
         self._store.place(database, blobs, ready)
         columns = columns | {"created": rows.moment(), "bytes": sum(sizes.values())}

@@ -9,13 +9,13 @@ unit is that of the score, 0..1; positive speaks for the target, negative agains
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from common.errors import Cancelled, ModelProblem
+from common.settings import settings
 from explain.methods.occlusion import COUNT as WINDOWS
 from explain.methods.occlusion import Drops, Windows
 from models.adapters.detector import Detections
@@ -179,15 +179,10 @@ def raw_maps(
 
 
 def budget(task: str, method: str = "drise") -> int:
-    """How many masks a picture gets where nobody says how many; raises ModelProblem for a wrong `SIGHTGLASS_MASKS`."""
+    """How many masks a picture gets where nobody says how many; raises Problem for a wrong `SIGHTGLASS_MASKS`."""
     if method == "occlusion":
         return WINDOWS
-    named = os.environ.get("SIGHTGLASS_MASKS", "").strip()
-    if not named:
-        return COUNT[task]
-    if not named.isdecimal() or int(named) < 1:
-        raise ModelProblem(f"SIGHTGLASS_MASKS is {named!r}: give the number of masks, for instance 800.")
-    return int(named)
+    return settings().masks or COUNT[task]
 
 
 class _Sums:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from common.errors import Problem
-from explain.monitor.monitor import Monitor
+from common.settings import MIB, settings
+from explain.monitor.monitor import OFF, Monitor
 
-_VARIABLES = ("", "_THRESHOLD", "_PER_MINUTE", "_MB", "_KEEP", "_PICTURES")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def default() -> Monitor:
     """The process's one monitor, as the environment says (docs/monitoring.md); raises Problem where that is wrong."""
-    return _default(tuple(os.environ.get(f"SIGHTGLASS_MONITOR{name}") for name in _VARIABLES))
+    found = settings()
+    return _default(
+        found.monitor,
+        found.monitor_threshold,
+        found.monitor_per_minute,
+        found.monitor_mb,
+        found.monitor_keep,
+        found.monitor_pictures,
+    )
 
 
 @lru_cache(maxsize=8)
-def _default(given: tuple[str | None, ...]) -> Monitor:
-    folder, threshold, per_minute, megabytes, keep, pictures = given
-
-    def number(name: str, text: str | None, otherwise: float) -> float:
-        try:
-            return float(text) if text else otherwise
-        except ValueError:
-            raise Problem(f"SIGHTGLASS_MONITOR{name} is {text!r}: give a number.") from None
-
+def _default(
+    folder: Path | None, threshold: float, per_minute: int, megabytes: float, keep: int, pictures: bool
+) -> Monitor:
     return Monitor(
-        folder or None,
-        threshold=number("_THRESHOLD", threshold, 0.5),
-        per_minute=int(number("_PER_MINUTE", per_minute, 30)),
-        rotate_bytes=int(number("_MB", megabytes, 16) * 2**20),
-        keep=int(number("_KEEP", keep, 8)),
-        pictures=(pictures or "").lower() in ("1", "yes", "true", "on"),
+        folder or OFF,
+        threshold=threshold,
+        per_minute=per_minute,
+        rotate_bytes=int(megabytes * MIB),
+        keep=keep,
+        pictures=pictures,
     )

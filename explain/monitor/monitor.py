@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 import threading
 import weakref
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import Problem
+from common.settings import settings
 from explain.monitor import files
 from explain.monitor.entry import Entry
 from explain.monitor.log import Log
@@ -83,8 +83,8 @@ class Monitor(Reading):
             raise Problem(f"threshold is {threshold!r}: it goes from 0 to 1.")
         if per_minute < 0 or rotate_bytes < 1 or keep < 1:
             raise Problem("per_minute is 0 at least, rotate_bytes and keep are 1 at least.")
-        given = folder if folder is not None else os.environ.get("SIGHTGLASS_MONITOR") or _own()
-        self.folder = None if str(given) == OFF else Path(given).expanduser()
+        given = settings().monitor if folder is None else folder
+        self.folder = None if given is None or str(given) == OFF else Path(given).expanduser()
         self.threshold, self.rules, self.pictures = threshold, rules, pictures
         at = self.folder or Path(os.devnull)
         self._trend = Log(at, TREND, rotate=max(1, rotate_bytes // TREND_SHARE), keep=keep)
@@ -266,14 +266,3 @@ def _say_left(log: Log, held: Sequence[LeftOut]) -> None:
 
 def _unwritten(folder: Path | None, error: OSError) -> str:
     return f"Nothing can be written to {folder} ({error.strerror or error}): make room, or choose another folder."
-
-
-def _own() -> Path:
-    """A folder for data of this user's."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "sightglass" / "monitor"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from common.errors import Cancelled, ImageProblem, ModelProblem
+from common.settings import cache_bytes
 from explain.batch.source import find
 from explain.evidence.cache import ByteCache
 from explain.phrases import plural
@@ -31,7 +32,7 @@ INDISTINCT = 0.98
 """Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
 ROUNDING = 1e-4
 """Tolerance of a cosine: the same pair can be summed in another order."""
-VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * 2**20, lambda vector: vector.nbytes)
+VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(lambda: cache_bytes("embeddings"), lambda vector: vector.nbytes)
 """Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""
 
 

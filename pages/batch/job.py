@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import Cancelled
+from common.settings import settings
 
 if TYPE_CHECKING:
     from explain.batch import Summary
@@ -104,5 +105,5 @@ def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Pat
         return scratch / plain
     named = json.dumps([source.path, model, options], default=str, sort_keys=True)
     digest = hashlib.sha256(named.encode()).hexdigest()[:10]
-    base = Path(os.environ.get("SIGHTGLASS_BATCHES") or "batches").expanduser()
+    base = settings().batches
     return base / f"{''.join(c if c.isalnum() else '-' for c in source.name)[:40]}-{plain}-{digest}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import Problem
+from common.settings import cache_bytes
 from components.markup import markup
 from components.session import history_store
 from explain.evidence.cache import ByteCache
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 OPENED = "history-opened"
 """What the browser that draws began with, in the session's state; without it a record is opened anew."""
-_drawn: ByteCache[NDArray[np.uint8]] = ByteCache(64 * 2**20, lambda pixels: int(pixels.nbytes))
+_drawn: ByteCache[NDArray[np.uint8]] = ByteCache(lambda: cache_bytes("annotations"), lambda pixels: int(pixels.nbytes))
 
 
 def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:

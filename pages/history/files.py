@@ -6,6 +6,7 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
+from common.settings import cache_bytes
 from components.session import history_store
 from explain.evidence.cache import ByteCache
 
@@ -31,7 +32,7 @@ def _size(found: tuple[Image, tuple[KeptMap, ...]]) -> int:
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
 
-_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(256 * 2**20, _size)
+_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
 
 
 def marked(id: str, index: int) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from common.errors import Problem
+from common.settings import settings
 from explain.batch.table import PARQUET
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
@@ -205,7 +205,7 @@ def finished() -> list[Path]:
     found: dict[Path, float] = {}
     job: Any = st.session_state.get("batch-job")
     places = [Path(leg.folder) for leg in job.legs] if job is not None and job.finished() else []
-    base = Path(os.environ.get("SIGHTGLASS_BATCHES") or "batches").expanduser()
+    base = settings().batches
     # Nothing was run yet where it is not there.
     with contextlib.suppress(OSError):
         places += [path for path in base.iterdir() if path.is_dir()]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import Cancelled, ModelProblem
+from common.errors import Cancelled, ModelProblem, SettingProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, rise
@@ -401,7 +401,7 @@ def test_a_class_without_boxes_is_its_strongest_candidate() -> None:
 @pytest.mark.parametrize("said", ["many", "0", "-3", "1.5"])
 def test_a_wrong_number_of_masks_is_said(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MASKS", said)
-    with pytest.raises(ModelProblem, match=f"SIGHTGLASS_MASKS is '{said}'"):
+    with pytest.raises(SettingProblem, match=f"SIGHTGLASS_MASKS is '{said}'"):
         rise.raw_maps(evidence_of(Patches()), METHOD, [detection(0)])
 
 

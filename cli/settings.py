@@ -1,0 +1,68 @@
+"""`settings`: list every environment variable that sets Sightglass, its value and its default."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from cli import options as cli
+from cli.console import Teller
+from common.errors import SettingProblem
+
+if TYPE_CHECKING:
+    import typer
+
+COLUMNS = ("variable", "value", "default", "meaning")
+
+
+def settings(json: cli.Json = False) -> int:
+    """The environment variables that set Sightglass, each with its value, its default and its meaning.
+
+    The API key is masked. The exit code is 1 if a variable is malformed or unknown.
+    """
+    from common.environment import unknown
+
+    tell, rows = Teller(json), _rows()
+    tell.table(
+        COLUMNS,
+        [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows],
+    )
+    problems = [*(row["problem"] for row in rows if row["problem"]), *unknown()]
+    for problem in problems:
+        tell.complain(problem)
+    tell.result({"settings": rows, "problems": problems})
+    return 1 if problems else 0
+
+
+def _rows() -> list[dict[str, Any]]:
+    from common.environment import Settings, shown_default, variable
+    from common.settings import settings
+
+    found, rows = settings(), []
+    for field, declared in Settings.model_fields.items():
+        value, problem = os.environ.get(variable(field), "").strip() or None, None
+        try:
+            getattr(found, field)
+        except SettingProblem as error:
+            problem = str(error)
+        rows.append(
+            {
+                "name": variable(field),
+                "value": str(found.api_key) if value and field == "api_key" else value,
+                "default": shown_default(field),
+                "meaning": declared.description,
+                "problem": problem,
+            }
+        )
+    return rows
+
+
+def register(app: typer.Typer) -> None:
+    cli.verb(
+        app,
+        "settings",
+        """
+        python -m explain settings
+        SIGHTGLASS_MODELS_MB=4096 python -m explain settings --json
+        """,
+    )(settings)

@@ -1,0 +1,211 @@
+"""Declare the environment variables that set Sightglass: their types, defaults, meanings and what a right value is."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from common.errors import SettingProblem
+from common.files import data_folder
+from common.suggestions import did_you_mean
+
+PREFIX = "SIGHTGLASS_"
+OFF = "off"
+
+
+def _whole(text: Any) -> Any:
+    """Truncate `2.7` to 2, as the decimal numbers of these variables always were."""
+    if isinstance(text, str):
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError("not finite")
+        return int(number)
+    return text
+
+
+def _folders(text: Any) -> Any:
+    """Split folders as PATH does."""
+    if isinstance(text, str):
+        return tuple(_expanded(name) for name in text.split(os.pathsep) if name.strip())
+    return text
+
+
+def _listed(text: Any) -> Any:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if isinstance(text, str) else text
+
+
+def _expanded(text: Any) -> Any:
+    # Not Path.expanduser: that raises where a container's user has no home.
+    return Path(os.path.expanduser(text)) if isinstance(text, str) else text
+
+
+def _unless_off(text: Any) -> Any:
+    return None if isinstance(text, str) and text.strip().lower() == OFF else _expanded(text)
+
+
+def _yes(text: Any) -> Any:
+    return text.strip().lower() in ("1", "yes", "true", "on") if isinstance(text, str) else text
+
+
+def _not_no(text: Any) -> Any:
+    return text.strip().lower() not in ("0", "false", "no") if isinstance(text, str) else text
+
+
+def _exact(text: Any) -> Any:
+    """Reject what only looks like a whole number, such as `1.5` or `+3`."""
+    if isinstance(text, str) and not text.strip().isdecimal():
+        raise ValueError("not a whole number")
+    return text
+
+
+Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
+Positive = Annotated[float, Field(gt=0, lt=1e9)]
+Count = Annotated[int, BeforeValidator(_whole)]
+Folder = Annotated[Path, BeforeValidator(_expanded)]
+FolderOrOff = Annotated[Path | None, BeforeValidator(_unless_off)]
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Yes = Annotated[bool, BeforeValidator(_yes)]
+
+
+def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None, **bounds: Any) -> Any:
+    """A variable: what it means, what to `give` where it is malformed, and its default as it is `shown`."""
+    extra: dict[str, Any] = {"give": give, "shown": shown}
+    if callable(default):
+        return Field(default_factory=default, description=meaning, json_schema_extra=extra, **bounds)
+    return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
+
+
+class Settings(BaseSettings):
+    """What an operator can set. A malformed variable raises SettingProblem where it is read, and no other does."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    weights: Folders = _field((), "Folders with weight files, separated as in PATH.")
+    models: Folder | None = _field(
+        None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
+    )
+    offline: Annotated[bool, BeforeValidator(_not_no)] = _field(False, "Never download: any value but 0, false or no.")
+    models_mb: Megabytes = _field(2048.0, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048")
+    evidence_mb: Megabytes = _field(
+        256.0, "Memory for the evidence of the latest pictures, in MiB.", "a number of MiB, such as 256"
+    )
+    cache_mb: Megabytes = _field(
+        832.0, "Memory for all other caches together, in MiB, in fixed shares.", "a number of MiB, such as 832"
+    )
+    masks: Annotated[int, Field(ge=1), BeforeValidator(_exact)] | None = _field(
+        None,
+        "How many masks D-RISE draws for a picture.",
+        "the number of masks, for instance 800",
+        shown="800; 1000 for a classifier",
+    )
+    folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
+    batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
+    heatmaps: Folder = _field(Path("heatmaps"), "Where the Detect screen saves photographs.")
+    history: FolderOrOff = _field(
+        lambda: data_folder("history"),
+        "The history's folder; off: nothing is saved.",
+        shown="in the user's data folder",
+    )
+    history_mb: Positive = _field(
+        2048.0,
+        "The most that the history may take, in MB of 1,000,000 bytes.",
+        "the most that the history may take, in MB",
+    )
+    monitor: FolderOrOff = _field(
+        lambda: data_folder("monitor"),
+        "The monitor's folder; off: nothing is monitored.",
+        shown="in the user's data folder",
+    )
+    monitor_threshold: Annotated[float, Field(ge=0, le=1)] = _field(
+        0.5, "The confidence below which an explanation is odd; 0: never.", "a number from 0 to 1, such as 0.5"
+    )
+    monitor_per_minute: Annotated[Count, Field(ge=0)] = _field(
+        30, "Odd explanations that each process logs in a minute.", "a whole number, 0 or more"
+    )
+    monitor_mb: Positive = _field(
+        16.0, "The size of one log file, its maps counted, in MiB.", "a number of MiB above 0, such as 16"
+    )
+    monitor_keep: Annotated[Count, Field(ge=1)] = _field(8, "Log files that are kept.", "a whole number, 1 or more")
+    monitor_pictures: Yes = _field(False, "Whether the log keeps the pictures too: 1, yes, true or on.")
+    api_key: SecretStr | None = _field(None, "The key that every request must send.")
+    api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
+    api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
+    api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
+    api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(
+        60.0, "Seconds that an answer may take, waiting included.", "a number of seconds above 0, such as 60"
+    )
+    api_workers: Annotated[Count, Field(ge=1, lt=2**40)] = _field(
+        2, "Requests that are answered at once.", "a whole number, 1 or more"
+    )
+    api_queue: Annotated[Count, Field(ge=0, lt=2**40)] = _field(
+        16, "Requests that may wait for an answer.", "a whole number, 0 or more"
+    )
+    api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
+    api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
+    api_monitor: Yes = _field(False, "Whether explanations are monitored by default: 1, yes, true or on.")
+    traceback: Annotated[bool, BeforeValidator(bool)] = _field(
+        False, "On the command line: show where a bug is; any value."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A blank variable is one that is not set."""
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise SettingProblem for a field that is missing because its variable is malformed (see `read`)."""
+            if name in type(self).model_fields:
+                raise SettingProblem(_sentence(name, os.environ.get(variable(name), "")))
+            return super().__getattr__(name)
+
+
+def variable(field: str) -> str:
+    """Return the name of a field's environment variable."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def read() -> Settings:
+    """Return the settings of the environment; fields whose variables are malformed raise SettingProblem when read."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()}
+    fields = Settings.model_fields
+    found = Settings(**{name: fields[name].get_default(call_default_factory=True) for name in wrong})
+    for name in wrong:
+        del found.__dict__[name]
+    return found
+
+
+def _sentence(field: str, text: str) -> str:
+    extra = Settings.model_fields[field].json_schema_extra
+    assert isinstance(extra, dict)
+    return f"{variable(field)} is {text!r}: give {extra['give']}."
+
+
+def shown_default(field: str) -> str:
+    """Return a field's default as a table of the settings shows it; empty where there is none."""
+    declared = Settings.model_fields[field]
+    extra = declared.json_schema_extra
+    assert isinstance(extra, dict)
+    if extra["shown"] is not None:
+        return str(extra["shown"])
+    if isinstance(declared.default, bool):
+        return "yes" if declared.default else "no"
+    return f"{declared.default:g}" if isinstance(declared.default, float) else str(declared.default or "")
+
+
+def unknown() -> list[str]:
+    """Return a sentence for each variable with our prefix that sets nothing."""
+    names = [variable(field) for field in Settings.model_fields]
+    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names)
+    return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]

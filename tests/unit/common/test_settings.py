@@ -1,0 +1,194 @@
+"""Every environment variable: read when it is used, malformed ones as one sentence each, listed and documented."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import main
+from common import environment
+from common.environment import Settings, shown_default, variable
+from common.errors import SettingProblem
+from common.settings import CACHE_SHARES, cache_bytes, settings
+
+ROOT = Path(__file__).parents[3]
+ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "benchmarks")
+MALFORMED = {
+    "models_mb": ("2GB", "-1", "nan", "inf"),
+    "evidence_mb": ("much", "-1"),
+    "cache_mb": ("much", "-1"),
+    "masks": ("many", "0", "-3", "1.5"),
+    "history_mb": ("much", "0", "-1", "1e9", "inf"),
+    "monitor_threshold": ("half", "-0.1", "1.1", "nan"),
+    "monitor_per_minute": ("often", "-1", "inf"),
+    "monitor_mb": ("big", "0"),
+    "monitor_keep": ("all", "0"),
+    "api_mb": ("many", "0", "inf"),
+    "api_timeout": ("soon", "0", "nan", "inf"),
+    "api_workers": ("nan", "0", "1e30"),
+    "api_queue": ("long", "-1"),
+}
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(environment.PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(("field", "text"), [(field, text) for field, texts in MALFORMED.items() for text in texts])
+def test_a_malformed_variable_is_one_sentence_where_it_is_read_and_nowhere_else(
+    field: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable(field), text)
+    defaults, found = Settings.model_construct(), settings()
+    with pytest.raises(SettingProblem) as caught:
+        getattr(found, field)
+    assert re.fullmatch(rf"{variable(field)} is '{re.escape(text)}': give [^:]+\.", str(caught.value))
+    for other in set(Settings.model_fields) - {field}:
+        assert getattr(found, other) == getattr(defaults, other)
+
+
+def test_every_number_is_tried_malformed() -> None:
+    numbers = {
+        name for name, field in Settings.model_fields.items() if re.search(r"\b(int|float)\b", str(field.annotation))
+    }
+    assert numbers == set(MALFORMED)
+
+
+def test_blank_variables_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = settings().model_dump()
+    for field in Settings.model_fields:
+        monkeypatch.setenv(variable(field), "" if len(field) % 2 else "  ")
+    assert settings().model_dump() == defaults
+
+
+def test_variables_are_read_whenever_they_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert settings() is settings()
+    assert not settings().offline
+    for text, offline in (("1", True), ("off", True), ("no", False), ("False", False), (" 0 ", False), ("yes", True)):
+        monkeypatch.setenv("SIGHTGLASS_OFFLINE", text)
+        assert settings().offline is offline
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", os.pathsep.join((str(tmp_path), " ", "~/weights")))
+    assert settings().weights == (tmp_path, Path("~/weights").expanduser())
+    monkeypatch.setenv("SIGHTGLASS_API_HOSTS", "one.example, two.example,")
+    assert settings().api_hosts == ("one.example", "two.example")
+    monkeypatch.setenv("SIGHTGLASS_API_WORKERS", "2.7")
+    assert settings().api_workers == 2
+    for text, pictures in (("on", True), ("TRUE", True), ("2", False), ("no", False)):
+        monkeypatch.setenv("SIGHTGLASS_MONITOR_PICTURES", text)
+        assert settings().monitor_pictures is pictures
+
+
+@pytest.mark.parametrize("field", ["history", "monitor"])
+def test_a_folder_is_named_or_off_or_among_the_users_data(
+    field: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(variable(field), "off")
+    assert getattr(settings(), field) is None
+    monkeypatch.setenv(variable(field), str(tmp_path))
+    assert getattr(settings(), field) == tmp_path
+    monkeypatch.delenv(variable(field))
+    if sys.platform == "linux":
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+        assert getattr(settings(), field) == tmp_path / "sightglass" / field
+        # A relative path there is to be ignored, as the XDG specification has it.
+        monkeypatch.setenv("XDG_DATA_HOME", "data")
+        assert getattr(settings(), field) == Path.home() / ".local" / "share" / "sightglass" / field
+
+
+def test_one_budget_is_split_over_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.viewer import payload
+    from explain.similarity.ranking import VECTORS
+
+    assert {name: cache_bytes(name) for name in CACHE_SHARES} == {
+        name: share * 2**20 for name, share in CACHE_SHARES.items()
+    }
+    monkeypatch.setenv("SIGHTGLASS_CACHE_MB", "83.2")
+    assert sum(map(cache_bytes, CACHE_SHARES)) == pytest.approx(83.2 * 2**20, abs=len(CACHE_SHARES))
+    assert VECTORS.budget == cache_bytes("embeddings")
+    assert payload._blobs.budget == cache_bytes("pictures") == int(6.4 * 2**20)
+
+
+def test_settings_are_read_in_one_place() -> None:
+    here = ROOT / "common/environment.py"
+    files = [
+        path for room in ROOMS for path in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))
+    ]
+    texts = {path: path.read_text("utf-8") for path in files if path != here}
+    reads = re.compile(r"(environ(\.get)?[\[(]|getenv\()\s*f?[\"']SIGHTGLASS_")
+    assert {path.relative_to(ROOT).as_posix() for path, text in texts.items() if reads.search(text)} <= {
+        "cli/models_add.py",  # sets it, while a model is tried
+        "benchmarks/__main__.py",
+    }
+    known = {variable(field) for field in Settings.model_fields}
+    named = {name for text in texts.values() for name in re.findall(r"\bSIGHTGLASS_[A-Z_]*[A-Z]\b", text)}
+    assert named <= known
+
+
+def test_reading_them_takes_nothing_that_is_slow_to_import() -> None:
+    code = (
+        "import sys, common.settings, models.catalog, explain; print({'pydantic', 'platformdirs'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_KEY", "a-secret")
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "100")
+    assert main(["settings"]) == 0
+    said = capsys.readouterr().out
+    assert "a-secret" not in said
+    assert all(variable(field) in said for field in Settings.model_fields)
+    assert main(["settings", "--json"]) == 0
+    found = json.loads(text := capsys.readouterr().out)
+    assert "a-secret" not in text
+    rows = {row["name"]: row for row in found["settings"]}
+    assert rows["SIGHTGLASS_API_KEY"]["value"] == "**********"
+    assert rows["SIGHTGLASS_MASKS"] == {
+        "name": "SIGHTGLASS_MASKS",
+        "value": "100",
+        "default": "800; 1000 for a classifier",
+        "meaning": "How many masks D-RISE draws for a picture.",
+        "problem": None,
+    }
+    assert rows["SIGHTGLASS_MODELS_MB"]["value"] is None
+
+
+def test_wrong_ones_are_listed_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "2GB")
+    monkeypatch.setenv("SIGHTGLASS_MODEL_MB", "3")
+    assert main(["settings", "--json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["problems"] == [
+        "SIGHTGLASS_MODELS_MB is '2GB': give a number of MiB, such as 2048.",
+        "There is no setting SIGHTGLASS_MODEL_MB: did you mean SIGHTGLASS_MODELS_MB?",
+    ]
+    assert said.err.splitlines() == json.loads(said.out)["problems"]
+
+
+def test_a_malformed_budget_is_said_where_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from explain import Explainer
+    from explain.evidence.resident import Residency
+
+    monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "2GB")
+    with pytest.raises(SettingProblem, match="SIGHTGLASS_MODELS_MB is '2GB'"):
+        Explainer("demo-cls-s", device="cpu", residency=Residency())
+
+
+def test_the_docs_list_every_one() -> None:
+    rows = [
+        f"| `{variable(name)}` | {shown_default(name) or 'none'} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    text = (ROOT / "docs/settings.md").read_text("utf-8")
+    assert [line for line in text.splitlines() if line.startswith("| `SIGHTGLASS_")] == rows
