@@ -96,11 +96,11 @@ async def layers(
     settings: Settings = request.app.state.settings
 
     def work(cancel: threading.Event) -> results.Layers:
-        from explain.evidence.survey import inside
+        from explain.evidence.layer_choices import layer_choices
 
         with weights.kept_in():
             explainer = service.loaded(model, settings)
-            found = inside(explainer, every=every)
+            found = layer_choices(explainer, every=every)
         rows = [
             results.Layer(path=one.path, shape=one.shape, layout=one.layout, default=one.path in found.default)
             for one in found.layers

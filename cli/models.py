@@ -110,12 +110,12 @@ def layers(
 ) -> int:
     """The layers of a model that a map can be taken at, in the order of execution, and the names of choices of them."""
     from cli.image import woken
-    from explain.evidence.survey import inside
+    from explain.evidence.layer_choices import layer_choices
 
     tell = Teller(json)
     with tell.at_work(f"Waking {model}") as bar:
         explainer = woken(model, "cpu", bar)
-        found = inside(explainer, every=every)
+        found = layer_choices(explainer, every=every)
     shown, default, presets = found.layers, found.default, found.presets
     rows = [
         {"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": layer.path in default}

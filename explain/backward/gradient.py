@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from explain.backward.convolution import pointwise_gradient
+from explain.backward.principal import projection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,8 +53,6 @@ class Activation:
     @cached_property
     def first_component(self) -> Tensor:
         """(h, w) scores of the first principal component."""
-        from explain.methods.eigen import projection
-
         return projection(self.values, self.values.shape[1] * self.values.shape[2])[0]
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
-    from explain.evidence.layers import Attended
     from explain.evidence.resident import Resident
+    from explain.evidence.survey import Attended
     from explain.progress import Progress
     from models.adapter import Layer, Target
 

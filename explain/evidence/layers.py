@@ -1,202 +1,25 @@
-"""Which layers of a model can be explained, found by running it once and looking at what comes out of each module."""
+"""Find layers by the names that people use for them, and read a layer's output as a map."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, product, zip_longest
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
 from models.adapter import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from torch import Tensor, nn
 
     from explain.evidence.resident import Resident
     from models.adapter import Adapter
 
-MAX_PREFIX = 16
-"""CLS, a distilled token and registers; more only text would have."""
-MAX_GUESSED = 8
-"""Of them, where no convolution says what the grid is."""
 NUMBERED = 16
 """Modules of one kind, counted from 0, that another tool's name with a star is tried for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attended:
-    """One module that attends, as it was seen in a pass on a single picture."""
-
-    path: str
-    heads: int
-    queries: int
-    grid: tuple[int, int] | None
-    """(h, w) of the patches among its keys; None where it attends within windows, or to something else."""
-    prefix: int
-    """Keys before the grid's (CLS, registers)."""
-    same: bool
-    """Whether its queries are the same tokens as its keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What one pass shows of a model's inside."""
-
-    known: dict[str, Layer]
-    """Every module that gives a map, by path."""
-    short: tuple[Layer, ...]
-    """The short list for a picker, in the order of execution."""
-    attentions: tuple[Attended, ...]
-    """What attends, in the order of execution."""
-
-
-def discover(adapter: Adapter, tensor: Tensor) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
-    """`survey`'s layers alone: all by path, and the short list."""
-    seen = survey(adapter, tensor)
-    return seen.known, seen.short
-
-
-def survey(adapter: Adapter, tensor: Tensor) -> Surveyed:
-    """Run (1, 3, h, w) once and look at what every module gives, and at what attends.
-
-    The short list is in the order of execution and names a tensor once, by the outermost module that returns it
-    (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
-    """
-    size = (tensor.shape[-2], tensor.shape[-1])
-    known: dict[str, Layer] = {}
-    short: list[str] = []
-    attentions: dict[str, Attended] = {}
-    grids: dict[tuple[int, int], None] = {}
-    previous: Tensor | None = None
-    returned = 0
-    before: dict[str, int] = {}
-    read_by: dict[str, str] = {}
-
-    def look(path: str, leaf: bool, output: Any) -> None:
-        nonlocal previous, returned
-        if not isinstance(output, torch.Tensor):
-            return
-        returned += output.nbytes if leaf else 0
-        if (layer := describe(path, output, size, grids)) is None:
-            return
-        if layer.layout == "nchw":
-            # Last seen, first tried: patches are cut by the latest convolution.
-            grids.pop(layer.shape[1:], None)
-            grids[layer.shape[1:]] = None
-        known[path], before[path] = layer, returned
-        if output is previous:
-            short[-1] = path
-        else:
-            short.append(path)
-        previous = output
-
-    def attend(path: str, weights: Tensor) -> Tensor:
-        pictures, heads, queries, keys = weights.shape
-        prefix, grid = (_tokens(keys, size, grids) if pictures == 1 else None) or (0, None)
-        if path not in attentions:
-            attentions[path] = Attended(path, heads, queries, grid, prefix, queries == keys)
-            # What its own parts return (queries, keys) is no layer to look at it by.
-            read = next((name for name in reversed(short) if not name.startswith(f"{path}.")), "")
-            if read and (grid or pictures > 1) and known[read].layout != "nchw":
-                read_by[read] = path
-        return weights
-
-    handles = []
-    for path, module in adapter.module.named_modules():
-        if path:
-            seen = partial(look, path, next(module.children(), None) is None)
-            handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
-    opened = adapter.record_attention(attend)
-    try:
-        # An activation in place returns what it was given: norm and ReLU would look like one layer.
-        with torch.no_grad(), not_in_place(adapter.module), opened:
-            adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
-    known = {
-        path: replace(layer, tail_bytes=returned - before[path], read_by=read_by.get(path, ""))
-        for path, layer in known.items()
-    }
-    whole = {layer.shape[1:] for path, layer in known.items() if not _under(path, attentions)}
-    # Inside of attention four sides are heads and tokens as a rule.
-    inner = [path for path in known if _under(path, attentions) and known[path].shape[1:] not in whole]
-    for path in inner:
-        del known[path]
-        short = [name for name in short if name != path]
-    # A module that is called twice (one ReLU for all) has no single map of its own.
-    return Surveyed(known, tuple(known[path] for path in short if short.count(path) == 1), tuple(attentions.values()))
-
-
-def _under(path: str, parents: Collection[str]) -> bool:
-    return any(path.startswith(f"{parent}.") for parent in parents)
-
-
-@contextmanager
-def not_in_place(module: nn.Module) -> Iterator[None]:
-    """Activations that keep their input, for as long as this lasts."""
-    parts = [part for part in module.modules() if getattr(part, "inplace", None) is True]
-    for part in parts:
-        part.inplace = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for part in parts:
-            part.inplace = True  # type: ignore[assignment]
-
-
-def describe(path: str, output: Tensor, size: tuple[int, int], grids: Collection[tuple[int, int]] = ()) -> Layer | None:
-    """How an output can be read as a map on an input of `size` (h, w); None where it cannot.
-
-    `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
-    """
-    shape, aspect = tuple(output.shape), size[0] / size[1]
-    if not shape or shape[0] != 1:
-        return None  # the windows of one picture
-    if len(shape) == 4:
-        _, a, b, c = shape
-        # Channels come last where the last two sides cannot be the picture's and the first two can (Swin).
-        if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
-            return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
-        return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
-    if len(shape) == 3 and shape[2] > 1 and (found := _tokens(shape[1], size, grids)) is not None:
-        prefix, grid = found
-        return Layer(path, (shape[2], *grid), "tokens", prefix)
-    return None
-
-
-def _fits(height: int, width: int, size: tuple[int, int], aspect: float) -> bool:
-    return height <= size[0] and width <= size[1] and abs(height - aspect * width) <= 1
-
-
-def _tokens(
-    count: int, size: tuple[int, int], grids: Collection[tuple[int, int]]
-) -> tuple[int, tuple[int, int]] | None:
-    """How so many tokens are cut into those before the grid's and an (h, w) grid; None where they are none."""
-    for grid in reversed([*grids]):
-        if 0 <= (prefix := count - grid[0] * grid[1]) <= MAX_PREFIX and grid[0] * grid[1] > MAX_PREFIX:
-            return prefix, grid
-    for prefix in range(min(MAX_GUESSED, count)):
-        if (cut := _grid(count - prefix, size)) is not None:
-            return prefix, cut
-    return None
-
-
-def _grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """(h, w) of so many patches over an input of `size`, both sides cut by the same whole patch size."""
-    patch = math.isqrt(size[0] * size[1] // tokens) if tokens else 0
-    if patch < 2 or size[0] // patch * (size[1] // patch) != tokens:
-        return None
-    return size[0] // patch, size[1] // patch
 
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:

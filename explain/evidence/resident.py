@@ -16,7 +16,7 @@ from common.settings import MIB, settings
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
 from explain.evidence.determinism import Turn
-from explain.evidence.layers import Surveyed, survey
+from explain.evidence.survey import Survey, survey
 from models.adapters import folding
 from models.load import load
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.evidence.layers import Attended
-    from explain.methods.grad_cam_library import Shadow
+    from explain.evidence.survey import Attended
     from explain.progress import Progress
     from models.adapter import Adapter, Layer, ModelSpec
     from models.adapters.folding import Twin
@@ -47,8 +46,6 @@ class Resident:
         """What it was loaded from: its table may be another now, or its file."""
         self.mutates = False
         """Whether a module was seen to write into its input."""
-        self.shadow: Shadow | None = None
-        """Where the grad-cam library's methods work (explain/methods/grad_cam_library.py)."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -98,9 +95,9 @@ class Resident:
         return self._survey.attentions
 
     @cached_property
-    def _survey(self) -> Surveyed:
+    def _survey(self) -> Survey:
         if not self.gradients:
-            return Surveyed({}, (), ())
+            return Survey({}, (), ())
         adapter, blank = self._blank()
         self.probed = (blank.shape[-2], blank.shape[-1])
         with self.lock:
@@ -130,7 +127,7 @@ class Resident:
         """The same module, lock and layers for another adapter of it, which looks for other classes."""
         _ = self.layers, self._twin  # found once for both
         other = copy.copy(self)
-        other.adapter, other.shadow = adapter, None
+        other.adapter = adapter
         return other
 
     @property

@@ -1,35 +1,192 @@
-"""What of a model's inside can be named: its layers, and the choices of them that have a name."""
+"""Find the layers and attention modules of a model by running it once and inspecting every module's output."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from explain.detections import stages
+import torch
+
+from models.adapter import Layer
 
 if TYPE_CHECKING:
-    from explain.explainer import Explainer
-    from models.adapter import Layer
+    from collections.abc import Collection, Iterator
+
+    from torch import Tensor, nn
+
+    from models.adapter import Adapter
+
+MAX_PREFIX = 16
+"""Tokens before the grid's: CLS, a distilled token and registers; only text would have more."""
+MAX_GUESSED_PREFIX = 8
+"""The same where no convolution shows what the grid is."""
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
-    layers: tuple[Layer, ...]
+class Attended:
+    """One attention module, as seen in a pass on a single picture."""
+
+    path: str
+    heads: int
+    queries: int
+    grid: Size | None
+    """(h, w) of the patches among its keys; None where it attends within windows, or to something else."""
+    prefix: int
+    """Keys before the grid's (CLS, registers)."""
+    same: bool
+    """Whether its queries are the same tokens as its keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The inside of a model, as one pass shows it."""
+
+    known: dict[str, Layer]
+    """Every module that returns a map, by path."""
+    short: tuple[Layer, ...]
+    """The short list for a picker, in the order of execution."""
+    attentions: tuple[Attended, ...]
     """In the order of execution."""
-    default: tuple[str, ...]
-    """Paths of those that a map is taken at where nobody says."""
-    presets: dict[str, tuple[str, ...]]
 
 
-def inside(explainer: Explainer, *, every: bool = False) -> Inside:
-    """The outer layers of a model, those that are its own choice and those of presets; `every`: those within, too.
+def survey(adapter: Adapter, tensor: Tensor) -> Survey:
+    """Run (1, 3, h, w) once and list the layers that can be explained and the modules that attend.
 
-    None of a model that only answers.
+    The short list is in the order of execution and names a tensor once, by the outermost module that returns it
+    (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
     """
-    resident, short = explainer.resident, explainer.layers
-    presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
-    default = explainer.default_layers
-    outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-    shown = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
-    return Inside(shown, default, presets)
+    observer, handles = _Observer((tensor.shape[-2], tensor.shape[-1])), []
+    for path, module in adapter.module.named_modules():
+        if path:
+            seen = partial(observer.see, path, next(module.children(), None) is None)
+            handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
+    opened = adapter.record_attention(observer.attend)
+    try:
+        # An activation in place returns what it was given: norm and ReLU would look like one layer.
+        with torch.no_grad(), not_in_place(adapter.module), opened:
+            adapter.run(tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return observer.result()
+
+
+@dataclass
+class _Observer:
+    """Collects what the modules of one pass return, in the order of execution."""
+
+    size: Size
+    known: dict[str, Layer] = field(default_factory=dict)
+    short: list[str] = field(default_factory=list)
+    attentions: dict[str, Attended] = field(default_factory=dict)
+    grids: dict[Size, None] = field(default_factory=dict)
+    previous: Tensor | None = None
+    returned: int = 0
+    """Bytes that leaf modules have returned so far."""
+    before: dict[str, int] = field(default_factory=dict)
+    """`returned` at the time of each layer."""
+    read_by: dict[str, str] = field(default_factory=dict)
+
+    def see(self, path: str, leaf: bool, output: Any) -> None:
+        """Note one module's output."""
+        if not isinstance(output, torch.Tensor):
+            return
+        self.returned += output.nbytes if leaf else 0
+        if (layer := describe(path, output, self.size, self.grids)) is None:
+            return
+        if layer.layout == "nchw":
+            # Last seen, first tried: patches are cut by the latest convolution.
+            self.grids.pop(layer.shape[1:], None)
+            self.grids[layer.shape[1:]] = None
+        self.known[path], self.before[path] = layer, self.returned
+        if output is self.previous:
+            self.short[-1] = path
+        else:
+            self.short.append(path)
+        self.previous = output
+
+    def attend(self, path: str, weights: Tensor) -> Tensor:
+        """Note one module's attention (B, heads, queries, keys) and return it unchanged."""
+        pictures, heads, queries, keys = weights.shape
+        prefix, grid = (_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
+        if path not in self.attentions:
+            self.attentions[path] = Attended(path, heads, queries, grid, prefix, queries == keys)
+            # What its own parts return (queries, keys) is no layer to look at it by.
+            read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
+            if read and (grid or pictures > 1) and self.known[read].layout != "nchw":
+                self.read_by[read] = path
+        return weights
+
+    def result(self) -> Survey:
+        known = {
+            path: replace(layer, tail_bytes=self.returned - self.before[path], read_by=self.read_by.get(path, ""))
+            for path, layer in self.known.items()
+        }
+        inner = {path for path in known if any(path.startswith(f"{parent}.") for parent in self.attentions)}
+        whole = {layer.shape[1:] for path, layer in known.items() if path not in inner}
+        # Inside of attention four sides are heads and tokens as a rule.
+        dropped = {path for path in inner if known[path].shape[1:] not in whole}
+        known = {path: layer for path, layer in known.items() if path not in dropped}
+        # A module that is called twice (one ReLU for all) has no single map of its own.
+        short = tuple(known[path] for path in self.short if path in known and self.short.count(path) == 1)
+        return Survey(known, short, tuple(self.attentions.values()))
+
+
+@contextmanager
+def not_in_place(module: nn.Module) -> Iterator[None]:
+    """Run the module's in-place activations out of place while the context lasts."""
+    parts = [part for part in module.modules() if getattr(part, "inplace", None) is True]
+    for part in parts:
+        part.inplace = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.inplace = True  # type: ignore[assignment]
+
+
+def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()) -> Layer | None:
+    """Return how an output can be read as a map on an input of `size` (h, w); None where it cannot.
+
+    `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
+    """
+    shape, aspect = tuple(output.shape), size[0] / size[1]
+    if not shape or shape[0] != 1:
+        return None  # the windows of one picture
+    if len(shape) == 4:
+        _, a, b, c = shape
+        # Channels come last where the last two sides cannot be the picture's and the first two can (Swin).
+        if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
+            return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
+        return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
+    if len(shape) == 3 and shape[2] > 1 and (found := _tokens(shape[1], size, grids)) is not None:
+        prefix, grid = found
+        return Layer(path, (shape[2], *grid), "tokens", prefix)
+    return None
+
+
+def _fits(height: int, width: int, size: Size, aspect: float) -> bool:
+    return height <= size[0] and width <= size[1] and abs(height - aspect * width) <= 1
+
+
+def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:
+    """Split `count` tokens into those before the grid's and an (h, w) grid; None where that is impossible."""
+    for grid in reversed([*grids]):
+        if 0 <= (prefix := count - grid[0] * grid[1]) <= MAX_PREFIX and grid[0] * grid[1] > MAX_PREFIX:
+            return prefix, grid
+    for prefix in range(min(MAX_GUESSED_PREFIX, count)):
+        if (cut := _grid(count - prefix, size)) is not None:
+            return prefix, cut
+    return None
+
+
+def _grid(tokens: int, size: Size) -> Size | None:
+    """Return (h, w) of `tokens` patches over an input of `size`, both sides cut by the same whole patch size."""
+    patch = math.isqrt(size[0] * size[1] // tokens) if tokens else 0
+    if patch < 2 or size[0] // patch * (size[1] // patch) != tokens:
+        return None
+    return size[0] // patch, size[1] // patch

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from explain.backward.principal import projection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.backward.gradient import Activation, Gradient
-
-FEW = 48
-"""Rows up to which a full decomposition is quicker than a search for the first vector."""
-STEPS = 60
-"""Of the search at most; ten are the rule."""
-NEAR = 1e-6
-"""How far a vector that was found may be off, as a share of the largest eigenvalue."""
-_ALONE = threading.Lock()
-"""PyTorch loads its linear algebra for CUDA when first asked, and fails where two threads ask at once."""
 
 
 def eigencam(a: Activation, g: Gradient) -> Tensor:
@@ -33,81 +21,3 @@ def eigengradcam(a: Activation, g: Gradient) -> Tensor:
     """The first component of gradient times activation."""
     inside, outside = projection(g.values * g.part(a.values), g.shape[0] * g.shape[1])
     return g.placed(inside, outside)
-
-
-def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """First principal component scores of (C, h', w') over `places` places, of which all others are 0.
-
-    Returns them as (h', w'), and the score () of the places that are 0. Without a singular value decomposition, and
-    many times faster than one. The sign, arbitrary there too, is set so that the map rises where the channels' mean
-    rises.
-    """
-    channels, height, width = x.shape
-    rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
-    total = rows.sum(0)
-    if not bool(total.isfinite().all()):
-        rows = torch.nan_to_num(rows)
-        total = rows.sum(0)
-    count = len(rows)
-    mean = total / places  # (C,)
-    # Centred over all places, those that are 0 among them: the square root of I - 11'/places, times the rows.
-    shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
-    large = rows.device.type == "cpu" and min(rows.shape) > FEW
-    vector = _searched(rows, shift) if large else None
-    if vector is None:
-        vector = _decomposed(rows - shift)
-    offset = mean @ vector
-    scores = rows @ vector - offset
-    level = rows.mean(1) - mean.mean()
-    agrees = scores @ level + (places - count) * offset * mean.mean()
-    scores, elsewhere = (-scores, offset) if agrees < 0 else (scores, -offset)
-    return scores.reshape(height, width).to(x.dtype), elsewhere.to(x.dtype)
-
-
-def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """The first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None where it is slow to find.
-
-    Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
-    a step is of few numbers, where NumPy is done before PyTorch has started.
-    """
-    start = torch.linalg.vector_norm(rows, dim=0)
-    if not bool(start.any()):
-        return None
-    found = rows.new_empty(STEPS, len(start))
-    found[0] = start / start.norm()
-    vectors, away, small = found.numpy(), shift.numpy(), np.zeros((STEPS, STEPS))
-    for step in range(STEPS - 1):
-        scores = (rows @ found[step]).numpy()
-        scores -= away @ vectors[step]
-        next_one = (torch.from_numpy(scores) @ rows).numpy()
-        # Not from the rows beforehand: where they are next to nothing, that costs digits.
-        next_one -= scores.sum() * away
-        known = vectors[: step + 1]
-        # Twice, or rounding brings back what was taken out.
-        for _ in range(2):
-            shares = known @ next_one
-            next_one -= shares @ known
-            small[step, step] += shares[-1]
-        left = float(np.sqrt(next_one @ next_one))
-        values, parts = np.linalg.eigh(small[: step + 1, : step + 1])
-        if left * abs(parts[-1, -1]) <= NEAR * values[-1]:
-            return torch.nn.functional.normalize(torch.from_numpy(parts[:, -1].astype(np.float32) @ known), dim=0)
-        np.divide(next_one, left, out=vectors[step + 1])
-        small[step, step + 1] = small[step + 1, step] = left
-    return None
-
-
-def _decomposed(rows: Tensor) -> Tensor:
-    """The first right singular vector (C,) of (n, C), by the first eigenvector of the smaller Gram matrix."""
-    count, channels = rows.shape
-    gram = rows.T @ rows if channels <= count else rows @ rows.T
-    # It squares the condition number, so its own vectors want more digits than its rows; MPS has no more.
-    precise = gram if gram.device.type == "mps" else gram.double()
-    with nullcontext() if gram.device.type == "cpu" else _ALONE:
-        vector: Tensor = torch.linalg.eigh(precise).eigenvectors[:, -1].to(rows.dtype)
-    if channels <= count:
-        return vector
-    across: Tensor = rows.T @ vector
-    # As small as they come: an untrained model's gradients are.
-    across /= across.norm().clamp_min(torch.finfo(across.dtype).tiny)
-    return across

@@ -14,6 +14,7 @@ import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
+    from explain.evidence.resident import Resident
     from explain.methods import Method
     from explain.progress import Progress
     from models.adapter import Adapter, Layer, Target
@@ -82,9 +84,9 @@ def raw_maps(
                 # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
                 # FullGrad sums over the norms too.
                 adapter = resident.adapter if method.id == "fullgrad" else resident.quickest(evidence.layers)
-                shadow = resident.shadow
+                shadow = _SHADOWS.get(resident)
                 if shadow is None or shadow.broken or shadow.busy or shadow.of is not adapter.module:
-                    shadow = resident.shadow = Shadow(adapter)
+                    shadow = _SHADOWS[resident] = Shadow(adapter)
                 maps = shadow.run(evidence, method, target, tick, cancel)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     held = [evidence.raws[method.id, target] for target in targets]
@@ -286,3 +288,7 @@ def _library() -> Any:
     # Beyond 200 places its solver starts at random.
     svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
     return pytorch_grad_cam
+
+
+_SHADOWS: WeakKeyDictionary[Resident, Shadow] = WeakKeyDictionary()
+"""The latest shadow of each loaded model; freed with the model."""

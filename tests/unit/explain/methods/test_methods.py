@@ -22,14 +22,14 @@ from torch import nn
 
 from common.errors import Cancelled, ModelProblem
 from explain.backward.gradient import Activation, Gradient
+from explain.backward.principal import projection
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation, explain
 from explain.maps.heatmap import raw_maps
-from explain.methods import METHODS, eigen, function, method
-from explain.methods.eigen import projection
+from explain.methods import METHODS, function, method
 from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import Layer, ModelSpec, Target
@@ -656,10 +656,10 @@ def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: t
     centred = whole - whole.mean(0)
     scores = torch.linalg.svd(centred, full_matrices=False)[0][:, 0] * torch.linalg.norm(centred, 2)
     scores *= torch.sign(scores @ (whole.mean(1) - whole.mean()))
-    inside, outside = eigen.projection(x, places)
+    inside, outside = projection(x, places)
     found = torch.cat((inside.flatten(), outside.expand(places - size[0] * size[1])))
     np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
-    again, _ = eigen.projection(x, places)
+    again, _ = projection(x, places)
     assert torch.equal(inside, again)
 
 
@@ -667,5 +667,5 @@ def test_a_broken_place_counts_as_nothing() -> None:
     x = torch.randn(80, 12, 11, generator=torch.Generator().manual_seed(5))
     x[3, 2, 2] = float("nan")
     mended = x.nan_to_num()
-    for one, other in zip(eigen.projection(x, 500), eigen.projection(mended, 500), strict=True):
+    for one, other in zip(projection(x, 500), projection(mended, 500), strict=True):
         assert torch.equal(one, other)

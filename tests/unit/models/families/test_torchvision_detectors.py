@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from common.errors import ModelProblem, WeightsProblem
-from explain.evidence.layers import discover
+from explain.evidence.survey import survey
 from models import catalog, checkpoint, labels
 from models.adapter import ModelSpec, Target
 from models.families.torchvision.detectors import CELLS, Found, TorchvisionDetector, _softmax_beside, adapt, build
@@ -264,7 +264,8 @@ def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> No
 def test_layers_presets_and_stages_on_a_blank_picture(arch: str) -> None:
     adapter, _ = built(arch)
     tensor = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor
-    known, short = discover(adapter, tensor)
+    found = survey(adapter, tensor)
+    known, short = found.known, found.short
     adapter._size, size = tensor.shape[2], adapter._size
     try:
         presets, stages = adapter.presets(short), adapter.stages(short)

@@ -23,8 +23,9 @@ from torch import nn
 from common.errors import ModelProblem, WeightsProblem
 from explain.evidence import evidence as engine
 from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find, survey
+from explain.evidence.layers import find
 from explain.evidence.resident import Resident
+from explain.evidence.survey import survey
 from explain.explainer import Explainer, replay
 from explain.explanation import explain
 from explain.options import Options

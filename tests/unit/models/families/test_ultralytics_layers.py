@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from common.errors import ModelProblem
-from explain.evidence.layers import discover, named
+from explain.evidence.layers import named
 from explain.evidence.resident import Resident
+from explain.evidence.survey import survey
 from models.adapter import Layer, Prediction, Stage
 from models.adapters.detector import Detector
 from tests.built import built
@@ -17,7 +18,7 @@ from tests.built import built
 def layers_of(name: str, task: str = "detect") -> tuple[Layer, ...]:
     adapter = built(name, task)
     given = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), adapter.preprocessings[0])
-    return discover(adapter, given.tensor)[1]
+    return survey(adapter, given.tensor).short
 
 
 NECKS = {

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from common.errors import ModelProblem, WeightsProblem
-from explain.evidence.layers import discover, named
+from explain.evidence.layers import named
 from explain.evidence.resident import Resident
+from explain.evidence.survey import survey
 from models import catalog, checkpoint
 from models.adapter import ModelSpec, Target
 from models.families.yolox import Shape, Yolox, YoloxDetector, untrained
@@ -318,7 +319,8 @@ def test_larger_sizes_take_larger_pictures() -> None:
 
 def test_layers_presets_and_stages_name_the_same_maps() -> None:
     adapter = built()
-    known, short = discover(adapter, adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor)
+    found = survey(adapter, adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor)
+    known, short = found.known, found.short
     presets = adapter.presets(short)
     assert list(presets) == ["all neck outputs", "backbone end", "neck P3", "neck P4", "neck P5", "backbone P3"]
     assert adapter.default_layers(short) == presets["all neck outputs"]
