@@ -117,11 +117,11 @@ class Explainer:
         chosen = Options.parse(first | options)
         image = Image.open(source)
         about = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
-        return self.enduring(
+        return self.with_oom_fallback(
             lambda resident, more: self._explain(resident, image, chosen, (*image.notes, *more), about)
         )
 
-    def enduring(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
+    def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """What `work` makes with the model, also where the GPU is full: it is told what was done about that."""
         try:
             return work(self.resident, self._notes)
@@ -137,7 +137,7 @@ class Explainer:
         resident = self._residency.get(self.model, torch.device("cpu"), self._progress)
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def asked(self, resident: Resident, options: Options, image: Image | None) -> Resident:
+    def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
         """The model as it looks for the words, or for what the examples hold; itself where neither is given.
 
         `image` is what the examples are boxes of; None where there is no picture yet, and so no examples.
@@ -150,16 +150,16 @@ class Explainer:
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
-        if (found := resident.asked.get(key)) is None:
+        if (found := resident.vocabularies.get(key)) is None:
             with resident.lock:
                 if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
-                    told = adapter.with_examples(image.pixels, boxes, names)
+                    adapted = adapter.with_examples(image.pixels, boxes, names)
                 else:
-                    told = adapter.with_classes(options.vocabulary)
-            found = resident.asked[key] = resident.told(told)
-            while len(resident.asked) > VOCABULARIES:
-                resident.asked.pop(next(iter(resident.asked)), None)
+                    adapted = adapter.with_classes(options.vocabulary)
+            found = resident.vocabularies[key] = resident.with_adapter(adapted)
+            while len(resident.vocabularies) > VOCABULARIES:
+                resident.vocabularies.pop(next(iter(resident.vocabularies)), None)
         return found
 
     def _explain(
@@ -181,9 +181,9 @@ class Explainer:
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
         """One pass over a picture or the one that is held, its key in `EVIDENCE`, and what it took.
 
-        `resident` is what `enduring` gives.
+        `resident` is what `with_oom_fallback` gives.
         """
-        resident = self.asked(resident, options, image)
+        resident = self.with_vocabulary(resident, options, image)
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
             raise ModelProblem(
@@ -202,7 +202,7 @@ class Explainer:
         milliseconds: dict[str, float] = {}
         if (evidence := EVIDENCE.get(key)) is None:
             # What is made once for a model is no part of what this picture took.
-            resident.quickest(layers)
+            resident.fastest_adapter(layers)
             start = time.perf_counter()
             given = adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
             prepared = time.perf_counter()

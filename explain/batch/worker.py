@@ -13,7 +13,7 @@ import torch
 from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from explain.batch import batched_pass, journal, records
 from explain.batch.item import Item, Unreachable
-from explain.evidence.determinism import Turn
+from explain.evidence.determinism import PassLock
 from explain.evidence.layers import find as find_layers
 from explain.explainer import EVIDENCE, Explainer, _paths
 from explain.explanation import Explanation
@@ -64,7 +64,7 @@ class Work:
         self._plainly = dict(given) | ({"question": question} if question else {})
         # Words are the same for all pictures; examples are boxes of one.
         words = replace(options, examples=())
-        resident: Resident = explainer.asked(explainer.resident, words, None)
+        resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
         self.batched = batched_pass.possible(resident, options)
         self.apart = self.batched and resident.device.type == "cpu"
         """Whether each worker runs the model by itself."""
@@ -78,7 +78,7 @@ class Work:
         names = _paths(resident, options.layers) or resident.default_layers
         self._layers: tuple[Layer, ...] = find_layers(resident.layers[0], names, resident.adapter.module)
         # Made once, for all workers.
-        resident.quickest(self._layers)
+        resident.fastest_adapter(self._layers)
         if options.preprocessing not in resident.adapter.preprocessings:
             raise ModelProblem(f"{explainer.model.id} cannot take a picture as {options.preprocessing!r}.")
         # Said once and now, not of every picture.
@@ -119,7 +119,7 @@ class Work:
         # them all.
         own = copy.copy(self)
         own._resident = copy.copy(self._resident)
-        own._resident.lock = Turn(own._resident.device)
+        own._resident.lock = PassLock(own._resident.device)
         return own
 
     def entries(self, batch: Sequence[Item]) -> list[journal.Entry]:

@@ -64,7 +64,7 @@ def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
     return lambda: None if before == value else setattr(on, name, before)
 
 
-class Turn:
+class PassLock:
     """A re-entrant lock, held for the passes of a model: on a GPU they are exact."""
 
     def __init__(self, device: torch.device) -> None:

@@ -55,7 +55,7 @@ class Evidence:
         self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
         """What the model shows, as it was asked for last, and what that was."""
         self._graph: Graph | None = None
-        self._adapter = resident.quickest(layers)
+        self._adapter = resident.fastest_adapter(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
         self.recorded = [recorded[layer.path] for layer in layers]

@@ -15,7 +15,7 @@ from common.errors import ModelProblem
 from common.settings import MIB, settings
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
-from explain.evidence.determinism import Turn
+from explain.evidence.determinism import PassLock
 from explain.evidence.survey import Survey, survey
 from models.adapters import folding
 from models.load import load
@@ -37,12 +37,12 @@ class Resident:
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
         self.device = device
-        self.lock = Turn(device)
+        self.lock = PassLock(device)
         self.origin = self
         """Itself; of one that was asked for other classes, the one whose module it shares."""
-        self.asked: dict[object, Resident] = {}
+        self.vocabularies: dict[object, Resident] = {}
         """The latest ones that share its module and look for other classes, by what they were asked for."""
-        self.row: object = None
+        self.source: object = None
         """What it was loaded from: its table may be another now, or its file."""
         self.mutates = False
         """Whether a module was seen to write into its input."""
@@ -114,7 +114,7 @@ class Resident:
         with self.lock:
             return folding.twin(*self._blank())
 
-    def quickest(self, layers: Sequence[Layer]) -> Adapter:
+    def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         """The adapter to explain these layers with: itself or, where nothing that this skips is among them, its
         quicker twin."""
         if not folding.folds() or self._twin is None or any(layer.path in self._twin.missing for layer in layers):
@@ -123,7 +123,7 @@ class Resident:
         own.module = self._twin.module
         return own
 
-    def told(self, adapter: Adapter) -> Resident:
+    def with_adapter(self, adapter: Adapter) -> Resident:
         """The same module, lock and layers for another adapter of it, which looks for other classes."""
         _ = self.layers, self._twin  # found once for both
         other = copy.copy(self)
@@ -146,7 +146,7 @@ class Resident:
         return named or self.adapter.default_layers(short)
 
 
-def _row(spec: ModelSpec) -> object:
+def _source(spec: ModelSpec) -> object:
     """A model's table and when its own files were written: for another one of either it is loaded again."""
     named = (spec.weights.get("path"), spec.arch.rpartition(":")[0])
     files = [name for name in named if isinstance(name, str) and name]
@@ -165,13 +165,13 @@ class Residency:
 
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """The model on that device, loaded now if need be; many who ask at once wait for one load."""
-        key, row = (spec.id, str(device)), _row(spec)
-        if (resident := self._held.get(key)) is not None and resident.row == row:
+        key, source = (spec.id, str(device)), _source(spec)
+        if (resident := self._held.get(key)) is not None and resident.source == source:
             return resident
         with self._loading[key]:
-            if (resident := self._held.get(key)) is None or resident.row != row:
+            if (resident := self._held.get(key)) is None or resident.source != source:
                 resident = Resident(load(spec, progress=_of_download(spec.id, progress)), device)
-                resident.row = row
+                resident.source = source
                 self._held.put(key, resident)
         return resident
 

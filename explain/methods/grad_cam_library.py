@@ -83,7 +83,7 @@ def raw_maps(
             while maps is None:
                 # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
                 # FullGrad sums over the norms too.
-                adapter = resident.adapter if method.id == "fullgrad" else resident.quickest(evidence.layers)
+                adapter = resident.adapter if method.id == "fullgrad" else resident.fastest_adapter(evidence.layers)
                 shadow = _SHADOWS.get(resident)
                 if shadow is None or shadow.broken or shadow.busy or shadow.of is not adapter.module:
                     shadow = _SHADOWS[resident] = Shadow(adapter)

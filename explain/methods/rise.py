@@ -229,7 +229,7 @@ class _Hidden:
         self._resident = evidence.resident
         self._tensor = evidence.tensor
         self._masks = masks
-        self._quickest = self._resident.quickest(())
+        self._quickest = self._resident.fastest_adapter(())
         adapter = self._resident.adapter
         # However a model wants its pixels, it says itself what they are for the grey of a letterbox's bars.
         blank = adapter.flat_input(GREY)

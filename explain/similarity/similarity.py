@@ -213,7 +213,7 @@ def similarity(
             tuple(dict.fromkeys(notes)),
         )
 
-    return explainer.enduring(work)
+    return explainer.with_oom_fallback(work)
 
 
 def comparable(resident: Resident) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import explain.evidence.determinism
-from explain.evidence.determinism import Turn, exact
+from explain.evidence.determinism import PassLock, exact
 from explain.evidence.resident import Resident
 from models import catalog
 from models.load import load
@@ -97,7 +97,7 @@ def test_the_last_of_several_threads_puts_it_back() -> None:
 
 
 def test_a_turn_is_a_lock_that_may_be_taken_again() -> None:
-    before, turn = switches(), Turn(GPU)
+    before, turn = switches(), PassLock(GPU)
     free: list[bool] = []
     with turn, turn:
         assert strict()

@@ -235,9 +235,9 @@ def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
     resident = explainer.resident
     names = ("blocks.2", "blocks.4.0.bn2", "bn2")
     layers = find(resident.layers[0], names, resident.adapter.module)
-    assert resident.quickest(layers) is not resident.adapter
+    assert resident.fastest_adapter(layers) is not resident.adapter
     quick = explainer(bus, layers=names, targets=("minibus", "goldfish"))
-    plain = resident.told(resident.adapter)
+    plain = resident.with_adapter(resident.adapter)
     plain.__dict__["_twin"] = None
     slow = Evidence(plain, resident.adapter.prepare(quick.image.pixels, "trained"), layers)
     targets = [heatmap.target for heatmap in quick.heatmaps]
@@ -253,7 +253,7 @@ def test_a_convolution_before_its_norm_is_explained_as_it_is(name: str, bus: Pat
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
     layers = find(resident.layers[0], (name,), resident.adapter.module)
-    assert resident.quickest(layers) is resident.adapter
+    assert resident.fastest_adapter(layers) is resident.adapter
     made = explainer(bus, layers=name)
     seen: list[Tensor] = []
     handle = resident.adapter.module.get_submodule(name).register_forward_hook(lambda _m, _g, out: seen.append(out))
