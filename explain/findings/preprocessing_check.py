@@ -65,19 +65,9 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     return None
 
 
-<<<<<<< HEAD
 def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
     """Return the mutual information between picture and answer, as a share 0..1 of its maximum."""
-    adapter = resident.quickest(())
-=======
-def _share(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
-def _apart(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
-    """0..1: how much an answer says of which of the pictures it is of, as a share of the most that it could say."""
     adapter = resident.fastest_adapter(())
->>>>>>> b85a150 (Resident and Explainer name what they do: with_oom_fallback, with_vocabulary, with_adapter, fastest_adapter)
     rows = []
     with torch.no_grad(), resident.lock:
         for image in images:

@@ -122,19 +122,11 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
             taken = image.taken(adapter.channels, adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)
             with resident.lock, torch.no_grad():
-<<<<<<< HEAD
-                outputs = resident.quickest(()).run(resident.place(given.tensor))
+                outputs = resident.fastest_adapter(()).run(resident.place(given.tensor))
                 raw = adapter.embedding(outputs)[0].float()
             vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
             VECTORS.put(key, vector)
         return vector
-=======
-                outputs = resident.fastest_adapter(()).run(resident.place(given.tensor))
-                vector = adapter.embedding(outputs)[0].float()
-            held = (vector / torch.linalg.vector_norm(vector)).cpu().numpy()
-            VECTORS.put(key, held)
-        return held
->>>>>>> b85a150 (Resident and Explainer name what they do: with_oom_fallback, with_vocabulary, with_adapter, fastest_adapter)
 
     return explainer.with_oom_fallback(work)
 
