@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.case import SEED
+from benchmarks.classifiers.case import SEED
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -1,24 +1,33 @@
-"""What was measured beside what was wanted, as Markdown; a miss is a miss."""
+"""Parts that reports share: the machine, tables, goals, and one file that several commands write."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-Rows = list[dict[str, Any]]
+LOGGER = logging.getLogger(__name__)
+Row = dict[str, Any]
+FOLDER = Path(__file__).parent
+DETECTORS, RESULTS = FOLDER / "DETECTORS.md", FOLDER / "RESULTS.md"
+SECTIONS = (("pointing", "detect"), ("viewer", "truth"))
+"""Commands that write one file together, in the order of their sections."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")
-MEGABYTES = 80
+FAILED = "could not be measured"
 
 
-def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Where and when, and how busy the machine was with other things."""
+def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> Row:
+    """Return the machine, the versions, the date and the load."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -32,14 +41,14 @@ def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> di
 
 
 def load() -> float:
-    """How many processes wanted a core in the last minute; this one is among them only at the end."""
+    """Return the load average of the last minute; at the end of a run it includes the benchmark itself."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0
 
 
 def _processor() -> str:
     cpus = Path("/proc/cpuinfo")
-    named = cpus.read_text().splitlines() if cpus.exists() else []
-    return next((line.partition(":")[2].strip() for line in named if line.startswith("model name")), platform.machine())
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _version(package: str) -> str | None:
@@ -49,122 +58,101 @@ def _version(package: str) -> str | None:
         return None
 
 
-def goals(result: dict[str, Any]) -> Rows:
-    """Every goal for every model that was measured, and whether it was met."""
-    found: Rows = []
-    for table in result.get("speed", ()):
-        lines = {line["id"]: line for line in table["lines"]}
-        bare, ours = lines["bare"]["ms"], lines["maps"]
-
-        def goal(text: str, value: float, limit: float, unit: str, model: str = table["model"]) -> None:
-            found.append(
-                {"model": model, "goal": text, "result": value, "limit": limit, "unit": unit, "met": value <= limit}
-            )
-
-        goal("class maps, to a bare forward", ours["ratio"], 1.05, "x")
-        if "torch_cam" in lines:
-            goal("class maps, to torch-cam's raw ones", ours["ms"], lines["torch_cam"]["ms"], "ms")
-        goal("all methods x classes, to a bare forward", lines["methods"]["ratio"], 2.0, "x")
-        for line, text in (("method", "another method on held evidence"), ("class", "a new class on held evidence")):
-            goal(text, lines[line]["ms"], max(0.05 * bare, 5.0), "ms")
-        if table["difference"] is not None:
-            goal("maps equal pytorch-grad-cam's", table["difference"], 1e-4, "")
-    for row in result.get("memory", ()):
-        if row["id"] == "maps":
-            for text, key, limit, unit in (
-                (f"memory over the bare model, {row['calls']} calls", "over", MEGABYTES, "MB"),
-                (f"hooks left after {row['calls']} calls", "hooks", 0, ""),
-            ):
-                found.append(
-                    {"model": row["model"], "goal": text, "result": row[key], "limit": limit, "unit": unit}
-                    | {"met": row[key] <= limit}
-                )
-    return found
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """The whole report."""
-    at = result["machine"]
+def where(at: Row) -> str:
+    """Return a sentence on the machine, the versions and the load."""
     versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
-    parts = [
-        "# Benchmarks",
-        "Written by `python -m benchmarks all --markdown docs/benchmarks.md`; do not edit by hand.",
-        "What a detector's maps cost and where they lie is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
-        "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own half. "
-        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md).",
-        f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['threads']} threads, device {at['device']}, "
-        f"{at['system']}; {versions}. Load average of the machine before: {at['load']:.2f}"
-        + (f", after: {at['load_after']:.2f}." if "load_after" in at else "."),
-    ]
-    if made := result["goals"]:
-        parts += ["## Goals", grid(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]
-    if result.get("speed"):
-        how = (
-            "All contenders run in one process on the same picture, weights, layer and classes, once a round each, "
-            f"in another order every round; {result['rounds']} rounds are counted and the warm-up is not. Every "
-            "contender has a model of its own. The ratio is to the median bare eager forward pass of the model as its "
-            "library makes it."
+    device = f"{at['threads']} threads, device {at['device']}, " if at["threads"] else ""
+    return (
+        f"{at['date']}, {at['processor']}, {at['cores']} cores, {device}{at['system']}; {versions}. Load average of "
+        f"the machine before: {at['load']:.2f}" + (f", after: {at['load_after']:.2f}." if "load_after" in at else ".")
+    )
+
+
+def attempt(title: str, measure: Callable[[], Row]) -> Row:
+    """Measure one line; a failure is reported in it, so that the others go on."""
+    print(title, file=sys.stderr, flush=True)
+    try:
+        return {"title": title, **measure()}
+    except Exception as error:
+        LOGGER.exception("%s", title)
+        return {"title": title, "failed": str(error).strip().partition("\n")[0] or type(error).__name__}
+
+
+def row(what: str, values: Sequence[float], unit: str = "ms", *, least: bool = False) -> Row:
+    """Return the median, the 90th percentile, the worst and the number of samples; `least`: more is better."""
+    if not values:
+        raise ValueError(f"There is no sample of {what}.")
+    median, p90 = np.percentile(values, (50, 10 if least else 90)).tolist()
+    worst = float(min(values) if least else max(values))
+    return {"what": what, "unit": unit, "median": median, "p90": p90, "worst": worst, "n": len(values)}
+
+
+def goal(text: str, result: float, limit: float, unit: str = "ms", *, least: bool = False) -> Row:
+    """Return a goal and whether it was met; `least`: the limit is a minimum."""
+    met = result >= limit if least else result <= limit
+    return {"goal": text, "result": result, "limit": limit, "unit": unit, "least": least, "met": bool(met)}
+
+
+def goals(lines: Sequence[Row]) -> str:
+    """Return the goals of all lines as one table."""
+    return grid(("what", "result", "goal", ""), [cells for line in lines for cells in _goals(line)])
+
+
+def _goals(line: Row) -> list[tuple[str, ...]]:
+    if "failed" in line:
+        return [(line["title"], f"{FAILED}: {line['failed'].replace('|', '/')}", "", "**miss**")]
+    return [
+        (
+            one["goal"],
+            number(one["result"], one["unit"]),
+            f"{'at least' if one['least'] else 'at most'} {number(one['limit'], one['unit'])}",
+            "pass" if one["met"] else "**miss**",
         )
-        parts += ["## Speed", how, *(part for table in result["speed"] for part in _speed(table))]
-    if result.get("memory"):
-        parts += ["## Memory", *_memory(result["memory"])]
-    return "\n\n".join(parts) + "\n"
+        for one in line["goals"]
+    ]
 
 
-def _goal(row: dict[str, Any]) -> tuple[str, ...]:
-    met = "pass" if row["met"] else "**miss**"
-    return row["model"], row["goal"], _number(row["result"], row["unit"]), _number(row["limit"], row["unit"]), met
-
-
-def _number(value: float, unit: str) -> str:
+def number(value: float, unit: str) -> str:
     if unit == "x":
         return f"{value:.2f}x"
-    if not unit:
-        return f"{value:.0e}" if 0 < value < 1 else f"{value:.0f}"
-    return f"{value:.1f} {unit}"
+    if unit == "s":
+        return f"{value:.2f} s"
+    if unit == "ms":
+        return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+    return f"{value:.0f} {unit}".strip()
 
 
-def _speed(table: dict[str, Any]) -> list[str]:
-    height, width = table["input"]
-    layout = "channels_last" if table["channels_last"] else "contiguous"
-    weights = {"real": "trained weights", "random": "random weights (trained ones are not on this machine)"}
-    said = (
-        f"{weights[table['weights']]}, layer `{table['layer']}`, input {width}x{height}; Sightglass runs it {layout}."
-    )
-    if table["difference"] is not None:
-        said += f" Largest difference between its maps and pytorch-grad-cam's: {table['difference']:.1e}."
-    if table["empty"]:
-        said += f" {table['empty']} of its maps are empty: no evidence for that class at this layer."
-    if "gpu" in table:
-        said += " The input lies on the device already; Sightglass's and torch-cam's maps stay there."
+def times(lines: Sequence[Row], digits: int = 1) -> str:
+    """Return a table of contenders: median, spread, ratio."""
     rows = [
-        (line["name"], f"{line['ms']:.2f}", f"{line['p10']:.2f} .. {line['p90']:.2f}", f"{line['ratio']:.2f}x")
-        for line in table["lines"]
-    ]
-    parts = [
-        f"### {table['model']}",
-        said[0].upper() + said[1:],
-        grid(("what", "median ms", "p10 .. p90", "ratio"), rows),
-    ]
-    if "bytes_to_host" in table:
-        parts.append(
-            f"{table['gpu']}: while raw maps become heatmaps {table['bytes_to_host']:,} bytes go from device to host; "
-            f"the maps have {table['bytes_of_maps']:,}, the activations that stay {table['bytes_of_activations']:,}."
+        (
+            line["name"],
+            f"{line['ms']:.{digits}f}",
+            f"{line['p10']:.{digits}f} .. {line['p90']:.{digits}f}",
+            f"{line['ratio']:.2f}x",
         )
-    return parts
-
-
-def _memory(rows: Rows) -> list[str]:
-    made = [
-        (row["model"], row["name"], *(f"{row[key]:+.1f}" for key in ("over", "peak", "growth")), str(row["hooks"]))
-        for row in rows
+        for line in lines
     ]
-    return [
-        "Resident memory in MB over the same process with the bare model only, a fresh process each; importing the "
-        "library counts. Growth is from call 20 to the last. Hooks are counted while the library's object is alive.",
-        grid(("model", f"after {rows[0]['calls']} calls", "over", "peak", "growth", "hooks"), made),
-    ]
+    return grid(("what", "median ms", "p10 .. p90", "ratio"), rows)
 
 
 def grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def with_section(path: Path, name: str, text: str) -> str:
+    """Return a shared file's text with the section of one command replaced."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    order = next(names for names in SECTIONS if name in names)
+    sections = {one: _between(before, one, order) for one in order} | {name: text}
+    return "\n".join(f"{_mark(one)}{sections[one]}" for one in order if sections[one])
+
+
+def _mark(name: str) -> str:
+    return f"<!-- {name} -->\n"
+
+
+def _between(text: str, name: str, order: tuple[str, ...]) -> str:
+    _, _, after = text.partition(_mark(name))
+    ends = [at for other in order if other != name and (at := after.find(_mark(other))) >= 0]
+    return after[: min(ends, default=len(after))].rstrip("\n") + "\n" if after else ""

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.annotated import Photograph, matched
-from benchmarks.case import SEED
-from benchmarks.sightglass import FAST
+from benchmarks.classifiers.case import SEED
+from benchmarks.classifiers.sightglass import FAST
+from benchmarks.detectors.annotated import Photograph, matched
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident

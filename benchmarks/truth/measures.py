@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.case import SEED
-from benchmarks.pointing import smooth
+from benchmarks.classifiers.case import SEED
+from benchmarks.detectors.pointing import smooth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report import grid
-from benchmarks.results import where
+from benchmarks.report import grid, where
 from benchmarks.truth import sections
 from benchmarks.truth.measures import MEASURES
 from benchmarks.truth.sections import ASKED, ends
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.bootstrap import Interval
-    from benchmarks.truth.run import Measured
+    from benchmarks.truth.measured import Measured
 
 Table = dict[str, Any]
 HEAD = ("hits", "energy", "IoU", "AUC")

@@ -11,22 +11,21 @@ import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
 
-from benchmarks.halves import with_half
-from benchmarks.report import load, machine
+from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
 from benchmarks.truth import causes
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
+from benchmarks.truth.measured import Measured, Size
 from benchmarks.truth.report import PLOT, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
 from benchmarks.truth.verdict import PARTLY, labels_of, published, table
-from benchmarks.viewer import RESULTS
 from common.errors import ModelProblem
 from explain.findings.reliability import FILE
 from models.catalog import available, spec
@@ -35,49 +34,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MODELS = ("demo-s", "demo-m", "demo-l", "demo-cls-s", "demo-cls-m", "demo-cls-l", "demo-vit")
-TRUTH = Path(__file__).parents[1] / "TRUTH.md"
+TRUTH = FOLDER / "TRUTH.md"
 PACKAGES = ("torch", "ultralytics", "timm", "grad-cam", "numpy")
 CHUNK = 25
 """Scenes that one process does at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How many held-out scenes are looked at."""
-
-    scenes: int
-    """For the tables, by model; one object each."""
-    seeds: int
-    """For each training from another seed."""
-    changed: int
-    """With a mark swapped, and so on."""
-    shortcut: int
-    """Of the one class that carries it."""
-    peers: int
-    """Also by pytorch-grad-cam."""
-    slow: int
-    """Also by methods that run the model again and again."""
 
 
 QUICK = Size(scenes=100, seeds=50, changed=40, shortcut=40, peers=2, slow=0)
 FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=40)
 SLOW = ("demo-m", "demo-cls-m")
 """Models that are asked by methods which take seconds a map."""
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """All that was measured."""
-
-    size: Size
-    scores: list[Scores]
-    seeds: list[Scores]
-    """Of other trainings."""
-    changes: dict[str, list[causes.Change]]
-    shortcuts: list[causes.Shortcut]
-    peers: list[compared.Agreement]
-    slow: list[Scores]
-    machine: dict[str, Any]
 
 
 def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) -> Measured:
@@ -155,7 +121,7 @@ def publish(result: dict[str, Any], text: str, found: Measured) -> None:
     """Write the report, its picture, its half of the page of all results, and what the screens say of methods."""
     TRUTH.write_text(text, encoding="utf-8")
     plot(result["tables"], TRUTH.with_name(PLOT))
-    RESULTS.write_text(with_half(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
+    RESULTS.write_text(with_section(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
     kept = {key: result[key] for key in ("date", "size", "findings")}
     FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from benchmarks.bootstrap import Interval
     from benchmarks.truth.causes import Shortcut
+    from benchmarks.truth.measured import Measured
     from benchmarks.truth.peers import Agreement
-    from benchmarks.truth.run import Measured
     from benchmarks.truth.scores import Scores
 
 ASKED = {"where": '"Where is it?"', "why": '"Why this class?"'}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import provide
 import pytest
 
-from benchmarks.browser import FLAGS
+from benchmarks.viewer.browser import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

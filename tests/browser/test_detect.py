@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from test_dashboard import asked, at_rest, fits, headline, until_changed
 
-from benchmarks.browser import FLAGS
+from benchmarks.viewer.browser import FLAGS
 from models import catalog
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ import pytest
 pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
 
-from benchmarks import results, speed, viewer
+from benchmarks import report as results
 from benchmarks.__main__ import main
+from benchmarks.classifiers import speed
+from benchmarks.classifiers.report import goals
 from benchmarks.contender import Contender
-from benchmarks.report import goals
+from benchmarks.viewer import run as viewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +90,11 @@ def test_the_browsers_report_says_numbers_goals_and_what_could_not_be_measured(
     def broken(rounds: int) -> dict[str, object]:
         raise RuntimeError("no | slider\nand more")
 
-    monkeypatch.setattr(viewer, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(viewer, "OUT", tmp_path / "RESULTS.md")
     monkeypatch.setitem(viewer.LINES, "slider", ("A slider", drawn, 7))
     monkeypatch.setitem(viewer.LINES, "frames", ("Frames", broken, 7))
     assert main(["viewer", "--only", "slider", "frames", "--json", str(tmp_path / "out.json")]) == 0
-    assert not viewer.RESULTS.exists()
+    assert not viewer.OUT.exists()
     said = capsys.readouterr().out.splitlines()
     for line in (
         "| a step, median | 6.0 ms | at most 16.0 ms | pass |",
@@ -108,7 +110,7 @@ def test_the_browsers_report_says_numbers_goals_and_what_could_not_be_measured(
 
 
 def test_the_whole_browsers_report_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(viewer, "OUT", tmp_path / "RESULTS.md")
     monkeypatch.setattr(viewer, "LINES", {})
     assert main(["viewer"]) == 0
-    assert "# The dashboard in a browser" in viewer.RESULTS.read_text()
+    assert "# The dashboard in a browser" in viewer.OUT.read_text()

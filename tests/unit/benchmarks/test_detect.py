@@ -13,11 +13,12 @@ from PIL import Image
 
 pytest.importorskip("pytorch_grad_cam")
 
-from benchmarks import detect, pointing, speed
-from benchmarks.annotated import Photograph, dataset, matched
-from benchmarks.detectors import level, scale
-from benchmarks.halves import with_half
-from benchmarks.report import machine
+from benchmarks.classifiers import speed
+from benchmarks.detectors import pointing
+from benchmarks.detectors import speed as detect
+from benchmarks.detectors.annotated import Photograph, dataset, matched
+from benchmarks.detectors.case import level, scale
+from benchmarks.report import machine, with_section
 from explain.maps.heatmap import Heatmap
 from models.adapter import Prediction, Target
 from models.geometry import Geometry
@@ -165,10 +166,10 @@ def test_the_scale_of_a_candidate() -> None:
         level(levels, 84)
 
 
-def test_each_command_writes_its_own_half_of_the_report(tmp_path: Path) -> None:
+def test_each_command_writes_its_own_section_of_the_report(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     for name, text in (("detect", "# Speed\n"), ("pointing", "# Maps\n"), ("detect", "# Faster\n")):
-        path.write_text(with_half(path, name, text))
+        path.write_text(with_section(path, name, text))
     assert [line for line in path.read_text().splitlines() if line] == [
         "<!-- pointing -->", "# Maps", "<!-- detect -->", "# Faster",
     ]  # fmt: skip

@@ -415,7 +415,7 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
 
 def test_the_docs_hold_what_was_measured() -> None:
     pytest.importorskip("ray")
-    from benchmarks import ray as bench
+    from benchmarks.batch import ray as bench
 
     text = bench.DOCS.read_text("utf-8")
     part = text.partition(bench.MARKS[0])[2].partition(bench.MARKS[1])[0]

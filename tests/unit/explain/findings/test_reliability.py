@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pytorch_grad_cam")
 
-from benchmarks.halves import with_half
+from benchmarks.report import with_section
 from benchmarks.truth import causes, peers, report
 from benchmarks.truth.maps import default, layers_of, maps, resident, subjects
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured, near
@@ -121,7 +121,7 @@ def test_why_is_asked_of_classes_that_a_part_makes() -> None:
 def test_two_commands_share_the_page_of_results(tmp_path: Path) -> None:
     path = tmp_path / "results.md"
     for name, text in (("truth", "# Right\n"), ("viewer", "# Quick\n"), ("truth", "# Righter\n")):
-        path.write_text(with_half(path, name, text))
+        path.write_text(with_section(path, name, text))
     assert [line for line in path.read_text().splitlines() if line] == [
         "<!-- viewer -->", "# Quick", "<!-- truth -->", "# Righter",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Speed: all contenders in one process, once a round each, in another order every round."""
+"""Time all contenders in one process, once a round each, in a new order every round."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks import cuda
-from benchmarks.case import SEED, Case
-from benchmarks.peers import peers
-from benchmarks.sightglass import maps, sightglass
+from benchmarks.classifiers.case import SEED, Case
+from benchmarks.classifiers.peers import peers
+from benchmarks.classifiers.sightglass import maps, sightglass
+from benchmarks.gpu import cuda_graphs
 from explain.evidence.determinism import exact
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from benchmarks.contender import Contender
 
 WARM_UP = 3
-"""Rounds that are run and not counted."""
+"""Number of rounds that are not counted."""
 
 
 def speed(
     models: Sequence[str], path: Path, device: torch.device, *, rounds: int, classes: int
 ) -> list[dict[str, Any]]:
-    """One table per model, as plain values."""
+    """Return one table per model."""
     return [table(Case.build(model, path, device, classes), rounds) for model in models]
 
 
 def table(case: Case, rounds: int) -> dict[str, Any]:
-    """Every line of one model: milliseconds, their spread, the ratio to the bare forward, and the maps' difference."""
+    """Measure one model: milliseconds, their spread, the ratio to the bare forward pass, and the maps' difference."""
     lines = [*peers(case), *sightglass(case)]
     if case.device.type == "cuda":
-        lines += cuda.contenders(case)
+        lines += cuda_graphs.contenders(case)
     times = measure(lines, rounds, case.device)
     bare = float(np.median(times["bare"]))
     spec = case.resident.adapter.spec
@@ -49,20 +49,20 @@ def table(case: Case, rounds: int) -> dict[str, Any]:
         "channels_last": case.resident.memory_format == torch.channels_last,
         **equality(case, {line.id: line for line in lines}),
         "lines": [row(line, times[line.id], bare) for line in lines],
-        **(cuda.facts(case) if case.device.type == "cuda" else {}),
+        **(cuda_graphs.facts(case) if case.device.type == "cuda" else {}),
     }
 
 
 def measure(
     lines: Sequence[Contender], rounds: int, device: torch.device, *, warm_up: int | None = None
 ) -> dict[str, list[float]]:
-    """Milliseconds of every round by the line's id; None: WARM_UP rounds before that are not counted.
+    """Return the milliseconds of every round by contender; `warm_up` rounds are not counted (None: WARM_UP).
 
-    Raises RuntimeError at a line that takes threads from those after it, as some libraries do.
+    Raises RuntimeError if a contender changes the number of threads, as some libraries do.
     """
     threads = torch.get_num_threads()
     times: dict[str, list[float]] = {line.id: [] for line in lines}
-    # Shuffled and not rotated: in a rotation everybody always follows the same neighbour, whose leavings are in the
+    # Shuffled and not rotated: in a rotation each contender always follows the same one, which has filled the
     # processor's caches.
     shuffle = random.Random(SEED).shuffle
     order = list(lines)
@@ -85,7 +85,7 @@ def measure(
 
 
 def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> float:
-    """Milliseconds of one call, on a GPU until its last kernel is done."""
+    """Return the milliseconds of one call, on a GPU until its last kernel is done."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         torch.cuda.synchronize(device)
@@ -100,21 +100,19 @@ def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> fl
 
 
 def equality(case: Case, lines: dict[str, Contender]) -> dict[str, Any]:
-    """Largest absolute difference between Sightglass's maps and pytorch-grad-cam's, and how many of ours are empty.
-
-    Untrained weights can make empty maps, that agree with anything; the difference is None where there is no peer.
-    """
+    """Return the largest absolute difference to pytorch-grad-cam's maps (None without it), and how many of ours are
+    empty: untrained weights can give empty maps, which agree with anything."""
     ours = maps(case)[0].cpu().numpy()
     empty = sum(not values.any() for values in ours)
     if "grad_cam" not in lines:
         return {"difference": None, "empty": empty}
-    # Both in whole float32: a peer's pass on a GPU rounds to 10 bits by itself.
+    # Both in full float32: a peer's pass on a GPU rounds to 10 bits by default.
     with exact(case.device):
         theirs = np.stack(lines["grad_cam"].call(None))
     return {"difference": float(np.abs(ours - theirs).max()), "empty": empty}
 
 
 def row(line: Contender, times: list[float], bare: float) -> dict[str, Any]:
-    """Median milliseconds, their spread and the ratio to `bare`."""
+    """Return the median milliseconds, their spread and the ratio to `bare`."""
     p10, median, p90 = np.percentile(times, (10, 50, 90)).tolist()
     return {"id": line.id, "name": line.name, "ms": median, "p10": p10, "p90": p90, "ratio": median / bare}

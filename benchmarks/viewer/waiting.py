@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.browser import (
+from benchmarks.photographs import never_seen
+from benchmarks.report import goal, row
+from benchmarks.viewer.browser import (
     DASHBOARD,
     PAGES,
     BrowserProblem,
@@ -20,9 +22,7 @@ from benchmarks.browser import (
     upload,
     uploader,
 )
-from benchmarks.engine import engine
-from benchmarks.pictures import never_seen
-from benchmarks.results import goal, row
+from benchmarks.viewer.engine import engine
 
 RATIO, MORE_MS, START_RATIO, STOP_MS = 1.25, 150.0, 1.3, 500.0
 PAYLOAD = 50_000

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.sync.client import connect
 
+from benchmarks.processes import ROOT, free_port
 from common.errors import Problem
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
-ROOT = Path(__file__).parents[1]
 PAGES = Path(__file__).parent / "pages"
 DASHBOARD = ROOT / "dashboard.py"
 PROBE = Path(__file__).with_name("probe.js")
@@ -44,19 +44,19 @@ RATE = 120
 
 
 class BrowserProblem(Problem):
-    """There is no browser, or a page did not do what it was asked."""
+    """There is no browser, or a page did not respond as expected."""
 
 
 @dataclass(frozen=True)
 class Chromium:
-    """A running browser, and the port at which its mouse can be had beside Playwright's."""
+    """A running browser, and the port through which its mouse is moved without Playwright."""
 
     browser: Browser
     port: int
 
     @contextmanager
     def session(self, width: int = 1440, height: int = 900) -> Iterator[Page]:
-        """An empty page with nothing cached, and the probe in whatever it will show."""
+        """Open an empty page with nothing cached and the probe injected."""
         viewport: Any = {"width": width, "height": height}
         made = self.browser.new_context(viewport=viewport, device_scale_factor=1)
         try:
@@ -73,9 +73,9 @@ class Chromium:
             yield page
 
     def move(self, page: Page, points: Iterable[tuple[float, float]]) -> None:
-        """The mouse, its left button down, through the points as a hand moves it: `RATE` of them a second.
+        """Move the mouse, left button down, through the points as a hand would: `RATE` of them a second.
 
-        Playwright waits for the page after each move; a hand does not.
+        Playwright would wait for the page after each move; a hand does not.
         """
         cdp = page.context.new_cdp_session(page)
         target = cdp.send("Target.getTargetInfo")["targetInfo"]["targetId"]
@@ -95,7 +95,7 @@ def chromium() -> Iterator[Chromium]:
         raise BrowserProblem("There is no Chromium here: install one.")
     from playwright.sync_api import sync_playwright
 
-    port = _free_port()
+    port = free_port()
     with sync_playwright() as play:
         started = play.chromium.launch(executable_path=path, args=[*FLAGS, f"--remote-debugging-port={port}"])
         try:
@@ -104,17 +104,11 @@ def chromium() -> Iterator[Chromium]:
             started.close()
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 class Server:
-    """`streamlit run script`, in the repository's root so that all have its configuration."""
+    """`streamlit run script`, in the repository's root for its configuration."""
 
     def __init__(self, script: Path, *arguments: str) -> None:
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         command += [f"--server.port={port}", "--server.address=127.0.0.1", "--", *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_OFFLINE": "1"}
@@ -125,7 +119,7 @@ class Server:
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Wait until it answers."""
         while time.time() - self.started < LIMIT_MS / 1e3 and self._process.poll() is None:
             try:
                 socket.create_connection(self._at, timeout=1).close()
@@ -154,13 +148,13 @@ def serving(script: Path, *arguments: str) -> Iterator[Server]:
 
 
 def explained(page: Page) -> None:
-    """Until a map is on the screen and the script at rest."""
+    """Wait until a map is on the screen and the script has finished."""
     page.evaluate("() => bench.places(['shown'])")
     page.evaluate("() => bench.settled()")
 
 
 def uploader(page: Page) -> Locator:
-    """The file input behind Change, which is opened where it is closed."""
+    """Return the file input behind Change, opening it if needed."""
     found = page.locator('[data-testid="stFileUploader"] input[type=file]')
     if not found.count():
         page.get_by_role("button", name="Change").click()
@@ -169,7 +163,7 @@ def uploader(page: Page) -> Locator:
 
 
 def upload(page: Page, path: Path) -> dict[str, Any]:
-    """Give a picture; returns what the probe saw from the input's `change` to the map."""
+    """Upload a picture; return what the probe saw from the input's `change` to the map."""
     found = uploader(page)
     page.evaluate("() => bench.arm('change', 'shown')")
     found.set_input_files(path)
@@ -178,10 +172,8 @@ def upload(page: Page, path: Path) -> dict[str, Any]:
 
 
 def sized(page: Page, width: int, height: int) -> tuple[int, int]:
-    """Find the window in which every map's canvas has so many pixels, one to each of the screen's.
-
-    Returns the window's width and height; raises BrowserProblem where there is none.
-    """
+    """Return the width and height of the window in which every map's canvas has so many pixels, one to each of the
+    screen's; raise BrowserProblem if there is none."""
 
     def at(wide: int, high: int) -> list[int]:
         page.set_viewport_size({"width": wide, "height": high})

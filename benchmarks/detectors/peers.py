@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from benchmarks.detectors import DetectorCase
+    from benchmarks.detectors.case import DetectorCase
 
 
 class Logits(nn.Module):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmarks.case import Case
+    from benchmarks.classifiers.case import Case
     from explain.methods import Method
 
 FAST = tuple(method for method in METHODS.values() if method.quick)

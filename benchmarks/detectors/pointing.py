@@ -18,13 +18,12 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from benchmarks.annotated import Photograph, carried, dataset, matched
 from benchmarks.bootstrap import interval, redrawn
-from benchmarks.case import SEED
-from benchmarks.detectors import level
-from benchmarks.report import grid, load, machine
-from benchmarks.results import where
-from benchmarks.sightglass import FAST
+from benchmarks.classifiers.case import SEED
+from benchmarks.classifiers.sightglass import FAST
+from benchmarks.detectors.annotated import Photograph, carried, dataset, matched
+from benchmarks.detectors.case import level
+from benchmarks.report import grid, load, machine, where
 from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find

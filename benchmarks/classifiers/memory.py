@@ -1,25 +1,22 @@
-"""Memory: every contender in a fresh process, weighed against the bare model in that same process. Linux only."""
+"""Measure the memory of every contender in a new process, over the bare model in that process. Linux only."""
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.processes import HAS_PROC, fresh, megabytes, reset_peak
 from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from torch import nn
 
-    from benchmarks.case import Case
+    from benchmarks.classifiers.case import Case
 
-STATUS = Path("/proc/self/status")
 SETTLED = 20
-"""Calls after which whatever grows is growth."""
+"""Calls after which any increase counts as growth."""
 CONTENDERS = {
     "maps": "Sightglass, maps of a prepared picture",
     "explainer": "Sightglass, Explainer on new pictures, with its cache of evidence",
@@ -30,23 +27,22 @@ CONTENDERS = {
 
 
 def memory(models: Sequence[str], path: Path, *, calls: int, classes: int, threads: int) -> list[dict[str, Any]]:
-    """One row for each model and contender, in MB."""
-    if not STATUS.exists():
+    """Return one row for each model and contender, in MB."""
+    if not HAS_PROC:
         raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
     rows = []
     for model in models:
         for contender, name in CONTENDERS.items():
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-                row = fresh.submit(weigh, contender, model, path, calls, classes, threads).result()
+            row = fresh(weigh, contender, model, path, calls, classes, threads)
             rows.append({"model": model, "id": contender, "name": name, "calls": calls, **row})
     return rows
 
 
 def weigh(contender: str, model: str, path: Path, calls: int, classes: int, threads: int) -> dict[str, Any]:
-    """The bare model first, then the contender's library, objects and so many calls."""
+    """Measure the bare model first, then the contender's library, objects and calls."""
     import torch
 
-    from benchmarks.case import Case
+    from benchmarks.classifiers.case import Case
 
     torch.set_num_threads(threads)
     case = Case.build(model, path, torch.device("cpu"), classes)
@@ -54,9 +50,7 @@ def weigh(contender: str, model: str, path: Path, calls: int, classes: int, thre
     with torch.no_grad():
         for _ in range(SETTLED):
             module(case.tensor)
-    with suppress(OSError):
-        # From here on the peak is the contender's, and not that of loading the model.
-        Path("/proc/self/clear_refs").write_text("5")
+    reset_peak()
     bare = settled = megabytes("VmRSS")
     call = _call(contender, case, module)
     for number in range(1, calls + 1):
@@ -75,7 +69,7 @@ def weigh(contender: str, model: str, path: Path, calls: int, classes: int, thre
 
 
 def hooks(module: nn.Module) -> int:
-    """How many hooks of any kind are on a module and all its parts."""
+    """Return the number of hooks of any kind on a module and all its parts."""
     return sum(
         len(held)
         for part in module.modules()
@@ -85,16 +79,16 @@ def hooks(module: nn.Module) -> int:
 
 
 def _call(contender: str, case: Case, module: nn.Module) -> Callable[[int], Any]:
-    """Imported only now: a library's own weight is part of what it costs."""
+    """Import a contender only now: its library's own memory is part of the cost."""
     if contender == "explainer":
-        from benchmarks.sightglass import on_new_pictures
+        from benchmarks.classifiers.sightglass import on_new_pictures
 
         return on_new_pictures(case)
     if contender == "maps":
-        from benchmarks.sightglass import maps
+        from benchmarks.classifiers.sightglass import maps
 
         return lambda _: maps(case)
-    from benchmarks import peers
+    from benchmarks.classifiers import peers
 
     made = {
         "grad_cam": peers.grad_cam,
@@ -103,11 +97,3 @@ def _call(contender: str, case: Case, module: nn.Module) -> Callable[[int], Any]
     }[contender]
     line = next(iter(made(case, module)))
     return lambda _: line.call(None)
-
-
-def megabytes(name: str) -> float:
-    """A line of the kernel about this process: VmRSS, or VmHWM for the peak."""
-    for line in STATUS.read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    raise ModelProblem(f"The kernel does not say {name}.")

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.case import picture
+from benchmarks.classifiers.case import picture
+from benchmarks.classifiers.sightglass import FAST
+from benchmarks.classifiers.speed import measure
 from benchmarks.contender import Contender
-from benchmarks.report import grid, load, machine
-from benchmarks.sightglass import FAST
-from benchmarks.speed import measure
+from benchmarks.report import FOLDER, grid, load, machine
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from models.adapters.folding import unfolded
@@ -45,7 +45,7 @@ VIEWS = {
     "aten::lift_fresh",
 }  # fmt: skip
 """What launches nothing."""
-OUT = Path(__file__).parent / "GPU.md"
+OUT = FOLDER / "GPU.md"
 aten = torch.ops.aten
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import small
-from benchmarks.case import SEED, Case
+from benchmarks.classifiers import tiny_transformers
+from benchmarks.classifiers.case import SEED, Case
+from benchmarks.classifiers.peers import peers
+from benchmarks.classifiers.sightglass import maps
+from benchmarks.classifiers.speed import equality, measure, row
 from benchmarks.contender import Contender
-from benchmarks.peers import peers
-from benchmarks.report import grid, load, machine
-from benchmarks.sightglass import maps
-from benchmarks.speed import equality, measure, row
+from benchmarks.report import FOLDER, grid, load, machine, times, where
 from benchmarks.truth.measures import measured
 from explain.evidence import evidence as engine
 from explain.evidence.evidence import Evidence
@@ -32,8 +31,9 @@ from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-OUT = Path(__file__).with_name("TRANSFORMERS.md")
+OUT = FOLDER / "TRANSFORMERS.md"
 MODELS = ("vit_b_16", "timm/vit_small_patch16_224", "timm/vit_tiny_patch16_224", "swin_t")
 ROUNDS = 5
 LIMIT = 1.3
@@ -81,8 +81,8 @@ def speed(model: str, path: Path, device: torch.device, rounds: int, classes: in
         _awaken(case.resident.adapter.module)
     kept = ("bare", "grad_cam", "torch_cam")
     lines = [line for line in peers(case) if line.id in kept] + [*_own(case)]
-    times = measure(lines, rounds, device, warm_up=1)
-    bare = float(np.median(times["bare"]))
+    taken = measure(lines, rounds, device, warm_up=1)
+    bare = float(np.median(taken["bare"]))
     same = equality(case, {line.id: line for line in lines})
     return {
         "model": model,
@@ -90,7 +90,7 @@ def speed(model: str, path: Path, device: torch.device, rounds: int, classes: in
         "layer": case.layer.path,
         **same,
         "plain": _plain_difference(case),
-        "lines": [row(line, times[line.id], bare) for line in lines],
+        "lines": [row(line, taken[line.id], bare) for line in lines],
     }
 
 
@@ -183,11 +183,11 @@ def _resident(kind: str) -> Resident:
         from models.load import load as load_model
 
         return Resident(load_model(replace(spec(kind), target_layers=())), torch.device("cpu"))
-    side = small.SIDE
+    side = tiny_transformers.SIDE
     spec_ = ModelSpec(kind, "benchmarks", "s", "benchmarks", kind, "classify", "none")
-    net = small.train(kind, STEPS)
+    net = tiny_transformers.train(kind, STEPS)
     half = (0.5, 0.5, 0.5)
-    adapter = Classifier(spec_, net, small.NAMES, Preprocessing((side, side), side, half, half), kind)
+    adapter = Classifier(spec_, net, tiny_transformers.NAMES, Preprocessing((side, side), side, half, half), kind)
     return Resident(adapter, torch.device("cpu"))
 
 
@@ -203,19 +203,16 @@ def _pictures(kind: str) -> Iterator[tuple[Any, int, Any]]:
             mask[top:bottom, left:right] = True
             yield scene.pixels, thing.index, mask
         else:
-            drawn = small.draw(10**6 + number)
+            drawn = tiny_transformers.draw(10**6 + number)
             yield drawn.pixels, drawn.index, drawn.mask
 
 
 def markdown(result: dict[str, Any]) -> str:
     """The whole report."""
-    at = result["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
     parts = [
         "# Transformers",
         "Written by `python -m benchmarks transformers`; do not edit by hand.",
-        f"{at['date']}, {at['processor']}, {at['cores']} cores, {at['threads']} threads, device {at['device']}; "
-        f"{versions}. Load average of the machine before: {at['load']:.2f}, after: {at['load_after']:.2f}.",
+        where(result["machine"]),
         "## Five classes",
         "All contenders run in one process on the same picture, weights, layer and classes, once a round each, in "
         f"another order every round; medians of {result['rounds']} rounds. The peers are told how tokens become a map "
@@ -223,10 +220,6 @@ def markdown(result: dict[str, Any]) -> str:
         "read from have a gradient, and the walk back leaves the others out.",
     ]
     for table in result["speed"]:
-        rows = [
-            (x["name"], f"{x['ms']:.1f}", f"{x['p10']:.1f} .. {x['p90']:.1f}", f"{x['ratio']:.2f}x")
-            for x in table["lines"]
-        ]
         ratio = next(x["ratio"] for x in table["lines"] if x["id"] == "maps")
         said = f"Layer `{table['layer']}`, {table['weights']} weights."
         if table["difference"] is not None:
@@ -235,7 +228,7 @@ def markdown(result: dict[str, Any]) -> str:
             verdict = "pass" if ratio <= LIMIT else "**miss**"
             said += f" Of a gradient from plain autograd's, of its largest number: {table['plain']:.0e}."
             said += f" Goal: at most {LIMIT}x a bare forward: {verdict}."
-        parts += [f"### {table['model']}", said, grid(("what", "median ms", "p10 .. p90", "ratio"), rows)]
+        parts += [f"### {table['model']}", said, times(table["lines"])]
     if result["layers"]:
         parts += [
             "## At which layer",

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from benchmarks.case import picture
+from benchmarks.classifiers.case import picture
+from benchmarks.classifiers.sightglass import FAST
+from benchmarks.classifiers.speed import measure, row
 from benchmarks.contender import Contender
-from benchmarks.detectors import SIZE, WEAK, DetectorCase
-from benchmarks.memory import STATUS, megabytes
-from benchmarks.report import grid, load, machine
-from benchmarks.results import FAILED, Row, goal, goals, where
-from benchmarks.sightglass import FAST
-from benchmarks.speed import measure, row
+from benchmarks.detectors.case import SIZE, WEAK, DetectorCase
+from benchmarks.processes import fresh, megabytes, reset_peak
+from benchmarks.report import FAILED, Row, attempt, goal, goals, grid, load, machine, times, where
 from explain.evidence.evidence import Evidence
 from explain.explanation import explain
 from explain.maps.heatmap import hold, raw_maps, scaled
@@ -37,7 +31,6 @@ if TYPE_CHECKING:
 
     from explain.methods import Method
 
-LOGGER = logging.getLogger(__name__)
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
 LARGER = ("yolo11s", "yolox_s")
 """Slower, and perhaps without trained weights: on the first picture only."""
@@ -57,21 +50,15 @@ def detect(models: Sequence[str] = (), rounds: int | None = None) -> dict[str, A
     """One line for each model and picture, each by itself: what fails is reported and the others go on."""
     result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
 
-    def line(title: str, made: Callable[[], Row]) -> None:
-        print(title, file=sys.stderr, flush=True)
-        try:
-            found = made()
-        except Exception as error:
-            LOGGER.exception("%s", title)
-            found = {"failed": str(error).strip().partition("\n")[0] or type(error).__name__}
-        result["lines"].append({"title": title, **found})
+    def line(title: str, measure: Callable[..., Row], *given: Any) -> None:
+        result["lines"].append(attempt(title, lambda: measure(*given)))
 
     for model in models or (*MODELS, *LARGER):
         for path in pictures()[: 1 if model in LARGER else None]:
-            line(f"{model}, {path.name}", lambda model=model, path=path: speed(model, path, rounds or ROUNDS))  # type: ignore[misc]
+            line(f"{model}, {path.name}", speed, model, path, rounds or ROUNDS)
     for model in [one for one in models or MODELS if one not in LARGER]:
-        line(f"{model}, pictures not seen before", lambda model=model: unseen(model))  # type: ignore[misc]
-        line(f"{model}, memory", lambda model=model: memory(model, picture()))  # type: ignore[misc]
+        line(f"{model}, pictures not seen before", unseen, model)
+        line(f"{model}, memory", memory, model, picture())
     result["machine"]["load_after"] = load()
     return result
 
@@ -145,13 +132,13 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
 
 def speed(model: str, path: Path, rounds: int) -> Row:
     """Every line of one model and picture."""
-    from benchmarks import detector_peers as peers
+    from benchmarks.detectors import peers
 
     case = DetectorCase.build(model, path, COUNT)
     quick = [*peers.bare(case), *sightglass(case)]
-    times = measure(quick, rounds, CPU)
-    usual = float(np.median(times["bare"]))
-    rows = [row(line, times[line.id], usual) for line in quick]
+    short = measure(quick, rounds, CPU)
+    usual = float(np.median(short["bare"]))
+    rows = [row(line, short[line.id], usual) for line in quick]
     slow = [line for line in quick if line.id in ("bare", "ten")]
     slow += peers.grad_cam(case)
     if not case.yolox and case.weights == "real":
@@ -208,18 +195,18 @@ def _how(case: DetectorCase) -> str:
 
 def unseen(model: str) -> Row:
     """Each photograph for the first time in a fresh process, as a person has it: what a warm loop does not show."""
-    times = _fresh(first_times, model, torch.get_num_threads())
+    taken = fresh(first_times, model, torch.get_num_threads())
     names = {
         "bare": "bare pass",
         "first": "Sightglass, maps of ten boxes, for the first time",
         "again": "the same once more",
     }
-    usual = float(np.median(times["bare"]))
+    usual = float(np.median(taken["bare"]))
     return {
-        "how": f"Every one of {len(times['bare'])} photographs by itself, one after the other, HiResCAM, as many "
+        "how": f"Every one of {len(taken['bare'])} photographs by itself, one after the other, HiResCAM, as many "
         f"boxes as it has up to {COUNT}. A pass at each picture's size has been made before, and nothing for its "
         "boxes.",
-        "rows": [row(Contender(id, name, lambda _: None), times[id], usual) for id, name in names.items()],
+        "rows": [row(Contender(id, name, lambda _: None), taken[id], usual) for id, name in names.items()],
         "facts": [],
         "goals": [],
     }
@@ -227,11 +214,11 @@ def unseen(model: str) -> Row:
 
 def first_times(model: str, threads: int) -> dict[str, list[float]]:
     """Milliseconds for each photograph beside the weights, or of the one there always is."""
-    from benchmarks import detector_peers as peers
+    from benchmarks.detectors import peers
 
     torch.set_num_threads(threads)
     found = [path for folder in folders() for path in sorted((folder / "images").glob("*.jpg"))] or [picture()]
-    times: dict[str, list[float]] = {"bare": [], "first": [], "again": []}
+    taken: dict[str, list[float]] = {"bare": [], "first": [], "again": []}
     for path in found:
         case = DetectorCase.build(model, path, COUNT)
         bare = next(iter(peers.bare(case)))
@@ -239,8 +226,8 @@ def first_times(model: str, threads: int) -> dict[str, list[float]]:
         for name, call in {**ways, "again": ways["first"]}.items():
             start = time.perf_counter()
             call()
-            times[name].append(1000 * (time.perf_counter() - start))
-    return times
+            taken[name].append(1000 * (time.perf_counter() - start))
+    return taken
 
 
 WEIGHTS_OF = {
@@ -259,9 +246,9 @@ def memory(model: str, path: Path) -> Row:
     what its tensors take, as PyTorch counts them."""
     found: dict[str, float] = {}
     for contender in WEIGHTS_OF:
-        peaks = [_fresh(weigh, contender, model, path, torch.get_num_threads()) for _ in range(PROCESSES)]
+        peaks = [fresh(weigh, contender, model, path, torch.get_num_threads()) for _ in range(PROCESSES)]
         found[contender] = float(np.median(peaks))
-    tensors = _fresh(counted, model, path, torch.get_num_threads())
+    tensors = fresh(counted, model, path, torch.get_num_threads())
     return {
         "how": f"Input {SIZE} px, the picture {path.name}. Peak resident memory over the same process after ten bare "
         f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each, which lie up to 15 MB apart. "
@@ -282,12 +269,6 @@ def memory(model: str, path: Path) -> Row:
             ),
         ],
     }
-
-
-def _fresh(call: Callable[..., Any], *given: Any) -> Any:
-    """What a function returns in a process that has done nothing else."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-        return fresh.submit(call, *given).result()
 
 
 def counted(model: str, path: Path, threads: int) -> dict[str, float]:
@@ -319,7 +300,7 @@ def _calls(case: DetectorCase) -> dict[str, Callable[[], Any]]:
 
 
 def weigh(contender: str, model: str, path: Path, threads: int) -> float:
-    from benchmarks import detector_peers as peers
+    from benchmarks.detectors import peers
 
     torch.set_num_threads(threads)
     case = DetectorCase.build(model, path, COUNT)
@@ -334,10 +315,8 @@ def weigh(contender: str, model: str, path: Path, threads: int) -> float:
     for _ in range(5):
         for one in lines:
             one.call(None)
-    with suppress(OSError):
-        # From here on the peak is the contender's, and not that of loading the model.
-        Path("/proc/self/clear_refs").write_text("5")
-    before = megabytes("VmRSS") if STATUS.exists() else 0.0
+    reset_peak()
+    before = megabytes("VmRSS")
     for _ in range(3):
         calls[contender]()
     return megabytes("VmHWM") - before
@@ -362,11 +341,7 @@ def markdown(result: dict[str, Any]) -> str:
             continue
         parts.append(line["how"])
         if "rows" in line:
-            cells = [
-                (one["name"], f"{one['ms']:.1f}", f"{one['p10']:.1f} .. {one['p90']:.1f}", f"{one['ratio']:.2f}x")
-                for one in line["rows"]
-            ]
-            parts.append(grid(("what", "median ms", "p10 .. p90", "ratio"), cells))
+            parts.append(times(line["rows"]))
         if "sizes" in line:
             sizes = [
                 (name, f"{peak:+.1f}", "" if tensors is None else f"{tensors:.1f}")

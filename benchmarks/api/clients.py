@@ -1,6 +1,6 @@
-"""Clients of a server over HTTP, in a process of their own: each sends a picture, waits for the answer, sends the next.
+"""Send pictures to a server over HTTP from concurrent clients, each without a pause.
 
-Every answer's map is held against the library's, value for value.
+Every map is compared with the library's, value for value.
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ from __future__ import annotations
 import http.client
 import io
 import itertools
-import multiprocessing
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,30 +19,29 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
 MODEL = "efficientnet-lite0"
 BOUNDARY = "sightglass-benchmark"
 LIMIT = 120.0
-"""Seconds after which a client gives an answer up; that is an error."""
+"""Timeout of an answer in seconds."""
 PATIENCE = 2.0
-"""Seconds that a client stays away after a 429, at most: it would else not ask again within the measurement."""
+"""Maximum seconds that a client waits after a 429: else it would not ask again within the measurement."""
 
 
 @dataclass
-class Heard:
-    """What the clients of one server heard."""
+class Answers:
+    """What the clients of one server received."""
 
     seconds: list[float] = field(default_factory=list)
-    """Of each answer that was right."""
+    """Of each correct answer."""
     wrong: list[str] = field(default_factory=list)
-    """Answers that were none, or not the library's."""
+    """Failures, and maps that differ from the library's."""
     refused: int = 0
-    """Answered with 429 and when to come back."""
+    """Number of 429 answers."""
     lasted: float = 0.0
 
-    def with_more(self, other: Heard) -> Heard:
-        return Heard(
+    def with_more(self, other: Answers) -> Answers:
+        return Answers(
             self.seconds + other.seconds,
             self.wrong + other.wrong,
             self.refused + other.refused,
@@ -53,29 +50,17 @@ class Heard:
 
 
 def form(path: Path) -> bytes:
-    """One picture as a browser's form sends it."""
+    """Return one picture as a browser's form sends it."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n'
     return head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def started(
-    pool: ProcessPoolExecutor, address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float
-) -> Future[Heard]:
-    """So many clients for so long. Beside each picture its map lies as .npy, where there is one to hold against."""
-    return pool.submit(ask, address, accept, [*paths], clients, seconds)
-
-
-def apart() -> ProcessPoolExecutor:
-    """A process for the clients: what they do is not to be taken for the server's work."""
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-
-
-def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float) -> Heard:
-    """Runs in that process; returns once every client has had its last answer."""
+def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float) -> Answers:
+    """Ask for `seconds`; beside each picture may lie its map as .npy, to compare with."""
     bodies = [form(path) for path in paths]
     maps = [path.with_suffix(".npy") for path in paths]
     wanted = [np.load(path) if path.is_file() and accept == "application/x-npy" else None for path in maps]
-    heard, lock, numbers = Heard(), threading.Lock(), itertools.count()
+    heard, lock, numbers = Answers(), threading.Lock(), itertools.count()
     start = time.perf_counter()
 
     def client() -> None:
@@ -117,7 +102,7 @@ def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds:
 
 
 def differs(status: int, body: bytes, wanted: np.ndarray | None) -> str:
-    """What is wrong with an answer; nothing where it is the library's very map."""
+    """Return what is wrong with an answer; empty if it equals the library's map."""
     if status != 200:
         return f"{status} {body[:200]!r}"
     if wanted is None:

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from benchmarks.case import Case, picture
-from benchmarks.memory import megabytes
-from benchmarks.pictures import PHOTOGRAPHS, photograph
-from benchmarks.report import load, machine
+from benchmarks.classifiers.case import Case, picture
+from benchmarks.photographs import PHOTOGRAPHS, photograph
+from benchmarks.processes import megabytes
+from benchmarks.report import FOLDER, load, machine, where
 from explain import Explainer
 from explain.batch import run
 from explain.evidence.layers import as_map
@@ -47,7 +47,7 @@ MANY = 5000
 BATCHES = (4, 8, 32)
 """Sizes that the bare model is given; the quicker one counts."""
 GOALS = {"prepared": ("the bare passes on decoded pictures", 0.8), "loop": ("the loop", 5.0)}
-OUT = Path(__file__).parent / "THROUGHPUT.md"
+OUT = FOLDER / "THROUGHPUT.md"
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,16 @@ def written(folder: Path, count: int) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
         cut.save(folder / name / f"{number:05}.jpg", quality=90)
     return folder
+
+
+def linked(folder: Path, crowd: Path, count: int) -> Path:
+    """Fill `crowd` with `count` pictures: hard links to those of `folder`, in turn."""
+    paths = sorted(folder.rglob("*.jpg"))
+    for number in range(count):
+        path = paths[number % len(paths)]
+        (crowd / path.parent.name).mkdir(parents=True, exist_ok=True)
+        os.link(path, crowd / path.parent.name / f"{number:05}.jpg")
+    return crowd
 
 
 def model_table(name: str, folder: Path, out: Path, rounds: int) -> dict[str, Any]:
@@ -176,12 +186,8 @@ def grad_cam(case: Case, paths: Sequence[Path], out: Path) -> Callable[[], None]
 
 def memory(folder: Path, held: Path, many: int) -> dict[str, Any]:
     """A long run in a process of its own: the memory that it holds at each tenth of the way, in MB."""
-    crowd, paths = held / "crowd", sorted(folder.rglob("*.jpg"))
-    for number in range(many):
-        path = paths[number % len(paths)]
-        (crowd / path.parent.name).mkdir(parents=True, exist_ok=True)
-        os.link(path, crowd / path.parent.name / f"{number:05}.jpg")
-    code = "import sys; from benchmarks.throughput import watched; watched(sys.argv[1], sys.argv[2])"
+    crowd = linked(folder, held / "crowd", many)
+    code = "import sys; from benchmarks.batch.throughput import watched; watched(sys.argv[1], sys.argv[2])"
     done = subprocess.run(
         [sys.executable, "-c", code, str(crowd), str(held / "many")], capture_output=True, text=True, check=True
     )
@@ -207,12 +213,11 @@ def watched(source: str, out: str) -> None:
 
 def markdown(result: dict[str, Any]) -> str:
     """The report."""
-    about = result["machine"]
     lines = [
         "# Pictures per second, from a folder to files",
         "",
         f"{result['pictures']} JPEG files of {SIZE[0]} x {SIZE[1]} pixels, one GradCAM map each at the model's default "
-        f"layer; {result['rounds']} rounds in turns, medians. {_machine(about)}",
+        f"layer; {result['rounds']} rounds in turns, medians. {where(result['machine'])}",
         "",
         "- **Sightglass**: read, decoded, explained, every statistic, the picture under its map as a JPEG, the raw "
         "map, the table.",
@@ -260,7 +265,3 @@ def markdown(result: dict[str, Any]) -> str:
 
 def _both(ratio: dict[str, float]) -> str:
     return f"{ratio['wall']:.2f} ({ratio['cpu']:.2f})"
-
-
-def _machine(about: dict[str, Any]) -> str:
-    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items() if value) + "."

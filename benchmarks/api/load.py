@@ -1,4 +1,4 @@
-"""The API as the dashboard answers it: clients without a pause, each map the library's own, and pages meanwhile."""
+"""Load the dashboard's API: clients without a pause, each map compared with the library's, pages opened meanwhile."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.api_clients import BOUNDARY, MODEL, Heard, apart, form, started
-from benchmarks.browser import DASHBOARD, ROOT, BrowserProblem, Chromium, _free_port, chromium, explained, serving
-from benchmarks.report import load, machine
-from benchmarks.throughput import SIZE, written
+from benchmarks.api.clients import BOUNDARY, MODEL, Answers, ask, form
+from benchmarks.batch.throughput import SIZE, written
+from benchmarks.processes import ROOT, environment, free_port, megabytes, spawned
+from benchmarks.report import FOLDER, load, machine, where
+from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, Chromium, chromium, explained, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import ProcessPoolExecutor
 
 CLIENTS, SECONDS, PICTURES, PAGES = 8, 60.0, 96, 5
-OUT = Path(__file__).parent / "API.md"
+OUT = FOLDER / "API.md"
 MAP = "application/x-npy"
 PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
@@ -34,12 +34,12 @@ PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 def api(
     seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTURES, pages: int = PAGES
 ) -> dict[str, Any]:
-    """Everything that the report tells, as plain values."""
-    # One core is left to the loop and the pages, in the server and in the library that it is held against.
+    """Measure the API, the bare route and the pages."""
+    # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
     with tempfile.TemporaryDirectory() as held, ExitStack() as stack:
         paths = sorted(written(Path(held), pictures).rglob("*.jpg"))
-        stack.enter_context(_environment(OMP_NUM_THREADS=str(threads), SIGHTGLASS_EVIDENCE_MB="1"))
+        stack.enter_context(environment(OMP_NUM_THREADS=str(threads), SIGHTGLASS_EVIDENCE_MB="1"))
         library(paths)
         result: dict[str, Any] = {
             "machine": machine(threads, "cpu", PACKAGES),
@@ -47,7 +47,7 @@ def api(
             "seconds": seconds,
             "pictures": pictures,
         }
-        pool, browser = stack.enter_context(apart()), stack.enter_context(chromium())
+        pool, browser = stack.enter_context(spawned()), stack.enter_context(chromium())
         server, bare = stack.enter_context(serving(DASHBOARD)), stack.enter_context(peer())
         route = f"{server.address}/api/explain"
         # The first request loads the model, the first page everything else.
@@ -56,23 +56,23 @@ def api(
             _one(bare, path)
         quiet = opened(browser, server.address, pages + 1)[1:]
         # Half of it before and half after, so that what else the machine does falls on both.
-        other = crowd(pool, bare, "application/json", paths, clients, seconds / 2)
-        before = resident(server._process.pid)
-        ours = started(pool, route, MAP, paths, clients, seconds)
+        other = pool.submit(ask, bare, "application/json", paths, clients, seconds / 2).result()
+        before = megabytes(process=server._process.pid)
+        ours = pool.submit(ask, route, MAP, paths, clients, seconds)
         busy: list[float] = []
         while not ours.done():
             busy += opened(browser, server.address, 1)
-        result["memory"] = {"before": before, "after": resident(server._process.pid)}
-        other = other.with_more(crowd(pool, bare, "application/json", paths, clients, seconds / 2))
-        result["ours"], result["bare"] = told(ours.result()), told(other)
+        result["memory"] = {"before": before, "after": megabytes(process=server._process.pid)}
+        other = other.with_more(pool.submit(ask, bare, "application/json", paths, clients, seconds / 2).result())
+        result["ours"], result["bare"] = figures(ours.result()), figures(other)
         result["page"] = {"quiet": quiet, "busy": busy}
         result["machine"]["load_after"] = load()
     return result
 
 
 def library(paths: Sequence[Path]) -> None:
-    """Each picture's first map as the library makes it, in a process of its own, beside the picture."""
-    code = "import sys; from benchmarks.api import _mapped; _mapped(sys.argv[1:])"
+    """Write each picture's first map, made by the library in another process, beside the picture."""
+    code = "import sys; from benchmarks.api.load import _mapped; _mapped(sys.argv[1:])"
     subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True, cwd=ROOT)
 
 
@@ -85,21 +85,10 @@ def _mapped(paths: Sequence[str]) -> None:
 
 
 @contextmanager
-def _environment(**more: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(more)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
 def peer() -> Iterator[str]:
-    """The address of the bare model's route, in a process of its own."""
-    port = _free_port()
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.api_bare:app", "--port", str(port), "--log-level", "error"]
+    """Start the bare model's route in another process and yield its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.api.bare:app", "--port", str(port), "--log-level", "error"]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
     address = f"http://127.0.0.1:{port}/predict"
     try:
@@ -124,14 +113,8 @@ def _one(address: str, path: Path) -> bytes:
         return io.BytesIO(answer.read()).getvalue()
 
 
-def crowd(
-    pool: ProcessPoolExecutor, address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float
-) -> Heard:
-    return started(pool, address, accept, paths, clients, seconds).result()
-
-
 def opened(browser: Chromium, address: str, times: int) -> list[float]:
-    """Milliseconds from opening Explore, in a browser with nothing cached, to the first explained picture."""
+    """Return the milliseconds from opening Explore, with nothing cached, to the first explained picture."""
     took = []
     for _ in range(times):
         with browser.session() as page:
@@ -142,15 +125,8 @@ def opened(browser: Chromium, address: str, times: int) -> list[float]:
     return took
 
 
-def resident(pid: int) -> float:
-    """MB that a process holds; 0 where there is no /proc."""
-    status = Path(f"/proc/{pid}/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
-
-
-def told(heard: Heard) -> dict[str, Any]:
-    """Milliseconds and counts of what the clients heard."""
+def figures(heard: Answers) -> dict[str, Any]:
+    """Return milliseconds and counts of the answers."""
     times = sorted(1e3 * second for second in heard.seconds) or [float("nan")]
     return {
         "right": len(heard.seconds),
@@ -166,8 +142,8 @@ def told(heard: Heard) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The report."""
-    ours, bare, memory, about = result["ours"], result["bare"], result["memory"], result["machine"]
+    """Return the report."""
+    ours, bare, memory = result["ours"], result["bare"], result["memory"]
     width, height = SIZE
     quiet, busy = (result["page"][name] or [float("nan")] for name in ("quiet", "busy"))
     lines = [
@@ -176,8 +152,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"`streamlit run dashboard.py` as a user starts it; {result['clients']} clients for {result['seconds']:g} s, "
         f"each with its next picture as soon as it has the answer: {result['pictures']} JPEG files of {width} x "
         f"{height} pixels in turn, {MODEL}, the default map. Clients and browser are on the same machine. "
-        + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items() if value)
-        + ".",
+        + where(result["machine"]),
         "",
         "- **Sightglass**: `POST /api/explain`, answered with the first class's map on the picture's own grid "
         "(float32, `application/x-npy`). Five classes are explained, and every statistic is made. The cache of "

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.browser import (
+from benchmarks.photographs import SIZE, written
+from benchmarks.report import goal, row
+from benchmarks.viewer.browser import (
     DASHBOARD,
     PAGES,
     RATE,
@@ -22,8 +24,6 @@ from benchmarks.browser import (
     sized,
     upload,
 )
-from benchmarks.pictures import SIZE, written
-from benchmarks.results import goal, row
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -7,7 +7,6 @@ first batch that is done to the last; how long a cluster takes to begin and its 
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 import statistics
 import tempfile
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.report import grid, load, machine
-from benchmarks.throughput import SIZE, _machine, written
+from benchmarks.batch.throughput import SIZE, linked, written
+from benchmarks.processes import ROOT
+from benchmarks.report import FOLDER, grid, load, machine, where
 from common.errors import ModelProblem
 from explain import Explainer
 from explain.batch import ray_cluster, ray_engine, run
@@ -41,8 +41,8 @@ HANDED = 1000
 """Batches of which nothing is made, for how many a second can be handed out."""
 MANY = 1_000_000
 WORKERS = (1, 2, 8, 32, 128)
-OUT = Path(__file__).with_name("RAY.md")
-DOCS = Path(__file__).parents[1] / "docs" / "past-one-machine.md"
+OUT = FOLDER / "RAY.md"
+DOCS = ROOT / "docs" / "past-one-machine.md"
 MARKS = ("<!-- measured: written by `python -m benchmarks ray` -->\n", "<!-- measured: end -->\n")
 
 
@@ -50,7 +50,7 @@ def ray(rounds: int, pictures: int) -> dict[str, Any]:
     """Every engine's rate and what a cluster takes to begin, as plain values."""
     explainer = Explainer(MODEL, device="cpu")
     with tempfile.TemporaryDirectory() as held:
-        folder = _crowd(written(Path(held, "pictures"), min(CUTS, pictures)), Path(held, "crowd"), pictures)
+        folder = linked(written(Path(held, "pictures"), min(CUTS, pictures)), Path(held, "crowd"), pictures)
         about = machine(torch.get_num_threads(), "cpu", ("torch", "timm", "numpy", "ray", "fsspec"))
         begun = time.perf_counter()
         with ray_cluster.cluster(None, max(workers for _, workers in ENGINES)):
@@ -105,15 +105,6 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
     if last == first:
         raise ModelProblem("These are too few pictures to time: give more with --pictures.")
     return {"rate": (high - low) * summary.pictures / (last - first), "waking": first - begun}
-
-
-def _crowd(folder: Path, crowd: Path, count: int) -> Path:
-    paths = sorted(folder.rglob("*.jpg"))
-    for number in range(count):
-        path = paths[number % len(paths)]
-        (crowd / path.parent.name).mkdir(parents=True, exist_ok=True)
-        os.link(path, crowd / path.parent.name / f"{number:05}.jpg")
-    return crowd
 
 
 class Idle:
@@ -188,7 +179,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"{result['pictures']} JPEG files of {SIZE[0]} x {SIZE[1]} pixels, {result['model']}, one GradCAM map each; "
         f"{result['rounds']} rounds in turns, medians. The rate is that of the steady part, from the first batch that "
         "is done to the last; *awake after* is what comes before: of ray, new workers load the model. The cluster, of "
-        f"this machine's own, began in {result['start']:.1f} s. {_machine(result['machine'])}"
+        f"this machine's own, began in {result['start']:.1f} s. {where(result['machine'])}"
     )
     head = ("engine", "pictures/s", "lowest .. highest", "to plain, as many workers", "to one worker", "awake after s")
     return (

@@ -1,4 +1,4 @@
-"""What keeps the page from answering: long tasks and memory with a picture of 24 megapixels."""
+"""Count what blocks the page: long tasks, and memory, with a picture of 24 megapixels."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.browser import DASHBOARD, RATE, BrowserProblem, Chromium, chromium, explained, serving, upload
-from benchmarks.drawing import drag
-from benchmarks.pictures import large
-from benchmarks.results import goal, row
+from benchmarks.photographs import large
+from benchmarks.processes import megabytes as resident
+from benchmarks.report import goal, row
+from benchmarks.viewer.browser import DASHBOARD, RATE, BrowserProblem, Chromium, chromium, explained, serving, upload
+from benchmarks.viewer.drawing import drag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 LONG_MS = 50
-HANDS = ("zooming", "panning", "slider dragged")
-"""Phases in which only the viewer works."""
+BY_HAND = ("zooming", "panning", "slider dragged")
+"""Phases that only the viewer handles."""
 
 
-def tasks(rounds: int) -> dict[str, Any]:
-    """Long tasks in each phase, `rounds` times over, and memory between them."""
+def long_tasks(rounds: int) -> dict[str, Any]:
+    """Count long tasks in each phase, `rounds` times, and measure memory between the phases."""
     found: dict[str, list[list[float]]] = {}
     memory: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, serving(DASHBOARD) as server:
@@ -57,19 +58,19 @@ def tasks(rounds: int) -> dict[str, Any]:
         "JavaScript heap, and the renderer's resident memory.",
         "rows": [
             *(row(f"heap, {name}", [heap for heap, _ in sizes], "MB") for name, sizes in memory.items()),
-            *(row(f"renderer, {name}", [resident for _, resident in sizes], "MB") for name, sizes in memory.items()),
+            *(row(f"renderer, {name}", [held for _, held in sizes], "MB") for name, sizes in memory.items()),
         ],
         "facts": [
             f"{name[0].upper()}{name[1:]}: {len(times)} long tasks"
             + (f", the longest {worst[name]:.0f} ms." if times else ".")
             for name, times in phases.items()
         ],
-        "goals": [goal(f"long tasks, {name}", len(phases[name]), 0, "") for name in HANDS],
+        "goals": [goal(f"long tasks, {name}", len(phases[name]), 0, "") for name in BY_HAND],
     }
 
 
 def _during(page: Page, act: Callable[[Page], Any]) -> list[float]:
-    """Milliseconds of the long tasks from the start of an act until the page rests again."""
+    """Return the long tasks in milliseconds from the start of an action until the page is idle again."""
     start = page.evaluate("() => bench.now()")
     act(page)
     page.evaluate("() => bench.settled()")
@@ -106,17 +107,12 @@ def _panned(browser: Chromium, page: Page) -> None:
 
 
 def _memory(page: Page, browser: Chromium) -> tuple[float, float]:
-    """Megabytes of JavaScript heap and of the renderer that is largest, which is the page's own."""
+    """Return the MB of the JavaScript heap and of the largest renderer, which is the page's own."""
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")
     metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
     session.detach()
     processes = browser.browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    sizes = [_resident(process["id"]) for process in processes if process["type"] == "renderer"]
+    sizes = [resident(process=process["id"]) for process in processes if process["type"] == "renderer"]
     return metrics["JSHeapUsedSize"] / 1e6, max(sizes, default=0.0)
-
-
-def _resident(process: int) -> float:
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS")), 0.0)

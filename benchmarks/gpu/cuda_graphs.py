@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.classifiers.sightglass import GRADCAM, maps
 from benchmarks.contender import Contender
-from benchmarks.sightglass import GRADCAM, maps
 from explain.evidence.determinism import exact
 from explain.evidence.evidence import Evidence
 from explain.maps.heatmap import heatmaps, raw_maps
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from benchmarks.case import Case
+    from benchmarks.classifiers.case import Case
 
 LOGGER = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.case import SEED
+from benchmarks.classifiers.case import SEED
 from common.errors import ModelProblem
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident

@@ -1,4 +1,4 @@
-"""The engine alone, with as many threads as the dashboard gives it: a file's path in, milliseconds out."""
+"""Time the engine alone, with the dashboard's number of threads: a file's path in, milliseconds out."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.processes import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 @contextmanager
 def engine() -> Iterator[Callable[[Path], float]]:
-    """A process that explains files; yields what asks it for one, in milliseconds."""
-    command = [sys.executable, "-m", "benchmarks.engine"]
+    """Start a process that explains files; yield the function that times one, in milliseconds."""
+    command = [sys.executable, "-m", "benchmarks.viewer.engine"]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=pipe, stdout=pipe, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    given, told = process.stdin, process.stdout
+    paths, times = process.stdin, process.stdout
 
     def explain(path: Path) -> float:
-        print(path, file=given, flush=True)
-        if not (answer := told.readline()):
+        print(path, file=paths, flush=True)
+        if not (answer := times.readline()):
             raise RuntimeError("the engine's process ended")
         return float(answer)
 
     try:
         yield explain
     finally:
-        given.close()
+        paths.close()
         process.wait(10)
 
 

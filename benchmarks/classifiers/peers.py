@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from benchmarks.case import Case
+    from benchmarks.classifiers.case import Case
 
 
 def peers(case: Case) -> list[Contender]:

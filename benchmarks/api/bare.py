@@ -1,6 +1,6 @@
 """The peer of the API's measurement: a FastAPI route as one writes it in ten minutes, the bare model and no map.
 
-`python -m uvicorn benchmarks.api_bare:app`
+`python -m uvicorn benchmarks.api.bare:app`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from fastapi import FastAPI, UploadFile
 from PIL import Image
 
-from benchmarks.api_clients import MODEL
+from benchmarks.api.clients import MODEL
 from models.catalog import spec
 from models.load import load
 

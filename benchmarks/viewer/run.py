@@ -1,0 +1,77 @@
+"""Measure the dashboard with real servers and a real browser, one line for each thing that has to be quick."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import FAILED, RESULTS, Row, attempt, goals, grid, load, machine, number, where
+from benchmarks.viewer.browser import NAMES
+from benchmarks.viewer.drawing import classes, frames, slider
+from benchmarks.viewer.long_tasks import long_tasks
+from benchmarks.viewer.waiting import starts, stops, uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+OUT = RESULTS
+PACKAGES = ("streamlit", "torch", "timm", "numpy", "playwright")
+LINES: dict[str, tuple[str, Callable[[int], dict[str, Any]], int]] = {
+    "slider": ("Slider to pixels", slider, 44),
+    "frames": ("Redraws while a slider is dragged", frames, 2),
+    "classes": ("Another class", classes, 16),
+    "upload": ("Upload to map", uploads, 12),
+    "start": ("From `streamlit run` to a page", starts, 5),
+    "tasks": ("A picture of 24 megapixels", long_tasks, 2),
+    "stop": ("Stop of a slow method", stops, 10),
+}
+"""Title, function and number of rounds."""
+
+
+def viewer(only: Sequence[str] = (), rounds: int | None = None) -> dict[str, Any]:
+    """Measure every line, or only some; a failure is reported and the others go on."""
+    result: dict[str, Any] = {"machine": machine(0, "browser", PACKAGES), "lines": []}
+    result["machine"]["versions"]["chromium"] = _chromium()
+    for name in only or LINES:
+        title, measure, often = LINES[name]
+        line = attempt(title, lambda measure=measure, often=often: measure(rounds or often))  # type: ignore[misc]
+        result["lines"].append({"id": name, **line})
+    result["machine"]["load_after"] = load()
+    return result
+
+
+def markdown(result: Row) -> str:
+    """Return the whole report."""
+    parts = [
+        "# The dashboard in a browser",
+        "Written by `python -m benchmarks viewer`; do not edit by hand. Where a detector's maps lie, and what they "
+        "cost: [DETECTORS.md](DETECTORS.md); folders: [THROUGHPUT.md](THROUGHPUT.md).",
+        where(result["machine"]),
+        "Chromium without a GPU and the server share those cores. Every time is taken inside the page, from an event "
+        "to what it changes on the screen, so nothing that drives the browser is in it. Contenders take turns.",
+        "## Goals",
+        goals(result["lines"]),
+        *(part for line in result["lines"] for part in _line(line)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(line: Row) -> list[str]:
+    title = f"## {line['title']}"
+    if "failed" in line:
+        return [title, f"This {FAILED}: {line['failed']}"]
+    rows = [
+        (one["what"], *(number(one[key], one["unit"]) for key in ("median", "p90", "worst")), str(one["n"]))
+        for one in line["rows"]
+    ]
+    facts = ["\n".join(f"- {fact}" for fact in line["facts"])] if line["facts"] else []
+    return [title, line["how"], grid(("what", "median", "nine of ten within", "worst", "samples"), rows), *facts]
+
+
+def _chromium() -> str | None:
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        return None
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split()
+    return next((word for word in said if word[0].isdigit()), None)
