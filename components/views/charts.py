@@ -203,7 +203,8 @@ def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[O
         return through(explanation, index, format=kind)
 
     def report(kind: str) -> str | bytes:
-        from explain.export.html_report import html, pdf
+        from explain.export.html_report import html
+        from explain.export.pdf_report import pdf
 
         return html([explanation]) if kind == "html" else pdf(explanation, index)
 

@@ -1,6 +1,6 @@
-"""What leaves: figures, reports, clips, tables, and the recipe that goes with each. Pure functions of an Explanation.
+"""Write explanations as figures, reports, films, tables and folders, each with the recipe that reproduces it.
 
-from explain.export import figure, report
+from explain.export import figure, html_report
 Path("bus.pdf").write_bytes(figure.figure(result, format="pdf"))
-Path("bus.html").write_text(report.html([result]))
+Path("bus.html").write_text(html_report.html([result]), "utf-8")
 """

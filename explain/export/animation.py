@@ -1,7 +1,6 @@
-"""A sweep through a model: one target's map at each layer, from the first to the last, as a GIF or an MP4.
+"""Write a film through a model: one target's map at each layer, from the first to the last, as a GIF or an MP4.
 
-The model is run once more, at all of these layers together. No picture stands between two layers: what lies between
-them was never computed.
+The model is run once more, at all of these layers together. Frames between two layers are not interpolated.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from common.errors import Problem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.explanation import explain
-from explain.export import caption, fonts
+from explain.export import caption, fonts, scaled
 from explain.methods import METHODS
 from explain.options import Wanted
 from explain.rendering.render import shown
-from explain.rendering.style import Field, Style
+from explain.rendering.style import Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +33,12 @@ if TYPE_CHECKING:
 
 Format = Literal["gif", "mp4"]
 
-LONGEST = 640
+MAX_SIDE = 640
 """Pixels of a frame's longer side."""
-FEWEST, MOST = 6, 24
-"""Layers that make a sweep; of more than `MOST` as many are taken, evenly."""
+MIN_LAYERS, MAX_LAYERS = 6, 24
+"""Layers of a sweep; of more than `MAX_LAYERS` as many are taken, evenly spaced."""
 SECONDS = 0.7
-"""That each layer is shown; the last one three times as long."""
+"""Duration of a layer; the last one is shown three times as long."""
 _STRIP = 44
 _RATE = 10  # frames a second of an MP4
 
@@ -53,12 +52,16 @@ def sweep(
     layers: Sequence[str] = (),
     seconds: float = SECONDS,
 ) -> bytes:
-    """The target at `index` through `layers` (dotted paths; by default all that a picker shows), each on its own scale.
+    """Return a GIF or MP4 of the target at `index` through `layers`, each map on its own scale.
 
-    Raises a Problem for a model or a method that has no layers, and for an unknown format or layer.
+    `layers`: dotted paths, by default those that the layer picker shows. Raises a Problem for a model or a method
+    without layers, and for an unknown format or layer.
+
+        result = Explainer("efficientnet-lite0")("bus.jpg")
+        Path("bus.gif").write_bytes(sweep(result, layers=("blocks.2", "bn2")))
     """
     if format not in get_args(Format):
-        raise Problem(f"There is no sweep as {format}: use one of {', '.join(get_args(Format))}.")
+        raise Problem(f"There is no film as {format}: use one of {', '.join(get_args(Format))}.")
     if not 0.05 <= seconds <= 10:
         raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
     maps = by_layer(explanation, index, layers)
@@ -67,12 +70,12 @@ def sweep(
 
 
 def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
-    """One map for each layer, in the order given, of one pass over all of them."""
+    """Return one map per layer, in the order given, from a single pass."""
     heatmap = caption.checked(explanation, index)
     evidence, method = explanation.evidence, METHODS[heatmap.method]
     resident, adapter = evidence.resident, evidence.resident.adapter
     if method.family not in ("gradient", "eigen"):
-        raise Problem(f"{method.name} is not taken at single layers: choose GradCAM, LayerCAM or another quick method.")
+        raise Problem(f"{method.name} does not work layer by layer: choose GradCAM, LayerCAM or another quick method.")
     paths = tuple(layers) or _every(explanation)
     given = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
@@ -85,37 +88,32 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
 def _every(explanation: Explanation) -> tuple[str, ...]:
     resident = explanation.evidence.resident
     if not resident.gradients:
-        raise Problem(f"{explanation.model.id} only answers: there is no layer in it to look at.")
+        raise Problem(f"{explanation.model.id} exposes no internals: it has no layers to show.")
     paths = [layer.path for layer in resident.layers[1]]
-    # The outermost modules where there are enough of them: a model's blocks rather than each of their steps.
+    # The outermost modules if there are enough of them: blocks rather than each of their steps.
     depths = range(max(path.count(".") for path in paths) + 1)
     levels = ([path for path in paths if path.count(".") <= depth] for depth in depths)
-    paths = next((some for some in levels if len(some) >= FEWEST), paths)
-    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MOST)).round().astype(int))
+    paths = next((some for some in levels if len(some) >= MIN_LAYERS), paths)
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_LAYERS)).round().astype(int))
     return tuple(paths[place] for place in places)
 
 
 def _target(explanation: Explanation, index: int) -> tuple[Wanted, ...]:
-    """One of an explanation's targets as its recipe names it; none for the whole picture."""
+    """Return one of the targets as the recipe names it; none for the whole picture."""
     if explanation.options.per == "picture":
         return ()
     return (explanation.recipe.targets[index],)
 
 
 def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str) -> Pixels:
-    """The overlay over a strip that names the layer and says how far through the model it is."""
+    """Draw the overlay above a strip with the layer's name and its position in the model."""
     source = explanation.image.pixels
-    scale = LONGEST / max(source.shape[:2])
+    scale = MAX_SIDE / max(source.shape[:2])
     # Even sides, as video codecs want them.
     wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
     small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    across, down = wide / source.shape[1], high / source.shape[0]
-    geometry = heatmap.geometry
-    x0, y0, x1, y1 = (edge * by for edge, by in zip(geometry.extent, (across, down) * 2, strict=True))
-    left, top, right, bottom = geometry.seen
-    left, top = min(round(left * across), wide - 1), min(round(top * down), high - 1)
-    seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
-    over = shown(np.asarray(small, np.uint8), Field(heatmap.content, (x0, y0, x1, y1), seen), Style(colormap=colormap))
+    field = scaled.field(heatmap, explanation.image, (wide, high))
+    over = shown(np.asarray(small, np.uint8), field, Style(colormap=colormap))
     page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
     page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))
     pen = ImageDraw.Draw(page)
@@ -138,7 +136,7 @@ def _write(
 
 
 def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """Each frame in its own 256 colours."""
+    """Encode the frames, each in its own 256 colours."""
     pages = [Pillow.fromarray(frame).quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
     each = round(seconds * 1000)
     lasts = [each] * (len(pages) - 1) + [3 * each]
@@ -148,7 +146,7 @@ def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
 
 
 def _mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """H.264, or MPEG-4 where this build of FFmpeg has none."""
+    """Encode the frames as H.264, or as MPEG-4 where this build of FFmpeg lacks it."""
     import av
 
     out = BytesIO()

@@ -41,7 +41,7 @@ def one_map(explanation: Result, index: int, style: Style = STYLE) -> NDArray[np
 
 
 def tagger(explanation: Result, style: Style = STYLE) -> Callable[[bytes, int], bytes]:
-    """`export.tag.tagger`, for pictures that look like these."""
+    """Return `embedded_recipe.tagger` for pictures drawn in this style."""
     from explain.export import embedded_recipe
 
     return embedded_recipe.tagger(explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha)

@@ -1,7 +1,7 @@
-"""A figure for a paper: picture, map and overlay side by side, with boxes, colour bar and caption as vectors.
+"""Draw a figure for a paper: picture, map and overlay side by side, with boxes, colour bar and caption as vectors.
 
-Made by matplotlib without its global state (no pyplot), with the font that it brings along; the same explanation gives
-the same bytes.
+It is drawn by matplotlib without its global state (no pyplot) and with its own font; the same explanation gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import cv2
-import numpy as np
-
 from common.errors import Problem
-from explain.export import caption, embedded_recipe
+from explain.export import caption, embedded_recipe, scaled
+from explain.methods import METHODS
 from explain.rendering import render
 from explain.rendering.colormaps import lut
 
@@ -32,24 +30,24 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "jpg", "svg", "pdf"]
 
-LONGEST = 1200
-"""Pixels of a panel's longer side: more is not seen in print."""
+MAX_SIDE = 1200
+"""Pixels of a panel's longer side: more cannot be seen in print."""
 DPI = 200
 WIDE = 2.4
-"""Width to height from which the panels lie under each other."""
-BOXES = 30
-"""Boxes that are named; of more only the outlines are drawn."""
+"""Ratio of width to height above which the panels are stacked."""
+MAX_NAMED = 30
+"""Maximum number of boxes with names; of more only the outlines are drawn."""
 _MARGIN, _GAP, _HEAD, _BAR, _LINE = 0.12, 0.14, 0.26, 0.62, 0.135  # inches
 _SMALL, _TEXT = 7.0, 8.5  # points
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
-    "svg.fonttype": "none",  # text stays text: to be searched, and set anew by whoever edits the figure
+    "svg.fonttype": "none",  # text stays text: it can be searched and edited
     "svg.hashsalt": "sightglass",
     "pdf.fonttype": 42,  # journals refuse Type 3
     "text.parse_math": False,  # a dollar in a file's name is no formula
 }
-_LOCK = threading.Lock()  # matplotlib's settings and fonts are the whole process's
+_LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
 
 
 def figure(
@@ -60,10 +58,13 @@ def figure(
     colormap: str = "inferno",
     alpha: float = 0.5,
 ) -> bytes:
-    """Picture, heatmap and overlay in one figure, with the recipe in its metadata.
+    """Return picture, heatmap and overlay as one figure, with the recipe in its metadata.
 
-    `alpha` is the opacity of the map in the overlay, the same everywhere. PNG and JPG carry the picture too
-    (`tag.carried`). Raises a Problem where there is no such map, format or colormap.
+    `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. PNG and JPG carry the picture too
+    (`embedded_recipe.carried`). Raises a Problem where there is no such map, format or colormap.
+
+        result = Explainer("efficientnet-lite0")("bus.jpg")
+        Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
     """
     if format not in get_args(Format):
         raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
@@ -76,18 +77,10 @@ def figure(
     with _LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        data = _saved(explanation, index, [_small(pixels) for pixels in pictures], colormap, format)
+        data = _saved(explanation, index, [scaled.reduced(pixels, MAX_SIDE) for pixels in pictures], colormap, format)
     view = embedded_recipe.view_of(explanation, index, mode="overlay", colormap=colormap, alpha=alpha, even=True)
     picture = embedded_recipe.carried(explanation.image) if format in ("png", "jpg") else b""
     return embedded_recipe.write(data, explanation.recipe, view, picture=picture)
-
-
-def _small(pixels: Pixels) -> Pixels:
-    scale = LONGEST / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _saved(explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format) -> bytes:
@@ -108,7 +101,7 @@ def _saved(explanation: Result, index: int, pictures: list[Pixels], colormap: st
 
 
 def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: str) -> Figure:
-    """All of it on a page of inches, from the top down."""
+    """Lay out the page in inches, from the top down."""
     from matplotlib.figure import Figure
 
     ratio = explanation.image.width / explanation.image.height
@@ -129,7 +122,7 @@ def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: st
     own = explanation.own(index)
     every = explanation.every if explanation.model.task == "detect" else ()
     boxes: list[Sequence[Prediction]] = [every or own, (), own]
-    heads = [explanation.image.name, f"{_method(explanation, index)}: {heatmap.target.label}", "Overlay"]
+    heads = [explanation.image.name, f"{METHODS[heatmap.method].name}: {heatmap.target.label}", "Overlay"]
     if heatmap.state != "ok":
         heads[1] += f" (empty: {caption.STATES[heatmap.state]})"
     size = explanation.image.width, explanation.image.height
@@ -156,7 +149,7 @@ def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: st
 
 
 def _panel(panel: Axes, pixels: Pixels, size: tuple[int, int]) -> None:
-    # In the picture's own pixels, whatever was sampled down.
+    # In the original's pixels, whatever the panel was reduced to.
     panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
     panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
     for edge in panel.spines.values():
@@ -164,7 +157,7 @@ def _panel(panel: Axes, pixels: Pixels, size: tuple[int, int]) -> None:
 
 
 def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: bool) -> None:
-    """Outlines and names; `inch` is how many pixels of the picture one is. No name covers another."""
+    """Draw outlines and names, none over another; `inch`: pixels of the picture per inch."""
     from matplotlib.patches import Polygon
 
     high, taken = 0.12 * inch, list[tuple[float, float, float]]()
@@ -177,7 +170,7 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
         line = 1.4 if chosen else 0.9
         for edge, width in (("#141414", line + 1.2), ("white", line)):
             panel.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
-        if len(shown) > BOXES:
+        if len(shown) > MAX_NAMED:
             continue
         text, left, top = caption.said(prediction), max(0.0, x0), max(0.0, y0)
         right = left + 0.056 * inch * len(text)
@@ -202,7 +195,7 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
 
 
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
-    """What the model said, under the picture."""
+    """List the best answers under the picture."""
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
     lines = [_cut(caption.said(p), wide) for p in best]
@@ -212,13 +205,7 @@ def _answers(made: Figure, explanation: Result, left: float, top: float, wide: f
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 
 
-def _method(explanation: Result, index: int) -> str:
-    from explain.methods import METHODS
-
-    return METHODS[explanation.heatmaps[index].method].name
-
-
 def _cut(text: str, inches: float) -> str:
-    """The text, with an ellipsis where it is wider than that."""
+    """Shorten a text with an ellipsis to fit this width."""
     most = max(4, int(inches * 13.5))
     return text if len(text) <= most else f"{text[: most - 1]}…"

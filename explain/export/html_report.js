@@ -1,4 +1,4 @@
-// The report's own drawing. Levels, colours and opacities come ready from Python: here they are only looked up.
+// Draw the report's maps. Levels, colours and opacities are computed in Python and only looked up here.
 "use strict";
 (() => {
   const $ = (selector, within = document) => within.querySelector(selector);
@@ -21,22 +21,22 @@
     return context.getImageData(0, 0, width, height).data;
   }
 
-  /** One picture with its maps; nothing of it is decoded before it is on the screen. */
-  function sight(section, held) {
-    const canvas = $(".stage canvas", section), context = canvas.getContext("2d"), [width, height] = held.size;
+  /** Mount one picture with its maps, and return what draws it; images are decoded once it scrolls into view. */
+  function mount(section, view) {
+    const canvas = $(".stage canvas", section), context = canvas.getContext("2d"), [width, height] = view.size;
     const out = context.createImageData(width, height), bar = $(".bar", section).getContext("2d");
     const levels = new Map();
-    let picture = null, faded = null, seen = false, turn = 0;
+    let picture = null, faded = null, visible = false, latest = 0;
     const chosen = () => Number($(".answers input:checked", section)?.value ?? 0);
 
     async function draw() {
-      if (!seen) return;
-      const mine = ++turn, index = chosen(), { alpha, lut, mode, boxes } = settings(), map = held.maps[index];
-      picture ??= await pixels(held.picture, held.size);
-      faded ??= held.faded ? await pixels(held.faded, held.size) : picture;
-      if (map && !levels.has(index)) levels.set(index, await pixels(map.levels, held.size));
-      if (mine !== turn) return;
-      const level = levels.get(index), over = map && mode !== "picture", [x0, y0, x1, y1] = held.seen;
+      if (!visible) return;
+      const own = ++latest, index = chosen(), { alpha, lut, mode, boxes } = settings(), map = view.maps[index];
+      picture ??= await pixels(view.picture, view.size);
+      faded ??= view.faded ? await pixels(view.faded, view.size) : picture;
+      if (map && !levels.has(index)) levels.set(index, await pixels(map.levels, view.size));
+      if (own !== latest) return;
+      const level = levels.get(index), over = map && mode !== "picture", [x0, y0, x1, y1] = view.seen;
       out.data.set(over ? faded : picture);
       for (let y = y0; over && y < y1; y++) {
         for (let x = x0; x < x1; x++) {
@@ -50,43 +50,43 @@
       bar.putImageData(strip, 0, 0);
       for (const part of section.querySelectorAll("[data-map]")) part.hidden = Number(part.dataset.map) !== index;
       for (const part of section.querySelectorAll("svg [data-maps]")) {
-        const own = part.dataset.maps.split(" ").includes(String(index));
-        const wanted = part.matches(".half") ? own && mode === "overlay" && alpha > 0 : boxes && (own || mode === "picture");
+        const belongs = part.dataset.maps.split(" ").includes(String(index));
+        const wanted = part.matches(".half") ? belongs && mode === "overlay" && alpha > 0 : boxes && (belongs || mode === "picture");
         part.toggleAttribute("hidden", !wanted);
       }
       canvas.dataset.drawn = String(index);
     }
 
-    const read = $(".read", section), idle = read.textContent;
+    const readout = $(".read", section), idle = readout.textContent;
     canvas.addEventListener("pointermove", (event) => {
       const box = canvas.getBoundingClientRect();
       const x = Math.floor(((event.clientX - box.left) / box.width) * width);
       const y = Math.floor(((event.clientY - box.top) / box.height) * height);
-      const [x0, y0, x1, y1] = held.seen, map = held.maps[chosen()], level = levels.get(chosen());
+      const [x0, y0, x1, y1] = view.seen, map = view.maps[chosen()], level = levels.get(chosen());
       if (!map || !level || x < 0 || y < 0 || x >= width || y >= height) return;
-      const at = `at ${Math.floor((x + 0.5) * held.unit)}, ${Math.floor((y + 0.5) * held.unit)}`;
+      const at = `at ${Math.floor((x + 0.5) * view.unit)}, ${Math.floor((y + 0.5) * view.unit)}`;
       if (x < x0 || y < y0 || x >= x1 || y >= y1) {
-        read.textContent = `The model did not see this part of the picture, ${at}`;
+        readout.textContent = `The model did not see this part of the picture, ${at}`;
         return;
       }
       const value = level[4 * (y * width + x)] / 255;
       const raw = map.ends ? `, raw ${Number((map.ends[0] + value * (map.ends[1] - map.ends[0])).toPrecision(3))}` : "";
-      read.textContent = `${map.title} ${value.toFixed(2)} of the scale${raw.replace("-", "\u2212")} ${at}`;
+      readout.textContent = `${map.title} ${value.toFixed(2)} of the scale${raw.replace("-", "\u2212")} ${at}`;
     });
-    canvas.addEventListener("pointerleave", () => (read.textContent = idle));
+    canvas.addEventListener("pointerleave", () => (readout.textContent = idle));
     section.addEventListener("change", draw);
     new IntersectionObserver((entries) => {
-      seen ||= entries.some((entry) => entry.isIntersecting);
+      visible ||= entries.some((entry) => entry.isIntersecting);
       draw();
     }, { rootMargin: "400px" }).observe(section);
     return draw;
   }
 
-  const draws = [...document.querySelectorAll("section.view")].map((section, i) => sight(section, data.views[i]));
+  const redraws = [...document.querySelectorAll("section.view")].map((section, i) => mount(section, data.views[i]));
   const all = () => {
     $("output", form).textContent = `${Math.round(100 * form.alpha.value)} %`;
     form.alpha.disabled = form.mode.value !== "overlay";
-    for (const draw of draws) draw();
+    for (const redraw of redraws) redraw();
   };
   form.addEventListener("input", all);
   form.addEventListener("submit", (event) => event.preventDefault());

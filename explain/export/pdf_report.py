@@ -1,21 +1,18 @@
-"""A report on A4: picture and map with vector boxes, answers, caveats, numbers, recipe and call."""
+"""Write a report on A4: picture and map with vector boxes, limitations, numbers, recipe and command."""
 
 from __future__ import annotations
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 from PIL import Image as Pillow
 
-from explain.export import caption, command, embedded_recipe, fonts, table
+from explain.export import caption, command, embedded_recipe, fonts, scaled, table
 from explain.findings.diagnosis import headline, looks
 from explain.methods import METHODS
-from explain.phrases import percent, pixels
+from explain.phrases import pixels
 from explain.rendering.colormaps import lut
-from explain.rendering.render import shown
-from explain.rendering.style import Field, Style
+from explain.rendering.style import Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,19 +24,22 @@ if TYPE_CHECKING:
     from explain.rendering.style import Pixels
     from models.adapter import Prediction
 
-LONGEST = 1000
-"""Pixels of a picture's longer side: 240 to the inch at its size here."""
+MAX_SIDE = 1000
+"""Pixels of a picture's longer side: 240 to the inch at its printed size."""
 OTHERS = 4
-"""Maps that are shown small, besides the one that the report is about."""
+"""Maximum number of other maps, shown small."""
 _EDGE, _GAP, _TALL = 15.0, 6.0, 104.0  # millimetres
 _WIDTH = 210 - 2 * _EDGE
 _INK, _SOFT = (23, 23, 23), (102, 102, 102)
 
 
 def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") -> bytes:
-    """The report of one map; its recipe is in the document information too.
+    """Return the report of one map as a PDF, with the recipe in its document information.
 
     Raises a Problem where there is no such map or colormap.
+
+        result = Explainer("efficientnet-lite0")("bus.jpg")
+        Path("bus.pdf").write_bytes(pdf(result))
     """
     heatmap = caption.checked(explanation, index)
     page = _document(explanation, index)
@@ -50,17 +50,17 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") 
     _pictures(page, explanation, index, colormap)
     _bar(page, explanation, index, colormap)
     _others(page, explanation, index, colormap)
-    _head(page, "What the map says")
+    _head(page, "What the map shows")
     _text(page, looks(explanation, index).replace("**", ""), 9.5)
-    if (lies := explanation.box_numbers(index)) is not None:
-        _text(page, f"{percent(lies.inside)} of the heat inside its boxes, {percent(lies.area)} of the area.", 9.5)
-    _head(page, "What it cannot say")
+    if inside := caption.inside_boxes(explanation, index):
+        _text(page, inside, 9.5)
+    _head(page, "Limitations")
     for line in (*caption.caveats(explanation, index), *explanation.notes):
         _text(page, line, 9.5, after=0.6)
-    _head(page, "How it was made, and how to make it again")
+    _head(page, "How to reproduce it")
     _text(page, caption.caption(explanation, index), 9.5, after=1.5)
     _code(page, command.line(explanation.recipe), 8.5)
-    _text(page, "Or from the recipe below, saved as recipe.json, which checks picture and weights against it:", 9.5)
+    _text(page, "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:", 9.5)
     _code(page, command.replay(explanation.recipe), 8.5)
     _head(page, "All numbers")
     _numbers(page, explanation, index)
@@ -96,7 +96,7 @@ def _text(
 
 
 def _wrap(text: str) -> WrapMode:
-    """Between letters where a single word would not fit on a line."""
+    """Break between letters where a single word would not fit on a line."""
     from fpdf.enums import WrapMode
 
     return WrapMode.CHAR if max(map(len, text.split()), default=0) > 60 else WrapMode.WORD
@@ -113,7 +113,7 @@ def _code(page: FPDF, text: str, size: float) -> None:
     page.set_font("mono", "", size)
     page.set_text_color(*_INK)
     page.set_fill_color(245, 245, 245)
-    # A word that is longer than a line is broken all the same.
+    # multi_cell also breaks a word that is longer than a line.
     about: dict[str, Any] = {"align": "L", "fill": True, "padding": 2, "new_x": "LMARGIN", "new_y": "NEXT"}
     tall: Any = page.multi_cell(0, size * 0.48, text, **about, dry_run=True, output="HEIGHT")
     if text.count("\n") == 0 and page.will_page_break(tall):
@@ -122,34 +122,16 @@ def _code(page: FPDF, text: str, size: float) -> None:
     page.ln(1.5)
 
 
-def _small(explanation: Explanation, longest: int) -> Pixels:
-    source = explanation.image.pixels
-    scale = min(1.0, longest / max(source.shape[:2]))
-    size = max(1, round(source.shape[1] * scale)), max(1, round(source.shape[0] * scale))
-    return np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _over(explanation: Explanation, index: int, colormap: str, longest: int) -> Pixels:
-    """The overlay as the viewer starts with it, on a smaller picture."""
-    small, geometry = _small(explanation, longest), explanation.evidence.geometry
-    across, down = small.shape[1] / explanation.image.width, small.shape[0] / explanation.image.height
-    x0, y0, x1, y1 = (edge * by for edge, by in zip(geometry.extent, (across, down) * 2, strict=True))
-    left, top, right, bottom = geometry.seen
-    left, top = min(round(left * across), small.shape[1] - 1), min(round(top * down), small.shape[0] - 1)
-    seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
-    field = Field(explanation.heatmaps[index].content, (x0, y0, x1, y1), seen)
-    return shown(small, field, Style(colormap=colormap))
-
-
 def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """The picture and the overlay beside each other, or one over the other where they are wide."""
+    """Put the picture and the overlay side by side, or stack them where they are wide."""
     ratio = explanation.image.width / explanation.image.height
     stacked = ratio > 2.4
     wide = min(_WIDTH if stacked else (_WIDTH - _GAP) / 2, _TALL * ratio)
     high, top = wide / ratio, page.get_y()
     own = explanation.own(index)
     every: Sequence[Prediction] = explanation.predictions if explanation.model.task == "detect" else ()
-    both = (_small(explanation, LONGEST), every or own), (_over(explanation, index, colormap, LONGEST), own)
+    overlay = scaled.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, Style(colormap=colormap))
+    both = (scaled.reduced(explanation.image.pixels, MAX_SIDE), every or own), (overlay, own)
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         down = top + (i * (high + 2) if stacked else 0)
@@ -171,7 +153,7 @@ def _boxes(
     left, top, wide, high = frame
     scale = wide / explanation.image.width
     taken: list[tuple[float, float, float]] = []
-    # What lies past the picture's edge is not drawn over the page.
+    # A box may reach over the picture's edge.
     with page.local_context(), page.rect_clip(left, top, wide, high):
         page.set_font("sans", "", 6)
         for found in boxes:
@@ -196,7 +178,7 @@ def _boxes(
 
 
 def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """The colours from low to high with their true ends."""
+    """Draw the colour bar with its labels."""
     ends, meaning = caption.bar(explanation.heatmaps[index])
     top = page.get_y()
     out = BytesIO()
@@ -217,7 +199,7 @@ def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> Non
 
 
 def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """The maps of the other answers, small, in a row."""
+    """Draw the other maps, small, in a row."""
     others = [i for i in range(len(explanation.heatmaps)) if i != index][:OTHERS]
     if not others:
         return
@@ -229,7 +211,8 @@ def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> 
     top = page.get_y()
     for place, i in enumerate(others):
         left = _EDGE + place * (_WIDTH + _GAP) / OTHERS
-        _image(page, _over(explanation, i, colormap, 360), left, top, wide, high)
+        small = scaled.overlay(explanation.heatmaps[i], explanation.image, 360, Style(colormap=colormap))
+        _image(page, small, left, top, wide, high)
         page.set_xy(left, top + high + 0.6)
         page.set_font("sans", "", 8)
         page.set_text_color(*_INK)

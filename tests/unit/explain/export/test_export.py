@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from common.errors import Problem
 from explain import Explainer, Explanation
-from explain.export import animation, caption, command, embedded_recipe, figure, html_report, table
+from explain.export import animation, caption, command, embedded_recipe, figure, html_report, pdf_report, table
 from explain.picture.image import Image
 from tests.conftest import weight
 
@@ -120,7 +120,7 @@ def test_a_model_that_found_nothing_still_has_a_page(bus) -> None:
     nothing = Explainer("yolo11n")(Image(np.full((80, 120, 3), 90, np.uint8), "grey.png"))
     assert not nothing.heatmaps
     assert "No detections" in html_report.html([nothing])
-    for make in (figure.figure, animation.sweep, html_report.pdf):
+    for make in (figure.figure, animation.sweep, pdf_report.pdf):
         with pytest.raises(Problem, match=r"There is no map of grey\.png"):
             make(nothing)
     with pytest.raises(Problem, match="nothing to report"):
@@ -129,7 +129,7 @@ def test_a_model_that_found_nothing_still_has_a_page(bus) -> None:
 
 def test_a_report_on_paper(made: Explanation, boxes: Explanation) -> None:
     for explanation in (made, boxes):
-        data = html_report.pdf(explanation, 1)
+        data = pdf_report.pdf(explanation, 1)
         assert data.startswith(b"%PDF-") and embedded_recipe.read(data) == explanation.recipe
 
 

@@ -1,0 +1,44 @@
+"""Scale an explanation's picture and maps to the size that a page or a film shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from explain.rendering.render import shown
+from explain.rendering.style import Field, Pixels, Style
+
+if TYPE_CHECKING:
+    from explain.maps.heatmap import Heatmap
+    from explain.picture.image import Image
+
+
+def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
+    """Return (width, height) with the same proportions, neither above `longest` and never enlarged."""
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def reduced(pixels: Pixels, longest: int) -> Pixels:
+    """Return the picture, uint8 (H, W, 3), with no side above `longest`."""
+    size = fitted(pixels.shape[1], pixels.shape[0], longest)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def field(heatmap: Heatmap, image: Image, size: tuple[int, int]) -> Field:
+    """Return a map as it lies over the picture scaled to `size` (width, height)."""
+    width, height = size
+    across, down = width / image.width, height / image.height
+    x0, y0, x1, y1 = (edge * by for edge, by in zip(heatmap.geometry.extent, (across, down) * 2, strict=True))
+    left, top, right, bottom = heatmap.geometry.seen
+    left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
+    seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
+    return Field(heatmap.content, (x0, y0, x1, y1), seen)
+
+
+def overlay(heatmap: Heatmap, image: Image, longest: int, style: Style) -> Pixels:
+    """Return the scaled picture under a map, as the viewer draws it."""
+    small = reduced(image.pixels, longest)
+    return shown(small, field(heatmap, image, (small.shape[1], small.shape[0])), style)
