@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import math
@@ -17,6 +16,7 @@ from starlette.responses import Response
 
 from api.work_queue import Busy, TooSlow
 from common.errors import Cancelled, ImageProblem, ModelProblem, Problem, SettingProblem, TooLarge, WeightsProblem
+from common.suggestions import nearest
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> s
     for error in errors:
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
-            near[field] = difflib.get_close_matches(field, names, 1)
+            near[field] = nearest(field, names)
         elif error["type"] != "none_required":
             found.setdefault(_where(error["loc"]), []).append(error)
     told = [f"{where} {_what(group)}" for where, group in found.items()]

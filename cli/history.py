@@ -10,6 +10,7 @@ import typer
 from cli import options as cli
 from cli.console import Teller
 from common.errors import Problem
+from common.files import atomic_write
 
 if TYPE_CHECKING:
     from explain.history import Found, History, KeptMap, Record
@@ -138,8 +139,6 @@ def export(
 
     The overlay can be dropped onto the dashboard, or given to `replay`: it opens as the view that was kept.
     """
-    import os
-    import secrets
     import zipfile
 
     from explain.export import result_folder
@@ -148,16 +147,11 @@ def export(
     names: list[str] = []
     if out.suffix.lower() == ".zip":
         result_folder.check(out.parent)
-        draft = out.with_name(f".sightglass-{secrets.token_hex(8)}")
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with zipfile.ZipFile(draft, "w") as archive:
-                for name, data in kept.export(ids):
-                    archive.writestr(name, data)
-                    names.append(name)
-            os.replace(draft, out)
-        finally:
-            draft.unlink(missing_ok=True)
+        with atomic_write(out) as draft, zipfile.ZipFile(draft, "w") as archive:
+            for name, data in kept.export(ids):
+                archive.writestr(name, data)
+                names.append(name)
     else:
         result_folder.check(out)
         names = result_folder.write(out, kept.export(ids))

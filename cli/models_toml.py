@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import time
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
+from common.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,12 +81,8 @@ def alone(to: Path) -> Iterator[None]:
 
 def written(to: Path, text: str) -> None:
     """The whole file at once."""
-    draft = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
-    try:
+    with atomic_write(to) as draft:
         draft.write_text(text, "utf-8")
-        os.replace(draft, to)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def with_table(to: Path, id_: str, text: str, *, force: bool) -> str:

@@ -2,7 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Yield a path beside a file to write to; it takes the file's place at the end, or is deleted after an error.
+
+    `sync`: wait until its bytes are on the disk, so that they survive a crash of the machine too. The path's name
+    begins with a dot and ends in `.part`.
+    """
+    draft = path.with_name(f".sightglass-{secrets.token_hex(8)}.part")
+    try:
+        yield draft
+        if sync:
+            with draft.open("r+b") as file:
+                os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file, whole or not at all."""
+    with atomic_write(path, sync=sync) as draft:
+        draft.write_bytes(data)
+
+
+def file_stem(
+    text: str,
+    *,
+    separator: str = "-",
+    keep: str = "",
+    max_length: int | None = None,
+    otherwise: str = "picture",
+    collapse: bool = True,
+) -> str:
+    """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
+
+    Whatever is no letter, digit, underscore or one of `keep` becomes a separator. `collapse`: a run of them becomes
+    one, and none is left at the ends. `otherwise` is returned where nothing remains.
+    """
+    stem = re.sub(rf"[^\w{re.escape(keep)}]{'+' if collapse else ''}", separator, text)
+    return (stem.strip(separator) if collapse else stem)[:max_length] or otherwise
 
 
 def data_folder(name: str) -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from common.errors import ModelProblem
+from common.files import file_stem
 from explain.evidence.attention import OPENED
 from explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from explain.export import embedded_recipe
@@ -97,7 +98,7 @@ class Explanation(Result):
         work = Path(tempfile.mkdtemp(prefix=".sightglass-", dir=folder))
         try:
             for i, heatmap in enumerate(self.heatmaps, 1):
-                label = "".join(c if c.isalnum() else "_" for c in heatmap.target.label)
+                label = file_stem(heatmap.target.label, separator="_", collapse=False, otherwise="")
                 stem = f"{i}_{label}_{heatmap.method}"
                 (work / f"{stem}_overlay.png").write_bytes(tagged(to_png(self.overlay(i - 1)), i - 1))
                 alone = to_png(render.heatmap_only(heatmap.values, "inferno"))

@@ -5,7 +5,6 @@ Reading it imports neither torch nor any library of models, so a menu costs noth
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
 from common.settings import settings
+from common.suggestions import did_you_mean
 from models import loaders, weights
 from models.adapter import ModelSpec
 
@@ -128,12 +128,7 @@ def spec(model_id: str) -> ModelSpec:
     # It may be one of those that could not be read.
     if "" in wrong:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
-    close = difflib.get_close_matches(model_id.lower(), models, 3)
-    hint = (
-        f"did you mean {' or '.join(close)}?"
-        if close
-        else f"there are {len(models)}, for example {next(iter(models))}."
-    )
+    hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
     raise ModelProblem(f"There is no model {model_id!r}: {hint}")
 
 
@@ -297,8 +292,7 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
         raise ModelProblem(f"{path.name}: {where} should be a table.")
     for key, value in table.items():
         if key not in allowed:
-            close = difflib.get_close_matches(key, allowed, 1)
-            hint = f"did you mean {close[0]}?" if close else f"it may have {', '.join(allowed)}."
+            hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
             raise ModelProblem(f"{path.name}: {where} has an unknown key {key}: {hint}")
         if not isinstance(value, allowed[key]):
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import logging
-import os
 import threading
 import time
 import urllib.request
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from common.errors import Cancelled, WeightsProblem
+from common.files import atomic_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,39 +98,35 @@ def _stream(
 ) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
-    partial = to.with_name(f".{to.name}.{uuid.uuid4().hex}.part")
     digest = hashlib.sha256()
     told = 0.0
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, partial.open("wb") as file:
-            flight.done, flight.total = 0, int(answer.headers.get("Content-Length") or 0)
-            while chunk := answer.read1(CHUNK):
-                _stop_if(cancel)
-                file.write(chunk)
-                digest.update(chunk)
-                flight.done += len(chunk)
-                # A fast line brings a chunk every few milliseconds; a screen cannot use more than ten a second.
-                if progress and (time.monotonic() - told > 0.1 or flight.done == flight.total):
-                    told = time.monotonic()
-                    progress(flight.done, flight.total)
-        if flight.total and flight.done != flight.total:
-            raise WeightsProblem(f"{to.name} broke off after {flight.done} of {flight.total} bytes.")
-        if sha256 and not digest.hexdigest().startswith(sha256):
-            raise WeightsProblem(
-                f"{to.name} from {urlsplit(url).netloc} is not the file it should be "
-                f"(its sha256 begins with {digest.hexdigest()[:8]}, not {sha256[:8]})."
-            )
-        os.replace(partial, to)
+        with atomic_write(to) as draft:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
+                flight.done, flight.total = 0, int(answer.headers.get("Content-Length") or 0)
+                while chunk := answer.read1(CHUNK):
+                    _stop_if(cancel)
+                    file.write(chunk)
+                    digest.update(chunk)
+                    flight.done += len(chunk)
+                    # A fast line brings a chunk every few milliseconds; a screen cannot use more than ten a second.
+                    if progress and (time.monotonic() - told > 0.1 or flight.done == flight.total):
+                        told = time.monotonic()
+                        progress(flight.done, flight.total)
+            if flight.total and flight.done != flight.total:
+                raise WeightsProblem(f"{to.name} broke off after {flight.done} of {flight.total} bytes.")
+            if sha256 and not digest.hexdigest().startswith(sha256):
+                raise WeightsProblem(
+                    f"{to.name} from {urlsplit(url).netloc} is not the file it should be "
+                    f"(its sha256 begins with {digest.hexdigest()[:8]}, not {sha256[:8]})."
+                )
     except (OSError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def _stop_if(cancel: threading.Event | None) -> None:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
+from common.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,12 +159,10 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
     lowered = [label.lower() for label in labels]
     if target.lower() in lowered:
         return lowered.index(target.lower())
-    import difflib
-
     wanted = target.lower()
     # `cat` is meant by `Egyptian cat`, and not by `crate`.
     near = [label for label in lowered if wanted in label.split()]
-    near += difflib.get_close_matches(wanted, lowered, n=1)
+    near += nearest(wanted, lowered)
     near += [label for label in lowered if wanted in label]
     hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else "look it up in the list of labels."
     raise ModelProblem(f"This model has no class called {target}: {hint}")

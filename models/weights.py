@@ -9,13 +9,13 @@ import contextlib
 import importlib.util
 import json
 import os
-import uuid
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from common.errors import WeightsProblem
+from common.files import write_file
 from common.settings import settings
 from models.download import Progress, download, sha256_of
 
@@ -91,9 +91,7 @@ def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None)
     path = download(url, to, sha256=sha256, progress=progress)
     note = _note(path)
     if sha256 is None and not note.exists():
-        draft = note.with_name(f"{note.name}.{uuid.uuid4().hex}")
-        draft.write_text(json.dumps({"url": url, "sha256": sha256_of(path)}), encoding="utf-8")
-        os.replace(draft, note)
+        write_file(note, json.dumps({"url": url, "sha256": sha256_of(path)}).encode())
     return path
 
 

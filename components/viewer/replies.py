@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from common.errors import Problem
+from common.files import file_stem
 from components.viewer.payload import Panel, joined_bytes, jpeg, raw_range, scaling
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering.contact_sheet import boxes as draw_boxes
@@ -177,7 +177,7 @@ def _file(
         whole = picture_id == recipe.picture_sha256
         picture = carried(Image(pixels, name, jpeg=original)) if visible and whole else b""
         data = write(data, recipe, look.model_validate(look.model_dump() | {"settings": kept}), picture=picture)
-    stem = re.sub(r"[^\w]+", "-", f"{name.rsplit('.', 1)[0]} {name_of} {settings.get('mode')}").strip("-").lower()
+    stem = file_stem(f"{name.rsplit('.', 1)[0]} {name_of} {settings.get('mode')}").lower()
     mime = "image/jpeg" if kind == "jpg" else "image/png"
     head = {"kind": "file", "id": str(given.get("id")), "picture": picture_id, "name": f"{stem}.{kind}", "mime": mime}
     return joined_bytes(head, [data])

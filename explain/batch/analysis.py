@@ -7,7 +7,6 @@ squeezed to a square.
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import cv2
 import numpy as np
 
+from common.files import atomic_write
 from explain.batch import table
 from explain.batch.records import CELLS, FOLDER
 from explain.maps.statistics import iou
@@ -253,11 +253,9 @@ def _spectral(graph: Any) -> NDArray[np.intp]:
 
 def packed(folder: Path, to: Path) -> Path:
     """Everything that a run wrote as one .zip, whole or not at all; pictures do not get smaller in it."""
-    draft = to.with_name(f".{to.name}.part")
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
     tables = [folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS) if (folder / name).is_file()]
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
         for path in (*tables, *files):
             archive.write(path, path.relative_to(folder).as_posix())
-    os.replace(draft, to)
     return to

@@ -9,9 +9,9 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
+from common.files import write_file
 from explain.batch import journal, remote
 from explain.batch.item import short
-from explain.batch.records import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Local:
         """Write a file by its name below the folder, whole or not at all."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        place(path, data)
+        write_file(path, data)
 
     @contextlib.contextmanager
     def desk(self, resume: bool) -> Iterator[Desk]:

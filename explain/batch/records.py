@@ -6,8 +6,6 @@ import base64
 import hashlib
 import io
 import json
-import os
-import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from common.files import file_stem
 from explain.export import embedded_recipe, table
 from explain.picture.image import to_jpeg
 from explain.recipe import Recipe
@@ -22,7 +21,6 @@ from explain.rendering import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -34,6 +32,8 @@ CELLS = 32
 """Rows and columns of the small maps that pictures are compared by, whatever their size."""
 SCORES = 5
 FOLDER = "maps"
+MAX_NAME = 60
+"""Letters of a picture's or a class's name in a path."""
 QUALITY = 85
 
 Row = dict[str, Any]
@@ -118,12 +118,8 @@ def _at_size(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float3
 def stem(item: Item) -> str:
     """Where the files of a picture go, below the results: safe whatever its name, and no other picture's."""
     digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
-    name = f"{_plain(PurePosixPath(item.name).stem)}-{digest}"
-    return "/".join((FOLDER, _plain(item.label), name) if item.label else (FOLDER, name))
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w]+", "-", text).strip("-")[:60] or "picture"
+    name = f"{file_stem(PurePosixPath(item.name).stem, max_length=MAX_NAME)}-{digest}"
+    return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
 
 
 def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation, side: int | None) -> None:
@@ -160,17 +156,6 @@ def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
         return small
     values, seen = _at_size(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
     return render.overlay(small, values, weighted=True, seen=seen)
-
-
-def place(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def recipe(settings: dict[str, Any], row: Row) -> Recipe:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
-import os
 from typing import TYPE_CHECKING, Any
+
+from common.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ def write(folder: Path, journal: Journal, keys: list[str]) -> None:
     columns = [name for name in types if name != "cells"]
     problems = [(entry["key"], entry["problem"]) for entry in journal.entries(keys) if "problem" in entry]
     _parquet(folder / PARQUET, types, journal, keys)
-    with _whole(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for entry in journal.entries(keys):
@@ -35,7 +36,7 @@ def write(folder: Path, journal: Journal, keys: list[str]) -> None:
     if not problems:
         (folder / PROBLEMS).unlink(missing_ok=True)
         return
-    with _whole(folder / PROBLEMS) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(folder / PROBLEMS) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         named = [{"picture": key, "problem": problem} for key, problem in problems]
         problem_writer = csv.DictWriter(file, ("picture", "problem"))
         problem_writer.writeheader()
@@ -73,7 +74,7 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
     from pyarrow import parquet
 
     schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in types.items()])
-    with _whole(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+    with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, len(keys), AT_ONCE):
             entries = journal.entries(keys[start : start + AT_ONCE])
             held = [_typed(row, types) for entry in entries for row in entry.get("rows", ())]
@@ -86,19 +87,3 @@ def _typed(row: Row, types: dict[str, str]) -> dict[str, Any]:
     if isinstance(coded := made.get("cells"), str):
         made["cells"] = base64.b64decode(coded)
     return made
-
-
-class _whole:
-    """A draft beside a file, that takes its place once it is complete."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._draft = path, path.with_name(f".{path.name}.part")
-
-    def __enter__(self) -> Path:
-        return self._draft
-
-    def __exit__(self, failed: object, *_: object) -> None:
-        if failed is None:
-            os.replace(self._draft, self._path)
-        else:
-            self._draft.unlink(missing_ok=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
+from common.suggestions import nearest
 from models.adapter import Layer
 
 if TYPE_CHECKING:
@@ -116,9 +116,8 @@ def _refused(
 
 def _nearest(name: str, among: Collection[str]) -> str:
     """The one of these that was probably meant; empty where none is near."""
-    lowered, wanted = {one.lower(): one for one in among}, name.lower()
-    for near in difflib.get_close_matches(wanted, lowered, n=1, cutoff=0.75):
+    for near in nearest(name, among, cutoff=0.75):
         # Another number is another layer, and no slip of the pen.
-        if near == wanted or re.sub(r"\d+", "", near) != re.sub(r"\d+", "", wanted):
-            return lowered[near]
+        if near.lower() == name.lower() or re.sub(r"\d+", "", near.lower()) != re.sub(r"\d+", "", name.lower()):
+            return near
     return ""

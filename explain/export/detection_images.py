@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.files import file_stem
 from explain.phrases import percent
 from explain.picture.image import to_jpeg
 from explain.rendering.contact_sheet import boxes as draw_boxes
@@ -52,13 +52,13 @@ def files(explanation: Result, style: Style = STYLE) -> Iterator[tuple[str, byte
 
     All but the first carry the recipe; those of all boxes that of the first.
     """
-    stem = _plain(explanation.image.name.rsplit(".", 1)[0])
+    stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
     tagged = tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     yield f"{stem}_detection.jpg", tagged(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
     yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
-        name = f"{stem}_{i + 1:02}_{_plain(heatmap.target.label)}.jpg"
+        name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
         yield name, tagged(to_jpeg(one_map(explanation, i, style)), i)
 
 
@@ -71,7 +71,3 @@ def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int |
     # A drawn letter is ASCII here, and a space that does not break is none.
     items = [(p.box, f"{p.label} {percent(p.score)}".replace("\N{NO-BREAK SPACE}", " ")) for p in found if p.box]
     return draw_boxes(pixels, items, chosen=chosen) if items else pixels
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w]+", "-", text).strip("-") or "picture"

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import secrets
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
+from common.files import file_stem, write_file
 from explain.evidence.targets import decode
 from explain.export import command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline, looks
@@ -79,13 +79,7 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
             before = _listed(folder)
         to = folder / name
         to.parent.mkdir(parents=True, exist_ok=True)
-        draft = to.with_name(f".sightglass-{secrets.token_hex(8)}")
-        try:
-            draft.write_bytes(data)
-            os.replace(draft, to)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        write_file(to, data)
         names.append(name)
     for name in before or ():
         if name not in names:
@@ -130,7 +124,7 @@ def check(folder: Path) -> None:
 
 def plain(text: str) -> str:
     """A label as a part of a file's name: `Egyptian cat` is `Egyptian_cat`."""
-    return re.sub(r"[^\w-]+", "_", text).strip("_")[:LONGEST] or "picture"
+    return file_stem(text, separator="_", keep="-", max_length=LONGEST)
 
 
 def to_json(value: Any) -> str:

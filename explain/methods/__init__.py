@@ -6,11 +6,11 @@ signed map (h, w): nothing is clipped or scaled here.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
+from common.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,8 +100,8 @@ def method(name: str) -> Method:
     wanted = name.lower().replace("-", "").replace("_", "").replace(" ", "")
     if wanted in METHODS:
         return METHODS[wanted]
-    near = difflib.get_close_matches(wanted, METHODS, n=1)
-    hint = f"did you mean {METHODS[near[0]].name}?" if near else f"choose one of {', '.join(METHODS)}."
+    near = [METHODS[id].name for id in nearest(wanted, METHODS)]
+    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
 

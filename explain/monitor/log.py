@@ -18,6 +18,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from common.files import write_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -53,7 +55,7 @@ class Log:
                 if files:
                     beside.mkdir(mode=0o700, exist_ok=True)
                 for name, data in files.items():
-                    _place(beside / name, data)
+                    write_file(beside / name, data)
                 size = self._write(self._path(number, ".jsonl"), line)
             except OSError:
                 for name in files:
@@ -186,15 +188,3 @@ def _last(file: int, size: int) -> bytes:
         return os.pread(file, 1, size - 1)
     os.lseek(file, size - 1, os.SEEK_SET)
     return os.read(file, 1)
-
-
-def _place(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise

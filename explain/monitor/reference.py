@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import Problem
+from common.files import write_file
 from explain.monitor.observation import NUMBERS, Observation, read_stamp, stamp
 
 if TYPE_CHECKING:
@@ -140,17 +138,10 @@ def save(reference: Reference, path: Path) -> None:
         for model, one in reference.models.items()
     }
     data = json.dumps({"sightglass": FORMAT, "models": models}, separators=(",", ":")).encode()
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        write_file(path, data, sync=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise Problem(f"The reference cannot be written to {path.parent} ({error.strerror}).") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import difflib
 import functools
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import Problem
+from common.suggestions import did_you_mean
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -48,8 +48,7 @@ def lut(name: str) -> Pixels:
     names = [colormap.name for colormap in colormaps()]
     if name in names:
         return _table(name)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
+    hint = did_you_mean(str(name), names, f"choose one of {', '.join(names)}.")
     raise Problem(f"There is no colormap called {name!r}: {hint}")
 
 

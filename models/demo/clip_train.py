@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from common.files import write_file
 from models.demo import captioned_scenes
 from models.demo.clip_net import JOINT, NAME, DemoClip, tokenize
 from models.demo.clip_net import trained as clip
@@ -30,7 +31,7 @@ from models.demo.evaluation import as_tensor, normalised
 from models.demo.nets import WEIGHTS, trained
 from models.demo.pool import Source
 from models.demo.recipes import Recipe
-from models.demo.train import average, back, bfloat16_helps, optimiser_of, replace_file, save, turned
+from models.demo.train import average, back, bfloat16_helps, optimiser_of, save, turned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -257,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = chosen.out / f"{NAME}.safetensors"
     save(net, path)
     card = described(path, recipe, chosen.seed, took)
-    replace_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
+    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
     print(f"{NAME}: {took[0]:.1f} min, held out: {card['metrics']}", flush=True)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import platform
 import time
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from common.files import write_file
 from models.demo import person_scenes
 from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, WEIGHTS, examined, located, pictures, trained
 from models.demo.train import back
@@ -217,9 +217,7 @@ def save(net: nn.Module, path: Path) -> None:
         key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in net.state_dict().items()
     }
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(as_bytes(state))
-    os.replace(draft, path)
+    write_file(path, as_bytes(state))
 
 
 def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int = 1) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import platform
 import subprocess
 import time
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from common.files import write_file
 from models.demo import scenes
 from models.demo.evaluation import as_tensor, exam, normalised
 from models.demo.nets import WEIGHTS, build, trained
@@ -219,7 +219,7 @@ def train(
     save(kept, out / f"{name}.safetensors")
     partial.unlink(missing_ok=True)
     card = describe(name, recipe, seed, minutes, busy, out)
-    replace_file(out / f"{name}.json", json.dumps(card, indent=2).encode() + b"\n")
+    write_file(out / f"{name}.json", json.dumps(card, indent=2).encode() + b"\n")
     print(f"{name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
     return card
 
@@ -267,17 +267,7 @@ def save(net: nn.Module, path: Path) -> None:
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in net.state_dict().items()
     }
-    replace_file(path, as_bytes(state))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_file(path, as_bytes(state))
 
 
 def describe(name: str, recipe: Recipe, seed: int, minutes: float, busy: float, folder: Path) -> dict[str, Any]:

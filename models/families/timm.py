@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
+from common.suggestions import did_you_mean
 from models import checkpoint, labels
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedder
@@ -136,5 +136,5 @@ def names_of(module: nn.Module) -> tuple[str, ...]:
 def _meant(name: str) -> str:
     import timm
 
-    close = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), 3)
-    return f": did you mean {' or '.join(close)}?" if close else "."
+    hint = did_you_mean(name.partition(".")[0], timm.list_models(), n=3)
+    return f": {hint}" if hint else "."

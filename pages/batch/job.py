@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import Cancelled
+from common.files import file_stem
 from common.settings import settings
 
 if TYPE_CHECKING:
@@ -106,4 +107,4 @@ def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Pat
     named = json.dumps([source.path, model, options], default=str, sort_keys=True)
     digest = hashlib.sha256(named.encode()).hexdigest()[:10]
     base = settings().batches
-    return base / f"{''.join(c if c.isalnum() else '-' for c in source.name)[:40]}-{plain}-{digest}"
+    return base / f"{file_stem(source.name.replace('_', '-'), collapse=False, max_length=40)}-{plain}-{digest}"

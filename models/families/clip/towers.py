@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from common.errors import ModelProblem, WeightsProblem
+from common.suggestions import did_you_mean
 from models import checkpoint
 from models.adapter import freeze
 from models.families.clip.loader import Towers
@@ -277,10 +278,7 @@ def _open_clip(spec: ModelSpec, name: str, weights: Path, folder: Path | None) -
     import open_clip
 
     if folder is None and open_clip.get_model_config(name) is None:
-        import difflib
-
-        close = difflib.get_close_matches(name, open_clip.list_models(), 3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()."
+        hint = did_you_mean(name, open_clip.list_models(), "see open_clip.list_models().", n=3)
         raise ModelProblem(f"OpenCLIP has no architecture {name!r}: {hint}")
     net = open_clip.create_model(name, load_weights=False, pretrained_text=False)
     held = (

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
+from common.suggestions import did_you_mean
 from models import architectures, checkpoint, labels, state_dicts
 from models.families.custom import code
 from models.families.custom.classifier import OwnClassifier, channels_of, look_at
@@ -70,8 +71,6 @@ def inspect(path: Path, arch: str = "") -> Draft | None:
 
 def library_of(arch: str) -> tuple[str, str]:
     """Which library has an architecture, and its name there; raises ModelProblem, with names that are near."""
-    import difflib
-
     import timm
     import torchvision
 
@@ -81,8 +80,8 @@ def library_of(arch: str) -> tuple[str, str]:
         return "torchvision", name
     if library in ("", "timm") and timm.is_model(name):
         return "timm", name
-    close = difflib.get_close_matches(name, {*theirs, *timm.list_models()}, 3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "for a class of yours say their_file.py:ClassName."
+    known = {*theirs, *timm.list_models()}
+    hint = did_you_mean(name, known, "for a class of yours say their_file.py:ClassName.", n=3)
     raise ModelProblem(f"Neither torchvision nor timm has an architecture {arch}: {hint}")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem, WeightsProblem
+from common.suggestions import did_you_mean
 from models import checkpoint, labels
 from models.adapters.classifier import Classifier
 from models.preprocess import Preprocessing
@@ -83,10 +83,10 @@ def default_weights(arch: str) -> WeightsEnum:
     """torchvision's own choice among an architecture's weights."""
     import torchvision
 
-    if arch not in torchvision.models.list_models(module=torchvision.models):
-        close = difflib.get_close_matches(arch, torchvision.models.list_models(module=torchvision.models), 3)
-        hint = f": did you mean {' or '.join(close)}?" if close else "."
-        raise ModelProblem(f"torchvision has no classifier {arch}{hint}")
+    known = torchvision.models.list_models(module=torchvision.models)
+    if arch not in known:
+        hint = did_you_mean(arch, known, n=3)
+        raise ModelProblem(f"torchvision has no classifier {arch}{f': {hint}' if hint else '.'}")
     default: WeightsEnum = torchvision.models.get_model_weights(arch).DEFAULT
     return default
 

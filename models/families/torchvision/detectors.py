@@ -7,7 +7,6 @@ that is done here again, with the candidates it came from.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import math
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ModelProblem, WeightsProblem
+from common.suggestions import did_you_mean
 from models import checkpoint, labels
 from models.adapter import Part, Stage
 from models.adapters.detector import SIDES, Detections, Detector
@@ -88,9 +88,8 @@ def default_weights(arch: str) -> Any:
 
     known = [name for name in torchvision.models.list_models(torchvision.models.detection) if name.startswith(_KINDS)]
     if arch not in known:
-        close = difflib.get_close_matches(arch, known, 3)
-        hint = f": did you mean {' or '.join(close)}?" if close else f": choose one of {', '.join(known)}."
-        raise ModelProblem(f"torchvision has no detector {arch}{hint}")
+        hint = did_you_mean(arch, known, f"choose one of {', '.join(known)}.", n=3)
+        raise ModelProblem(f"torchvision has no detector {arch}: {hint}")
     return torchvision.models.get_model_weights(arch).DEFAULT
 
 

@@ -1,0 +1,67 @@
+"""Files are whole or not there, and their names are those that users know."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from common.files import atomic_write, file_stem, write_file
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_file(path, b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as draft:
+        draft.write_bytes(b"half")
+        assert (draft.parent, draft.name[0], draft.suffix) == (tmp_path, ".", ".part")
+        assert path.read_bytes() == b"old"
+        raise KeyboardInterrupt
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.json", b"old")]
+    write_file(path, b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.json", b"new")]
+
+
+def test_nothing_is_left_where_a_file_cannot_take_its_place(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        write_file(tmp_path / "folder", b"x")
+    with pytest.raises(FileNotFoundError):
+        write_file(tmp_path / "nowhere" / "file", b"x")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_two_writers_of_a_long_name_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250)
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_bytes(b"1")
+        second.write_bytes(b"2")
+    assert path.read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_the_disk_is_waited_for_where_that_is_asked(
+    sync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_file(tmp_path / "a", b"x", sync=sync)
+    assert (tmp_path / "a").read_bytes() == b"x" and bool(synced) is sync
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "stem"),
+    [
+        ("Egyptian cat", {}, "Egyptian-cat"),
+        ("  a//b\\..c_d ", {}, "a-b-c_d"),
+        ("Müller & Söhne", {}, "Müller-Söhne"),
+        ("../..", {}, "picture"),
+        ("../..", {"otherwise": ""}, ""),
+        ("rod-cross (big)", {"separator": "_", "keep": "-"}, "rod-cross_big"),
+        ("abcdef", {"max_length": 3}, "abc"),
+        ("a  b.", {"separator": "_", "collapse": False}, "a__b_"),
+    ],
+)
+def test_stems(text: str, options: dict[str, object], stem: str) -> None:
+    assert file_stem(text, **options) == stem  # type: ignore[arg-type]
