@@ -1,4 +1,4 @@
-"""Record the moving picture of the README: `python docs/record.py` drives the dashboard and writes docs/sightglass.webp."""
+"""Record the moving picture of the README: `python docs/record.py` writes docs/sightglass.webp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.browser import DASHBOARD, FLAGS, serving  # noqa: E402
+from benchmarks.viewer.browser import DASHBOARD, FLAGS, serving  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
