@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.findings.diagnosis import Finding
     from explain.picture.image import Image
-    from models.inspect import Draft, Unknown
+    from models.inspect import TableDraft, Unknown
 
 Answer = TypeVar("Answer")
 PROMPTS = ("a person", "a vehicle", "an animal")
@@ -85,7 +85,7 @@ def add(
     The table goes into the file that SIGHTGLASS_MODELS names, else into ./models.toml; what else stands there stays. It
     is written only if the model loads. A class in a file of Python is your code: it runs.
     """
-    from models.inspect import TRUST, look
+    from models.inspect import TRUST, inspect_model
 
     tell = Teller(json)
     asks = not (yes or json) and sys.stdin.isatty()
@@ -97,9 +97,9 @@ def add(
     }
     with tell.at_work(f"Looking at {path.name}") as bar:
         bar(-1, path.name)
-        draft = look(path, _arch(arch))
+        draft = inspect_model(path, _arch(arch))
     if arch is None and (unknown := _wanted(draft, "arch")) is not None and asks:
-        draft = _answered(unknown, lambda answer: look(path, _arch(answer)))
+        draft = _answered(unknown, lambda answer: inspect_model(path, _arch(answer)))
     elif arch is not None:
         given["arch"] = _arch(arch)
     tell.say(*draft.notes)
@@ -166,11 +166,11 @@ def _free(id_: str, to: Path, *, force: bool) -> None:
         )
 
 
-def _wanted(draft: Draft, key: str) -> Unknown | None:
+def _wanted(draft: TableDraft, key: str) -> Unknown | None:
     return next((unknown for unknown in draft.unknown if unknown.key == key), None)
 
 
-def _filled(draft: Draft, given: dict[str, Any], *, asks: bool) -> dict[str, Any]:
+def _filled(draft: TableDraft, given: dict[str, Any], *, asks: bool) -> dict[str, Any]:
     """The draft's table with what was given, asked or is likely; raises ModelProblem for what is still lacking."""
     table: dict[str, Any] = {
         "loader": draft.loader,

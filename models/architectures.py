@@ -1,6 +1,6 @@
-"""Which architecture some tensors are of, by their names and shapes: those of torchvision and timm are on file.
+"""Identify and build architectures of torchvision and timm, by name or by the names and shapes of their tensors.
 
-`python -m models.architectures` writes the file anew, for the libraries that are installed (minutes).
+`python -m models.architectures` writes the index anew, for the libraries that are installed (minutes).
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import re
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ModelProblem
+from common.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,52 +23,94 @@ if TYPE_CHECKING:
 
 INDEX = Path(__file__).with_name("architectures.json")
 HEADS = ("fc", "classifier", "head", "heads", "head_dist", "last_linear", "aux1", "aux2", "AuxLogits", "aux_logits")
-"""Top-level names of what is exchanged for other classes, or only there in training."""
-PLACES = ("pos_embed", "encoder.pos_embedding")
+"""Top-level names of what is replaced for other classes, or used in training only."""
+POSITIONS = ("pos_embed", "encoder.pos_embedding")
 SIDES = (224, 384, 256, 240, 448, 512, 518, 336, 196, 160, 288)
-"""Pixels of the pictures that transformers are made for as a rule."""
-_PASSING = re.compile(r"(num_batches_tracked|relative_position_index|relative_coords_table|attn_mask)$")
+"""Usual input sizes of transformers in pixels."""
+_BUFFERS = re.compile(r"(num_batches_tracked|relative_position_index|relative_coords_table|attn_mask)$")
 
 
 def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """`library/name` of every architecture that has these tensors, whatever its head; torchvision's first."""
-    if found := _index()[0].get(_print(_body(tensors))):
+    """Return `library/name` of each architecture with these tensors, whatever its head; torchvision's first."""
+    if found := _index()[0].get(_digest(_body(tensors))):
         return found
     # The first convolution may have been made for other channels.
     if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
         return ()
-    if found := _index()[0].get(_print(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
+    if found := _index()[0].get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
         return found
-    # And a transformer's places for another size of picture.
-    places = next((name for name in PLACES if name in tensors and tensors[name].ndim == 3), None)
-    if places is None:
+    # And a transformer's positions for another size of picture.
+    positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
+    if positions is None:
         return ()
     patch = tensors[stem].shape[-1]
     for side, prefix in product(SIDES, range(6)):
-        other = tensors[places][:, :1].expand(-1, (side // patch) ** 2 + prefix, -1)
-        if found := _index()[0].get(_print(_body({**tensors, places: other}))):
+        other = tensors[positions][:, :1].expand(-1, (side // patch) ** 2 + prefix, -1)
+        if found := _index()[0].get(_digest(_body({**tensors, positions: other}))):
             return found
     return ()
 
 
 def alike(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Those that have the same names of tensors but for numbers: the same family, most likely another size."""
+    """Return those whose tensors have the same names but for numbers: most likely another size of the family."""
     return _index()[1].get(_kind(tensors), ())
+
+
+def library_of(arch: str) -> tuple[str, str]:
+    """Return the library that has an architecture, and its name there.
+
+    Raises ModelProblem, with similar names, where neither has it.
+    """
+    import timm
+    import torchvision
+
+    library, _, name = arch.rpartition("/")
+    classifiers = torchvision.models.list_models(module=torchvision.models)
+    if library in ("", "torchvision") and name in classifiers:
+        return "torchvision", name
+    if library in ("", "timm") and timm.is_model(name):
+        return "timm", name
+    known = {*classifiers, *timm.list_models()}
+    hint = did_you_mean(name, known, "for a class of yours say their_file.py:ClassName.", n=3)
+    raise ModelProblem(f"Neither torchvision nor timm has an architecture {arch}: {hint}")
+
+
+def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.Module:
+    """Build an architecture without trained weights; `blank`: without memory for them, where the library allows it."""
+    import torch
+
+    if library == "torchvision":
+        from torchvision.models import get_model as make
+    else:
+        from timm import create_model as make
+    if library == "torchvision" and name in ("googlenet", "inception_v3"):
+        # As torchvision does for its trained weights, which have the extra heads and expect another mean.
+        options |= {"aux_logits": True, "transform_input": True, "init_weights": False}
+    if blank:
+        try:
+            with torch.device("meta"):
+                module: nn.Module = make(name, **options)
+            return module
+        # A few need real numbers while they are built.
+        except (NotImplementedError, RuntimeError):
+            pass
+    made: nn.Module = make(name, **options)
+    return made
 
 
 def _body(tensors: Mapping[str, Tensor]) -> list[str]:
     return [
         f"{name} {tuple(tensor.shape)}"
         for name, tensor in sorted(tensors.items())
-        if name.partition(".")[0] not in HEADS and not _PASSING.search(name)
+        if name.partition(".")[0] not in HEADS and not _BUFFERS.search(name)
     ]
 
 
 def _kind(tensors: Mapping[str, Tensor]) -> str:
-    return _print(sorted({re.sub(r"\d+", "#", line.partition(" ")[0]) for line in _body(tensors)}))
+    return _digest(sorted({re.sub(r"\d+", "#", line.partition(" ")[0]) for line in _body(tensors)}))
 
 
-def _print(lines: list[str]) -> str:
+def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
 
 
@@ -73,31 +118,29 @@ def _print(lines: list[str]) -> str:
 def _index() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     found: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = ({}, {})
     for name, prints in json.loads(INDEX.read_text("utf-8")).items():
-        for held, fingerprint in zip(found, prints.split(), strict=True):
-            held[fingerprint] = (*held.get(fingerprint, ()), name)
+        for index, digest in zip(found, prints.split(), strict=True):
+            index[digest] = (*index.get(digest, ()), name)
     return found
 
 
 def _all() -> Iterator[tuple[str, nn.Module]]:
-    """Every classifier of both libraries, without memory for its tensors where its builder allows that."""
+    """Yield every classifier of both libraries, without memory for its tensors where its builder allows that."""
     import timm
     import torchvision
-
-    from models.families.custom.loader import build
 
     known = {"torchvision": torchvision.models.list_models(torchvision.models), "timm": timm.list_models()}
     for library, names in known.items():
         for name in names:
             try:
                 yield f"{library}/{name}", build(library, name)
-            # One that cannot be built so is not found by itself; the operator names it.
+            # One that cannot be built is left out of the index; the operator has to name it.
             except Exception as reason:
                 print(f"{library}/{name}: {reason}")
 
 
 def _write() -> None:
     prints = {
-        name: f"{_print(_body(tensors))} {_kind(tensors)}"
+        name: f"{_digest(_body(tensors))} {_kind(tensors)}"
         for name, module in _all()
         if (tensors := module.state_dict())
     }

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from common.errors import WeightsProblem
+from models import safe_pickle
+from models.safe_pickle import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +58,12 @@ class Checkpoint:
     whole: str = ""
     """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
 
+    def tables(self) -> Iterator[Mapping[Any, Any]]:
+        """Yield the extras, and each table one level below: arguments of the training, labels, hyperparameters."""
+        yield self.extras
+        inner = (value.parts if isinstance(value, StandIn) else value for value in self.extras.values())
+        yield from (value for value in inner if isinstance(value, dict))
+
 
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint on the CPU, in order, without `module.` before their names; runs nothing of it.
@@ -91,8 +99,6 @@ def open_(path: Path, key: str = "") -> Checkpoint:
 def _held(path: Path) -> Any:
     """What the file holds: plain values and tensors, and stand-ins for what else there is."""
     import torch
-
-    from models import safe_pickle
 
     try:
         with path.open("rb") as file:
@@ -150,8 +156,6 @@ def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tup
     """Every state_dict in what a file holds by its dotted place, with the class's name where it was a whole module."""
     import torch
 
-    from models.safe_pickle import StandIn
-
     if depth > _DEPTH:
         return
     parts = value.parts if isinstance(value, StandIn) else value
@@ -177,7 +181,7 @@ def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[
     """The state_dict of a pickled module, from its parts."""
     import torch
 
-    parts = getattr(module, "parts", {})
+    parts: Any = module.parts if isinstance(module, StandIn) else {}
     passing = parts.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
         held = parts.get(kind)

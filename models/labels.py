@@ -15,7 +15,7 @@ from common.errors import ModelProblem
 from common.suggestions import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from models.adapter import ModelSpec
 
@@ -123,13 +123,12 @@ def of_one(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names) or ("no", "yes")
 
 
-def carried(extras: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    """So many names from what lies beside the tensors in a checkpoint, or one level below that; none else."""
-    inner = [getattr(value, "parts", value) for value in extras.values()]
-    for place in (extras, *(value for value in inner if isinstance(value, dict))):
+def carried(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ...]:
+    """Return as many names as `count` from the tables of a checkpoint (`Checkpoint.tables`), or none."""
+    for table in tables:
         for name in NAMED:
             try:
-                found = ordered(place.get(name))
+                found = ordered(table.get(name))
             except ValueError:
                 continue
             if len(found) == count:

@@ -112,7 +112,7 @@ class Case:
         adapter = self.resident.adapter
         arch, classes = adapter.spec.arch, len(adapter.labels)
         if adapter.spec.loader == "torchvision.classifiers":
-            from models.families.torchvision.classifiers import build
+            from models.families.torchvision.networks import build
 
             module = build(arch, classes=classes)
         else:

@@ -19,7 +19,7 @@ from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder
-from models.inspect import Draft, Unknown
+from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
 from models.weights import Progress, offline, sha256_of
 
@@ -178,7 +178,7 @@ def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, 
     return Preprocessing(sides, min(sides), mean, std, how), "squash", ()
 
 
-def inspect(path: Path) -> Draft | None:
+def inspect(path: Path) -> TableDraft | None:
     """The draft of a table for a folder of Transformers, or a file in one; None for anything else."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, "config.json"):
@@ -205,7 +205,7 @@ def inspect(path: Path) -> Draft | None:
         notes.append(f"config.json names its {len(names)} classes.")
     if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
         notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
-    return Draft("transformers", arch, table, unknown, tuple(notes))
+    return TableDraft("transformers", arch, table, unknown, tuple(notes))
 
 
 def _config(folder: Path) -> dict[str, Any]:

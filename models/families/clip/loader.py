@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from models.adapter import ModelSpec, Part, Target
     from models.geometry import Geometry
-    from models.inspect import Draft
+    from models.inspect import TableDraft
     from models.preprocess import Preprocessing
     from models.weights import Progress
 
@@ -195,7 +195,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ClipClassifier:
     return ClipClassifier(spec, found, labels.own(spec) or towers.OWN_WORDS.get(spec.arch, ()))
 
 
-def inspect(path: Path) -> Draft | None:
+def inspect(path: Path) -> TableDraft | None:
     """The draft of a table for a folder of a CLIP or SigLIP, or for an OpenCLIP checkpoint; None for other files."""
     from models.families.clip import towers
 

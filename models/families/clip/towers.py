@@ -17,7 +17,7 @@ from models import checkpoint
 from models.adapter import freeze
 from models.families.clip.loader import Towers
 from models.families.transformers import fetched, read
-from models.inspect import Draft, Unknown
+from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
 from models.weights import Progress, locate, sha256_of
 
@@ -353,7 +353,7 @@ def _fill(net: nn.Module, held: Mapping[str, Tensor], path: Path, name: str) -> 
     net.load_state_dict(held)
 
 
-def inspect(path: Path) -> Draft | None:
+def inspect(path: Path) -> TableDraft | None:
     """The draft of a table, by the configuration in a folder or by the shapes in a file of OpenCLIP's or OpenAI's."""
     folder = path if path.is_dir() else path.parent
     labels = Unknown(
@@ -362,10 +362,10 @@ def inspect(path: Path) -> Draft | None:
     if path.is_dir() or path.name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / "open_clip_config.json").is_file():
             note = "open_clip_config.json says the architecture and the preprocessing."
-            return Draft("clip", "open_clip", _table("open_clip", folder), (labels,), (note,))
+            return TableDraft("clip", "open_clip", _table("open_clip", folder), (labels,), (note,))
         if (kind := _kind(folder)) in KINDS:
             note = f"config.json says that it is a {kind} of Transformers."
-            return Draft("clip", kind, _table(kind, folder), (labels,), (note,))
+            return TableDraft("clip", kind, _table(kind, folder), (labels,), (note,))
         return None
     if path.suffix not in (".pt", ".pth", ".bin", ".safetensors"):
         return None
@@ -379,7 +379,7 @@ def inspect(path: Path) -> Draft | None:
     said = f"Its tensors fit OpenCLIP's {', '.join(names[:4])}." if names else "Its tensors are those of a CLIP."
     arch = names[0] if len(names) == 1 else ""
     which = Unknown("arch", "Which OpenCLIP architecture is it? OpenAI's own weights are a -quickgelu one.", names)
-    return Draft("clip", arch, _table(arch, path), (labels,) if arch else (which, labels), (said,))
+    return TableDraft("clip", arch, _table(arch, path), (labels,) if arch else (which, labels), (said,))
 
 
 def _table(arch: str, path: Path) -> dict[str, Any]:

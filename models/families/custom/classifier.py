@@ -30,7 +30,7 @@ _LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Probed:
     """What a few passes of empty pictures show of a module."""
 
     module: nn.Module
@@ -42,7 +42,7 @@ class Seen:
     notes: tuple[str, ...]
 
 
-class OwnClassifier(Classifier):
+class CustomClassifier(Classifier):
     """Logits are found in whatever the module returns, and probabilities are turned back into them."""
 
     def __init__(
@@ -97,7 +97,7 @@ def answer_in(output: Any) -> Tensor | None:
     return None
 
 
-def look_at(module: nn.Module, stated: Mapping[str, Any], name: str) -> Seen:
+def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
     """What the module takes and returns; `stated` is what is known of its preprocessing.
 
     Raises ModelProblem, one sentence, where no usual picture gets through it, or what comes out is no classes.
@@ -117,7 +117,7 @@ def look_at(module: nn.Module, stated: Mapping[str, Any], name: str) -> Seen:
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     count = answers[0].shape[1]
     preprocessing = Preprocessing((side, side), side, MEAN, STD).changed(stated)
-    return Seen(module, 2 if count == 1 else count, kind, preprocessing, why, notes)
+    return Probed(module, 2 if count == 1 else count, kind, preprocessing, why, notes)
 
 
 def channels_of(module: nn.Module) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models import architectures, checkpoint, labels, state_dicts
-from models.inspect import TRUST, Draft, Unknown
+from models.families.custom import code
+from models.inspect import TRUST, TableDraft, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ LARGEST = 2**20
 """Bytes of a file beside the checkpoint that is looked into."""
 
 
-def inspect(path: Path, arch: str = "") -> Draft | None:
+def inspect(path: Path, arch: str = "") -> TableDraft | None:
     """The draft for a checkpoint; `arch` is the operator's word for what it is. None for another kind of file.
 
     Raises WeightsProblem where it should be one and is damaged, ModelProblem where there is no such architecture.
@@ -35,7 +36,8 @@ def inspect(path: Path, arch: str = "") -> Draft | None:
     unknown: list[Unknown] = []
     notes: list[str] = []
     if arch:
-        _check(arch)
+        if not code.is_own(arch):
+            architectures.library_of(arch)
     else:
         arch, asked, said = _arch(path, held)
         unknown += asked
@@ -55,10 +57,10 @@ def inspect(path: Path, arch: str = "") -> Draft | None:
     elif not said:
         question = f"Where are the names of its {count} classes (a .json or a text file, one name a line)?"
         unknown.append(Unknown("weights.labels", question, needed=False))
-    return Draft("custom", arch, {"arch": arch, "weights": weights}, tuple(unknown), tuple(notes))
+    return TableDraft("custom", arch, {"arch": arch, "weights": weights}, tuple(unknown), tuple(notes))
 
 
-def _of_another(path: Path, held: Checkpoint) -> Draft | None:
+def _of_another(path: Path, held: Checkpoint) -> TableDraft | None:
     """Checkpoints of detectors, and of models that only compare, have loaders of their own."""
     if held.whole.startswith("ultralytics."):
         task = "classify" if held.whole.endswith("ClassificationModel") else "detect"
@@ -70,34 +72,26 @@ def _of_another(path: Path, held: Checkpoint) -> Draft | None:
             "method": "gradcam" if task == "classify" else "hirescam",
             "weights": {"path": str(path)},
         }
-        return Draft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
+        return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
     keys = held.tensors.keys()
     if "backbone.backbone.stem.conv.conv.weight" in keys or "bbox_head.multi_level_conv_cls.0.weight" in keys:
         table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
-        return Draft("yolox", "yolox", table, (), ("Its tensors are those of a YOLOX.",))
+        return TableDraft("yolox", "yolox", table, (), ("Its tensors are those of a YOLOX.",))
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
         from models.families import osnet
 
         width = held.tensors["conv1.conv.weight"].shape[0]
         name = next((name for name, widths in osnet.WIDTHS.items() if widths[0] == width), "osnet_x1_0")
-        return Draft(
+        return TableDraft(
             "osnet", name, {"task": "embed", "weights": {"path": str(path)}}, (), (f"Its tensors are those of {name}.",)
         )
     return None
 
 
-def _check(arch: str) -> None:
-    from models.families.custom import code
-    from models.families.custom.loader import library_of
-
-    if not code.is_own(arch):
-        library_of(arch)
-
-
 def _arch(path: Path, held: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """The architecture, or the question after it, and what was inferred from what."""
     fitting = next((found for tensors in _unwrapped(held) if (found := architectures.exact(tensors))), ())
-    said = [*_words(held.extras), path.stem.lower()]
+    said = [*_words(held), path.stem.lower()]
     if fitting:
         ranked = sorted(fitting, key=lambda name: _far(said, name))
         names = [state_dicts.short(name) for name in ranked]
@@ -125,12 +119,11 @@ def _unwrapped(held: Checkpoint) -> Iterator[Mapping[str, Any]]:
         yield {key[len(beginning) :]: value for key, value in held.tensors.items() if key.startswith(beginning)}
 
 
-def _words(extras: Mapping[str, Any]) -> Iterator[str]:
+def _words(held: Checkpoint) -> Iterator[str]:
     """What a training program noted of the architecture."""
-    inner = [getattr(value, "parts", value) for value in extras.values()]
-    for place in (extras, *(value for value in inner if isinstance(value, dict))):
+    for table in held.tables():
         for name in ("arch", "architecture", "model_name", "model", "backbone", "name"):
-            if isinstance(found := place.get(name), str):
+            if isinstance(found := table.get(name), str):
                 yield found.lower()
 
 
@@ -148,7 +141,7 @@ def _labels(path: Path, held: Checkpoint, count: int | None) -> tuple[list[str],
     """What is to be said of the classes' names, and the file of them; nothing where there is none."""
     if count is None:
         return [], None
-    if labels.carried(held.extras, count):
+    if labels.carried(held.tables(), count):
         return [f"The names of its {count} classes are in the checkpoint."], None
     return named_beside(path, count)
 

@@ -1,20 +1,24 @@
-"""An operator's own state dict: for an architecture of torchvision or timm, or for a class in a file of theirs.
+"""Load an operator's own state dict into an architecture of torchvision or timm, or into a class of their own file.
 
 `arch` is `resnet18` (torchvision's, else timm's), `timm/resnet18`, or `their_file.py:ClassName` with its arguments in
-`weights.args`. How many classes there are is read off the tensors, and preprocessing that the table does not state is
-inferred, which each explanation then says.
+`weights.args`. The number of classes is read off the tensors, and preprocessing that the table does not state is
+inferred, as each explanation then says.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
-from common.suggestions import did_you_mean
 from models import architectures, checkpoint, labels, state_dicts
+from models.adapters.classifier import Classifier
 from models.families.custom import code
-from models.families.custom.classifier import OwnClassifier, channels_of, look_at
+from models.families.custom.classifier import CustomClassifier, channels_of, probe
+from models.families.custom.inspect import inspect
+from models.families.timm import networks as timm_networks
+from models.families.torchvision import networks as torchvision_networks
 from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
@@ -24,128 +28,71 @@ if TYPE_CHECKING:
     from torch import nn
 
     from models.adapter import ModelSpec
-    from models.adapters.classifier import Classifier
     from models.checkpoint import Checkpoint
-    from models.inspect import Draft
     from models.preprocess import Preprocessing
 
+__all__ = ["inspect", "load", "of_library"]
+
 _STATED = ("size", "mean", "std")
-"""What a table says of the preprocessing where nothing is left to infer."""
+"""Keys of the table's preprocessing that leave nothing to infer."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
-    """Open the checkpoint on the CPU, as it is wherever it was made.
+    """Open the checkpoint on the CPU, wherever it was saved.
 
     Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
     the labels are wrong: one sentence each, with the tensor and the shapes, and what would help.
     """
     if code.is_own(spec.arch):
         return _of_class(spec, progress)
-    library, name = library_of(spec.arch)
+    library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     held = checkpoint.open_(path, spec.weights.get("key", ""))
     module, side, notes = of_library(library, name, path, held)
-    count = _count(module)
-    names, said = _names(spec, held, count, known=count == len(labels.imagenet()))
+    count = state_dicts.classes(module.state_dict(), module) or 0
+    names, more = _names(spec, held, count, imagenet=count == len(labels.imagenet()))
     stated = spec.weights.get("preprocessing", {})
-    known = _carried(held, stated)
+    known = _preprocessing(held, stated)
     if (channels := channels_of(module)) != 3 and not {"channels_in", "mean", "std"} & known.keys():
         known["channels_in"] = channels
     if side is not None:
         known.setdefault("size", side)
     adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
-    notes += said
+    notes += more
     if not set(_STATED) <= stated.keys():
-        notes += (_inferred(adapter.preprocessing, f"as {name} is trained as a rule"),)
-    adapter.notes = (*adapter.notes, *notes)
-    found: Classifier = adapter
-    return found
-
-
-def inspect(path: Path, arch: str = "") -> Draft | None:
-    """The draft of a table for a checkpoint of tensors; `arch` where the operator knows what it is."""
-    from models.families.custom.inspect import inspect as found
-
-    return found(path, arch)
-
-
-def library_of(arch: str) -> tuple[str, str]:
-    """Which library has an architecture, and its name there; raises ModelProblem, with names that are near."""
-    import timm
-    import torchvision
-
-    library, _, name = arch.rpartition("/")
-    theirs = torchvision.models.list_models(module=torchvision.models)
-    if library in ("", "torchvision") and name in theirs:
-        return "torchvision", name
-    if library in ("", "timm") and timm.is_model(name):
-        return "timm", name
-    known = {*theirs, *timm.list_models()}
-    hint = did_you_mean(name, known, "for a class of yours say their_file.py:ClassName.", n=3)
-    raise ModelProblem(f"Neither torchvision nor timm has an architecture {arch}: {hint}")
+        notes += (_inferred(adapter.preprocessing, f"as {name} is usually trained"),)
+    adapter.notes = notes
+    return adapter
 
 
 def of_library(library: str, name: str, path: Path, held: Checkpoint) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """The architecture with the file's tensors, for as many classes as they are of; the side of its input where that is
-    not the usual one; and sentences on what was done.
+    """Build an architecture with the file's tensors and number of classes.
 
-    Raises WeightsProblem where they are of another one.
+    Returns it, the side of its input where that is not the usual one, and notes on what was done. Raises WeightsProblem
+    where the tensors are of another architecture.
     """
     options: dict[str, Any] = {}
-    blank = build(library, name)
-    if (
-        side := state_dicts.side(state_dicts.renamed(held.tensors, blank.state_dict()), blank.state_dict())
-    ) is not None:
+    blank = architectures.build(library, name)
+    wanted = blank.state_dict()
+    if (side := state_dicts.side(state_dicts.renamed(held.tensors, wanted), wanted)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
-        blank = build(library, name, **options)
+        blank = architectures.build(library, name, **options)
     tensors = state_dicts.renamed(_modern(library, name, held.tensors, blank), blank.state_dict())
-    options["num_classes"] = state_dicts.classes(tensors, blank)
-    module = build(library, name, blank=False, **{key: value for key, value in options.items() if value})
+    if count := state_dicts.classes(tensors, blank):
+        options["num_classes"] = count
+    module = architectures.build(library, name, blank=False, **options)
     state_dicts.new_stem(module, tensors)
     note = state_dicts.new_head(module, tensors)
     left = state_dicts.put(path, tensors, module, name)
-    if name in ("googlenet", "inception_v3") and library == "torchvision":
-        without_aux(module)
+    if library == "torchvision":
+        torchvision_networks.without_aux(name, module)
     return module, side, (*((note,) if note else ()), *left, *_which(held))
 
 
-def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.Module:
-    """An architecture without trained weights; `blank`: without memory for them where the library allows that."""
-    import timm
-    import torch
-    import torchvision
-
-    if library == "torchvision" and name in ("googlenet", "inception_v3"):
-        options |= {"aux_logits": True, "transform_input": True, "init_weights": False}
-    make = torchvision.models.get_model if library == "torchvision" else timm.create_model
-    if blank:
-        try:
-            with torch.device("meta"):
-                module: nn.Module = make(name, **options)
-            return module
-        # A few compute with numbers as they are built.
-        except (NotImplementedError, RuntimeError):
-            pass
-    made: nn.Module = make(name, **options)
-    return made
-
-
-def without_aux(module: nn.Module) -> None:
-    """GoogLeNet and Inception without the heads that only training needs, and which their files may lack."""
-    vars(module)["aux_logits"] = False
-    for name in ("aux1", "aux2", "AuxLogits"):
-        if name in module._modules:
-            module.register_module(name, None)
-
-
 def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) -> dict[str, Any]:
-    """A file's tensors by the names of today's library, where it knows that its older files have others."""
+    """Rename a file's tensors to today's names, where the library knows that its older files have others."""
     if library == "torchvision":
-        from models.families.torchvision.classifiers import _modern as renamed
-
-        return renamed({**tensors})
-    import sys
-
+        return torchvision_networks.modern({**tensors})
     import timm
 
     wanted = blank.state_dict()
@@ -154,36 +101,32 @@ def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) 
         return tensors
     entry = sys.modules[timm.models.model_entrypoint(name).__module__]
     try:
-        found = entry.checkpoint_filter_fn({**tensors}, build(library, name, blank=False))
+        found = entry.checkpoint_filter_fn({**tensors}, architectures.build(library, name, blank=False))
         return found if isinstance(found, dict) else tensors
-    # None there, or one that expects another file.
+    # There is none, or it expects another file.
     except Exception:
         return tensors
 
 
 def _adapter(
     library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: Mapping[str, Any], sha256: str
-) -> Any:
-    """The library's own adapter, with its own preprocessing where `known` says nothing else."""
+) -> Classifier:
+    """Wrap a module in the library's own adapter, with its own preprocessing but for what is `known`."""
     if library == "torchvision":
-        from models.families.torchvision.classifiers import TorchvisionClassifier, default_weights, preprocessing_of
-
-        row = replace(spec, weights={"preprocessing": known})
-        return TorchvisionClassifier(spec, module, names, preprocessing_of(default_weights(spec.arch), row), sha256)
-    from models.adapters.classifier import Classifier
-    from models.families import timm as timm_family
-
-    preprocessing, fit = timm_family.preprocessing_of(module).changed(known), timm_family.fit_of(module)
+        default = torchvision_networks.default_weights(spec.arch)
+        preprocessing = torchvision_networks.preprocessing_of(default).changed(known)
+        return torchvision_networks.TorchvisionClassifier(spec, module, names, preprocessing, sha256)
+    preprocessing, fit = timm_networks.preprocessing_of(module).changed(known), timm_networks.fit_of(module)
     return Classifier(spec, module, names, preprocessing, sha256, fit=fit)
 
 
 def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
     args, stated = spec.weights.get("args", {}), spec.weights.get("preprocessing", {})
-    named = labels.own(spec)
     notes: tuple[str, ...] = ()
     if "random" in spec.weights:
         held = checkpoint.Checkpoint({})
-        module = checkpoint.seeded(lambda: code.build(spec.arch, args, len(named) or None), spec.weights["random"])
+        count = len(labels.own(spec)) or None
+        module = checkpoint.seeded(lambda: code.build(spec.arch, args, count), spec.weights["random"])
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
@@ -192,27 +135,22 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
         tensors = state_dicts.renamed(held.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_which(held))
         sha256 = sha256_of(path)
-    seen = look_at(module, _carried(held, stated), spec.id)
-    names, said = _names(spec, held, 1 if seen.kind in ("logit", "probability") else seen.classes)
+    seen = probe(module, _preprocessing(held, stated), spec.id)
+    names, more = _names(spec, held, 1 if seen.kind in ("logit", "probability") else seen.classes)
     if "random" in spec.weights:
         names = tuple(f"{name} (untrained)" for name in names)
-    notes += said + seen.notes
+    notes += more + seen.notes
     if not set(_STATED) <= stated.keys():
         notes += (_inferred(seen.preprocessing, seen.why),)
-    return OwnClassifier(spec, seen.module, names, seen.preprocessing, sha256, seen.kind, notes)
-
-
-def _count(module: nn.Module) -> int:
-    """Classes of a library's module, by its last layer."""
-    return state_dicts.classes(module.state_dict(), module) or 0
+    return CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, seen.kind, notes)
 
 
 def _names(
-    spec: ModelSpec, held: Checkpoint, count: int, *, known: bool = False
+    spec: ModelSpec, held: Checkpoint, count: int, *, imagenet: bool = False
 ) -> tuple[Sequence[str], tuple[str, ...]]:
-    """The classes by name, and what is to be said of that; of a `count` of one they are no and yes.
+    """Return the names of the classes, and a note where they are unknown; a `count` of one stands for no and yes.
 
-    Raises ModelProblem where there are not as many.
+    Raises ModelProblem where the operator names more or fewer.
     """
     one = count == 1
     count = 2 if one else count
@@ -223,26 +161,25 @@ def _names(
                 f"{spec.id} has {count} classes and weights.labels names {len(own)}: give as many names as classes."
             )
         return own, ()
-    if found := labels.carried(held.extras, count):
+    if found := labels.carried(held.tables(), count):
         return found, ()
-    if known:
+    if imagenet:
         return labels.imagenet(), ()
     note = "Its classes have no names here: say weights.labels in its table."
     return labels.of_one(()) if one else [f"class {index}" for index in range(count)], (note,)
 
 
-def _carried(held: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
-    """What the table says of the preprocessing, and where it is silent what the checkpoint itself does."""
+def _preprocessing(held: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the preprocessing that the table states, completed by what the checkpoint itself says."""
     found: dict[str, Any] = {}
-    inner = [getattr(value, "parts", value) for value in held.extras.values()]
-    for place in (held.extras, *(value for value in inner if isinstance(value, dict))):
+    for table in held.tables():
         for name in ("img_size", "image_size", "input_size", "imgsz", "size"):
-            value = place.get(name)
+            value = table.get(name)
             value = value[-1] if isinstance(value, (list, tuple)) and value else value
             if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 2048:
                 found.setdefault("size", value)
         for name in ("mean", "std"):
-            numbers = place.get(name)
+            numbers = table.get(name)
             if isinstance(numbers, (list, tuple)) and numbers and all(type(number) is float for number in numbers):
                 found.setdefault(name, list(numbers))
     return {**found, **stated}

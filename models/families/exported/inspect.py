@@ -6,7 +6,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from models.families.exported.files import ONNX, OPENVINO, PROGRAM, TORCHSCRIPT, carried, open_file
-from models.inspect import TRUST, Draft, Unknown
+from models.inspect import TRUST, TableDraft, Unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SIDE = Unknown("weights.preprocessing.size", "How many pixels a side has its input?", ("224", "640"), "224", False)
 
 
-def inspect(path: Path) -> Draft | None:
+def inspect(path: Path) -> TableDraft | None:
     """The draft for an exported file; None for another kind. Raises ModelProblem where it is one and cannot be opened.
 
     TorchScript is only recognised: opening it can run code in it.
@@ -43,7 +43,7 @@ def _is_script(path: Path) -> bool:
     return "constants.pkl" in inner and any(name.startswith("code/") for name in inner)
 
 
-def _script(path: Path) -> Draft:
+def _script(path: Path) -> TableDraft:
     question = "It is TorchScript, and opening a file of it can run code in it: do you trust where it is from?"
     unknown = (
         Unknown(TRUST, question, ("no", "yes")),
@@ -53,10 +53,10 @@ def _script(path: Path) -> Draft:
         *_numbers(None),
     )
     table = {"task": "classify", "weights": {"path": str(path)}}
-    return Draft("exported", path.name, table, unknown, ("It is a TorchScript file.",))
+    return TableDraft("exported", path.name, table, unknown, ("It is a TorchScript file.",))
 
 
-def _opened(path: Path, runtime: Runtime) -> Draft:
+def _opened(path: Path, runtime: Runtime) -> TableDraft:
     import torch
 
     from models.families.custom.inspect import named_beside
@@ -91,7 +91,7 @@ def _opened(path: Path, runtime: Runtime) -> Draft:
     if classifies and runtime.metadata.get("task") != "classify":
         unknown += _numbers(channels)
     table = {"task": "classify" if classifies else "detect", "weights": weights}
-    return Draft("exported", path.name, table, tuple(unknown), tuple(notes))
+    return TableDraft("exported", path.name, table, tuple(unknown), tuple(notes))
 
 
 def _numbers(channels: int | None) -> list[Unknown]:

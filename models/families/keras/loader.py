@@ -27,7 +27,7 @@ from models.families.custom.inspect import named_beside
 from models.families.keras import files
 from models.families.keras.network import Net, bared, keras, opened
 from models.geometry import ModelInput
-from models.inspect import Draft, Unknown
+from models.inspect import TableDraft, Unknown
 from models.preprocess import MOST_CHANNELS, Preprocessing, prepare
 from models.weights import Progress, locate, sha256_of
 
@@ -160,7 +160,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     return made
 
 
-def inspect(path: Path) -> Draft | None:
+def inspect(path: Path) -> TableDraft | None:
     """The table of a Keras file, from its configuration alone; None for other files, a Problem for one with code."""
     if not files.is_keras(path):
         return None
@@ -190,7 +190,7 @@ def inspect(path: Path) -> Draft | None:
         weights["preprocessing"] = {
             key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing.items()
         }
-    return Draft("keras", table["arch"], {**table, "weights": weights}, tuple(unknown), tuple(notes))
+    return TableDraft("keras", table["arch"], {**table, "weights": weights}, tuple(unknown), tuple(notes))
 
 
 def _takes(facts: Facts) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from models.adapter import Layer, ModelSpec
     from models.adapters.attention import Record
-    from models.inspect import Draft
+    from models.inspect import TableDraft
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -169,9 +169,9 @@ def _drawn() -> list[NDArray[np.uint8]]:
     ]
 
 
-def inspect(path: Path) -> Draft | None:
+def inspect(path: Path) -> TableDraft | None:
     """What a file of plain tensors would be as a table, where it is a PromptSG's; None of any other file."""
-    from models.inspect import Draft, Unknown
+    from models.inspect import TableDraft, Unknown
 
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
         return None
@@ -193,4 +193,4 @@ def inspect(path: Path) -> Draft | None:
     if config.classes:
         question = f"Where are the names of its {config.classes} persons (a text file, one a line)?"
         unknown = (Unknown("weights.labels", question, needed=False),)
-    return Draft("promptsg", "promptsg", table, unknown, notes)
+    return TableDraft("promptsg", "promptsg", table, unknown, notes)

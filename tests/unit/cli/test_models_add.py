@@ -14,7 +14,7 @@ import torchvision
 from cli import main, models_add
 from cli.models_toml import alone, text_of, with_table, written
 from models import catalog
-from models.inspect import Draft, Unknown
+from models.inspect import TableDraft, Unknown
 from tests.unit import own_nets
 
 BEFORE = """# My models.
@@ -108,7 +108,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(
         (("Leaf net.pth", "--set", "width"), 2, "it should be KEY=VALUE"),
         (("Leaf net.pth", "--labels", "none.txt", "--arch", "nets.py:BlocksCNN"), 2, "There is no file"),
         (("page.pth",), 1, "is a web page"),
-        (("nets.py",), 1, "no kind of model that is known here"),
+        (("nets.py",), 1, "not a kind of model known here"),
         (("Leaf net.pth", *CALL[3:], "--set", "wieghts.path=a"), 2, "did you mean weights"),
         (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
         (("Leaf net.pth", *CALL[3:], "--name", "efficientnet-lite0", "--yes"), 2, "--name my-efficientnet-lite0"),
@@ -158,7 +158,7 @@ def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.Mon
         Unknown("weights.labels", "Names?", needed=False),
         Unknown("weights.preprocessing.size", "Side?", default="32"),
     )
-    draft = Draft("custom", "", {"weights": {"path": "a.pth"}}, unknown)
+    draft = TableDraft("custom", "", {"weights": {"path": "a.pth"}}, unknown)
     table = models_add._filled(draft, {}, asks=True)
     assert asked == [("Which?", None), ("Names? (Enter leaves it out)", ""), ("Side?", "32")]
     assert table == {
@@ -279,7 +279,7 @@ def test_a_wrong_answer_is_asked_for_again(
     (folder / "names.txt").write_text("a\nb\n", "utf-8")
     answers = iter(("nmaes.txt", "names.txt"))
     monkeypatch.setattr(models_add.typer, "prompt", lambda *_, **__: next(answers))
-    draft = Draft("custom", "resnet18", {"weights": {}}, (Unknown("weights.labels", "Names?", needed=False),))
+    draft = TableDraft("custom", "resnet18", {"weights": {}}, (Unknown("weights.labels", "Names?", needed=False),))
     assert models_add._filled(draft, {}, asks=True)["weights"] == {"labels": str(folder / "names.txt")}
     assert "There is no file" in capsys.readouterr().err
 

@@ -231,12 +231,12 @@ def test_a_models_file_that_is_named_but_not_there_is_said(own_file: Path) -> No
 
 
 def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import models.families.timm
+    import models.families.timm.loader
 
     def broken(*_: object) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(models.families.timm, "load", broken)
+    monkeypatch.setattr(models.families.timm.loader, "load", broken)
     with pytest.raises(ModelProblem, match=r"^timm/any could not be loaded \(first line\)\.$"):
         load(catalog.spec("timm/any"))
 
@@ -246,7 +246,7 @@ def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus:
     import timm
     from timm.data import create_transform
 
-    from models.families.timm import config_of
+    from models.families.timm.networks import config_of
 
     adapter = load(catalog.spec(model_id))
     assert isinstance(adapter, Classifier)
@@ -296,7 +296,7 @@ def test_untrained_models_run_and_say_that_they_are_untrained(spec: ModelSpec, l
 
 
 def test_every_torchvision_model_is_built_as_its_weights_need_it() -> None:
-    from models.families.torchvision.classifiers import build, default_weights
+    from models.families.torchvision.networks import build, default_weights
 
     with torch.device("meta"):
         for spec in EVERY:
@@ -314,7 +314,7 @@ def test_a_seed_is_a_model() -> None:
 
 
 def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
-    from models.families.torchvision.classifiers import build
+    from models.families.torchvision.networks import build
 
     own_file.write_text("""
 [model."leaf"]
@@ -376,7 +376,7 @@ def test_a_checkpoint_never_runs_code(
 
 
 def test_googlenet_runs_without_the_heads_that_its_file_holds(own_file: Path) -> None:
-    from models.families.torchvision.classifiers import build
+    from models.families.torchvision.networks import build
 
     own_file.write_text("""
 [model."mine"]
@@ -394,10 +394,10 @@ weights = { path = "mine.pth", labels = ["a", "b"] }
 
 
 def test_densenets_old_names_are_understood() -> None:
-    from models.families.torchvision.classifiers import _modern
+    from models.families.torchvision.networks import modern
 
     old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "features.norm5.weight": torch.zeros(1)}
-    assert set(_modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
+    assert set(modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
 
 
 def test_the_list_in_the_docs_is_the_catalogue() -> None:
@@ -411,7 +411,7 @@ def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
     import timm
 
     from models import checkpoint
-    from models.families.timm import preprocessing_of
+    from models.families.timm.networks import preprocessing_of
 
     spec = catalog.spec(f"efficientnet-lite{size}")
     ours = load(spec)

@@ -19,7 +19,7 @@ from explain.findings.preprocessing_check import suspect
 from explain.picture.image import Image
 from models import architectures, catalog, checkpoint, state_dicts
 from models.families.custom import inspect
-from models.inspect import look
+from models.inspect import inspect_model
 from models.load import load
 from tests.conftest import asset, weight
 from tests.unit import own_nets
@@ -111,7 +111,7 @@ def test_plant_diseases_by_a_library_network(arch: str, layer: str, labels: str,
         (folder / "names.json").write_text(json.dumps({labels: dict(enumerate(PLANTS))}), "utf-8")
         given["labels"] = '"names.json"'
     torch.save(held, folder / "leaf.pth")
-    draft = look(folder / "leaf.pth")
+    draft = inspect_model(folder / "leaf.pth")
     assert (draft.loader, draft.arch) == ("custom", arch)
     made = explained(table(folder, draft.arch, "leaf.pth", **given), top_k=5)
     assert {p.label for p in made.predictions} == set(PLANTS)
@@ -155,7 +155,7 @@ def test_grey_pictures_and_another_size_of_vit(folder: Path) -> None:
     net = torchvision.models.resnet18(num_classes=3)
     net.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     torch.save(net, folder / "grey.pth")
-    assert look(folder / "grey.pth").arch == "resnet18"
+    assert inspect_model(folder / "grey.pth").arch == "resnet18"
     adapter: Any = load(catalog.spec(table(folder, "resnet18", "grey.pth")))
     assert adapter.preprocessing.channels == 1
     assert explained("mine", np.full((80, 90, 3), 128, np.uint8)).predictions
@@ -254,13 +254,13 @@ def test_two_networks_with_the_same_tensors_are_asked_about(folder: Path) -> Non
     import timm
 
     saved(leaf_net("resnet50", 3), folder / "net.pth")
-    draft = look(folder / "net.pth")
+    draft = inspect_model(folder / "net.pth")
     assert draft.arch == "resnet50"
     assert any("timm/resnetblur50" in note for note in draft.notes)
     (folder / "net.pth").rename(folder / "resnetblur50-leaf.pth")
-    assert look(folder / "resnetblur50-leaf.pth").arch == "timm/resnetblur50"
+    assert inspect_model(folder / "resnetblur50-leaf.pth").arch == "timm/resnetblur50"
     torch.save(timm.create_model("deit_tiny_patch16_224", num_classes=3).state_dict(), folder / "vit.pth")
-    (asked,) = (unknown for unknown in look(folder / "vit.pth").unknown if unknown.key == "arch")
+    (asked,) = (unknown for unknown in inspect_model(folder / "vit.pth").unknown if unknown.key == "arch")
     assert asked.default == asked.choices[0]
     assert {"timm/deit_tiny_patch16_224", "timm/vit_tiny_patch16_224"} <= {*asked.choices}
 
@@ -268,7 +268,7 @@ def test_two_networks_with_the_same_tensors_are_asked_about(folder: Path) -> Non
 def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     (folder / "nets.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n{NETS.read_text('utf-8')}", "utf-8")
     torch.save(own_nets.BlocksCNN(), folder / "net.pth")
-    (asked,) = (unknown for unknown in look(folder / "net.pth").unknown if unknown.key == "arch")
+    (asked,) = (unknown for unknown in inspect_model(folder / "net.pth").unknown if unknown.key == "arch")
     assert f"{folder / 'nets.py'}:BlocksCNN" in asked.choices
     assert "a whole BlocksCNN" in asked.question
     assert not (folder / "ran").exists()
@@ -369,7 +369,7 @@ def test_every_real_checkpoint_is_known_by_its_look() -> None:
         ("yolox_nano.pth", "yolox", "yolox"),
         ("osnet_x0_25_msmt17.pth", "osnet", "osnet_x0_25"),
     ):
-        draft = look(weight(file))
+        draft = inspect_model(weight(file))
         assert (draft.loader, draft.arch) == (loader, arch)
     tensors = checkpoint.read(weight("cifar10_resnet20-12fca82f.th"))
     assert state_dicts.classes(tensors) == 10
@@ -403,14 +403,14 @@ def test_one_number_of_a_library_network_is_no_or_yes(given: str, expected: tupl
         torch.testing.assert_close(sure[:, 1:], module(tensor).sigmoid(), atol=1e-5, rtol=0)
     assert adapter.labels == expected
     assert explained(name).heatmaps[0].target.label in expected
-    assert "2 classes" in next(one.question for one in look(folder / "binary.pth").unknown)
+    assert "2 classes" in next(one.question for one in inspect_model(folder / "binary.pth").unknown)
 
 
 def test_a_transformer_made_for_another_size_is_known_and_read(folder: Path) -> None:
     import timm
 
     saved(timm.create_model("vit_tiny_patch16_224", img_size=96, num_classes=3), folder / "vit96.pth")
-    draft = look(folder / "vit96.pth")
+    draft = inspect_model(folder / "vit96.pth")
     asked = next((one for one in draft.unknown if one.key == "arch"), None)
     assert (asked.default if asked else draft.arch) == "timm/vit_tiny_patch16_224"
     table(folder, "vit_tiny_patch16_224", folder / "vit96.pth")

@@ -22,7 +22,7 @@ from explain.evidence.resident import Residency
 from models import drawing
 from models.drawing import Stroke
 from models.families.keras import files
-from models.inspect import look
+from models.inspect import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
     pytest.skip("Keras is not installed: pip install -r requirements-keras.txt", allow_module_level=True)
@@ -181,13 +181,13 @@ def test_ablation_takes_the_place_of_a_layer_in_the_graph(monkeypatch, folder):
 
 
 def test_a_look_at_the_file_writes_its_table(folder):
-    draft = look(folder / "sketch.keras")
+    draft = inspect_model(folder / "sketch.keras")
     assert draft.loader == "keras"
     assert draft.table["weights"]["labels"].endswith("label_mapping.json")
     assert draft.table["weights"]["preprocessing"] == {"range": 1}
     assert draft.unknown == ()
     assert "grey pictures of 64 by 64 px and knows 4 classes" in draft.notes[0]
-    assert look(folder / "sketch.h5").table["weights"]["path"].endswith("sketch.h5")
+    assert inspect_model(folder / "sketch.h5").table["weights"]["path"].endswith("sketch.h5")
 
 
 def test_the_colours_of_drawings_are_inferred_and_said(monkeypatch, folder):
@@ -316,7 +316,7 @@ def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(monkeypatch, tm
         with pytest.raises(WeightsProblem, match=r"Lambda layer .* is code in the file and is not run"):
             explainer(monkeypatch, tmp_path, weights={"path": f"trap{ending}", "labels": ["a1", "b2"]})
         with pytest.raises(WeightsProblem, match="is not run"):
-            look(tmp_path / f"trap{ending}")
+            inspect_model(tmp_path / f"trap{ending}")
     assert not trap.exists()
 
 
@@ -355,7 +355,7 @@ def test_layers_of_the_operators_own_come_from_their_file(monkeypatch, tmp_path)
     given = {"path": "own.keras", "labels": ["a1", "b2"]}
     with pytest.raises(WeightsProblem, match="needs mine>Doubled, which is no part of Keras: name the Python file"):
         explainer(monkeypatch, tmp_path, weights=given)
-    assert look(tmp_path / "own.keras").unknown[0].key == "arch"
+    assert inspect_model(tmp_path / "own.keras").unknown[0].key == "arch"
     own = explainer(monkeypatch, tmp_path, arch="mine.py", weights=given)
     assert "doubled" in {layer.path for layer in own.layers}
 
@@ -424,7 +424,7 @@ def test_arrays_of_more_channels_than_a_picture_has(monkeypatch, tmp_path):
         logits = model(torch.from_numpy(np.load(tmp_path / "six.npy")[None])).detach()[0]
     found = {p.index: p.score for p in result.predictions}
     np.testing.assert_allclose([found[i] for i in range(3)], logits.softmax(0), atol=1e-5)
-    assert "6 channels" in look(tmp_path / "six.keras").notes[0]
+    assert "6 channels" in inspect_model(tmp_path / "six.keras").notes[0]
     with pytest.raises(Problem, match="6 channels"):
         own(np.zeros((32, 32, 3), np.uint8))
 
@@ -457,6 +457,6 @@ def test_a_real_sketch_model_names_drawings_and_the_heat_lies_on_the_strokes(mon
 def test_names_beside_a_file_are_its_own_only_where_there_are_as_many(folder, tmp_path):
     path = shutil.copy(folder / "sketch.h5", tmp_path / "sketch_28x28.h5")
     (tmp_path / "class_names.txt").write_text("yes\nno\n")
-    assert "labels" not in look(Path(path)).table["weights"]
+    assert "labels" not in inspect_model(Path(path)).table["weights"]
     (tmp_path / "sketch_labels.json").write_text('["a", "b", "c", "d"]')
-    assert look(Path(path)).table["weights"]["labels"].endswith("sketch_labels.json")
+    assert inspect_model(Path(path)).table["weights"]["labels"].endswith("sketch_labels.json")

@@ -18,7 +18,7 @@ from models.demo import person_scenes
 from models.families.promptsg import loader
 from models.families.promptsg.files import named, read_config, written
 from models.families.promptsg.network import Config, PromptSG
-from models.inspect import look
+from models.inspect import inspect_model
 
 SMALL = Config(
     size=(96, 48), patch=8, stride=8, width=64, layers=2, heads=2, embed=64, text_width=64, text_layers=1, text_heads=2,
@@ -143,12 +143,12 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
 
 
 def test_a_look_at_the_file_knows_its_kind(tmp_path):
-    draft = look(saved(tmp_path))
+    draft = inspect_model(saved(tmp_path))
     assert draft.loader == "promptsg"
     assert draft.table["task"] == "classify"
     assert draft.unknown[0].key == "weights.labels"
     headless = {key: value for key, value in net().state_dict().items() if key != "classifier.weight"}
-    assert look(saved(tmp_path, replace(SMALL, classes=0), headless)).table["task"] == "embed"
+    assert inspect_model(saved(tmp_path, replace(SMALL, classes=0), headless)).table["task"] == "embed"
 
 
 def test_without_a_classifier_it_compares_pictures(tmp_path, picture):

@@ -37,7 +37,7 @@ from models.catalog import spec as row_of
 from models.families import transformers as family
 from models.families.transformers import TransformersClassifier, TransformersEmbedder
 from models.geometry import Geometry, ModelInput
-from models.inspect import look
+from models.inspect import inspect_model
 from models.load import load
 from models.preprocess import Preprocessing
 
@@ -450,7 +450,7 @@ def folder_with(path: Path, net: Any, processor: Any = None) -> Path:
 
 
 def spec_for(folder: Path, **changed: Any) -> ModelSpec:
-    draft = look(folder)
+    draft = inspect_model(folder)
     assert draft.loader == "transformers"
     table = draft.table
     return ModelSpec(
@@ -616,7 +616,7 @@ def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPat
 def test_the_inspected_draft_asks_for_names_that_the_folder_lacks(tmp_path: Path) -> None:
     make, processor = PROCESSORS["deit"]
     folder = folder_with(tmp_path / "model", make(), processor())
-    draft = look(folder / "model.safetensors")
+    draft = inspect_model(folder / "model.safetensors")
     assert [one.key for one in draft.unknown] == ["weights.labels"]
     assert family.inspect(tmp_path) is None
 

@@ -1,0 +1,78 @@
+"""Load any classifier of timm by its name (https://github.com/huggingface/pytorch-image-models, Apache-2.0)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ModelProblem
+from common.suggestions import did_you_mean
+from models import checkpoint, labels
+from models.adapters.classifier import Classifier
+from models.adapters.embedder import Embedder
+from models.families.custom import loader as custom
+from models.families.timm.networks import fit_of, names_of, preprocessing_of
+from models.weights import Progress, locate, sha256_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.adapter import ModelSpec
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder:
+    """Build the model on the CPU; weights from a folder of the operator, the caches, or the hub."""
+    import timm
+
+    try:
+        config = timm.models.get_pretrained_cfg(spec.arch)
+    except (RuntimeError, KeyError):
+        config = None
+    if config is None or not timm.is_model(spec.arch):
+        hint = did_you_mean(spec.arch.partition(".")[0], timm.list_models(), n=3)
+        raise ModelProblem(f"timm has no model {spec.arch}{f': {hint}' if hint else '.'}")
+    if spec.task == "embed":
+        return _embedder(spec, config, progress)
+    if "path" in spec.weights:
+        return custom.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
+    own = labels.own(spec)
+    if not (own or config.num_classes):
+        raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
+    count = {"num_classes": len(own)} if own and "random" not in spec.weights else {}
+    module, sha256 = _module(spec, config, progress, count, count)
+    suffix = " (untrained)" if "random" in spec.weights else ""
+    names = own or names_of(module)
+    preprocessing = preprocessing_of(module).changed(spec.weights.get("preprocessing", {}))
+    return Classifier(spec, module, [name + suffix for name in names], preprocessing, sha256, fit=fit_of(module))
+
+
+def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedder:
+    """Load a timm model without its last layer: DINOv2 and the like, or any other's features."""
+    given = spec.weights.get("preprocessing", {})
+    options: dict[str, Any] = {"num_classes": 0}
+    if "size" in given and "vit" in spec.arch:
+        # Its positions are learnt for one size, and timm resamples them for another.
+        options["img_size"] = given["size"]
+    module, sha256 = _module(spec, config, progress, options, {})
+    notes = ("It is untrained.",) if "random" in spec.weights else ()
+    preprocessing = preprocessing_of(module).changed(given)
+    return Embedder(spec, module, preprocessing, sha256, fit=fit_of(module), notes=notes)
+
+
+def _module(
+    spec: ModelSpec, config: Any, progress: Progress | None, options: dict[str, Any], overlay: dict[str, Any]
+) -> tuple[nn.Module, str]:
+    """Build the network with `options`, its weights as the table says, and return its sha256 too."""
+    import timm
+
+    if "random" in spec.weights:
+        module: nn.Module = checkpoint.seeded(lambda: timm.create_model(spec.arch, **options), spec.weights["random"])
+        return module, checkpoint.digest(module)
+    if "hub" in spec.weights and config.hf_hub_id:
+        spec = dataclasses.replace(spec, weights={**spec.weights, "hub": config.hf_hub_id})
+    path = locate(spec, progress=progress)
+    overlay = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
+    made = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    # timm keeps what it was given, and with it every tensor a second time.
+    made.pretrained_cfg.pop("state_dict", None)
+    return made, sha256_of(path)
