@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import torch
 
 from common.errors import ModelProblem
 from common.files import file_stem
-from explain.evidence.attention import OPENED
+from explain.evidence.attention import COMPUTED_OPENLY
 from explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from explain.export import embedded_recipe
 from explain.findings.diagnosis import Finding, diagnose
 from explain.maps import boxes
-from explain.maps.heatmap import Heatmap, heatmaps, hold, raw_maps
+from explain.maps.heatmap import Heatmap, heatmaps
+from explain.methods import attention, from_evidence
 from explain.methods import method as find_method
+from explain.methods.method import Method, RawMaps, Request
 from explain.options import Options, Scale, Wanted
 from explain.picture.image import Image, to_png
 from explain.rendering import render
@@ -30,7 +31,7 @@ from explain.result import Result
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from explain.evidence.evidence import Evidence
     from explain.progress import Progress
@@ -54,7 +55,9 @@ class Explanation(Result):
     def with_methods(self, *names: str) -> tuple[Explanation, ...]:
         """The same targets by several methods, in their order; what they share is worked out once."""
         methods = [find_method(name) for name in names]
-        hold(self.evidence, [one for one in methods if one.quick], [heatmap.target for heatmap in self.heatmaps])
+        from_evidence.compute(
+            self.evidence, [one for one in methods if one.quick], [heatmap.target for heatmap in self.heatmaps]
+        )
         return tuple(self.with_method(one.id) for one in methods)
 
     def with_targets(self, *targets: Wanted) -> Explanation:
@@ -82,8 +85,6 @@ class Explanation(Result):
 
         The same for every class. Costs a pass where no map of that attention was made yet.
         """
-        from explain.methods import attention
-
         target = self._map(index).target
         maps = attention.heads(self.evidence, target)
         path, raw = [*maps.items()][layer]
@@ -154,68 +155,45 @@ def explain(
     partial: Callable[[Explanation], None] | None = None,
     maps: bool = True,
 ) -> Explanation:
-    """Predictions and heatmaps of held Evidence.
+    """Decode predictions and compute heatmaps from Evidence.
 
-    `partial` hears of a map that comes bit by bit (D-RISE) what it is so far, about once a second. `maps` False: the
-    predictions alone.
+    `partial` is called about once a second with the unfinished explanation of a method that refines its map (D-RISE).
+    `maps` False: predictions only.
     """
-    adapter, gradients = evidence.resident.adapter, evidence.resident.gradients
-    method = find_method(options.method or (adapter.spec.method if gradients else "drise"))
-    if method.family != "mask" and not gradients:
-        raise ModelProblem(f"{adapter.spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")
-    if adapter.spec.task == "embed" and method.family in ("mask", "library"):
-        raise ModelProblem(f"{method.name} asks for a class and {adapter.spec.id} names none: use GradCAM or EigenCAM.")
+    method = _method(evidence, options)
     start = time.perf_counter()
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
-    # Made again of an explanation they come with it, and what another method or target said does not hold here.
-    kept = (note for note in notes if note != OPENED and not note.endswith(UNSHOWN))
+    # Notes of an explanation that this one is derived from; what another method or target said does not hold here.
+    kept = (note for note in notes if note != COMPUTED_OPENLY and not note.endswith(UNSHOWN))
+    adapter = evidence.resident.adapter
     notes = tuple(dict.fromkeys((*kept, *adapter.notes, *unshown(options, targets, evidence))))
-    # FullGrad sums over layers of its own; every other method speaks of the layers that were asked for.
-    layers = tuple(layer.path for layer in evidence.layers)
-    layers = ("input",) if method.family == "mask" else ("all",) if method.id == "fullgrad" else layers
 
-    def of(raws: Sequence[torch.Tensor], *more: str) -> Explanation:
+    def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         took = (time.perf_counter() - start) * 1e3
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
-        shown: tuple[Heatmap, ...] = ()
-        if targets:
-            shown = heatmaps(
-                raws, targets, method=method.id, layers=layers, geometry=evidence.geometry, scale=options.scale
-            )
-        said, whole = (*notes, *more), not more
-        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, said, whole)
+        shown = heatmaps(
+            raw.maps, targets, method=method.id, layers=raw.layers, geometry=evidence.geometry, scale=options.scale
+        )
+        said = (*notes, *raw.notes)
+        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, said, finished)
         if options.within == "picture":
             return made
-        kept = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
-        return replace(made, heatmaps=kept)
+        confined = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
+        return replace(made, heatmaps=confined)
 
     if not targets:
-        return of([])
-    if method.family == "library":
-        from explain.methods import grad_cam_library
+        return assemble(RawMaps([], ()))
+    unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
+    return assemble(method.run(evidence, targets, Request(options.masks, options.head, progress, cancel, unfinished)))
 
-        return of(grad_cam_library.raw_maps(evidence, method, targets, progress=progress, cancel=cancel))
-    if method.family == "attention":
-        from explain.methods import attention
 
-        notes = (*notes, OPENED)
-        about: Any = {"head": options.head, "progress": progress, "cancel": cancel}
-        raws, layers = attention.raw_maps(evidence, method, targets, **about)
-        return of(raws)
-    if method.family == "mask":
-        from explain.methods import rise
-
-        told = time.perf_counter()
-
-        def tell(raws: list[torch.Tensor], done: int, total: int) -> None:
-            nonlocal told
-            if partial is not None and done < total and time.perf_counter() - told >= 1:
-                partial(of(raws, f"This map is not finished: {done} of {total} masks so far."))
-                told = time.perf_counter()
-
-        raws = rise.raw_maps(
-            evidence, method, targets, progress=progress, cancel=cancel, partial=tell, count=options.masks
-        )
-        return of(raws)
-    return of(raw_maps(evidence, method, targets))
+def _method(evidence: Evidence, options: Options) -> Method:
+    """Return the method to use; raises ModelProblem where the model cannot be explained by it."""
+    spec, gradients = evidence.resident.adapter.spec, evidence.resident.gradients
+    method = find_method(options.method or (spec.method if gradients else "drise"))
+    if method.family != "mask" and not gradients:
+        raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")
+    if spec.task == "embed" and method.family in ("mask", "library"):
+        raise ModelProblem(f"{method.name} asks for a class and {spec.id} names none: use GradCAM or EigenCAM.")
+    return method

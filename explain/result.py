@@ -87,7 +87,7 @@ class Result:
             model=self.model.id,
             weights_sha256=resident.origin.adapter.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
-            layers=tuple(layer.path for layer in self.evidence.layers),
+            layers=self.evidence.paths,
             targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),
             masks=masks,
             **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},

@@ -9,8 +9,9 @@ from benchmarks.contender import Contender
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation, explain
-from explain.maps.heatmap import raw_maps, scaled
+from explain.maps.heatmap import scaled
 from explain.methods import METHODS
+from explain.methods.from_evidence import raw_maps
 from explain.options import Options
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.classifiers.case import Case
-    from explain.methods import Method
+    from explain.methods.method import Method
 
 FAST = tuple(method for method in METHODS.values() if method.quick)
 """The methods that are functions of Evidence."""

@@ -29,7 +29,8 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import RESIDENCY
 from explain.maps import boxes
-from explain.maps.heatmap import Heatmap, heatmaps, raw_maps
+from explain.maps.heatmap import Heatmap, heatmaps
+from explain.methods.from_evidence import raw_maps
 from explain.picture.image import Image
 from models.adapter import Prediction, Target
 from models.catalog import available, spec

@@ -18,8 +18,9 @@ from benchmarks.processes import fresh, megabytes, reset_peak
 from benchmarks.report import FAILED, Row, attempt, goal, goals, grid, load, machine, times, where
 from explain.evidence.evidence import Evidence
 from explain.explanation import explain
-from explain.maps.heatmap import hold, raw_maps, scaled
+from explain.maps.heatmap import scaled
 from explain.methods import METHODS
+from explain.methods.from_evidence import compute, raw_maps
 from explain.options import Options
 from models.adapter import Target
 from models.weights import folders
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.methods import Method
+    from explain.methods.method import Method
 
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
 LARGER = ("yolo11s", "yolox_s")
@@ -75,14 +76,14 @@ def maps(case: DetectorCase, targets: Sequence[Target], methods: Sequence[Method
 
 
 def made_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
-    hold(evidence, methods, targets)
+    compute(evidence, methods, targets)
     return [scaled(raw_maps(evidence, method, targets), evidence.geometry, "own") for method in methods]
 
 
 def raws(case: DetectorCase, methods: Sequence[Method]) -> list[list[Tensor]]:
     """One pass, and for each method the maps on the layers' own grids."""
     evidence = Evidence(case.resident, case.given, case.layers)
-    hold(evidence, methods, case.boxes)
+    compute(evidence, methods, case.boxes)
     return [raw_maps(evidence, method, case.boxes) for method in methods]
 
 

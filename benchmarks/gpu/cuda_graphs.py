@@ -14,7 +14,8 @@ from benchmarks.classifiers.sightglass import GRADCAM, maps
 from benchmarks.contender import Contender
 from explain.evidence.determinism import exact
 from explain.evidence.evidence import Evidence
-from explain.maps.heatmap import heatmaps, raw_maps
+from explain.maps.heatmap import heatmaps
+from explain.methods.from_evidence import raw_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,8 @@ from benchmarks.detectors.annotated import Photograph, matched
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
-from explain.maps.heatmap import heatmaps, raw_maps
+from explain.maps.heatmap import heatmaps
+from explain.methods.from_evidence import raw_maps
 from explain.questions import settings
 from models.adapter import Target
 from models.catalog import spec as row_of

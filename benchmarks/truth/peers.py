@@ -19,8 +19,9 @@ from benchmarks.truth.maps import QUESTIONS, default, evidence_of, layers_of, re
 from benchmarks.truth.measures import MEASURES, box_of, measured
 from benchmarks.truth.scores import Rows, Scores, named
 from explain.evidence.layers import as_map, find
-from explain.maps.heatmap import heatmaps, raw_maps
+from explain.maps.heatmap import heatmaps
 from explain.methods import METHODS, Method, grad_cam_library, rise
+from explain.methods.from_evidence import raw_maps
 from models.catalog import spec
 from models.demo.nets import trained
 from models.weights import locate

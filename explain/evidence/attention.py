@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from explain.progress import Progress
     from models.adapter import Layer, Target
 
-OPENED = "Attention was computed openly for this map: fused kernels hold no weights. All else ran as it always does."
-"""Said of a map that is made of them."""
+COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
+"""The note on every map of attention weights."""
 
 
 @dataclass(frozen=True, slots=True)

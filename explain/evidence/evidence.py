@@ -63,6 +63,11 @@ class Evidence:
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The dotted paths of the layers."""
+        return tuple(layer.path for layer in self.layers)
+
     @cached_property
     def layered(self) -> list[Activation]:
         """The activations with what several maps need of them."""

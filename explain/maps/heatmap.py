@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -12,9 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from explain.backward.gradient import Gradient
 from explain.maps.statistics import COARSE
-from explain.methods import function
 from explain.rendering.render import hottest_mask
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from explain.methods import Method
     from explain.options import Scale
     from models.adapter import Target
     from models.geometry import Geometry
@@ -101,39 +97,6 @@ class Heatmap:
     def raw_range(self) -> tuple[float, float]:
         """Smallest and largest raw value over all layers."""
         return float(min(raw.min() for raw in self.raw)), float(max(raw.max() for raw in self.raw))
-
-
-def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
-    """What a method that needs only Evidence makes of it: one (k, h, w) per layer, signed, on the model's device.
-
-    Held with the Evidence, so that asking again, or for a class among those held, costs nothing.
-    """
-    hold(evidence, [method], targets)
-    held = [evidence.raws[method.id, target] for target in targets]
-    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
-
-
-def hold(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute what `raw_maps` returns by each of several methods: what they all need is worked out once."""
-    missing = {
-        target: by
-        for target in dict.fromkeys(targets)
-        if (by := [method for method in methods if (method.id, target) not in evidence.raws])
-    }
-    asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
-    layers = evidence.gradients(asked) if asked else []
-    gradients = dict(zip(asked, zip(*layers, strict=True), strict=True))
-    # A method that needs none is asked for a map of each target still: what it gets is never looked at.
-    nothing = [Gradient.of(a[0, :, :1, :1], 0, 0, (1, 1)) for a in evidence.activations]
-    with torch.no_grad():
-        for target, by in missing.items():
-            made: dict[Method, list[Tensor]] = {method: [] for method in by}
-            for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
-                # A copy: what is worked out of it goes with it.
-                given = replace(gradient)
-                for method, maps in made.items():
-                    maps.append(function(method)(activation, given))
-            evidence.raws |= {(method.id, target): maps for method, maps in made.items()}
 
 
 def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
@@ -227,6 +190,8 @@ def heatmaps(
     scale: Scale,
 ) -> tuple[Heatmap, ...]:
     """Raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones are named and shown as nothing."""
+    if not targets:
+        return ()
     kept = [raw.cpu().numpy() for raw in raws]
     pictured = []
     for raw in kept:

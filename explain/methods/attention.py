@@ -12,41 +12,31 @@ from typing import TYPE_CHECKING
 import torch
 
 from common.errors import ModelProblem
-from explain.evidence.attention import attentions, chosen, follow, weigh
+from explain.evidence.attention import COMPUTED_OPENLY, attentions, chosen, follow, weigh
+from explain.methods.method import Method, RawMaps, Request
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from torch import Tensor
 
     from explain.evidence.attention import Weighed
     from explain.evidence.evidence import Evidence
-    from explain.methods import Method
-    from explain.progress import Progress
     from models.adapter import Target
 
 EVERY = "every attention"
 """What a map speaks of that is made of all layers."""
 
 
-def raw_maps(
-    evidence: Evidence,
-    method: Method,
-    targets: Sequence[Target],
-    *,
-    head: int | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-) -> tuple[list[Tensor], tuple[str, ...]]:
-    """One (k, h, w) per layer, as `explain.maps.heatmap.raw_maps`, and what each layer is; held with the Evidence."""
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Run Attention, Rollout or Chefer; the maps are held with the Evidence."""
     if method.id == "attention":
-        maps = heads(evidence, targets[0])
+        maps, head = heads(evidence, targets[0]), request.head
         (count,) = {len(one) for one in maps.values()} if head is not None else {0}
         if head is not None and not 0 <= head < count:
             raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
         rows = [one.mean(0) if head is None else one[head] for one in maps.values()]
-        return [row.expand(len(targets), *row.shape) for row in rows], tuple(maps)
+        return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
     missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
     if missing and method.id == "rollout":
         _uniform(evidence, method)
@@ -56,10 +46,11 @@ def raw_maps(
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing:
         _uniform(evidence, method)
-        told = follow(evidence, missing, progress=progress, cancel=cancel)
-        for target, modules in zip(missing, told, strict=True):
+        followed = follow(evidence, missing, progress=request.progress, cancel=request.cancel)
+        for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
-    return [torch.stack([evidence.raws[method.id, target][0] for target in targets])], (EVERY,)
+    stacked = torch.stack([evidence.raws[method.id, target][0] for target in targets])
+    return RawMaps([stacked], (EVERY,), (COMPUTED_OPENLY,))
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:

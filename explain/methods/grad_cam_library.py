@@ -24,6 +24,7 @@ from explain.backward.gradient import Activation, Gradient
 from explain.evidence.determinism import exact
 from explain.evidence.layers import as_map
 from explain.methods.gradient import gradcam
+from explain.methods.method import Method, RawMaps, Request
 from models.adapters.folding import copied
 
 if TYPE_CHECKING:
@@ -35,22 +36,19 @@ if TYPE_CHECKING:
 
     from explain.evidence.evidence import Evidence
     from explain.evidence.resident import Resident
-    from explain.methods import Method
     from explain.progress import Progress
     from models.adapter import Adapter, Layer, Target
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16
 """The library's own; so many masked pictures go through the model at once."""
-_CLASSES = {
-    "gradcamelementwise": "GradCAMElementWise",
-    "finercam": "FinerCAM",
-    "shapleycam": "ShapleyCAM",
-    "kpcacam": "KPCA_CAM",
-    "fullgrad": "FullGrad",
-    "scorecam": "ScoreCAM",
-    "ablationcam": "AblationCAM",
-}
+
+
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Run a method of the library on a second set of modules over the model's weights."""
+    maps = raw_maps(evidence, method, targets, progress=request.progress, cancel=request.cancel)
+    # FullGrad sums over layers of its own.
+    return RawMaps(maps, ("all",) if method.id == "fullgrad" else evidence.paths)
 
 
 def raw_maps(
@@ -61,8 +59,7 @@ def raw_maps(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Tensor]:
-    """One (k, h, w) per layer, signed, as `explain.maps.heatmap.raw_maps`; raises Cancelled within one module of a
-    stop."""
+    """One (k, h, w) per layer, signed, held with the Evidence; raises Cancelled within one module of a stop."""
     _check(evidence, method)
     resident = evidence.resident
     missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
@@ -102,7 +99,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         raise
     except (ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
-        where = ", ".join(layer.path for layer in evidence.layers)
+        where = ", ".join(evidence.paths)
         raise ModelProblem(
             f"{method.name} cannot be made of {evidence.resident.adapter.spec.id} at {where}: choose another method."
         ) from problem
@@ -120,7 +117,7 @@ def _check(evidence: Evidence, method: Method) -> None:
 
 def _passes(evidence: Evidence, method: Method) -> int:
     """Forward passes for one target; AblationCAM needs the score as it was too, for each layer."""
-    if method.cost != "channels":
+    if method.passes != "channels":
         return 1
     extra = method.id == "ablationcam"
     return 1 + sum(-(-layer.shape[0] // BATCH) + extra for layer in evidence.layers)
@@ -255,7 +252,7 @@ class Shadow:
             paths = () if method.id == "fullgrad" else key[1]
             modules = [self._logits.model.get_submodule(path) for path in paths]
             reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
-            cam = getattr(library, _CLASSES[method.id])(self._logits, modules, reshape)
+            cam = getattr(library, method.name.replace("-", "_"))(self._logits, modules, reshape)
             base = getattr(cam, "base_cam", cam)
             base.activations_and_grads.release()
             base.batch_size = BATCH

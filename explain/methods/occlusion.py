@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from explain.methods.masks import PictureMasks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -23,7 +25,7 @@ COUNT = 196
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class Windows(PictureMasks):
     """Square windows that overlap by half, one a mask, over the picture's part of the model's input.
 
     Their order is drawn, so that a map that is not finished is of the whole picture.
@@ -45,35 +47,22 @@ class Windows:
         generator = torch.Generator().manual_seed(seed)
         return cls(rows, columns, torch.randperm(rows * columns, generator=generator), geometry)
 
+    def __len__(self) -> int:
+        return len(self.order)
+
     @property
-    def cells(self) -> tuple[int, int]:
-        """(h, w) of a map's grid over the whole input: two cells for each step from window to window."""
-        left, top, right, bottom = self.geometry.content
-        height, width = self.geometry.input
-        fine = round(2 * self.rows * height / (bottom - top)), round(2 * self.columns * width / (right - left))
-        return min(max(fine[0], 1), height), min(max(fine[1], 1), width)
+    def resolution(self) -> tuple[int, int]:
+        """Two cells for each step from window to window."""
+        return 2 * self.rows, 2 * self.columns
 
-    def full(self, start: int, stop: int, device: torch.device) -> Tensor:
-        """(b, h, w) over the pixels of the input that are picture (`Geometry.content`): 0 in the window, else 1."""
-        left, top, right, bottom = self.geometry.content
-        return self._at(start, stop, torch.arange(bottom - top) + 0.5, torch.arange(right - left) + 0.5).to(device)
-
-    def coarse(self, start: int, stop: int) -> Tensor:
-        """The same (b, h, w) at the centres of the map's cells; those of the bars read as the picture's edge."""
-        left, top, right, bottom = self.geometry.content
-        (height, width), (h, w) = self.geometry.input, self.cells
-        down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
-        across = ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left)
-        return self._at(start, stop, down, across)
-
-    def _at(self, start: int, stop: int, down: Tensor, across: Tensor) -> Tensor:
+    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
         left, top, right, bottom = self.geometry.content
         chosen = self.order[start:stop]
         inside = (
             _near(down * self.rows / (bottom - top), chosen // self.columns)[:, :, None]
             & _near(across * self.columns / (right - left), chosen % self.columns)[:, None, :]
         )
-        return 1 - inside.float()
+        return (1 - inside.float()).to(device)
 
 
 def _near(at: Tensor, window: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
 from explain.explainer import EVIDENCE
 from explain.maps.statistics import COARSE, Statistics, describe, describe_place
-from explain.methods import METHODS, function
+from explain.methods import METHODS
 from explain.methods import method as find_method
 from explain.options import Options
 from explain.phrases import percent
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from explain.evidence.resident import Resident
     from explain.explainer import Explainer
-    from explain.methods import Method
+    from explain.methods.method import Method
     from models.adapter import ModelSpec
     from models.geometry import Geometry
 
@@ -279,7 +279,7 @@ def _gradients(scalar: Tensor, recorded: list[Tensor]) -> list[Tensor]:
 
 def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     """A method's map, (h, w): of what speaks for it minus of what speaks against it."""
-    compute, size = function(method), (gradient.shape[1], gradient.shape[2])
+    compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
     made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
     if method.id in LINEAR:

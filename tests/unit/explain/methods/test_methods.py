@@ -28,8 +28,8 @@ from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation, explain
-from explain.maps.heatmap import raw_maps
-from explain.methods import METHODS, function, method
+from explain.methods import METHODS, method
+from explain.methods.from_evidence import raw_maps
 from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import Layer, ModelSpec, Target
@@ -296,8 +296,8 @@ def test_a_window_says_what_the_whole_gradient_says(name: str) -> None:
     a = torch.rand(120, 9, 11, generator=torch.Generator().manual_seed(4)) - 0.3
     g = torch.zeros_like(a)
     g[:, 2:6, 3:8] = torch.randn(120, 4, 5, generator=torch.Generator().manual_seed(5))
-    whole = function(METHODS[name])(Activation(a), Gradient.of(g, 0, 0, (9, 11)))
-    part = function(METHODS[name])(Activation(a), Gradient.of(g[:, 2:6, 3:8], 2, 3, (9, 11)))
+    whole = METHODS[name].compute(Activation(a), Gradient.of(g, 0, 0, (9, 11)))
+    part = METHODS[name].compute(Activation(a), Gradient.of(g[:, 2:6, 3:8], 2, 3, (9, 11)))
     torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5)
 
 

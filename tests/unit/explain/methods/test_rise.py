@@ -15,7 +15,7 @@ from torch import nn
 from common.errors import Cancelled, ModelProblem, SettingProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
-from explain.methods import METHODS, rise
+from explain.methods import METHODS, mask_scores, rise
 from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.adapters.detector import Detections, Detector
@@ -181,7 +181,7 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
             iou = both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
             found = scores[:, j]
             cosine = float(vector @ found / np.linalg.norm(vector) / np.linalg.norm(found))
-            if found.max() > rise.FLOOR:
+            if found.max() > mask_scores.FLOOR:
                 worth.append({"all": iou * cosine * found.max(), "class": iou * found[index], "box": iou}[part])
         return max(worth)
 
@@ -243,7 +243,7 @@ def test_hidden_places_are_grey_however_the_model_wants_its_pixels() -> None:
             return ModelInput(given.tensor * 255 - 7, given.geometry)
 
     adapter = Shifted(torch.ones(32, 32) / 32**2)
-    assert float(rise._Hidden(evidence_of(adapter, 32, 32), None)._grey[0, 0, 0, 0]) == pytest.approx(107)  # type: ignore[arg-type]
+    assert float(rise._MaskedPicture(evidence_of(adapter, 32, 32), None)._grey[0, 0, 0, 0]) == pytest.approx(107)  # type: ignore[arg-type]
 
 
 # The same again, bounded, and stoppable.

@@ -213,7 +213,7 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
     evidence = Evidence(resident, given, (resident.layers[0]["relu"],))
-    from explain.maps.heatmap import raw_maps
+    from explain.methods.from_evidence import raw_maps
 
     last = Target(1, "last")
     (made,) = raw_maps(evidence, METHODS["hirescam"], [last])

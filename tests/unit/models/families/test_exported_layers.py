@@ -72,8 +72,8 @@ def picture() -> np.ndarray[Any, Any]:
 
 def maps(adapter: Any, layer: str, method: str) -> torch.Tensor:
     from explain.evidence.evidence import Evidence
-    from explain.maps.heatmap import raw_maps
     from explain.methods import METHODS
+    from explain.methods.from_evidence import raw_maps
 
     resident = Resident(adapter, CPU)
     evidence = Evidence(resident, adapter.prepare(picture(), "trained"), (resident.layers[0][layer],))

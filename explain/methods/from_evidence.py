@@ -1,0 +1,57 @@
+"""Run the quick methods: functions of one layer's activation and one target's gradient there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from explain.backward.gradient import Gradient
+from explain.methods.method import Method, RawMaps, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from explain.evidence.evidence import Evidence
+    from models.adapter import Target
+
+
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Run a quick method at the layers of the evidence."""
+    return RawMaps(raw_maps(evidence, method, targets), evidence.paths)
+
+
+def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
+    """What a method that needs only Evidence makes of it: one (k, h, w) per layer, signed, on the model's device.
+
+    Held with the Evidence, so that asking again, or for a class among those held, costs nothing.
+    """
+    compute(evidence, [method], targets)
+    held = [evidence.raws[method.id, target] for target in targets]
+    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+
+
+def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
+    """Compute what `raw_maps` returns by each of several methods: what they all need is worked out once."""
+    missing = {
+        target: by
+        for target in dict.fromkeys(targets)
+        if (by := [method for method in methods if (method.id, target) not in evidence.raws])
+    }
+    asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
+    layers = evidence.gradients(asked) if asked else []
+    gradients = dict(zip(asked, zip(*layers, strict=True), strict=True))
+    # A method that needs none is asked for a map of each target still: what it gets is never looked at.
+    nothing = [Gradient.of(a[0, :, :1, :1], 0, 0, (1, 1)) for a in evidence.activations]
+    with torch.no_grad():
+        for target, by in missing.items():
+            made: dict[Method, list[Tensor]] = {method: [] for method in by}
+            for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
+                # A copy: what is worked out of it goes with it.
+                given = replace(gradient)
+                for method, maps in made.items():
+                    maps.append(method.compute(activation, given))
+            evidence.raws |= {(method.id, target): maps for method, maps in made.items()}

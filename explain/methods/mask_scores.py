@@ -1,0 +1,111 @@
+"""Score how much of each target a model still finds in masked pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from common.errors import ModelProblem
+from models.adapters.detector import Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from explain.evidence.evidence import Evidence
+    from models.adapter import Target
+
+Scorer = Callable[[Any], "Tensor"]
+"""From the outputs of B masked pictures to (B, k) scores in 0..1."""
+FLOOR = 0.01
+"""Candidates of a masked picture that score no more are noise, whose boxes fit anything."""
+ROWS = 512
+"""Target boxes compared at once, so that memory stays flat where all candidates are targets."""
+PARTS = ("class", "box", "all")
+
+
+def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
+    """Return the function that scores these targets; raises ModelProblem for one that masks cannot explain."""
+    adapter = evidence.resident.adapter
+    detects = isinstance(evidence.outputs, Detections)
+    for target in targets:
+        # A share of all classes is a contrast to the others by itself.
+        if target.part not in (PARTS if detects else ("class", "contrast")):
+            can = ", ".join(PARTS) if detects else "its classes"
+            raise ModelProblem(f"Masks cannot explain the {target.part} of {adapter.spec.id}: they explain {can}.")
+        if target.index is None and (not detects or not target.anchors):
+            raise ModelProblem("A target without a class needs candidates: ask for a share of the strongest.")
+    if detects:
+        return _Similarity(evidence.outputs, targets)
+    indices = [target.index for target in targets]
+
+    def probabilities(outputs: Any) -> Tensor:
+        return adapter.class_logits(outputs).float().softmax(1)[:, indices]
+
+    return probabilities
+
+
+class _Similarity:
+    """How much of each target a detector still finds in a masked picture, 0..1; D-RISE's equation 2.
+
+    A target is one or several boxes, and its score the mean over them of the best match among all candidates, before
+    any suppression. A match is, for `all`, overlap (IoU) * cosine of the class probabilities * score, as in the
+    paper; for `class` overlap * the probability of that class; for `box` the overlap alone.
+    """
+
+    def __init__(self, outputs: Detections, targets: Sequence[Target]) -> None:
+        scores, boxes = outputs.scores[0], outputs.boxes[0].detach().float()
+        anchors = [target.anchors or (int(scores[target.index].argmax()),) for target in targets]
+        count = scores.shape[1]
+        if lost := [anchor for given in anchors for anchor in given if not 0 <= anchor < count]:
+            raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
+        flat = [anchor for given in anchors for anchor in given]
+        parts = [target.part for target, given in zip(targets, anchors, strict=True) for _ in given]
+        wanted = [target.index for target, given in zip(targets, anchors, strict=True) for _ in given]
+        owner = [i for i, given in enumerate(anchors) for _ in given]
+        device = scores.device
+        self._owner = torch.tensor(owner, device=device)
+        self._sizes = torch.tensor([len(given) for given in anchors], device=device)
+        self._boxes = boxes[flat]  # (m, 4)
+        best = outputs.best[0, flat]
+        given = torch.tensor([-1 if index is None else index for index in wanted], device=device)
+        self._classes = torch.where(given < 0, best, given)  # (m,)
+        vectors = scores[:, flat].T  # (m, K)
+        # Where another class is asked for than the box's own, its likeness to that class is.
+        other = torch.zeros_like(vectors).scatter(1, self._classes[:, None], 1.0)
+        vectors = torch.where((self._classes == best)[:, None], vectors, other)
+        self._vectors = torch.nn.functional.normalize(vectors, dim=1)
+        self._product = torch.tensor([part == "all" for part in parts], device=device)[:, None]
+        self._overlap = torch.tensor([part == "box" for part in parts], device=device)[:, None]
+        # A box that was itself looked up below the floor is still to be found.
+        strongest = min(float(scores[:, list(given)].amax()) for given in anchors)
+        self._floor = min(FLOOR, strongest / 2)
+
+    def __call__(self, outputs: Detections) -> Tensor:
+        """(B, k)."""
+        rows = []
+        for scores, boxes in zip(outputs.scores, outputs.boxes.float(), strict=True):
+            alive = scores.amax(0) > self._floor
+            rows.append(self._one(scores[:, alive], boxes[alive]))
+        return torch.stack(rows)
+
+    def _one(self, scores: Tensor, boxes: Tensor) -> Tensor:
+        """(k,) for one picture's n candidates: scores (K, n), boxes (n, 4)."""
+        from torchvision.ops import box_iou
+
+        found = scores.new_zeros(len(self._boxes))
+        if len(boxes):
+            units = torch.nn.functional.normalize(scores, dim=0)
+            for start in range(0, len(found), ROWS):
+                part = slice(start, start + ROWS)
+                overlap = box_iou(self._boxes[part], boxes)  # (m, n)
+                # A service may name classes that it had not named before: they come last.
+                vectors = self._vectors[part]
+                product = (vectors @ units[: vectors.shape[1]]) * scores.amax(0)
+                worth = torch.where(self._product[part], product, scores[self._classes[part]])
+                worth = torch.where(self._overlap[part], 1.0, worth)
+                found[part] = (overlap * worth).amax(1)
+        return found.new_zeros(len(self._sizes)).index_add(0, self._owner, found) / self._sizes

@@ -1,0 +1,96 @@
+"""The type of a method: its row in the table, and what a run of it takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from explain.backward.gradient import Activation, Gradient
+    from explain.evidence.evidence import Evidence
+    from explain.progress import Progress
+    from models.adapter import Target
+
+Family = Literal["gradient", "eigen", "attention", "library", "mask"]
+"""`library`: slow, through the grad-cam library. `mask`: slow, from the model's answers alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawMaps:
+    """What a method computed."""
+
+    maps: Sequence[Tensor]
+    """One (k, h, w) per layer for k targets, signed, neither clipped nor scaled, on the model's device."""
+    layers: tuple[str, ...]
+    """What each of the maps was computed at."""
+    notes: tuple[str, ...] = ()
+    """Sentences to show beside the map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The settings of one run that not every method reads."""
+
+    masks: int | None = None
+    head: int | None = None
+    progress: Progress | None = None
+    cancel: threading.Event | None = None
+    """Once set, the run raises Cancelled."""
+    partial: Callable[[RawMaps], None] | None = None
+    """Called about once a second with the unfinished maps of a method that refines them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way of turning what a model computed into a map."""
+
+    id: str
+    name: str
+    """As in its paper."""
+    about: str
+    """A few words for a menu."""
+    family: Family
+    paper: str
+    compute_name: str = ""
+    """`module.function` in explain.methods of a quick method: from one layer's Activation and one target's Gradient
+    there to one signed map (h, w)."""
+    runner_name: str = "from_evidence.run"
+    """`module.function` in explain.methods: from (evidence, method, targets, request) to RawMaps."""
+    passes: int | Literal["channels"] = 0
+    """Forward passes of the model for one class, roughly."""
+    gradients: bool = True
+    per_class: bool = True
+    """False where the map is the same for every class: it shows what stands out, not what speaks for the class."""
+    detectors: bool = True
+    """False where it explains classifiers only."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether it needs nothing but Evidence, so that the model is not run again."""
+        return bool(self.compute_name)
+
+    @property
+    def slow(self) -> bool:
+        return self.passes == "channels" or (self.family != "attention" and self.passes > 1)
+
+    @property
+    def compute(self) -> Callable[[Activation, Gradient], Tensor]:
+        """The function of a quick method."""
+        return _load(self.compute_name)  # type: ignore[no-any-return]
+
+    def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
+        """Compute the raw maps of some targets, at the layers of the evidence."""
+        return _load(self.runner_name)(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
+
+
+def _load(name: str) -> Any:
+    # Only when it is run: the table is read without torch.
+    module, _, function = name.partition(".")
+    return getattr(import_module(f"explain.methods.{module}"), function)
