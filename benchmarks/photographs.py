@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,26 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
+from common import packaged
 from common.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PHOTOGRAPHS = {
-    "china": ("sklearn", "datasets/images/china.jpg"),
-    "flower": ("sklearn", "datasets/images/flower.jpg"),
-    "bus": ("ultralytics", "assets/bus.jpg"),
-}
+PHOTOGRAPHS = ("china", "flower", "bus")
 SIZE = (1280, 853)
 
 
 def photograph(name: str, size: tuple[int, int] = SIZE) -> Image.Image:
     """One of them, cut and resized to (width, height)."""
-    package, part = PHOTOGRAPHS[name]
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ImageProblem(f"The picture {name} comes with {package}, which is not installed.")
-    with Image.open(Path(found.submodule_search_locations[0], part)) as opened:
+    if (path := packaged.photograph(name)) is None:
+        raise ImageProblem(f"The package of the picture {name} is not installed: install requirements.txt.")
+    with Image.open(path) as opened:
         return ImageOps.fit(opened.convert("RGB"), size, Image.Resampling.LANCZOS)
 
 

@@ -17,6 +17,7 @@ from cli import options as cli
 from cli.console import Teller
 from cli.models_toml import alone, relative, text_of, with_table, written
 from common.errors import ImageProblem, ModelProblem, Problem
+from common.packaged import photographs
 from common.settings import settings
 
 if TYPE_CHECKING:
@@ -33,13 +34,6 @@ PROMPTS = ("a person", "a vehicle", "an animal")
 WINDOWS = 49
 """Places that are hidden one after the other to try a model that only answers."""
 MADE_UP = "made-up numbers"
-PICTURES = (
-    ("ultralytics", "assets/bus.jpg"),
-    ("ultralytics", "assets/zidane.jpg"),
-    ("sklearn", "datasets/images/china.jpg"),
-    ("sklearn", "datasets/images/flower.jpg"),
-)
-"""Packaged photographs that a model is tried on: the first where none is given, all for what it makes of several."""
 
 
 def add(
@@ -315,25 +309,16 @@ def _made_up(channels: int, height: int, width: int) -> Image:
 
 def _picture() -> Path:
     """The first of the packaged photographs."""
-    if (found := next(_packaged(), None)) is None:
+    if (found := next(iter(photographs().values()), None)) is None:
         raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
     return found
-
-
-def _packaged() -> Iterator[Path]:
-    from importlib.util import find_spec
-
-    for package, part in PICTURES:
-        found = find_spec(package)
-        places = found.submodule_search_locations if found else None
-        yield from (Path(place, part) for place in places or () if Path(place, part).is_file())
 
 
 def _photographs(but: str) -> list[Image]:
     """The packaged photographs, but not the one with this sha256."""
     from explain.picture.image import Image
 
-    return [image for path in _packaged() if (image := Image.open(path)).sha256 != but]
+    return [image for path in photographs().values() if (image := Image.open(path)).sha256 != but]
 
 
 def _said(explanation: Explanation, suspicion: Finding | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from common import packaged
 from components.choices import image_picker
 from components.choices.permitted_folders import folders, permitted
 from components.session import url_state
@@ -87,7 +88,7 @@ def _examples(explainer: Explainer) -> list[Image]:
         found = list(controls(adapter))
         return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
     found = []
-    for name in image_picker.PHOTOGRAPHS:
+    for name in packaged.PHOTOGRAPHS:
         try:
             image = image_picker.example(name)
         except ValueError:

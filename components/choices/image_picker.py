@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import packaged
 from common.errors import ImageProblem, Problem
 from components import canvas
 from components.dropzone import intake
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 
     from explain.export.embedded_recipe import Contents
 
-PHOTOGRAPHS = {
-    "bus": ("ultralytics", "assets/bus.jpg"),
-    "zidane": ("ultralytics", "assets/zidane.jpg"),
-    "china": ("sklearn", "datasets/images/china.jpg"),
-    "flower": ("sklearn", "datasets/images/flower.jpg"),
-}
-EXAMPLES = (*PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
+EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
 FIRST = "bus"
 KEPT = 12
 """Pictures of one session that stay in memory; the oldest goes first."""
@@ -45,11 +39,10 @@ def example(name: str) -> Image:
         return Image.open(captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, name=f"{name}.png")
     if name == person_scenes.EXAMPLE:
         return Image.open(person_scenes.draw(person_scenes.example()).pixels, name=f"{name}.png")
-    package, part = PHOTOGRAPHS[name]
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    if (path := packaged.photograph(name)) is None:
+        package, _ = packaged.PHOTOGRAPHS[name]
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
-    return Image.open(Path(found.submodule_search_locations[0]) / part)
+    return Image.open(path)
 
 
 def choose() -> Image:
@@ -85,7 +78,7 @@ def choose() -> Image:
 
 def photograph() -> bool:
     """Whether a bundled photograph is what everything is about."""
-    return st.session_state.get("picture") is None and st.session_state.example in PHOTOGRAPHS
+    return st.session_state.get("picture") is None and st.session_state.example in packaged.PHOTOGRAPHS
 
 
 def news() -> Image | None:
@@ -204,7 +197,7 @@ def _original(found: Contents, name: str, given: dict[str, Image]) -> None:
 
     state, recipe = st.session_state, found.recipe
     sha256 = recipe.picture_sha256
-    files = {Path(part).name: example for example, (_, part) in PHOTOGRAPHS.items()}
+    files = {Path(part).name: example for example, (_, part) in packaged.PHOTOGRAPHS.items()}
     files |= {f"{scene}.png": scene for scene in (*SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)}
     known = files.get(recipe.picture_name)
     if known is not None and example(known).sha256 == sha256:

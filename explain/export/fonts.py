@@ -1,17 +1,19 @@
-"""A font that is wherever this project is: the DejaVu that matplotlib brings along."""
+"""Find a font: matplotlib brings DejaVu along."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import Problem
+from common.packaged import packaged_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def path(name: str = "DejaVuSans") -> Path:
-    """The TrueType file of `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`; matplotlib itself is not imported."""
-    found = find_spec("matplotlib")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        if (file := Path(folder) / "mpl-data/fonts/ttf" / f"{name}.ttf").is_file():
-            return file
-    raise Problem("The font of reports comes with matplotlib, which is not installed: install requirements.txt.")
+    """Return the TrueType file of `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`, without importing matplotlib."""
+    file = packaged_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf")
+    if file is None:
+        raise Problem("The font of reports comes with matplotlib, which is not installed: install requirements.txt.")
+    return file

@@ -1,37 +1,30 @@
-"""Pictures that have nothing to do with each other: what a model says of pairs of them is where its scores start."""
+"""Provide unrelated pictures: the scores of their pairs are the baseline of a model."""
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.packaged import photograph, photographs
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
     from models.adapter import Adapter
 
-PHOTOGRAPHS = (
-    ("ultralytics", "assets/bus.jpg"),
-    ("ultralytics", "assets/zidane.jpg"),
-    ("sklearn", "datasets/images/china.jpg"),
-    ("sklearn", "datasets/images/flower.jpg"),
-)
 PERSONS = (
-    ("ultralytics", "assets/bus.jpg", (48, 398, 246, 905)),
-    ("ultralytics", "assets/bus.jpg", (222, 404, 346, 862)),
-    ("ultralytics", "assets/bus.jpg", (668, 392, 810, 880)),
-    ("ultralytics", "assets/zidane.jpg", (744, 41, 1142, 712)),
+    ("bus", (48, 398, 246, 905)),
+    ("bus", (222, 404, 346, 862)),
+    ("bus", (668, 392, 810, 880)),
+    ("zidane", (744, 41, 1142, 712)),
 )
-"""Four persons in those photographs, xyxy in their pixels."""
+"""Persons in those photographs, xyxy in their pixels."""
 SCENES = 4
 
 
 def controls(adapter: Adapter) -> tuple[Image, ...]:
-    """Pictures of different things, of the kind that the model was made for; none where none is installed.
+    """Return pictures of different things, of the kind that the model was made for; none where none is installed.
 
-    An adapter may have its own: `controls()`, which returns uint8 (H, W, 3) each.
+    An adapter may bring its own: `controls()` returns uint8 (H, W, 3) each.
     """
     if adapter.controls is not None:
         return tuple(Image.open(pixels, name=f"control {i + 1}") for i, pixels in enumerate(adapter.controls()))
@@ -42,21 +35,21 @@ def controls(adapter: Adapter) -> tuple[Image, ...]:
 
 @cache
 def _photographs() -> tuple[Image, ...]:
-    return tuple(Image.open(path) for package, part in PHOTOGRAPHS if (path := _installed(package, part)) is not None)
+    return tuple(Image.open(path) for path in photographs().values())
 
 
 @cache
 def _persons() -> tuple[Image, ...]:
     found = []
-    for i, (package, part, (x0, y0, x1, y1)) in enumerate(PERSONS):
-        if (path := _installed(package, part)) is not None:
+    for i, (name, (x0, y0, x1, y1)) in enumerate(PERSONS):
+        if (path := photograph(name)) is not None:
             found.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
     return tuple(found)
 
 
 @cache
 def _scenes() -> tuple[Image, ...]:
-    """Drawn scenes of one thing each, all of different classes."""
+    """Draw scenes of one object each, all of different classes."""
     from models.demo.scenes import draw, sample
 
     found: dict[str, Image] = {}
@@ -66,10 +59,3 @@ def _scenes() -> tuple[Image, ...]:
         found.setdefault(scene.objects[0].label, Image.open(scene.pixels, name=f"scene {seed}"))
         seed += 1
     return tuple(found.values())
-
-
-def _installed(package: str, part: str) -> Path | None:
-    """A file of a package, which is not imported."""
-    found = importlib.util.find_spec(package)
-    places = (found.submodule_search_locations if found else None) or ()
-    return next((path for place in places if (path := Path(place) / part).is_file()), None)

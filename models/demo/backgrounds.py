@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from common.errors import ModelProblem
+from common.packaged import photograph
 from models.demo.shapes import tint
 
 if TYPE_CHECKING:
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
 
 BACKGROUNDS = ("photo", "gradient", "noise", "weave")
 
-# Packages of the project's requirements that carry photographs.
-_PHOTOS = (
-    ("ultralytics", "assets/bus.jpg"),
-    ("ultralytics", "assets/zidane.jpg"),
-    ("sklearn", "datasets/images/china.jpg"),
-    ("sklearn", "datasets/images/flower.jpg"),
-)
+_PHOTOGRAPHS = ("bus", "zidane", "china", "flower")
 _SHARES = (0.3, 0.1, 0.3, 0.3)  # One large face fills most of the second.
 _SEEN = 0.65  # The left part of each photograph is for training, the rest is never seen there.
 
@@ -47,19 +40,18 @@ def background(kind: str, size: int, seed: int, *, held_out: bool = False) -> Pl
 @cache
 def _photograph(number: int) -> tuple[NDArray[np.uint8], ...]:
     """The photograph at up to 540 pixels across its shorter side, and at half of that."""
-    package, name = _PHOTOS[number]
-    found = find_spec(package)  # does not import the package, which would take seconds
-    path = Path(found.submodule_search_locations[0]) / name if found and found.submodule_search_locations else None
+    name = _PHOTOGRAPHS[number]
+    path = photograph(name)
     stored = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR)
     if stored is None:
-        raise ModelProblem(f"The photograph {name} of the package {package} is missing: install requirements.txt.")
+        raise ModelProblem(f"The photograph {name} is missing: install requirements.txt.")
     pixels = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     scale = min(540 / min(pixels.shape[:2]), 1)
     return tuple(cv2.resize(pixels, None, fx=by, fy=by, interpolation=cv2.INTER_AREA) for by in (scale, scale / 2))
 
 
 def _photo(size: int, rng: np.random.Generator, *, held_out: bool) -> Plane:
-    levels = _photograph(int(rng.choice(len(_PHOTOS), p=_SHARES)))
+    levels = _photograph(int(rng.choice(len(_PHOTOGRAPHS), p=_SHARES)))
     height, width = levels[0].shape[:2]
     cut = int(width * _SEEN)
     first, extent = (cut, width - cut) if held_out else (0, cut)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import packaged
 from common.errors import Cancelled, Problem
 from components.choices import image_picker
 from explain.phrases import plural
@@ -98,7 +99,7 @@ class State:
 def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
     """(name, whether it is as it was, the picture) of everything that is shown to the model, in order."""
     # A model of drawn things is unsure of every photograph, and the other way round.
-    names = [name for name in image_picker.EXAMPLES if (name in image_picker.PHOTOGRAPHS) != bool(model.example)]
+    names = [name for name in image_picker.EXAMPLES if (name in packaged.PHOTOGRAPHS) != bool(model.example)]
     found = []
     for name in names:
         try:
