@@ -53,7 +53,7 @@ def explanation(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    adapter = SimpleNamespace(labels=labels, class_logits=lambda _: torch.tensor([answer]))
+    adapter = SimpleNamespace(labels=labels, paper=None, subject="", class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
     evidence: Any = SimpleNamespace(geometry=geometry, resident=SimpleNamespace(adapter=adapter), outputs=outputs)
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
