@@ -13,7 +13,7 @@ from common.errors import Problem
 from common.files import atomic_write
 
 if TYPE_CHECKING:
-    from explain.history import Found, History, KeptMap, Record
+    from explain.history import History, Record, SavedMap, SearchResult
 
 app = typer.Typer(help="What was kept: found again by words, shown, written to files, deleted.")
 Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Records, by the ids of `history list`.")]
@@ -101,7 +101,7 @@ def show(
     tell, kept = Teller(json), _history(folder)
     record = kept.get(id)
     damaged = record.damaged
-    maps: tuple[KeptMap, ...] = ()
+    maps: tuple[SavedMap, ...] = ()
     try:
         maps = kept.heatmaps(record)
     except Problem as problem:
@@ -187,7 +187,7 @@ def _row(record: Record) -> tuple[str, ...]:
     return record.id, when, record.picture_name, record.model, record.method, of, ", ".join(record.tags)
 
 
-def _summary(kept: History, found: Found, *, asked: bool) -> str:
+def _summary(kept: History, found: SearchResult, *, asked: bool) -> str:
     from explain.phrases import megabytes, plural
 
     if not found.total:

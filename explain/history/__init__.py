@@ -1,4 +1,4 @@
-"""The history: explanations that a person kept, found again by what was said of them.
+"""The history: saved explanations, found again by their labels, notes and tags.
 
 from explain.history import History
 
@@ -10,6 +10,18 @@ history.search(text="plate").records[0].headline
 from __future__ import annotations
 
 from explain.history.history import History
-from explain.history.records import Choices, Compared, Found, KeptMap, Mark, Order, Record, Storage
+from explain.history.records import (
+    Choices,
+    Mark,
+    Order,
+    Record,
+    RecordComparison,
+    SavedMap,
+    SearchResult,
+    Storage,
+)
 
-__all__ = ["Choices", "Compared", "Found", "History", "KeptMap", "Mark", "Order", "Record", "Storage"]
+Compared, Found, KeptMap = RecordComparison, SearchResult, SavedMap
+"""Former names."""
+
+__all__ = ["Choices", "History", "Mark", "Order", "Record", "RecordComparison", "SavedMap", "SearchResult", "Storage"]

@@ -1,7 +1,7 @@
-"""Several arrays in one file, without loss and small: differences along the rows, bytes by place, deflated.
+"""Pack several arrays in one small file without loss: differences along the rows, bytes by significance, deflated.
 
-A grown map is smooth: the bits of neighbours, read as whole numbers, are a small step apart (the floating-point
-predictor of TIFF). The file begins with its own length of description, in JSON.
+An upsampled map is smooth: the bits of neighbours, read as integers, differ little (the floating-point predictor of
+TIFF). The file begins with the length of its description, then the description in JSON.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 MAGIC = b"SGMAPS1\n"
 KINDS = ("uint8", "uint16", "float32")
-LARGEST = 2**31
-"""Bytes of arrays that are unpacked at most."""
+MAX_BYTES = 2**31
+"""Maximum number of bytes to unpack."""
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Arrays of uint8, uint16 or float32 with two or three axes, by name; the same arrays give the same bytes."""
+    """Pack arrays of uint8, uint16 or float32 with two or three axes, by name; the same arrays give the same bytes."""
     listed, parts = [], []
     for name, array in arrays.items():
         if array.dtype.name not in KINDS or array.ndim not in (2, 3) or not array.size:
@@ -45,7 +45,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """What `pack` was given; raises Problem for anything else."""
+    """Return the arrays that `pack` was given; raise Problem for any other data."""
     try:
         if not data.startswith(MAGIC):
             raise ValueError("another kind of file")
@@ -56,7 +56,7 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
             for one in json.loads(data[start : start + length])
         ]
         sizes = [math.prod(shape) * _bits(kind).itemsize for _, kind, shape in listed]
-        if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > LARGEST:
+        if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > MAX_BYTES:
             raise ValueError("shapes")
         inflate = zlib.decompressobj()
         held = inflate.decompress(data[start + length :], sum(sizes) + 1)
@@ -76,11 +76,11 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _bits(kind: str) -> np.dtype[Any]:
-    """Whole numbers as wide as the kind's, little-endian."""
+    """Return the unsigned little-endian integer type of the same width."""
     return np.dtype({"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}[kind])
 
 
 def _planes(values: NDArray[Any]) -> bytes:
-    """All first bytes, then all second ones, ...: the high ones hardly change."""
+    """Return all first bytes, then all second ones, and so on: the high ones hardly change."""
     flat = np.ascontiguousarray(values).reshape(-1)
     return np.ascontiguousarray(flat.view(np.uint8).reshape(-1, values.dtype.itemsize).T).tobytes()

@@ -1,4 +1,4 @@
-"""Two records side by side: numbers where their maps lie over one picture, words in any case."""
+"""Compare two records: in numbers if their maps are of the same picture, and in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from explain.findings.diagnosis import CROPPED
-from explain.history.records import Compared, grown
+from explain.history.records import RecordComparison, grown
 from explain.maps import statistics
 from explain.maps.statistics import COARSE, describe_place
 from explain.phrases import percent
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.history.records import KeptMap, Record
+    from explain.history.records import Record, SavedMap
     from explain.maps.statistics import Agreement
 
 Box = tuple[int, int, int, int]
 ALIKE, APART = 0.6, 0.3
-"""Overlap of the hottest fifths from which on two maps look at the same place, and below which at others."""
+"""Overlap of the hottest fifths: from ALIKE two maps look at the same place, below APART at different ones."""
 
 
-def compare(one: Record, other: Record, maps: Sequence[KeptMap], other_maps: Sequence[KeptMap]) -> Compared:
+def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Sequence[SavedMap]) -> RecordComparison:
     """Compare the selected maps of two records, given all maps of each."""
     first, second = _selected(one, maps), _selected(other, other_maps)
     same = one.picture_sha256 == other.picture_sha256
@@ -42,21 +42,23 @@ def compare(one: Record, other: Record, maps: Sequence[KeptMap], other_maps: Seq
     elif (seen := common(first.seen, second.seen)) is None:
         why = "It is one picture, and no part of it was seen by both models."
     if seen is None or first is None or second is None:
-        return Compared(one, other, same, None, None, None, numbers, (why, *words))
+        return RecordComparison(one, other, same, None, None, None, numbers, (why, *words))
     a, b = grid(first, seen), grid(second, seen)
     agreement, difference = statistics.compare(a, b), render.share_difference(a, b)
-    return Compared(one, other, same, agreement, difference, seen, numbers, (_agree(first, second, agreement), *words))
+    return RecordComparison(
+        one, other, same, agreement, difference, seen, numbers, (_agree(first, second, agreement), *words)
+    )
 
 
 def common(one: Box, other: Box) -> Box | None:
-    """What both saw; None where that is nothing."""
+    """Return the part that both saw; None if there is none."""
     left, top = max(one[0], other[0]), max(one[1], other[1])
     right, bottom = min(one[2], other[2]), min(one[3], other[3])
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def grid(found: KeptMap, seen: Box) -> NDArray[np.float32]:
-    """A map over a part of its picture, float32 (h, w) with at most 320 cells a side."""
+def grid(found: SavedMap, seen: Box) -> NDArray[np.float32]:
+    """Return a map over a part of its picture, float32 (h, w) with at most 320 cells a side."""
     left, top, right, bottom = seen
     shrink = min(1.0, COARSE / max(right - left, bottom - top))
     size = (max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink)))
@@ -64,11 +66,11 @@ def grid(found: KeptMap, seen: Box) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
 
 
-def _selected(record: Record, maps: Sequence[KeptMap]) -> KeptMap | None:
+def _selected(record: Record, maps: Sequence[SavedMap]) -> SavedMap | None:
     return maps[record.index] if record.index < len(maps) and maps[record.index].state == "ok" else None
 
 
-def _agree(first: KeptMap, second: KeptMap, agreement: Agreement) -> str:
+def _agree(first: SavedMap, second: SavedMap, agreement: Agreement) -> str:
     overlap = agreement.iou_top20
     if np.array_equal(first.measured, second.measured) and first.geometry == second.geometry:
         return "It is one picture, and the two maps are the same in every cell."
@@ -83,7 +85,7 @@ def _agree(first: KeptMap, second: KeptMap, agreement: Agreement) -> str:
 
 
 def _answers(one: Record, other: Record) -> str:
-    """What each model said first."""
+    """Return a sentence on each model's best prediction."""
     said = [next(iter(record.predictions), None) for record in (one, other)]
     first, second = said
     if one.task == other.task == "embed":
@@ -94,8 +96,8 @@ def _answers(one: Record, other: Record) -> str:
     return f"The first says {parts[0]}, the second {parts[1]}."
 
 
-def _places(*both: tuple[Record, KeptMap | None]) -> tuple[str, ...]:
-    """Where each is hottest, of what its model saw."""
+def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
+    """Return a sentence on where each map is hottest."""
     found = []
     for name, (record, looked) in zip(("first", "second"), both, strict=True):
         if looked is None or not looked.statistics.regions:
@@ -103,7 +105,7 @@ def _places(*both: tuple[Record, KeptMap | None]) -> tuple[str, ...]:
         place = describe_place(looked.statistics, looked.seen)
         left, top, right, bottom = looked.seen
         unseen = 1 - (right - left) * (bottom - top) / (record.width * record.height)
-        part = "of what the model saw" if unseen >= CROPPED else "of the picture"
+        part = "of the visible area" if unseen >= CROPPED else "of the picture"
         half = percent(looked.statistics.half_heat_area)
-        found.append(f"The {name} ({record.label}) is hottest {place}: half of its heat lies on {half} {part}.")
+        found.append(f"The {name} ({record.label}) is hottest {place}: half of its heat is on {half} {part}.")
     return tuple(found)

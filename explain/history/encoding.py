@@ -1,9 +1,9 @@
-"""An explanation as the rows and files that the history keeps of it; nothing is written here."""
+"""Encode an explanation as the rows and files of a record, without writing them."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from common.errors import Problem
 from explain.history import array_codec
+from explain.history.rows import Body, MapInfo
 from explain.history.store import Blob
 
 if TYPE_CHECKING:
@@ -24,65 +25,62 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
 
 SIDE = 320
-"""Pixels of a thumbnail's longer side, at most."""
+"""Maximum length of a thumbnail's longer side, in pixels."""
 GREY = 118
-"""Grey level that what no model saw is faded towards."""
-WEBP = 16_383
-"""Pixels of a side that WebP can have."""
-COLORMAP, ALPHA, FAINTEST = "inferno", 0.9, 0.3
+"""Grey level towards which unseen parts fade."""
+MAX_WEBP = 16_383
+"""Maximum side of a WebP, in pixels."""
+COLORMAP, ALPHA, MIN_ALPHA = "inferno", 0.9, 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class Draft:
-    """What a record will hold."""
+class EncodedRecord:
+    """The content of a record that is about to be saved."""
 
-    body: dict[str, Any]
-    """Plain values, as `rows.Body` reads them."""
-    maps: tuple[tuple[dict[str, Any], Blob], ...]
-    """Of each heatmap: plain values, as `rows.About` reads them, and its arrays."""
+    body: Body
+    maps: tuple[tuple[MapInfo, Blob], ...]
+    """The description and the arrays of each heatmap."""
     thumbnail: Blob
-    words: frozenset[str]
-    """The classes that it is found by: of the map that was looked at, of the first answer, of a detector's boxes."""
+    labels: frozenset[str]
+    """Classes under which the record is found: of the selected map, of the best prediction, of a detector's boxes."""
 
 
-def draft(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> Draft:
-    """Raises Problem for an explanation that is not finished, a map that it does not have, or a look that is none."""
+def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
+    """Encode an explanation; raise Problem if it is not finished, has no map `index`, or `look` is not valid."""
     from explain.findings.diagnosis import diagnose, headline
 
     if not explanation.finished:
-        raise Problem("This map is not finished yet: wait until it is, then keep it.")
+        raise Problem("This map is not finished yet: wait until it is, then save it.")
     count = len(explanation.heatmaps)
     if index < 0 or index >= max(1, count):
         raise Problem(f"There is no map {index}: this explanation has {count}, counted from 0.")
     view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
     colormap = colormap_of(view, COLORMAP)
     found = diagnose(explanation, index) if count else explanation.diagnosis
-    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
-    body = {
-        "headline": _plain(headline(explanation, _hot(colormap), index)),
-        "layers": explanation.recipe.layers,
-        "predictions": [asdict(prediction) for prediction in predictions],
-        "labels": labels,
-        "index": index,
-        "score": score(explanation, index),
-        "statistics": asdict(explanation.statistics[index]) if count else None,
-        "findings": [asdict(finding) for finding in found],
-        "recipe": explanation.recipe.model_dump(mode="json"),
-        "view": view.model_dump(mode="json"),
-        "notes": explanation.notes,
-        "picture_notes": explanation.image.notes,
-        "screen": screen,
-    }
-    words = {prediction.label for prediction in predictions if prediction.box is not None}
-    words |= {prediction.label for prediction in predictions[:1]} | set(labels[index : index + 1])
-    maps = tuple(_map(explanation, place) for place in range(count))
-    return Draft(
-        body, maps, Blob.of(_thumbnail(explanation, index, colormap, alpha_of(view, ALPHA)), "jpg"), frozenset(words)
+    body = Body(
+        headline=headline(explanation, _hot(colormap), index).replace("**", "").strip(),
+        layers=explanation.recipe.layers,
+        predictions=predictions,
+        labels=tuple(heatmap.target.label for heatmap in explanation.heatmaps),
+        index=index,
+        score=score(explanation, index),
+        statistics=explanation.statistics[index] if count else None,
+        findings=tuple(found),
+        recipe=explanation.recipe,
+        view=view,
+        notes=explanation.notes,
+        picture_notes=explanation.image.notes,
+        screen=screen,
     )
+    labels = {prediction.label for prediction in predictions if prediction.box is not None}
+    labels |= {prediction.label for prediction in predictions[:1]} | set(body.labels[index : index + 1])
+    maps = tuple(_map(explanation, place) for place in range(count))
+    thumbnail = Blob.of(_thumbnail(explanation, index, colormap, alpha_of(view, ALPHA)), "jpg")
+    return EncodedRecord(body, maps, thumbnail, frozenset(labels))
 
 
 def picture(image: Image) -> Blob:
-    """The picture's own JPEG where it has one; else its pixels without loss, and what more than RGB it has."""
+    """Return the picture's own JPEG if it has one, else its pixels (and any further channels) without loss."""
     if image.planes is not None:
         return Blob.of(array_codec.pack({"pixels": image.pixels, "planes": image.planes}), "maps")
     if image.jpeg:
@@ -90,7 +88,7 @@ def picture(image: Image) -> Blob:
     from PIL import Image as Pillow
 
     out, drawn = BytesIO(), Pillow.fromarray(image.pixels)
-    if max(drawn.size) <= WEBP:
+    if max(drawn.size) <= MAX_WEBP:
         drawn.save(out, "WEBP", lossless=True, quality=20, method=1)
         return Blob.of(out.getvalue(), "webp")
     drawn.save(out, "PNG", compress_level=3)
@@ -98,7 +96,7 @@ def picture(image: Image) -> Blob:
 
 
 def score(explanation: Explanation, index: int) -> float | None:
-    """How sure the model is of what a map is of; without a map, of its first answer."""
+    """Return the score of the map's target, or without a map the best score."""
     predictions = explanation.predictions
     if not explanation.heatmaps:
         return max((prediction.score for prediction in predictions), default=None)
@@ -109,7 +107,7 @@ def score(explanation: Explanation, index: int) -> float | None:
     return max(own or (p.score for p in predictions if p.index == target.index), default=None)
 
 
-def _map(explanation: Explanation, place: int) -> tuple[dict[str, Any], Blob]:
+def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
     from explain.findings.diagnosis import looks
 
     heatmap = explanation.heatmaps[place]
@@ -121,21 +119,21 @@ def _map(explanation: Explanation, place: int) -> tuple[dict[str, Any], Blob]:
     if heatmap.uncut is not None:
         arrays["measured"] = heatmap.uncut.content
     target = heatmap.target.index
-    about = {
-        "label": heatmap.target.label,
-        # As the viewer's panel has it: of the class, whichever of its boxes the map is of.
-        "score": max((p.score for p in explanation.predictions if p.index == target), default=None),
-        "ends": heatmap.ends,
-        "geometry": asdict(heatmap.geometry),
-        "method": heatmap.method,
-        "layers": heatmap.layers,
-        "scale": heatmap.scale,
-        "state": heatmap.state,
-        "statistics": asdict(explanation.statistics[place]),
-        "boxes": [asdict(prediction) for prediction in explanation.own(place)],
-        "looks": looks(explanation, place),
-    }
-    return about, Blob.of(array_codec.pack(arrays), "maps")
+    info = MapInfo(
+        label=heatmap.target.label,
+        # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
+        score=max((p.score for p in explanation.predictions if p.index == target), default=None),
+        ends=heatmap.ends,
+        geometry=heatmap.geometry,
+        method=heatmap.method,
+        layers=heatmap.layers,
+        scale=heatmap.scale,
+        state=heatmap.state,
+        statistics=explanation.statistics[place],
+        boxes=explanation.own(place),
+        looks=looks(explanation, place),
+    )
+    return info, Blob.of(array_codec.pack(arrays), "maps")
 
 
 def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> View:
@@ -150,11 +148,11 @@ def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen:
         chosen = {"screen": screen} if screen in ("explore", "detect") else {}
         return View.model_validate(view.model_dump() | chosen | {"settings": dict(look)})
     except ValidationError as error:
-        raise Problem("A look must be at most 40 settings of the viewer, by name.") from error
+        raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
 
 
 def colormap_of(view: View, otherwise: str) -> str:
-    """The colormap that was chosen, where it is one."""
+    """Return the chosen colormap if it exists, else `otherwise`."""
     from explain.rendering.colormaps import colormaps
 
     named = str(view.settings.get("colormap", otherwise))
@@ -162,10 +160,10 @@ def colormap_of(view: View, otherwise: str) -> str:
 
 
 def alpha_of(view: View, otherwise: float) -> float:
-    """The opacity that was chosen, where anything is seen at it."""
+    """Return the chosen opacity if the map is visible at it, else `otherwise`."""
     with contextlib.suppress(ValueError):
         given = float(view.settings.get("alpha", otherwise))
-        if FAINTEST <= given <= 1:
+        if MIN_ALPHA <= given <= 1:
             return given
     return otherwise
 
@@ -177,7 +175,7 @@ def _hot(colormap: str) -> str:
 
 
 def _thumbnail(explanation: Explanation, index: int, colormap: str, alpha: float) -> bytes:
-    """The picture under one map, JPEG, made small before it is coloured."""
+    """Return the picture under one map as a JPEG, reduced before it is coloured."""
     import numpy as np
 
     from explain.picture.image import to_jpeg
@@ -190,7 +188,7 @@ def _thumbnail(explanation: Explanation, index: int, colormap: str, alpha: float
         by = (full.original[0] / height, full.original[1] / width)
         small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
         values = np.clip(small.to_original(heatmap.at_input), 0, 1)
-        # On light pages and dark ones: what was not seen is faded towards neither.
+        # Unseen parts fade to grey, which differs from light pages and from dark ones.
         pixels = _greyed(pixels, small.seen)
         look: dict[str, Any] = {"colormap": colormap, "alpha": alpha, "weighted": True}
         pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
@@ -206,8 +204,3 @@ def _greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArr
     out = np.repeat(faded[..., None], 3, axis=2)
     out[top:bottom, left:right] = pixels[top:bottom, left:right]
     return out
-
-
-def _plain(text: str) -> str:
-    """A sentence without emphasis."""
-    return text.replace("**", "").strip()

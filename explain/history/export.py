@@ -1,4 +1,4 @@
-"""Chosen records as files, for a zip or a folder."""
+"""Write records as files, for a zip or a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.history.records import KeptMap, Record
+    from explain.history.records import Record, SavedMap
 
 COLORMAP, ALPHA = "inferno", 0.9
 
@@ -30,7 +30,7 @@ def folder(number: int, record: Record) -> str:
     return f"{number:03}_{stem}_{names.plain(record.label or record.task)}"
 
 
-def files(record: Record, picture: Image, maps: Sequence[KeptMap]) -> Iterator[tuple[str, bytes]]:
+def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of a record's files: its picture, `maps.npz`, `overlay.png`, `marked.png` if the
     record has marks, and `record.json`."""
     assert record.recipe is not None
@@ -52,8 +52,8 @@ def files(record: Record, picture: Image, maps: Sequence[KeptMap]) -> Iterator[t
     yield "record.json", names.to_json(described(record, maps)).encode()
 
 
-def marked(record: Record, image: Image, item: KeptMap, index: int) -> bytes:
-    """A map with the record's marks over the picture, at its own size, as a PNG that carries the recipe."""
+def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
+    """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
     from explain.export import annotations
 
     data = to_png(annotations.draw(looked(image, item, record.view.settings), record.marks))
@@ -63,8 +63,8 @@ def marked(record: Record, image: Image, item: KeptMap, index: int) -> bytes:
     return embedded_recipe.write(data, record.recipe, how, picture=embedded_recipe.carried(image))
 
 
-def looked(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
-    """The picture under the map as it was looked at, uint8 (H, W, 3), at its own size."""
+def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
+    """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
     names = ("mode", "colormap", "alpha", "threshold", "even", "invert", "cells")
     kept = {name: value for name, value in settings.items() if name in names}
     try:
@@ -81,8 +81,8 @@ def looked(image: Image, item: KeptMap, settings: Mapping[str, Any], *, dark: bo
     return render.shown(image.pixels, field, style, unseen="dark" if dark else "light")
 
 
-def described(record: Record, maps: Iterable[KeptMap] = ()) -> dict[str, Any]:
-    """A record as plain values, ready for `files.to_json`."""
+def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
+    """Return a record as plain values, ready for `result_folder.to_json`."""
     found = {name: getattr(record, name) for name in record.__dataclass_fields__}
     found["created"] = record.created.isoformat()
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]
@@ -106,7 +106,7 @@ def described(record: Record, maps: Iterable[KeptMap] = ()) -> dict[str, Any]:
 
 
 def _style(record: Record) -> Style:
-    """As it was looked at, where that is known."""
+    """Return the style in which the record was viewed, if known."""
     from explain.history.encoding import alpha_of, colormap_of
 
     return Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
@@ -120,8 +120,8 @@ def _picture(image: Image) -> tuple[str, bytes]:
     return ("picture.jpg", image.jpeg) if image.jpeg else ("picture.png", to_png(image.pixels))
 
 
-def _npz(maps: Iterable[KeptMap]) -> bytes:
-    """As `maps.npz` of every folder of results: `top1_cat` at the model's input, `top1_cat_raw_<layer>` before that."""
+def _npz(maps: Iterable[SavedMap]) -> bytes:
+    """Return `maps.npz` as in every result folder: `top1_cat` at the model's input, `top1_cat_raw_<layer>` before."""
     found = {}
     for place, kept in enumerate(maps, 1):
         stem = f"top{place}_{names.plain(kept.label)}"

@@ -1,7 +1,8 @@
-"""The history, as screens, the command line and the library use it."""
+"""Save, find, annotate and delete explanations."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from pathlib import Path
@@ -9,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
 from common.settings import settings
-from explain.history import array_codec, query, rows, schema, search_index
-from explain.history import encoding as drafts
+from explain.history import array_codec, encoding, query, rows, schema, search_index
 from explain.history.records import (
     Choices,
-    Compared,
-    Found,
-    KeptMap,
     Mark,
     Order,
     Record,
+    RecordComparison,
+    SavedMap,
+    SearchResult,
     Storage,
     checked_marks,
     checked_note,
     checked_tags,
     merged,
 )
-from explain.history.store import Blob, Moved, Store
+from explain.history.store import Blob, FilesChanged, Store
 from explain.phrases import megabytes
 
 if TYPE_CHECKING:
@@ -35,18 +35,21 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.picture.image import Image
 
-GONE = "There is no such record: it was deleted, or never kept here."
-OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to keep anything."
+GONE = "There is no such record: it was deleted, or never saved here."
+OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
 ROOM = 16 * 1024
-"""Bytes of rows that a record takes, about."""
+"""Approximate bytes of a record's rows."""
 TRIES = 5
 
 
 class History:
-    """Kept explanations in one folder. Threads may share it, and processes the folder.
+    """Saved explanations in one folder. Threads may share a History, and processes its folder.
 
-    Every method raises Problem, one sentence that says what to do, where the folder cannot be used, and where the
-    history is switched off.
+    Every method raises Problem, one sentence that says what to do, if the folder cannot be used or the history is
+    switched off.
+
+    >>> history = History()
+    >>> record = history.keep(explanation, note="looks at the number plate", tags=["plates"])
     """
 
     def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
@@ -54,7 +57,7 @@ class History:
         SIGHTGLASS_HISTORY_MB, else 2048 MB."""
         found = Path(folder).expanduser() if folder is not None else settings().history
         self.folder: Path | None = found.absolute() if found is not None else None
-        """None where the history is switched off."""
+        """None if the history is switched off."""
         self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
         if self.limit <= 0:
             raise Problem("The history's limit must be above 0 bytes.")
@@ -76,14 +79,13 @@ class History:
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
-        """Keep an explanation with all its maps and its picture; when this returns it is on the disk for good.
+        """Save an explanation with all its maps and its picture; it is synced to the disk when this returns.
 
-        `index`: the map that is looked at. `look`: the viewer's settings, by its names. `screen`: where it opens again.
-        Raises Problem where it is not finished, and where the limit is reached: nothing is kept then, and nothing that
-        was kept goes.
+        `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. Raises Problem if
+        the explanation is not finished or the limit is reached; then nothing is saved or deleted.
         """
         note, tags = checked_note(note), checked_tags(tags)
-        store, made = self._store, drafts.draft(explanation, index, look, screen)
+        store, made = self._store, encoding.encode(explanation, index, look, screen)
         image = explanation.image
         columns = {
             "id": secrets.token_hex(8),
@@ -94,7 +96,7 @@ class History:
             "model": explanation.model.id,
             "task": explanation.model.task,
             "method": explanation.recipe.method,
-            "score": made.body["score"],
+            "score": made.body.score,
             "thumbnail": made.thumbnail.name,
             "note": note,
             "tags": json.dumps(tags),
@@ -108,17 +110,17 @@ class History:
                 with store.writing() as database:
                     self._insert(database, columns | {"picture": blobs[0].name}, made, blobs, ready, tags)
                 break
-            except Moved:
-                # Another took away what was there a moment ago.
+            except FilesChanged:
+                # Another process removed a file meanwhile.
                 continue
             finally:
                 store.drop(ready)
         else:
-            raise Problem("The history's files are being moved by another program: try again when it has ended.")
+            raise Problem("Another program is moving the history's files: try again when it has finished.")
         return self.get(str(columns["id"]))
 
     def _picture(self, image: Image, *, anew: bool) -> Blob:
-        """The file of the same picture that is there already, or a new one."""
+        """Return the existing file of the same picture, or a new one."""
         if not anew:
             with self._store.reading() as database:
                 row = database.execute(
@@ -126,13 +128,13 @@ class History:
                 ).fetchone()
             if row is not None and self._store.intact(row[0]):
                 return Blob(row[0], self._store.file(row[0]))
-        return drafts.picture(image)
+        return encoding.picture(image)
 
     def _insert(
         self,
         database: sqlite3.Connection,
         columns: dict[str, Any],
-        made: drafts.Draft,
+        made: encoding.EncodedRecord,
         blobs: Sequence[Blob],
         ready: dict[str, Path],
         tags: Sequence[str],
@@ -147,20 +149,20 @@ class History:
                 "or allow more in SIGHTGLASS_HISTORY_MB."
             )
         self._store.place(database, blobs, ready)
-        columns = columns | {"created": rows.moment(), "bytes": sum(sizes.values())}
+        columns = columns | {"created": rows.now(), "bytes": sum(sizes.values())}
         columns["text"] = search_index.text_of(columns, made.body, tags)
         names = ", ".join(columns)
         n = database.execute(
             f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
         ).lastrowid
-        database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *rows.text_of(made.body)))
-        for place, (about, blob) in enumerate(made.maps):
-            database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *rows.text_of(about)))
+        database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *rows.encoded(made.body)))
+        for place, (info, blob) in enumerate(made.maps):
+            database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *rows.encoded(info)))
         database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
         database.executemany(
-            "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(query.storable(word), n) for word in made.words]
+            "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(query.storable(word), n) for word in made.labels]
         )
-        search_index.say(database, n, columns["text"], tags)
+        search_index.add(database, n, columns["text"], tags)
 
     def search(
         self,
@@ -173,12 +175,12 @@ class History:
         order: Order = "newest",
         limit: int = 60,
         offset: int = 0,
-    ) -> Found:
-        """One page of what is kept. `text`: words or their beginnings, all of which must occur, in the sentence over
-        the picture, its classes, note, tags, name, model and method. `label`: a class that it is of."""
-        by, (most, start) = query.order_of(order), query.page(limit, offset)
-        if not self._store.begun:
-            return Found((), 0)
+    ) -> SearchResult:
+        """Return one page of records. `text`: words or prefixes that must all occur in the headline, classes, note,
+        tags, marks, name, model or method. `label`: a class of the record."""
+        by, (most, start) = query.order_clause(order), query.page(limit, offset)
+        if not self._store.exists:
+            return SearchResult((), 0)
         with self._store.reading() as database:
             condition, values = query.where(
                 text=text, model=model, method=method, label=label, tag=tag, indexed=schema.searchable(database)
@@ -189,7 +191,7 @@ class History:
                 (*values, most, start),
             ).fetchall()
             if every and hits:
-                # Words are looked up once; without them each of the two has an index of its own.
+                # Text is searched once; without it both queries use an index.
                 total = hits[0][1]
             else:
                 (total,) = database.execute(f"SELECT count(*) FROM records WHERE {condition}", values).fetchone()
@@ -201,24 +203,24 @@ class History:
                 )
             }
             found = [held[n] for n, *_ in hits]
-        return Found(tuple(map(rows.record_of, found)), total)
+        return SearchResult(tuple(map(rows.read_record, found)), total)
 
     def choices(self) -> Choices:
-        """The models, methods, classes and tags that occur."""
-        if not self._store.begun:
+        """Return the models, methods, classes and tags that occur."""
+        if not self._store.exists:
             return Choices({}, {}, {}, {})
         with self._store.reading() as database:
             return query.choices(database)
 
     def get(self, id: str) -> Record:
-        """One record; raises Problem where it is gone."""
-        if not self._store.begun:
+        """Return one record; raise Problem if it is gone."""
+        if not self._store.exists:
             raise Problem(GONE)
         with self._store.reading() as database:
             row = database.execute(f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE id = ?", (id,)).fetchone()
         if row is None:
             raise Problem(GONE)
-        return rows.record_of(row)
+        return rows.read_record(row)
 
     def annotate(
         self,
@@ -229,11 +231,11 @@ class History:
         marks: Sequence[Mark] | None = None,
         since: Sequence[Mark] | None = None,
     ) -> Record:
-        """Say something of a record, in place of what was said before; what is None stays. On the disk when this
-        returns; raises Problem where the record is gone or there is too much to say.
+        """Replace the note, the tags or the marks of a record; None leaves them as they are. Synced to the disk when
+        this returns; raises Problem if the record is gone or a text is too long.
 
-        `since`: the marks that `marks` were made from: only what changed between the two is changed, and what somebody
-        else drew meanwhile stays."""
+        `since`: the marks from which `marks` were edited: only the changes between the two are applied, so that marks
+        that somebody else drew meanwhile stay."""
         changed: dict[str, str] = {}
         if note is not None:
             changed["note"] = checked_note(note)
@@ -241,7 +243,7 @@ class History:
             tags = checked_tags(tags)
             changed["tags"] = json.dumps(tags)
         if marks is not None and since is None:
-            changed["marks"] = rows.marks_text(checked_marks(marks))
+            changed["marks"] = rows.marks_json(checked_marks(marks))
         with self._store.writing() as database:
             row = database.execute(
                 f"SELECT n, picture_name, model, method, body, crc, note, tags, marks FROM {rows.TABLES} WHERE id = ?",
@@ -252,45 +254,43 @@ class History:
             n, names = row[0], ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
             held: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
             if marks is not None and since is not None:
-                held["marks"] = rows.marks_text(checked_marks(merged(rows.marks_of(held["marks"]), since, marks)))
-            try:
-                body = rows.body_of(held["body"], held["crc"])
-                said: dict[str, Any] = {"headline": body.headline, "labels": body.labels}
-            except ValueError:
-                said = {"headline": "", "labels": ()}
-            drawn, tagged = rows.marks_of(held["marks"]), rows.tags_of(held["tags"])
-            text = search_index.text_of(held, said, tagged, drawn)
+                held["marks"] = rows.marks_json(checked_marks(merged(rows.read_marks(held["marks"]), since, marks)))
+            body: rows.Body | None = None
+            with contextlib.suppress(ValueError):
+                body = rows.read_body(held["body"], held["crc"])
+            drawn, tagged = rows.read_marks(held["marks"]), rows.read_tags(held["tags"])
+            text = search_index.text_of(held, body, tagged, drawn)
             database.execute(
                 "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
                 (held["note"], held["tags"], held["marks"], text, n),
             )
-            search_index.unsay(database, n)
-            search_index.say(database, n, text, tagged)
+            search_index.remove(database, n)
+            search_index.add(database, n, text, tagged)
         return self.get(id)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete records, and the files that no other record has; returns the bytes of those files.
+        """Delete records, and the files that no other record uses; return the bytes of those files.
 
-        What is gone already is no problem.
+        Ids that do not exist are ignored.
         """
         if isinstance(ids, str):
             ids = [ids]
         freed: dict[str, int] = {}
-        if not self._store.begun:
+        if not self._store.exists:
             return 0
         with self._store.writing() as database:
             for id_ in ids:
                 row = database.execute("SELECT n FROM records WHERE id = ?", (id_,)).fetchone()
                 if row is not None:
-                    freed |= search_index.forget(database, row[0])
+                    freed |= search_index.delete_record(database, row[0])
         if freed:
-            # Only now: whoever is killed here leaves files that a sweep finds, and never a record without its files.
+            # Only now: a process killed here leaves files that a sweep finds, and never a record without its files.
             self._store.remove(list(freed))
             self._store.shrink()
         return sum(freed.values())
 
     def picture(self, record: Record) -> Image:
-        """The picture, pixel for pixel; raises Problem where its file is damaged or gone."""
+        """Return the picture, pixel for pixel; raise Problem if its file is damaged or gone."""
         from explain.picture.image import Image as Picture
 
         name, data = self._file(record, "picture")
@@ -299,8 +299,8 @@ class History:
             return Picture(held["pixels"], record.picture_name, planes=held.get("planes"))
         return Picture.open(data, name=record.picture_name)
 
-    def heatmaps(self, record: Record) -> tuple[KeptMap, ...]:
-        """All its maps, bit for bit, in their order; raises Problem where one is damaged or gone."""
+    def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
+        """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
         with self._store.reading() as database:
             found = database.execute(
                 "SELECT file, about, crc FROM maps WHERE record = (SELECT n FROM records WHERE id = ?) ORDER BY place",
@@ -309,11 +309,11 @@ class History:
         if not found:
             self.get(record.id)
         if len(found) != len(record.labels) and not record.damaged:
-            raise Problem("A map of this record is gone: it is no longer what was kept.")
-        return tuple(rows.map_of(about, crc, self._store.file(file)) for file, about, crc in found)
+            raise Problem("A map of this record is gone: the record is not complete any more.")
+        return tuple(rows.read_map(info, crc, self._store.file(file)) for file, info, crc in found)
 
     def thumbnail(self, record: Record) -> bytes:
-        """The picture under the map that was looked at: JPEG, at most 320 pixels a side."""
+        """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
         return self._file(record, "thumbnail")[1]
 
     def _file(self, record: Record, what: str) -> tuple[str, bytes]:
@@ -324,30 +324,31 @@ class History:
         return str(row[0]), self._store.file(str(row[0]))
 
     def storage(self) -> Storage:
-        """What is taken on the disk, and of how much."""
-        if not self._store.begun:
+        """Return the space used, the limit and the number of records."""
+        if not self._store.exists:
             return Storage(0, self.limit, 0)
         with self._store.reading() as database:
             (count,) = database.execute("SELECT count(*) FROM records").fetchone()
             return Storage(self._store.taken(database), self.limit, count)
 
     def blocked(self) -> str:
-        """Why nothing can be kept here, as a sentence; empty where nothing stands against it. Makes no folder."""
+        """Return why nothing can be saved, as a sentence; empty if it can be. Creates no folder."""
         return self._store.blocked()
 
     def sweep(self) -> int:
-        """Remove what killed processes left behind; returns the bytes freed. Done by itself once a day."""
+        """Remove what killed processes left behind; return the bytes freed. Saving does this once a day."""
         return self._store.sweep()
 
-    def compare(self, one: Record, other: Record) -> Compared:
-        """The maps of two records that were looked at, held against each other where they can be."""
+    def compare(self, one: Record, other: Record) -> RecordComparison:
+        """Compare two records and their selected maps; raise Problem if a map is damaged or gone."""
         from explain.history.comparison import compare
 
         return compare(one, other, self.heatmaps(one), self.heatmaps(other))
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Files of chosen records, each in a folder of its own: the picture, its maps as numbers, the overlay with the
-        recipe in it, and `record.json`; of a damaged one a line that says so. Raises Problem where one is gone."""
+        """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
+        overlay with the recipe, and `record.json`; for a damaged record `damaged.txt`. Raises Problem for an id that
+        does not exist."""
         from explain.history import export
 
         for number, id_ in enumerate(dict.fromkeys(ids), 1):

@@ -1,4 +1,4 @@
-"""What a person looks for, as SQL: words from their beginnings, choices, an order. Nothing typed gets into the text."""
+"""Translate a search to SQL: words by their prefixes, filters, an order. Typed text is passed as values only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ORDERS: dict[str, str] = {
     "largest": "bytes DESC, n DESC",
 }
 assert tuple(ORDERS) == get_args(Order)
-WORDS = 12
-"""Words of a search that count."""
-PAGE = 1000
-"""Records on a page, at most."""
+MAX_WORDS = 12
+"""Number of words of a search that count."""
+MAX_PAGE = 1000
+"""Maximum number of records on a page."""
 
 
 def where(
@@ -34,7 +34,7 @@ def where(
     tag: str | None,
     indexed: bool,
 ) -> tuple[str, list[str]]:
-    """The condition and its values. `indexed`: words are found through the index, else wherever they stand."""
+    """Return the condition and its values. `indexed`: find words through the index, else by LIKE."""
     parts: list[str] = []
     values: list[str] = []
     for name, value in (("model", model), ("method", method)):
@@ -45,33 +45,33 @@ def where(
         if value is not None:
             parts.append(f"n IN (SELECT record FROM words WHERE kind = '{kind}' AND word = ?)")
             values.append(storable(value))
-    begun = []
-    for word in folded(text).split()[:WORDS]:
-        if indexed and _from_its_beginning(word):
-            begun.append('"{}"*'.format(word.replace('"', '""')))
+    prefixes = []
+    for word in folded(text).split()[:MAX_WORDS]:
+        if indexed and _is_indexed(word):
+            prefixes.append('"{}"*'.format(word.replace('"', '""')))
         else:
             parts.append("text LIKE ? ESCAPE '\\'")
             values.append(f"%{_literal(word)}%")
-    if begun:
+    if prefixes:
         parts.append("n IN (SELECT rowid FROM found WHERE found MATCH ?)")
-        values.append(" ".join(begun))
+        values.append(" ".join(prefixes))
     return " AND ".join(parts) or "1", values
 
 
-def order_of(name: str) -> str:
+def order_clause(name: str) -> str:
     if name not in ORDERS:
         raise Problem(f"There is no order called {name}: use {', '.join(ORDERS)}.")
     return ORDERS[name]
 
 
 def page(limit: int, offset: int) -> tuple[int, int]:
-    if not 1 <= limit <= PAGE or not 0 <= offset < 2**31:
-        raise Problem(f"A page has 1 to {PAGE} records and starts at 0 or later, not {limit} from {offset}.")
+    if not 1 <= limit <= MAX_PAGE or not 0 <= offset < 2**31:
+        raise Problem(f"A page has 1 to {MAX_PAGE} records and starts at 0 or later, not {limit} from {offset}.")
     return limit, offset
 
 
 def choices(database: sqlite3.Connection) -> Choices:
-    """Every word that occurs, with the number of its records."""
+    """Return every value that occurs, with the number of its records."""
 
     def counted(sql: str) -> dict[str, int]:
         return dict(database.execute(f"{sql} ORDER BY 2 DESC, 1").fetchall())
@@ -85,20 +85,20 @@ def choices(database: sqlite3.Connection) -> Choices:
 
 
 def storable(text: str) -> str:
-    """Text that a database takes: of a name that is no Unicode, a question mark for each part that is none."""
+    """Return text that the database accepts: undecodable parts of a name become question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
 def folded(text: str) -> str:
-    """Text as it is searched: without case, and without accents."""
+    """Return text as it is searched: without case and accents."""
     parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
     return "".join(
         letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
     )
 
 
-def _from_its_beginning(word: str) -> bool:
-    """Whether the index has it: what is written without spaces, or no letter at all, it does not."""
+def _is_indexed(word: str) -> bool:
+    """Return whether the index holds a word: it lacks scripts without spaces, and signs."""
     return all(ord(letter) < 0x0530 for letter in word) and any(letter.isalnum() for letter in word)
 
 

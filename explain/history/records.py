@@ -1,4 +1,4 @@
-"""What is kept of an explanation, and what a person says of it later: plain values, checked where they come in."""
+"""The values of a saved explanation, its notes, tags and marks; input is checked here."""
 
 from __future__ import annotations
 
@@ -30,20 +30,19 @@ Order = Literal["newest", "oldest", "surest", "least sure", "largest"]
 Shape = Literal["arrow", "circle", "text"]
 Ink = Literal["light", "dark", "accent"]
 POINTS: dict[str, int] = {"arrow": 2, "circle": 2, "text": 1}
-MARKS, MARK_TEXT, FURTHEST = 200, 200, 1_000_000
-"""Marks on a map, letters of one, and pixels from the corner, at most."""
-NOTE, TAGS, TAG = 10_000, 20, 60
-"""Letters of a note, tags of a record, letters of a tag, at most."""
+MAX_MARKS, MAX_MARK_TEXT, MAX_DISTANCE = 200, 200, 1_000_000
+"""Maximum number of marks on a map, letters of a mark, and pixels from the corner."""
+MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
+"""Maximum number of letters of a note, tags of a record, and letters of a tag."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something drawn on a map. Raises Problem, one sentence, where it makes no sense."""
+    """A mark on a map; raises Problem, one sentence, if it is not valid."""
 
     kind: Shape
     points: tuple[tuple[float, float], ...]
-    """(x, y) in original pixels: of an arrow its tail and its head, of a circle its centre and a point on it, of a text
-    where it begins."""
+    """(x, y) in original pixels: an arrow's tail and head, a circle's centre and a point on it, a text's start."""
     text: str = ""
     ink: Ink = "accent"
 
@@ -56,17 +55,17 @@ class Mark:
             raise Problem("A mark's points must be pairs of numbers, in pixels of the picture.") from error
         if len(points) != POINTS[self.kind]:
             raise Problem(f"A mark of the kind {self.kind} has {POINTS[self.kind]} points, not {len(points)}.")
-        if not all(math.isfinite(at) and abs(at) <= FURTHEST for point in points for at in point):
-            raise Problem("A mark lies far outside of the picture: draw it anew.")
+        if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for point in points for at in point):
+            raise Problem("A mark lies far outside of the picture: draw it again.")
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", line(self.text, MARK_TEXT, "The text of a mark"))
+        object.__setattr__(self, "text", line(self.text, MAX_MARK_TEXT, "The text of a mark"))
         if self.kind == "text" and not self.text:
             raise Problem("A text on a map must say something: type a word.")
 
 
 @dataclass(frozen=True)
 class Record:
-    """An explanation that was kept. Its maps and its picture are read when they are asked for."""
+    """A saved explanation. Its maps and its picture are read on demand."""
 
     id: str
     created: datetime
@@ -81,42 +80,42 @@ class Record:
     method: str
     layers: tuple[str, ...]
     headline: str
-    """The sentence over the picture, as it was."""
+    """The sentence over the picture when it was saved."""
     predictions: tuple[Prediction, ...]
     """All of them, best first."""
     labels: tuple[str, ...]
     """Of each map, in order."""
     index: int
-    """The map that was looked at."""
+    """The selected map."""
     score: float | None
-    """How sure the model is of what that map is of, 0..1."""
+    """Score of that map's target, 0..1."""
     statistics: Statistics | None
-    """Of that map; None where there is none."""
+    """Of that map; None without a map."""
     findings: tuple[Finding, ...]
-    """What that map cannot be trusted for."""
+    """Limitations of that map."""
     recipe: Recipe | None
-    """None only of a damaged record."""
+    """None only in a damaged record."""
     view: View
     note: str
     tags: tuple[str, ...]
     marks: tuple[Mark, ...]
     bytes: int
-    """What its files take; one that it shares with others is counted for each."""
+    """Size of its files; a shared file counts for each record."""
     notes: tuple[str, ...] = ()
-    """What a reader should know, as `Explanation.notes`."""
+    """As `Explanation.notes`."""
     screen: str = "explore"
     damaged: str = ""
-    """One sentence where the record cannot be read whole; what could be is here."""
+    """One sentence if parts of the record cannot be read."""
 
     @property
     def label(self) -> str | None:
-        """What the map that was looked at is of."""
+        """Label of the selected map's target."""
         return self.labels[self.index] if self.index < len(self.labels) else None
 
 
 @dataclass(frozen=True, eq=False)
-class KeptMap:
-    """One heatmap as it was, bit for bit: what the viewer needs of it, and what numbers are made of."""
+class SavedMap:
+    """A saved heatmap, bit for bit."""
 
     label: str
     score: float | None
@@ -124,17 +123,17 @@ class KeptMap:
     values: NDArray[np.float32]
     """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture."""
     extent: tuple[float, float, float, float]
-    """What `values` cover: xyxy in original pixels."""
+    """The area that `values` cover: xyxy in original pixels."""
     seen: tuple[int, int, int, int]
-    """What the model saw: xyxy in whole original pixels."""
+    """The area that the model saw: xyxy in whole original pixels."""
     raw: tuple[float, float] | None
-    """The raw values at 0 and at 1, as the viewer takes them; None for a mix of layers."""
+    """The raw values at 0 and at 1; None for several layers."""
     shared: NDArray[np.float32] | None
-    """The same map on one scale with its like, where no raw values can say it."""
+    """The same map on the shared scale, for several layers."""
     cells: tuple[int, int] | None
-    """Rows and columns that the model computed; None for a mix of layers."""
+    """Rows and columns of the layer's grid; None for several layers."""
     measured: NDArray[np.float32]
-    """As `values`, of the whole picture: other than `values` where only the inside of boxes is shown."""
+    """As `values`, but also outside of boxes where only their inside is shown."""
     layer_maps: tuple[NDArray[np.float32], ...]
     """`Heatmap.raw`: signed, on each layer's own grid."""
     geometry: Geometry
@@ -142,12 +141,12 @@ class KeptMap:
     layers: tuple[str, ...]
     scale: Scale
     state: State
-    """Why there is nothing to see, where there is nothing to see."""
+    """`ok`, or why the map is empty."""
     statistics: Statistics
     boxes: tuple[Prediction, ...]
-    """Of a detector: the boxes that the map speaks of."""
+    """A detector's boxes that the map explains."""
     looks: str
-    """Where it lies, in words."""
+    """Description of where the heat lies."""
 
     @property
     def at_input(self) -> NDArray[np.float32]:
@@ -170,15 +169,15 @@ def _at_input(values: NDArray[np.float32], geometry: Geometry) -> NDArray[np.flo
 
 
 def grown(content: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """The part of a model's input that is picture, on the picture's own grid: float32 (H, W) in 0..1."""
+    """Resample the picture's part of a model's input to the picture's own grid: float32 (H, W) in 0..1."""
     import numpy as np
 
     return np.clip(geometry.to_original(_at_input(content, geometry)), 0, 1)
 
 
 @dataclass(frozen=True)
-class Found:
-    """One page of a search, and how many records there are on all pages."""
+class SearchResult:
+    """One page of a search, and the number of records on all pages."""
 
     records: tuple[Record, ...]
     total: int
@@ -186,7 +185,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a search can be narrowed to: each word with the number of its records, the most first."""
+    """Filters of a search: each value with the number of its records, most first."""
 
     models: dict[str, int]
     methods: dict[str, int]
@@ -196,7 +195,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Storage:
-    """What the store takes on the disk, what it may take, and how many records it holds."""
+    """Bytes used, the limit in bytes, and the number of records."""
 
     bytes: int
     limit: int
@@ -204,31 +203,30 @@ class Storage:
 
     @property
     def full(self) -> float:
-        """The share of the limit that is taken, 0..1."""
+        """Share of the limit that is used, 0..1."""
         return min(1.0, self.bytes / self.limit)
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """Two records side by side."""
+class RecordComparison:
+    """Comparison of two records."""
 
     one: Record
     other: Record
     same_picture: bool
     agreement: Agreement | None
-    """Of the two maps that were looked at, over the part that both models saw; None where they cannot be held against
-    each other."""
+    """Of the two selected maps over the part that both models saw; None if they cannot be compared."""
     difference: NDArray[np.float32] | None
     """float32 (h, w) in -1..1 over `seen`, positive where the first has more heat (`render.share_difference`)."""
     seen: tuple[int, int, int, int] | None
-    """xyxy in original pixels: what both models saw, and `difference` covers."""
+    """xyxy in original pixels: the part that both models saw, and that `difference` covers."""
     statistics: tuple[Statistics | None, Statistics | None]
     words: tuple[str, ...]
-    """What can be said of the two, a sentence each, the most important first."""
+    """Sentences on the two, the most important first."""
 
 
 def line(text: str, most: int, what: str) -> str:
-    """One line without characters that cannot be seen; raises Problem where it is too long."""
+    """Return one line without invisible characters; raise Problem if it is too long."""
     text = " ".join("".join(" " if _unseen(letter) else letter for letter in text).split())
     if len(text) > most:
         raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")
@@ -236,34 +234,34 @@ def line(text: str, most: int, what: str) -> str:
 
 
 def checked_note(text: str) -> str:
-    """A note as it is kept: its lines stay."""
+    """Return a note without invisible characters, its lines kept; raise Problem if it is too long."""
     text = "".join(c if c == "\n" or not _unseen(c) else " " for c in text.replace("\r\n", "\n")).strip()
-    if len(text) > NOTE:
-        raise Problem(f"The note has {len(text):,} letters: {NOTE:,} at most, please.")
+    if len(text) > MAX_NOTE:
+        raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
     return text
 
 
 def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Tags as they are kept: in order, each once whatever its case."""
+    """Return tags in order, without duplicates that differ only in case; raise Problem if there are too many."""
     if isinstance(tags, str):
         raise Problem("Tags must be a list of words.")
     found: dict[str, str] = {}
     for text in tags:
-        if tag := line(text, TAG, "A tag"):
+        if tag := line(text, MAX_TAG, "A tag"):
             found.setdefault(tag.casefold(), tag)
-    if len(found) > TAGS:
-        raise Problem(f"A record has {len(found)} tags: {TAGS} at most, please.")
+    if len(found) > MAX_TAGS:
+        raise Problem(f"A record has {len(found)} tags: {MAX_TAGS} at most, please.")
     return tuple(found.values())
 
 
 def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
-    if len(marks) > MARKS:
-        raise Problem(f"There are {len(marks)} marks on this map: {MARKS} at most, please.")
+    if len(marks) > MAX_MARKS:
+        raise Problem(f"There are {len(marks)} marks on this map: {MAX_MARKS} at most, please.")
     return tuple(marks)
 
 
 def merged(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
-    """The marks that are there, less what was taken away between `since` and `now`, and with what was added."""
+    """Return `there` without the marks removed between `since` and `now`, and with those added."""
     if tuple(there) == tuple(since):
         return tuple(now)
     gone, new = Counter(since) - Counter(now), Counter(now) - Counter(since)

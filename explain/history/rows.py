@@ -1,10 +1,10 @@
-"""Rows of the database as the values that they stand for, each checked: a damaged one says so and stops no other."""
+"""Convert and check the rows of the database; a damaged row is marked and does not stop the others."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,7 @@ from common.errors import Problem
 from explain.export.embedded_recipe import View
 from explain.findings.diagnosis import Finding
 from explain.history import array_codec
-from explain.history.records import KeptMap, Mark, Record
+from explain.history.records import Mark, Record, SavedMap
 from explain.maps.statistics import Statistics
 from explain.recipe import Recipe
 from models.adapter import Prediction
@@ -31,12 +31,12 @@ COLUMNS = (
 )
 COLUMNS += "tags, marks"
 TABLES = "records LEFT JOIN bodies USING (n)"
-DAMAGED = "This record is damaged, and not all that was kept can be shown."
+DAMAGED = "This record is damaged, and not all of it can be shown."
 
 
 @dataclass(frozen=True)
 class Body:
-    """What does not change of a record."""
+    """The part of a record that never changes."""
 
     headline: str
     layers: tuple[str, ...]
@@ -54,8 +54,8 @@ class Body:
 
 
 @dataclass(frozen=True)
-class About:
-    """What there is to know of a map beside its arrays."""
+class MapInfo:
+    """Description of a map, without its arrays."""
 
     label: str
     score: float | None
@@ -66,7 +66,7 @@ class About:
     scale: Literal["own", "shared"]
     state: Literal["ok", "flat", "no evidence", "not a number"]
     statistics: Statistics
-    boxes: tuple[Prediction, ...] = field(default=())
+    boxes: tuple[Prediction, ...] = ()
     looks: str = ""
 
 
@@ -75,34 +75,37 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def text_of(values: Any) -> tuple[str, int]:
-    """Plain values as JSON, every number as it is, and the check sum of that."""
-    text = json.dumps(values, separators=(",", ":"))
+def encoded(values: Body | MapInfo) -> tuple[str, int]:
+    """Return the JSON of a body or a map's description, every number exact, and its checksum."""
+    plain = asdict(values)
+    if isinstance(values, Body):
+        plain |= {"recipe": values.recipe.model_dump(mode="json"), "view": values.view.model_dump(mode="json")}
+    text = json.dumps(plain, separators=(",", ":"))
     return text, zlib.crc32(text.encode())
 
 
-def body_of(text: str, crc: int) -> Body:
-    """Raises ValueError where it is damaged."""
+def read_body(text: str, crc: int) -> Body:
+    """Decode a body; raise ValueError if it is damaged."""
     found: Body = _checked(Body, text, crc)
     return found
 
 
 def _checked(kind: Any, text: str, crc: int) -> Any:
     if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
-        raise ValueError("it is no longer what was kept")
+        raise ValueError("the checksum does not match")
     return _reader(kind).validate_python(json.loads(text))
 
 
-def marks_text(marks: Sequence[Mark]) -> str:
+def marks_json(marks: Sequence[Mark]) -> str:
     return json.dumps([asdict(mark) for mark in marks])
 
 
-def record_of(row: sqlite3.Row | tuple[Any, ...]) -> Record:
-    """A row of `COLUMNS`; never raises for what is in it."""
+def read_record(row: sqlite3.Row | tuple[Any, ...]) -> Record:
+    """Decode a row of `COLUMNS`; damaged values are replaced and reported in `Record.damaged`."""
     (id_, created, name, sha256, width, height, model, task, method, score, size, body, crc, note, tags, marks) = row
     damaged = ""
     try:
-        held: Body | None = body_of(body, crc)
+        held: Body | None = read_body(body, crc)
     except (ValidationError, ValueError, RecursionError):
         held, damaged = None, DAMAGED
     said, drawn = _listed(str, tags), _listed(Mark, marks)
@@ -139,36 +142,36 @@ def record_of(row: sqlite3.Row | tuple[Any, ...]) -> Record:
 
 
 def _listed(kind: Any, text: Any) -> Any:
-    """A list of values; None where it is damaged."""
+    """Decode a list of values; None if it is damaged."""
     try:
         return _reader(tuple[kind, ...]).validate_python(json.loads(text))
     except (ValidationError, ValueError, TypeError, RecursionError):
         return None
 
 
-def tags_of(text: Any) -> tuple[str, ...]:
-    """Tags of a row, none where they are damaged."""
+def read_tags(text: Any) -> tuple[str, ...]:
+    """Decode the tags of a row; empty if they are damaged."""
     return _listed(str, text) or ()
 
 
-def marks_of(text: Any) -> tuple[Mark, ...]:
-    """Marks of a row, none where they are damaged."""
+def read_marks(text: Any) -> tuple[Mark, ...]:
+    """Decode the marks of a row; empty if they are damaged."""
     return _listed(Mark, text) or ()
 
 
-def map_of(about: str, crc: int, data: bytes) -> KeptMap:
-    """A heatmap of its row and its file; raises Problem where either is damaged."""
+def read_map(info: str, crc: int, data: bytes) -> SavedMap:
+    """Decode a map from its row and its file; raise Problem if either is damaged."""
     try:
-        held: About = _checked(About, about, crc)
+        held: MapInfo = _checked(MapInfo, info, crc)
         arrays = array_codec.unpack(data)
         values, layers = arrays["values"], [arrays[name] for name in arrays if name.startswith("raw ")]
         left, top, right, bottom = held.geometry.content
         if values.shape != (bottom - top, right - left) or not layers:
-            raise ValueError("its maps do not fit")
+            raise ValueError("the shapes do not match")
     except (ValidationError, ValueError, KeyError, ZeroDivisionError, OverflowError, RecursionError) as error:
-        raise Problem("A map of this record is damaged: it is no longer what was kept.") from error
+        raise Problem("A map of this record is damaged: its content has changed.") from error
     alone = layers[0] if len(layers) == 1 else None
-    return KeptMap(
+    return SavedMap(
         label=held.label,
         score=held.score,
         values=values,
@@ -190,8 +193,8 @@ def map_of(about: str, crc: int, data: bytes) -> KeptMap:
     )
 
 
-def moment() -> int:
-    """Now, in microseconds since 1970."""
+def now() -> int:
+    """Return the current time in microseconds since 1970."""
     return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
 
 

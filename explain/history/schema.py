@@ -1,4 +1,4 @@
-"""The tables of the history, and the steps from one version of them to the next."""
+"""Create the history's tables and upgrade them from one version to the next."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             tags TEXT NOT NULL,
             marks TEXT NOT NULL
         )""",
-        # By itself, as it is long: who looks through all records does not read it.
+        # A table of its own, since bodies are long and a search through all records does not need them.
         "CREATE TABLE bodies (n INTEGER PRIMARY KEY, body TEXT NOT NULL, crc INTEGER NOT NULL)",
         "CREATE INDEX records_created ON records (created)",
         "CREATE INDEX records_score ON records (score)",
@@ -68,27 +68,27 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE said (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
 )
-"""What leads from the version of its place to the next one. A step that is out is never changed."""
-FOUND = "CREATE VIRTUAL TABLE found USING fts5(text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')"
+"""The step at index i upgrades version i to i + 1. A released step is never changed."""
+CREATE_INDEX = "CREATE VIRTUAL TABLE found USING fts5(text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')"
 
 
 def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bool) -> None:
-    """Set a connection up, and bring the tables to this version. Raises Problem for a database that is not ours.
+    """Configure a connection and upgrade the tables; raise Problem if another program owns the database.
 
-    `others`: there are files already; those of a new database are not its own.
+    `others`: there are files already; if the database is new, they are not its own.
     """
     version = _version(database, path)
     if version == 0:
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    if not _logged(database, wait):
-        # A folder that cannot have a log (a network's): as safe, only slower.
+    if not _enable_wal(database, wait):
+        # Without a write-ahead log (on a network drive): as safe, only slower.
         database.execute("PRAGMA synchronous = EXTRA")
     else:
         database.execute("PRAGMA synchronous = FULL")
     if version < len(STEPS):
         database.execute("BEGIN IMMEDIATE")
         try:
-            # Another process may have been quicker.
+            # Another process may have upgraded it meanwhile.
             version = _version(database, path)
             for step in STEPS[version:]:
                 for statement in step:
@@ -96,13 +96,13 @@ def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bo
             if version == 0:
                 database.execute(f"PRAGMA application_id = {APPLICATION}")
                 if others:
-                    say(database, "others", "1")
+                    write_note(database, "others", "1")
             database.execute(f"PRAGMA user_version = {len(STEPS)}")
             database.execute("COMMIT")
         except BaseException:
             database.execute("ROLLBACK")
             raise
-    _index(database)
+    _create_index(database)
 
 
 def _version(database: sqlite3.Connection, path: Path) -> int:
@@ -123,8 +123,8 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _logged(database: sqlite3.Connection, wait: float) -> bool:
-    """Whether the database writes ahead to a log; asks until nobody else is setting it up."""
+def _enable_wal(database: sqlite3.Connection, wait: float) -> bool:
+    """Switch to a write-ahead log and return whether that worked; retry while another process does the same."""
     until = time.monotonic() + wait
     while True:
         try:
@@ -138,7 +138,7 @@ def _logged(database: sqlite3.Connection, wait: float) -> bool:
 
 
 def searchable(database: sqlite3.Connection) -> bool:
-    """Whether words are found through an index here."""
+    """Return whether there is a full-text index."""
     try:
         database.execute("SELECT rowid FROM found LIMIT 1").fetchone()
     except sqlite3.OperationalError:
@@ -146,8 +146,8 @@ def searchable(database: sqlite3.Connection) -> bool:
     return True
 
 
-def _index(database: sqlite3.Connection) -> None:
-    """Make the index of words, or make it whole again after a process that had none; not every SQLite has it."""
+def _create_index(database: sqlite3.Connection) -> None:
+    """Create the full-text index, or rebuild it after a process without FTS5; not every SQLite has it."""
     ask = "SELECT (SELECT count(*) FROM records) = (SELECT count(*) FROM found_docsize)"
     with contextlib.suppress(sqlite3.OperationalError):
         if database.execute(ask).fetchone()[0]:
@@ -157,7 +157,7 @@ def _index(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'found'").fetchone():
-            database.execute(FOUND)
+            database.execute(CREATE_INDEX)
         if not database.execute(ask).fetchone()[0]:
             database.execute("DELETE FROM found")
             database.execute("INSERT INTO found (rowid, text) SELECT n, text FROM records")
@@ -167,11 +167,11 @@ def _index(database: sqlite3.Connection) -> None:
         raise
 
 
-def said(database: sqlite3.Connection, name: str) -> str | None:
-    """A note that the store has of itself."""
+def read_note(database: sqlite3.Connection, name: str) -> str | None:
+    """Return a note that the store keeps about itself."""
     row = database.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
 
 
-def say(database: sqlite3.Connection, name: str, value: str) -> None:
+def write_note(database: sqlite3.Connection, name: str, value: str) -> None:
     database.execute("INSERT OR REPLACE INTO said (name, value) VALUES (?, ?)", (name, value))

@@ -1,4 +1,4 @@
-"""What a record leaves in the tables beside its own row: what it is found by, and the files that it uses."""
+"""Maintain the search index and the table of files beside the rows of records."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.history.records import Mark
+    from explain.history.rows import Body
 
 
-def text_of(columns: dict[str, Any], said: dict[str, Any], tags: Sequence[str], marks: Sequence[Mark] = ()) -> str:
-    """Everything that a record is found by, in one."""
-    parts = [said["headline"], *said["labels"], columns["note"], *tags, *(mark.text for mark in marks)]
+def text_of(columns: dict[str, Any], body: Body | None, tags: Sequence[str], marks: Sequence[Mark] = ()) -> str:
+    """Return everything under which a record is found, as one text; `body` is None if it is damaged."""
+    headline = (body.headline, *body.labels) if body else ("",)
+    parts = [*headline, columns["note"], *tags, *(mark.text for mark in marks)]
     parts += [columns["picture_name"], columns["model"], columns["method"]]
     return query.folded("\n".join(parts))
 
 
-def say(database: sqlite3.Connection, n: int | None, text: str, tags: Sequence[str]) -> None:
-    """What a record is found by."""
+def add(database: sqlite3.Connection, n: int | None, text: str, tags: Sequence[str]) -> None:
+    """Index a record."""
     database.executemany("INSERT OR IGNORE INTO words VALUES ('tag', ?, ?)", [(tag, n) for tag in tags])
     if schema.searchable(database):
         database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (n, text))
 
 
-def unsay(database: sqlite3.Connection, n: int) -> None:
+def remove(database: sqlite3.Connection, n: int) -> None:
     database.execute("DELETE FROM words WHERE kind = 'tag' AND record = ?", (n,))
     if schema.searchable(database):
         database.execute("DELETE FROM found WHERE rowid = ?", (n,))
 
 
-def forget(database: sqlite3.Connection, n: int) -> dict[str, int]:
-    """Delete a record's rows; returns the files, with their sizes, that none needs any more."""
-    unsay(database, n)
+def delete_record(database: sqlite3.Connection, n: int) -> dict[str, int]:
+    """Delete a record's rows; return the files, with their sizes, that no record uses any more."""
+    remove(database, n)
     files = [name for (name,) in database.execute("SELECT file FROM uses WHERE record = ?", (n,))]
     for sql in ("words WHERE record", "maps WHERE record", "uses WHERE record", "bodies WHERE n", "records WHERE n"):
         database.execute(f"DELETE FROM {sql} = ?", (n,))

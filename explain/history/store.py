@@ -1,8 +1,8 @@
-"""The database of the history, and the files that its rows name.
+"""Read and write the history's database and the files that its rows name.
 
-A file lies there whole, and on the disk, before the row that names it is committed; it goes after the row that named it
-last. Whoever moves or removes a file holds the database's own lock meanwhile, so that no process takes away what
-another is about to name; a process that is killed gives that lock back, and leaves at most files that no row names.
+A file is complete and synced before the row that names it is committed, and is removed after the last such row. Files
+are moved and removed only under the database's write lock, so that no process removes what another is about to name; a
+killed process releases that lock, and leaves at most files that no row names.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT = 10.0
-"""Seconds that a writer waits for others."""
+"""Seconds that a writer waits for another."""
 DRAFT_AGE = 3600.0
-"""Seconds after which a file that nobody finished is nobody's."""
+"""Seconds after which an unfinished file counts as abandoned."""
 SWEEP_EVERY = 86_400.0
 _NAME = re.compile(r"[0-9a-f]{64}\.(jpg|webp|png|maps)")
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
@@ -37,7 +37,7 @@ _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if 
 
 @dataclass(frozen=True, eq=False)
 class Blob:
-    """A file by what it holds."""
+    """A file named by its content."""
 
     name: str
     data: bytes
@@ -48,8 +48,8 @@ class Blob:
         return cls(f"{hashlib.sha256(data).hexdigest()}.{kind}", data)
 
 
-class Moved(Exception):
-    """A file went, or came to be damaged, since it was looked at: the caller writes it anew."""
+class FilesChanged(Exception):
+    """A file was removed or damaged since it was checked: the caller writes it again."""
 
 
 class Store:
@@ -58,18 +58,18 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "history.db"
         self._files, self._drafts = folder / "files", folder / "drafts"
-        self._turn, self._read_turn = threading.Lock(), threading.Lock()
+        self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         self._open: dict[str, sqlite3.Connection] = {}
         self._process = os.getpid()
 
     @property
-    def begun(self) -> bool:
-        """Whether anything was ever kept: looking at nothing makes no folder."""
-        with self.told():
+    def exists(self) -> bool:
+        """Whether anything was ever saved: reading creates no folder."""
+        with self.reported():
             return self.path.exists()
 
     def blocked(self) -> str:
-        """What keeps this process from writing here, as a sentence; empty where nothing does."""
+        """Return why this process cannot write here, as a sentence; empty if it can."""
         there = self.folder
         while not os.path.lexists(there) and there != there.parent:
             there = there.parent
@@ -77,8 +77,8 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The database as it is now, all of it of one moment."""
-        with self.told(), _turn_of(self._read_turn):
+        """Yield the database as a consistent snapshot."""
+        with self.reported(), _locked(self._read_lock):
             database = self._database("read")
             database.execute("BEGIN")
             try:
@@ -89,8 +89,8 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The database, to this writer alone; on the disk when this ends, and unchanged where it raises."""
-        with self.told(), _turn_of(self._turn):
+        """Yield the database for exclusive writing; committed at the end, rolled back on an exception."""
+        with self.reported(), _locked(self._write_lock):
             database = self._database("write")
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -103,7 +103,7 @@ class Store:
 
     def _database(self, role: str) -> sqlite3.Connection:
         if self._process != os.getpid():
-            # A connection must not be carried over a fork, and closing it here would let go of the parent's locks.
+            # A connection must not be used after a fork, and closing it here would release the parent's locks.
             _abandoned.append(self._open)
             self._open, self._process = {}, os.getpid()
         if role not in self._open:
@@ -118,13 +118,13 @@ class Store:
                 raise
             if new:
                 for place in (self.folder, self.folder.parent):
-                    _settle(place)
+                    _sync(place)
             self._open[role] = database
         return self._open[role]
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
-        """What the disk and the database complain of, as one sentence that says what to do."""
+    def reported(self) -> Iterator[None]:
+        """Raise errors of the disk and the database as a Problem that says what to do."""
         try:
             yield
         except sqlite3.Error as error:
@@ -136,44 +136,42 @@ class Store:
 
     @property
     def _full(self) -> str:
-        return f"The disk with {self.folder} is full, and nothing was kept: make room, or delete some records."
+        return f"The disk with {self.folder} is full, and nothing was saved: make room, or delete some records."
 
     @property
     def _unwritable(self) -> str:
-        return (
-            f"The history cannot use {self.folder}: see to it that it may be written, or name another in "
-            "SIGHTGLASS_HISTORY."
-        )
+        return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
 
     def _database_words(self, said: str) -> str:
         if "locked" in said or "busy" in said:
-            return f"The history is busy: another has been writing to {self.folder} for {WAIT:.0f} seconds; try again."
+            return (
+                f"The history is busy: another process has been writing to {self.folder} for {WAIT:.0f} seconds; try "
+                "again."
+            )
         if "is full" in said:
             return self._full
         if "readonly" in said or "unable to open" in said or "disk I/O" in said:
             return self._unwritable
         if "malformed" in said or "not a database" in said:
-            return f"{self.path} is damaged: move it away and put a copy of it back, or let the history begin anew."
+            return f"{self.path} is damaged: move it away and restore a copy, or start a new history."
         return f"The history in {self.folder} could not be used ({said}): try again."
 
     def file(self, name: str) -> bytes:
-        """The bytes of a file; raises Problem where it is gone or no longer what it was."""
+        """Return the bytes of a file; raise Problem if it is missing or damaged."""
         if not _NAME.fullmatch(name):
             raise Problem("This record is damaged: the name of one of its files makes no sense.")
         try:
             data = self._at(name).read_bytes()
         except FileNotFoundError as error:
-            raise Problem(
-                f"A file of this record is gone from {self._files}: what was kept there cannot be shown."
-            ) from error
+            raise Problem(f"A file of this record is gone from {self._files}: its content cannot be shown.") from error
         except OSError as error:
             raise Problem(f"A file of this record cannot be read: {error.strerror or error}.") from error
         if hashlib.sha256(data).hexdigest() != name[:64]:
-            raise Problem("A file of this record is damaged: it is no longer what was kept.")
+            raise Problem("A file of this record is damaged: its content has changed.")
         return data
 
     def intact(self, name: str) -> bool:
-        """Whether a file is there and what it was."""
+        """Return whether a file exists and is undamaged."""
         try:
             return bool(self.file(name))
         except Problem:
@@ -183,9 +181,9 @@ class Store:
         return self._files / name[:2] / name
 
     def draft(self, blobs: Iterable[Blob]) -> dict[str, Path]:
-        """Those that are not there yet, on the disk under names of nobody; `place` gives them theirs."""
+        """Write the missing files under temporary names; `place` renames them."""
         made: dict[str, Path] = {}
-        with self.told():
+        with self.reported():
             try:
                 self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for blob in blobs:
@@ -207,7 +205,7 @@ class Store:
                 draft.unlink(missing_ok=True)
 
     def place(self, database: sqlite3.Connection, blobs: Sequence[Blob], drafts: dict[str, Path]) -> None:
-        """Put drafts where they belong, within `writing`; raises Moved where a file that was there no longer is."""
+        """Rename drafts to their final names, within `writing`; raise FilesChanged if an existing file is gone."""
         known = {blob.name: len(blob.data) for blob in blobs}
         touched: set[Path] = set()
         for name, size in known.items():
@@ -220,20 +218,20 @@ class Store:
                 try:
                     os.replace(drafts[name], to)
                 except FileNotFoundError as error:
-                    raise Moved(name) from error
+                    raise FilesChanged(name) from error
                 touched.add(to.parent)
             elif not to.is_file() or to.stat().st_size != size:
-                raise Moved(name)
+                raise FilesChanged(name)
             elif not named:
-                # Left by one who was killed: whether its name is on the disk nobody knows.
+                # Left by a killed process: its name may not be synced.
                 touched |= {to.parent, self._files}
             if not named:
                 database.execute("INSERT INTO files (name, bytes) VALUES (?, ?)", (name, size))
         for place in touched:
-            _settle(place)
+            _sync(place)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove files that no row names; those that one names again stay."""
+        """Remove files, except those that a row names again."""
         with self.writing() as database:
             for name in names:
                 if not database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone():
@@ -241,47 +239,47 @@ class Store:
                         self._at(name).unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """`sweep`, once a day."""
+        """Run `sweep` once a day."""
         with self.reading() as database:
-            due = time.time() - float(schema.said(database, "swept") or 0) > SWEEP_EVERY
+            due = time.time() - float(schema.read_note(database, "swept") or 0) > SWEEP_EVERY
         if due:
             self.sweep()
 
     def sweep(self, *, age: float = DRAFT_AGE) -> int:
         """Remove what killed processes left: drafts older than `age` seconds, and files that no row names.
 
-        Returns the bytes that were freed. Where a database began anew over files of another, those stay.
+        Returns the number of bytes freed. Files that are older than the database are kept.
         """
         freed = 0
-        with self.told():
+        with self.reported():
             for draft in self._drafts.iterdir():
                 with contextlib.suppress(FileNotFoundError):
                     seen = draft.stat()
                     if time.time() - seen.st_mtime >= age:
                         draft.unlink()
                         freed += seen.st_size
-            shelves = [place for place in self._files.iterdir() if place.is_dir()]
-        for shelf in shelves:
-            # A shelf at a time, or writers would wait.
+            folders = [place for place in self._files.iterdir() if place.is_dir()]
+        for folder in folders:
+            # One folder at a time, so that writers need not wait.
             with self.writing() as database:
-                if schema.said(database, "others"):
+                if schema.read_note(database, "others"):
                     break
                 named = {
                     name
                     for (name,) in database.execute(
-                        "SELECT name FROM files WHERE name >= ? AND name < ?", (shelf.name, shelf.name + "g")
+                        "SELECT name FROM files WHERE name >= ? AND name < ?", (folder.name, folder.name + "g")
                     )
                 }
-                for path in shelf.iterdir():
+                for path in folder.iterdir():
                     if path.name not in named and _NAME.fullmatch(path.name):
                         freed += path.stat().st_size
                         path.unlink()
         with self.writing() as database:
-            schema.say(database, "swept", str(time.time()))
+            schema.write_note(database, "swept", str(time.time()))
         return freed
 
     def taken(self, database: sqlite3.Connection) -> int:
-        """Bytes of all files that rows name, and of the database with its log."""
+        """Return the bytes of all files that rows name, and of the database with its log."""
         (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM files").fetchone()
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
@@ -289,8 +287,8 @@ class Store:
         return int(total)
 
     def shrink(self) -> None:
-        """Give back what deleted rows took, where nobody is in the way."""
-        with contextlib.suppress(sqlite3.Error), _turn_of(self._turn):
+        """Release the space of deleted rows, unless another process is busy."""
+        with contextlib.suppress(sqlite3.Error), _locked(self._write_lock):
             database = self._database("write")
             database.execute("PRAGMA busy_timeout = 0")
             try:
@@ -301,12 +299,12 @@ class Store:
 
 
 _abandoned: list[dict[str, sqlite3.Connection]] = []
-"""Connections of a parent process, held so that nothing closes them."""
+"""Connections of a parent process, referenced so that nothing closes them."""
 
 
 @contextlib.contextmanager
-def _turn_of(lock: threading.Lock) -> Iterator[None]:
-    """The lock, for which another thread of this process is waited for as for another process."""
+def _locked(lock: threading.Lock) -> Iterator[None]:
+    """Hold a lock; waiting too long for another thread fails as it does for another process."""
     if not lock.acquire(timeout=WAIT):
         raise sqlite3.OperationalError("database is locked")
     try:
@@ -315,8 +313,8 @@ def _turn_of(lock: threading.Lock) -> Iterator[None]:
         lock.release()
 
 
-def _settle(folder: Path) -> None:
-    """Force a folder's list of names onto the disk, where the system can."""
+def _sync(folder: Path) -> None:
+    """Sync a folder's list of names to the disk, where the system can."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

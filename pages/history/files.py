@@ -13,11 +13,11 @@ from explain.evidence.cache import ByteCache
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.history import KeptMap, Record
+    from explain.history import Record, SavedMap
     from explain.picture.image import Image
 
 
-def files(record: Record) -> tuple[Image, tuple[KeptMap, ...]]:
+def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
     """A record's picture and maps: held for a while, as they never change."""
     store = history_store.store()
     if (found := _held.get((str(store.folder), record.id))) is None:
@@ -26,13 +26,13 @@ def files(record: Record) -> tuple[Image, tuple[KeptMap, ...]]:
     return found
 
 
-def _size(found: tuple[Image, tuple[KeptMap, ...]]) -> int:
+def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
     image, maps = found
     grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
 
-_held: ByteCache[tuple[Image, tuple[KeptMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
+_held: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
 
 
 def marked(id: str, index: int) -> bytes:

@@ -19,7 +19,7 @@ from pages.history.record import size
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from explain.history import Found, Record, Storage
+    from explain.history import Record, SearchResult, Storage
 
 PAGE = 24
 MOST = 1000
@@ -246,7 +246,7 @@ def _clear() -> None:
         url_state.keep(f"history-{name}", "", "", name=name)
 
 
-def _found(limit: int) -> Found:
+def _found(limit: int) -> SearchResult:
     """What the search and the filters leave, in order."""
 
     def chosen(key: str, name: str, default: str = "") -> str:
@@ -276,7 +276,7 @@ def _many() -> int:
     return PAGE * int(state["history-pages"])
 
 
-def _grid(found: Found, head: Any, *, narrowed: bool) -> None:
+def _grid(found: SearchResult, head: Any, *, narrowed: bool) -> None:
     state = st.session_state
     turn = state.setdefault("history-turn", secrets.token_hex(4))
     tiles, pictures = [], []
@@ -314,7 +314,7 @@ def _hidden(id: str) -> Record | None:
         return None
 
 
-def _actions(found: Found, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
+def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
     """What can be done with those that are ticked."""
     if not chosen:
         if not found.total:

@@ -17,17 +17,17 @@ from pages.history.record import about, asked, boxes, panel_map, side_by_side
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.history import Compared, KeptMap, Record
+    from explain.history import Record, RecordComparison, SavedMap
     from explain.picture.image import Image
 
 
-def heading(found: Compared) -> str:
+def heading(found: RecordComparison) -> str:
     """The sentence to open with: the numbers of the first come below it."""
     said = found.words[0].partition(": ")[0] if found.words else "Two that were kept"
     return said.rstrip(".") + "."
 
 
-def show(found: Compared) -> None:
+def show(found: RecordComparison) -> None:
     """Maps, agreement, and statistics of the two."""
     first = found.words[0].partition(": ")[2] if found.words else ""
     said = [first[:1].upper() + first[1:], *found.words[1:]]
@@ -85,7 +85,7 @@ def _apart(one: Record, other: Record) -> tuple[str, str]:
     return history_store.exact(one.created), history_store.exact(other.created)
 
 
-def _panel(record: Record, maps: Sequence[KeptMap], name: str) -> tuple[Panel, list[str]]:
+def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Panel, list[str]]:
     score = "" if record.score is None else percent(record.score)
     note = f"{record.label} {score}" if record.label else "no map"
     if not maps:
@@ -96,7 +96,7 @@ def _panel(record: Record, maps: Sequence[KeptMap], name: str) -> tuple[Panel, l
 
 
 def _together(
-    found: Compared, kept: Sequence[tuple[Record, Image, tuple[KeptMap, ...]]], names: tuple[str, str]
+    found: RecordComparison, kept: Sequence[tuple[Record, Image, tuple[SavedMap, ...]]], names: tuple[str, str]
 ) -> None:
     shown, looks = [], []
     for name, (record, _, maps) in zip(names, kept, strict=True):
@@ -128,7 +128,7 @@ def _viewer(image: Image, shown: Sequence[Panel], looks: list[str], *, key: str,
     return view
 
 
-def _agreement(found: Compared) -> None:
+def _agreement(found: RecordComparison) -> None:
     agreement = found.agreement
     assert agreement is not None
     overlap, ranks, structure = st.columns(3)

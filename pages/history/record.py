@@ -22,7 +22,7 @@ from pages.history.files import archive, files, marked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.history import KeptMap, Record
+    from explain.history import Record, SavedMap
     from explain.maps.statistics import Statistics
     from explain.picture.image import Image
 
@@ -56,7 +56,7 @@ def show(record: Record, after: str | None) -> None:
         _below(record, image, maps, index, after)
 
 
-def _way(record: Record, maps: Sequence[KeptMap]) -> str:
+def _way(record: Record, maps: Sequence[SavedMap]) -> str:
     if not maps:
         return LOOK
     key = f"history-way-{record.id}"
@@ -80,7 +80,7 @@ def _way(record: Record, maps: Sequence[KeptMap]) -> str:
     )
 
 
-def panel_map(item: KeptMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:
+def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:
     """A kept map for the viewer, just as it was there."""
     return Map(
         title=title or item.label,
@@ -95,7 +95,7 @@ def panel_map(item: KeptMap, record: Record, *, title: str | None = None, note: 
     )
 
 
-def boxes(maps: Sequence[KeptMap], index: int) -> tuple[Box, ...]:
+def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     return tuple(
         Box(p.box, f"{p.label} {percent(p.score)}", place, place == index)
         for place, item in enumerate(maps)
@@ -104,7 +104,7 @@ def boxes(maps: Sequence[KeptMap], index: int) -> tuple[Box, ...]:
     )
 
 
-def _viewer(record: Record, image: Image, maps: Sequence[KeptMap], index: int) -> View:
+def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
     shown = [Panel(maps=tuple(_own(item, record, place) for place, item in enumerate(maps)))]
     if not maps:
         shown = [Panel(title="Picture", note=pixels(image.width, image.height))]
@@ -120,7 +120,7 @@ def _viewer(record: Record, image: Image, maps: Sequence[KeptMap], index: int) -
     )
 
 
-def _own(item: KeptMap, record: Record, place: int) -> Map:
+def _own(item: SavedMap, record: Record, place: int) -> Map:
     found = panel_map(item, record)
     if found.tag is None:
         return found
@@ -128,7 +128,7 @@ def _own(item: KeptMap, record: Record, place: int) -> Map:
     return replace(found, tag=(found.tag[0], how))
 
 
-def numbers(item: KeptMap) -> None:
+def numbers(item: SavedMap) -> None:
     """The numbers that say most about a map."""
     from explain.maps.statistics import MEANING
 
@@ -147,7 +147,7 @@ def numbers(item: KeptMap) -> None:
     )
 
 
-def _below(record: Record, image: Image, maps: Sequence[KeptMap], index: int, after: str | None) -> None:
+def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, after: str | None) -> None:
     # The sentence over the page is not said again.
     findings = [finding for finding in record.findings if finding.text != record.headline]
     if findings and index == record.index:
@@ -197,7 +197,7 @@ def _open_again(record: Record, image: Image) -> None:
     )
 
 
-def _downloads(record: Record, maps: Sequence[KeptMap], index: int) -> None:
+def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     """Each file is made when it is asked for."""
     stem = record.picture_name.rsplit(".", 1)[0] or "record"
     if maps:
@@ -257,7 +257,7 @@ def delete(ids: Sequence[str], after: str | None) -> None:
         st.query_params["kept"] = after
 
 
-def _all(record: Record, maps: Sequence[KeptMap], index: int) -> None:
+def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic, and the recipe."):
         return
 

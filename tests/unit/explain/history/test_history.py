@@ -22,7 +22,7 @@ from explain import Explainer, Image, Problem
 from explain.export import embedded_recipe
 from explain.history import History, Mark, Record, array_codec, schema, store
 from explain.history.encoding import SIDE
-from explain.history.records import MARKS
+from explain.history.records import MAX_MARKS
 from explain.maps import statistics
 from models.demo.scenes import draw, sample
 
@@ -365,7 +365,7 @@ def test_a_disk_that_is_full_keeps_nothing_half(
         real(file)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Problem, match="is full, and nothing was kept"):
+    with pytest.raises(Problem, match="is full, and nothing was saved"):
         history.keep(one)
     assert history.folder is not None
     assert files(history) == before
@@ -379,7 +379,7 @@ def test_a_database_that_cannot_grow_says_so(history: History, one: Explanation)
     with history._store.writing() as database:
         (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(Problem, match="is full, and nothing was kept"):
+    with pytest.raises(Problem, match="is full, and nothing was saved"):
         for _ in range(50):
             history.keep(one, note="x" * 9000)
     database.execute("PRAGMA max_page_count = 1000000")
@@ -630,7 +630,7 @@ def test_a_place_is_told_of_what_was_seen(history: History, one: Explanation) ->
     for words, explanation in zip(told, (cropped, one), strict=True):
         where = read(looks(explanation)).partition(" is hottest ")[2]
         assert words.partition(" is hottest ")[2] == where.replace("half of the heat", "half of its heat")
-    assert "of what the model saw" in told[0]
+    assert "of the visible area" in told[0]
 
 
 def _wide() -> Any:
@@ -646,7 +646,7 @@ def test_marks_of_others_stay_where_marks_are_changed(history: History, noise: E
     # Begun before c was there: b is taken away, d is added, and c stays.
     assert history.annotate(record.id, marks=[a, d], since=[a, b]).marks == (a, c, d)
     with pytest.raises(Problem, match="at most"):
-        history.annotate(record.id, marks=[a] * MARKS, since=[])
+        history.annotate(record.id, marks=[a] * MAX_MARKS, since=[])
     assert history.get(record.id).marks == (a, c, d)
 
 
