@@ -1,7 +1,7 @@
-"""The command line: a verb a function, each of which reads its options, asks the engine and tells what it said.
+"""The command line: one function per verb, which reads options, calls the engine and prints its answer.
 
-A verb returns its exit code: 0, or 1 where something failed for some input. Wrong use is 2, Ctrl-C 130. Importing
-this imports no torch, so `--help` is quick.
+A verb returns its exit code: 0, or 1 if something failed for some input. Wrong usage is 2, Ctrl-C 130. Importing this
+package does not import torch, so `--help` is fast.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ app.add_typer(history.app, name="history")
 
 @app.callback(
     invoke_without_command=True,
-    epilog="""[bold]Exit codes[/]: 0 all is well, 1 something failed for some input, 2 wrong use, 130 stopped by Ctrl-C.
+    epilog="""[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.
 
-Whatever the moment it is stopped at, every file that is there is whole.""",
+Files are written whole or not at all, whenever a run is stopped.""",
 )
 def explain(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
 ) -> None:
-    """Where a vision model looked, how sure it was, and how far that can be trusted.
+    """Show where a vision model looked, how sure it was, and how far to trust that.
 
     \b
     python -m explain image bus.jpg
@@ -81,7 +81,7 @@ def explain(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line, by default the process's own; returns the exit code. Whatever goes wrong is a sentence."""
+    """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
@@ -90,38 +90,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = app(given, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read this has read enough; without this the interpreter complains once more as it ends.
+        # The reader closed the pipe; without this the interpreter complains about it again as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if settings().traceback:
             raise
-        return _complain(*_told(error), given)
+        return _fail(*_explained(error), given)
     if code == STOPPED and given[:1] not in (["batch"], ["serve"]):
-        return _complain("Stopped: every file that was written is whole.", STOPPED, given)
+        return _fail("Stopped: every file that was written is whole.", STOPPED, given)
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """What went wrong in one sentence, and the exit code that goes with it."""
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return an error as one sentence, and its exit code."""
     if isinstance(error, ImageProblem | WeightsProblem):
         return str(error), 1
     if isinstance(error, Problem):
         return str(error), 2
-    # Click's own, under whatever name the installed typer carries it.
+    # Click's own errors, whose class depends on the installed typer.
     if hasattr(error, "format_message"):
-        said = error.format_message().strip()
-        return said if said.endswith("?") else f"{said.rstrip('.')}: see --help.", 2
+        message = error.format_message().strip()
+        return message if message.endswith("?") else f"{message.rstrip('.')}: see --help.", 2
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
     if isinstance(error, MemoryError):
-        return "The memory is used up: give a smaller picture or model, or fewer classes.", 1
+        return "Out of memory: give a smaller picture or model, or fewer classes.", 1
     name = type(error).__name__
     return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
 
 
-def _complain(sentence: str, code: int, given: Sequence[str]) -> int:
-    from cli.console import Teller
+def _fail(sentence: str, code: int, given: Sequence[str]) -> int:
+    from cli.console import Console
 
-    Teller("--json" in given).failed(sentence)
+    Console("--json" in given).fail(sentence)
     return code

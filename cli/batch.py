@@ -1,10 +1,11 @@
-"""`batch`: a folder, a pattern, a list or an archive of pictures in one run that can be gone on with."""
+"""`batch`: explain a folder, pattern, list or archive of pictures in one resumable run."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,19 +13,93 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options as cli
-from cli.console import Teller
-from cli.image import woken
+from cli.console import Console
+from cli.pictures import load_explainer
 from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cli.console import Progress
+    from explain.batch import Summary
     from explain.monitor import Monitor
 
 STOPPED = 130
-CLUSTER, WATCHING = "Past one machine", "Watching"
-MOST = 5_000_000
-"""Pictures that `--num-samples` takes its own from."""
+CLUSTER, MONITORING = "Cluster", "Monitoring"
+MAX_PICTURES = 5_000_000
+"""Pictures among which `--num-samples` chooses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions:
+    """How the work is divided."""
+
+    workers: Annotated[
+        int | None, cli.option("--workers", "N", "Workers that decode, explain and write \\[one per core].")
+    ] = None
+    batch_size: Annotated[
+        int | None, cli.option("--batch-size", "N", "Pictures in one pass of the model \\[8; 32 on a GPU].")
+    ] = None
+    num_samples: Annotated[
+        int | None,
+        cli.option("--num-samples", "N", "Explain only N pictures, spread evenly over all of them \\[all].", min=1),
+    ] = None
+    restart: Annotated[bool, cli.option("--restart", None, "Start over instead of resuming an earlier run.")] = False
+    engine: Annotated[
+        str,
+        cli.option(
+            "--engine", "plain|ray", "This process, or a Ray cluster: the results are the same \\[plain].", CLUSTER
+        ),
+    ] = "plain"
+    ray_address: Annotated[
+        str | None,
+        cli.option(
+            "--ray-address",
+            "ADDRESS",
+            "With --engine ray: auto, host:port or ray://host:port \\[a local cluster].",
+            CLUSTER,
+        ),
+    ] = None
+    ray_gpus: Annotated[
+        float,
+        cli.option(
+            "--ray-gpus",
+            "N",
+            "With --engine ray: GPUs per worker, if the cluster has any; 0.5 puts two workers on each \\[1].",
+            CLUSTER,
+        ),
+    ] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
+    """Options of `batch`."""
+
+    class_: cli.Classes = None
+    maps: Annotated[int, cli.option("--maps", "N", "Maps per picture, for its N best classes \\[1].", cli.MAP)] = 1
+    score_thr: cli.ScoreThr = None
+    monitor: Annotated[
+        Path | None,
+        cli.option(
+            "--monitor", "FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
+        ),
+    ] = None
+    monitor_threshold: Annotated[
+        float,
+        cli.option(
+            "--monitor-threshold",
+            "SCORE",
+            "With --monitor: a score below this is unusual \\[0.5].",
+            MONITORING,
+            min=0,
+            max=1,
+        ),
+    ] = 0.5
+    out: Annotated[
+        str | None,
+        cli.option("--out -o", "FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT),
+    ] = None
+    json: cli.Json = False
 
 
 def register(app: typer.Typer) -> None:
@@ -46,180 +121,79 @@ def batch(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="A folder (pictures in folders of their classes are labelled by them), a pattern in quotes, a text "
-            "file with a path a line (and, after a tab, a label), a .zip, or pictures one by one; all but a .zip also "
-            "in a storage, as s3://bucket/photos.",
+            help="A folder (subfolders named after classes label their pictures), a pattern in quotes, a text file "
+            "with one path per line (optionally a tab and a label), a .zip, or single pictures; all but a .zip also "
+            "in cloud storage, as s3://bucket/photos.",
         ),
     ],
-    model: cli.Model = "efficientnet-lite0",
-    question: cli.Question = None,
-    method: cli.Method = None,
-    target_layers: cli.Layers = None,
-    part: cli.Part = None,
-    class_: cli.Classes = None,
-    maps: Annotated[
-        int,
-        typer.Option(
-            "--maps",
-            metavar="N",
-            help="Maps a picture: of so many best classes \\[1].",
-            rich_help_panel=cli.MAP,
-            show_default=False,
-        ),
-    ] = 1,
-    score_thr: cli.ScoreThr = None,
-    preprocessing: cli.Preprocessing = None,
-    words: cli.Words = None,
-    device: cli.Device = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Workers that decode, explain and write \\[one a core].", show_default=False),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Pictures in one pass of the model \\[8, on a GPU 32].", show_default=False),
-    ] = None,
-    num_samples: Annotated[
-        int | None,
-        typer.Option(
-            "--num-samples",
-            metavar="N",
-            min=1,
-            help="Only so many of the pictures, spread evenly over all of them \\[all].",
-            show_default=False,
-        ),
-    ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Start over: forget what an earlier run did.")] = False,
-    engine: Annotated[
-        str,
-        typer.Option(
-            metavar="plain|ray",
-            help="This process, or the workers of a Ray cluster: the same results \\[plain].",
-            rich_help_panel=CLUSTER,
-            show_default=False,
-        ),
-    ] = "plain",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address",
-            metavar="ADDRESS",
-            help="Of --engine ray: auto, host:port or ray://host:port \\[one of this machine's own].",
-            rich_help_panel=CLUSTER,
-            show_default=False,
-        ),
-    ] = None,
-    ray_gpus: Annotated[
-        float,
-        typer.Option(
-            "--ray-gpus",
-            metavar="N",
-            help="Of --engine ray: GPUs a worker, where the cluster has any; 0.5 puts two workers on each \\[1].",
-            rich_help_panel=CLUSTER,
-            show_default=False,
-        ),
-    ] = 1.0,
-    monitor: Annotated[
-        Path | None,
-        typer.Option(
-            "--monitor",
-            metavar="FOLDER",
-            help="Also watch the run: what is odd is logged in this folder, with its map (see `watch`).",
-            rich_help_panel=WATCHING,
-            show_default=False,
-        ),
-    ] = None,
-    monitor_threshold: Annotated[
-        float,
-        typer.Option(
-            "--monitor-threshold",
-            metavar="SCORE",
-            min=0,
-            max=1,
-            help="With --monitor: a picture is odd where the model is less sure than this \\[0.5].",
-            rich_help_panel=WATCHING,
-            show_default=False,
-        ),
-    ] = 0.5,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Where the files go, a folder or one in a storage \\[explained/<source>].",
-            rich_help_panel=cli.OUT,
-            show_default=False,
-        ),
-    ] = None,
-    json: cli.Json = False,
+    options: BatchOptions,
 ) -> int:
-    """Thousands of pictures: each one's map as a file, and one table of predictions, scores and every statistic.
+    """Explain thousands of pictures: a map file for each, and one table of predictions, scores and all statistics.
 
-    A picture that cannot be read is named and passed over. A run that was stopped, or killed, goes on where it was
-    when it is called again. In the folder there are maps/, results.csv, results.parquet and problems.csv.
+    A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
+    again. The folder gets maps/, results.csv, results.parquet and problems.csv.
     """
+    if options.engine != "ray" and options.ray_address is not None:
+        raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
+    console = Console(options.json)
+    monitor = _monitor(options.monitor, options.monitor_threshold, source)
+    given, cancel = cli.engine_options(options), threading.Event()
+    with console.progress(f"Loading {options.model}") as progress, _stop_on_interrupt(cancel, console):
+        done = _run(source, options, given, progress, cancel, monitor)
+    for picture, sentence in done.failed:
+        console.warn(f"{picture}: {sentence}")
+    console.say(f"{done.words}, in {done.seconds:.0f} s.")
+    console.files(done.folder, _written(done.folder))
+    if monitor is not None:
+        if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
+            # The cluster's workers share no log: the monitor reads the finished table instead.
+            monitor.look_through(done.folder, add=True)
+        _report_monitor(console, monitor)
+    names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
+    summary: dict[str, Any] = {name: getattr(done, name) for name in names}
+    console.result(summary | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
+    return STOPPED if done.cancelled else 1 if done.failed else 0
+
+
+def _run(
+    source: list[str],
+    options: BatchOptions,
+    given: dict[str, Any],
+    progress: Progress,
+    cancel: threading.Event,
+    monitor: Monitor | None,
+) -> Summary:
     from explain.batch import run
     from explain.batch.source import find, spread
 
-    if engine != "ray" and ray_address is not None:
-        raise ModelProblem("--ray-address is for --engine ray: give both, or none.")
-    tell = Teller(json)
-    watched = _monitor(monitor, monitor_threshold, source)
-    given = cli.given(
-        question=question,
-        method=method,
-        layers=target_layers,
-        part=part,
-        confidence=score_thr,
-        preprocessing=preprocessing,
-        vocabulary=words,
-    )
-    folder: str | Path = out or Path("explained") / _name(source)
-    cancel = threading.Event()
+    folder: str | Path = options.out or Path("explained") / _name(source)
     pictures: Any = source[0] if len(source) == 1 else source
-    if num_samples is not None:
-        pictures = spread(find(pictures, skip=folder, most=MOST), num_samples)
-    with tell.at_work(f"Waking {model}") as bar, _stopping(cancel, tell):
-        # In a cluster it is the workers that have the device.
-        explainer = woken(model, "cpu" if engine == "ray" else device, bar)
-        cli.checked(explainer, given)
-        if class_:
-            given["targets"] = tuple(class_) if words else cli.classes(class_, explainer.labels)
-        done = run(
-            pictures,
-            explainer,
-            folder,
-            options=given,
-            maps=maps,
-            workers=workers,
-            batch_size=batch_size,
-            resume=not restart,
-            progress=bar,
-            cancel=cancel,
-            device=device,
-            engine=engine,
-            address=ray_address,
-            gpus=ray_gpus,
-            watch=partial(watched.watch, source="batch") if watched else None,
+    if options.num_samples is not None:
+        pictures = spread(find(pictures, skip=folder, most=MAX_PICTURES), options.num_samples)
+    # In a cluster the workers have the device.
+    explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress)
+    cli.check_options(explainer, given)
+    if options.class_:
+        given["targets"] = (
+            tuple(options.class_) if options.words else cli.class_indices(options.class_, explainer.labels)
         )
-    for picture, sentence in done.failed:
-        tell.complain(f"{picture}: {sentence}")
-    tell.say(f"{done.words}, in {done.seconds:.0f} s.")
-    tell.written(done.folder, _written(done.folder))
-    if watched is not None:
-        if engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
-            # The cluster's workers do not share a log: what the table says of their maps is looked through here.
-            watched.look_through(done.folder, add=True)
-        held = watched.state()
-        tell.say(f"Watched {held.watched:,}: {held.odd:,} odd, {held.logged:,} logged in {held.folder}.")
-        for problem in held.problems:
-            tell.complain(problem)
-    said: dict[str, Any] = {
-        name: getattr(done, name) for name in ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
-    }
-    tell.result(said | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
-    return STOPPED if done.cancelled else 1 if done.failed else 0
+    return run(
+        pictures,
+        explainer,
+        folder,
+        options=given,
+        maps=options.maps,
+        workers=options.workers,
+        batch_size=options.batch_size,
+        resume=not options.restart,
+        progress=progress,
+        cancel=cancel,
+        device=options.device,
+        engine=options.engine,
+        address=options.ray_address,
+        gpus=options.ray_gpus,
+        watch=partial(monitor.watch, source="batch") if monitor else None,
+    )
 
 
 def _monitor(folder: Path | None, threshold: float, source: list[str]) -> Monitor | None:
@@ -232,19 +206,26 @@ def _monitor(folder: Path | None, threshold: float, source: list[str]) -> Monito
             )
     from explain.monitor import Monitor
 
-    # Whoever explains a folder has asked for all of it: no more than rotation bounds what is logged.
+    # A batch logs every unusual picture: only the rotation of the log bounds their number.
     return Monitor(folder, threshold=threshold, per_minute=1_000_000)
 
 
+def _report_monitor(console: Console, monitor: Monitor) -> None:
+    state = monitor.state()
+    console.say(f"Monitored {state.watched:,}: {state.odd:,} odd, {state.logged:,} logged in {state.folder}.")
+    for problem in state.problems:
+        console.warn(problem)
+
+
 def _written(folder: Path | str) -> list[str]:
-    """What lies in the folder of results; of a storage what a run always leaves there."""
+    """Return the names in the folder of results; in cloud storage, those that a run always writes."""
     if isinstance(folder, str):
         return ["journal", "maps", "results.csv", "results.parquet"]
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _name(source: list[str]) -> str:
-    """What a run's folder is called by itself: as its source, where that is one thing."""
+    """Return the default name of a run's folder: that of its source, if there is just one."""
     from explain.export.result_folder import plain
 
     only = Path(source[0])
@@ -252,8 +233,8 @@ def _name(source: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _stopping(cancel: threading.Event, tell: Teller) -> Iterator[None]:
-    """Ctrl-C ends the run in order, with what is done in the table; a second one ends it there and then."""
+def _stop_on_interrupt(cancel: threading.Event, console: Console) -> Iterator[None]:
+    """Make the first Ctrl-C end the run in order, with its finished pictures in the table, and a second one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -261,7 +242,7 @@ def _stopping(cancel: threading.Event, tell: Teller) -> Iterator[None]:
     def stop(_signal: int, _frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
         cancel.set()
-        tell.complain("Stopping: what is begun is finished. Once more to stop at once.")
+        console.warn("Stopping after the pictures in progress. Press Ctrl-C again to stop at once.")
 
     before = signal.signal(signal.SIGINT, stop)
     try:

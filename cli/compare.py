@@ -1,23 +1,55 @@
-"""`compare`: one picture through several models."""
+"""`compare`: explain one picture with several models, and compare where they looked."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from cli import options as cli
-from cli.console import Teller
-from cli.image import woken
+from cli.console import Console
+from cli.pictures import load_explainer
 from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import typer
+
+    from cli.console import Progress
     from explain.comparison import Comparison
     from explain.detections import Side
     from explain.explanation import Explanation
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(cli.OutputOptions, cli.LoadOptions):
+    """Options of `compare`."""
+
+    model: Annotated[
+        list[str] | None,
+        cli.option(
+            "--model -m",
+            "ID",
+            "Two or more models, one option each; a single one stands for all sizes of its family on this machine "
+            "\\[efficientnet-lite0].",
+            cli.MODEL,
+        ),
+    ] = None
+    question: cli.Question = None
+    method: cli.Method = None
+    class_: cli.Classes = None
+    box: Annotated[
+        int | None,
+        cli.option(
+            "--box",
+            "N",
+            "With detectors: the first model's box N, the surest is 1, and the same object in the others.",
+            cli.MAP,
+        ),
+    ] = None
+    scale: cli.Scale = None
+    score_thr: cli.ScoreThr = None
 
 
 def register(app: typer.Typer) -> None:
@@ -33,90 +65,67 @@ def register(app: typer.Typer) -> None:
     )(compare)
 
 
-def compare(
-    picture: cli.Picture,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            help="Two models or more, each with an option of its own; of one all sizes of its family that are on this "
-            "machine \\[efficientnet-lite0].",
-            rich_help_panel=cli.MODEL,
-            show_default=False,
-        ),
-    ] = None,
-    question: cli.Question = None,
-    method: cli.Method = None,
-    class_: cli.Classes = None,
-    box: cli.Place = None,
-    scale: cli.Scale = None,
-    score_thr: cli.ScoreThr = None,
-    preprocessing: cli.Preprocessing = None,
-    device: cli.Device = "auto",
-    colormap: cli.Colormap = "inferno",
-    alpha: cli.Alpha = None,
-    out: cli.Out = None,
-    json: cli.Json = False,
-) -> int:
-    """One picture through a small, a medium and a large model, or any others: what each says, how long it takes here,
-    and how far they look at the same place.
+def compare(picture: cli.Picture, options: CompareOptions) -> int:
+    """Explain one picture with a small, a medium and a large model, or any others: what each predicts, how long it
+    takes here, and how far they look at the same place.
 
-    In the folder there are comparison.jpg with the maps side by side, an overlay of each model's map, maps.npz with
-    the maps on one grid, and comparison.json.
+    The folder gets comparison.jpg with the maps side by side, an overlay of each model's map, maps.npz with the maps on
+    one grid, and comparison.json.
     """
-    from explain.comparison import Comparison
-    from explain.evidence.timing import measure
     from explain.export import result_folder
-    from explain.picture.image import Image
-    from models.defaults import compared
 
-    if box is not None and class_:
-        raise Problem("--box is of one object, and --class of all of a class: leave one of them away.")
+    box = options.box
+    if box is not None and options.class_:
+        raise Problem("--box is of one object, and --class of all of a class: leave one of them out.")
     if box is not None:
-        cli.counted(box)
-    tell = Teller(json)
-    look = result_folder.Look(colormap, 0.5 if alpha is None else alpha)
-    given = cli.given(question=question, method=method, scale=scale, confidence=score_thr, preprocessing=preprocessing)
-    ids, names = compared(model or ["efficientnet-lite0"])
-    image = Image.open(picture)
-    if box is not None:
-        given |= {"per": "detection"}
-    explanations, timings = [], []
-    sides: list[Side] = []
-    objects: list[dict[str, Any]] = []
-    with tell.at_work(f"Waking {ids[0]}") as bar:
-        for i, name in enumerate(ids):
-            bar(i / len(ids), name)
-            explainer = woken(name, device, bar)
-            cli.checked(explainer, given)
-            if box is not None and explainer.model.task != "detect":
-                raise ModelProblem(f"{name} draws no boxes: leave --box away, or compare detectors.")
-            targets = cli.classes(class_, explainer.labels)
-            found = explainer(image, targets=targets, maps=box is None, **given)
-            if box is not None:
-                sides.append(_side(found, box, sides))
-                found = sides[-1].explanation
-            explanations.append(found)
-            timings.append(measure(explanations[-1].evidence))
-        comparison = Comparison(tuple(explanations), names, tuple(timings))
+        cli.box_number(box)
+    console, look = Console(options.json), options.look()
+    with console.progress("Loading") as progress:
+        comparison, sides = _compared(picture, options, progress)
         more: dict[str, Any] = {"mixed": comparison.mixed}
-        if box is not None:
-            objects = [_object(one, sides[0]) for one in sides]
-            more |= {"box": box, "objects": objects}
-        (folder,) = result_folder.places([image.name], out)
+        if sides:
+            more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
+        (folder,) = result_folder.places([comparison.explanations[0].image.name], options.out)
         written = result_folder.write(folder, result_folder.of_comparison(comparison, look, more))
-    _report(tell, comparison)
-    if objects:
-        _report_objects(tell, objects, names, box)
-    tell.written(folder, written)
-    tell.result(result_folder.comparison(comparison) | more | {"folder": folder, "files": written})
+    _report(console, comparison)
+    if sides:
+        _report_objects(console, more["objects"], comparison.names, box)
+    console.files(folder, written)
+    console.result(result_folder.comparison(comparison) | more | {"folder": folder, "files": written})
     return 0
 
 
+def _compared(picture: str, options: CompareOptions, progress: Progress) -> tuple[Comparison, list[Side]]:
+    """Return the comparison and, with --box, the object in each model."""
+    from explain.comparison import Comparison
+    from explain.evidence.timing import measure
+    from explain.picture.image import Image
+    from models.defaults import compared
+
+    per_box = options.box is not None
+    given = cli.engine_options(options, per="detection" if per_box else None)
+    ids, names = compared(options.model or ["efficientnet-lite0"])
+    image = Image.open(picture)
+    explanations, timings = [], []
+    sides: list[Side] = []
+    for i, name in enumerate(ids):
+        progress(i / len(ids), name)
+        explainer = load_explainer(name, options.device, progress)
+        cli.check_options(explainer, given)
+        if per_box and explainer.model.task != "detect":
+            raise ModelProblem(f"{name} draws no boxes: leave --box out, or compare detectors.")
+        targets = cli.class_indices(options.class_, explainer.labels)
+        explanation = explainer(image, targets=targets, maps=not per_box, **given)
+        if options.box is not None:
+            sides.append(_side(explanation, options.box, sides))
+            explanation = sides[-1].explanation
+        explanations.append(explanation)
+        timings.append(measure(explanation.evidence))
+    return Comparison(tuple(explanations), names, tuple(timings)), sides
+
+
 def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
-    """The first model's box, and in every other model the object that it is."""
+    """Return the first model's box, or the same object in another model."""
     from explain.detections import side
 
     if not sides and number > len(found.predictions):
@@ -128,13 +137,13 @@ def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
 
 
 def _object(one: Side, first: Side) -> dict[str, Any]:
-    """What one model makes of the first one's box, ready for JSON; `missing` says why it does not show it."""
+    """Return what one model makes of the first one's box, for JSON; `missing` says why it does not show it."""
     from explain.export.result_folder import read
     from models.adapters.detector import intersection_over_union
 
     found, wanted = one.prediction, first.prediction
     numbers = one.explanation.box_numbers(0) if one.explanation.heatmaps else None
-    missing = None if found else "It has no candidate there at all."
+    missing = None if found else "It has no candidate there."
     return {
         "model": one.explanation.model.id,
         "label": found.label if found else None,
@@ -148,10 +157,12 @@ def _object(one: Side, first: Side) -> dict[str, Any]:
     }
 
 
-def _report_objects(tell: Teller, said: Sequence[dict[str, Any]], names: Sequence[str], number: int | None) -> None:
+def _report_objects(
+    console: Console, objects: Sequence[dict[str, Any]], names: Sequence[str], number: int | None
+) -> None:
     from explain.phrases import percent
 
-    tell.say(f"Box {number} of {names[0]} in each model:")
+    console.say(f"Box {number} of {names[0]} in each model:")
     rows = [
         (
             one["model"],
@@ -161,18 +172,18 @@ def _report_objects(tell: Teller, said: Sequence[dict[str, Any]], names: Sequenc
             percent(one["inside"]) if one["inside"] is not None else "–",
             "no" if one["missing"] else "yes",
         )
-        for one in said
+        for one in objects
     ]
     columns = ("model", "object", "how sure", "same box (IoU)", "heat in its box", "finds it")
-    tell.table(columns, rows, right=columns[2:5])
-    tell.say(*(f"{name}: {one['missing']}" for name, one in zip(names, said, strict=True) if one["missing"]))
+    console.table(columns, rows, right=columns[2:5])
+    console.say(*(f"{name}: {one['missing']}" for name, one in zip(names, objects, strict=True) if one["missing"]))
 
 
-def _report(tell: Teller, comparison: Comparison) -> None:
+def _report(console: Console, comparison: Comparison) -> None:
     from explain.export.result_folder import of_first
     from explain.phrases import count, milliseconds
 
-    tell.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
+    console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows = []
     for i, explanation in enumerate(comparison.explanations):
         label, sure = of_first(explanation)
@@ -187,10 +198,10 @@ def _report(tell: Teller, comparison: Comparison) -> None:
             )
         )
     columns = ("model", "map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
-    tell.table(columns, rows, right=columns[2:])
+    console.table(columns, rows, right=columns[2:])
     pairs = [
         f"{comparison.names[a]} and {comparison.names[b]} {comparison.agreement(a, b).iou_top20:.2f}"
         for a, b in combinations(range(len(comparison.names)), 2)
     ]
     mixed = f" {comparison.mixed}" if comparison.mixed else ""
-    tell.say(f"Overlap of the hottest fifths: {', '.join(pairs)}.{mixed}")
+    console.say(f"Overlap of the hottest fifths: {', '.join(pairs)}.{mixed}")

@@ -1,9 +1,10 @@
-"""What a verb says: tables for a reader or JSON for a program on stdout, progress and complaints on stderr."""
+"""Print a verb's answer: tables for a reader or JSON for a program on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
     Progress = Callable[[float, str], None]
 
-WIDEST = 100
-"""Columns of a table where the terminal has more, or where there is none."""
+MAX_WIDTH = 100
+"""Columns of a table on a wider terminal, or without a terminal."""
 
 
-class Teller:
-    """Writes to the two streams of this process; a progress bar only where somebody watches stderr."""
+class Console:
+    """Write to this process's stdout and stderr; a progress bar is drawn only where stderr is a terminal."""
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -27,8 +28,8 @@ class Teller:
         self._bars: Bars | None = None
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Both streams can be one terminal: no bar is on the line that is written to."""
+    def _without_bar(self) -> Iterator[None]:
+        """Take the progress bar off the screen: both streams can be the same terminal."""
         live = self._bars is not None and not self._bars.disable
         if live and self._bars:
             self._bars.stop()
@@ -38,18 +39,18 @@ class Teller:
             self._bars.start()
 
     def say(self, *lines: str) -> None:
-        """Lines for a reader; nothing where a program reads."""
+        """Print lines for a reader; nothing with --json."""
         if not self.as_json:
-            with self._alone():
+            with self._without_bar():
                 for line in lines:
                     print(line, file=self._stdout)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-        """A table for a reader; the columns named in `right` are of numbers."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """Print a table for a reader; columns named in `right` are aligned to the right."""
         if self.as_json or not rows:
             return
         from rich.box import SIMPLE_HEAD
-        from rich.console import Console
+        from rich.console import Console as Screen
         from rich.table import Table
         from rich.text import Text
 
@@ -58,66 +59,65 @@ class Teller:
             table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=not i)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        console = Console(file=self._stdout, highlight=False)
-        console.width = min(console.width, WIDEST) if console.is_terminal else WIDEST
-        with self._alone():
-            console.print(table)
+        screen = Screen(file=self._stdout, highlight=False)
+        screen.width = min(screen.width, MAX_WIDTH) if screen.is_terminal else MAX_WIDTH
+        with self._without_bar():
+            screen.print(table)
 
-    def written(self, folder: Path | str, names: Sequence[str]) -> None:
-        """Where the files are; of those in a folder of their own the number."""
+    def files(self, folder: Path | str, names: Sequence[str]) -> None:
+        """Print which files were written to a folder; for a subfolder, how many."""
         from explain.phrases import plural
 
         if names:
-            said: dict[str, int] = {}
-            for name in names:
-                inner, _, last = name.rpartition("/")
-                said[f"{inner}/" if inner else last] = said.get(f"{inner}/", 0) + 1
+            places = [name.rpartition("/") for name in names]
+            counts = Counter(f"{inner}/" if inner else last for inner, _, last in places)
             listed = (
-                f"{name} ({plural(count, 'file')})" if name.endswith("/") else name for name, count in said.items()
+                f"{name} ({plural(count, 'file')})" if name.endswith("/") else name for name, count in counts.items()
             )
             self.say(f"{folder}: {', '.join(listed)}")
 
     def result(self, value: Any) -> None:
-        """For a program: the whole answer at once; nothing where a person reads."""
+        """Print the whole answer as JSON; nothing without --json."""
         if self.as_json:
             from explain.export.result_folder import to_json
 
             print(to_json(value), file=self._stdout)
 
-    def failed(self, sentence: str) -> None:
-        """What went wrong as the whole answer."""
-        self.complain(sentence)
+    def fail(self, sentence: str) -> None:
+        """Print an error that is the whole answer."""
+        self.warn(sentence)
         if self.as_json:
             import json
 
             print(json.dumps({"error": sentence}), file=self._stdout)
 
-    def complain(self, sentence: str) -> None:
+    def warn(self, sentence: str) -> None:
+        """Print a sentence on stderr."""
         print(sentence, file=sys.stderr)
 
     @contextlib.contextmanager
-    def at_work(self, words: str) -> Iterator[Progress]:
-        """A bar for as long as this lasts, told of a share 0..1 (below 0: not known) and words.
+    def progress(self, words: str) -> Iterator[Progress]:
+        """Show a bar for the duration of the block; yields its setter: a share 0..1 (below 0: unknown) and words.
 
-        What libraries print meanwhile does not get onto stdout.
+        Whatever libraries print meanwhile goes to stderr.
         """
-        from rich.console import Console
+        from rich.console import Console as Screen
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Live
 
-        console = Console(file=sys.stderr)
+        screen = Screen(file=sys.stderr)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
         with (
-            Live(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+            Live(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars,
             contextlib.redirect_stdout(sys.stderr),
         ):
             self._bars = bars
             task = bars.add_task(words, total=None)
 
-            def told(share: float, words: str) -> None:
+            def update(share: float, words: str) -> None:
                 bars.update(task, total=None if share < 0 else 1.0, completed=max(share, 0), description=words)
 
             try:
-                yield told
+                yield update
             finally:
                 self._bars = None

@@ -1,30 +1,113 @@
-"""`detect`: boxes, and what each of them is made of."""
+"""`detect`: find boxes in pictures, and show what each of them rests on."""
 
 from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from cli import extra_formats as more
+from cli import extra_formats
 from cli import options as cli
-from cli.console import Teller
-from cli.image import each, report, woken
+from cli.console import Console
+from cli.pictures import Series, load_explainer, report
 from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import typer
+
+    from explain.explainer import Explainer
     from explain.explanation import Explanation
     from explain.export.result_folder import File
     from explain.findings.missing import Missing
     from models.geometry import Box
 
+    Target = int | str | tuple[int | None, int | str]
+
 ALPHA = 0.9
-"""Of maps under boxes, as the screens have it: they are see-through where they are cold."""
+"""Opacity of maps under boxes, as on the dashboard: their cold areas are transparent anyway."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxOptions:
+    """Which boxes count."""
+
+    score_thr: cli.ScoreThr = None
+    iou: Annotated[
+        float | None, cli.option("--iou", "0..1", "Drop the weaker of two boxes that overlap more \\[0.7].", cli.BOXES)
+    ] = None
+    only: Annotated[
+        list[str] | None,
+        cli.option("--only", "CLASS", "Drop boxes of other classes; may be repeated.", cli.BOXES),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions(cli.OutputOptions, BoxOptions, cli.MapOptions, cli.LoadOptions):
+    """Options of `detect`."""
+
+    model: Annotated[
+        str | None,
+        cli.option("--model -m", "ID", "A detector listed by `models list` \\[the first on this machine].", cli.MODEL),
+    ] = None
+    words: cli.Words = None
+    example: Annotated[
+        list[str] | None,
+        cli.option(
+            "--example", "X,Y,X,Y=NAME", "A box in the picture around what a YOLOE model should look for.", cli.MODEL
+        ),
+    ] = None
+    per: Annotated[
+        str, cli.option("--per", "WHAT", "One map for each detection, class or picture \\[detection].", cli.MAP)
+    ] = "detection"
+    ratio: Annotated[
+        float | None,
+        cli.option("--ratio", "0..1", "With --per picture: the share of strongest candidates \\[0.02].", cli.MAP),
+    ] = None
+    class_: cli.Classes = None
+    box: Annotated[
+        list[int] | None,
+        cli.option("--box", "N", "One box by its rank, the surest is 1; may be repeated.", cli.MAP),
+    ] = None
+    candidate: Annotated[
+        list[str] | None,
+        cli.option("--candidate", "N,CLASS", "A raw candidate, shown or not, as named in a recipe.", cli.MAP),
+    ] = None
+    missing: Annotated[
+        list[str] | None,
+        cli.option(
+            "--missing",
+            "X,Y",
+            "The strongest candidate at a point, or in a rectangle X,Y,X,Y, in pixels of the picture: of --class or of "
+            "any class, why it is not shown, and its map.",
+            cli.MAP,
+        ),
+    ] = None
+    top_k: cli.TopK = None
+    scale: cli.Scale = None
+    masks: cli.Masks = None
+    within: Annotated[
+        str | None,
+        cli.option(
+            "--within",
+            "WHERE",
+            "Show the map in the whole picture, inside the boxes, or inside them rescaled together (shared) or one by "
+            "one (each) \\[picture].",
+            cli.OUT,
+        ),
+    ] = None
+    renormalize: Annotated[
+        bool,
+        cli.option("--renormalize", None, "Show the map inside the boxes, rescaled in each: --within each.", cli.OUT),
+    ] = False
+    save_all: Annotated[
+        bool,
+        cli.option("--save-all", None, "Also write an image and a .npy of each box, and a contact sheet.", cli.OUT),
+    ] = False
+    also: cli.ExtraFormats = None
 
 
 def register(app: typer.Typer) -> None:
@@ -42,149 +125,157 @@ def register(app: typer.Typer) -> None:
     )(detect)
 
 
-def detect(
-    pictures: cli.Pictures,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            help="A detector of `models list` \\[the first that is on this machine].",
-            rich_help_panel=cli.MODEL,
-            show_default=False,
-        ),
-    ] = None,
-    question: cli.Question = None,
-    method: cli.Method = None,
-    target_layers: cli.Layers = None,
-    part: cli.Part = None,
-    per: cli.Per = "detection",
-    ratio: cli.Ratio = None,
-    class_: cli.Classes = None,
-    box: cli.Boxes = None,
-    candidate: cli.Candidates = None,
-    missing: cli.Missing = None,
-    top_k: cli.TopK = None,
-    scale: cli.Scale = None,
-    masks: cli.Masks = None,
-    score_thr: cli.ScoreThr = None,
-    iou: cli.Iou = None,
-    only: cli.Only = None,
-    preprocessing: cli.Preprocessing = None,
-    words: cli.Words = None,
-    example: cli.Examples = None,
-    device: cli.Device = "auto",
-    within: cli.Within = None,
-    renormalize: cli.Renormalize = False,
-    colormap: cli.Colormap = "inferno",
-    alpha: cli.Alpha = None,
-    save_all: cli.SaveAll = False,
-    also: cli.Also = None,
-    out: cli.Out = None,
-    json: cli.Json = False,
-) -> int:
-    """What a detector finds in a picture, and where it looked for each box.
+def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
+    """Show what a detector finds in a picture, and where it looked for each box.
 
-    Of each picture there are in its folder: *_original.jpg, *_detection.jpg with the boxes, *_gradcam.jpg with all maps
-    under them, maps.npz with the numbers, analysis_summary.json, and recipe.json, which `replay` makes the very same
-    maps of again.
+    Each picture's folder gets *_original.jpg, *_detection.jpg with the boxes, *_gradcam.jpg with all maps under them,
+    maps.npz with the numbers, analysis_summary.json, and recipe.json, from which `replay` makes exactly the same maps.
     """
-    from explain.export import result_folder
     from models.defaults import detector
 
-    if renormalize and within not in (None, "each"):
-        raise Problem(f"--renormalize is --within each: leave --within {within} or --renormalize away.")
-    if (box or candidate or missing) and per != "detection":
-        raise Problem(f"--box, --candidate and --missing are of single detections: leave --per {per} away.")
-    numbers, places = [cli.counted(one) for one in box or ()], [_place(text) for text in missing or ()]
-    tell, formats = Teller(json), more.chosen(also)
-    look = result_folder.Look(colormap, ALPHA if alpha is None else alpha)
-    given = cli.given(
-        question=question,
-        method=method,
-        layers=target_layers,
-        part=part,
-        per=per,
-        ratio=ratio,
-        top_k=top_k,
-        scale=scale,
-        masks=masks,
-        confidence=score_thr,
-        iou=iou,
-        preprocessing=preprocessing,
-        vocabulary=words,
-        examples=[_example(text) for text in example or ()],
-        within="each" if renormalize else within,
+    if options.renormalize and options.within not in (None, "each"):
+        raise Problem(f"--renormalize is --within each: leave --within {options.within} or --renormalize out.")
+    if (options.box or options.candidate or options.missing) and options.per != "detection":
+        raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {options.per} out.")
+    boxes = [cli.box_number(number) for number in options.box or ()]
+    places = [_place(text) for text in options.missing or ()]
+    formats = extra_formats.parse(options.also)
+    console, look = Console(options.json), options.look(ALPHA)
+    given = cli.engine_options(
+        options,
+        examples=[_example(text) for text in options.example or ()],
+        within="each" if options.renormalize else options.within,
     )
-
-    def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
-        report(tell, explanation, look)
-        known = _lacking(explanation, places, class_)
-        asked = [explanation.candidate(*pair) for pair in candidates]
-        for one in known:
-            see = "" if places else f" Its map: --candidate {_named(one)}"
-            tell.say(f"{result_folder.read(one.words)}{see}")
-        for one in asked:
-            tell.say(f"Candidate {one.candidate.anchor}: {result_folder.read(one.describe(named=True))}")
-        if places and not known:
-            tell.say("There is no candidate at that place, not even a weak one: try another place, or a rectangle.")
-        said = result_folder.summary(explanation, look)
-        said["missing"] = [_said(one, one.words) for one in known]
-        said["candidates"] = [_said(one, one.describe(named=True)) for one in asked]
-        made = chain(
-            result_folder.of_boxes(explanation, look, everything=save_all), more.files(explanation, formats, look)
-        )
-        return said, result_folder.with_summary(made, said)
-
-    name = model or detector()
-    with tell.at_work(f"Waking {name}") as bar:
-        explainer = woken(name, device, bar)
+    name = options.model or detector()
+    with console.progress(f"Loading {name}") as progress:
+        explainer = load_explainer(name, options.device, progress)
         if explainer.model.task != "detect":
             raise ModelProblem(f"{name} is a classifier and draws no boxes: use image, or a detector.")
-        cli.checked(explainer, given)
-        told = bool(words or example)
-        given["classes"] = tuple(only or ()) if told else cli.classes(only, explainer.labels)
-        of_class = (
-            tuple(class_ or ()) if told else _labels(cli.classes(class_, explainer.labels), per, explainer.labels)
-        )
-        candidates = [_candidate(text, () if told else explainer.labels) for text in candidate or ()]
+        cli.check_options(explainer, given)
+    targets = Targets.of(options, explainer, boxes, places)
+    given["classes"] = targets.only
+    work = Report(console, options, targets, formats)
+    series = Series(console, explainer, pictures, given, options.out, look)
+    if boxes or places:
+        return series.run(work, targets.find)
+    series.options["targets"] = (*targets.classes, *targets.candidates)
+    return series.run(work)
 
-    def first(found: Explanation) -> dict[str, Any]:
-        """What the maps are to be of, where that is known by what was found only."""
-        shown = len(found.predictions)
-        if beyond := next((number for number in numbers if number > shown), None):
+
+@dataclass(frozen=True)
+class Targets:
+    """What the maps of `detect` show."""
+
+    boxes: list[int]
+    """Numbers of boxes, the surest is 1."""
+    places: list[tuple[str, Box]]
+    """As typed, and as a rectangle xyxy in pixels of the picture."""
+    candidates: list[tuple[int, int | str]]
+    """Number of the candidate and its class."""
+    classes: tuple[int | str, ...]
+    only: tuple[int | str, ...]
+    """Classes whose boxes are kept; all where empty."""
+    wanted: list[str] | None
+    """Classes as typed."""
+
+    @staticmethod
+    def of(options: DetectOptions, explainer: Explainer, boxes: list[int], places: list[tuple[str, Box]]) -> Targets:
+        """Return the targets that the options name; raise ModelProblem for an unknown class."""
+        # A model with an open vocabulary has its classes only once it is given words or examples.
+        labels = None if options.words or options.example else explainer.labels
+        only: tuple[int | str, ...] = tuple(options.only or ())
+        classes: tuple[int | str, ...] = tuple(options.class_ or ())
+        if labels is not None:
+            only = cli.class_indices(options.only, labels)
+            indices = cli.class_indices(options.class_, labels)
+            # For single detections a number would mean a box, so classes are named.
+            classes = tuple(labels[index] for index in indices) if options.per == "detection" else indices
+        candidates = [_candidate(text, labels) for text in options.candidate or ()]
+        return Targets(boxes, places, candidates, classes, only, options.class_)
+
+    def find(self, explanation: Explanation) -> dict[str, Any]:
+        """Return the options that depend on what was found in the picture."""
+        shown = len(explanation.predictions)
+        if beyond := next((number for number in self.boxes if number > shown), None):
             counted = "1 is shown" if shown == 1 else f"{shown} are shown, counted from 1" if shown else "none is shown"
             raise Problem(f"There is no box {beyond}: {counted}; a lower --score-thr shows more.")
-        nearest = _lacking(found, places, class_) if places else ()
-        there = ((one.candidate.anchor, one.candidate.index) for one in nearest)
-        targets = (*(() if places else of_class), *(number - 1 for number in numbers), *candidates, *there)
-        # No target at all would be the best boxes.
+        nearest = self.missing(explanation) if self.places else ()
+        targets: tuple[Target, ...] = (
+            *(() if self.places else self.classes),
+            *(number - 1 for number in self.boxes),
+            *self.candidates,
+            *((one.candidate.anchor, one.candidate.index) for one in nearest),
+        )
+        # No target at all would mean the best boxes.
         return {"targets": targets, "maps": bool(targets)}
 
-    if not numbers and not places:
-        return each(tell, explainer, pictures, given | {"targets": (*of_class, *candidates)}, out, look, work)
-    return each(tell, explainer, pictures, given, out, look, work, first)
+    def missing(self, explanation: Explanation) -> list[Missing]:
+        """Return the strongest candidate at each place, of the wanted classes or of any; without places, that of each
+        wanted class without a box."""
+        from explain.detections import missed
+
+        wanted = cli.class_indices(self.wanted, explanation.evidence.resident.adapter.labels)
+        if not self.places:
+            return missed(explanation, wanted)
+        width, height = explanation.image.width, explanation.image.height
+        for text, (x0, y0, x1, y1) in self.places:
+            if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
+                size = f"{explanation.image.name} is {width} by {height} pixels"
+                raise Problem(f"--missing is {text}, and {size}: give a place that lies in the picture.")
+        found = [explanation.missing(box, index) for _, box in self.places for index in wanted or (None,)]
+        return [one for one in found if one is not None]
 
 
-def _labels(classes: tuple[int, ...], per: str, labels: tuple[str, ...]) -> tuple[int | str, ...]:
-    """Of single boxes a number means a box, so their classes are named."""
-    return tuple(labels[index] for index in classes) if per == "detection" else classes
+@dataclass(frozen=True)
+class Report:
+    """Print an explanation and return its summary and files."""
+
+    console: Console
+    options: DetectOptions
+    targets: Targets
+    formats: tuple[str, ...]
+
+    def __call__(self, explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
+        from explain.export import result_folder
+
+        look = self.options.look(ALPHA)
+        report(self.console, explanation, look)
+        missing = [(one, one.words) for one in self.targets.missing(explanation)]
+        candidates = [
+            (one, one.describe(named=True))
+            for one in (explanation.candidate(*pair) for pair in self.targets.candidates)
+        ]
+        for one, words in missing:
+            name = shlex.quote(f"{one.candidate.anchor},{one.candidate.label}")
+            hint = "" if self.targets.places else f" Its map: --candidate {name}"
+            self.console.say(f"{result_folder.read(words)}{hint}")
+        for one, words in candidates:
+            self.console.say(f"Candidate {one.candidate.anchor}: {result_folder.read(words)}")
+        if self.targets.places and not missing:
+            self.console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
+        summary = result_folder.summary(explanation, look)
+        summary["missing"] = [_summary(*one) for one in missing]
+        summary["candidates"] = [_summary(*one) for one in candidates]
+        made = chain(
+            result_folder.of_boxes(explanation, look, everything=self.options.save_all),
+            extra_formats.files(explanation, self.formats, look),
+        )
+        return summary, result_folder.with_summary(made, summary)
 
 
-def _candidate(text: str, labels: tuple[str, ...]) -> tuple[int, int | str]:
-    """`labels`: none where the model is told what it looks for, so that only then it is known what its classes are."""
+def _candidate(text: str, labels: Sequence[str] | None) -> tuple[int, int | str]:
+    """Return the candidate's number and class; where `labels` is None the class is not looked up."""
     anchor, _, name = text.partition(",")
     if not (anchor.strip().isdecimal() and name.strip()):
         raise Problem(f"--candidate is {text}: give a candidate's number and its class, such as 7211,dog.")
     name = name.strip()
-    if not labels:
+    if labels is None:
         return int(anchor), int(name) if name.isdecimal() else name
-    return int(anchor), cli.classes([name], labels)[0]
+    return int(anchor), cli.class_indices([name], labels)[0]
 
 
 def _place(text: str) -> tuple[str, Box]:
-    """What was typed, and two corners in pixels of the picture, in any order; a point is both."""
+    """Return the text and its two corners in pixels of the picture, in any order; a point is both."""
     try:
         edges = [float(edge) for edge in text.split(",")]
         if not all(map(math.isfinite, edges)):
@@ -196,28 +287,7 @@ def _place(text: str) -> tuple[str, Box]:
     return text, (x0, y0, x1, y1)
 
 
-def _lacking(explanation: Explanation, places: Sequence[tuple[str, Box]], class_: list[str] | None) -> list[Missing]:
-    """What came nearest at each place, of the classes asked for or of any; without places of each class that was asked
-    for and is not among the boxes."""
-    from explain.detections import missed
-
-    wanted = cli.classes(class_, explanation.evidence.resident.adapter.labels)
-    if not places:
-        return missed(explanation, wanted)
-    width, height = explanation.image.width, explanation.image.height
-    for text, (x0, y0, x1, y1) in places:
-        if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
-            size = f"{explanation.image.name} is {width} by {height} pixels"
-            raise Problem(f"--missing is {text}, and {size}: give a place that lies in the picture.")
-    found = [explanation.missing(box, index) for _, box in places for index in wanted or (None,)]
-    return [one for one in found if one is not None]
-
-
-def _named(one: Missing) -> str:
-    return shlex.quote(f"{one.candidate.anchor},{one.candidate.label}")
-
-
-def _said(one: Missing, words: str) -> dict[str, Any]:
+def _summary(one: Missing, words: str) -> dict[str, Any]:
     from explain.export import result_folder
 
     candidate = one.candidate

@@ -1,4 +1,4 @@
-"""`--also`: what else is written of an explanation, each by a function of `explain.export`."""
+"""Write the formats of `--also`, each with a function of `explain.export`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FORMATS = {
     "gif": "layers.gif",
     "mp4": "layers.mp4",
 }
-"""What is asked for, and the file that it becomes."""
+"""File name by format."""
 
 
-def chosen(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """`["svg,pdf", "html"]` as formats, each once; raises a Problem for one that there is not."""
+def parse(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """Return `["svg,pdf", "html"]` as single formats, each once; raise Problem for an unknown one."""
     found = tuple(
         dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
     )
@@ -34,7 +34,7 @@ def chosen(texts: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def files(explanation: Explanation, formats: Sequence[str], look: Look) -> Iterator[File]:
-    """The best map as figures, as reports, and through the model's layers; nothing where there is no map."""
+    """Yield the best map as figures, reports and animations over the layers; nothing without a map."""
     from explain.export import animation, figure, html_report, pdf_report
 
     for name in formats if explanation.heatmaps else ():

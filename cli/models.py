@@ -1,4 +1,4 @@
-"""`models list | show | layers | add`: which models there are, what can be looked at in one, and yours beside them."""
+"""`models list | show | layers | add`: list models and their layers, and add your own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import typer
 
 from cli import models_add
 from cli import options as cli
-from cli.console import Teller
+from cli.console import Console
+from cli.pictures import load_explainer
 
 if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
-app = typer.Typer(help="Which models there are, whether their weights are here, their layers, and adding yours.")
-Name = Annotated[str, typer.Argument(metavar="ID", help="A model of `models list`, or timm/<name>.")]
+app = typer.Typer(help="List models, their weights and layers, and add your own.")
+Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -25,20 +26,18 @@ def models(context: typer.Context) -> None:
 
 
 def list_(
-    search: Annotated[str, typer.Argument(metavar="[WORD]", help="A part of an id or of a family's name.")] = "",
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="classify|detect|embed", help="Only these.", show_default=False)
-    ] = None,
-    here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this machine.")] = False,
+    search: Annotated[str, typer.Argument(metavar="[WORD]", help="Part of an id or family name.")] = "",
+    task: Annotated[str | None, cli.option("--task", "classify|detect|embed", "Only models for this task.")] = None,
+    here: Annotated[bool, cli.option("--here", None, "Only models whose weights are on this machine.")] = False,
     json: cli.Json = False,
 ) -> int:
-    """Every model of the catalogue, with its family, size and licence, and whether its weights are here."""
+    """List the models of the catalogue: family, size, licence, and whether the weights are on this machine."""
     from common.errors import Problem
     from models.catalog import TASKS, available, catalog, problem
 
     if task is not None and task not in TASKS:
         raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
-    tell = Teller(json)
+    console = Console(json)
     found = [
         _row(spec, available(spec))
         for spec in catalog().values()
@@ -46,25 +45,25 @@ def list_(
     ]
     found = [row for row in found if row["here"] or not here]
     columns = ("id", "family", "size", "task", "here", "licence")
-    tell.table(columns, [[_word(row[name]) for name in columns] for row in found])
+    console.table(columns, [[_text(row[name]) for name in columns] for row in found])
     if not found:
-        tell.say("There is no such model here: leave away a word or --here.")
+        console.say("No model matches: leave out a word or --here.")
     if (wrong := problem()) is not None:
-        tell.complain(wrong)
-    tell.result({"models": found})
+        console.warn(wrong)
+    console.result({"models": found})
     return 0
 
 
 def show(
     model: Name,
-    labels: Annotated[bool, typer.Option("--labels", help="Also its classes, by index.")] = False,
+    labels: Annotated[bool, cli.option("--labels", None, "Also list its classes, by index.")] = False,
     json: cli.Json = False,
 ) -> int:
-    """All that is known of one model; it is loaded where its weights are here."""
+    """Show all that is known of one model; it is loaded if its weights are on this machine."""
     from models import weights
     from models.catalog import available, spec
 
-    tell = Teller(json)
+    console = Console(json)
     found = spec(model)
     here = available(found)
     known: dict[str, Any] = _row(found, here) | {
@@ -74,11 +73,10 @@ def show(
         "weights": weights.find(found),
     }
     if here:
-        from cli.image import woken
         from explain.questions import answers_why
 
-        with tell.at_work(f"Waking {model}") as bar:
-            explainer = woken(model, "cpu", bar)
+        with console.progress(f"Loading {model}") as progress:
+            explainer = load_explainer(model, "cpu", progress)
             resident, adapter = explainer.resident, explainer.resident.adapter
             known |= {
                 "parameters": resident.parameters,
@@ -94,27 +92,28 @@ def show(
                 known["labels"] = explainer.labels
     shown = {name: value for name, value in known.items() if name != "labels" and value not in (None, "", ())}
     shown["weights"] = getattr(known["weights"], "name", "")
-    tell.table(("", model), [(name.replace("_", " "), _word(value)) for name, value in shown.items()])
+    console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in shown.items()])
     if labels and here:
-        tell.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
+        console.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
     if not here:
-        tell.say("Its weights are not on this machine: using it fetches them, or says what to put where.")
-    tell.result(known)
+        console.say(
+            "Its weights are not on this machine: the first use downloads them, or says which file to put where."
+        )
+    console.result(known)
     return 0
 
 
 def layers(
     model: Name,
-    every: Annotated[bool, typer.Option("--all", help="Also those inside of others.")] = False,
+    every: Annotated[bool, cli.option("--all", None, "Also layers nested in others.")] = False,
     json: cli.Json = False,
 ) -> int:
-    """The layers of a model that a map can be taken at, in the order of execution, and the names of choices of them."""
-    from cli.image import woken
+    """List the layers of a model at which a map can be taken, in order of execution, and its named presets."""
     from explain.evidence.layer_choices import layer_choices
 
-    tell = Teller(json)
-    with tell.at_work(f"Waking {model}") as bar:
-        explainer = woken(model, "cpu", bar)
+    console = Console(json)
+    with console.progress(f"Loading {model}") as progress:
+        explainer = load_explainer(model, "cpu", progress)
         found = layer_choices(explainer, every=every)
     shown, default, presets = found.layers, found.default, found.presets
     rows = [
@@ -126,12 +125,12 @@ def layers(
         (layer.path, str(layer.shape[0]), f"{layer.shape[1]} × {layer.shape[2]}", "default" * (layer.path in default))
         for layer in shown
     ]
-    tell.table(columns, cells, right=columns[1:3])
+    console.table(columns, cells, right=columns[1:3])
     for name, paths in presets.items():
-        tell.say(f"{name}: {', '.join(paths)}")
+        console.say(f"{name}: {', '.join(paths)}")
     if not shown:
-        tell.say(f"{model} only answers: nothing inside it can be looked at.")
-    tell.result({"model": model, "layers": rows, "default": default, "presets": presets})
+        console.say(f"{model} exposes no internals and so no layers.")
+    console.result({"model": model, "layers": rows, "default": default, "presets": presets})
     return 0
 
 
@@ -146,7 +145,7 @@ def _row(spec: ModelSpec, here: bool) -> dict[str, Any]:
     }
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

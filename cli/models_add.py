@@ -1,4 +1,4 @@
-"""`models add`: look at a model's file, ask what it does not say, write its table into models.toml, and try it out."""
+"""`models add`: inspect a model file, ask what it does not say, try the model, and write its table into models.toml."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from cli import options as cli
-from cli.console import Teller
-from cli.models_toml import alone, relative, text_of, with_table, written
+from cli.console import Console
+from cli.models_toml import file_lock, relative, text_of, with_table
 from common.errors import ImageProblem, ModelProblem, Problem
+from common.files import write_file
 from common.packaged import photographs
 from common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from explain.explanation import Explanation
     from explain.findings.diagnosis import Finding
@@ -30,94 +32,88 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 PROMPTS = ("a person", "a vehicle", "an animal")
-"""What a model that is asked in words is tried with."""
+"""Words with which a model with an open vocabulary is tried."""
 WINDOWS = 49
-"""Places that are hidden one after the other to try a model that only answers."""
-MADE_UP = "made-up numbers"
+"""Number of places to occlude when trying a model that exposes no internals."""
+RANDOM = "random numbers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddOptions:
+    """Options of `models add`."""
+
+    name: Annotated[str | None, cli.option("--name", "ID", "Id of the model \\[the file's name].")] = None
+    arch: Annotated[
+        str | None, cli.option("--arch", "NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
+    ] = None
+    labels: Annotated[
+        str | None, cli.option("--labels", "FILE", "File with the names of its classes: .json or text.")
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        cli.option("--set", "KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."),
+    ] = None
+    image: Annotated[
+        str | None, cli.option("--image", "PICTURE", "Picture to try it on \\[a packaged photograph].")
+    ] = None
+    trust: Annotated[bool, cli.option("--trust", None, "Open the file even if that runs code in it.")] = False
+    yes: Annotated[bool, cli.option("--yes -y", None, "Ask nothing: take the likely answers.")] = False
+    force: Annotated[bool, cli.option("--force", None, "Overwrite a model of the same name.")] = False
+    json: cli.Json = False
 
 
 def add(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The model's file, or its folder.")],
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="ID", help="What to call it \\[the file's name].", show_default=False),
-    ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch", metavar="NAME", help="Of torchvision or timm, or their_file.py:ClassName.", show_default=False
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--labels", metavar="FILE", help="Where its classes are named: .json or text.", show_default=False
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A key of the table, such as weights.preprocessing.size=64.",
-            show_default=False,
-        ),
-    ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option(
-            "--image", metavar="PICTURE", help="What to try it on \\[a packaged photograph].", show_default=False
-        ),
-    ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Open it even where that runs code in it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is likely.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over a model of the same name.")] = False,
-    json: cli.Json = False,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The model's file, or its folder.")], options: AddOptions
 ) -> int:
-    """Add a model of yours: look at its file, write its table into models.toml, and try it on one picture.
+    """Add your own model: inspect its file, write its table into models.toml, and try it on one picture.
 
-    The table goes into the file that SIGHTGLASS_MODELS names, else into ./models.toml; what else stands there stays. It
-    is written only if the model loads. A class in a file of Python is your code: it runs.
+    The table goes into the file named by SIGHTGLASS_MODELS, or else ./models.toml; everything else in it stays. It is
+    written only if the model loads. A class in a Python file is your code: it runs.
     """
-    from models.inspect import TRUST, inspect_model
-
-    tell = Teller(json)
-    asks = not (yes or json) and sys.stdin.isatty()
+    console = Console(options.json)
+    asks = not (options.yes or options.json) and sys.stdin.isatty()
     path = Path(file).expanduser().absolute()
-    given = {
-        **({TRUST: "yes"} if trust else {}),
-        **_settings(set_ or ()),
-        **({"weights.labels": _there(labels)} if labels else {}),
-    }
-    with tell.at_work(f"Looking at {path.name}") as bar:
-        bar(-1, path.name)
-        draft = inspect_model(path, _arch(arch))
-    if arch is None and (unknown := _wanted(draft, "arch")) is not None and asks:
-        draft = _answered(unknown, lambda answer: inspect_model(path, _arch(answer)))
-    elif arch is not None:
-        given["arch"] = _arch(arch)
-    tell.say(*draft.notes)
-    id_ = _id(name or path.stem)
-    if name is not None and id_ != name:
-        tell.say(f"It is called {id_}: a name is of small letters, digits, dots, dashes and underscores.")
+    draft, given = _inspected(console, path, options, asks=asks)
+    console.say(*draft.notes)
+    id_ = _id(options.name or path.stem)
+    if options.name is not None and id_ != options.name:
+        console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
-    table = _filled(draft, given, asks=asks)
-    text = text_of(id_, relative(table, to.parent))
-    whole = with_table(to, id_, text, force=force)
-    _free(id_, to, force=force)
-    with _tried(to, whole, id_):
-        tell.say("", text.strip(), "")
-        proof = _said(*_proof(tell, id_, image))
-    # The trial takes a while: what was written into the file meanwhile stays.
-    with alone(to):
-        written(to, with_table(to, id_, text, force=force))
-    tell.say(f"{id_} is in {to}.")
-    tell.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": proof})
+    table = relative(_filled(draft, given, asks=asks), to.parent)
+    text, whole = text_of(id_, table), with_table(to, id_, table, force=options.force)
+    _check_packaged(id_, to, force=options.force)
+    with _temporary_catalog(to, whole, id_):
+        console.say("", text.strip(), "")
+        trial = _summary(*_try(console, id_, options.image))
+    # The trial takes a while: the file is read again, so that changes made to it meanwhile stay.
+    with file_lock(to):
+        write_file(to, with_table(to, id_, table, force=options.force).encode("utf-8"))
+    console.say(f"{id_} is in {to}.")
+    console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
 
 
-def _settings(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """`KEY=VALUE`, the value as TOML has it, or else a word as it stands."""
+def _inspected(console: Console, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, dict[str, Any]]:
+    """Return what the file says, and the keys that the options set."""
+    from models.inspect import TRUST, inspect_model
+
+    given = {
+        **({TRUST: "yes"} if options.trust else {}),
+        **_settings(options.set_ or ()),
+        **({"weights.labels": _existing(options.labels)} if options.labels else {}),
+    }
+    with console.progress(f"Inspecting {path.name}") as progress:
+        progress(-1, path.name)
+        draft = inspect_model(path, _arch(options.arch))
+    if options.arch is not None:
+        given["arch"] = _arch(options.arch)
+    elif asks and (unknown := _unknown(draft, "arch")) is not None:
+        draft = _answer(unknown, lambda answer: inspect_model(path, _arch(answer)))
+    return draft, given
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Return `KEY=VALUE` as a dict; a value that is not TOML is a string."""
     import tomllib
 
     found: dict[str, Any] = {}
@@ -132,40 +128,43 @@ def _settings(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _there(file: str) -> str:
+def _existing(file: str) -> str:
     path = Path(file).expanduser().absolute()
     if not path.is_file():
-        raise ModelProblem(f"There is no file {path}: give the one that names the classes.")
+        raise ModelProblem(f"There is no file {path}: give the one with the names of the classes.")
     return str(path)
 
 
 def _arch(arch: str | None) -> str:
-    """A file of Python is meant from here, and stands in the table from where models.toml is."""
+    """Return an architecture, with the path of a Python file made absolute."""
     file, colon, name = (arch or "").rpartition(":")
     return f"{Path(file).expanduser().absolute()}:{name}" if colon and file.endswith(".py") else arch or ""
 
 
-_TAKEN: dict[str, Callable[[str], str]] = {"arch": _arch, "weights.labels": lambda file: _there(file) if file else ""}
-"""What becomes of an answer that stands for a file; others are TOML."""
+_FILES: dict[str, Callable[[str], str]] = {
+    "arch": _arch,
+    "weights.labels": lambda file: _existing(file) if file else "",
+}
+"""How an answer that names a file is read; others are TOML."""
 
 
-def _free(id_: str, to: Path, *, force: bool) -> None:
-    """Raise ModelProblem where a model that is packaged has the name: unnoticed it would be another from then on."""
+def _check_packaged(id_: str, to: Path, *, force: bool) -> None:
+    """Raise ModelProblem if a packaged model has that name, which would silently become another model."""
     from models import catalog
 
     if not force and any(id_ == spec.id for family in catalog.families(packaged=True).values() for spec in family):
         raise ModelProblem(
-            f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to have yours in its "
-            f"place wherever {to.name} is read."
+            f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
+            f"wherever {to.name} is read."
         )
 
 
-def _wanted(draft: TableDraft, key: str) -> Unknown | None:
+def _unknown(draft: TableDraft, key: str) -> Unknown | None:
     return next((unknown for unknown in draft.unknown if unknown.key == key), None)
 
 
 def _filled(draft: TableDraft, given: dict[str, Any], *, asks: bool) -> dict[str, Any]:
-    """The draft's table with what was given, asked or is likely; raises ModelProblem for what is still lacking."""
+    """Return the draft's table with given, answered or likely values; raise ModelProblem if one is still missing."""
     table: dict[str, Any] = {
         "loader": draft.loader,
         **({"arch": draft.arch} if draft.arch else {}),
@@ -176,17 +175,17 @@ def _filled(draft: TableDraft, given: dict[str, Any], *, asks: bool) -> dict[str
     answers = dict(given)
     lacking = []
     trusted = answers.pop(TRUST, "")
-    if (unknown := _wanted(draft, TRUST)) is not None:
-        said = trusted or (_ask(unknown) if asks else "")
-        if not said.lower().startswith("y"):
-            raise ModelProblem(f"{unknown.question} Say --trust if you do.")
+    if (unknown := _unknown(draft, TRUST)) is not None:
+        answer = trusted or (_ask(unknown) if asks else "")
+        if not answer.lower().startswith("y"):
+            raise ModelProblem(f"{unknown.question} Add --trust if you do.")
     for unknown in draft.unknown:
         if unknown.key in answers or unknown.key == TRUST:
             continue
-        take = _TAKEN.get(unknown.key, str)
-        answer = _answered(unknown, take) if asks else take(unknown.default) if unknown.default else ""
+        read = _FILES.get(unknown.key, str)
+        answer = _answer(unknown, read) if asks else read(unknown.default) if unknown.default else ""
         if answer:
-            answers |= {unknown.key: answer} if unknown.key in _TAKEN else _settings([f"{unknown.key}={answer}"])
+            answers |= {unknown.key: answer} if unknown.key in _FILES else _settings([f"{unknown.key}={answer}"])
         elif unknown.needed:
             lacking.append(unknown)
     if lacking:
@@ -194,8 +193,8 @@ def _filled(draft: TableDraft, given: dict[str, Any], *, asks: bool) -> dict[str
         option = (
             f"--{first.key.rpartition('.')[2]}" if first.key in ("arch", "weights.labels") else f"--set {first.key}="
         )
-        hint = f" (what looks like it: {', '.join(first.choices[:5])})" if first.choices else ""
-        raise ModelProblem(f"{first.question} Say it with {option}{hint}.")
+        hint = f" (similar: {', '.join(first.choices[:5])})" if first.choices else ""
+        raise ModelProblem(f"{first.question} Answer with {option}{hint}.")
     for key, value in answers.items():
         *above, last = key.split(".")
         place = table
@@ -209,30 +208,31 @@ def _copy(table: dict[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items() if value != ""}
 
 
-def _answered(unknown: Unknown, take: Callable[[str], Answer]) -> Answer:
-    """What is taken from somebody's answer; one that is wrong is asked for again."""
+def _answer(unknown: Unknown, read: Callable[[str], Answer]) -> Answer:
+    """Ask, and return the answer as `read` returns it; a wrong answer is asked for again."""
     while True:
         try:
-            return take(_ask(unknown))
+            return read(_ask(unknown))
         except Problem as problem:
             typer.echo(str(problem), err=True)
 
 
 def _ask(unknown: Unknown) -> str:
-    """Somebody's answer; one of the choices by its number too, and nothing where that is enough."""
+    """Ask on the terminal and return the answer; a choice can be given by its number."""
     for number, choice in enumerate(unknown.choices, 1):
         typer.echo(f"  {number}  {choice}", err=True)
     default = unknown.default
-    left_out = "" if default or unknown.needed else " (Enter leaves it out)"
-    said: str = typer.prompt(
-        f"{unknown.question}{left_out}",
+    hint = "" if default or unknown.needed else " (press Enter to skip)"
+    answer: str = typer.prompt(
+        f"{unknown.question}{hint}",
         default=default or (None if unknown.needed else ""),
         show_default=bool(default),
         prompt_suffix=" ",
         err=True,
     )
-    said = said.strip()
-    return unknown.choices[int(said) - 1] if said.isdigit() and 0 < int(said) <= len(unknown.choices) else said
+    answer = answer.strip()
+    chosen = answer.isdigit() and 0 < int(answer) <= len(unknown.choices)
+    return unknown.choices[int(answer) - 1] if chosen else answer
 
 
 def _id(name: str) -> str:
@@ -243,8 +243,8 @@ def _id(name: str) -> str:
 
 
 @contextmanager
-def _tried(to: Path, whole: str, id_: str) -> Iterator[None]:
-    """The file as it would be, beside the real one, is the one that is read as long as this lasts."""
+def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
+    """Make the catalogue read the new text of the file within the block; raise ModelProblem if it cannot."""
     draft = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
     named = os.environ.get("SIGHTGLASS_MODELS")
     try:
@@ -263,66 +263,66 @@ def _tried(to: Path, whole: str, id_: str) -> Iterator[None]:
         draft.unlink(missing_ok=True)
 
 
-def _proof(tell: Teller, id_: str, image: str | None) -> tuple[Explanation, Finding | None]:
-    """The model on one picture; what it says is told. Raises what loading it raises."""
-    from cli.image import report, woken
+def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, Finding | None]:
+    """Explain one picture with the model and print that; return it with a finding on its preprocessing, if any."""
+    from cli.pictures import load_explainer, report
     from explain.export.result_folder import Look
     from explain.findings.preprocessing_check import suspect
     from explain.picture.image import Image
 
-    with tell.at_work(f"Trying {id_}") as bar:
-        explainer = woken(id_, "cpu", bar)
-        # One that is asked in words, and was given no classes, is tried with some.
-        asked = not explainer.labels and explainer.resident.adapter.takes_words
-        words: dict[str, Any] = {"vocabulary": PROMPTS} if asked else {}
+    with console.progress(f"Trying {id_}") as progress:
+        explainer = load_explainer(id_, "cpu", progress)
+        # A model with an open vocabulary and no classes is tried with some words.
+        prompted = not explainer.labels and explainer.resident.adapter.takes_words
+        words: dict[str, Any] = {"vocabulary": PROMPTS} if prompted else {}
         adapter = explainer.resident.adapter
         if not explainer.resident.gradients:
-            # As it is, this would take a thousand passes, and is only to show that it works.
+            # The default takes a thousand passes; this only has to show that the model works.
             words |= {"method": "occlusion", "masks": WINDOWS}
         channels = adapter.channels
         if image is None and channels not in (1, 3):
-            tell.say(f"It takes {channels} channels: tried on made-up numbers, whose answer means nothing.")
-            picture = _made_up(channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
+            console.say(f"It takes {channels} channels: tried on random numbers, so its prediction means nothing.")
+            picture = _random(channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
         else:
             picture = Image.open(image or _picture())
         explanation = explainer(picture, top_k=3, **words)
-    report(tell, explanation, Look("inferno", 0.5))
-    if asked:
+    report(console, explanation, Look("inferno", 0.5))
+    if prompted:
         return explanation, None
     found = suspect(explainer.resident, [explanation.image, *_photographs(explanation.image.sha256)])
     if found is not None:
-        tell.say(f"{found.level}: {found.text}")
+        console.say(f"{found.level}: {found.text}")
     return explanation, found
 
 
-def _made_up(channels: int, height: int, width: int) -> Image:
+def _random(channels: int, height: int, width: int) -> Image:
     import numpy as np
 
     from explain.picture.image import MAX_PIXELS, Image
     from explain.picture.planes import shown
 
     numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
-    # `Image.open` would take four channels for a picture with transparency.
-    pixels, planes, notes = shown(numbers, MADE_UP, MAX_PIXELS)
-    return Image(pixels, MADE_UP, notes, planes=planes)
+    # `Image.open` would read four channels as a picture with transparency.
+    pixels, planes, notes = shown(numbers, RANDOM, MAX_PIXELS)
+    return Image(pixels, RANDOM, notes, planes=planes)
 
 
 def _picture() -> Path:
-    """The first of the packaged photographs."""
+    """Return the first of the packaged photographs."""
     if (found := next(iter(photographs().values()), None)) is None:
         raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
     return found
 
 
 def _photographs(but: str) -> list[Image]:
-    """The packaged photographs, but not the one with this sha256."""
+    """Return the packaged photographs except the one with this sha256."""
     from explain.picture.image import Image
 
     return [image for path in photographs().values() if (image := Image.open(path)).sha256 != but]
 
 
-def _said(explanation: Explanation, suspicion: Finding | None) -> dict[str, Any]:
-    """The proof for a program."""
+def _summary(explanation: Explanation, suspicion: Finding | None) -> dict[str, Any]:
+    """Return the trial for JSON."""
     return {
         "picture": explanation.image.name,
         "predictions": explanation.predictions,

@@ -1,23 +1,26 @@
-"""A model's table as text, and in a models.toml whose other lines stay as they are."""
+"""Write a model's table into a models.toml whose other lines stay as they are."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
-from common.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tomlkit.items import Comment, Item, Table, Whitespace
+
+SECONDS = 10.0
+"""How long to wait for another process that writes the same file."""
+
 
 def relative(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths from where models.toml is, where they lie in its folder."""
+    """Return the table with paths below `folder`, that of models.toml, relative to it."""
 
     def short(text: str) -> str:
         path, colon, name = text.rpartition(":") if ".py:" in text else (text, "", "")
@@ -32,91 +35,122 @@ def relative(table: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def text_of(id_: str, table: dict[str, Any]) -> str:
-    """The table as TOML: its dicts in tables of their own one level down, and inline below that."""
-    flat = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    lines = [f"[model.{_quoted(id_)}]", *(f"{key} = {_toml(value)}" for key, value in flat.items())]
-    for key, value in table.items():
+    """Return the table as TOML: its dicts as tables of their own one level down, and inline below that."""
+    import tomlkit
+
+    models = tomlkit.table(is_super_table=True)
+    models.append(id_, _table(table))
+    return tomlkit.document().append("model", models).as_string()
+
+
+def _table(values: dict[str, Any]) -> Table:
+    import tomlkit
+
+    table = tomlkit.table()
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            table.append(key, _item(value))
+    for key, value in values.items():
         if isinstance(value, dict) and value:
-            lines += [f"[model.{_quoted(id_)}.{key}]", *(f"{name} = {_toml(held)}" for name, held in value.items())]
-    return "\n".join(lines) + "\n"
+            inner = tomlkit.table()
+            for name, inline in value.items():
+                inner.append(name, _item(inline))
+            table.append(key, inner)
+    return table
 
 
-def _quoted(text: str) -> str:
-    import json
+def _item(value: Any) -> Item:
+    import tomlkit
 
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(key)} = {_toml(held)}' for key, held in value.items())} }}"
+        inline = tomlkit.inline_table()
+        for key, inner in value.items():
+            inline.append(key, _item(inner))
+        return inline
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, (int, float)) else _quoted(str(value))
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else _quoted(key)
+        array = tomlkit.array()
+        for inner in value:
+            array.append(_item(inner))
+        return array
+    return tomlkit.item(value if isinstance(value, (bool, int, float)) else str(value))
 
 
 @contextmanager
-def alone(to: Path) -> Iterator[None]:
-    """Nobody else who asks so writes `to` meanwhile. Raises ModelProblem where somebody does for seconds."""
-    lock = to.with_name(f".{to.name}.lock")
-    for _ in range(200):
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        except FileExistsError:
-            time.sleep(0.05)
-    else:
-        raise ModelProblem(f"{to.name} is being written by another: wait, or remove {lock} if nothing runs.")
+def file_lock(to: Path) -> Iterator[None]:
+    """Keep other processes that take this lock from writing `to`; raise ModelProblem if one holds it for too long."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
     try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
+        with lock:
+            yield
+            # Removed while it is held, so that it does not stay in the user's folder: whoever waits sees that and
+            # makes a new one. Windows does not remove a file that is open.
+            with contextlib.suppress(OSError):
+                os.unlink(lock.lock_file)
+    except Timeout:
+        raise ModelProblem(f"{to.name} is being written by another process: wait, and try again.") from None
 
 
-def written(to: Path, text: str) -> None:
-    """The whole file at once."""
-    with atomic_write(to) as draft:
-        draft.write_text(text, "utf-8")
+def with_table(to: Path, id_: str, table: dict[str, Any], *, force: bool) -> str:
+    """Return the text of the file with the table in it.
 
-
-def with_table(to: Path, id_: str, text: str, *, force: bool) -> str:
-    """The whole file with the table in it; raises ModelProblem where there is one already, or the file is broken."""
+    Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
+    """
     import tomllib
+
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import Table
 
     try:
         before = to.read_text("utf-8") if to.exists() else ""
-        there = tomllib.loads(before).get("model", {})
-    except (OSError, ValueError) as problem:
-        raise ModelProblem(f"{to} cannot be read ({problem}): mend it first.") from problem
-    if id_ in there:
-        if not force:
-            raise ModelProblem(
-                f"{to.name} has a model {id_} already: give another --name, or --force to write over it."
-            )
-        # From its header to the next one that is not below it.
-        named = rf"(?:{re.escape(id_)}|{re.escape(_quoted(id_))}|'{re.escape(id_)}')"
-        header = re.compile(rf"^[ \t]*\[[ \t]*model[ \t]*\.[ \t]*{named}[ \t]*(?:\..*)?\][^\n]*\n?", re.MULTILINE)
-        kept, place = [], 0
-        other = re.compile(r"^[ \t]*\[", re.MULTILINE)
-        while (found := header.search(before, place)) is not None:
-            kept.append(before[place : found.start()])
-            end = other.search(before, found.end())
-            # Comments right above the next table are that table's.
-            place = _above(before, found.end(), end.start()) if end else len(before)
-        before = "".join([*kept, before[place:]])
-        if id_ in tomllib.loads(before).get("model", {}):
-            raise ModelProblem(f"{to.name} has {id_} in a form that cannot be written over: take it out by hand.")
-    return f"{before.rstrip()}\n\n{text}" if before.strip() else text
+        document = tomlkit.parse(before)
+        models = document.get("model", {})
+    except (OSError, ValueError, TOMLKitError) as problem:
+        raise ModelProblem(f"{to} cannot be read ({problem}): correct it first.") from problem
+    text = text_of(id_, table)
+    if not isinstance(models, dict) or id_ not in models:
+        return f"{before.rstrip()}\n\n{text}" if before.strip() else text
+    if not force:
+        raise ModelProblem(f"{to.name} has a model {id_} already: give another --name, or --force to overwrite it.")
+    try:
+        if isinstance(models[id_], Table):
+            new, trailing = _table(table), _trailing(models[id_])
+            # Without white space at its end, tomlkit would add a blank line to it.
+            for item in (*trailing, tomlkit.ws("")):
+                _last(new).add(item)
+            models[id_] = new
+            whole = document.as_string()
+        else:
+            del models[id_]
+            whole = f"{document.as_string().rstrip()}\n\n{text}"
+            # Comments that stand between scattered parts of a table go with them.
+            if not all(line in whole for line in before.splitlines() if line.lstrip().startswith("#")):
+                raise ValueError
+        wanted = tomllib.loads(before)
+        wanted["model"][id_] = tomllib.loads(text)["model"][id_]
+        replaced = tomllib.loads(whole) == wanted
+    except (ValueError, TOMLKitError):
+        replaced = False
+    if not replaced:
+        raise ModelProblem(f"{to.name} has {id_} in a form that cannot be overwritten: remove it by hand.")
+    return whole
 
 
-def _above(text: str, start: int, end: int) -> int:
-    lines = text[start:end].splitlines(keepends=True)
-    while lines and lines[-1].lstrip().startswith("#"):
-        end -= len(lines.pop())
-    return end
+def _last(table: Table) -> Table:
+    """Return the table whose lines end this one: itself, or the last of its tables."""
+    inner = [item for item in table.values() if isinstance(item, type(table))]
+    return _last(inner[-1]) if inner else table
+
+
+def _trailing(table: Table) -> list[Comment | Whitespace]:
+    """Return the comments and blank lines at the end of a table: they belong to what follows it."""
+    from tomlkit.items import Comment, Whitespace
+
+    found: list[Comment | Whitespace] = []
+    for _, item in reversed(_last(table).value.body):
+        if not isinstance(item, (Comment, Whitespace)):
+            break
+        found.insert(0, item)
+    return found

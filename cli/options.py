@@ -1,11 +1,12 @@
-"""Options that several verbs share: what each is called and what it says in --help."""
+"""Define the options that several verbs share, and expand dataclasses of options into command-line parameters."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -15,266 +16,261 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.explainer import Explainer
+    from explain.export.result_folder import Look
 
-Verb = TypeVar("Verb", bound=Callable[..., int])
-MODEL, MAP, BOXES, OUT = "What explains", "What the map is of", "Which boxes", "What comes out"
+MODEL, MAP, BOXES, OUT = "Model", "What the map shows", "Boxes", "Output"
 
 
-def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+def option(names: str, metavar: str | None, help: str, panel: str | None = None, **more: Any) -> Any:
+    """Return a typer option; `names` are separated by spaces, and `metavar` is None for a flag."""
+    shown: dict[str, Any] = {"show_default": False} | more
+    return typer.Option(*names.split(), metavar=metavar, help=help, rich_help_panel=panel, **shown)
 
 
 Pictures = Annotated[
-    list[str], typer.Argument(metavar="PICTURE", help="Files: JPEG, PNG, WebP, HEIC, AVIF, TIFF and the like.")
+    list[str], typer.Argument(metavar="PICTURE", help="Image files: JPEG, PNG, WebP, HEIC, AVIF, TIFF and similar.")
 ]
 Picture = Annotated[
-    str, typer.Argument(metavar="PICTURE", help="A file: JPEG, PNG, WebP, HEIC, AVIF, TIFF and the like.")
+    str, typer.Argument(metavar="PICTURE", help="An image file: JPEG, PNG, WebP, HEIC, AVIF, TIFF or similar.")
 ]
-Model = Annotated[
-    str, _option("--model", "-m", metavar="ID", panel=MODEL, help="A model of `models list` \\[efficientnet-lite0].")
-]
-Device = Annotated[
-    str, _option("--device", metavar="NAME", panel=MODEL, help="auto, cpu, cuda, cuda:N or mps \\[auto].")
-]
-Preprocessing = Annotated[
-    str | None,
-    _option(
-        "--preprocessing",
-        metavar="WAY",
-        panel=MODEL,
-        help="How the picture is fitted: trained, crop, squash, letterbox \\[trained]. It can change the answer.",
-    ),
-]
+Model = Annotated[str, option("--model -m", "ID", "A model listed by `models list` \\[efficientnet-lite0].", MODEL)]
 Words = Annotated[
     str | None,
-    _option("--words", metavar="'A, B'", panel=MODEL, help="What a CLIP, a YOLO-World or a YOLOE looks for."),
+    option("--words", "'A, B'", "What a CLIP, YOLO-World or YOLOE model should look for, as a list.", MODEL),
 ]
 Question = Annotated[
     str | None,
-    _option(
-        "--question",
-        "-q",
-        metavar="where|why",
-        panel=MAP,
-        help="Where is it, or why this class and not another: a part, a method and layers at once.",
+    option(
+        "--question -q",
+        "where|why",
+        "Where is it, or why this class rather than another: sets part, method and layers together.",
+        MAP,
     ),
 ]
 Method = Annotated[
     str | None,
-    _option(
+    option(
         "--method",
-        metavar="NAME",
-        panel=MAP,
-        help="gradcam, gradcam++, layercam, eigencam, scorecam, drise, occlusion, ... \\[the model's own].",
+        "NAME",
+        "gradcam, gradcam++, layercam, eigencam, scorecam, drise, occlusion, ... \\[the model's default].",
+        MAP,
     ),
 ]
 Layers = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--target-layers",
-        metavar="PATH,PATH",
-        panel=MAP,
-        help="Where in the model the map is taken; several are averaged. `models layers ID` lists them.",
+        "PATH,PATH",
+        "Layers at which to take the map, averaged if several. `models layers ID` lists them.",
+        MAP,
     ),
-]
-Part = Annotated[
-    str | None,
-    _option(
-        "--part",
-        metavar="NAME",
-        panel=MAP,
-        help="What is explained: class, contrast; of a box also box, left, top, ..., objectness, mask, all \\[class].",
-    ),
-]
-Masks = Annotated[
-    int | None,
-    _option(
-        "--masks", metavar="N", panel=MAP, help="How often D-RISE hides the picture \\[800, of a classifier 1000]."
-    ),
-]
-Head = Annotated[
-    int | None,
-    _option("--head", metavar="N", panel=MAP, help="Of --method attention: one head, from 0 \\[the mean of all]."),
-]
-TopK = Annotated[
-    int | None,
-    _option("--top-k", "--topk", "-k", metavar="N", panel=MAP, help="How many of the best get a map \\[5]."),
 ]
 Classes = Annotated[
     list[str] | None,
-    _option(
-        "--class",
-        "-c",
-        metavar="NAME|INDEX",
-        panel=MAP,
-        help="A class to explain instead of the best ones; may be repeated.",
-    ),
+    option("--class -c", "NAME|INDEX", "Explain this class instead of the best ones; may be repeated.", MAP),
 ]
+TopK = Annotated[int | None, option("--top-k --topk -k", "N", "Number of best predictions that get a map \\[5].", MAP)]
 Scale = Annotated[
     str | None,
-    _option(
-        "--scale",
-        metavar="own|shared",
-        panel=MAP,
-        help="Whether 1 is each map's hottest place or that of all \\[own].",
-    ),
+    option("--scale", "own|shared", "Scale each map to its own maximum or to the maximum of all maps \\[own].", MAP),
 ]
-Colormap = Annotated[
-    str, _option("--colormap", metavar="NAME", panel=OUT, help="inferno, viridis, jet, turbo, ... \\[inferno].")
+Masks = Annotated[
+    int | None,
+    option("--masks", "N", "Number of masks for D-RISE \\[800; 1000 for a classifier].", MAP),
 ]
-Alpha = Annotated[
-    float | None,
-    _option("--alpha", metavar="0..1", panel=OUT, help="How much of the colours there is over the picture."),
+Head = Annotated[
+    int | None, option("--head", "N", "With --method attention: one head, counted from 0 \\[mean of all].", MAP)
 ]
+ScoreThr = Annotated[float | None, option("--score-thr", "0..1", "Hide boxes with a lower score \\[0.25].", BOXES)]
+Json = Annotated[bool, option("--json", None, "Print only JSON on stdout.", OUT)]
 Out = Annotated[
     Path | None,
-    _option(
-        "--out",
-        "-o",
-        metavar="FOLDER",
-        panel=OUT,
-        help="Where the files go; of several pictures into one folder each in it \\[explained/<picture>].",
-    ),
+    option("--out -o", "FOLDER", "Output folder; several pictures get a subfolder each \\[explained/<picture>].", OUT),
 ]
-Json = Annotated[bool, _option("--json", panel=OUT, help="JSON on stdout and nothing else there.")]
-Npy = Annotated[
-    bool, _option("--npy", panel=OUT, help="Also each map on the picture's own grid: .npy, float32 (H, W) in 0..1.")
-]
-
-Also = Annotated[
+ExtraFormats = Annotated[
     list[str] | None,
-    _option(
+    option(
         "--also",
-        metavar="svg,pdf,html,report,gif,mp4",
-        panel=OUT,
-        help="Also the figure as SVG or PDF, a report that opens offline or on paper, a clip through the layers.",
+        "svg,pdf,html,report,gif,mp4",
+        "Also write the figure as SVG or PDF, an offline HTML report, a PDF report, or an animation over the layers.",
+        OUT,
     ),
 ]
 
-ScoreThr = Annotated[
-    float | None,
-    _option("--score-thr", metavar="0..1", panel=BOXES, help="Boxes whose score is lower are left out \\[0.25]."),
-]
-Iou = Annotated[
-    float | None,
-    _option("--iou", metavar="0..1", panel=BOXES, help="Of boxes that overlap more the weaker is left out \\[0.7]."),
-]
-Only = Annotated[
-    list[str] | None,
-    _option("--only", metavar="CLASS", panel=BOXES, help="Boxes of other classes are left out; may be repeated."),
-]
-Per = Annotated[
-    str,
-    _option(
-        "--per", metavar="WHAT", panel=MAP, help="A map for each detection, class, or the whole picture \\[detection]."
-    ),
-]
-Ratio = Annotated[
-    float | None,
-    _option(
-        "--ratio", metavar="0..1", panel=MAP, help="With --per picture: the share of strongest candidates \\[0.02]."
-    ),
-]
-Boxes = Annotated[
-    list[int] | None,
-    _option("--box", metavar="N", panel=MAP, help="One box by its place, the surest is 1; may be repeated."),
-]
-Candidates = Annotated[
-    list[str] | None,
-    _option("--candidate", metavar="N,CLASS", panel=MAP, help="A raw candidate, shown or not, as a recipe names it."),
-]
-Missing = Annotated[
-    list[str] | None,
-    _option(
-        "--missing",
-        metavar="X,Y",
-        panel=MAP,
-        help="What came nearest at a point, or in a rectangle X,Y,X,Y, in pixels of the picture: of --class or of any, "
-        "why it is not shown, and its map.",
-    ),
-]
-Place = Annotated[
-    int | None,
-    _option(
-        "--box",
-        metavar="N",
-        panel=MAP,
-        help="Of detectors: the first model's box N, the surest is 1, and the same object in the others.",
-    ),
-]
-Examples = Annotated[
-    list[str] | None,
-    _option("--example", metavar="X,Y,X,Y=NAME", panel=MODEL, help="A box in the picture of what a YOLOE looks for."),
-]
-Within = Annotated[
-    str | None,
-    _option(
-        "--within",
-        metavar="WHAT",
-        panel=OUT,
-        help="Show the map in the picture, inside the boxes, there rescaled together (shared) or in each \\[picture].",
-    ),
-]
-Renormalize = Annotated[
-    bool, _option("--renormalize", panel=OUT, help="Show the map inside the boxes, rescaled in each: --within each.")
-]
-SaveAll = Annotated[
-    bool, _option("--save-all", panel=OUT, help="Also a picture and a .npy of each box, and a sheet of them.")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How the model is loaded and fed, for every verb that runs one."""
+
+    preprocessing: Annotated[
+        str | None,
+        option(
+            "--preprocessing",
+            "NAME",
+            "How the picture is fitted: trained, crop, squash, letterbox \\[trained]. It can change the prediction.",
+            MODEL,
+        ),
+    ] = None
+    device: Annotated[str, option("--device", "NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", MODEL)] = "auto"
 
 
-def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Verb], Verb]:
-    """Register a function as a verb: its docstring is the help, paragraph by paragraph, and examples stand below."""
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(LoadOptions):
+    """Which model explains."""
 
-    def register(function: Verb) -> Verb:
+    model: Model = "efficientnet-lite0"
+    words: Words = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapOptions:
+    """How a map is made."""
+
+    question: Question = None
+    method: Method = None
+    target_layers: Layers = None
+    part: Annotated[
+        str | None,
+        option(
+            "--part",
+            "NAME",
+            "What to explain: class, contrast; for a box also box, left, top, ..., objectness, mask, all \\[class].",
+            MAP,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What is written, and how it is drawn."""
+
+    colormap: Annotated[str, option("--colormap", "NAME", "inferno, viridis, jet, turbo, ... \\[inferno].", OUT)] = (
+        "inferno"
+    )
+    alpha: Annotated[float | None, option("--alpha", "0..1", "Opacity of the colours over the picture.", OUT)] = None
+    out: Out = None
+    json: Json = False
+
+    def look(self, alpha: float = 0.5) -> Look:
+        """Return how maps are drawn; `alpha` applies where none was given."""
+        from explain.export.result_folder import Look
+
+        return Look(self.colormap, alpha if self.alpha is None else self.alpha)
+
+
+def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a function as a verb: its docstring is the help text, and the examples are shown below it.
+
+    A parameter annotated with a dataclass stands for all of its fields, each an option of its own.
+    """
+
+    def register(function: Callable[..., int]) -> Callable[..., int]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         below = "[bold]Examples[/]\n\n\b\n" + inspect.cleandoc(examples).replace("[", "\\[")
-        app.command(name, help=text, epilog=below)(function)
+        app.command(name, help=text, epilog=below)(_expanded(function))
         return function
 
     return register
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """Keyword arguments for an Explainer: what was said on the command line, the rest is the engine's to choose."""
-    if options.get("layers"):
-        options["layers"] = tuple(
-            name.strip() for text in options["layers"] for name in text.split(",") if name.strip()
-        )
-    if options.get("method"):
+def _expanded(function: Callable[..., int]) -> Callable[..., int]:
+    """Return the function with the fields of its dataclasses as parameters, which is what typer reads."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        if name == "return":
+            continue
+        if not is_dataclass(hint):
+            default = inspect.signature(function).parameters[name].default
+            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+            continue
+        groups[name], hints = hint, get_type_hints(hint, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if field.default is MISSING else field.default,
+                annotation=hints[field.name],
+            )
+            for field in fields(hint)
+        ]
+
+    def call(**values: Any) -> int:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        return function(**values)
+
+    call.__name__ = function.__name__
+    vars(call)["__signature__"] = inspect.Signature(parameters)
+    return call
+
+
+_SAME_NAME = (
+    "question",
+    "method",
+    "part",
+    "per",
+    "ratio",
+    "top_k",
+    "scale",
+    "masks",
+    "head",
+    "iou",
+    "preprocessing",
+    "of",
+)
+_ENGINE_NAMES = dict(zip(_SAME_NAME, _SAME_NAME, strict=True)) | {
+    "target_layers": "layers",
+    "score_thr": "confidence",
+    "words": "vocabulary",
+}
+"""Fields of option dataclasses that the engine takes, and its names for them."""
+
+
+def engine_options(options: Any, **more: Any) -> dict[str, Any]:
+    """Return keyword arguments for an Explainer from a dataclass of options and from `more`, without unset ones."""
+    given = {
+        _ENGINE_NAMES[field.name]: getattr(options, field.name)
+        for field in fields(options)
+        if field.name in _ENGINE_NAMES
+    } | more
+    if given.get("layers"):
+        given["layers"] = tuple(name.strip() for text in given["layers"] for name in text.split(",") if name.strip())
+    if given.get("method"):
         from explain.methods import method
 
-        options["method"] = method(options["method"]).id
-    for option, name in {"--score-thr": "confidence", "--iou": "iou"}.items():
-        if (share := options.get(name)) is not None and not 0 <= share <= 1:
-            raise Problem(f"{option} is {share:g}: it goes from 0 to 1.")
-    if (share := options.get("ratio")) is not None and not 0 < share <= 1:
+        given["method"] = method(given["method"]).id
+    for flag, name in {"--score-thr": "confidence", "--iou": "iou"}.items():
+        if (share := given.get(name)) is not None and not 0 <= share <= 1:
+            raise Problem(f"{flag} is {share:g}: it goes from 0 to 1.")
+    if (share := given.get("ratio")) is not None and not 0 < share <= 1:
         raise Problem(f"--ratio is {share:g}: give a share of the candidates that is over 0 and at most 1.")
-    return {name: value for name, value in options.items() if value not in (None, (), [])}
+    return {name: value for name, value in given.items() if value not in (None, (), [])}
 
 
-def counted(box: int) -> int:
-    """A box's number, if there can be such a box."""
+def box_number(box: int) -> int:
+    """Return the number of a box, counted from 1; raise Problem for a smaller one."""
     if box < 1:
         raise Problem(f"--box is {box}: boxes are counted from 1, the surest first.")
     return box
 
 
-def checked(explainer: Explainer, options: dict[str, Any]) -> None:
-    """Raise ModelProblem for what no picture could mend, before the first is looked at."""
+def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
+    """Raise ModelProblem for options that this model cannot honour for any picture."""
     from explain.questions import settings
 
     if options.get("layers") and not explainer.resident.gradients:
-        raise ModelProblem(
-            f"{explainer.model.id} only answers, no layer of it can be seen: leave --target-layers away."
-        )
+        raise ModelProblem(f"{explainer.model.id} exposes no internals and so no layers: leave --target-layers out.")
     if options.get("question"):
         settings(explainer.resident, options["question"])
 
 
-def classes(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:
-    """Classes by name or index as indices; a name that is a number is a name. Raises ModelProblem with a suggestion."""
+def class_indices(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:
+    """Return the indices of classes given by name or index; a label that is a number counts as a label.
+
+    Raises ModelProblem with a suggestion.
+    """
     from models.labels import class_index
 
     lowered = {label.lower() for label in labels}

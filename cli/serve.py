@@ -1,4 +1,4 @@
-"""`serve`: the HTTP API alone, without the dashboard's pages."""
+"""`serve`: run the HTTP API without the dashboard's pages."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from cli import options as cli
-from cli.console import Teller
-from cli.image import woken
+from cli.console import Console
+from cli.pictures import load_explainer
 from common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import typer
     import uvicorn
     from fastapi import FastAPI
 
@@ -28,8 +28,89 @@ if TYPE_CHECKING:
 
 HOST, PORT = "127.0.0.1", 8502
 GRACE = 5
-"""Seconds that requests under way are given once it is told to end."""
-DOOR, LIMITS = "Who may ask", "How much at once"
+"""Seconds that requests in progress get when the server stops."""
+ACCESS, LIMITS = "Access", "Limits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Options of `serve`; None leaves a setting to the environment."""
+
+    host: Annotated[
+        str,
+        cli.option("--host", "ADDRESS", f"Address to listen on; 0.0.0.0 opens it to the network \\[{HOST}].", ACCESS),
+    ] = HOST
+    port: Annotated[
+        int,
+        cli.option(
+            "--port -p",
+            "N",
+            f"Port to listen on; 0 picks a free one and prints it \\[{PORT}].",
+            ACCESS,
+            min=0,
+            max=65535,
+        ),
+    ] = PORT
+    key: Annotated[
+        str | None,
+        cli.option(
+            "--key",
+            "KEY",
+            "Require this key. SIGHTGLASS_API_KEY does the same without showing it in the process list.",
+            ACCESS,
+        ),
+    ] = None
+    queue: Annotated[
+        int | None,
+        cli.option(
+            "--queue", "N", "Requests that may wait; further ones get 429 with Retry-After \\[16].", LIMITS, min=0
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        cli.option(
+            "--workers",
+            "N",
+            "Requests answered at the same time. All share one loaded model, which takes one picture at a time \\[2].",
+            LIMITS,
+            min=1,
+        ),
+    ] = None
+    timeout: Annotated[
+        float | None,
+        cli.option(
+            "--timeout",
+            "SECONDS",
+            "Time limit for an answer, including waiting; then the work is stopped (504) \\[60].",
+            LIMITS,
+            min=0.1,
+        ),
+    ] = None
+    limit_mb: Annotated[
+        float | None,
+        cli.option("--limit-mb", "MB", "Maximum size of a picture file (413 above it) \\[20].", LIMITS, min=0.001),
+    ] = None
+    model: Annotated[
+        str | None,
+        cli.option(
+            "--model -m",
+            "ID",
+            "Model for requests that name none, loaded before the server listens \\[efficientnet-lite0].",
+            cli.MODEL,
+        ),
+    ] = None
+    device: Annotated[
+        str | None, cli.option("--device", "NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
+    ] = None
+    monitor: Annotated[
+        bool,
+        cli.option(
+            "--monitor",
+            None,
+            "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
+            LIMITS,
+        ),
+    ] = False
 
 
 def register(app: typer.Typer) -> None:
@@ -46,183 +127,76 @@ def register(app: typer.Typer) -> None:
     )(serve)
 
 
-def serve(
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host",
-            metavar="ADDRESS",
-            help=f"Where it listens; 0.0.0.0 opens it to the network \\[{HOST}].",
-            show_default=False,
-            rich_help_panel=DOOR,
-        ),
-    ] = HOST,
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port",
-            "-p",
-            metavar="N",
-            min=0,
-            max=65535,
-            help=f"Its port; 0 takes a free one and says which \\[{PORT}].",
-            show_default=False,
-            rich_help_panel=DOOR,
-        ),
-    ] = PORT,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            "--key",
-            metavar="KEY",
-            help="Ask for this key. SIGHTGLASS_API_KEY does the same, and does not stand in the list of processes.",
-            show_default=False,
-            rich_help_panel=DOOR,
-        ),
-    ] = None,
-    queue: Annotated[
-        int | None,
-        typer.Option(
-            "--queue",
-            metavar="N",
-            min=0,
-            help="How many requests may wait; the next is told when to come back (429) \\[16].",
-            show_default=False,
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="How many are answered at once. All share one loaded model, which takes one picture at a time \\[2].",
-            show_default=False,
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout",
-            metavar="SECONDS",
-            min=0.1,
-            help="How long an answer may take, waiting included; then the work is stopped (504) \\[60].",
-            show_default=False,
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    limit_mb: Annotated[
-        float | None,
-        typer.Option(
-            "--limit-mb",
-            metavar="MB",
-            min=0.001,
-            help="How large a picture's file may be (413) \\[20].",
-            show_default=False,
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            help="What answers where a request names none, ready before it listens \\[efficientnet-lite0].",
-            show_default=False,
-            rich_help_panel=cli.MODEL,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            metavar="NAME",
-            help="auto, cpu, cuda, cuda:N or mps \\[auto].",
-            show_default=False,
-            rich_help_panel=cli.MODEL,
-        ),
-    ] = None,
-    monitor: Annotated[
-        bool,
-        typer.Option(
-            "--monitor",
-            help="Log what is unsure or odd with its map, for the screen Watch; pictures are not kept.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = False,
-) -> int:
-    """Answer over HTTP what the other verbs answer here: the API without the dashboard's pages.
+def serve(options: ServeOptions) -> int:
+    """Serve over HTTP what the other commands print here: the API without the dashboard's pages.
 
-    `streamlit run dashboard.py` answers the same requests beside its pages; this is for a machine that shows none.
-    What can be asked is listed at /api/docs, also without a network. Ctrl-C ends it.
+    `streamlit run dashboard.py` answers the same requests next to its pages; this is for a machine without a screen.
+    /api/docs lists all requests and works without a network. Ctrl-C stops the server.
 
-    Only this machine is answered unless --host says otherwise, no other site's page unless SIGHTGLASS_API_ORIGINS
-    names it, and under no other name than localhost's unless SIGHTGLASS_API_HOSTS does. The model is loaded and has
-    seen a picture before the first request is taken; requests may name others whose weights are here, and nothing is
-    ever downloaded for one.
+    Only this machine is answered unless --host says otherwise, no page of another site unless SIGHTGLASS_API_ORIGINS
+    names it, and only requests to localhost unless SIGHTGLASS_API_HOSTS names other hosts. The model is loaded and has
+    explained a picture before the first request is accepted; requests may name others whose weights are on this
+    machine, and nothing is ever downloaded for one.
     """
-    _threads()
+    _limit_threads()
     from api.schemas import Settings
 
     settings = Settings.from_environment(
-        key=key,
-        waiting=queue,
-        workers=workers,
-        timeout=timeout,
-        max_bytes=None if limit_mb is None else int(limit_mb * 2**20),
-        model=model,
-        device=device,
-        monitor=monitor or None,
+        key=options.key,
+        waiting=options.queue,
+        workers=options.workers,
+        timeout=options.timeout,
+        max_bytes=None if options.limit_mb is None else int(options.limit_mb * 2**20),
+        model=options.model,
+        device=options.device,
+        monitor=options.monitor or None,
     )
-    tell = Teller()
-    line = bound(host, port)
-    with contextlib.closing(line):
-        with tell.at_work(f"Waking {settings.model}") as bar:
-            warm(woken(settings.model, settings.device, bar))
+    console = Console()
+    listener = bound(options.host, options.port)
+    with contextlib.closing(listener):
+        with console.progress(f"Loading {settings.model}") as progress:
+            warm(load_explainer(settings.model, settings.device, progress))
         from api.app import create
 
         app = create(settings)
         server = _server(app)
-        with _ended(server):
-            _say(tell, line, settings)
-            server.run(sockets=[line])
-    tell.say("Ended.")
+        with _stop_on_signals(server):
+            _announce(console, listener, settings)
+            server.run(sockets=[listener])
+    console.say("Stopped.")
     if not app.state.gate.close(GRACE):
-        # What does not listen would otherwise take the interpreter down with a complaint of its own.
+        # A thread that ignores the request to stop would crash the interpreter as it shuts down.
         sys.stdout.flush()
         os._exit(0)
     return 0
 
 
-def _threads() -> None:
-    """As the dashboard has them, before torch is there: one core is left to what takes requests in."""
+def _limit_threads() -> None:
+    """Set threads as the dashboard does, before torch is imported: one core stays free to accept requests."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises Problem, one sentence, where that cannot be: before a model is loaded."""
+    """Return a listening socket; raise Problem, before a model is loaded, where that is impossible."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
         raise Problem(f"{host} is no address of this machine: use 127.0.0.1, or 0.0.0.0 for the network.") from error
-    line = socket.socket(family, kind, protocol)
+    listener = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        line.bind(address)
-        line.listen(2048)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
     except OSError as error:
-        line.close()
+        listener.close()
         raise Problem(
             f"{_why_not(error)}: {host} cannot be listened on at port {port}; give another --port."
         ) from error
-    return line
+    return listener
 
 
 def _why_not(error: OSError) -> str:
@@ -236,12 +210,12 @@ def _why_not(error: OSError) -> str:
 
 
 def warm(explainer: Explainer) -> None:
-    """One picture through it: the first pass finds the layers and takes several times as long as the others."""
+    """Explain one picture: the first pass finds the layers and takes several times as long as later ones."""
     import numpy as np
 
     from explain.picture.image import Image
 
-    # Some cannot say anything of a grey picture, or only once they are told what to look for.
+    # Some models find nothing in a grey picture, or need words to look for.
     with contextlib.suppress(Problem):
         explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
 
@@ -261,25 +235,27 @@ def _server(app: FastAPI) -> uvicorn.Server:
     )
 
 
-def _say(tell: Teller, line: socket.socket, settings: Settings) -> None:
-    """Where it answers, and whom."""
-    address, port = line.getsockname()[:2]
+def _announce(console: Console, listener: socket.socket, settings: Settings) -> None:
+    """Print the address, and whether a key is required."""
+    address, port = listener.getsockname()[:2]
     if not settings.key and not ipaddress.ip_address(address).is_loopback:
-        tell.complain("Whoever reaches this machine can ask without a key: give one with SIGHTGLASS_API_KEY.")
+        console.warn(
+            "Anyone who can reach this machine can use the API without a key: set one with SIGHTGLASS_API_KEY."
+        )
     shown = f"[{address}]" if ":" in address else address
-    key = "a key is asked for" if settings.key else "no key is asked for"
-    tell.say(f"http://{shown}:{port}/api/docs lists what can be asked; {key}. Ctrl-C ends this.")
+    key = "a key is required" if settings.key else "no key is required"
+    console.say(f"http://{shown}:{port}/api/docs lists all requests; {key}. Press Ctrl-C to stop.")
     sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def _ended(server: uvicorn.Server) -> Iterator[None]:
-    """Signals end the server and nothing else: once it has shut down, it raises again the one that told it to."""
+def _stop_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Make SIGINT and SIGTERM stop the server and nothing else; uvicorn raises the signal again after its shutdown."""
 
-    def told(*_: object) -> None:
+    def stop(*_: object) -> None:
         server.should_exit = True
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

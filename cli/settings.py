@@ -1,4 +1,4 @@
-"""`settings`: list every environment variable that sets Sightglass, its value and its default."""
+"""`settings`: list every environment variable that Sightglass reads, its value and its default."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cli import options as cli
-from cli.console import Teller
+from cli.console import Console
 from common.errors import SettingProblem
 
 if TYPE_CHECKING:
@@ -16,21 +16,21 @@ COLUMNS = ("variable", "value", "default", "meaning")
 
 
 def settings(json: cli.Json = False) -> int:
-    """The environment variables that set Sightglass, each with its value, its default and its meaning.
+    """List the environment variables that Sightglass reads, each with its value, default and meaning.
 
     The API key is masked. The exit code is 1 if a variable is malformed or unknown.
     """
     from common.environment import unknown
 
-    tell, rows = Teller(json), _rows()
-    tell.table(
+    console, rows = Console(json), _rows()
+    console.table(
         COLUMNS,
         [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows],
     )
     problems = [*(row["problem"] for row in rows if row["problem"]), *unknown()]
     for problem in problems:
-        tell.complain(problem)
-    tell.result({"settings": rows, "problems": problems})
+        console.warn(problem)
+    console.result({"settings": rows, "problems": problems})
     return 1 if problems else 0
 
 

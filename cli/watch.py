@@ -1,8 +1,9 @@
-"""`watch`: what a monitor's log says of a model in use: what is odd, and what has changed since the reference."""
+"""`watch`: report what a monitor's log says of a model in use: odd pictures, and changes since the reference."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options as cli
-from cli.console import Teller
+from cli.console import Console
 from common.errors import Problem
 
 if TYPE_CHECKING:
@@ -18,8 +19,30 @@ if TYPE_CHECKING:
 
 NOW = "now"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-MOST = 100_000
-"""Short lines that a report is of."""
+MAX_LINES = 100_000
+"""Short lines of the log that a report covers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """Options of `watch`."""
+
+    model: Annotated[str | None, cli.option("--model -m", "ID", "Only this model.")] = None
+    since: Annotated[
+        str | None,
+        cli.option("--since", "WHEN", "Only since then: 90m, 24h, 7d, or 2026-11-20T09:00 (UTC)."),
+    ] = None
+    reference: Annotated[
+        str | None,
+        cli.option(
+            "--reference",
+            "SOURCE",
+            "First set what counts as usual: now (everything monitored so far), or the results of a batch.",
+        ),
+    ] = None
+    worst: Annotated[int, cli.option("--worst", "N", "How many of the worst to list \\[5].", min=0)] = 5
+    alarm: Annotated[bool, cli.option("--alarm", None, "Exit with code 1 if something has changed.")] = False
+    json: cli.Json = False
 
 
 def register(app: typer.Typer) -> None:
@@ -36,88 +59,73 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(
+    options: WatchOptions,
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="[FOLDER]", help="A monitor's folder \\[SIGHTGLASS_MONITOR].", show_default=False),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="ID", help="Only of this model.", show_default=False)
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHEN", help="Only from then on: 90m, 24h, 7d, or 2026-11-20T09:00 (UTC).", show_default=False
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="Before that, take this as what is usual: now (what was watched so far), or a folder run's results.",
-            show_default=False,
-        ),
-    ] = None,
-    worst: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many of the worst are named \\[5].", show_default=False)
-    ] = 5,
-    alarm: Annotated[bool, typer.Option("--alarm", help="Exit code 1 where something has changed.")] = False,
-    json: cli.Json = False,
 ) -> int:
-    """What was watched of models in use: how many were odd and why, the worst, and what has changed.
+    """Report on models in use: how many pictures were odd and why, the worst, and what has changed.
 
-    Pictures are watched by `batch --monitor`, by the server, and by `explain.monitor` in Python.
+    Pictures are monitored by `batch --monitor`, by the server, and by `explain.monitor` in Python.
     """
-    from explain.monitor import Monitor, default, trend
+    from explain.monitor import trend
 
-    tell = Teller(json)
-    if folder is not None and not folder.is_dir():
-        raise Problem(f"There is no folder {folder}: name the one that a monitor writes to.")
-    monitor = default() if folder is None else Monitor(folder)
-    if monitor.folder is None:
-        raise Problem("The monitor is switched off: name a folder, or set SIGHTGLASS_MONITOR.")
-    begin = _time(since, datetime.now(UTC)) if since else None
-    if reference is not None:
-        made = monitor.set_reference(None if reference == NOW else Path(reference), model=model, since=begin)
-        for one in made.models.values():
-            tell.say(f"Reference of {one.model}: {one.name}, {one.count:,} pictures.")
-    seen = monitor.observations(model=model, since=begin, limit=MOST)
-    tell.say(trend.headline(seen, f"since {begin:%Y-%m-%d %H:%M} UTC" if begin else ""))
+    console, monitor, model = Console(options.json), _monitor(folder), options.model
+    begin = _time(options.since, datetime.now(UTC)) if options.since else None
+    if options.reference is not None:
+        source = None if options.reference == NOW else Path(options.reference)
+        for one in monitor.set_reference(source, model=model, since=begin).models.values():
+            console.say(f"Reference of {one.model}: {one.name}, {one.count:,} pictures.")
+    seen = monitor.observations(model=model, since=begin, limit=MAX_LINES)
+    console.say(trend.headline(seen, f"since {begin:%Y-%m-%d %H:%M} UTC" if begin else ""))
     left = monitor.left_out(since=begin)
     if left:
-        tell.say(f"{left:,} odd ones are not in the log: there were too many a minute.")
-    shown = monitor.entries(model=model, since=begin, order="worst", limit=worst) if worst else []
-    tell.table(
+        console.say(f"{left:,} odd pictures are not in the log: there were too many per minute.")
+    worst = monitor.entries(model=model, since=begin, order="worst", limit=options.worst) if options.worst else []
+    console.table(
         ("time", "picture", "model", "says", "why"),
-        [(f"{e.time:%Y-%m-%d %H:%M}", e.picture, e.model, _says(e), ", ".join(e.why)) for e in shown],
+        [(f"{e.time:%Y-%m-%d %H:%M}", e.picture, e.model, _prediction(e), ", ".join(e.why)) for e in worst],
     )
     drifts = _drifts(monitor, {one.model for one in seen}, begin)
     for drift in drifts:
-        tell.say(*(f"{drift.model}: {sentence}" for sentence in drift.words))
-    tell.result(
+        console.say(*(f"{drift.model}: {sentence}" for sentence in drift.words))
+    console.result(
         {
             "folder": monitor.folder,
             "watched": len(seen),
             "odd": sum(bool(one.odd) for one in seen),
             "why": trend.kinds(seen),
             "left_out": left,
-            "worst": [_plain(entry) for entry in shown],
-            "drift": [_numbers(drift) for drift in drifts],
+            "worst": [_entry(entry) for entry in worst],
+            "drift": [_drift(drift) for drift in drifts],
         }
     )
-    return 1 if alarm and any(drift.changed for drift in drifts) else 0
+    return 1 if options.alarm and any(drift.changed for drift in drifts) else 0
+
+
+def _monitor(folder: Path | None) -> Monitor:
+    from explain.monitor import Monitor, default
+
+    if folder is not None and not folder.is_dir():
+        raise Problem(f"There is no folder {folder}: name the one that a monitor writes to.")
+    monitor = default() if folder is None else Monitor(folder)
+    if monitor.folder is None:
+        raise Problem("The monitor is switched off: name a folder, or set SIGHTGLASS_MONITOR.")
+    return monitor
 
 
 def _drifts(monitor: Monitor, models: set[str], since: datetime | None) -> list[Drift]:
-    """Of every model that was watched and has a reference."""
+    """Return the drift of every monitored model that has a reference."""
     known = monitor.reference()
     if known is None:
         return []
     found = []
     for model in sorted(models & set(known.models)):
-        # What is in the reference is not held against it.
+        # Pictures of the reference are not compared with it.
         until = known.models[model].until
         begin = max((time for time in (since, until) if time is not None), default=None)
-        found.append(monitor.drift(model, since=begin, limit=MOST))
+        found.append(monitor.drift(model, since=begin, limit=MAX_LINES))
     return found
 
 
@@ -131,7 +139,7 @@ def _time(text: str, now: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _says(entry: Entry) -> str:
+def _prediction(entry: Entry) -> str:
     from explain.phrases import percent
 
     if entry.label is None:
@@ -139,19 +147,18 @@ def _says(entry: Entry) -> str:
     return entry.label if entry.confidence is None else f"{entry.label} {percent(entry.confidence)}"
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    said = entry.line({})
+def _entry(entry: Entry) -> dict[str, Any]:
+    line = entry.line({})
     files = {"heatmap": entry.heatmap, "raw": entry.raw, "picture": entry.kept}
-    return said | {"files": {name: path for name, path in files.items() if path is not None}}
+    return line | {"files": {name: path for name, path in files.items() if path is not None}}
 
 
-def _numbers(drift: Drift) -> dict[str, Any]:
+def _drift(drift: Drift) -> dict[str, Any]:
     from dataclasses import asdict
 
     from explain.monitor.observation import stamp
 
-    said = asdict(drift)
-    return said | {
+    return asdict(drift) | {
         "since": stamp(drift.since) if drift.since else None,
         "until": stamp(drift.until) if drift.until else None,
         "enough": drift.enough,

@@ -121,8 +121,8 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("detect bus.png --candidate x", 2, r"--candidate is x: give a candidate.s number and its class, .*"),
         ("detect bus.png --example x", 2, r"--example is x: give a box and a name, .*"),
         ("detect bus.png --renormalize --within inside", 2, r"--renormalize is --within each: .*"),
-        ("detect bus.png --box 1 --per class", 2, r"--box, --candidate and --missing are of single detections: .*"),
-        ("detect bus.png --missing 9,9 --per class", 2, r"--box, --candidate and --missing are of single .*"),
+        ("detect bus.png --box 1 --per class", 2, r"--box, --candidate and --missing are for single detections: .*"),
+        ("detect bus.png --missing 9,9 --per class", 2, r"--box, --candidate and --missing are for single .*"),
         ("detect bus.png --missing 300", 2, r"--missing is 300: give a point, such as .*, or a rectangle, such as .*"),
         ("detect bus.png --missing 1,nan", 2, r"--missing is 1,nan: give a point, .*"),
         (
@@ -136,7 +136,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("detect bus.png --ratio 0 --per picture", 2, r"--ratio is 0: give a share .* over 0 and at most 1\."),
         ("compare bus.png --box 0", 2, r"--box is 0: boxes are counted from 1, the surest first\."),
         ("compare bus.png --box 1 --class person", 2, r"--box is of one object, and --class of all of a class: .*"),
-        ("compare bus.png --box 1", 2, r"efficientnet-lite0 draws no boxes: leave --box away, or compare detectors\."),
+        ("compare bus.png --box 1", 2, r"efficientnet-lite0 draws no boxes: leave --box out, or compare detectors\."),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay bus.png", 2, r"bus\.png is not a recipe: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
@@ -357,17 +357,17 @@ def test_a_threshold_below_one_per_cent_is_said_as_a_number(call, bus) -> None:
 
 def test_layers_of_a_model_that_only_answers_are_refused() -> None:
     seen = {"model": SimpleNamespace(id="lamps"), "resident": SimpleNamespace(gradients=False)}
-    with pytest.raises(Problem, match=r"lamps only answers, no layer of it can be seen: leave --target-layers away\."):
-        options.checked(SimpleNamespace(**seen), {"layers": ("10",)})
-    options.checked(SimpleNamespace(**seen), {"top_k": 1})
+    with pytest.raises(Problem, match=r"lamps exposes no internals and so no layers: leave --target-layers out\."):
+        options.check_options(SimpleNamespace(**seen), {"layers": ("10",)})
+    options.check_options(SimpleNamespace(**seen), {"top_k": 1})
 
 
 def test_compare_says_what_each_map_is_of(call, answer, bus, monkeypatch) -> None:
     weight("yolo11n.pt"), weight("yolo26n.pt")
     captions: list[list[str]] = []
-    grid = result_folder.sheet.grid
+    grid = result_folder.contact_sheet.grid
     monkeypatch.setattr(
-        result_folder.sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
+        result_folder.contact_sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
     )
     both = ("compare", bus, "-m", "yolo11n", "-m", "yolo26n")
     found = [Explainer(name)(bus).predictions for name in ("yolo11n", "yolo26n")]
@@ -454,7 +454,7 @@ def test_replay_holds_nothing_against_maps_of_another_recipe(answer, call, here)
     call("image", "bus.png", "--top-k", "1")
     call("class", "bus.png", "--class", "trolleybus")
     assert answer("replay", "explained/bus/gradcam_class_trolleybus.png", "--picture", "bus.png")["same"] is None
-    assert "held against none" in call("replay", "explained/bus/gradcam_class_trolleybus.png")[1]
+    assert "the new maps were compared with none" in call("replay", "explained/bus/gradcam_class_trolleybus.png")[1]
 
 
 def test_every_picture_of_one_explanation_carries_its_view_and_the_picture(call, answer, here) -> None:

@@ -48,11 +48,11 @@ def test_records_are_listed_and_found(
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(history.folder))
     out, _ = said(capsys, "list")
     assert out.index(field.id) < out.index(street.id)
-    assert "2 records;" in out and "kept (UTC)" in out
+    assert "2 records;" in out and "saved (UTC)" in out
     found = told(capsys, "list", "numb", "plate", "--tag", "t")
     assert (found["total"], found["records"][0]["id"]) == (1, street.id)
     assert found["records"][0]["marks"][0]["text"] == "here"
-    assert "Nothing that was kept is like that." in said(capsys, "list", "nowhere")[0]
+    assert "No saved explanation matches." in said(capsys, "list", "nowhere")[0]
     assert "1 of 2 records" in said(capsys, "list", "--limit", "1", "--skip", "1", "--order", "oldest")[0]
     assert "no order called" in said(capsys, "list", "--order", "x", code=2)[1]
 

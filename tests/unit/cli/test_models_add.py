@@ -12,7 +12,9 @@ import torch
 import torchvision
 
 from cli import main, models_add
-from cli.models_toml import alone, text_of, with_table, written
+from cli.models_toml import file_lock, text_of, with_table
+from common.errors import ModelProblem
+from common.files import write_file
 from models import catalog
 from models.inspect import TableDraft, Unknown
 from tests.unit import own_nets
@@ -102,7 +104,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(
     ("call", "code", "said"),
     [
         (("none.pth",), 1, "There is no file"),
-        (("Leaf net.pth",), 2, "Say it with --arch (what looks like it: "),
+        (("Leaf net.pth",), 2, "Answer with --arch (similar: "),
         (("Leaf net.pth", "--arch", "nets.py:PlantCNN"), 1, "does not fit nets.py:PlantCNN"),
         (("Leaf net.pth", "--arch", "resnet1"), 2, "did you mean resnet1"),
         (("Leaf net.pth", "--set", "width"), 2, "it should be KEY=VALUE"),
@@ -150,7 +152,7 @@ def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.Mon
     def prompt(text: str, **about: Any) -> str:
         asked.append((text, about["default"]))
         assert about["prompt_suffix"] == " "
-        return {"Which?": "2", "Names? (Enter leaves it out)": "", "Side?": "64"}[text]
+        return {"Which?": "2", "Names? (press Enter to skip)": "", "Side?": "64"}[text]
 
     monkeypatch.setattr(models_add.typer, "prompt", prompt)
     unknown = (
@@ -160,7 +162,7 @@ def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.Mon
     )
     draft = TableDraft("custom", "", {"weights": {"path": "a.pth"}}, unknown)
     table = models_add._filled(draft, {}, asks=True)
-    assert asked == [("Which?", None), ("Names? (Enter leaves it out)", ""), ("Side?", "32")]
+    assert asked == [("Which?", None), ("Names? (press Enter to skip)", ""), ("Side?", "32")]
     assert table == {
         "loader": "custom",
         "arch": "two",
@@ -195,7 +197,7 @@ def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(
 
     shutil.copy(weight("yolo11n.pt"), folder / "own.pt")
     assert main(["models", "add", "own.pt", "--yes"]) == 2
-    assert "Say --trust if you do." in capsys.readouterr().err
+    assert "Add --trust if you do." in capsys.readouterr().err
     assert not (folder / "models.toml").exists()
     assert main(["models", "add", "own.pt", "--trust"]) == 0
     held = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["own"]
@@ -207,13 +209,13 @@ def test_what_is_written_during_the_trial_stays(folder: Path, monkeypatch: pytes
     """By a hand, and by another that adds a model."""
     to = folder / "models.toml"
     to.write_text("# Mine.\n", "utf-8")
-    proof = models_add._proof
+    proof = models_add._try
 
     def slow(*given: Any) -> Any:
         to.write_text(BEFORE, "utf-8")
         return proof(*given)
 
-    monkeypatch.setattr(models_add, "_proof", slow)
+    monkeypatch.setattr(models_add, "_try", slow)
     assert main(CALL) == 0
     text = to.read_text("utf-8")
     assert text.startswith(BEFORE.rstrip())
@@ -224,13 +226,13 @@ def test_a_name_that_was_taken_during_the_trial_is_not_written_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = folder / "models.toml"
-    proof = models_add._proof
+    proof = models_add._try
 
     def slow(*given: Any) -> Any:
         to.write_text(BEFORE, "utf-8")
         return proof(*given)
 
-    monkeypatch.setattr(models_add, "_proof", slow)
+    monkeypatch.setattr(models_add, "_try", slow)
     assert main([*CALL, "--name", "old"]) == 2
     assert "has a model old already" in capsys.readouterr().err
     assert to.read_text("utf-8") == BEFORE
@@ -241,14 +243,50 @@ def test_only_one_writes_at_a_time(tmp_path: Path) -> None:
 
     to = tmp_path / "models.toml"
 
-    def write(number: int) -> None:
-        with alone(to):
-            written(to, with_table(to, f"m{number}", text_of(f"m{number}", {"loader": "custom"}), force=False))
+    def add(number: int) -> None:
+        with file_lock(to):
+            write_file(to, with_table(to, f"m{number}", {"loader": "custom"}, force=False).encode())
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, range(16)))
+        list(pool.map(add, range(16)))
     assert len(tomllib.loads(to.read_text("utf-8"))["model"]) == 16
     assert [path.name for path in tmp_path.iterdir()] == ["models.toml"]
+
+
+def test_a_lock_left_by_a_crash_hinders_nobody(tmp_path: Path) -> None:
+    to = tmp_path / "models.toml"
+    (tmp_path / ".models.toml.lock").touch()
+    with file_lock(to):
+        write_file(to, b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["models.toml"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            '[model]\nold = {loader = "x"}\nb.loader = "y"\n\n# z\n[z]\n',
+            '[model]\nb.loader = "y"\n\n# z\n[z]\n\n[model.old]\nloader = "custom"\n',
+        ),
+        (
+            '[model.a]\nloader = "x"\n# z\n[z]\nk = 1 # k\n[model.old]\nloader = "y"\n\n# end\n',
+            '[model.a]\nloader = "x"\n# z\n[z]\nk = 1 # k\n[model.old]\nloader = "custom"\n\n# end\n',
+        ),
+    ],
+)
+def test_other_lines_stay_wherever_the_table_was(before: str, after: str, tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text(before, "utf-8")
+    assert with_table(tmp_path / "models.toml", "old", {"loader": "custom"}, force=True) == after
+
+
+@pytest.mark.parametrize(
+    "before",
+    ['model = {old = {loader = "x"}}\n', '[model.old]\nloader = "x"\n# z\n[z]\n[model.old.weights]\nrandom = 1\n'],
+)
+def test_a_table_that_cannot_be_overwritten_is_refused(before: str, tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text(before, "utf-8")
+    with pytest.raises(ModelProblem, match="in a form that cannot be overwritten"):
+        with_table(tmp_path / "models.toml", "old", {"loader": "custom"}, force=True)
 
 
 def test_a_packaged_model_gives_way_by_force_and_leaves_nothing_behind(folder: Path) -> None:
@@ -262,14 +300,14 @@ def test_a_bad_table_of_another_model_is_no_hindrance(folder: Path) -> None:
     assert catalog.spec("leaf-net").loader == "custom"
 
 
-def test_a_model_of_four_channels_is_tried_on_made_up_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_four_channels_is_tried_on_random_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = torch.nn.Sequential(torch.nn.Conv2d(4, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     torch.jit.trace(module.eval(), torch.zeros(1, 4, 32, 32)).save(str(folder / "bands.torchscript"))
     settings = ("--set", "weights.preprocessing.size=32", "--set", "weights.preprocessing.channels_in=4")
     assert main(["models", "add", "bands.torchscript", "--trust", "--name", "Four/Bands", *settings]) == 0
     said = capsys.readouterr().out
     assert "It is called four-bands: " in said
-    assert "It takes 4 channels: tried on made-up numbers" in said
+    assert "It takes 4 channels: tried on random numbers" in said
     assert "four-bands" in tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]
 
 

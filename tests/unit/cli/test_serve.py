@@ -142,7 +142,7 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         out, complaints = process.communicate(timeout=60)
         line.close()
         assert (process.returncode, complaints) == (0, "")
-        assert "Ended." in out
+        assert "Stopped." in out
         assert "a-secret" not in out
 
 

@@ -46,7 +46,7 @@ def test_a_run_that_is_watched_leaves_what_watching_it_would(photos: Path, capsy
     call = ["batch", "photos", "--model", "demo-cls-s", "--workers", "2", "--out", "run", "--monitor", "watched"]
     assert main([*call, "--monitor-threshold", "0.99"]) == 0
     said = capsys.readouterr().out
-    assert f"Watched {len([*photos.iterdir()])}: " in said and "logged in watched." in said
+    assert f"Monitored {len([*photos.iterdir()])}: " in said and "logged in watched." in said
     monitor = Monitor("watched", threshold=0.99)
     seen = monitor.observations(source="batch")
     assert len(seen) == len([*photos.iterdir()])
@@ -58,7 +58,7 @@ def test_a_run_that_is_watched_leaves_what_watching_it_would(photos: Path, capsy
     assert len(monitor.entries(limit=100)) == sum(bool(one.odd) for one in looked) > 0
     # What was done before is not watched again.
     assert main(call) == 0
-    assert "Watched 0: 0 odd" in capsys.readouterr().out
+    assert "Monitored 0: 0 odd" in capsys.readouterr().out
 
 
 def test_a_log_among_the_pictures_is_refused(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -399,7 +399,7 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
     assert left(started, 90 if how == signal.SIGKILL else 1) == []
     done = 0
     if how == signal.SIGINT:
-        assert "Stopping: what is begun is finished." in complained and "Traceback" not in complained
+        assert "Stopping after the pictures in progress." in complained and "Traceback" not in complained
         done = len(table.read(out))
         assert 0 < done < 23 and f"{done} of 24 pictures explained" in said
     held = lines(out)

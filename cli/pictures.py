@@ -1,0 +1,137 @@
+"""Load a model, explain pictures one after another into their folders, and report each explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ImageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cli.console import Console, Progress
+    from explain.explainer import Explainer
+    from explain.explanation import Explanation
+    from explain.export.result_folder import File, Look
+
+    FindTargets = Callable[[Explanation], dict[str, Any]]
+    """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
+    Work = Callable[[Explanation], tuple[dict[str, Any], Iterator[File]]]
+    """From an explanation to its summary for JSON, and its files."""
+
+MAX_CELLS = 100
+"""Pictures on the contact sheet of several."""
+
+
+def load_explainer(model: str, device: str, progress: Progress) -> Explainer:
+    """Load a model; a download is shown as progress."""
+    from models.catalog import spec
+
+    spec(model)  # reports a typo before torch is imported
+    from explain.explainer import Explainer
+
+    return Explainer(model, device=device, progress=progress)
+
+
+@dataclass
+class Series:
+    """Pictures to explain with one model and the same options."""
+
+    console: Console
+    explainer: Explainer
+    pictures: Sequence[str]
+    options: dict[str, Any]
+    out: Path | None
+    look: Look
+    _results: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _failed: list[dict[str, str]] = field(default_factory=list, init=False)
+    _cells: list[tuple[NDArray[np.uint8], str]] = field(default_factory=list, init=False)
+
+    def run(self, work: Work, find_targets: FindTargets | None = None) -> int:
+        """Explain every picture into its folder and return the exit code; a picture that fails is reported and skipped.
+
+        `find_targets` is for targets that depend on the predictions.
+        """
+        from explain.export import result_folder
+
+        names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
+        folders = result_folder.places(names, self.out)
+        result_folder.check(folders[0])
+        with self.console.progress("Explaining") as bar:
+            for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
+                share = number / len(self.pictures)
+                bar(share if number else -1, picture)
+
+                def update(part: float, words: str, picture: str = picture, share: float = share) -> None:
+                    bar(share + part / len(self.pictures), f"{picture}: {words}")
+
+                try:
+                    self._explain(picture, folder, work, find_targets, update)
+                except (ImageProblem, MemoryError) as error:
+                    sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
+                    self.console.warn(sentence)
+                    self._failed.append({"picture": picture, "error": sentence})
+        parent = folders[0].parent
+        written = result_folder.write(parent, result_folder.of_many(self._cells)) if self._cells else []
+        sheets = [parent / name for name in written]
+        self.console.say(*map(str, sheets))
+        self.console.result({"results": self._results, "failed": self._failed, "sheets": sheets})
+        return 1 if self._failed else 0
+
+    def _explain(
+        self, picture: str, folder: Path, work: Work, find_targets: FindTargets | None, progress: Progress
+    ) -> None:
+        from explain.export import result_folder
+        from explain.picture.image import Image
+
+        image, options = Image.open(picture), self.options
+        found = None
+        if find_targets is not None:
+            found = self.explainer(image, maps=False, **options)
+            options = options | find_targets(found)
+        explanation = self.explainer(image, progress=progress, **options)
+        if found is not None:
+            took = found.milliseconds | {"maps": explanation.milliseconds["maps"]}
+            explanation = replace(explanation, milliseconds=took)
+        summary, made = work(explanation)
+        names = result_folder.write(folder, made)
+        self.console.files(folder, names)
+        self._results.append(summary | {"folder": folder, "files": names})
+        if len(self.pictures) > 1 and len(self._cells) < MAX_CELLS:
+            self._cells.append(result_folder.thumbnail(explanation, self.look))
+
+
+def report(console: Console, explanation: Explanation, look: Look) -> None:
+    """Print one explanation for a reader: the headline, the numbers of its maps, and its findings."""
+    from explain.export import table
+    from explain.export.result_folder import read
+    from explain.findings.diagnosis import headline
+    from explain.methods import METHODS
+    from explain.phrases import percent
+
+    first = next(iter(explanation.heatmaps), None)
+    by = f", {METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
+    title = headline(explanation, look.hot)
+    console.say(f"{explanation.image.name}: {explanation.model.id}{by}", read(title))
+    rows = [
+        (
+            row["label"],
+            percent(row["score"]) if row["score"] is not None else "–",
+            percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
+            f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
+            percent(row["box_inside"]) if row["box_inside"] is not None else "",
+        )
+        for row in table.rows(explanation)
+    ]
+    columns = ("map of", "how sure", "half its heat on", "hottest at", "heat in its box")
+    count = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
+    # Without a map of any box that a detector shows, its strongest candidates are reported instead.
+    for finding in explanation.diagnosis if rows or not explanation.predictions else ():
+        if finding.text != title:
+            console.say(f"{finding.level}: {read(finding.text)}")
