@@ -650,11 +650,11 @@ def test_marks_of_others_stay_where_marks_are_changed(history: History, noise: E
     assert history.get(record.id).marks == (a, c, d)
 
 
-def test_why_nothing_can_be_kept_is_told_before(tmp_path: Path) -> None:
+def test_why_nothing_can_be_saved_is_known_before(tmp_path: Path) -> None:
     assert History(tmp_path / "new" / "history").blocked() == ""
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("")
-    assert "may be written" in History(tmp_path / "file" / "history").blocked()
+    assert "make it writable" in History(tmp_path / "file" / "history").blocked()
 
 
 def test_records_of_two_pictures_are_compared_in_words(history: History, one: Explanation, noise: Explanation) -> None:
