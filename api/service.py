@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from explain.comparison import Comparison
     from explain.explainer import Explainer
     from explain.explanation import Explanation
-    from explain.export.result_folder import Look
+    from explain.export.result_folder import MapColours
     from explain.picture.image import Image
     from models.adapter import ModelSpec
 
@@ -161,10 +161,10 @@ def compared(request: CompareRequest, settings: Settings, cancel: threading.Even
         return Comparison(tuple(made), names, tuple(timings))
 
 
-def look(request: Explaining | CompareRequest) -> Look:
-    from explain.export.result_folder import Look
+def look(request: Explaining | CompareRequest) -> MapColours:
+    from explain.export.result_folder import MapColours
 
-    return Look(request.colormap, request.alpha)
+    return MapColours(request.colormap, request.alpha)
 
 
 def whole(
@@ -176,7 +176,7 @@ def whole(
     """Everything of an explanation, as `results.Explained` or `results.Detected` has it."""
     from explain.detections import missed
     from explain.export import result_folder
-    from explain.export.result_folder import read
+    from explain.phrases import plain_text
 
     chosen = look(request)
     said = plain(result_folder.summary(explanation, chosen))
@@ -187,7 +187,7 @@ def whole(
         # Of single detections a number is a box.
         single = explanation.options.per == "detection"
         asked = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-        said["missing"] = [read(one.words) for one in missed(explanation, asked)]
+        said["missing"] = [plain_text(one.words) for one in missed(explanation, asked)]
     return said | {"monitor": watched(explanation, request.monitor, settings)}
 
 
@@ -234,7 +234,7 @@ def heatmap(
     explanation: Explanation,
     index: int,
     request: Explaining | CompareRequest,
-    chosen: Look,
+    chosen: MapColours,
     cancel: threading.Event | None = None,
     *,
     pixels: bool = True,
@@ -293,7 +293,7 @@ def _lone(explanation: Explanation, index: int) -> Explanation:
     return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),))
 
 
-def overlay(explanation: Explanation, index: int, chosen: Look, lone: Explanation | None = None) -> bytes:
+def overlay(explanation: Explanation, index: int, chosen: MapColours, lone: Explanation | None = None) -> bytes:
     """The picture under one map as a PNG that carries its recipe; `lone`: that map, where it is grown already."""
     from explain.export import embedded_recipe
     from explain.picture.image import to_png
@@ -306,10 +306,10 @@ def overlay(explanation: Explanation, index: int, chosen: Look, lone: Explanatio
 def only(explanation: Explanation, kind: str, request: Explaining) -> bytes:
     """The first map alone, as `image/png` its overlay or as `application/x-npy` the map. Raises Refused for none."""
     if not explanation.heatmaps:
-        from explain.export.result_folder import read
         from explain.findings.diagnosis import headline
+        from explain.phrases import plain_text
 
-        raise Refused(422, "map", read(headline(explanation, "bright")))
+        raise Refused(422, "map", plain_text(headline(explanation, "bright")))
     return overlay(explanation, 0, look(request)) if kind == "image/png" else npy(explanation.heatmaps[0].values)
 
 

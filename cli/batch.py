@@ -226,10 +226,10 @@ def _written(folder: Path | str) -> list[str]:
 
 def _name(source: list[str]) -> str:
     """Return the default name of a run's folder: that of its source, if there is just one."""
-    from explain.export.result_folder import plain
+    from explain.export.result_folder import label_stem
 
     only = Path(source[0])
-    return plain(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
+    return label_stem(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
 
 def _object(one: Side, first: Side) -> dict[str, Any]:
     """Return what one model makes of the first one's box, for JSON; `missing` says why it does not show it."""
-    from explain.export.result_folder import read
+    from explain.phrases import plain_text
     from models.adapters.detector import intersection_over_union
 
     found, wanted = one.prediction, first.prediction
@@ -153,7 +153,7 @@ def _object(one: Side, first: Side) -> dict[str, Any]:
         if found and wanted and found.box and wanted.box
         else None,
         "inside": numbers.inside if numbers else None,
-        "missing": read(one.missing.words) if one.missing else missing,
+        "missing": plain_text(one.missing.words) if one.missing else missing,
     }
 
 

@@ -237,6 +237,7 @@ class Report:
 
     def __call__(self, explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
         from explain.export import result_folder
+        from explain.phrases import plain_text
 
         look = self.options.look(ALPHA)
         report(self.console, explanation, look)
@@ -248,9 +249,9 @@ class Report:
         for one, words in missing:
             name = shlex.quote(f"{one.candidate.anchor},{one.candidate.label}")
             hint = "" if self.targets.places else f" Its map: --candidate {name}"
-            self.console.say(f"{result_folder.read(words)}{hint}")
+            self.console.say(f"{plain_text(words)}{hint}")
         for one, words in candidates:
-            self.console.say(f"Candidate {one.candidate.anchor}: {result_folder.read(words)}")
+            self.console.say(f"Candidate {one.candidate.anchor}: {plain_text(words)}")
         if self.targets.places and not missing:
             self.console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
         summary = result_folder.summary(explanation, look)
@@ -288,11 +289,11 @@ def _place(text: str) -> tuple[str, Box]:
 
 
 def _summary(one: Missing, words: str) -> dict[str, Any]:
-    from explain.export import result_folder
+    from explain.phrases import plain_text
 
     candidate = one.candidate
     return {
-        "words": result_folder.read(words),
+        "words": plain_text(words),
         "anchor": candidate.anchor,
         "index": candidate.index,
         "label": candidate.label,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from explain.explanation import Explanation
-    from explain.export.result_folder import File, Look
+    from explain.export.result_folder import File, MapColours
 
 FORMATS = {
     "svg": "figure.svg",
@@ -33,7 +33,7 @@ def parse(texts: Sequence[str] | None) -> tuple[str, ...]:
     return found
 
 
-def files(explanation: Explanation, formats: Sequence[str], look: Look) -> Iterator[File]:
+def files(explanation: Explanation, formats: Sequence[str], look: MapColours) -> Iterator[File]:
     """Yield the best map as figures, reports and animations over the layers; nothing without a map."""
     from explain.export import animation, figure, html_report, pdf_report
 

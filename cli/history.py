@@ -87,9 +87,8 @@ def show(
 ) -> int:
     """Show one record: its headline, its maps in words, the note and the marks."""
     from explain.export import command
-    from explain.export.result_folder import read
     from explain.history.export import described
-    from explain.phrases import percent, pixels, plural
+    from explain.phrases import percent, pixels, plain_text, plural
 
     console, history = Console(json), _history(folder)
     record = history.get(id)
@@ -99,10 +98,10 @@ def show(
         maps = history.heatmaps(record)
     except Problem as problem:
         damaged = damaged or str(problem)
-    console.say(read(record.headline), *(read(found.text) for found in record.findings))
+    console.say(plain_text(record.headline), *(plain_text(found.text) for found in record.findings))
     rows = [
         ("saved", f"{record.created:%Y-%m-%d %H:%M} UTC"),
-        ("picture", f"{record.picture_name}, {read(pixels(record.width, record.height))}"),
+        ("picture", f"{record.picture_name}, {plain_text(pixels(record.width, record.height))}"),
         ("model", record.model),
         ("method", f"{record.method}, {', '.join(record.layers)}"),
         ("note", record.note),
@@ -113,7 +112,7 @@ def show(
     console.table(("", record.id), [row for row in rows if row[1]])
     console.table(
         ("map", "sure", "where it is"),
-        [(m.label, read(percent(m.score)) if m.score is not None else "", read(m.looks)) for m in maps],
+        [(m.label, plain_text(percent(m.score)) if m.score is not None else "", plain_text(m.looks)) for m in maps],
         right=("sure",),
     )
     console.result(described(record, maps))

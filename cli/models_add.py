@@ -266,7 +266,7 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
 def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, Finding | None]:
     """Explain one picture with the model and print that; return it with a finding on its preprocessing, if any."""
     from cli.pictures import load_explainer, report
-    from explain.export.result_folder import Look
+    from explain.export.result_folder import MapColours
     from explain.findings.preprocessing_check import suspect
     from explain.picture.image import Image
 
@@ -286,7 +286,7 @@ def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, Fi
         else:
             picture = Image.open(image or _picture())
         explanation = explainer(picture, top_k=3, **words)
-    report(console, explanation, Look("inferno", 0.5))
+    report(console, explanation, MapColours("inferno", 0.5))
     if prompted:
         return explanation, None
     found = suspect(explainer.resident, [explanation.image, *_photographs(explanation.image.sha256)])

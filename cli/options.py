@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.explainer import Explainer
-    from explain.export.result_folder import Look
+    from explain.export.result_folder import MapColours
 
 MODEL, MAP, BOXES, OUT = "Model", "What the map shows", "Boxes", "Output"
 
@@ -151,11 +151,11 @@ class OutputOptions:
     out: Out = None
     json: Json = False
 
-    def look(self, alpha: float = 0.5) -> Look:
+    def look(self, alpha: float = 0.5) -> MapColours:
         """Return how maps are drawn; `alpha` applies where none was given."""
-        from explain.export.result_folder import Look
+        from explain.export.result_folder import MapColours
 
-        return Look(self.colormap, alpha if self.alpha is None else self.alpha)
+        return MapColours(self.colormap, alpha if self.alpha is None else self.alpha)
 
 
 def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cli.console import Console, Progress
     from explain.explainer import Explainer
     from explain.explanation import Explanation
-    from explain.export.result_folder import File, Look
+    from explain.export.result_folder import File, MapColours
 
     FindTargets = Callable[[Explanation], dict[str, Any]]
     """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
@@ -47,7 +47,7 @@ class Series:
     pictures: Sequence[str]
     options: dict[str, Any]
     out: Path | None
-    look: Look
+    look: MapColours
     _results: list[dict[str, Any]] = field(default_factory=list, init=False)
     _failed: list[dict[str, str]] = field(default_factory=list, init=False)
     _cells: list[tuple[NDArray[np.uint8], str]] = field(default_factory=list, init=False)
@@ -106,18 +106,17 @@ class Series:
             self._cells.append(result_folder.thumbnail(explanation, self.look))
 
 
-def report(console: Console, explanation: Explanation, look: Look) -> None:
+def report(console: Console, explanation: Explanation, look: MapColours) -> None:
     """Print one explanation for a reader: the headline, the numbers of its maps, and its findings."""
     from explain.export import table
-    from explain.export.result_folder import read
     from explain.findings.diagnosis import headline
     from explain.methods import METHODS
-    from explain.phrases import percent
+    from explain.phrases import percent, plain_text
 
     first = next(iter(explanation.heatmaps), None)
     by = f", {METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
     title = headline(explanation, look.hot)
-    console.say(f"{explanation.image.name}: {explanation.model.id}{by}", read(title))
+    console.say(f"{explanation.image.name}: {explanation.model.id}{by}", plain_text(title))
     rows = [
         (
             row["label"],
@@ -134,4 +133,4 @@ def report(console: Console, explanation: Explanation, look: Look) -> None:
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.
     for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         if finding.text != title:
-            console.say(f"{finding.level}: {read(finding.text)}")
+            console.say(f"{finding.level}: {plain_text(finding.text)}")

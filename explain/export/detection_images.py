@@ -1,4 +1,4 @@
-"""Pictures of what a detector found, to be kept as files: the picture, its boxes, and where the model looked."""
+"""Draw what a detector found: the picture, its boxes, and its maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.files import file_stem
-from explain.phrases import percent
+from explain.phrases import percent, plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering.contact_sheet import boxes as draw_boxes
 from explain.rendering.render import shown
@@ -25,7 +25,7 @@ STYLE = Style()
 
 
 def every_map(explanation: Result, style: Style = STYLE) -> NDArray[np.uint8]:
-    """The picture under all its maps, each on its own scale, the hotter one where two meet, and all boxes over it."""
+    """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all boxes."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
@@ -34,7 +34,7 @@ def every_map(explanation: Result, style: Style = STYLE) -> NDArray[np.uint8]:
 
 
 def one_map(explanation: Result, index: int, style: Style = STYLE) -> NDArray[np.uint8]:
-    """The picture under one map, with its own boxes."""
+    """Draw one map over the picture, with its boxes."""
     pixels = _under(explanation, explanation.heatmaps[index].content, style)
     own = explanation.own(index)
     return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
@@ -48,9 +48,9 @@ def tagger(explanation: Result, style: Style = STYLE) -> Callable[[bytes, int], 
 
 
 def files(explanation: Result, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
-    """(name, JPEG) of the picture, of its boxes, of all maps together, and of each map by itself.
+    """Yield (name, JPEG) of the picture, of its boxes, of all maps together, and of each map.
 
-    All but the first carry the recipe; those of all boxes that of the first.
+    All but the first carry the recipe; the two with all boxes carry that of the first map.
     """
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
     tagged = tagger(explanation, style)
@@ -68,6 +68,6 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> ND
 
 
 def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
-    # A drawn letter is ASCII here, and a space that does not break is none.
-    items = [(p.box, f"{p.label} {percent(p.score)}".replace("\N{NO-BREAK SPACE}", " ")) for p in found if p.box]
+    # OpenCV draws ASCII only.
+    items = [(p.box, plain_text(f"{p.label} {percent(p.score)}")) for p in found if p.box]
     return draw_boxes(pixels, items, chosen=chosen) if items else pixels

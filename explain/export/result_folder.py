@@ -1,7 +1,7 @@
-"""Folders of results: which files lie in them, what those are called, and how each is whole or not there at all.
+"""Write folders of results: their files, the files' names, and a summary of all of them.
 
-The names are those of the tools that people come from, whatever the method: `gradcam_prediction.png` of a map by
-LayerCAM too. Which method it was stands in `analysis_summary.json`.
+The names are those of the tools that people come from, whatever the method: `gradcam_prediction.png` may hold a map by
+LayerCAM. The method is in `analysis_summary.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from explain.evidence.targets import decode
 from explain.export import command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline, looks
 from explain.methods import METHODS
-from explain.phrases import percent
+from explain.phrases import percent, plain_text
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering import contact_sheet
 from explain.rendering.colormaps import colormaps, lut
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
-"""Names that a summary may list as its own."""
+"""Names that a summary may list."""
 CELL = 240
 """Pixels of a picture's side on a sheet of many."""
-LONGEST = 60
-"""Letters of a label in the name of a file."""
+MAX_LABEL = 60
+"""Maximum number of letters of a label in a file name."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How maps are drawn in files; an unknown colormap or an alpha beyond 0..1 is a Problem."""
+class MapColours:
+    """Colours of maps in files; raises a Problem for an unknown colormap or an alpha outside 0..1."""
 
     colormap: str = "inferno"
     alpha: float = 0.5
@@ -58,19 +58,19 @@ class Look:
     def __post_init__(self) -> None:
         lut(self.colormap)
         if not 0 <= self.alpha <= 1:
-            raise Problem(f"alpha is {self.alpha:g}: it goes from 0 to 1.")
+            raise Problem(f"alpha is {self.alpha:g}: give a number from 0 to 1.")
 
     @property
     def hot(self) -> str:
-        """The word for the hottest colour."""
+        """Name of the hottest colour."""
         return next(known.hot for known in colormaps() if known.name == self.colormap)
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
-    """Put files (a name that may have folders in it, bytes) into a folder; each is whole or not there.
+    """Write files (a name that may contain folders, and bytes) into a folder, each whole or not at all.
 
-    What has their names already is replaced, and where a summary is among them the files of the summary that it
-    replaces go: a folder is of one explanation. Raises OSError.
+    Existing files are replaced. A new summary also deletes the files that the previous one listed: a folder holds one
+    explanation. Returns the names; raises OSError.
     """
     names: list[str] = []
     before: list[str] | None = None
@@ -88,7 +88,7 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
 
 
 def _listed(folder: Path) -> list[str]:
-    """The files that a summary in a folder names, those in that folder."""
+    """Return the files that a folder's summary lists."""
     try:
         named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
         return [name for name in named if OURS.fullmatch(name)]
@@ -97,16 +97,16 @@ def _listed(folder: Path) -> list[str]:
 
 
 def places(names: Sequence[str], out: Path | None) -> list[Path]:
-    """A folder for each picture: `out` itself for a single one, else one in it for each, named after the picture.
+    """Return a folder per picture: `out` itself for a single one, else one inside it named after each picture.
 
-    Without `out` they lie in `explained`.
+    `out` defaults to `explained`, which gets a folder even for a single picture.
     """
     if out is not None and len(names) == 1:
         return [out]
     taken: set[str] = set()
     found = []
     for name in names:
-        base = plain(name.rsplit(".", 1)[0])
+        base = label_stem(name.rsplit(".", 1)[0])
         free = next(given for given in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if given not in taken)
         taken.add(free)
         found.append((out or Path("explained")) / free)
@@ -114,33 +114,33 @@ def places(names: Sequence[str], out: Path | None) -> list[Path]:
 
 
 def check(folder: Path) -> None:
-    """Raise ModelProblem where files cannot be written to a folder that is yet to be made: before minutes of work."""
+    """Raise ModelProblem if a folder cannot be written to, before minutes of work; it need not exist yet."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ModelProblem(f"{there} is a file: name a folder to write to.")
     if not os.access(there, os.W_OK):
-        raise ModelProblem(f"{there} cannot be written to: name another folder.")
+        raise ModelProblem(f"{there} is not writable: name another folder.")
 
 
-def plain(text: str) -> str:
-    """A label as a part of a file's name: `Egyptian cat` is `Egyptian_cat`."""
-    return file_stem(text, separator="_", keep="-", max_length=LONGEST)
+def label_stem(label: str) -> str:
+    """Return a label as part of a file name: `Egyptian cat` is `Egyptian_cat`."""
+    return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
 
 
 def to_json(value: Any) -> str:
-    """Plain values, dataclasses and pydantic's models as JSON; what is not a finite number is null."""
-    return json.dumps(_plain(value), indent=1)
+    """Return plain values, dataclasses and pydantic models as JSON, numbers that are not finite as null."""
+    return json.dumps(_jsonable(value), indent=1)
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     if hasattr(value, "model_dump"):
-        return _plain(value.model_dump(mode="json"))
+        return _jsonable(value.model_dump(mode="json"))
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return _jsonable(asdict(value))
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_jsonable(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -148,82 +148,82 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def summary(explanation: Explanation, look: Look) -> dict[str, Any]:
-    """Everything that is known of an explanation but its pixels, ready for `to_json`."""
+def summary(explanation: Explanation, colours: MapColours) -> dict[str, Any]:
+    """Return everything about an explanation except pixels, ready for `to_json`."""
     recipe = explanation.recipe
-    said = {"headline": read(headline(explanation, look.hot)), **explanation.summary()}
+    said = {"headline": plain_text(headline(explanation, colours.hot)), **explanation.summary()}
     return said | {"recipe": recipe, "command": command.line(recipe)}
 
 
 def stem(explanation: Explanation, index: int) -> str:
-    """`top1_minibus`: what a map is called in every file that is of it alone."""
-    return f"top{index + 1}_{plain(explanation.heatmaps[index].target.label)}"
+    """Return the name of a map's own files: `top1_minibus`."""
+    return f"top{index + 1}_{label_stem(explanation.heatmaps[index].target.label)}"
 
 
-def with_summary(files: Iterable[File], said: dict[str, Any]) -> Iterator[File]:
-    """The files and, after all of them, what is `said` as their summary: where it is, the others are."""
+def with_summary(files: Iterable[File], values: dict[str, Any]) -> Iterator[File]:
+    """Yield the files and then their summary: if it is there, all others are."""
     names = []
     for name, data in files:
         names.append(name)
         yield name, data
-    yield SUMMARY, to_json(said | {"files": [*names, SUMMARY]}).encode()
+    yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
 
 
-def of_picture(explanation: Explanation, look: Look, *, npy: bool = False) -> Iterator[File]:
-    """The folder of one picture: the best map as a figure, every class's overlay, and all of them on a sheet.
+def of_picture(explanation: Explanation, colours: MapColours, *, npy: bool = False) -> Iterator[File]:
+    """Yield the files of one picture: the best map as a figure, each class's overlay, all of them on a sheet.
 
-    `npy`: also each map on the picture's own grid, float32 (H, W) in 0..1.
+    `npy`: also each map at the picture's size, float32 (H, W) in 0..1.
     """
     if explanation.heatmaps:
-        yield "gradcam_prediction.png", _figure(explanation, 0, look)
-    tagged = _tagger(explanation, look)
+        yield "gradcam_prediction.png", _figure(explanation, 0, colours)
+    tagged = _tagger(explanation, colours)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
-        yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=look.colormap, alpha=look.alpha)), i)
+        yield f"{name}.png", tagged(to_png(explanation.overlay(i, **vars(colours))), i)
         if npy:
             yield f"{name}.npy", _npy(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
-        yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, look)), 0)
+        yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, colours)), 0)
     yield from _numbers(explanation)
 
 
-def of_class(explanation: Explanation, index: int, analysis: dict[str, Any], look: Look) -> Iterator[File]:
-    """What speaks for one class: its `class_analysis` and its map."""
-    label = plain(explanation.heatmaps[index].target.label)
-    yield f"gradcam_class_{label}.png", _figure(explanation, index, look)
+def of_class(explanation: Explanation, index: int, analysis: dict[str, Any], colours: MapColours) -> Iterator[File]:
+    """Yield the files of one class: its map, and its `class_analysis`."""
+    label = label_stem(explanation.heatmaps[index].target.label)
+    yield f"gradcam_class_{label}.png", _figure(explanation, index, colours)
     yield f"gradcam_class_{label}.npy", _npy(explanation.heatmaps[index].values)
     yield f"class_analysis_{label}.json", to_json(analysis).encode()
 
 
 def class_analysis(explanation: Explanation, index: int) -> dict[str, Any]:
-    """One class among all that the model knows: its place, its score, its map in numbers, what is to be said against
-    it, and how far it is the map of the best class. Ready for `to_json`; a quick method runs no model for it."""
+    """Return one class among all: its rank, its score, its map in numbers, the limitations of that map, and its
+    agreement with the map of the best class. Ready for `to_json`; a fast method does not run the model again."""
     heatmap = explanation.heatmaps[index]
     target, scores = heatmap.target, _scores(explanation)
-    assert target.index is not None  # a class was asked for
+    assert target.index is not None  # the target is a class
     best = max(range(len(scores)), key=scores.__getitem__)
     rank = 1 + sum(score > scores[target.index] for score in scores)
-    likeness = None
+    agreement = None
     if best != target.index and METHODS[heatmap.method].quick:
-        likeness = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
-    said = f"{target.label} is answer {rank} of {len(scores)}, {percent(scores[target.index])}. "
+        agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
+    place = f"{target.label} is answer {rank} of {len(scores)}, {percent(scores[target.index])}. "
     return {
         "picture": explanation.image.name,
         "model": explanation.model.id,
-        "headline": read(said + looks(explanation, index)),
+        "headline": plain_text(place + looks(explanation, index)),
         "label": target.label,
         "index": target.index,
         "score": scores[target.index],
         "rank": rank,
         "classes": len(scores),
         "best": {"index": best, "label": explanation.evidence.resident.adapter.labels[best], "score": scores[best]},
-        "same_place_as_best": likeness,
+        "same_place_as_best": agreement,
         "method": heatmap.method,
         "layers": heatmap.layers,
         "state": heatmap.state,
         "raw": heatmap.raw_range,
         "statistics": explanation.statistics[index],
-        "diagnosis": [read(finding.text) for finding in diagnose(explanation, index)],
+        "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
         "recipe": explanation.recipe,
         "command": command.line(explanation.recipe),
     }
@@ -240,52 +240,52 @@ def _scores(explanation: Explanation) -> list[float]:
     return [every.get(index, 0.0) for index in range(count)]
 
 
-def of_boxes(explanation: Explanation, look: Look, *, everything: bool) -> Iterator[File]:
-    """`*_original.jpg`, `*_detection.jpg` and `*_gradcam.jpg`; with `everything` each box's own picture and map too."""
-    drawn = list(detection_images.files(explanation, Style(colormap=look.colormap, alpha=look.alpha)))
+def of_boxes(explanation: Explanation, colours: MapColours, *, everything: bool) -> Iterator[File]:
+    """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map."""
+    drawn = list(detection_images.files(explanation, Style(**vars(colours))))
     yield drawn[0]
     yield from drawn[1:] if everything else drawn[1:3]
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
-            name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{plain(heatmap.target.label)}"
+            name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
             yield f"{name}.npy", _npy(heatmap.values)
         if len(explanation.heatmaps) > 1:
-            yield "topk_comparison.jpg", _tagger(explanation, look)(to_jpeg(_sheet(explanation, look)), 0)
+            yield "topk_comparison.jpg", _tagger(explanation, colours)(to_jpeg(_sheet(explanation, colours)), 0)
     yield from _numbers(explanation)
 
 
-def thumbnail(explanation: Explanation, look: Look) -> tuple[NDArray[np.uint8], str]:
-    """A picture under its best map, small, and what was said of it: a cell of a sheet of many."""
+def thumbnail(explanation: Explanation, colours: MapColours) -> tuple[NDArray[np.uint8], str]:
+    """Return a small picture under its best map with a caption: a cell of a sheet."""
     image = explanation.image
-    drawn = explanation.overlay(0, colormap=look.colormap, alpha=look.alpha) if explanation.heatmaps else image.pixels
-    return Image(drawn).thumbnail(CELL), read(f"{image.name}: {answer(explanation)}")
+    drawn = explanation.overlay(0, **vars(colours)) if explanation.heatmaps else image.pixels
+    return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {answer(explanation)}")
 
 
 def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
-    """The sheet of several pictures."""
+    """Yield the sheet of several pictures."""
     panels, captions = zip(*cells, strict=True)
     yield "grid.jpg", to_jpeg(contact_sheet.grid(panels, captions, height=CELL))
 
 
-def of_comparison(compared: Comparison, look: Look, more: dict[str, Any] | None = None) -> Iterator[File]:
-    """The models' maps on one sheet, and each as a file of its own; `more` is said in comparison.json besides."""
+def of_comparison(compared: Comparison, colours: MapColours, more: dict[str, Any] | None = None) -> Iterator[File]:
+    """Yield the models' maps, each as a file and all on a sheet, and comparison.json, which includes `more`."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
-            panels.append(explanation.overlay(0, colormap=look.colormap, alpha=look.alpha))
-            data = _tagger(explanation, look)(to_png(panels[-1]), 0)
-            yield f"gradcam_{plain(explanation.model.id)}.png", data
+            panels.append(explanation.overlay(0, **vars(colours)))
+            data = _tagger(explanation, colours)(to_png(panels[-1]), 0)
+            yield f"gradcam_{label_stem(explanation.model.id)}.png", data
         else:
             panels.append(explanation.image.pixels)
-        captions.append(read(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
+        captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
-    yield "comparison.jpg", _tagger(compared.explanations[0], look)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
-    yield MAPS, _npz({plain(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
+    yield "comparison.jpg", _tagger(compared.explanations[0], colours)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
+    yield MAPS, _npz({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
     yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
 
 
 def of_first(explanation: Explanation) -> tuple[str, str]:
-    """What the first map is of and how sure the model is of that, as words; of a model without a map what it says."""
+    """Return the label of the first map's target and its score; without a map the model's answer."""
     if not explanation.heatmaps:
         return answer(explanation), ""
     target = explanation.heatmaps[0].target
@@ -296,7 +296,7 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 
 def comparison(compared: Comparison) -> dict[str, Any]:
-    """What models said of one picture and how far they agree, ready for `to_json`."""
+    """Return the answers of several models on one picture and their agreement, ready for `to_json`."""
     every = range(len(compared.names))
     return {
         "picture": compared.explanations[0].image.name,
@@ -312,7 +312,7 @@ def comparison(compared: Comparison) -> dict[str, Any]:
 
 
 def _numbers(explanation: Explanation) -> Iterator[File]:
-    """The maps and their statistics as numbers, and the recipe."""
+    """Yield the maps and their statistics as numbers, and the recipe."""
     if explanation.heatmaps:
         yield MAPS, _npz(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
@@ -320,8 +320,8 @@ def _numbers(explanation: Explanation) -> Iterator[File]:
 
 
 def arrays(explanation: Explanation) -> dict[str, NDArray[np.float32]]:
-    """Each map as `top1_cat`, float32 (h, w) in 0..1 at the model's input, and as `top1_cat_raw_<layer>` before that:
-    signed, on the layer's own grid."""
+    """Return each map as `top1_cat`, float32 (h, w) in 0..1 at the model's input size, and as `top1_cat_raw_<layer>`,
+    signed, on the layer's grid."""
     found = {}
     for i, heatmap in enumerate(explanation.heatmaps):
         found[stem(explanation, i)] = heatmap.at_input
@@ -330,32 +330,29 @@ def arrays(explanation: Explanation) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _figure(explanation: Explanation, index: int, look: Look) -> bytes:
+def _figure(explanation: Explanation, index: int, colours: MapColours) -> bytes:
     from explain.export.figure import figure
 
-    return figure(explanation, index, colormap=look.colormap, alpha=look.alpha)
+    return figure(explanation, index, **vars(colours))
 
 
-def _sheet(explanation: Explanation, look: Look) -> NDArray[np.uint8]:
-    """Every map over the picture, with its class and how sure the model is of it."""
+def _sheet(explanation: Explanation, colours: MapColours) -> NDArray[np.uint8]:
+    """Draw every map over the picture, with its class and score."""
     panels, captions = [], []
     for i, heatmap in enumerate(explanation.heatmaps):
-        panels.append(explanation.overlay(i, colormap=look.colormap, alpha=look.alpha))
+        panels.append(explanation.overlay(i, **vars(colours)))
         score = next(
             (p.score for p in explanation.own(i) or explanation.predictions if p.index == heatmap.target.index), None
         )
-        captions.append(read(f"{i + 1} {heatmap.target.label}" + (f" {percent(score)}" if score is not None else "")))
+        captions.append(
+            plain_text(f"{i + 1} {heatmap.target.label}" + (f" {percent(score)}" if score is not None else ""))
+        )
     return contact_sheet.grid(panels, captions)
 
 
-def _tagger(explanation: Explanation, look: Look) -> Callable[[bytes, int], bytes]:
-    """Makes a PNG or JPG say how it was made."""
-    return embedded_recipe.tagger(explanation, mode="overlay", colormap=look.colormap, alpha=look.alpha, even=True)
-
-
-def read(text: str) -> str:
-    """A sentence for a terminal or a drawn line: no emphasis, and no space that does not break."""
-    return text.replace("**", "").replace("\N{NO-BREAK SPACE}", " ").strip()
+def _tagger(explanation: Explanation, colours: MapColours) -> Callable[[bytes, int], bytes]:
+    """Return what embeds the recipe in a PNG or JPG."""
+    return embedded_recipe.tagger(explanation, mode="overlay", even=True, **vars(colours))
 
 
 def _npy(values: NDArray[np.float32]) -> bytes:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explain.export import table
-from explain.export.result_folder import plain, read, to_json
+from explain.export.result_folder import label_stem, to_json
+from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet
 from explain.rendering.render import shown
@@ -63,7 +64,9 @@ def of_pair(found: Similarity, rank: int) -> File:
     """One picture of a gallery beside the query: `top1_name.jpg`."""
     name = found.gallery.image.name
     captions = [f"{found.query.image.name}: {COLOURS}", f"{rank}. {name}: {found.score:.2f}"]
-    return f"top{rank}_{plain(name.rsplit('.', 1)[0])}.jpg", _drawn([overlay(side) for side in found.sides], captions)
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _drawn(
+        [overlay(side) for side in found.sides], captions
+    )
 
 
 def summary(found: Similarity, context: Context | None) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def places(found: Similarity) -> list[str]:
         return [f"There is no map: {found.state}. Try another layer or method."]
     lines = []
     for side in found.sides:
-        alike, apart = (read(words) for words in said(side))
+        alike, apart = (plain_text(words) for words in said(side))
         if found.of == "product":
             lines.append(f"{side.image.name}: the score arises {alike}.")
         else:
@@ -115,7 +118,7 @@ def rectangle(grid: Grid, cell: tuple[int, int], image: Image) -> tuple[float, f
 
 
 def _drawn(panels: list[NDArray[np.uint8]], captions: list[str]) -> bytes:
-    return to_jpeg(contact_sheet.grid(panels, [read(caption) for caption in captions], columns=2, height=480))
+    return to_jpeg(contact_sheet.grid(panels, [plain_text(caption) for caption in captions], columns=2, height=480))
 
 
 def _npz(found: Similarity) -> bytes:

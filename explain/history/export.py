@@ -10,6 +10,7 @@ import numpy as np
 
 from explain.export import embedded_recipe
 from explain.export import result_folder as names
+from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
 from explain.rendering import render
 from explain.rendering.style import Field, Style
@@ -26,8 +27,8 @@ COLORMAP, ALPHA = "inferno", 0.9
 
 def folder(number: int, record: Record) -> str:
     """Return the folder of a record's files: `<number>_<picture>_<class>`."""
-    stem = names.plain(record.picture_name.rsplit(".", 1)[0])
-    return f"{number:03}_{stem}_{names.plain(record.label or record.task)}"
+    stem = names.label_stem(record.picture_name.rsplit(".", 1)[0])
+    return f"{number:03}_{stem}_{names.label_stem(record.label or record.task)}"
 
 
 def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[tuple[str, bytes]]:
@@ -97,7 +98,7 @@ def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
             "raw": kept.raw,
             "seen": kept.seen,
             "extent": kept.extent,
-            "looks": names.read(kept.looks),
+            "looks": plain_text(kept.looks),
             "statistics": kept.statistics,
         }
         for kept in maps
@@ -124,7 +125,7 @@ def _npz(maps: Iterable[SavedMap]) -> bytes:
     """Return `maps.npz` as in every result folder: `top1_cat` at the model's input, `top1_cat_raw_<layer>` before."""
     found = {}
     for place, kept in enumerate(maps, 1):
-        stem = f"top{place}_{names.plain(kept.label)}"
+        stem = f"top{place}_{names.label_stem(kept.label)}"
         found[stem] = kept.at_input
         layers = kept.layers if len(kept.layers) == len(kept.layer_maps) else map(str, range(len(kept.layer_maps)))
         found |= {f"{stem}_raw_{layer}": raw for layer, raw in zip(layers, kept.layer_maps, strict=True)}

@@ -21,8 +21,8 @@ from explain import Explainer, monitor
 from explain.comparison import Comparison
 from explain.detections import missed
 from explain.export import embedded_recipe, result_folder
-from explain.export.result_folder import read
 from explain.export.similarity_files import summary
+from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
 from explain.similarity.ranking import context
 from explain.similarity.similarity import similarity
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
 
 NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
-LOOK = result_folder.Look()
+LOOK = result_folder.MapColours()
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_a_class_that_was_not_found_is_told_of(client: TestClient, scene: Path) 
     shown = {p.label for p in made.predictions}
     wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
     said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
-    assert said["missing"] == [read(one.words) for one in missed(made, [wanted])]
+    assert said["missing"] == [plain_text(one.words) for one in missed(made, [wanted])]
     assert len(said["missing"]) == 1
 
 

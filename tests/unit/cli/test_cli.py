@@ -22,6 +22,7 @@ from common.errors import Problem
 from explain import Explainer
 from explain.export import command, embedded_recipe, result_folder
 from explain.maps.boxes import same_object
+from explain.phrases import plain_text
 from explain.recipe import Recipe
 from models.adapters.detector import intersection_over_union
 from tests.conftest import weight
@@ -175,7 +176,7 @@ def test_image_says_and_writes_what_the_engine_says(answer, here) -> None:
     assert Recipe.model_validate(one["recipe"]) == result.recipe
     assert [p["label"] for p in one["predictions"]] == [p.label for p in result.predictions]
     written = {path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file()}
-    label = result_folder.plain(result.predictions[0].label)
+    label = result_folder.label_stem(result.predictions[0].label)
     top = f"top_predictions/gradcam_top1_{label}"
     assert written == set(one["files"])
     assert written >= {"analysis_summary.json", "gradcam_prediction.png", f"{top}.png", "topk_comparison.jpg"}
@@ -336,7 +337,7 @@ def test_a_place_is_asked_what_is_missing_there(answer, call, bus, place) -> Non
         wanted = result.missing((x0, y0, x1, y1), label)
         assert said["recipe"]["targets"] == [[wanted.candidate.anchor, wanted.candidate.index]]
         (one,) = said["missing"]
-        assert one["words"] == result_folder.read(wanted.words)
+        assert one["words"] == plain_text(wanted.words)
         assert (one["anchor"], one["score"], one["box"]) == (
             wanted.candidate.anchor,
             wanted.candidate.score,
@@ -574,7 +575,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
     [("Egyptian cat", "Egyptian_cat"), ("../../etc/passwd", "etc_passwd"), ("", "picture"), ("a" * 99, "a" * 60)],
 )
 def test_a_label_is_a_name_of_a_file_and_nothing_more(label, name) -> None:
-    assert result_folder.plain(label) == name
+    assert result_folder.label_stem(label) == name
 
 
 def test_json_has_null_for_what_is_no_number() -> None:
