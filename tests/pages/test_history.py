@@ -123,10 +123,10 @@ def test_what_cannot_be_kept_is_said_and_the_page_goes_on(page, store, monkeypat
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
     button(app, "Keep").click().run()
     assert not app.exception
-    assert "may be written" in texts(app)
+    assert "make it writable" in texts(app)
     assert shown(app).maps
     app = page(SCREEN)
-    assert app.markdown[0].value == "## Nothing can be kept here" and "may be written" in app.error[0].value
+    assert app.markdown[0].value == "## Nothing can be kept here" and "make it writable" in app.error[0].value
 
 
 def test_compare_keeps_every_model_with_its_map(page, store):
