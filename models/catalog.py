@@ -31,7 +31,7 @@ OWN_FILES = "Own files"
 OWN_MODELS = "Own models"
 TEXT_ENCODER = "ViT-B-32.pt"
 """CLIP's, which YOLO-World's words need: it lies among the operator's files and is no model by itself."""
-MOST_PIXELS = 4096
+MAX_INPUT_SIDE = 4096
 """A side of a model's input at most."""
 TASKS = ("classify", "detect", "embed")
 ONLY_ANSWER = ("exported", "http_service")
@@ -312,8 +312,8 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             continue
         elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
             raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
-        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MOST_PIXELS:
-            raise ModelProblem(f"{path.name}: {key} in {where} is from 1 to {MOST_PIXELS} pixels, not {value}.")
+        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MAX_INPUT_SIDE:
+            raise ModelProblem(f"{path.name}: {key} in {where} is from 1 to {MAX_INPUT_SIDE} pixels, not {value}.")
         elif key == "std" and not all(0 < number < float("inf") for number in value):
             raise ModelProblem(f"{path.name}: std in {where} is more than 0 for every channel, not {value}.")
         elif key == "channels_in" and not 1 <= value <= 16:

@@ -20,7 +20,7 @@ SIDE = 448
 """Pixels a side of a drawing: sixteen times the 28 that sketch data sets are published in."""
 PEN = 1 / 16
 """A pen's width as a share of the side: that of the drawings of Quick, Draw! at 28 px."""
-MOST_POINTS = 60_000
+MAX_POINTS = 60_000
 """Of one drawing: an hour with a pen, and no more than a page has to hold."""
 _SHIFT = 4
 _FINE = 1344
@@ -48,7 +48,7 @@ class Stroke:
 def strokes(given: Any) -> tuple[Stroke, ...]:
     """Strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
 
-    All are shares of the side. What is no stroke is left out, and all after `MOST_POINTS`: it comes from outside.
+    All are shares of the side. What is no stroke is left out, and all after `MAX_POINTS`: it comes from outside.
     """
     found: list[Stroke] = []
     count = 0
@@ -58,7 +58,7 @@ def strokes(given: Any) -> tuple[Stroke, ...]:
             continue
         width = one.get("width", PEN)
         count += len(points) // 2
-        if count > MOST_POINTS:
+        if count > MAX_POINTS:
             break
         pairs = zip(points[::2], points[1::2], strict=False)
         near = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)

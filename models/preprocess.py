@@ -28,7 +28,7 @@ GREY = 114
 FULL = {"uint8": 255, "uint16": 65535}
 """What is white in an array of whole numbers."""
 COUNTED = ("channels_in", "mean", "std")
-MOST_CHANNELS = 16
+MAX_CHANNELS = 16
 """Numbers that a pixel has at most."""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from common.errors import ImageProblem, TooLarge
 from explain.picture.decode import check_size, from_array, grey
-from models.preprocess import MOST_CHANNELS
+from models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
     from explain.picture.decode import Pixels
@@ -31,7 +31,7 @@ ALPHA = (1, 2)
 
 def many(array: NDArray[Any]) -> bool:
     """Whether an array is no ordinary picture: two channels, or five to 16, after the rows and columns."""
-    few = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MOST_CHANNELS
+    few = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
     # With fewer rows than channels its sides are in another order than they should be.
     return few and array.shape[0] > array.shape[2]
 
@@ -107,15 +107,15 @@ def _arranged(array: NDArray[Any], name: str) -> NDArray[Any]:
         return array[:, :, None]
     if array.ndim == 3:
         first, _, last = array.shape
-        if last <= MOST_CHANNELS and not first < last:
+        if last <= MAX_CHANNELS and not first < last:
             return array
-        if first <= MOST_CHANNELS:
+        if first <= MAX_CHANNELS:
             return array.transpose(1, 2, 0)
-        if last <= MOST_CHANNELS:
+        if last <= MAX_CHANNELS:
             return array
     sides = " x ".join(map(str, array.shape))
     raise ImageProblem(
-        f"{name} is an array of {sides}; give (height, width) or (height, width, channels), {MOST_CHANNELS} at most."
+        f"{name} is an array of {sides}; give (height, width) or (height, width, channels), {MAX_CHANNELS} at most."
     )
 
 
@@ -126,18 +126,18 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
         # Counted no further than it matters: a made-up file may claim millions.
-        pages = next((count for count in range(1, MOST_CHANNELS + 1) if not _has(file, count)), MOST_CHANNELS + 1)
+        pages = next((count for count in range(1, MAX_CHANNELS + 1) if not _has(file, count)), MAX_CHANNELS + 1)
         page: Any = file.pages[0]
         if (held := _of_channels(file, page, pages)) is None:
             return None
         # Written by tifffile without a word an (H, W, C) array is H pages, and its axes are called so.
-        down, across = ("Q", "Y") if held.axes == "QYX" and held.shape[2] <= MOST_CHANNELS else ("Y", "X")
+        down, across = ("Q", "Y") if held.axes == "QYX" and held.shape[2] <= MAX_CHANNELS else ("Y", "X")
         height, width = (held.shape[held.axes.index(side)] for side in (down, across))
         check_size(width, height, name, max_pixels)
         if math.prod(held.shape) > 3 * max_pixels:
             raise TooLarge(f"{name} has {math.prod(held.shape):,} numbers; give at most {3 * max_pixels:,}.")
-        if (channels := math.prod(held.shape) // (height * width)) > MOST_CHANNELS:
-            raise ImageProblem(f"{name} has {channels} channels; give at most {MOST_CHANNELS}.")
+        if (channels := math.prod(held.shape) // (height * width)) > MAX_CHANNELS:
+            raise ImageProblem(f"{name} has {channels} channels; give at most {MAX_CHANNELS}.")
         try:
             array: NDArray[Any] = held.asarray()
         except Exception as reason:
@@ -162,8 +162,8 @@ def _of_channels(file: Any, page: Any, pages: int) -> Any:
     if page.samplesperpixel != 1:
         return None
     rows = re.fullmatch(r'\{"shape": \[\d+, \d+, (\d+)\].*\}', page.description or "", re.DOTALL)
-    by_pixel = rows is not None and int(rows[1]) <= MOST_CHANNELS
-    if pages > MOST_CHANNELS and not by_pixel:
+    by_pixel = rows is not None and int(rows[1]) <= MAX_CHANNELS
+    if pages > MAX_CHANNELS and not by_pixel:
         return None
     series = file.series[0]
     return series if series.axes in ("QYX", "CYX", "SYX") and (by_pixel or len(series.pages) == pages) else None

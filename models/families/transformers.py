@@ -72,7 +72,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
         net = checkpoint.seeded(lambda: _class(arch)(_parsed(folder, config)), spec.weights["random"])
         sha256, missing, suffix = checkpoint.digest(net), frozenset[str](), " (untrained)"
     else:
-        net, missing = _filled(folder, arch)
+        # A pooler without weights is left at random, and the class token is taken instead.
+        net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256, suffix = sha256_of(weights_in(folder)), ""
     preprocessing, fit, notes = prepared(folder, net.config)
     given = spec.weights.get("preprocessing", {})
@@ -98,7 +99,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
                 "fine-tuned to classes."
             )
         adapter = TransformersEmbedder(spec, net, preprocessing, sha256, fit=fit, notes=notes)
-        # A pooler that the file has no weights for is left at random, so its class token speaks for it.
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     adapter.more = _stretched(net, preprocessing.size)
     return adapter
@@ -156,7 +156,7 @@ def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, 
         "image_processor", {}
     )
     if not held:
-        high, wide = _sides(getattr(config, "image_size", 224))
+        high, wide = sides(getattr(config, "image_size", 224))
         note = f"Its preprocessing was inferred ({high} x {wide} pixels, ImageNet's mean and spread): no file says it."
         return Preprocessing((high, wide), min(high, wide), *IMAGENET), "trained", (note,)
     mean, std = ((tuple(map(float, held[key]))) for key in ("image_mean", "image_std"))
@@ -171,11 +171,11 @@ def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, 
             return Preprocessing((short, short), int(short / held["crop_pct"]), mean, std, how), "trained", ()
         return Preprocessing((short, short), short, mean, std, how), "squash", ()
     if held.get("do_center_crop"):
-        crop = _sides(held.get("crop_size", size))
-        side = min(_sides(size))
+        crop = sides(held.get("crop_size", size))
+        side = min(sides(size))
         return Preprocessing(crop, side, mean, std, how, squeezed=short is None), "trained", ()
-    sides = _sides(size)
-    return Preprocessing(sides, min(sides), mean, std, how), "squash", ()
+    whole = sides(size)
+    return Preprocessing(whole, min(whole), mean, std, how), "squash", ()
 
 
 def inspect(path: Path) -> TableDraft | None:
@@ -245,18 +245,23 @@ def _parsed(folder: Path, config: Mapping[str, Any]) -> Any:
     return transformers.AutoConfig.for_model(**config) if config else transformers.AutoConfig.from_pretrained(folder)
 
 
-def _filled(folder: Path, arch: str) -> tuple[Any, frozenset[str]]:
-    """The model with its weights, and which of its tensors no file had: a pooler at most."""
+def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] = ()) -> tuple[Any, frozenset[str]]:
+    """Load a folder's weights, the file `path`, into a class of Transformers, without running code of the folder.
+
+    Returns the model and the names of the tensors that the file lacks, which all begin with `optional`. Raises
+    WeightsProblem where another tensor is missing or has another shape.
+    """
     import transformers
 
-    path = weights_in(folder)
     logging: Any = transformers.utils.logging
-    quiet = logging.get_verbosity()
+    verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
-        net, said = _class(arch).from_pretrained(
+        net, found = kind.from_pretrained(
             folder,
             local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
             dtype=torch.float32,
             weights_only=True,
@@ -266,15 +271,17 @@ def _filled(folder: Path, arch: str) -> tuple[Any, frozenset[str]]:
         reason = next(iter(str(wrong).strip().splitlines()), "its tensors cannot be read")
         raise WeightsProblem(f"{path} does not fit its own config.json ({reason[:200].rstrip('.:')}).") from wrong
     finally:
-        logging.set_verbosity(quiet)
-    if mismatched := sorted(said.get("mismatched_keys", ())):
+        logging.set_verbosity(verbosity)
+        if shows_progress:
+            logging.enable_progress_bar()
+    if mismatched := sorted(found.get("mismatched_keys", ())):
         key, stored, wanted = mismatched[0]
         raise WeightsProblem(
             f"{path} does not fit its own config.json: {key} is {tuple(stored)} in the file and {tuple(wanted)} by the "
             "configuration: put the config.json of the same model beside it."
         )
-    missing = frozenset(str(key) for key in said.get("missing_keys", ()))
-    if lost := sorted(key for key in missing if not key.startswith("pooler.")):
+    missing = frozenset(str(key) for key in found.get("missing_keys", ()))
+    if lost := sorted(key for key in missing if not key.startswith(optional)):
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
     return net, missing
@@ -285,10 +292,10 @@ def _stretched(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
     from inspect import signature
 
     known = "interpolate_pos_encoding" in signature(net.forward).parameters
-    return {"interpolate_pos_encoding": True} if known and _sides(net.config.image_size) != tuple(size) else {}
+    return {"interpolate_pos_encoding": True} if known and sides(net.config.image_size) != tuple(size) else {}
 
 
-def _sides(given: Any) -> tuple[int, int]:
+def sides(given: Any) -> tuple[int, int]:
     """(h, w) of a size in a configuration of Transformers."""
     if isinstance(given, dict):
         if "shortest_edge" in given:

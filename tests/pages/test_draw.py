@@ -111,7 +111,7 @@ def test_what_is_no_drawing_breaks_nothing(page, strokes):
 
 
 def test_a_stroke_of_endless_points_is_left_out():
-    endless = {"points": [0.5] * (2 * drawing.MOST_POINTS + 2)}
+    endless = {"points": [0.5] * (2 * drawing.MAX_POINTS + 2)}
     assert drawing.strokes([LINE, endless, OTHER]) == drawing.strokes([LINE])
 
 

@@ -1,187 +1,28 @@
-"""Models that know pictures and words in one space (CLIP, SigLIP, OpenCLIP): classes are whatever is said.
-
-The picture's vector is computed once; a phrase is one more vector to compare it with, read once and kept. What a map
-shows by default is a prompt against the others: alone, a prompt speaks also for all that any words would speak for.
-"""
+"""Load models that know pictures and words in one space: CLIP, SigLIP, OpenCLIP's architectures, the packaged demo."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-from dataclasses import dataclass, field
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.nn import functional as F
-
-from common.errors import ModelProblem
-from models import labels
-from models.adapter import Prediction
-from models.adapters.classifier import Classifier, Logits
+from common.errors import WeightsProblem
+from models import checkpoint, labels
+from models.families.clip import open_clip, transformers
+from models.families.clip.classifier import ClipClassifier
+from models.families.clip.towers import Towers
+from models.families.transformers import fetched
+from models.inspect import TableDraft, Unknown
+from models.preprocess import Preprocessing
+from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from models.adapter import ModelSpec
 
-    from torch import Tensor, nn
-
-    from models.adapter import ModelSpec, Part, Target
-    from models.geometry import Geometry
-    from models.inspect import TableDraft
-    from models.preprocess import Preprocessing
-    from models.weights import Progress
-
-NEUTRAL = ("a photo", "a picture", "something")
-"""What is true of every picture: what a prompt that has no other is set against, by the mean of the three."""
-TEMPLATE = "a photo of a {}"
-"""How the name of a class becomes a phrase where the table says nothing: the one of CLIP's paper."""
-
-
-@dataclass(frozen=True)
-class Towers:
-    """Both halves of a model, whichever library it came from."""
-
-    eyes: nn.Module
-    """float32 (B, 3, h, w) to (B, D), not normalised."""
-    read: Callable[[Sequence[str]], Tensor]
-    """K phrases to (K, D), not normalised. Runs on the CPU; raises ModelProblem for what it cannot read."""
-    scale: float
-    """What a cosine is multiplied by, as trained; above 0."""
-    bias: float | None
-    """Where it was trained to say of each phrase by itself whether it is true (SigLIP): what is added before the
-    sigmoid. None: the phrases share one softmax (CLIP)."""
-    preprocessing: Preprocessing
-    sha256: str
-    fit: str = "trained"
-    """The way of `models.preprocess` that it was trained with: `squash` where pictures were squeezed, not cropped."""
-    notes: tuple[str, ...] = ()
-    text_bytes: int = 0
-    """Memory that the text tower takes besides `eyes`."""
-    _known: dict[str, Tensor] = field(default_factory=dict)
-
-    def vectors(self, phrases: Sequence[str]) -> Tensor:
-        """(K, D) float32 on the CPU, each of length 1; a phrase is read once."""
-        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
-        if missing:
-            # A normal tensor also where somebody asks from under inference mode, which gradients would not survive.
-            with torch.inference_mode(False), torch.no_grad():
-                rows = F.normalize(self.read(missing).float().cpu(), dim=1)
-            if not bool(rows.isfinite().all()):
-                raise ModelProblem("The text side answers with numbers that are none: its weights do not fit.")
-            self._known.update(zip(missing, rows, strict=True))
-        return torch.stack([self._known[phrase] for phrase in phrases])
-
-
-@dataclass(frozen=True, slots=True)
-class Compared(Logits):
-    """How a picture compares with each phrase, `logits` (B, K): cosines times the model's own scale, and its bias where
-    it has one; `features` (B, D) are the picture's own vector, not normalised."""
-
-    rival: Tensor | None = None
-    """(B, 1), of what a lone prompt is set against."""
-
-
-class ClipClassifier(Classifier):
-    """A model asked in words, as an `Adapter`. `labels` are the words; none until it is told some."""
-
-    takes_words = True
-    parts: tuple[Part, ...] = ("contrast", "class")
-
-    def __init__(self, spec: ModelSpec, towers: Towers, words: Sequence[str] = ()) -> None:
-        super().__init__(spec, towers.eyes, (), towers.preprocessing, towers.sha256, fit=towers.fit)
-        self.towers = towers
-        self.extra_bytes = towers.text_bytes
-        self.notes = towers.notes
-        self.rows: Tensor | None = None
-        """(K, D): the phrases' own, then of a lone one its rival's."""
-        if words:
-            self._tell(words, template_of(spec))
-
-    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
-        """The same model comparing with these phrases, taken as they are.
-
-        Raises ModelProblem where there are none, one is there twice, or the model cannot read it.
-        """
-        phrases = tuple(name.strip() for name in names)
-        if not phrases or "" in phrases:
-            raise ModelProblem("Say what to look for: one prompt or more, none of them empty.")
-        if len(set(phrases)) < len(phrases):
-            twice = next(phrase for phrase in phrases if phrases.count(phrase) > 1)
-            raise ModelProblem(f"{twice} is asked for twice: name each thing once.")
-        other = copy.copy(self)
-        other._tell(phrases, ("{}",))
-        return other
-
-    def _tell(self, words: Sequence[str], templates: Sequence[str]) -> None:
-        """Several templates of one class are one vector: the mean of theirs."""
-        self.labels = tuple(words)
-        phrases = [template.replace("{}", word) for word in words for template in templates]
-        rows = self.towers.vectors(phrases).reshape(len(words), len(templates), -1)
-        self.rows = F.normalize(rows.mean(1), dim=1)
-        self.notes = self.towers.notes
-        if len(words) == 1:
-            neutral = F.normalize(self.towers.vectors(NEUTRAL).mean(0, keepdim=True), dim=1)
-            self.rows = torch.cat([self.rows, neutral])
-            self.notes += (
-                f"One prompt alone lights up much that any words would: it is set against {', '.join(NEUTRAL)}. "
-                "Name what else there is for a sharper answer.",
-            )
-        elif self.towers.bias is None:
-            self.notes += (f"Scores are shares among these {len(words)} prompts: nothing else was on offer.",)
-        told = hashlib.sha256("\0".join((self.towers.sha256, *words)).encode())
-        told.update(self.rows.numpy().tobytes())
-        self.weights_sha256 = told.hexdigest()
-
-    def run(self, tensor: Tensor) -> Compared:
-        """Without words there are no logits, and the picture's own vector all the same."""
-        features: Tensor = self.module(tensor)
-        if self.rows is None:
-            return Compared(features.new_zeros(len(features), 0), features)
-        logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T
-        logits = logits + (self.towers.bias or 0.0)
-        count = len(self.labels)
-        return Compared(logits[:, :count], features, logits[:, count:] if count == 1 else None)
-
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
-        if not self.labels:
-            raise ModelProblem(
-                f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
-            )
-        logits = self.class_logits(outputs)[0].detach().float()
-        scores = (logits.softmax(0) if self.towers.bias is None else logits.sigmoid())[: len(self.labels)]
-        best = scores.topk(min(top_k, len(scores)))
-        return [
-            Prediction(self.labels[index], index, score)
-            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
-
-    def class_logits(self, outputs: Any) -> Tensor:
-        """(B, K); of a lone prompt (B, 2), its rival's beside it, so that a softmax over them says something."""
-        logits: Tensor = outputs.logits
-        return logits if outputs.rival is None else torch.cat([logits, outputs.rival], 1)
-
-    def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """For `contrast` the prompt's logit minus the logsumexp of the others', or of what stands for them; for `class`
-        its logit alone. Shape ()."""
-        if target.part not in self.parts or target.index is None:
-            raise ModelProblem(f"{self.spec.id} is asked in words: explain a prompt, or its contrast to the others.")
-        logits = self.class_logits(outputs)[0]
-        own: Tensor = logits[target.index]
-        if target.part == "class":
-            return own
-        others = torch.arange(len(logits), device=logits.device) != target.index
-        return own - logits[others].logsumexp(0)
-
-
-def template_of(spec: ModelSpec) -> tuple[str, ...]:
-    """`weights.template`, one or several; each says where the name goes by `{}`."""
-    given = spec.weights.get("template", TEMPLATE)
-    found = (given,) if isinstance(given, str) else tuple(given)
-    if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
-        raise ModelProblem(f"template of {spec.id} is {given!r}: write {{}} where the name goes, as in {TEMPLATE!r}.")
-    return found
+DEMO = "demo-clip"
+DEMO_WORDS = tuple(f"{c} {s}" for c in ("red", "yellow", "green", "blue") for s in ("star", "ball", "square"))
+"""Vocabulary of the packaged model where none is given."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> ClipClassifier:
@@ -189,14 +30,88 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ClipClassifier:
 
     `weights.labels` are the classes that it has without being asked, each put into `weights.template`.
     """
-    from models.families.clip import towers
+    words = labels.own(spec) or (DEMO_WORDS if spec.arch == DEMO else ())
+    return ClipClassifier(spec, _towers(spec, progress), words)
 
-    found = towers.towers(spec, progress)
-    return ClipClassifier(spec, found, labels.own(spec) or towers.OWN_WORDS.get(spec.arch, ()))
+
+def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
+    if spec.arch == DEMO:
+        return _demo(spec, progress)
+    folder = _folder(spec)
+    if folder is None:
+        found = open_clip.towers(spec.arch, locate(spec, progress=progress), None)
+    elif (folder / "open_clip_config.json").is_file():
+        found = open_clip.towers(f"local-dir:{folder}", transformers.weights_in(folder), folder)
+    else:
+        found = transformers.towers(spec, folder)
+    given = spec.weights.get("preprocessing", {})
+    if not given:
+        return found
+    stated = replace(found, preprocessing=found.preprocessing.changed(given))
+    return stated if {"size", "mean", "std"} - given.keys() else replace(stated, notes=())
+
+
+def _folder(spec: ModelSpec) -> Path | None:
+    """Return the folder that the table names, or a repository of the hub; None for a single file."""
+    path = spec.weights.get("path")
+    if path:
+        if os.path.isdir(path):
+            return Path(path)
+        # Somebody names the file in a folder that has all the rest.
+        folder = Path(path).parent
+        return folder if os.path.isfile(path) and transformers.kind_of(folder) in transformers.KINDS else None
+    if "hub" not in spec.weights:
+        return None
+    wanted = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
+    return fetched(spec.weights["hub"], *wanted)
+
+
+def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
+    from models.demo import clip_net
+    from models.demo.captioned_scenes import SIDE
+    from models.demo.nets import MEAN, STD
+    from models.families.demo import ONLY_DRAWN
+
+    path = locate(spec, progress=progress)
+    net = clip_net.trained(path)
+    return Towers(
+        net.visual,
+        lambda phrases: net.text(clip_net.tokenize(phrases)),
+        net.logit_scale.exp().item(),
+        net.logit_bias.item(),
+        Preprocessing((SIDE, SIDE), SIDE, MEAN, STD),
+        sha256_of(path),
+        notes=(ONLY_DRAWN,),
+    )
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """The draft of a table for a folder of a CLIP or SigLIP, or for an OpenCLIP checkpoint; None for other files."""
-    from models.families.clip import towers
+    """Draft the table of a folder, by its configuration, or of a file of OpenCLIP's or OpenAI's, by its tensors."""
+    folder = path if path.is_dir() else path.parent
+    question = "Which classes should it know without being asked? A list, or a file of names."
+    names = Unknown("weights.labels", question, needed=False)
+    if path.is_dir() or path.name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / "open_clip_config.json").is_file():
+            note = "open_clip_config.json says the architecture and the preprocessing."
+            return TableDraft("clip", "open_clip", _table("open_clip", folder), (names,), (note,))
+        if (kind := transformers.kind_of(folder)) in transformers.KINDS:
+            note = f"config.json says that it is a {kind} of Transformers."
+            return TableDraft("clip", kind, _table(kind, folder), (names,), (note,))
+        return None
+    if path.suffix not in (".pt", ".pth", ".bin", ".safetensors"):
+        return None
+    try:
+        held = checkpoint.read(path)
+    except WeightsProblem:
+        return None
+    if not ("logit_scale" in held and any(key.startswith("visual.") for key in held)):
+        return None
+    known = open_clip.architectures(held)
+    note = f"Its tensors fit OpenCLIP's {', '.join(known[:4])}." if known else "Its tensors are those of a CLIP."
+    arch = known[0] if len(known) == 1 else ""
+    which = Unknown("arch", "Which OpenCLIP architecture is it? OpenAI's own weights are a -quickgelu one.", known)
+    return TableDraft("clip", arch, _table(arch, path), (names,) if arch else (which, names), (note,))
 
-    return towers.inspect(path)
+
+def _table(arch: str, path: Path) -> dict[str, Any]:
+    return {"loader": "clip", "arch": arch, "task": "classify", "weights": {"path": str(path)}}

@@ -13,7 +13,8 @@ from common.errors import ModelProblem, Problem
 from models import labels
 from models.adapters.classifier import Classifier, both
 from models.families.custom.classifier import FILLS, kind_of
-from models.families.exported.files import CHANNELS, choice, named, padded, pieces, taken, tensors
+from models.families.exported.files import CHANNELS, choice, named, taken
+from models.families.exported.runtime import padded, pieces, tensors
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.adapter import ModelSpec, Part
-    from models.families.exported.files import Runtime
+    from models.families.exported.runtime import Runtime
     from models.geometry import ModelInput
 
 LOGGER = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
-"""Files that hold a whole model, opened by the runtime they are made for: ONNX, TorchScript, OpenVINO, torch.export.
+"""Open files that hold a whole model in the runtime they are made for: ONNX, TorchScript, OpenVINO, torch.export.
 
-Each is a module from float32 (B, C, h, w) to the tensors that it answers with, and that is all it does: its weights are
-the runtime's. Where the same model can be had as modules of torch, with layers and gradients, `inside` makes them.
+Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's. Where the
+same model can be rebuilt as modules of torch, with layers and gradients, `inside` does that.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from common.errors import ModelProblem
 from models import labels
-from models.preprocess import MOST_CHANNELS
+from models.families.exported.graphs import Program
+from models.families.exported.runtime import Runtime, tensors
+from models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from models.adapter import ModelSpec
 
@@ -30,80 +32,6 @@ ONNX, OPENVINO = (".onnx",), (".xml",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
 PROGRAM = (".pt2",)
 CHANNELS = ("rgb", "bgr")
-
-
-class Runtime(nn.Module):
-    """What the kinds of files share; `answer` is each kind's own."""
-
-    kind = ""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.nbytes = path.stat().st_size
-        self.metadata: Mapping[str, Any] = {}
-        """What the exporter wrote into the file, as it stands there."""
-        self.size: tuple[int, int] | None = None
-        """(h, w) of the input where the file fixes it."""
-        self.batch: int | None = None
-        """Pictures that one pass takes, where that is fixed."""
-        self.channels_last = False
-        """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
-        self.halved = False
-        """Whether it wants float16."""
-        self.channels: int | None = None
-        """How many numbers a pixel has where the file says it."""
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Runtime:
-        """The runtime keeps its own weights; it follows the pictures to their device."""
-        return self
-
-    def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        """Answers to (B, 3, h, w), floats as float32, on the tensor's own device.
-
-        Raises ModelProblem where the runtime refuses the tensor.
-        """
-        given = tensor.half() if self.halved else tensor
-        given = given.permute(0, 2, 3, 1) if self.channels_last else given
-        try:
-            found = self.answer(given.contiguous())
-        except (ModelProblem, torch.OutOfMemoryError):
-            raise
-        # Each runtime has errors of its own.
-        except Exception as reason:
-            said = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
-            shape = " x ".join(map(str, tensor.shape))
-            raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({said}).") from reason
-        found = [out.to(tensor.device) for out in found]
-        return tuple(out.float() if out.is_floating_point() else out for out in found)
-
-    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        raise NotImplementedError
-
-    def inside(self) -> nn.Module:
-        """The same model as torch's modules, frozen or not, from (B, C, h, w) as the file wants it to what it answers.
-
-        Raises ModelProblem, the end of a sentence, where what is in the file cannot be had.
-        """
-        raise ModelProblem(f"what is inside of {self.kind} files is not read here")
-
-    def _takes(self, shape: Sequence[Any], dtype: str) -> None:
-        """Note what input the file declares; entries of `shape` that are no number are free."""
-        if len(shape) != 4:
-            raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
-        sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
-        few = [side is not None and side <= MOST_CHANNELS for side in sides]
-        self.channels_last = sides[1] != 3 and few[3] and (sides[3] == 3 or not few[1])
-        batch, *rest = sides
-        channels, height, width = (rest[2], *rest[:2]) if self.channels_last else rest
-        if channels is not None and channels > MOST_CHANNELS:
-            raise ModelProblem(f"{self.path.name} takes {channels} channels, and a picture here has {MOST_CHANNELS}.")
-        self.channels = channels
-        if dtype not in ("float", "float32", "f32", "float16", "f16"):
-            raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
-        self.halved = dtype.endswith("16")
-        self.size = (height, width) if height and width else None
-        self.batch = batch
 
 
 class OnnxRuntime(Runtime):
@@ -158,7 +86,7 @@ class TorchScript(Runtime):
         arguments = self._module.forward.schema.arguments
         # The file does not say how many channels it takes, but the first convolution has as many.
         first = next((p.shape[1] for p in self._module.parameters() if p.ndim == 4), 3)
-        self.channels = first if first <= MOST_CHANNELS else None
+        self.channels = first if first <= MAX_CHANNELS else None
         self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
 
     def _open(self, device: torch.device) -> Any:
@@ -187,18 +115,6 @@ class TorchScript(Runtime):
         if self._in_a_list:
             raise ModelProblem("it takes its pictures in a list")
         return rebuilt(self.path)
-
-
-def tensors(answer: Any) -> Iterator[Tensor]:
-    """Every tensor in tuples, lists and dicts, in order; what a dict calls boxes, labels and scores in that order."""
-    if isinstance(answer, Tensor):
-        yield answer
-    elif isinstance(answer, dict):
-        for key in sorted(answer, key=lambda name: {"boxes": 0, "labels": 1, "scores": 2}.get(name, 3)):
-            yield from tensors(answer[key])
-    elif isinstance(answer, tuple | list):
-        for part in answer:
-            yield from tensors(part)
 
 
 class OpenVino(Runtime):
@@ -243,8 +159,6 @@ class OpenVino(Runtime):
 
 def open_file(path: Path) -> Runtime:
     """The file in the runtime that its name asks for; raises ModelProblem where there is none."""
-    from models.families.exported.graphs import Program
-
     kinds: dict[tuple[str, ...], type[Runtime]] = {
         ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
     }  # fmt: skip
@@ -295,15 +209,3 @@ def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> A
     if value not in allowed:
         raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
     return value
-
-
-def pieces(tensor: Tensor, most: int | None) -> Sequence[Tensor]:
-    """(B, 3, h, w) in as many pictures as one pass takes."""
-    step = most or len(tensor)
-    return [tensor[start : start + step] for start in range(0, len(tensor), step)]
-
-
-def padded(tensor: Tensor, batch: int | None) -> Tensor:
-    """As many pictures as a fixed batch wants, the last one repeated."""
-    short = (batch or 0) - len(tensor)
-    return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor

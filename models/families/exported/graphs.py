@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ModelProblem
-from models.families.exported.files import Runtime, tensors
+from models.families.exported.runtime import Runtime, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ FUNCTIONS = {
 }
 """What the sizes of a graph's tensors may be made with."""
 SYMBOL = r"Symbol\('[a-z]+\d+'(, (positive|nonnegative|integer|zoo)=(True|False))*\)"
-MOST_TEXT = 64 * 2**20
+MAX_TEXT_BYTES = 64 * 2**20
 """Bytes of a graph's text: those of the largest models have a tenth."""
 ADVICE = "save it with torch.export.save"
 
@@ -140,7 +140,7 @@ def harmless(path: Path) -> None:
                     raise ModelProblem(f"{path.name} holds compiled code and no graph: {ADVICE}.")
                 if re.search(r"/(custom|opaque)_obj_", name):
                     raise ModelProblem(f"{path.name} holds objects of Python, which are not opened: {ADVICE}.")
-                if part.endswith(".json") and archive.getinfo(name).file_size <= MOST_TEXT:
+                if part.endswith(".json") and archive.getinfo(name).file_size <= MAX_TEXT_BYTES:
                     _check(json.loads(archive.read(name)), path)
                 elif part.endswith(".json"):
                     raise ModelProblem(f"{path.name} describes itself with too many bytes: {ADVICE}.")

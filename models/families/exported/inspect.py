@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from models.families.custom.inspect import named_beside
 from models.families.exported.files import ONNX, OPENVINO, PROGRAM, TORCHSCRIPT, carried, open_file
 from models.inspect import TRUST, TableDraft, Unknown
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from models.families.exported.files import Runtime
+    from models.families.exported.runtime import Runtime
 
 _SIDE = Unknown("weights.preprocessing.size", "How many pixels a side has its input?", ("224", "640"), "224", False)
 
@@ -58,8 +59,6 @@ def _script(path: Path) -> TableDraft:
 
 def _opened(path: Path, runtime: Runtime) -> TableDraft:
     import torch
-
-    from models.families.custom.inspect import named_beside
 
     notes = [f"It is a model for {runtime.kind}."]
     size = runtime.size or (224, 224)

@@ -19,9 +19,10 @@ from common.errors import ModelProblem
 from models import labels
 from models.adapters.detector import MAX_BOXES, Detections, Detector
 from models.families.exported.classifier import ExportedClassifier, classifier
-from models.families.exported.files import CHANNELS, choice, named, open_file, padded, pieces, plain, taken
+from models.families.exported.files import CHANNELS, choice, named, open_file, plain, taken
 from models.families.exported.inspect import inspect
 from models.families.exported.layouts import LAYOUTS, Found, Layout, grid, infer
+from models.families.exported.runtime import padded, pieces
 from models.geometry import Geometry, ModelInput
 from models.preprocess import GREY
 from models.weights import locate, sha256_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.adapter import ModelSpec, Part
-    from models.families.exported.files import Runtime
+    from models.families.exported.runtime import Runtime
     from models.weights import Progress
 
 __all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections", "inspect", "letterbox", "load"]

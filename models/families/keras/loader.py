@@ -28,7 +28,7 @@ from models.families.keras import files
 from models.families.keras.network import Net, bared, keras, opened
 from models.geometry import ModelInput
 from models.inspect import TableDraft, Unknown
-from models.preprocess import MOST_CHANNELS, Preprocessing, prepare
+from models.preprocess import MAX_CHANNELS, Preprocessing, prepare
 from models.weights import Progress, locate, sha256_of
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
         raise WeightsProblem(
             f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
         )
-    if facts.shape[2] > MOST_CHANNELS:
-        raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MOST_CHANNELS} fit here.")
+    if facts.shape[2] > MAX_CHANNELS:
+        raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MAX_CHANNELS} fit here.")
     with _of_the_operator(spec, facts):
         model = opened(path)
     if isinstance(model.output_shape, list | dict):

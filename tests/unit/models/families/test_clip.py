@@ -17,7 +17,7 @@ from explain.evidence.resident import Residency
 from explain.options import Options
 from models import catalog
 from models.adapter import Target
-from models.families.clip import loader, towers
+from models.families.clip import classifier, loader, towers
 
 transformers = pytest.importorskip("transformers")
 open_clip = pytest.importorskip("open_clip")
@@ -165,7 +165,7 @@ def test_a_method_that_the_library_cannot_make_is_a_sentence(table: Any) -> None
 
 def test_contrast_is_zero_between_two_that_say_the_same_and_alone_is_not(table: Any) -> None:
     towers = explainer("clip").resident.adapter.towers
-    adapter = loader.ClipClassifier(catalog.spec("clip"), towers).with_classes(PROMPTS[:2])
+    adapter = classifier.ClipClassifier(catalog.spec("clip"), towers).with_classes(PROMPTS[:2])
     adapter.rows = adapter.rows[:1].repeat(2, 1)
     tensor = adapter.prepare(PIXELS, "trained").tensor.requires_grad_()
     outputs = adapter.run(tensor)
@@ -180,7 +180,7 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
     assert 0 < only.score < 1
     assert "a photo" in made.notes[-1]
     adapter = made.evidence.resident.adapter
-    neutral = F.normalize(adapter.towers.vectors(loader.NEUTRAL).mean(0), dim=0)
+    neutral = F.normalize(adapter.towers.vectors(classifier.NEUTRAL).mean(0), dim=0)
     cosine = F.normalize(made.evidence.outputs.features, dim=1) @ neutral
     expected = adapter.towers.scale * cosine
     torch.testing.assert_close(made.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,148 @@
+"""Define the classifier whose classes are words (CLIP, SigLIP, OpenCLIP).
+
+The picture's vector is computed once; a phrase is one more vector to compare it with. What a map shows by default is a
+prompt against the others: alone, a prompt lights up much that any words would light up.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional as F
+
+from common.errors import ModelProblem
+from models.adapter import Part, Prediction
+from models.adapters.classifier import Classifier, Logits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from models.adapter import ModelSpec, Target
+    from models.families.clip.towers import Towers
+    from models.geometry import Geometry
+    from models.weights import Progress
+
+NEUTRAL = ("a photo", "a picture", "something")
+"""True of every picture: a single prompt is contrasted with the mean of these three."""
+TEMPLATE = "a photo of a {}"
+"""Default phrase for the name of a class, from CLIP's paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Logits):
+    """Comparison of a picture with each phrase.
+
+    `logits` (B, K) are cosines times the model's scale, plus its bias where it has one; `features` (B, D) are the
+    picture's own vector, not normalised.
+    """
+
+    rival: Tensor | None = None
+    """(B, 1), the logit of `NEUTRAL` where there is one prompt only."""
+
+
+class ClipClassifier(Classifier):
+    """A model asked in words, as an `Adapter`; `labels` are the words, none until `with_classes` gives some."""
+
+    takes_words = True
+    parts: tuple[Part, ...] = ("contrast", "class")
+
+    def __init__(self, spec: ModelSpec, towers: Towers, words: Sequence[str] = ()) -> None:
+        super().__init__(spec, towers.image, (), towers.preprocessing, towers.sha256, fit=towers.fit)
+        self.towers = towers
+        self.extra_bytes = towers.text_bytes
+        self.notes = towers.notes
+        self.rows: Tensor | None = None
+        """(K, D): a vector for each phrase, then that of `NEUTRAL` where there is one phrase only."""
+        if words:
+            self._set_words(words, template_of(spec))
+
+    def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
+        """Return the same model comparing with these phrases, taken as they are.
+
+        Raises ModelProblem where there are none, one is given twice, or the model cannot read it.
+        """
+        phrases = tuple(name.strip() for name in names)
+        if not phrases or "" in phrases:
+            raise ModelProblem("Say what to look for: one prompt or more, none of them empty.")
+        if len(set(phrases)) < len(phrases):
+            twice = next(phrase for phrase in phrases if phrases.count(phrase) > 1)
+            raise ModelProblem(f"{twice} is asked for twice: name each thing once.")
+        other = copy.copy(self)
+        other._set_words(phrases, ("{}",))
+        return other
+
+    def _set_words(self, words: Sequence[str], templates: Sequence[str]) -> None:
+        """Set the classes; the vector of a class is the mean over its templates."""
+        self.labels = tuple(words)
+        phrases = [template.replace("{}", word) for word in words for template in templates]
+        rows = self.towers.vectors(phrases).reshape(len(words), len(templates), -1)
+        self.rows = F.normalize(rows.mean(1), dim=1)
+        self.notes = self.towers.notes
+        if len(words) == 1:
+            neutral = F.normalize(self.towers.vectors(NEUTRAL).mean(0, keepdim=True), dim=1)
+            self.rows = torch.cat([self.rows, neutral])
+            self.notes += (
+                f"One prompt alone lights up much that any words would: it is set against {', '.join(NEUTRAL)}. "
+                "Name what else there is for a sharper answer.",
+            )
+        elif self.towers.bias is None:
+            self.notes += (f"Scores are shares among these {len(words)} prompts: nothing else was on offer.",)
+        sha256 = hashlib.sha256("\0".join((self.towers.sha256, *words)).encode())
+        sha256.update(self.rows.numpy().tobytes())
+        self.weights_sha256 = sha256.hexdigest()
+
+    def run(self, tensor: Tensor) -> Compared:
+        """Compare pictures (B, 3, h, w) with the words; without words there is the picture's own vector alone."""
+        features: Tensor = self.module(tensor)
+        if self.rows is None:
+            return Compared(features.new_zeros(len(features), 0), features)
+        logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T
+        logits = logits + (self.towers.bias or 0.0)
+        count = len(self.labels)
+        return Compared(logits[:, :count], features, logits[:, count:] if count == 1 else None)
+
+    def decode(
+        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
+    ) -> list[Prediction]:
+        if not self.labels:
+            raise ModelProblem(
+                f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
+            )
+        logits = self.class_logits(outputs)[0].detach().float()
+        scores = (logits.softmax(0) if self.towers.bias is None else logits.sigmoid())[: len(self.labels)]
+        best = scores.topk(min(top_k, len(scores)))
+        return [
+            Prediction(self.labels[index], index, score)
+            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+
+    def class_logits(self, outputs: Any) -> Tensor:
+        """Return (B, K); for a single prompt (B, 2), with the logit of `NEUTRAL`, so that a softmax means something."""
+        logits: Tensor = outputs.logits
+        return logits if outputs.rival is None else torch.cat([logits, outputs.rival], 1)
+
+    def scalar(self, outputs: Any, target: Target) -> Tensor:
+        """Return the prompt's logit, shape (), for `contrast` minus the logsumexp of the others' or of `NEUTRAL`'s."""
+        if target.part not in self.parts or target.index is None:
+            raise ModelProblem(f"{self.spec.id} is asked in words: explain a prompt, or its contrast to the others.")
+        logits = self.class_logits(outputs)[0]
+        own: Tensor = logits[target.index]
+        if target.part == "class":
+            return own
+        others = torch.arange(len(logits), device=logits.device) != target.index
+        return own - logits[others].logsumexp(0)
+
+
+def template_of(spec: ModelSpec) -> tuple[str, ...]:
+    """Return `weights.template`, one or several; `{}` in each stands for the name."""
+    given = spec.weights.get("template", TEMPLATE)
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
+        raise ModelProblem(f"template of {spec.id} is {given!r}: write {{}} where the name goes, as in {TEMPLATE!r}.")
+    return found

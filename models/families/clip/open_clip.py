@@ -1,0 +1,118 @@
+"""Load the towers of OpenCLIP's architectures, by name or by the configuration in a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image as Pillow
+from torch import Tensor, nn
+
+from common.errors import ModelProblem, WeightsProblem
+from common.suggestions import did_you_mean
+from models import checkpoint
+from models.adapter import freeze
+from models.families.clip.towers import MEAN, STD, ImageTower, Towers, nbytes
+from models.preprocess import Preprocessing
+from models.weights import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+def towers(name: str, weights: Path, folder: Path | None) -> Towers:
+    """Build an architecture by its name, or by the configuration in its folder, with the tensors of a file."""
+    import open_clip
+
+    if folder is None and open_clip.get_model_config(name) is None:
+        hint = did_you_mean(name, open_clip.list_models(), "see open_clip.list_models().", n=3)
+        raise ModelProblem(f"OpenCLIP has no architecture {name!r}: {hint}")
+    net = open_clip.create_model(name, load_weights=False, pretrained_text=False)
+    held = checkpoint.read(weights)
+    if folder is None:
+        held = open_clip.convert.convert_state_dict(net, held)
+    # Older files keep the text's mask and the positions' numbers too.
+    held = {key: value for key, value in held.items() if not key.endswith(("attn_mask", "position_ids"))}
+    _fill(net, held, weights, name if folder is None else "its open_clip_config.json")
+    freeze(net)
+    visual, net.visual = net.visual, nn.Identity()
+    preprocessing, fit = _preprocessing(visual)
+    bias = getattr(net, "logit_bias", None)
+    tokenizer: Any = None
+
+    def read(phrases: Sequence[str]) -> Tensor:
+        nonlocal tokenizer
+        if tokenizer is None:
+            try:
+                tokenizer = open_clip.get_tokenizer(name)
+            except Exception as problem:
+                raise ModelProblem(
+                    f"The tokenizer of {name} is not on this machine: give a folder with open_clip_config.json and "
+                    "tokenizer.json as weights.path."
+                ) from problem
+        rows: Tensor = net.encode_text(tokenizer(list(phrases)))
+        return rows
+
+    return Towers(
+        ImageTower({"visual": visual}),
+        read,
+        net.logit_scale.exp().item(),
+        None if bias is None else bias.item(),
+        preprocessing,
+        sha256_of(weights),
+        fit,
+        text_bytes=nbytes(net),
+    )
+
+
+class _WithVisual:
+    """What OpenCLIP asks for the preprocessing of."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        self.visual = visual
+
+
+def _preprocessing(visual: nn.Module) -> tuple[Preprocessing, str]:
+    import open_clip
+
+    given = open_clip.get_model_preprocess_cfg(_WithVisual(visual))
+    size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
+    interpolation = Pillow.Resampling[given.get("interpolation", "bicubic").upper()]
+    mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
+    fit = "squash" if given.get("resize_mode") == "squash" else "trained"
+    return Preprocessing(size, min(size), mean, std, interpolation), fit
+
+
+def _fill(net: nn.Module, held: Mapping[str, Tensor], path: Path, name: str) -> None:
+    """Load tensors; raise WeightsProblem with the first that is missing, too many or of another shape."""
+    own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    for key, shape in own.items():
+        if key in held and tuple(held[key].shape) != shape:
+            raise WeightsProblem(
+                f"{path} does not fit {name}: {key} is {tuple(held[key].shape)} in the file and {shape} in the model; "
+                "say the architecture that it was trained as."
+            )
+    missing, many = sorted(own.keys() - held.keys()), sorted(held.keys() - own.keys())
+    if missing or many:
+        what = f"the file lacks {missing[0]}" if missing else f"the model has no {many[0]}"
+        raise WeightsProblem(f"{path} does not fit {name}: {what}; say the architecture that it was trained as.")
+    net.load_state_dict(held)
+
+
+def architectures(held: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return OpenCLIP's names of plain ViTs with the dimensions of these tensors, the shortest name first."""
+    import open_clip
+
+    if "visual.conv1.weight" not in held or "visual.proj" not in held:
+        return ()
+    width, _, patch, _ = held["visual.conv1.weight"].shape
+    depth = len({key.split(".")[3] for key in held if key.startswith("visual.transformer.resblocks.")})
+    side = round((len(held["visual.positional_embedding"]) - 1) ** 0.5) * patch
+    found = []
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        vision, joint = config["vision_cfg"], config["embed_dim"]
+        sides = (vision.get("width"), vision.get("patch_size"), vision.get("layers"), vision.get("image_size"), joint)
+        if sides == (width, patch, depth, side, held["visual.proj"].shape[1]):
+            found.append(name)
+    return tuple(sorted(found, key=len))

@@ -1,0 +1,141 @@
+"""Load the towers of a CLIP or SigLIP from a folder of Transformers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image as Pillow
+
+from common.errors import ModelProblem, WeightsProblem
+from models.adapter import freeze
+from models.families.clip.towers import MEAN, STD, ImageTower, Towers, nbytes
+from models.families.transformers import load_network, read, sides
+from models.preprocess import Preprocessing
+from models.weights import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from models.adapter import ModelSpec
+
+KINDS = ("clip", "siglip", "siglip2")
+"""Supported values of `model_type` in config.json."""
+HALF = (0.5, 0.5, 0.5)
+"""Mean and std of SigLIP's training pictures."""
+CLIP_VOCABULARY = 49408
+"""Entries of CLIP's own vocabulary, whose tokenizer comes with OpenCLIP."""
+
+
+def kind_of(folder: Path) -> str:
+    """Return the `model_type` in a folder's config.json, empty where there is none."""
+    return str(read(folder / "config.json").get("model_type", ""))
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a folder of Transformers or OpenCLIP."""
+    names = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
+    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+    if found is None:
+        raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
+    return found
+
+
+def towers(spec: ModelSpec, folder: Path) -> Towers:
+    """Read a folder as `save_pretrained` writes it; no code in it is run, and no pickle but of plain tensors."""
+    import transformers
+
+    kind = kind_of(folder)
+    if kind not in KINDS:
+        raise ModelProblem(
+            f"{folder} is a folder of {kind or 'no model that says what it is'}: its config.json should have the "
+            f"model_type {' or '.join(KINDS)}."
+        )
+    weights = weights_in(folder)
+    net, _ = load_network(transformers.AutoModel, folder, weights)
+    freeze(net)
+    parts = {"vision_model": net.vision_model}
+    if kind == "clip":
+        parts["visual_projection"] = net.visual_projection
+    preprocessing, fit, notes = _preprocessing(folder, net.config)
+    return Towers(
+        ImageTower(parts),
+        _reader(spec, net, folder),
+        net.logit_scale.exp().item(),
+        None if kind == "clip" else net.logit_bias.item(),
+        preprocessing,
+        sha256_of(weights),
+        fit,
+        notes,
+        nbytes(net.text_model),
+    )
+
+
+def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
+    """Return a function from phrases to (K, D) with the folder's tokenizer, or with CLIP's where it has none."""
+    config, clip = net.config.text_config, net.config.model_type == "clip"
+    length = int(config.max_position_embeddings)
+    if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
+        import transformers
+
+        own: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        # SigLIP was trained with every phrase filled up, and without a mask.
+        names = ("input_ids", "attention_mask") if clip else ("input_ids",)
+
+        def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
+            given = own(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            return {name: given[name] for name in names if name in given}
+
+    elif config.vocab_size == CLIP_VOCABULARY:
+        shared = _clip_tokenizer(length)
+
+        def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
+            return {"input_ids": shared(list(phrases))}
+
+    else:
+        raise ModelProblem(
+            f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
+        )
+
+    def read(phrases: Sequence[str]) -> Tensor:
+        found = net.text_model(**tokens(phrases)).pooler_output
+        projected: Tensor = net.text_projection(found) if clip else found
+        return projected
+
+    return read
+
+
+def _clip_tokenizer(length: int) -> Any:
+    """Return CLIP's own tokenizer, as OpenCLIP ships it: nothing is downloaded."""
+    try:
+        from open_clip.tokenizer import SimpleTokenizer
+    except ImportError as problem:
+        raise ModelProblem(
+            "The folder has no tokenizer, and CLIP's own comes with open_clip_torch, which is not installed here: "
+            "install requirements-transformers.txt."
+        ) from problem
+    return SimpleTokenizer(context_length=length)
+
+
+def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
+    """Return how pictures are prepared, the way they are fitted, and a note where that is a guess."""
+    size = int(config.vision_config.image_size)
+    held = read(folder / "preprocessor_config.json")
+    held = held or read(folder / "processor_config.json").get("image_processor", {})
+    if not held:
+        clip = config.model_type == "clip"
+        note = (
+            f"Its preprocessing was inferred ({size} pixels, {config.model_type}'s own mean and spread): no file says."
+        )
+        guessed = Preprocessing((size, size), size, *((MEAN, STD) if clip else (HALF, HALF)))
+        return guessed, "trained" if clip else "squash", (note,)
+    whole = sides(held.get("size", size))
+    cropped = held.get("do_center_crop") and "crop_size" in held
+    squashed = not held.get("do_center_crop") and "shortest_edge" not in held.get("size", {})
+    mean, std = (tuple(map(float, held[key])) for key in ("image_mean", "image_std"))
+    interpolation = Pillow.Resampling(held.get("resample", 3))
+    preprocessing = Preprocessing(sides(held["crop_size"]) if cropped else whole, min(whole), mean, std, interpolation)
+    return preprocessing, "squash" if squashed else "trained", ()
