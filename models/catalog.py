@@ -53,6 +53,8 @@ _SHARED = {
     "arch": (str, dict),
     "weights": dict,
 }
+_MADE = ("loader", "arch", "weights", "target_layers")
+"""Those of them that are not taken as they stand."""
 _TOP = {"family": list, "model": dict}
 _FAMILY = {**_SHARED, "name": str, "sizes": dict, "files": dict}
 _MODEL = {**_SHARED, "family": str, "size": str, "arch": str, "endpoint": dict}
@@ -264,7 +266,8 @@ def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
             arch=names["arch"],
             weights=_weights(given, path),
             target_layers=tuple(table.get("target_layers", ())),
-            **{key: table[key] for key in _SHARED if key in table and key not in ("arch", "weights", "target_layers")},
+            loader=loaders.current_name(table["loader"]),
+            **{key: table[key] for key in _SHARED if key in table and key not in _MADE},
         )
 
 

@@ -36,7 +36,7 @@ def current_name(loader: str) -> str:
 def exists(loader: str) -> bool:
     """Return whether a loader of this name is part of the project; nothing is imported."""
     parts = loader.split(".")
-    if not all(part.isidentifier() for part in parts):
+    if not all(part.isidentifier() and not part.startswith("_") for part in parts):
         return False
     path = FAMILIES.joinpath(*parts)
     return path.with_suffix(".py").is_file() or (path / "loader.py").is_file()

@@ -1,0 +1,75 @@
+"""Loaders are found by the names in tables, also by those of earlier versions, and by nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import ModelProblem
+from models import catalog, loaders
+from models.inspect import LOADERS
+from models.load import load
+
+FORMER = Path(__file__).parents[2] / "former" / "models.toml"
+"""Written by an earlier version."""
+
+
+@pytest.mark.parametrize(("former", "now"), loaders.FORMER_NAMES.items())
+def test_every_former_name_stands_for_a_loader(former: str, now: str) -> None:
+    assert loaders.current_name(former) == now
+    assert loaders.exists(now)
+    assert callable(loaders.loader_module(now).load)
+    # Else the former name would mean something else by now.
+    assert not loaders.exists(former)
+
+
+def test_every_loader_of_the_catalogue_exists() -> None:
+    for loader in {spec.loader for spec in catalog.catalog().values()}:
+        assert loaders.exists(loader) and callable(loaders.loader_module(loader).load), loader
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_loaders_that_inspect_files_say_so(name: str, tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("nothing of a model")
+    assert loaders.loader_module(name).inspect(other) is None
+
+
+def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER))
+    assert catalog.faults() == {}
+    found = {name: catalog.spec(name).loader for name in ("plain", "small vit", "elsewhere")}
+    assert found == {"plain": "torchvision.classifiers", "small vit": "timm", "elsewhere": "http_service"}
+    for name in found:
+        assert load(catalog.spec(name)).spec.id == name
+
+
+def test_a_family_of_before_is_loaded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "models.toml"
+    table.write_text(
+        '[[family]]\nname = "Mine"\nloader = "torchvision_models"\nweights = { random = 1 }\n'
+        'sizes = { s = "squeezenet1_1" }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(table))
+    assert catalog.spec("squeezenet1_1").family == "Mine"
+    assert load(catalog.spec("squeezenet1_1")).spec.loader == "torchvision.classifiers"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm\\loader", "timm.", ".timm", "timm..loader",
+     "timm\0", "timm.py", "os", "os.path", "models", "__init__", "timm.__init__", "torchvision", "nothing", "own models"],
+)  # fmt: skip
+def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaders.current_name(name) == name
+    assert not loaders.exists(name)
+    table = tmp_path / "models.toml"
+    table.write_text(f"[model.mine]\nloader = {_toml(name)}\n")
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(table))
+    with pytest.raises(ModelProblem, match="which is no module of models"):
+        catalog.spec("mine")
+
+
+def _toml(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace("\0", "\\u0000") + '"'
