@@ -59,7 +59,8 @@ def test_a_family_of_before_is_loaded_too(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm\\loader", "timm.", ".timm", "timm..loader",
-     "timm\0", "timm.py", "os", "os.path", "models", "__init__", "timm.__init__", "torchvision", "nothing", "own models"],
+     "timm\0", "timm.py", "os", "os.path", "models", "__init__", "timm.__init__", "torchvision", "nothing",
+     "own models"],
 )  # fmt: skip
 def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaders.current_name(name) == name
