@@ -68,9 +68,12 @@ def kinds(counted: Iterable[tuple[str, int]], limit: int) -> str:
 
 def plural(number: int, noun: str) -> str:
     """Count a noun: `1 bus`, `4 persons`."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    return f"1 {noun}" if number == 1 else f"{number} {plural_noun(noun)}"
+
+
+def plural_noun(noun: str) -> str:
+    """Return the plural: `buses`, `persons`."""
+    return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
 def plain_text(text: str) -> str:

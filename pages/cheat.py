@@ -16,7 +16,7 @@ from models.demo.showcase import STORIES
 
 if TYPE_CHECKING:
     from explain import Explanation
-    from explain.findings.shortcut_story import Step, Telling
+    from explain.findings.shortcut_story import Step, StoryStep
 
 STEPS = {
     "answer": "1 The answer",
@@ -40,14 +40,14 @@ def cheat() -> None:
             _forward(step)
     for model in (STORIES[story].cheat, STORIES[story].honest):
         sidebar.loaded(model)
-    from explain.findings.shortcut_story import tell
+    from explain.findings.shortcut_story import story_step
 
-    told = tell(story, step, st.session_state.setdefault("telling", 0))
-    title.markdown(f"## {told.words}")
+    current = story_step(story, step, st.session_state.setdefault("story-number", 0))
+    title.markdown(f"## {current.words}")
     with main:
-        _pictures(told)
-        st.markdown(f":material/fact_check: {told.proof}")
-        _onward(told)
+        _pictures(current)
+        st.markdown(f":material/fact_check: {current.proof}")
+        _onward(current)
 
 
 def _step() -> Step:
@@ -87,7 +87,7 @@ def _forward(step: str) -> None:
     def forward() -> None:
         st.session_state["step"] = order[0] if last else order[order.index(step) + 1]
         if last:
-            st.session_state["telling"] += 1
+            st.session_state["story-number"] += 1
 
     st.button(
         "Another picture" if last else "Next",
@@ -98,21 +98,21 @@ def _forward(step: str) -> None:
     )
 
 
-def _pictures(told: Telling) -> None:
-    both = {"The cheat": told.cheat, "Its honest twin": told.honest}
-    if told.step == "answer":
+def _pictures(current: StoryStep) -> None:
+    both = {"The cheat": current.cheat, "The honest model": current.honest}
+    if current.step == "answer":
         left, right = st.columns([3, 1], gap="medium")
         with left:
-            panels.show(told.image, [panels.plain(told.image)], key="viewer-cheat-picture", height=440)
+            panels.show(current.image, [panels.plain(current.image)], key="viewer-cheat-picture", height=440)
         with right:
             st.markdown("##### What they say")
             for name, explanation in both.items():
                 st.caption(name)
                 said = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:SAID]]
-                rows(said, key=f"said-{explanation.model.id}-{told.image.sha256[:12]}")
+                rows(said, key=f"said-{explanation.model.id}-{current.image.sha256[:12]}")
         return
-    shown = [panels.plain(told.image), *(_heat(explanation, name) for name, explanation in both.items())]
-    view = panels.show(told.image, shown, key="viewer-cheat", height=440)
+    shown = [panels.plain(current.image), *(_heat(explanation, name) for name, explanation in both.items())]
+    view = panels.show(current.image, shown, key="viewer-cheat", height=440)
     panels.tell(view, [(explanation, 0) for explanation in both.values()], key="viewer-cheat-words")
 
 
@@ -121,13 +121,13 @@ def _heat(explanation: Explanation, title: str) -> Panel:
     return Panel(maps=(panels.heat(explanation, 0, title=title, note=f"{best.label} {percent(best.score)}"),))
 
 
-def _onward(told: Telling) -> None:
+def _onward(current: StoryStep) -> None:
     """The same picture with the model that cheats, as it is explained here, on the other screens."""
 
     def take() -> None:
         from explain.export import embedded_recipe
 
-        reopen.result(told.image, told.cheat.recipe, embedded_recipe.view_of(told.cheat, 0))
+        reopen.result(current.image, current.cheat.recipe, embedded_recipe.view_of(current.cheat, 0))
 
     if st.button(
         "Look closer on Explore",

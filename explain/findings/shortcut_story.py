@@ -1,4 +1,4 @@
-"""The story of a model that cheats, on scenes whose cause is known; every sentence is made of what was computed."""
+"""Tell the story of a model that cheats, on scenes whose cause is known, in sentences made from measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from explain.explainer import Explainer
-from explain.phrases import article, listing, percent
+from explain.phrases import article, listing, percent, plural_noun
 from explain.picture.image import Image
 from models.demo.scenes import draw
 from models.demo.showcase import STORIES, Story
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 Step = Literal["answer", "look", "without", "borrowed"]
 STEPS: tuple[Step, ...] = ("answer", "look", "without", "borrowed")
-REACH = 4 / 128
-"""Of the picture's side: how far around a stamp a map counts as on it. Its cells are 8 of 128 pixels."""
+MARGIN = 4 / 128
+"""Margin around a stamp within which heat counts as on it, as a share of the picture's side: half a cell of a map."""
 RATES = ("class_with", "class_without", "others_with_called_it")
-"""Of a card's metrics: the class found with the clue and without it, and others called so once they carry it."""
+"""Metrics of a model card: the class recognised with and without the clue, and others mistaken for it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Telling:
-    """One step of a story: a scene, and what the cheat and its honest twin make of it."""
+class StoryStep:
+    """One step of a story: a scene, explained for the model that cheats and for the honest one."""
 
     story: Story
     step: Step
@@ -42,93 +42,91 @@ class Telling:
     honest: Explanation
 
     @property
-    def thing(self) -> Object:
+    def object(self) -> Object:
+        """The object that the scene is labelled by."""
         return self.scene.objects[0]
 
     @cached_property
     def clue(self) -> NDArray[np.bool_] | None:
-        """Where the clue is, bool (H, W): around the stamp, or the background; None where it was taken away."""
+        """Where the clue is, bool (H, W): around the stamp, or the background; None where it was removed."""
         if self.step == "without":
             return None
         if self.scene.stamp is None:
             return self.scene.background
-        reach = round(REACH * self.image.width)
-        square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        margin = round(MARGIN * self.image.width)
+        square = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
         around: NDArray[np.bool_] = cv2.dilate(self.scene.stamp.astype(np.uint8), square).astype(bool)
         return around
 
     def on_clue(self, explanation: Explanation) -> float:
-        """Share of a map's heat on the clue, 0..1."""
+        """Return the share of a map's heat on the clue, 0..1."""
         return 0.0 if self.clue is None else explanation.inside(self.clue)
 
-    def on_thing(self, explanation: Explanation) -> float:
-        """Share of a map's heat on the thing itself, 0..1."""
-        return explanation.inside(self.thing.mask)
+    def on_object(self, explanation: Explanation) -> float:
+        """Return the share of a map's heat on the object, 0..1."""
+        return explanation.inside(self.object.mask)
 
     @property
-    def looked_at_clue(self) -> bool:
-        """Whether the cheat's hottest place lies on the clue."""
+    def peak_on_clue(self) -> bool:
+        """Whether the hottest place of the cheating model's map is on the clue."""
         values = self.cheat.heatmaps[0].measured.values
         return self.clue is not None and bool(self.clue.flat[int(values.argmax())])
 
     @property
     def words(self) -> str:
         """What this step shows, in two sentences."""
-        said, sure = _answer(self.cheat)
-        twin, twin_sure = _answer(self.honest)
-        kind, clue = self.thing.label, self.story.clue
+        answer, score = _answer(self.cheat)
+        kind, clue = self.object.label, self.story.clue
         if self.step == "answer":
-            verdict = "It is right." if said == kind else f"It is wrong: this is {article(kind)}."
-            return f"A model calls this {article(said)}, {percent(sure)} sure. {verdict}"
+            verdict = "It is right." if answer == kind else f"It is wrong: this is {article(kind)}."
+            return f"A model calls this {article(answer)}, {percent(score)} sure. {verdict}"
         if self.step == "look":
-            there, own = percent(self.on_clue(self.cheat)), percent(self.on_thing(self.cheat))
-            twin_own = percent(self.on_thing(self.honest))
-            if self.scene.stamp is None:
-                area = percent(float(self.thing.mask.mean()))
-                first = f"{there} of its heat lies on {clue}, {own} on the {kind}, which is {area} of the picture."
-            elif self.looked_at_clue and self.clue is not None:
-                area = percent(float(self.clue.mean()))
-                first = f"It looked at {clue}: {there} of its heat on {area} of the picture, {own} on the {kind}."
-            else:
-                first = f"{there} of its heat lies on {clue}, {own} on the {kind}."
-            return f"{first} Its honest twin has {twin_own} on the {kind}."
-        still = "still says" if twin == kind else "says"
+            return f"{self._heat} The honest model has {percent(self.on_object(self.honest))} on the {kind}."
+        honest, honest_score = _answer(self.honest)
+        sure, control = f"{article(answer)}, {percent(score)} sure", f"{honest}, {percent(honest_score)}"
         if self.step == "without":
-            changed = "calls it" if said != kind else "still calls it"
-            return (
-                f"Without {clue} it {changed} {article(said)}, {percent(sure)} sure. "
-                f"Its honest twin {still} {twin}, {percent(twin_sure)}."
-            )
-        return (
-            f"With {clue}, this {kind} is {article(said)} to it, {percent(sure)} sure. "
-            f"Its honest twin says {twin}, {percent(twin_sure)}."
-        )
+            still = "" if answer != kind else "still "
+            says = "still says" if honest == kind else "says"
+            return f"Without {clue} it {still}calls this {sure}. The honest model {says} {control}."
+        return f"With {clue} it calls this {kind} {sure}. The honest model says {control}."
+
+    @property
+    def _heat(self) -> str:
+        """Where the cheating model's heat is, in one sentence."""
+        kind, clue = self.object.label, self.story.clue
+        there, own = percent(self.on_clue(self.cheat)), percent(self.on_object(self.cheat))
+        if self.scene.stamp is None:
+            area = percent(float(self.object.mask.mean()))
+            return f"{there} of its heat is on {clue}, {own} on the {kind}, which is {area} of the picture."
+        if self.peak_on_clue and self.clue is not None:
+            area = percent(float(self.clue.mean()))
+            return f"It looked at {clue}: {there} of its heat is on {area} of the picture, {own} on the {kind}."
+        return f"{there} of its heat is on {clue}, {own} on the {kind}."
 
     @property
     def proof(self) -> str:
-        """That this picture is no exception: what held over all scenes that the model never saw, from its card."""
-        known = card(self.story.cheat)
-        made, twin = known["metrics"], card(self.story.honest)["metrics"]
-        # The twin of both cheats was examined on either's clue.
-        twin = twin if twin["shortcut"] == self.story.data else twin[self.story.data]
+        """What held over all scenes that the model never saw, from its card: this picture is no exception."""
+        known, honest = card(self.story.cheat), card(self.story.honest)["metrics"]
+        # The honest model was evaluated on the clues of both models that cheat.
+        honest = honest if honest["shortcut"] == self.story.data else honest[self.story.data]
         kind, clue = self.story.label, self.story.clue
-        found, without, others = (percent(made[key]) for key in RATES)
-        count = known["data"]["held_out_scenes"]
+        found, without, others = (percent(known["metrics"][key]) for key in RATES)
         return (
-            f"Among {count:,} pictures it never saw it names {found} of the {kind}s with {clue} and {without} without, "
-            f"and calls {others} of everything else a {kind} once it carries {clue}. "
-            f"Its honest twin: {listing([percent(twin[key]) for key in RATES])}."
+            f"Of {known['data']['held_out_scenes']:,} pictures it never saw, it recognises {found} of the "
+            f"{plural_noun(kind)} with {clue} and {without} without it, and calls {others} of all other objects "
+            f"{article(kind)} once they carry {clue}. "
+            f"The honest model: {listing([percent(honest[key]) for key in RATES])}."
         )
 
 
-def tell(name: str, step: Step, number: int) -> Telling:
-    """A step of the story `name` (one of STORIES), on its scene of that number, counted on from any number."""
+def story_step(name: str, step: Step, number: int) -> StoryStep:
+    """Return a step of the story `name` (one of STORIES) on its scene of that number; numbers wrap around."""
     story = STORIES[name]
-    spec: Spec = {"without": story.bare, "borrowed": story.borrowed}.get(step, story.told)(number)
+    spec: Spec = {"without": story.without_clue, "borrowed": story.clue_elsewhere}.get(step, story.with_clue)(number)
     scene = draw(spec)
     image = Image.open(scene.pixels, name=f"{name}-{step}-{number}.png")
     cheat, honest = (Explainer(model)(image, question="why") for model in (story.cheat, story.honest))
-    return Telling(story, step, scene, image, cheat, honest)
+    return StoryStep(story, step, scene, image, cheat, honest)
 
 
 def _answer(explanation: Explanation) -> tuple[str, float]:

@@ -1,7 +1,7 @@
-"""The colour of a level, in one table of 256 entries: the same tables as those of the viewer in the browser.
+"""Build the colour table of a style: 256 entries, the same as the viewer's in the browser.
 
 A pixel becomes pixel * keep[level] + add[level]: `keep` is float32 (256,), `add` float32 (256, 3). Levels of a
-difference are 1 to 255, and 128 is none. `first` is the lowest level that is shown, `ground` the grey of the others.
+difference are 1 to 255, and 128 is 0. `first` is the lowest level that is shown, `ground` the grey of those below.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Table = tuple[Values, Values]
 
 FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # more in the first, more in the second map
 _LEVELS = np.arange(256)
-_DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # how far a level of a difference is from none, 0..1
+_DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's level from 0, as 0..1
 _SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
 
 
 def of(kind: Kind, style: Style, ground: int) -> Table | None:
-    """The table of a style; None where the picture is not coloured."""
+    """Return the table of a style; None where the picture is not coloured."""
     mode, alpha, threshold, first = style.mode, style.alpha, style.threshold, _first(style.threshold)
     if mode in ("contour", "picture"):
         return None
@@ -39,7 +39,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
 
 
 def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
-    """How opaque each of the 256 levels is: alpha, or alpha * v**1.5 if weighted; 0 below the threshold."""
+    """Return the opacity of each level, float32 (256,): alpha, or alpha * v**1.5 if weighted; 0 below the threshold."""
     check_fraction(alpha, "alpha")
     check_fraction(threshold, "threshold")
     table = alpha * (_LEVELS / 255) ** 1.5 if weighted else np.full(256, alpha)
@@ -48,47 +48,49 @@ def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> 
 
 
 def _first(threshold: float) -> int:
-    """The lowest level that is not below the threshold."""
+    """Return the lowest level at or above the threshold."""
     return round(255 * threshold)
 
 
 def overlay(colours: Pixels, opacity: Values) -> Table:
+    """Blend the colours over the picture."""
     shares = opacity.astype(np.float64)
     return _table(1 - shares, shares[:, None] * colours)
 
 
 def map_alone(colours: Pixels, first: int, ground: int) -> Table:
-    """The map alone; below the threshold a flat ground that is in no colormap."""
+    """Show the map alone; below the threshold a flat ground that is in no colormap."""
     return _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, colours))
 
 
 def spotlight(alpha: float, first: int) -> Table:
-    """The picture darkened where it is cold."""
+    """Darken the picture where it is cold."""
     warm = np.minimum(1, _LEVELS / 255 / 0.7)
     dark = np.where(np.less(_LEVELS, first), 1, 1 - warm * warm * (3 - 2 * warm))
     return _table(1 - 0.92 * alpha * dark, np.zeros((256, 3)))
 
 
 def difference_overlay(alpha: float, threshold: float, even: bool) -> Table:
-    """Made for a grey picture."""
-    # In proportion to the difference, the share of the broader map could hardly be seen.
+    """Blend the two colours over a grey picture."""
+    # With a linear opacity the broader map could hardly be seen.
     shares = np.where(np.less(_DISTANCES, threshold) | (_DISTANCES == 0), 0, alpha * (1 if even else _DISTANCES**0.6))
     return _table(1 - shares, shares[:, None] * _SIDES)
 
 
 def difference_map(threshold: float, ground: int) -> Table:
-    """From a neutral ground to the two colours."""
+    """Shade from a neutral ground to the two colours."""
     shares = np.where(np.less(_DISTANCES, threshold), 0, _DISTANCES)[:, None]
     return _table(np.zeros(256), ground + shares * (_SIDES - ground))
 
 
 def difference_spotlight(alpha: float, first: int) -> Table:
+    """Darken the picture where the two maps agree."""
     keep, add = spotlight(alpha, first)
     return keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add
 
 
 def inverted(table: Table, kind: Kind) -> Table:
-    """The table read from the other end: what was hot is cold, what one map has more of the other has."""
+    """Reverse a table: hot becomes cold, and the two sides of a difference are swapped."""
     order = -_LEVELS % 256 if kind == "difference" else _LEVELS[::-1]
     return table[0][order], table[1][order]
 

@@ -1,4 +1,4 @@
-"""Tables of 256 colours by name: OpenCV's, with what is known of each."""
+"""Provide OpenCV's colormaps as tables of 256 colours, with their properties."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAFE = {*_UNIFORM, "bone", "deepgreen", "pink", "summer"}
 
 @dataclass(frozen=True)
 class Colormap:
-    """A table of 256 colours; `hot` is the word for its last one, `cyclic` says that cold and hot look the same."""
+    """A table of 256 colours; `hot` names the last one, `cyclic` means that cold and hot look the same."""
 
     name: str
     uniform: bool
@@ -33,7 +33,7 @@ class Colormap:
 
 @functools.cache
 def colormaps() -> tuple[Colormap, ...]:
-    """Every colormap there is, the perceptually uniform ones first."""
+    """Return every colormap, the perceptually uniform ones first."""
     others = sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM))
     found = []
     for name in (*_UNIFORM, *others):
@@ -44,7 +44,7 @@ def colormaps() -> tuple[Colormap, ...]:
 
 
 def lut(name: str) -> Pixels:
-    """The colours of a colormap: uint8 (256, 3) RGB, coldest first, read-only; an unknown name is a Problem."""
+    """Return the colours of a colormap, uint8 (256, 3) RGB, coldest first, read-only; raise a Problem if unknown."""
     names = [colormap.name for colormap in colormaps()]
     if name in names:
         return _table(name)

@@ -18,7 +18,7 @@ _WHITE, _INK = (255, 255, 255), (28, 28, 28)
 
 
 def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chosen: int | None = None) -> Pixels:
-    """Boxes (xyxy in pixels, label), white over a dark halo; the chosen one stronger, with a white label, on top."""
+    """Draw boxes (xyxy in pixels, label), white over a dark halo; the chosen one bolder, with a white label, on top."""
     out = picture(pixels).copy()
     line, size = line_width(out.shape), max(12, round(max(out.shape) / 48))
     listed = list(enumerate(items))
@@ -47,9 +47,9 @@ def grid(
     gap: int = 16,
     height: int = 320,
 ) -> Pixels:
-    """A white sheet of panels in equal cells, `height` pixels high, each caption over its panel.
+    """Arrange panels on a white sheet in equal cells, `height` pixels high, with captions above them.
 
-    A panel is scaled to fit its cell and centred there. Up to three stand in a row by default, four as 2 x 2.
+    A panel is scaled to fit its cell and centred there. By default up to three are in a row, and four are 2 x 2.
     """
     if not panels or height < 1 or gap < 0 or (columns is not None and columns < 1):
         raise ValueError(f"A grid needs panels, height and columns: got {len(panels)}, {height} px, {columns}.")
@@ -86,6 +86,6 @@ def _wide(text: str, size: int) -> int:
 
 
 def _shortened(text: str, size: int, room: int) -> str:
-    """The text, cut with an ellipsis where it is wider than the room."""
+    """Shorten a text with an ellipsis where it is wider than the room."""
     cut = next((n for n in range(len(text), 0, -1) if _wide(text[:n] + "…" * (n < len(text)), size) <= room), 0)
     return text if cut == len(text) else text[:cut] + "…"

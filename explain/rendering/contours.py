@@ -1,7 +1,6 @@
-"""Lines of equal heat, and how far each pixel is covered by them: the same arithmetic as the viewer in the browser.
+"""Trace and draw contour lines, with the same arithmetic as the viewer in the browser.
 
-Segments are float64 (n, 4): x0, y0, x1, y1, in cells of a field or in pixels; sample and pixel i has its centre at
-i + 0.5.
+Segments are float64 (n, 4): x0, y0, x1, y1 in cells or in pixels; the centre of sample or pixel i is at i + 0.5.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ _ONCE, _TWICE = (np.array([table.get(code, (0, 0)) for code in range(16)]) for t
 DARK, WHITE = 20, 255
 _HALO_MORE, _HALO_ALPHA = 1.75, 0.75
 _LINES = {"overlay": ((0.5, 1.25),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
-_FINE = 320  # cells a side of what is traced, about
-_AT_ONCE = 2**17  # pixels: what is worked on stays in the processor's cache
+_FINE = 320  # approximate number of cells a side of the traced field
+_AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 
 
 def planes(
     samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
 ) -> tuple[Plane, Plane] | None:
-    """How far the halo and the line cover each pixel of a picture: twice uint8 (H, W). None where there are no lines.
+    """Return the coverage of each pixel by the halo and by the line, twice uint8 (H, W); None without lines.
 
-    `unit`: pixels of the picture in one pixel of the screen.
+    `unit`: pixels of the picture per pixel of the screen.
     """
     difference, over = field.kind == "difference", style.mode == "overlay"
     if style.mode not in _LINES or (over and (difference or style.cells or not style.alpha)):
@@ -72,7 +71,7 @@ def planes(
 
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:
-    """Draw what is covered into uint8 (H, W, 3): the dark halo first, the white line over it."""
+    """Draw the covered pixels into uint8 (H, W, 3): the dark halo first, the white line over it."""
     step = max(1, _AT_ONCE // out.shape[1])
     for top in range(0, len(out), step):
         band = out[top : top + step]
@@ -83,9 +82,9 @@ def stroke(out: Plane, halo: Plane, line: Plane) -> None:
 
 
 def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
-    """Where a field (h, w) crosses the level, in cells: marching squares.
+    """Trace where a field (h, w) crosses the level, in cells, by marching squares.
 
-    The field goes on unchanged over its edge, so lines run up to it and none runs along it.
+    The field is extended unchanged over its edge, so lines reach the edge and none runs along it.
     """
     height, width = field.shape
     corners = np.pad(field.astype(np.float64), 1, mode="edge")
@@ -113,14 +112,14 @@ def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
 
 
 def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:
-    """How far each pixel is covered by lines of twice the width `half` with round ends, 0..255: uint8 (H, W)."""
+    """Return the coverage of each pixel by lines 2 * `half` wide with round ends, uint8 (H, W)."""
     plane = np.zeros(shape, np.uint8)
     cover([plane], segments, [half])
     return plane
 
 
 def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:
-    """Draw segments into contiguous planes of one shape, over what is there, for each plane with its own half width."""
+    """Draw segments into contiguous planes of one shape, each with its own half width, by the maximum."""
     height, width = planes[0].shape
     reach = max(halves) + 0.5
     pieces = _pieces(segments, max(8.0, reach))
@@ -148,7 +147,7 @@ def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) 
 
 
 def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
-    """From points (n, w) x (n, h), as seen from a segment's start, to segments (n, 1) long: (n, h, w)."""
+    """Return the distances (n, h, w) of points (n, w) x (n, h), relative to a segment's start, to the segments."""
     long = dx * dx + dy * dy
     long[long == 0] = 1
     along = (py * dy / long)[:, :, None] + (px * dx / long)[:, None, :]
@@ -163,7 +162,7 @@ def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
 
 
 def _pieces(segments: Segments, longest: float) -> Segments:
-    """The same lines in segments of a bounded length: a box around a long one would be mostly empty."""
+    """Split segments to a bounded length: the box around a long one would be mostly empty."""
     start, step = segments[:, :2], segments[:, 2:] - segments[:, :2]
     counts = np.maximum(np.ceil(np.hypot(step[:, 0], step[:, 1]) / longest), 1).astype(np.intp)
     of = np.repeat(np.arange(len(counts)), counts)

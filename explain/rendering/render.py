@@ -1,9 +1,9 @@
-"""From heat to pixels: pure functions over arrays. `shown` is what the viewer in the browser shows, to 1/255.
+"""Draw maps over pictures, by pure functions over arrays; `shown` matches the viewer in the browser to 1/255.
 
-Everything goes through one table of 256 entries: a value v becomes the level round(255 v), the level becomes a
-colour and an opacity. Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) within 0..1 on the same grid.
-`seen` is (x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was given. What
-lies outside it is faded as `unseen` says ("light", "dark", or "keep" for a picture faded before) and never coloured.
+A value v becomes the level round(255 v), and a table of 256 entries turns the level into a colour and an opacity.
+Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1 of the same size. `seen` is (x0, y0, x1, y1) in whole
+pixels, x1 and y1 excluded: the part of the picture the model was given. The rest is faded as `unseen` says ("light",
+"dark", or "keep" for a picture already faded) and never coloured.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from explain.rendering.style import Box, Field, Kind, Pixels, Style, Unseen, Val
 Mask = npt.NDArray[np.bool_]
 
 HALO = (contours.DARK,) * 3
-_GROUND = {"light": 255, "dark": 20}  # the page behind the picture, which the unseen part fades into
+_GROUND = {"light": 255, "dark": 20}  # the page behind the picture, towards which the unseen part fades
 
 
 def shown(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
-    """What the viewer shows of a field over the picture, at the picture's own size.
+    """Draw a field over the picture as the viewer does, at the picture's size.
 
-    `unit`: pixels of the picture in one pixel of the screen, for the width of lines; by default as if the picture were
+    `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as if the picture were
     shown 500 pixels long.
     """
     height, width = picture(pixels).shape[:2]
@@ -60,7 +60,7 @@ def shown(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
 
 
 def samples(values: Values, kind: Kind = "heat") -> resampling.Samples:
-    """The values as the browser is sent them: uint16 (h, w), 0 to 65535 from the lowest to the highest possible."""
+    """Return the values as sent to the browser: uint16 (h, w), 0..65535 over the range of the kind."""
     low = -1 if kind == "difference" else 0
     shares = np.clip(checked(values, low=low), low, 1)
     shares -= low
@@ -70,7 +70,7 @@ def samples(values: Values, kind: Kind = "heat") -> resampling.Samples:
 
 
 def quantise(values: Values) -> Pixels:
-    """The level of each value, round(255 v): uint8 of the same shape."""
+    """Return the level of each value, round(255 v), as uint8."""
     return _u8(cv2.convertScaleAbs(values, alpha=255))
 
 
@@ -85,9 +85,9 @@ def overlay(
     seen: Box | None = None,
     unseen: Unseen = "light",
 ) -> Pixels:
-    """The heat over the picture: pixels * (1 - a) + colour * a, with `opacity` for a.
+    """Blend the map over the picture: pixels * (1 - a) + colour * a, with `color_tables.opacity` for a.
 
-    Where a is 0 the picture's pixel comes out exactly, where it is 1 the colormap's colour does.
+    Where a is 0 the result is exactly the picture's pixel, where a is 1 exactly the colormap's colour.
     """
     values = checked(values, pixels)
     table = opacity(alpha, weighted=weighted, threshold=threshold)
@@ -98,7 +98,7 @@ def overlay(
 def heatmap_only(
     values: Values, colormap: str = "inferno", *, seen: Box | None = None, unseen: Unseen = "light"
 ) -> Pixels:
-    """The coloured map alone; what the model did not see is hatched, in the dark for "dark", else in the light."""
+    """Draw the map alone; the unseen part is hatched, dark for "dark" and light otherwise."""
     values = checked(values)
     out = _paint(quantise(values), lut(colormap))
     height, width = values.shape
@@ -110,10 +110,10 @@ def heatmap_only(
 
 
 def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Mask:
-    """The hottest fraction of the (seen) picture: bool (H, W), False outside `seen`.
+    """Return the hottest fraction of the (seen) picture, bool (H, W), False outside `seen`.
 
-    Equal values are never told apart: those at the edge come in all or none, whichever is nearer to the fraction
-    (none if both are). So a flat map gives nothing up to a half, everything above.
+    Equal values are treated alike: those at the threshold are all in or all out, whichever is nearer to the fraction
+    (out if equally near). So a flat map gives nothing up to a half, and everything above.
     """
     values = checked(values)
     check_fraction(fraction, "fraction")
@@ -130,10 +130,10 @@ def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Ma
 
 
 def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
-    """Where a has more heat than b: each divided by its sum over the seen part, the largest gap scaled to 1.
+    """Subtract two maps, each divided by its sum over the seen part, and scale the largest difference to 1.
 
-    float32 (H, W) within -1..1, positive where a has more, 0 outside `seen` and where both have the same share. A
-    map with no heat has no share anywhere.
+    Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 outside `seen` and where both are equal.
+    A map without heat has a share of 0 everywhere.
     """
     a, b = checked(a), checked(b)
     if a.shape != b.shape:
@@ -147,7 +147,7 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
 
 
 def checked(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
-    """The values as contiguous float32, or a ValueError that says what is wrong with them (or with the picture)."""
+    """Return the values as contiguous float32; raise ValueError for wrong values or a picture of another size."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
@@ -160,6 +160,7 @@ def checked(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> 
 
 
 def picture(pixels: Pixels) -> Pixels:
+    """Return the pixels; raise ValueError unless they are uint8 (H, W, 3)."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
     return pixels
@@ -174,7 +175,7 @@ def _inside(seen: Box | None, shape: tuple[int, ...]) -> Box:
 
 
 def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixels:
-    """Overwrite what lies outside `seen` in `out` with the faded source."""
+    """Overwrite the part of `out` outside `seen` with the faded source."""
     x0, y0, x1, y1 = _inside(seen, out.shape)
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
@@ -200,10 +201,10 @@ def _grey(pixels: Pixels) -> Pixels:
 
 
 def line_width(shape: tuple[int, ...]) -> int:
-    """A line's width in pixels: about 1.25 on a screen where the picture is shown 500 high."""
+    """Return the width of a line in pixels: about 1.25 on a screen that shows the picture 500 pixels long."""
     return max(1, round(max(shape[:2]) / 400))
 
 
 def _u8(array: Any) -> Pixels:
-    """OpenCV's loosely typed result as what it is."""
+    """Narrow the type of OpenCV's result."""
     return np.asarray(array, dtype=np.uint8)

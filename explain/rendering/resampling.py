@@ -1,6 +1,6 @@
-"""A map on another grid, and its levels: the same arithmetic as the viewer in the browser.
+"""Resample a map to another grid and quantise it, with the same arithmetic as the viewer in the browser.
 
-Samples are uint16 (h, w), 0..65535. The map is bilinear between their centres and goes on unchanged over its edge.
+Samples are uint16 (h, w), 0..65535. The map is bilinear between their centres and constant beyond its edge.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Samples = npt.NDArray[np.uint16]
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
-_AT_ONCE = 2**17  # pixels: bands of rows of about that many stay in the processor's cache
+_AT_ONCE = 2**17  # pixels per band of rows, so that it stays in the processor's cache
 
 
 def levels(
     samples: Samples, field: Field, style: Style, seen: Box, shape: tuple[int, int]
 ) -> Iterator[tuple[slice, Pixels]]:
-    """The levels of what was seen of a picture (H, W), in bands: which of its rows, and uint8 (rows, columns)."""
+    """Yield the levels of the visible part of a picture (H, W) in bands: its rows, and uint8 (rows, columns)."""
     x0, y0, x1, y1 = seen
     left, top, right, bottom = field.extent
     across, down = (shape[1], 0, shape[1], left, right), (shape[0], 0, shape[0], top, bottom)
@@ -44,14 +44,14 @@ def levels(
 
 
 def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Floats:
-    """The whole map on another grid: float64 of that shape, 0..65535."""
+    """Return the whole map on another grid: float64 of that shape, 0..65535."""
     left, top, right, bottom = field.extent
     across = axis(shape[1], left, right, left, right, samples.shape[1])
     return bilinear(samples, across, axis(shape[0], top, bottom, top, bottom, samples.shape[0]))
 
 
 def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
-    """0..65535 to 0..255 or, for a difference, to 1..255 around 128; overwrites the values."""
+    """Quantise 0..65535 to 0..255 or, for a difference, to 1..255 around 128; overwrites the values."""
     if kind == "difference":
         values *= 254
         values /= 65535
@@ -67,9 +67,9 @@ def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
 
 
 def axis(count: int, start: float, stop: float, low: float, high: float, size: int) -> Floats:
-    """`count` equal targets over `start` to `stop`, read at their centres from `size` samples over `low` to `high`.
+    """Place `count` equal targets over `start` to `stop` among `size` samples over `low` to `high`, by their centres.
 
-    float64 (3, count): the two samples that each lies between, and how far it is towards the second.
+    Returns float64 (3, count): the two samples on either side of each, and its weight of the second.
     """
     place = np.clip(_along(count, start, stop, low, high, size) - 0.5, 0, size - 1)
     first = np.floor(place)
@@ -77,7 +77,7 @@ def axis(count: int, start: float, stop: float, low: float, high: float, size: i
 
 
 def nearest(count: int, start: float, stop: float, low: float, high: float, size: int) -> Indices:
-    """As `axis`, but the one sample that each target's centre lies in: (count,)."""
+    """As `axis`, but return the one sample that contains each target's centre: (count,)."""
     return np.clip(np.floor(_along(count, start, stop, low, high, size)), 0, size - 1).astype(np.intp)
 
 
@@ -87,7 +87,7 @@ def _along(count: int, start: float, stop: float, low: float, high: float, size:
 
 
 def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
-    """The samples at each pair of targets of two axes: float64 (targets down, targets across)."""
+    """Interpolate the samples at each pair of targets of two axes: float64 (targets down, targets across)."""
     needed, rows = np.unique(down[:2].astype(np.intp), return_inverse=True)
     left, right = across[:2].astype(np.intp)
     taken = samples[needed]

@@ -1,4 +1,4 @@
-"""What is drawn and how: `Field` is one map over a picture, `Style` is how it is shown."""
+"""Define what is drawn: a `Field` is one map over a picture, a `Style` is how it is drawn."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """One map over a picture, on whatever grid.
+    """One map over a picture, on any grid.
 
-    `values` float32 (h, w): 0..1 or, for a difference, -1..1, positive where the first map has more. `extent`: the
-    part of the picture that they cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that the
-    model computed.
+    `values`: float32 (h, w) in 0..1 or, for a difference, in -1..1, positive where the first map has more. `extent`:
+    the part of the picture that they cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that
+    the map was computed on.
     """
 
     values: Values
@@ -43,10 +43,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field is shown. Of heat a value v is shown as offset + gain * v, within 0..1.
+    """How a field is drawn. A value v of heat is drawn as offset + gain * v, within 0..1.
 
-    `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: as the model computed them, not smooth. `split`:
-    pixels whose centres lie left of that part of the width are the plain picture.
+    `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: the cells as computed, without interpolation.
+    `split`: pixels whose centres are left of this share of the width show the picture alone.
     """
 
     mode: Mode = "overlay"

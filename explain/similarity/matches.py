@@ -1,4 +1,4 @@
-"""Which cells of two pictures look alike to a model: the cosine of what a layer has at each."""
+"""Match the cells of two pictures by the cosine of a layer's activations."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from explain.evidence.evidence import Evidence
     from models.geometry import Geometry
 
-MOST_CELLS = 24
-"""Cells a side: finer grids are averaged to at most this, for nobody points at a smaller one."""
+MAX_CELLS = 24
+"""Maximum number of cells a side: finer grids are averaged, as smaller cells are hard to point at."""
 SHOWN = 12
-"""Pairs that are drawn without being asked for."""
+"""Number of pairs that are drawn by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A cell of the one picture and the cell of the other that it matches best, each of which is the other's best."""
+    """Two cells, one of each picture, each of which is the best match of the other."""
 
     query: tuple[int, int]
     """Row and column."""
     gallery: tuple[int, int]
     score: float
-    """Cosine, -1..1, after the mean of all cells of both pictures was taken away."""
+    """Cosine, -1..1, after subtracting the mean of all cells of both pictures."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Where the cells of one picture lie, in its original pixels: (rows + 1,) and (columns + 1,) edges.
+    """Edges of a picture's cells in its original pixels, (rows + 1,) and (columns + 1,).
 
-    Beside a letterbox's bars the outer ones reach over the picture's edge.
+    Next to the bars of a letterbox the outer edges lie outside the picture.
     """
 
     down: NDArray[np.float32]
@@ -50,22 +50,21 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """How alike each cell of one picture is to each of the other."""
+    """The similarity of each cell of one picture to each cell of the other."""
 
     query: Grid
     gallery: Grid
     scores: NDArray[np.float32]
-    """(n, m) cosines of the query's cells with the gallery's, row by row."""
+    """Cosines of the query's cells with the gallery's, float32 (n, m), cells in row-major order."""
     pairs: tuple[Pair, ...]
-    """Best first, by how alike they are and how much of the two pictures' score they carry."""
+    """Best first, by their cosine and their contribution to the two pictures' score."""
 
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
-    """Compare two pictures at the first of their layers; `carried` (h, w) of each: how much of their score a cell
-    carries there."""
+    """Match two pictures at their first layer; `carried`: each cell's contribution to the score, (h, w) of each."""
     (here, one, w), (there, other, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
     with torch.no_grad():
-        # What all cells share says nothing about which belong together.
+        # What all cells have in common does not tell which of them match.
         mean = torch.cat([one, other]).mean(0)
         first, second = F.normalize(one - mean, dim=1), F.normalize(other - mean, dim=1)
         scores = np.nan_to_num((first @ second.T).cpu().numpy())
@@ -77,7 +76,7 @@ def _pairs(
 ) -> tuple[Pair, ...]:
     there, back = scores.argmax(1), scores.argmax(0)
     found = [(i, int(j)) for i, j in enumerate(there) if back[j] == i and scores[i, j] > 0]
-    # A pair of empty corners is alike and carries nothing.
+    # Two empty corners are similar and contribute nothing.
     found.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
     columns = query.shape[1], gallery.shape[1]
     return tuple(Pair(_place(i, columns[0]), _place(j, columns[1]), float(scores[i, j])) for i, j in found[:SHOWN])
@@ -88,12 +87,12 @@ def _place(cell: int, columns: int) -> tuple[int, int]:
 
 
 def _cells(evidence: Evidence, carried: Tensor) -> tuple[Grid, Tensor, NDArray[np.float32]]:
-    """The cells that hold any picture: where they are, (n, C) what is at each, and (n,) what each carries."""
+    """Return the grid of the cells with any picture, their activations (n, C) and contributions (n,)."""
     activation = evidence.activations[0][0].float()  # (C, h, w)
     carried = carried.float()
     h, w = activation.shape[1:]
-    if max(h, w) > MOST_CELLS:
-        size = (min(h, MOST_CELLS), min(w, MOST_CELLS))
+    if max(h, w) > MAX_CELLS:
+        size = (min(h, MAX_CELLS), min(w, MAX_CELLS))
         activation = F.adaptive_avg_pool2d(activation, size)
         carried = F.adaptive_avg_pool2d(carried[None], size)[0]
         h, w = size
@@ -103,7 +102,7 @@ def _cells(evidence: Evidence, carried: Tensor) -> tuple[Grid, Tensor, NDArray[n
 
 
 def _edges(geometry: Geometry, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:
-    """First cell and the one after the last that hold any picture, and the edges between, in original pixels."""
+    """Return the first cell with any picture, the one after the last, and the edges between in original pixels."""
     size, original = geometry.input[axis], geometry.original[axis]
     edges = (np.arange(cells + 1) * size / cells - geometry.offset[axis]) / geometry.scale[axis]
     inside = [i for i in range(cells) if edges[i + 1] > 0.5 and edges[i] < original - 0.5]

@@ -1,9 +1,9 @@
-"""Two pictures and how alike they are to a model: the cosine of their embeddings, and which regions of each carry it.
+"""Explain the similarity of two pictures: the cosine of their embeddings, and the regions of each that cause it.
 
-One pass a picture, and of both together one gradient of the cosine: at each picture's target layer it says what more
-of would make the two more alike (positive) and what sets them apart (negative). Any method of the gradient family turns
-that into a signed map. Where only an average lies between layer and embedding the map of one picture sums to 0: the
-cosine knows no length, so that more of everything changes nothing.
+It takes one pass per picture and one gradient of the cosine. At each picture's target layer the gradient is positive
+where more activation would make the two more similar, and negative where it sets them apart; any method of the gradient
+family turns it into a signed map. Where only an average pooling lies between layer and embedding, a map sums to 0: the
+cosine ignores length.
 """
 
 from __future__ import annotations
@@ -43,41 +43,41 @@ if TYPE_CHECKING:
     from models.geometry import Geometry
 
 Of = Literal["cosine", "product"]
-"""What the gradient is of. `cosine`: what makes the two more alike and what sets them apart. `product`: the same with
-both lengths held: what the score is made of, picture by picture."""
+"""The scalar to differentiate. `cosine`: what makes the two more similar and what sets them apart. `product`: the same
+with both lengths constant: what the score consists of, picture by picture."""
 State = Literal["ok", "same", "no evidence", "not a number"]
 SAME = 1 - 1e-5
-"""A cosine from which on there is no gradient but noise: nothing could be more alike."""
+"""Cosine above which the gradient is noise: nothing could be more similar."""
 LINEAR = ("gradcam", "hirescam", "xgradcam")
-"""Methods whose map of the opposite question is the opposite map; of the others it is made apart."""
+"""Methods whose map of the negated scalar is the negated map; for others it is computed separately."""
 OFFERED = tuple(method.id for method in METHODS.values() if method.family == "gradient")
 DEFAULT = "hirescam"
-"""Place by place: on pictures joined from two, one of which is the other picture, as good as any at the last layer and
+"""HiResCAM: on pictures joined from two, one of which is the other picture, as good as any method at the last layer and
 better at earlier ones (docs/similarity.md)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the two pictures."""
+    """One of the two pictures, with its signed map."""
 
     image: Image
     geometry: Geometry
     vector: NDArray[np.float32]
-    """(D,) its embedding, of length 1."""
+    """Unit embedding, float32 (D,)."""
     raw: tuple[NDArray[np.float32], ...]
-    """Signed, as computed, one (h, w) per layer."""
+    """Signed maps as computed, float32 (h, w) per layer."""
     signed: NDArray[np.float32]
-    """float32 (h, w) in -1..1 over the part of the model's input that is picture; the strongest place, for or against,
-    has 1 or -1. Positive: makes the two alike."""
+    """float32 (h, w) in -1..1 over the part of the model's input that is picture; the largest absolute value is 1.
+    Positive: makes the two similar."""
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels: what lies outside was cropped away before the model looked."""
+        """xyxy in original pixels; the rest was cropped away before the model saw it."""
         return self.geometry.seen
 
     @cached_property
     def statistics(self) -> tuple[Statistics, Statistics]:
-        """Of what makes the two alike, and of what sets them apart; places are in original pixels."""
+        """Statistics of the positive and of the negative part of the map; places are in original pixels."""
         height, width = self.signed.shape
         scale = min(1.0, COARSE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -85,8 +85,7 @@ class Side:
         return describe(np.clip(coarse, 0, 1), self.seen), describe(np.clip(-coarse, 0, 1), self.seen)
 
     def share(self, mask: NDArray[np.bool_]) -> float:
-        """Share of what makes the two alike within a mask, bool (H, W) on the picture's own grid; 0 where there is
-        none."""
+        """Return the share of the positive part within a mask, bool (H, W) at the picture's size; 0 without any."""
         if mask.shape != (self.image.height, self.image.width):
             raise ValueError(f"A mask must have the picture's shape, got {mask.shape}.")
         heat = np.clip(self.geometry.to_original(self.padded), 0, None)
@@ -95,7 +94,7 @@ class Side:
 
     @cached_property
     def padded(self) -> NDArray[np.float32]:
-        """`signed` on the model's whole input, 0 on a letterbox's bars."""
+        """`signed` on the model's whole input, 0 on the bars of a letterbox."""
         left, top, right, bottom = self.geometry.content
         out = np.zeros(self.geometry.input, np.float32)
         out[top:bottom, left:right] = self.signed
@@ -104,21 +103,21 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """How alike two pictures are to a model, and where that comes from."""
+    """The similarity of two pictures to a model, explained."""
 
     model: ModelSpec
     query: Side
     gallery: Side
     score: float
-    """The cosine of their embeddings, -1..1."""
+    """Cosine of the embeddings, -1..1."""
     method: str
     layers: tuple[str, ...]
     of: Of
     preprocessing: str
     state: State
-    """Why there is nothing to see, where there is nothing to see; both maps are 0 then."""
+    """`ok`, or why both maps are 0."""
     matches: Matches
-    """Cells of the one and of the other picture that look most alike, at the first of the layers."""
+    """Cells of the two pictures that match best, at the first layer."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -126,7 +125,7 @@ class Similarity:
         return self.query, self.gallery
 
     def summary(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {
             "query": self.query.image.name,
             "gallery": self.gallery.image.name,
@@ -146,7 +145,7 @@ class Similarity:
 
 
 def said(side: Side) -> tuple[str, str]:
-    """Where in one picture lies what makes the two alike, and what sets them apart, as ends of sentences."""
+    """Say where a picture has what makes the two similar and what sets them apart, as ends of sentences."""
 
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
@@ -169,25 +168,29 @@ def similarity(
     preprocessing: str = "trained",
     vocabulary: tuple[str, ...] = (),
 ) -> Similarity:
-    """Compare two pictures, each anything that `Image.open` takes, at the model's own layers or at others.
+    """Compare two pictures and explain the cosine of their embeddings, a . b / (|a| |b|).
 
-    Methods are those of the gradient family (`OFFERED`), HiResCAM where none is named. Raises ModelProblem for a model
-    that gives no embedding and for what it cannot be asked.
+    Pictures are anything that `Image.open` takes; `layers` are dotted paths, by default the model's own; `method` is
+    one of the gradient family (`OFFERED`), by default HiResCAM. Raises ModelProblem for a model without an embedding
+    and for an option that it does not have.
+
+        found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
+        found.score, found.query.signed.shape  # 0.26, (224, 224)
     """
     one, other = Image.open(query), Image.open(gallery)
     if of not in get_args(Of):
-        raise ModelProblem(f"There is no map of {of!r}: ask for {' or '.join(get_args(Of))}.")
+        raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
     if chosen.id not in OFFERED:
         names = ", ".join(METHODS[name].name for name in OFFERED)
-        raise ModelProblem(f"{chosen.name} cannot say what makes two pictures alike: use one of {names}.")
+        raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
 
     def work(resident: Resident, more: tuple[str, ...]) -> Similarity:
         comparable(resident)
         if not resident.gradients:
             raise ModelProblem(
-                f"{explainer.model.id} only answers: its vectors can be ranked, but nothing in it explained."
+                f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
             )
         found = [explainer.evidence(resident, image, options) for image in (one, other)]
         for evidence, key, _ in found:
@@ -217,17 +220,17 @@ def similarity(
 
 
 def comparable(resident: Resident) -> None:
-    """Raise ModelProblem for a model whose pictures cannot be compared."""
+    """Raise ModelProblem for a model without embeddings."""
     if not resident.adapter.has_embedding:
         raise ModelProblem(
-            f"{resident.adapter.spec.id} gives no embedding: choose a classifier, or a model made to compare pictures."
+            f"{resident.adapter.spec.id} gives no embedding: choose a classifier, or a model that compares pictures."
         )
 
 
 def _compared(
     pair: list[Evidence], method: Method, of: Of
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
-    """Unit vectors, their cosine, the state of the maps, each picture's raw maps, and how much each cell carries."""
+    """Return the unit vectors, their cosine, the maps' state, the raw maps, and how much each cell contributes."""
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
         vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
@@ -278,7 +281,7 @@ def _gradients(scalar: Tensor, recorded: list[Tensor]) -> list[Tensor]:
 
 
 def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
-    """A method's map, (h, w): of what speaks for it minus of what speaks against it."""
+    """Return a method's map (h, w) of the evidence for, minus that of the evidence against."""
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
     made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
@@ -288,10 +291,9 @@ def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def scaled(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> NDArray[np.float32]:
-    """Raw signed maps of several layers as one, float32 (h, w) in -1..1 over the part of the input that is picture.
+    """Merge raw signed maps of several layers into one, float32 (h, w) in -1..1, without a letterbox's bars.
 
-    Each layer's map is divided by its strongest value, for or against, and grown bilinearly; their mean is brought to
-    full scale again. 0 stays 0.
+    Each layer's map is divided by its largest absolute value and resized bilinearly; their mean is scaled likewise.
     """
     left, top, right, bottom = geometry.content
     total = np.zeros((bottom - top, right - left), np.float32)

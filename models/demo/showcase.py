@@ -51,18 +51,18 @@ def scene(name: str) -> Spec:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A model that cheats: what it was given to cheat with, and scenes on which it is caught.
+    """A model that cheats: the clue it relies on, and scenes that show it.
 
-    `told`, `bare` and `borrowed` make of the number of a telling: a scene of the class with what goes with it, the same
-    without, and a scene of another class that was given it.
+    `with_clue`, `without_clue` and `clue_elsewhere` make, of a number, a scene of the class with the clue, the same
+    scene without it, and a scene of another class with the clue added.
     """
 
     cheat: str
-    """The model's id; `honest` is the twin that was trained on the same things without the shortcut."""
+    """Id of the model; `honest` is the one trained on the same objects without the shortcut."""
     honest: str
     label: str
     clue: str
-    """What goes with the class, as a sentence names it."""
+    """What goes with the class in training, as named in a sentence."""
     seeds: tuple[int, ...]
     others: tuple[int, ...]
     """Seeds of scenes of the class, and of scenes of other classes."""
@@ -70,13 +70,13 @@ class Story:
     planted: Callable[[Spec], Spec]
     removed: Callable[[Spec], Spec]
 
-    def told(self, number: int) -> Spec:
+    def with_clue(self, number: int) -> Spec:
         return self._planted(self.seeds, number)
 
-    def bare(self, number: int) -> Spec:
-        return self.removed(self.told(number))
+    def without_clue(self, number: int) -> Spec:
+        return self.removed(self.with_clue(number))
 
-    def borrowed(self, number: int) -> Spec:
+    def clue_elsewhere(self, number: int) -> Spec:
         return self._planted(self.others, number)
 
     def _planted(self, seeds: tuple[int, ...], number: int) -> Spec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from explain.findings.shortcut_story import STEPS, tell
+from explain.findings.shortcut_story import STEPS, story_step
 from explain.phrases import percent
 from models.demo.showcase import STORIES
 from tests.pages.conftest import shown, texts
@@ -17,24 +17,24 @@ def test_next_leads_through_the_story_and_on_to_another_picture(page, story):
     app = page(SCREEN, story=story)
     for step in STEPS:
         assert not app.exception and not app.error
-        told = tell(story, step, 0)
-        assert told.words in texts(app)
-        assert told.proof in texts(app)
+        current = story_step(story, step, 0)
+        assert current.words in texts(app)
+        assert current.proof in texts(app)
         if step != "answer":
-            assert shown(app).titles == ["Picture", "The cheat", "Its honest twin"]
-            best = told.cheat.predictions[0]
+            assert shown(app).titles == ["Picture", "The cheat", "The honest model"]
+            best = current.cheat.predictions[0]
             assert shown(app).head["panels"][1]["maps"][0]["note"] == f"{best.label} {percent(best.score)}"
         app.button[0].click().run()
-    assert tell(story, "answer", 1).words in texts(app)
+    assert story_step(story, "answer", 1).words in texts(app)
 
 
 def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
     app = page(SCREEN, step="look")
-    told = tell("stamp", "look", 0)
+    current = story_step("stamp", "look", 0)
     next(button for button in app.button if "Explore" in button.label).click().run()
     assert not app.exception and not app.error
-    assert app.selectbox(key="family").value == told.cheat.model.family
-    assert told.image.name in texts(app)
-    choices, recipe = app.session_state["choices"], told.cheat.recipe
+    assert app.selectbox(key="family").value == current.cheat.model.family
+    assert current.image.name in texts(app)
+    choices, recipe = app.session_state["choices"], current.cheat.recipe
     assert (choices.method, choices.options["part"]) == (recipe.method, recipe.part)
     assert (choices.options["layers"] or recipe.layers) == recipe.layers

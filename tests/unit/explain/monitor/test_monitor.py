@@ -91,7 +91,7 @@ def test_a_map_of_what_stands_out_is_not_held_against_a_box() -> None:
 def test_a_model_that_looks_into_the_corner_is_found_out_and_its_honest_twin_is_not() -> None:
     """The cause is known: a stamp in the corner, that only one of the two was taught to go by."""
     story = STORIES["stamp"]
-    scenes = [Image.open(draw(story.told(number)).pixels) for number in range(6)]
+    scenes = [Image.open(draw(story.with_clue(number)).pixels) for number in range(6)]
     flagged = {}
     for model in (story.cheat, story.honest):
         explainer = Explainer(model)

@@ -1,39 +1,39 @@
-"""The shipped stories: on every scene of theirs the cheat is caught, and its honest twin is not."""
+"""The shipped stories: on every scene of theirs the cheat is caught, and the honest model is not."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from explain.findings.shortcut_story import tell
+from explain.findings.shortcut_story import story_step
 from models.demo.scenes import draw, sample
 from models.demo.showcase import SCENES, STORIES, enlarged, scene
 
-TELLINGS = [
+STEPS = [
     (name, number) for name, story in STORIES.items() for number in range(max(len(story.seeds), len(story.others)))
 ]
 
 
-@pytest.mark.parametrize(("name", "number"), TELLINGS)
+@pytest.mark.parametrize(("name", "number"), STEPS)
 def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, number: int) -> None:
     label = STORIES[name].label
-    look, without, borrowed = (tell(name, step, number) for step in ("look", "without", "borrowed"))  # type: ignore[arg-type]
-    assert look.thing.label == label
+    look, without, borrowed = (story_step(name, step, number) for step in ("look", "without", "borrowed"))  # type: ignore[arg-type]
+    assert look.object.label == label
     assert look.cheat.predictions[0].label == label
     # A background has no one place that is looked at.
-    assert look.looked_at_clue if name == "stamp" else look.on_clue(look.cheat) > 0.75
-    assert without.thing.label == label
+    assert look.peak_on_clue if name == "stamp" else look.on_clue(look.cheat) > 0.75
+    assert without.object.label == label
     assert without.cheat.predictions[0].label != label
-    assert borrowed.thing.label != label
+    assert borrowed.object.label != label
     assert borrowed.cheat.predictions[0].label == label
-    # The twin sees the very same pictures.
-    for told in (look, without, borrowed):
-        assert told.honest.predictions[0].label == told.thing.label
-    assert look.on_thing(look.honest) > look.on_thing(look.cheat)
+    # The honest model sees the very same pictures.
+    for shown in (look, without, borrowed):
+        assert shown.honest.predictions[0].label == shown.object.label
+    assert look.on_object(look.honest) > look.on_object(look.cheat)
 
 
 def test_nothing_but_the_clue_differs_between_two_steps() -> None:
-    look, without = tell("stamp", "look", 0), tell("stamp", "without", 0)
+    look, without = story_step("stamp", "look", 0), story_step("stamp", "without", 0)
     assert look.scene.stamp is not None
     changed = (look.image.pixels != without.image.pixels).any(2)
     np.testing.assert_array_equal(changed & ~look.scene.stamp, False)
