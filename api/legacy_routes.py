@@ -89,7 +89,7 @@ def analyze(asked: SketchedClass, settings: Settings, cancel: threading.Event, k
 
 
 def _sketch(made: Explanation, request: ExplainRequest | ClassRequest) -> Sketch:
-    from explain.export.result_folder import class_analysis
+    from explain.export.class_files import class_analysis
 
     # Raises Refused where there is no map.
     overlay = service.only(made, PNG, request)

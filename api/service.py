@@ -195,11 +195,11 @@ def classes(
     explanation: Explanation, request: ClassRequest, settings: Settings, cancel: threading.Event | None = None
 ) -> dict[str, Any]:
     """What speaks for each class, as `results.Classes` has it."""
-    from explain.export import result_folder
+    from explain.export import class_files
 
     chosen = look(request)
     found = [
-        plain(result_folder.class_analysis(explanation, i))
+        plain(class_files.class_analysis(explanation, i))
         | {"heatmap": heatmap(explanation, i, request, chosen, cancel)}
         for i in range(len(explanation.heatmaps))
     ]
@@ -219,9 +219,9 @@ def side_by_side(
     comparison: Comparison, request: CompareRequest, settings: Settings, cancel: threading.Event | None = None
 ) -> dict[str, Any]:
     """What models said and how far they agree, as `results.Comparison` has it."""
-    from explain.export import result_folder
+    from explain.export import comparison_folder
 
-    chosen, said = look(request), plain(result_folder.comparison(comparison))
+    chosen, said = look(request), plain(comparison_folder.comparison(comparison))
     for model, explanation in zip(said["models"], comparison.explanations, strict=True):
         model["heatmaps"] = [
             heatmap(explanation, i, request, chosen, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))

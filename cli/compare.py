@@ -72,7 +72,7 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
     The folder gets comparison.jpg with the maps side by side, an overlay of each model's map, maps.npz with the maps on
     one grid, and comparison.json.
     """
-    from explain.export import result_folder
+    from explain.export import comparison_folder, result_folder
 
     box = options.box
     if box is not None and options.class_:
@@ -86,12 +86,12 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
         if sides:
             more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
         (folder,) = result_folder.places([comparison.explanations[0].image.name], options.out)
-        written = result_folder.write(folder, result_folder.of_comparison(comparison, look, more))
+        written = result_folder.write(folder, comparison_folder.of_comparison(comparison, look, more))
     _report(console, comparison)
     if sides:
         _report_objects(console, more["objects"], comparison.names, box)
     console.files(folder, written)
-    console.result(result_folder.comparison(comparison) | more | {"folder": folder, "files": written})
+    console.result(comparison_folder.comparison(comparison) | more | {"folder": folder, "files": written})
     return 0
 
 
@@ -180,7 +180,7 @@ def _report_objects(
 
 
 def _report(console: Console, comparison: Comparison) -> None:
-    from explain.export.result_folder import of_first
+    from explain.export.comparison_folder import of_first
     from explain.phrases import count, milliseconds
 
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")

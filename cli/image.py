@@ -100,7 +100,7 @@ def class_(pictures: cli.Pictures, options: ClassOptions) -> int:
     Each class gets class_analysis_<class>.json (its rank among all classes, its score, its map in numbers and how far
     that map agrees with the map of the best class), gradcam_class_<class>.png and .npy.
     """
-    from explain.export import result_folder
+    from explain.export import class_files
 
     if not options.class_:
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
@@ -108,11 +108,11 @@ def class_(pictures: cli.Pictures, options: ClassOptions) -> int:
     explainer, given = _loaded(console, options)
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
-        analyses = [result_folder.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
+        analyses = [class_files.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
         for analysis in analyses:
             console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
         made = chain.from_iterable(
-            result_folder.of_class(explanation, i, analysis, look) for i, analysis in enumerate(analyses)
+            class_files.of_class(explanation, i, analysis, look) for i, analysis in enumerate(analyses)
         )
         return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-
 from common.errors import ModelProblem
-from common.files import file_stem
 from explain.evidence.attention import COMPUTED_OPENLY
 from explain.evidence.targets import UNSHOWN, decode, resolve, unshown
-from explain.export import embedded_recipe
+from explain.export import result_folder
 from explain.findings.diagnosis import Finding, diagnose
 from explain.maps import boxes
 from explain.maps.heatmap import Heatmap, heatmaps
@@ -25,8 +19,7 @@ from explain.methods import attention, from_evidence
 from explain.methods import method as find_method
 from explain.methods.method import Method, RawMaps, Request
 from explain.options import Options, Scale, Wanted
-from explain.picture.image import Image, to_png
-from explain.rendering import render
+from explain.picture.image import Image
 from explain.result import Result
 
 if TYPE_CHECKING:
@@ -93,54 +86,16 @@ class Explanation(Result):
         return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
 
     def save(self, folder: str | Path) -> Path:
-        """Write overlays, heatmaps, raw maps, statistics and the recipe into a folder, whole or not at all."""
-        folder, tagged = Path(folder), embedded_recipe.tagger(self)
-        folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".sightglass-", dir=folder))
-        try:
-            for i, heatmap in enumerate(self.heatmaps, 1):
-                label = file_stem(heatmap.target.label, separator="_", collapse=False, otherwise="")
-                stem = f"{i}_{label}_{heatmap.method}"
-                (work / f"{stem}_overlay.png").write_bytes(tagged(to_png(self.overlay(i - 1)), i - 1))
-                alone = to_png(render.heatmap_only(heatmap.values, "inferno"))
-                (work / f"{stem}_heatmap.png").write_bytes(
-                    embedded_recipe.write(alone, self.recipe, embedded_recipe.view_of(self, i - 1))
-                )
-                np.savez_compressed(work / f"{stem}_raw.npz", *heatmap.raw)
-            (work / "recipe.json").write_text(self.recipe.model_dump_json(indent=1))
-            (work / "explanation.json").write_text(json.dumps(self.summary(), indent=1))
-            placed: list[Path] = []
-            try:
-                for file in work.iterdir():
-                    placed.append(file.replace(folder / file.name))
-            except OSError:
-                for file in placed:
-                    file.unlink(missing_ok=True)
-                raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        return folder
+        """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.
+
+        The layout is that of `python -m explain`; all files are written, or none. Raises OSError.
+        """
+        result_folder.save(self, Path(folder))
+        return Path(folder)
 
     def summary(self) -> dict[str, Any]:
-        """Predictions, statistics and findings as plain values, ready for JSON."""
-        return {
-            "picture": self.image.name,
-            "model": self.model.id,
-            "predictions": [
-                {"label": p.label, "index": p.index, "score": p.score, "box": p.box} for p in self.predictions
-            ],
-            "boxes": [asdict(numbers) if (numbers := self.box_numbers(i)) else None for i in range(len(self.heatmaps))]
-            if self.model.task == "detect"
-            else [],
-            "heatmaps": [
-                {"label": h.target.label, "method": h.method, "layers": h.layers, "state": h.state, "raw": h.raw_range}
-                for h in self.heatmaps
-            ],
-            "statistics": [asdict(s) for s in self.statistics],
-            "diagnosis": [finding.text for finding in self.diagnosis],
-            "milliseconds": self.milliseconds,
-            "notes": self.notes,
-        }
+        """Return predictions, statistics and findings as plain values, ready for JSON."""
+        return result_folder.facts(self)
 
 
 def explain(

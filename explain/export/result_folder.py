@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,10 @@ from common.errors import ModelProblem, Problem
 from common.files import file_stem, write_file
 from explain.evidence.targets import decode
 from explain.export import command, detection_images, embedded_recipe, table
-from explain.findings.diagnosis import answer, diagnose, headline, looks
-from explain.methods import METHODS
+from explain.findings.diagnosis import answer, diagnose, headline
 from explain.phrases import percent, plain_text
 from explain.picture.image import Image, to_jpeg, to_png
-from explain.rendering import contact_sheet
+from explain.rendering import contact_sheet, render
 from explain.rendering.colormaps import colormaps, lut
 from explain.rendering.style import Style
 
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.comparison import Comparison
-    from explain.explanation import Explanation
+    from explain.result import Result
 
     File = tuple[str, bytes]
 
@@ -64,6 +63,27 @@ class MapColours:
     def hot(self) -> str:
         """Name of the hottest colour."""
         return next(known.hot for known in colormaps() if known.name == self.colormap)
+
+
+def save(explanation: Result, folder: Path) -> None:
+    """Write the folder of one picture, with its summary: all files, or none where one cannot be made or written."""
+    colours = MapColours()
+    files = [*with_summary(of_picture(explanation, colours, alone=True), summary(explanation, colours))]
+    written: list[Path] = []
+
+    def tracked() -> Iterator[File]:
+        for file in files:
+            yield file
+            written.append(folder / file[0])
+
+    try:
+        write(folder, tracked())
+    except OSError:
+        for path in written:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.parent.rmdir()
+        raise
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
@@ -148,14 +168,36 @@ def _jsonable(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def summary(explanation: Explanation, colours: MapColours) -> dict[str, Any]:
+def summary(explanation: Result, colours: MapColours) -> dict[str, Any]:
     """Return everything about an explanation except pixels, ready for `to_json`."""
     recipe = explanation.recipe
-    said = {"headline": plain_text(headline(explanation, colours.hot)), **explanation.summary()}
+    said = {"headline": plain_text(headline(explanation, colours.hot)), **facts(explanation)}
     return said | {"recipe": recipe, "command": command.line(recipe)}
 
 
-def stem(explanation: Explanation, index: int) -> str:
+def facts(explanation: Result) -> dict[str, Any]:
+    """Return predictions, statistics and findings as plain values, ready for JSON."""
+    indices = range(len(explanation.heatmaps))
+    detects = explanation.model.task == "detect"
+    return {
+        "picture": explanation.image.name,
+        "model": explanation.model.id,
+        "predictions": [
+            {"label": p.label, "index": p.index, "score": p.score, "box": p.box} for p in explanation.predictions
+        ],
+        "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices] if detects else [],
+        "heatmaps": [
+            {"label": h.target.label, "method": h.method, "layers": h.layers, "state": h.state, "raw": h.raw_range}
+            for h in explanation.heatmaps
+        ],
+        "statistics": [asdict(s) for s in explanation.statistics],
+        "diagnosis": [finding.text for finding in diagnose(explanation)],
+        "milliseconds": explanation.milliseconds,
+        "notes": explanation.notes,
+    }
+
+
+def stem(explanation: Result, index: int) -> str:
     """Return the name of a map's own files: `top1_minibus`."""
     return f"top{index + 1}_{label_stem(explanation.heatmaps[index].target.label)}"
 
@@ -169,67 +211,29 @@ def with_summary(files: Iterable[File], values: dict[str, Any]) -> Iterator[File
     yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
 
 
-def of_picture(explanation: Explanation, colours: MapColours, *, npy: bool = False) -> Iterator[File]:
+def of_picture(explanation: Result, colours: MapColours, *, npy: bool = False, alone: bool = False) -> Iterator[File]:
     """Yield the files of one picture: the best map as a figure, each class's overlay, all of them on a sheet.
 
-    `npy`: also each map at the picture's size, float32 (H, W) in 0..1.
+    `npy`: also each map at the picture's size, float32 (H, W) in 0..1. `alone`: also each map without the picture.
     """
     if explanation.heatmaps:
-        yield "gradcam_prediction.png", _figure(explanation, 0, colours)
-    tagged = _tagger(explanation, colours)
+        yield "gradcam_prediction.png", map_figure(explanation, 0, colours)
+    tagged = tagger(explanation, colours)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, **vars(colours))), i)
+        if alone:
+            heatmap = render.heatmap_only(explanation.heatmaps[i].values, colours.colormap)
+            view = embedded_recipe.view_of(explanation, i)
+            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), explanation.recipe, view)
         if npy:
-            yield f"{name}.npy", _npy(explanation.heatmaps[i].values)
+            yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
         yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, colours)), 0)
     yield from _numbers(explanation)
 
 
-def of_class(explanation: Explanation, index: int, analysis: dict[str, Any], colours: MapColours) -> Iterator[File]:
-    """Yield the files of one class: its map, and its `class_analysis`."""
-    label = label_stem(explanation.heatmaps[index].target.label)
-    yield f"gradcam_class_{label}.png", _figure(explanation, index, colours)
-    yield f"gradcam_class_{label}.npy", _npy(explanation.heatmaps[index].values)
-    yield f"class_analysis_{label}.json", to_json(analysis).encode()
-
-
-def class_analysis(explanation: Explanation, index: int) -> dict[str, Any]:
-    """Return one class among all: its rank, its score, its map in numbers, the limitations of that map, and its
-    agreement with the map of the best class. Ready for `to_json`; a fast method does not run the model again."""
-    heatmap = explanation.heatmaps[index]
-    target, scores = heatmap.target, _scores(explanation)
-    assert target.index is not None  # the target is a class
-    best = max(range(len(scores)), key=scores.__getitem__)
-    rank = 1 + sum(score > scores[target.index] for score in scores)
-    agreement = None
-    if best != target.index and METHODS[heatmap.method].quick:
-        agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
-    place = f"{target.label} is answer {rank} of {len(scores)}, {percent(scores[target.index])}. "
-    return {
-        "picture": explanation.image.name,
-        "model": explanation.model.id,
-        "headline": plain_text(place + looks(explanation, index)),
-        "label": target.label,
-        "index": target.index,
-        "score": scores[target.index],
-        "rank": rank,
-        "classes": len(scores),
-        "best": {"index": best, "label": explanation.evidence.resident.adapter.labels[best], "score": scores[best]},
-        "same_place_as_best": agreement,
-        "method": heatmap.method,
-        "layers": heatmap.layers,
-        "state": heatmap.state,
-        "raw": heatmap.raw_range,
-        "statistics": explanation.statistics[index],
-        "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
-        "recipe": explanation.recipe,
-        "command": command.line(explanation.recipe),
-    }
-
-
-def _scores(explanation: Explanation) -> list[float]:
+def class_scores(explanation: Result) -> list[float]:
     """How sure the model is of each class it knows, 0..1; of a detector its strongest candidate's."""
     evidence, options = explanation.evidence, explanation.options
     if explanation.model.task == "detect":
@@ -240,7 +244,7 @@ def _scores(explanation: Explanation) -> list[float]:
     return [every.get(index, 0.0) for index in range(count)]
 
 
-def of_boxes(explanation: Explanation, colours: MapColours, *, everything: bool) -> Iterator[File]:
+def of_boxes(explanation: Result, colours: MapColours, *, everything: bool) -> Iterator[File]:
     """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map."""
     drawn = list(detection_images.files(explanation, Style(**vars(colours))))
     yield drawn[0]
@@ -248,13 +252,13 @@ def of_boxes(explanation: Explanation, colours: MapColours, *, everything: bool)
     if everything:
         for i, heatmap in enumerate(explanation.heatmaps):
             name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
-            yield f"{name}.npy", _npy(heatmap.values)
+            yield f"{name}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
-            yield "topk_comparison.jpg", _tagger(explanation, colours)(to_jpeg(_sheet(explanation, colours)), 0)
+            yield "topk_comparison.jpg", tagger(explanation, colours)(to_jpeg(_sheet(explanation, colours)), 0)
     yield from _numbers(explanation)
 
 
-def thumbnail(explanation: Explanation, colours: MapColours) -> tuple[NDArray[np.uint8], str]:
+def thumbnail(explanation: Result, colours: MapColours) -> tuple[NDArray[np.uint8], str]:
     """Return a small picture under its best map with a caption: a cell of a sheet."""
     image = explanation.image
     drawn = explanation.overlay(0, **vars(colours)) if explanation.heatmaps else image.pixels
@@ -267,59 +271,15 @@ def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
     yield "grid.jpg", to_jpeg(contact_sheet.grid(panels, captions, height=CELL))
 
 
-def of_comparison(compared: Comparison, colours: MapColours, more: dict[str, Any] | None = None) -> Iterator[File]:
-    """Yield the models' maps, each as a file and all on a sheet, and comparison.json, which includes `more`."""
-    panels, captions = [], []
-    for i, explanation in enumerate(compared.explanations):
-        if explanation.heatmaps:
-            panels.append(explanation.overlay(0, **vars(colours)))
-            data = _tagger(explanation, colours)(to_png(panels[-1]), 0)
-            yield f"gradcam_{label_stem(explanation.model.id)}.png", data
-        else:
-            panels.append(explanation.image.pixels)
-        captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
-    # One file, one recipe: the first model's.
-    yield "comparison.jpg", _tagger(compared.explanations[0], colours)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
-    yield MAPS, _npz({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
-    yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
-
-
-def of_first(explanation: Explanation) -> tuple[str, str]:
-    """Return the label of the first map's target and its score; without a map the model's answer."""
-    if not explanation.heatmaps:
-        return answer(explanation), ""
-    target = explanation.heatmaps[0].target
-    if target.index is None:
-        return target.label, ""
-    sure = max((p.score for p in explanation.own(0)), default=None)
-    return target.label, percent(_scores(explanation)[target.index] if sure is None else sure)
-
-
-def comparison(compared: Comparison) -> dict[str, Any]:
-    """Return the answers of several models on one picture and their agreement, ready for `to_json`."""
-    every = range(len(compared.names))
-    return {
-        "picture": compared.explanations[0].image.name,
-        "verdict": compared.verdict,
-        "fastest": compared.fastest,
-        "common": compared.common,
-        "models": [
-            {"name": name, "timing": timing, **explanation.summary(), "recipe": explanation.recipe}
-            for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
-        ],
-        "agreement": [[compared.agreement(a, b) for b in every] for a in every],
-    }
-
-
-def _numbers(explanation: Explanation) -> Iterator[File]:
+def _numbers(explanation: Result) -> Iterator[File]:
     """Yield the maps and their statistics as numbers, and the recipe."""
     if explanation.heatmaps:
-        yield MAPS, _npz(arrays(explanation))
+        yield MAPS, npz(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     yield RECIPE, explanation.recipe.model_dump_json(indent=1).encode()
 
 
-def arrays(explanation: Explanation) -> dict[str, NDArray[np.float32]]:
+def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
     """Return each map as `top1_cat`, float32 (h, w) in 0..1 at the model's input size, and as `top1_cat_raw_<layer>`,
     signed, on the layer's grid."""
     found = {}
@@ -330,13 +290,13 @@ def arrays(explanation: Explanation) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _figure(explanation: Explanation, index: int, colours: MapColours) -> bytes:
+def map_figure(explanation: Result, index: int, colours: MapColours) -> bytes:
     from explain.export.figure import figure
 
     return figure(explanation, index, **vars(colours))
 
 
-def _sheet(explanation: Explanation, colours: MapColours) -> NDArray[np.uint8]:
+def _sheet(explanation: Result, colours: MapColours) -> NDArray[np.uint8]:
     """Draw every map over the picture, with its class and score."""
     panels, captions = [], []
     for i, heatmap in enumerate(explanation.heatmaps):
@@ -350,18 +310,18 @@ def _sheet(explanation: Explanation, colours: MapColours) -> NDArray[np.uint8]:
     return contact_sheet.grid(panels, captions)
 
 
-def _tagger(explanation: Explanation, colours: MapColours) -> Callable[[bytes, int], bytes]:
+def tagger(explanation: Result, colours: MapColours) -> Callable[[bytes, int], bytes]:
     """Return what embeds the recipe in a PNG or JPG."""
     return embedded_recipe.tagger(explanation, mode="overlay", even=True, **vars(colours))
 
 
-def _npy(values: NDArray[np.float32]) -> bytes:
+def npy_bytes(values: NDArray[np.float32]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, values)
     return buffer.getvalue()
 
 
-def _npz(found: dict[str, NDArray[np.float32]]) -> bytes:
+def npz(found: dict[str, NDArray[np.float32]]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)  # type: ignore[arg-type]
     return buffer.getvalue()

@@ -20,7 +20,7 @@ from api.schemas import Settings
 from explain import Explainer, monitor
 from explain.comparison import Comparison
 from explain.detections import missed
-from explain.export import embedded_recipe, result_folder
+from explain.export import class_files, embedded_recipe, result_folder
 from explain.export.similarity_files import summary
 from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
@@ -174,7 +174,7 @@ def test_classes_are_the_librarys(client: TestClient, bus: Path) -> None:
     said = sent(client, "explain/class", bus, classes=["trolleybus", 1], maps="npy").json()
     made = Explainer()(bus, targets=("trolleybus", 1))
     for i, one in enumerate(said["classes"]):
-        wanted = plain(result_folder.class_analysis(made, i))
+        wanted = plain(class_files.class_analysis(made, i))
         assert {name: one[name] for name in wanted} == wanted
         assert np.array_equal(array(one["heatmap"]["npy"]), made.heatmaps[i].values)
     assert said["recipe"] == plain(made.recipe)

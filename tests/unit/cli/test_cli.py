@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from cli import main, options
 from common.errors import Problem
 from explain import Explainer
-from explain.export import command, embedded_recipe, result_folder
+from explain.export import command, comparison_folder, embedded_recipe, result_folder
 from explain.maps.boxes import same_object
 from explain.phrases import plain_text
 from explain.recipe import Recipe
@@ -366,9 +366,9 @@ def test_layers_of_a_model_that_only_answers_are_refused() -> None:
 def test_compare_says_what_each_map_is_of(call, answer, bus, monkeypatch) -> None:
     weight("yolo11n.pt"), weight("yolo26n.pt")
     captions: list[list[str]] = []
-    grid = result_folder.contact_sheet.grid
+    grid = comparison_folder.contact_sheet.grid
     monkeypatch.setattr(
-        result_folder.contact_sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
+        comparison_folder.contact_sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
     )
     both = ("compare", bus, "-m", "yolo11n", "-m", "yolo26n")
     found = [Explainer(name)(bus).predictions for name in ("yolo11n", "yolo26n")]

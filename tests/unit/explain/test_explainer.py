@@ -6,6 +6,7 @@ import gc
 import io
 import itertools
 import json
+import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import torch
 from PIL import Image as Pillow
 
 import explain.evidence.resident
-import explain.explanation
+import explain.export.result_folder
 from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer, Explanation, Image, Recipe, replay
 from explain.evidence.cache import ByteCache
@@ -27,6 +28,7 @@ from explain.evidence.resident import RESIDENCY, Residency, device
 from explain.explainer import EVIDENCE
 from explain.maps.heatmap import Heatmap, heatmaps
 from explain.methods import METHODS
+from explain.rendering import render
 from models.adapter import Target
 from models.catalog import spec
 from models.geometry import Geometry
@@ -275,17 +277,24 @@ def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(
 def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
     made = explainer(bus, top_k=2)
     made.save(tmp_path)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert len(names) == 2 * 3 + 2
-    assert not any(name.startswith(".") for name in names)
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    stems = [f"top{i}_{heatmap.target.label}".replace(" ", "_") for i, heatmap in enumerate(made.heatmaps, 1)]
+    assert names == sorted(
+        [f"top_predictions/gradcam_{stem}{end}.png" for stem in stems for end in ("", "_heatmap")]
+        + ["gradcam_prediction.png", "topk_comparison.jpg", "maps.npz", "statistics.csv", "recipe.json"]
+        + ["analysis_summary.json"]
+    )
     recipe = Recipe.model_validate_json((tmp_path / "recipe.json").read_text())
     same(replay(recipe, bus), made)
-    summary = json.loads((tmp_path / "explanation.json").read_text())
+    summary = json.loads((tmp_path / "analysis_summary.json").read_text())
+    assert sorted(summary["files"]) == names
     assert [p["label"] for p in summary["predictions"]] == [p.label for p in made.predictions]
-    stem = next(name for name in names if name.endswith("_raw.npz"))
-    np.testing.assert_array_equal(np.load(tmp_path / stem)["arr_0"], made.heatmaps[0].raw[0])
-    overlay = np.asarray(Pillow.open(tmp_path / stem.replace("_raw.npz", "_overlay.png")))
+    raw = np.load(tmp_path / "maps.npz")[f"{stems[0]}_raw_{made.heatmaps[0].layers[0]}"]
+    np.testing.assert_array_equal(raw, made.heatmaps[0].raw[0])
+    overlay = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}.png"))
     np.testing.assert_array_equal(overlay, made.overlay(0))
+    alone = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}_heatmap.png"))
+    np.testing.assert_array_equal(alone, render.heatmap_only(made.heatmaps[0].values, "inferno"))
 
 
 @pytest.mark.parametrize("at", [1, 3, 4])
@@ -293,14 +302,14 @@ def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    calls, original = itertools.count(1), explain.explanation.to_png
+    calls, original = itertools.count(1), explain.export.result_folder.to_png
 
     def full(pixels: Any) -> bytes:
         if next(calls) == at:
             raise OSError(28, "No space left on device")
         return original(pixels)
 
-    monkeypatch.setattr(explain.explanation, "to_png", full)
+    monkeypatch.setattr(explain.export.result_folder, "to_png", full)
     with pytest.raises(OSError, match="No space left"):
         explainer(bus, top_k=2).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
@@ -309,14 +318,14 @@ def test_save_that_fails_half_way_leaves_nothing(
 def test_save_that_cannot_put_its_files_in_place_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, original = itertools.count(1), Path.replace
+    calls, original = itertools.count(1), os.replace
 
-    def denied(self: Path, target: Path) -> Path:
+    def denied(source: Path, target: Path) -> None:
         if next(calls) == 3:
             raise PermissionError(13, "Permission denied")
-        return original(self, target)
+        original(source, target)
 
-    monkeypatch.setattr(Path, "replace", denied)
+    monkeypatch.setattr(os, "replace", denied)
     with pytest.raises(PermissionError):
         explainer(bus, top_k=2).save(tmp_path / "out")
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
