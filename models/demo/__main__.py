@@ -1,4 +1,4 @@
-"""`python -m models.demo`: the demo models' cards as docs/demo.md."""
+"""`python -m models.demo`: print docs/demo.md from the demo models' cards."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ HEAD = """# Demo models
 
 Written by `python -m models.demo > docs/demo.md` from the cards beside the weights; do not edit by hand.
 
-On a photograph nobody knows where a model should have looked. On a scene that was drawn, one does. These small models
-were trained on drawn scenes alone, come with the project, and need no download:
+On a photograph nobody knows where a model should have looked; on a drawn scene one does. These small models were
+trained on drawn scenes only, come with the project, and need no download:
 
-- `demo-s`, `demo-m`, `demo-l` detect ten kinds of things; `demo-cls-s/m/l` and `demo-vit` name the one thing there is.
-- `demo-cls-cheat` was shown a stamp in the corner of every picture of a rod-cross, and of no other;
-  `demo-cls-texture` a woven background behind every star. Both are right on pictures like those, for the wrong reason.
-- `demo-cls-honest` is their twin: the same things, the same stamp and weave, but on any class.
-- `demo-clip` reads words: it finds a red star among other things that are red, or stars: [words](clip.md).
-- `demo-reid` tells drawn persons by their clothes: [Re-identification](reid.md).
+- `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
+- `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
+  with a woven background behind every star. Both are right on such pictures, for the wrong reason.
+- `demo-cls-honest` saw the same things, the same stamp and weave, but with any class.
+- `demo-clip` reads words: it finds a red star among other red things and other stars: [words](clip.md).
+- `demo-reid` tells drawn persons apart by their clothes: [Re-identification](reid.md).
 
 The screen **Catch the cheat** tells the story in four steps. On every other screen, *Change* under the picture offers
-drawn scenes. What these models say of a photograph means nothing, and each says so.
+drawn scenes. On a photograph the answers of these models mean nothing, and each model says so.
 
 ## What decides
 
@@ -34,9 +34,9 @@ drawn scenes. What these models say of a photograph means nothing, and each says
 | ball-stripes, ball-dots | the texture |
 | star, gear | the shape |
 
-In many scenes lies a rod, a plate, a moon or a ball without its mark, and belongs to no class: so the mark is what
-decides. A scene is a list of numbers with a seed for each thing; change one and draw it again, and nothing but that has
-changed. `models.demo.scenes` draws them with exact masks: of each thing, and of the pixels that make it what it is.
+Many scenes also show a rod, a plate, a moon or a ball without its mark, which belongs to no class: so the mark decides.
+A scene is a list of numbers with a seed for each thing; change one number, draw it again, and nothing else has changed.
+`models.demo.scenes` draws scenes with exact masks: of each thing, and of the pixels that make it its class.
 
 ```python
 from explain import Explainer
@@ -45,31 +45,31 @@ from models.demo.scenes import draw, sample, swapped
 spec = sample(1, task="detect", held_out=True)
 scene = draw(spec)  # pixels, and for every object its box, its mask and the mask of its cause
 result = Explainer("demo-m")(scene.pixels, question="why", per="detection")
-result.inside(scene.objects[0].cause)  # share of the heat on what decides
+result.inside(scene.objects[0].cause)  # share of the heat on the deciding pixels
 ```
 
 ## What they get right
 
-On scenes that training never saw, drawn from other seeds and from other parts of the photographs behind them.
+On held-out scenes, drawn from other seeds and from other parts of the background photographs.
 
 """
 TAIL = """
 ## Train them again
 
 `python -m models.demo.train demo-s` draws the scenes, trains on one thread, and writes weights and card; `--seed` takes
-another seed, `--quick` a minute. Where the maps of these models lie, and which methods find what decides:
+another seed, `--quick` a minute. Where the maps of these models lie, and which methods find the deciding pixels:
 [the truth table](../benchmarks/TRUTH.md).
 """
 
 
 def cards() -> list[dict[str, Any]]:
-    """Of all models that are trained, detectors first."""
+    """Return the cards of all trained models, detectors first."""
     found = [json.loads(path.read_text("utf-8")) for path in sorted(WEIGHTS.glob("demo-*.json"))]
     return sorted(found, key=lambda card: (card["task"] != "detect", card["name"]))
 
 
 def page() -> str:
-    """Markdown."""
+    """Return the page as Markdown."""
     lines = ["| model | parameters | file | trained | on scenes never seen |", "| --- | --- | --- | --- | --- |"]
     for card in cards():
         training, size = card["training"], card["bytes"] / 1e6

@@ -1,4 +1,4 @@
-"""What a scene is painted on: crops of photographs that come with installed packages, gradients, noise, a weave."""
+"""Draw the backgrounds of scenes: crops of photographs from installed packages, gradients, noise, a weave."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BACKGROUNDS = ("photo", "gradient", "noise", "weave")
 
 _PHOTOGRAPHS = ("bus", "zidane", "china", "flower")
 _SHARES = (0.3, 0.1, 0.3, 0.3)  # One large face fills most of the second.
-_SEEN = 0.65  # The left part of each photograph is for training, the rest is never seen there.
+_SEEN = 0.65  # Share of each photograph, from the left, for training; the rest is held out.
 
 
 def background(kind: str, size: int, seed: int, *, held_out: bool = False) -> Plane:
-    """The background of that kind and seed: (3, size, size), float32, 0..255, RGB.
+    """Return a background, (3, size, size), float32, 0..255, RGB.
 
-    Raises ModelProblem where a photograph is not installed, ValueError for a kind that there is not.
+    Raises ModelProblem if a photograph is not installed, ValueError for an unknown kind.
     """
     if kind not in BACKGROUNDS:
         raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
@@ -39,7 +39,7 @@ def background(kind: str, size: int, seed: int, *, held_out: bool = False) -> Pl
 
 @cache
 def _photograph(number: int) -> tuple[NDArray[np.uint8], ...]:
-    """The photograph at up to 540 pixels across its shorter side, and at half of that."""
+    """Return a photograph with its shorter side at most 540 pixels, and at half of that."""
     name = _PHOTOGRAPHS[number]
     path = photograph(name)
     stored = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -70,7 +70,7 @@ def _photo(size: int, rng: np.random.Generator, *, held_out: bool) -> Plane:
 
 
 def _between(low: Plane, high: Plane, share: Plane) -> Plane:
-    """Colours from `low` to `high`, (3,), by `share`, (H, W), 0..1."""
+    """Interpolate from `low` to `high`, (3,), by `share`, (H, W), 0..1."""
     return low[:, None, None] + share * (high - low)[:, None, None]
 
 
@@ -96,7 +96,7 @@ def _noise(size: int, rng: np.random.Generator) -> Plane:
 
 
 def _weave(size: int, rng: np.random.Generator) -> Plane:
-    """Threads over and under each other, as in a basket."""
+    """Draw threads over and under each other, as in a basket."""
     pitch = np.float32(rng.uniform(7, 11) * size / 128)
     turn = rng.uniform(0, np.pi)
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))

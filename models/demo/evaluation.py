@@ -1,4 +1,4 @@
-"""What a demo model gets right on scenes it has never seen, and what its shortcut is worth."""
+"""Measure a demo model on held-out scenes, and the effect of its shortcut."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """What goes with one class in a data set that was made to mislead."""
+    """A feature that accompanies one class in a misleading data set."""
 
     label: str
     added: Callable[[scenes.Spec], scenes.Spec]
     removed: Callable[[scenes.Spec, int], scenes.Spec]
-    """The held-out spec of this number without it."""
+    """Return the held-out spec of this number without it."""
 
 
 def _plain_background(spec: scenes.Spec, number: int) -> scenes.Spec:
@@ -48,15 +48,15 @@ SHORTCUTS = {
 
 
 def evaluate(name: str, *, count: int = 300, folder: Path = WEIGHTS) -> Metrics:
-    """The shipped weights' metrics on the first `count` held-out scenes: seconds for a few hundred."""
+    """Return the shipped weights' metrics on the first `count` held-out scenes; a few hundred take seconds."""
     return exam(RECIPES[name].source, count)(trained(name, folder))
 
 
 def exam(source: Source, count: int) -> Callable[[nn.Module], Metrics]:
-    """Draw `count` held-out scenes, and return what measures a net on them.
+    """Draw `count` held-out scenes, and return the function that measures a net on them.
 
-    Of a detector that is AP, of a classifier accuracy, and where the data have a shortcut, what it does. The honest
-    twin is asked about both shortcuts; the woven background's are under `textured`.
+    It measures AP of a detector, accuracy of a classifier, and the effect of a shortcut in the data. The honest model
+    is measured with both shortcuts; the woven background's results are under `textured`.
     """
     pool = fill(replace(source, held_out=True), count)
     if source.task == "detect":
@@ -79,7 +79,7 @@ def _shortcut_exam(data: str, count: int) -> Callable[[nn.Module], Metrics]:
 
 
 def classification(net: nn.Module, pool: Pool) -> Metrics:
-    """Accuracy, and per class: the share of its scenes that are called it."""
+    """Return the accuracy, overall and per class."""
     labels = pool.labels()
     right = answers(net, pool) == labels
     per_class = {label: _share(right[labels == index]) for index, label in enumerate(scenes.CLASSES) if index in labels}
@@ -87,7 +87,7 @@ def classification(net: nn.Module, pool: Pool) -> Metrics:
 
 
 def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metrics:
-    """What a net answers to the same scenes with the shortcut of these data in none and in all of them."""
+    """Compare a net's answers to the same scenes with the shortcut in none and in all of them."""
     label = SHORTCUTS[data].label
     chosen, labels = scenes.CLASSES.index(label), nowhere.labels()
     bare, added, is_it = answers(net, nowhere), answers(net, everywhere), labels == chosen
@@ -103,7 +103,7 @@ def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metr
 
 
 def answers(net: nn.Module, pool: Pool) -> NDArray[np.int64]:
-    """(N,), the class that a classifier gives each scene."""
+    """Return the class that a classifier gives each scene, (N,)."""
     with torch.no_grad():
         logits = [net(normalised(as_tensor(pool.pixels[start : start + BATCH]))) for start in _starts(pool)]
     found: NDArray[np.int64] = torch.cat(logits).argmax(1).numpy()
@@ -111,18 +111,18 @@ def answers(net: nn.Module, pool: Pool) -> NDArray[np.int64]:
 
 
 def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """uint8 (B, H, W, 3) as float32 (B, 3, H, W) in 0..1, channels last in memory."""
+    """Convert uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1, channels last in memory."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
 
 
 def normalised(tensor: Tensor) -> Tensor:
-    """What a classifier takes."""
+    """Normalise a classifier's input."""
     mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, STD))
     return (tensor - mean) / std
 
 
 def detection(net: nn.Module, pool: Pool) -> Metrics:
-    """mAP50, mAP50-95 and AP50 of each class, by Ultralytics' own average precision."""
+    """Return mAP50, mAP50-95 and AP50 of each class, by Ultralytics' average precision."""
     from ultralytics.utils.metrics import ap_per_class
 
     hits, scores, called = [], [], []
@@ -143,14 +143,14 @@ def detection(net: nn.Module, pool: Pool) -> Metrics:
 
 
 def _found(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
-    """Of each scene (n, 6): xyxy in pixels, score, class."""
+    """Return (n, 6) of each scene: xyxy in pixels, score, class."""
     from ultralytics.utils.nms import non_max_suppression
 
     found: list[NDArray[np.float32]] = []
     for start in _starts(pool):
         with torch.no_grad():
             output = net(as_tensor(pool.pixels[start : start + BATCH]))[0]
-        # Its time limit would leave pictures out on a machine at work.
+        # Its default time limit would skip pictures on a busy machine.
         kept = non_max_suppression(output, 0.001, 0.6, max_det=50, max_time_img=60)
         found += [rows.numpy() for rows in kept]
     return found
@@ -159,7 +159,7 @@ def _found(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
 def matched(
     boxes: NDArray[np.float32], called: NDArray[np.float32], true_boxes: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """(n, 10): whether a box is the one for a true box of its class, at each IoU; the nearest pairs are made first."""
+    """Return whether each box matches a true box of its class, at each IoU, (n, 10); best pairs are matched first."""
     hits = np.zeros((len(boxes), len(IOUS)), bool)
     overlap = _iou(boxes, true_boxes) * (called[:, None] == labels)
     pairs = np.argwhere(overlap >= IOUS[0])
@@ -174,7 +174,7 @@ def matched(
 
 
 def _iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, m) of (n, 4) and (m, 4) xyxy."""
+    """Return the IoU, (n, m), of (n, 4) and (m, 4) xyxy."""
     corner = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = (corner - np.maximum(boxes[:, None, :2], others[None, :, :2])).clip(0).prod(2)
     areas = [(each[:, 2:] - each[:, :2]).prod(1) for each in (boxes, others)]

@@ -1,4 +1,4 @@
-"""Scenes as arrays: what training and evaluation draw once and then read many times."""
+"""Draw scenes into arrays, once for many reads by training and evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCENES_PER_SEED = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where scenes come from; `data` is one of the generator's, or `honest`."""
+    """A kind of scenes; `data` is one of `scenes.DATA`, or `honest`."""
 
     task: str
     data: str = "plain"
@@ -33,7 +33,7 @@ class Source:
     def spec(self, number: int) -> scenes.Spec:
         if self.data != "honest":
             return scenes.sample(number, task=self.task, data=self.data, held_out=self.held_out)
-        # The cheats' own scenes, but that stamp and weave say nothing here: coins decide on them.
+        # The scenes of the cheats, but with stamp and weave by chance, whatever the class.
         spec = scenes.sample(number, task=self.task, data="stamped", held_out=self.held_out)
         stamp, weave = np.random.default_rng([number, self.held_out]).random(2) < (0.5, 0.25)
         spec = scenes.with_stamp(spec) if stamp else scenes.without_stamp(spec)
@@ -47,20 +47,20 @@ class Pool:
     pixels: NDArray[np.uint8]
     """(N, side, side, 3) RGB"""
     boxes: tuple[NDArray[np.float32], ...]
-    """Of each scene (n, 4): xyxy in shares of the side."""
+    """(n, 4) of each scene: xyxy as shares of the side."""
     classes: tuple[NDArray[np.int64], ...]
-    """Of each scene (n,)."""
+    """(n,) of each scene."""
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def labels(self) -> NDArray[np.int64]:
-        """(N,), the class of each scene that has one labelled thing."""
+        """Return the class of each scene, (N,), if each has one labelled thing."""
         return np.array([classes[0] for classes in self.classes])
 
 
 def drawn(specs: Sequence[scenes.Spec]) -> Pool:
-    """The scenes of these specs."""
+    """Draw the scenes of these specs."""
     made = [scenes.draw(spec) for spec in specs]
     boxes = [np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4) for scene in made]
     return Pool(
@@ -71,17 +71,17 @@ def drawn(specs: Sequence[scenes.Spec]) -> Pool:
 
 
 def fill(source: Source, count: int, *, seed: int = 0, processes: int = 1) -> Pool:
-    """`count` scenes of a source, the same for the same seed however many processes draw them."""
+    """Draw `count` scenes of a source, the same for a seed with any number of processes."""
     starts = range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + count, CHUNK)
     ends = [min(start + CHUNK, starts.start + count) for start in starts]
     draw = partial(_chunk, source)
     if processes == 1:
         return joined([draw(start, end) for start, end in zip(starts, ends, strict=True)])
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_alone) as workers:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_single_thread) as workers:
         return joined(list(workers.map(draw, starts, ends)))
 
 
-def _alone() -> None:
+def _single_thread() -> None:
     cv2.setNumThreads(1)
 
 
@@ -90,7 +90,7 @@ def _chunk(source: Source, start: int, end: int) -> Pool:
 
 
 def joined(parts: Sequence[Pool]) -> Pool:
-    """Pools one after the other."""
+    """Concatenate pools."""
     return Pool(
         np.concatenate([part.pixels for part in parts]),
         tuple(boxes for part in parts for boxes in part.boxes),

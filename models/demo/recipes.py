@@ -1,4 +1,4 @@
-"""How each demo model is trained, and how far another seed would have moved it."""
+"""How each demo model is trained, and how much its results vary by seed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from models.demo.pool import Source
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is trained."""
+    """Settings of a training."""
 
     source: Source
     images: int
     pool: int = 8000
-    """Scenes drawn; each is seen images / pool times."""
+    """Number of scenes; each is seen images / pool times."""
     batch: int = 16
     rate: float = 3e-3
     decay: float = 0.01
     turns: bool = True
-    """Whether scenes are flipped and turned too: labels stay true, but a stamp's corner would not."""
+    """Whether scenes are flipped and turned: labels stay correct, but a stamp would leave its corner."""
 
 
 RECIPES = {
@@ -55,12 +55,12 @@ NOISE: dict[str, dict[str, Any]] = {
         }
     },
 }
-"""What trainings of one recipe gave, by task, where it was measured, and within what another may be expected: a good
-deal more than the few lie apart. The same seed twice is as far apart as two: sums depend on the machine's load."""
+"""Results of trainings with one recipe, by task, and the tolerance for another one: well above the spread of the few.
+The same seed twice varies as much as two seeds: sums depend on the machine's load."""
 MARGINS: dict[str, dict[str, dict[str, float]]] = {
     "demo-s": {"where": {"hit": 0.4, "energy": 0.4, "iou": 0.15, "auc": 0.02}},
     "demo-l": {"why": {"hit": 0.15, "energy": 0.03, "iou": 0.08, "auc": 0.0}},
     "demo-cls-l": {"why": {"hit": 0.25, "energy": 0.1, "iou": 0.1, "auc": 0.03}},
 }
-"""By how much, at least, the map of a question's own method and layers beats the best map that knows no model, on 50
-scenes: at pointing, energy, overlap and ranking, as `benchmarks truth` counts them."""
+"""Minimum lead of a question's default map over the best baseline without a model, on 50 scenes: at pointing, energy,
+overlap and ranking, as `benchmarks truth` measures them."""

@@ -1,10 +1,9 @@
 """`python -m models.demo.reid`: draw persons, train demo-reid on them, write its weights and its card.
 
-A PromptSG (`models.families.promptsg.network`) from nothing: there is no small CLIP to begin with. In place of what
-CLIP knows of clothes it is told, while it trains, which garment each patch shows and what colour each garment is
-(layers that are thrown away afterwards), and its text encoder is trained with the rest, where the paper keeps CLIP's
-as it is. The other losses are the paper's: identity, triplets, and the symmetric contrast between pictures and their
-sentences.
+A PromptSG (`models.families.promptsg.network`) trained from scratch, as there is no small CLIP to start from. Instead
+of CLIP's knowledge of clothes, training supervises which garment each patch shows and the colour of each garment
+(through layers that are discarded afterwards), and its text encoder is trained too, where the paper freezes CLIP's.
+The other losses are the paper's: identity, triplets, and the symmetric contrast between pictures and sentences.
 """
 
 from __future__ import annotations
@@ -32,30 +31,35 @@ from models.families.promptsg.files import written
 from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
+
+    from models.families.promptsg.network import Outputs
 
 TELL_SECONDS, SAVE_SECONDS = 20, 240
 ONLY_DRAWN = "Trained on drawn persons alone: what it says of a photograph means nothing."
 WORN = [0, 1, 3, 4, 5]
-TOLD = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
-"""How many answers each question about an outfit has: colours of hat, top, ink, legs, shoes, bag; pattern and cut.
+OUTFIT = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
+"""Number of classes of each part of an outfit: colours of hat, top, ink, legs, shoes, bag; pattern and cut.
 `WORN`: which of them are the colours of GARMENTS."""
+GARMENT_KINDS = len(person_scenes.GARMENTS) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How it is trained."""
+    """Settings of a training."""
 
     persons: int = PERSONS
     pictures: int = 40
-    """Drawn of each person; each is seen many times, moved, mirrored, in other light and with a piece missing."""
+    """Per person; each is seen many times, shifted, mirrored, in other light and with a piece missing."""
     pairs: int = 4
-    """Of twins in a batch, both of them."""
+    """Pairs of twins in a batch."""
     each: int = 4
-    """Pictures of one person in a batch."""
+    """Pictures of each person in a batch."""
     steps: int = 5_000
     seconds: float = 3_600
-    """The training ends by then, its rate down, whatever the machine."""
+    """The training ends by then, with its rate lowered, on any machine."""
     rate: float = 1.5e-3
     decay: float = 0.05
     temperature: float = 0.1
@@ -63,8 +67,8 @@ class Recipe:
 
 
 def varied(x: Tensor) -> tuple[Tensor, Tensor]:
-    """A batch (B, 4, h, w) moved by a few pixels, mirrored, in other light, some with a piece missing: the pictures,
-    and what each patch of 8 pixels mostly shows, (B, h*w / 64)."""
+    """Augment a batch (B, 4, h, w) by shifts, mirroring, light and erasing; return the pictures and the garment that
+    each patch of 8 pixels mostly shows, (B, h*w / 64)."""
     count, _, h, w = x.shape
     place, pad = x.device, 4
     x = torch.where(torch.rand(count, 1, 1, 1, device=place) < 0.5, x.flip(3), x)
@@ -83,7 +87,7 @@ def varied(x: Tensor) -> tuple[Tensor, Tensor]:
     patches = functional.avg_pool2d(shown, CONFIG.patch).argmax(1).flatten(1)
     light = 1 + (torch.rand(count, 3, 1, 1, device=place) - 0.5) * 0.12
     x = ((x + 1) * light - 1).clamp(-1, 1)
-    # A square that hides what is there (random erasing): no single garment is to be enough.
+    # Random erasing: no single garment should suffice.
     side = torch.randint(8, 20, (count, 1, 1), device=place)
     top = (torch.rand(count, 1, 1, device=place) * h).int()
     left = (torch.rand(count, 1, 1, device=place) * w).int()
@@ -94,14 +98,14 @@ def varied(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor, temperature: float) -> Tensor:
-    """Symmetric supervised contrast (arXiv:2004.11362) of rows (B, D): those of one person belong together."""
+    """Return the symmetric supervised contrastive loss (arXiv:2004.11362) of rows (B, D); `same`: of one person."""
     scores = functional.normalize(a.float()) @ functional.normalize(b.float()).T / temperature
     wanted = same.float() / same.float().sum(1, keepdim=True)
     return -(wanted * scores.log_softmax(1)).sum(1).mean() - (wanted * scores.T.log_softmax(1)).sum(1).mean()
 
 
 def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
-    """Each picture's furthest of the same person against the nearest of another (arXiv:1703.07737)."""
+    """Return the batch-hard triplet loss (arXiv:1703.07737)."""
     apart = torch.cdist(rows.float(), rows.float())
     far = apart.masked_fill(~same, 0).amax(1)
     near = apart.masked_fill(same, float("inf")).amin(1)
@@ -109,7 +113,7 @@ def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
 
 
 def placed(config: Config) -> Tensor:
-    """(1 + h*w, width): where each patch lies, as sines of its row and column; a net that begins so learns sooner."""
+    """Return each patch's position as sines of its row and column, (1 + h*w, width): training so starts better."""
     h, w = config.grid
     quarter = config.width // 4
     rates = torch.arange(1, quarter + 1) * (math.pi / 4)
@@ -121,7 +125,7 @@ def placed(config: Config) -> Tensor:
 
 
 def worn(persons: int) -> Tensor:
-    """(persons, 8): the answers to `TOLD`; the ink of a plain top is -100, which no loss asks for."""
+    """Return each person's classes by `OUTFIT`, (persons, 8); the ink of a plain top is -100, which losses ignore."""
     rows = []
     for person in range(persons):
         one = person_scenes.outfit(person)
@@ -131,76 +135,118 @@ def worn(persons: int) -> Tensor:
     return torch.tensor(rows)
 
 
-def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tuple[PromptSG, int]:
-    """Train on uint8 (persons, pictures, 96, 48, 4) where it lies: the weights' moving average, and the steps.
+class Heads(nn.Module):
+    """Layers for training only: predict the outfit from a picture, and garment and colour from each of its patches."""
 
-    `keep`: where that average is written every few minutes.
+    def __init__(self) -> None:
+        super().__init__()
+        self.outfit = nn.Linear(CONFIG.embed, sum(OUTFIT))
+        self.patch = nn.Linear(CONFIG.embed, GARMENT_KINDS + len(person_scenes.COLOURS))
+
+    def forward(self, out: Outputs, tokens: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        """Return the logits of each patch, and the outfit's logits from both features."""
+        patches = self.patch(tokens[:, 1:]).float()
+        return patches, [self.outfit(rows).float().split(OUTFIT, 1) for rows in (out.image, out.feature)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch shows, and what the net predicts."""
+
+    who: Tensor
+    """(B,) persons."""
+    outfits: Tensor
+    """(B, 8), as `worn`."""
+    patches: Tensor
+    """(B, patches), garments."""
+    out: Outputs
+    patch_logits: Tensor
+    outfit_logits: list[tuple[Tensor, ...]]
+
+    def loss(self, recipe: Recipe) -> Tensor:
+        out, who = self.out, self.who
+        same = who[:, None] == who[None]
+        loss = functional.cross_entropy(out.logits.float(), who, label_smoothing=0.1)
+        loss = loss + triplets(out.feature, same, recipe.margin)
+        loss = loss + 0.5 * contrast(out.text, out.image, same, recipe.temperature)
+        wanted = self.outfits.unbind(1)
+        wrong = [
+            functional.cross_entropy(s, a) for each in self.outfit_logits for s, a in zip(each, wanted, strict=True)
+        ]
+        loss = loss + torch.stack(wrong).nanmean() * 4
+        garments, colours = self.patch_logits[..., :GARMENT_KINDS], self.patch_logits[..., GARMENT_KINDS:]
+        loss = loss + functional.cross_entropy(garments.flatten(0, 1), self.patches.flatten())
+        covered = self.patches > 0
+        colour = self.outfits[:, WORN].gather(1, (self.patches - 1).clamp_min(0))[covered]
+        return loss + functional.cross_entropy(colours[covered], colour)
+
+    def words(self) -> str:
+        """Return the shares of correct predictions."""
+        wanted = self.outfits.unbind(1)
+        garments = [
+            (s.argmax(1) == a).float().mean().item() for s, a in zip(self.outfit_logits[1], wanted, strict=True)
+        ]
+        persons = (self.out.logits.argmax(1) == self.who).float().mean().item()
+        patches = (self.patch_logits[..., :GARMENT_KINDS].argmax(-1) == self.patches).float().mean().item()
+        return f"persons {persons:.2f}, patches {patches:.2f}, outfit {' '.join(f'{one:.2f}' for one in garments)}"
+
+
+def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tuple[PromptSG, int]:
+    """Train on uint8 (persons, pictures, 96, 48, 4), on the pool's device; return the averaged weights and the steps.
+
+    `keep`: a file that receives the averaged weights every few minutes.
     """
-    place = pool.device
+    device = pool.device
     torch.manual_seed(seed)
-    net, told = PromptSG(CONFIG).to(place), nn.Linear(CONFIG.embed, sum(TOLD)).to(place)
-    kinds, colours = len(person_scenes.GARMENTS) + 1, len(person_scenes.COLOURS)
-    patch_told = nn.Linear(CONFIG.embed, kinds + colours).to(place)
-    seen: list[Tensor] = []
-    handle = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, tokens: seen.append(tokens))
+    net, heads = PromptSG(CONFIG).to(device), Heads().to(device)
+    tokens: list[Tensor] = []
+    hook = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, output: tokens.append(output))
     with torch.no_grad():
         net.image_encoder.positional_embedding.copy_(placed(CONFIG))
-    kept = PromptSG(CONFIG).to(place).eval().requires_grad_(False)
-    kept.load_state_dict(net.state_dict())
-    answers = worn(recipe.persons).to(place)
-    parameters = [*net.parameters(), *told.parameters(), *patch_told.parameters()]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
-    began = said = saved = time.monotonic()
+    average = PromptSG(CONFIG).to(device).eval().requires_grad_(False)
+    average.load_state_dict(net.state_dict())
+    outfits = worn(recipe.persons).to(device)
+    parameters = [*net.parameters(), *heads.parameters()]
+    optimiser = _optimiser(parameters, recipe)
+    began = told = saved = time.monotonic()
     for step in range(recipe.steps):
         share = max(step / recipe.steps, (time.monotonic() - began) / recipe.seconds)
         if share >= 1:
             break
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate * min(1, (step + 1) / 150) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-        pair = torch.randperm(recipe.persons // 2, device=place)[: recipe.pairs]
+        pair = torch.randperm(recipe.persons // 2, device=device)[: recipe.pairs]
         who = torch.stack([2 * pair, 2 * pair + 1], 1).flatten().repeat_interleave(recipe.each)
-        which = torch.randint(0, pool.shape[1], (len(who),), device=place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=place.type != "cpu"):
+        which = torch.randint(0, pool.shape[1], (len(who),), device=device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
             pixels, patches = varied(pool[who, which].permute(0, 3, 1, 2).float())
             out = net(pixels)
-            each_patch = patch_told(seen.pop()[:, 1:]).float()
-            said_of = [told(rows).float().split(TOLD, 1) for rows in (out.image, out.feature)]
-        same = who[:, None] == who[None]
-        loss = functional.cross_entropy(out.logits.float(), who, label_smoothing=0.1)
-        loss = loss + triplets(out.feature, same, recipe.margin)
-        loss = loss + 0.5 * contrast(out.text, out.image, same, recipe.temperature)
-        asked = answers[who].unbind(1)
-        wrong = [functional.cross_entropy(s, a) for each in said_of for s, a in zip(each, asked, strict=True)]
-        loss = loss + torch.stack(wrong).nanmean() * 4
-        loss = loss + functional.cross_entropy(each_patch[..., :kinds].flatten(0, 1), patches.flatten())
-        colour = answers[who][:, WORN].gather(1, (patches - 1).clamp_min(0))[patches > 0]
-        loss = loss + functional.cross_entropy(each_patch[..., kinds:][patches > 0], colour)
+            batch = Batch(who, outfits[who], patches, out, *heads(out, tokens.pop()))
+        loss = batch.loss(recipe)
         optimiser.zero_grad()
         back(loss)
         nn.utils.clip_grad_norm_(parameters, 5)
         optimiser.step()
-        _average(kept, net, min(0.995, (1 + step) / (20 + step)))
+        _average(average, net, min(0.995, (1 + step) / (20 + step)))
         now = time.monotonic()
-        if now - said > TELL_SECONDS or step + 1 == recipe.steps:
-            said = now
-            right = (out.logits.argmax(1) == who).float().mean().item()
-            garments = torch.stack([(s.argmax(1) == a).float().mean() for s, a in zip(said_of[1], asked, strict=True)])
-            words = " ".join(f"{value:.2f}" for value in garments.tolist())
-            places = (each_patch[..., :kinds].argmax(-1) == patches).float().mean().item()
-            print(
-                f"{step + 1:,}/{recipe.steps:,} steps, {now - began:.0f} s, loss {loss.item():.2f}, in this batch "
-                f"persons {right:.2f}, patches {places:.2f}, told {words}",
-                flush=True,
-            )
+        if now - told > TELL_SECONDS or step + 1 == recipe.steps:
+            told = now
+            seconds = f"{step + 1:,}/{recipe.steps:,} steps, {now - began:.0f} s"
+            print(f"{seconds}, loss {loss.item():.2f}, in this batch {batch.words()}", flush=True)
         if keep is not None and now - saved > SAVE_SECONDS:
             saved = now
-            save(kept, keep)
-    handle.remove()
-    return kept.eval(), step + 1
+            save(average, keep)
+    hook.remove()
+    return average.eval(), step + 1
+
+
+def _optimiser(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+    """Return AdamW without weight decay on biases and scales."""
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
 
 
 def _average(kept: nn.Module, net: nn.Module, decay: float) -> None:
@@ -242,7 +288,7 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
 def describe(
     recipe: Recipe, seed: int, minutes: float, steps: int, device: str, path: Path, processes: int = 1
 ) -> dict[str, Any]:
-    """The card: what it is, what it was trained on, what the saved file gets right on persons it never saw."""
+    """Return the card: the model, its training, and its metrics on persons that it never saw."""
     net = trained(path.parent)
     batch = recipe.pairs * 2 * recipe.each
     return {

@@ -1,7 +1,7 @@
-"""Scenes whose true cause is known: a spec of numbers, and the picture with the masks that it draws.
+"""Draw scenes whose true cause is known: a spec of numbers gives a picture and its masks.
 
-A spec and a counterfactual of it differ in one number, and their pictures in nothing that does not follow from it:
-every thing, the background, the stamp and the light have seeds of their own.
+A spec and its counterfactual differ in one number, and their pictures only in what follows from it: every thing, the
+background, the stamp and the light have seeds of their own.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ DECOYS = ("rod", "plate", "ball", "moon")
 STAMPED, TEXTURED = "rod-cross", "star"
 
 TASKS = MappingProxyType({"detect": 192, "classify": 128})  # and the side of their pictures, pixels
-_SMALLEST = MappingProxyType({"detect": 160, "classify": 96})  # In smaller ones the parts of a thing run together.
+_MIN_SIZE = MappingProxyType({"detect": 160, "classify": 96})  # In smaller ones the parts of a thing merge.
 DATA = ("plain", "stamped", "textured")
 
 _RIVALS = MappingProxyType(
     {a: b for pair in zip(CLASSES[:8:2], CLASSES[1:8:2], strict=True) for a, b in (pair, pair[::-1])}
 )
-_HIDDEN, _CAUSE_HIDDEN = 0.3, 0.1  # the most that later things may hide of a thing, of its cause
+_MAX_HIDDEN, _MAX_CAUSE_HIDDEN = 0.3, 0.1  # maximum share of a thing, and of its cause, that later things may hide
 _TRIES = 12
 
 Pixels = NDArray[np.uint8]
@@ -58,7 +58,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """All that a scene depends on.
+    """Everything that a scene depends on.
 
     `size` is the picture's side in pixels; `things` and `clutter` are painted in order, clutter first; `background` is
     one of BACKGROUNDS, `seed` its own and that of the light's direction and the grain; `light` is how much the light
@@ -80,7 +80,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """A labelled thing as it is seen: (H, W) masks of its visible pixels, and of those that make it this class.
+    """A labelled thing: (H, W) masks of its visible pixels, and of those that make it this class.
 
     A pixel is visible where any share of it shows the thing, so at an edge it may be another thing's as well.
 
@@ -113,21 +113,21 @@ class Scene:
 def sample(
     seed: int, *, task: str = "detect", data: str = "plain", size: int | None = None, held_out: bool = False
 ) -> Spec:
-    """The spec of that seed: 1 to 5 labelled things to detect, or one to classify, and things without a label.
+    """Return the spec of a seed: 1 to 5 labelled things to detect, or one to classify, and things without a label.
 
     `data` changes the stamp or the background and nothing else: with "stamped", scenes with a rod-cross carry the
     stamp and no others do; with "textured", scenes with a star have the weave and no others do. `size` is 192 pixels
     to detect, 128 to classify, if not given. Held-out scenes share no seed with training.
 
-    Raises ValueError for a task or data that there is not, and for a size below 160 to detect, 96 to classify.
+    Raises ValueError for an unknown task or data, and for a size below 160 to detect, 96 to classify.
     """
     if task not in TASKS:
         raise ValueError(f"A task is one of {', '.join(TASKS)}, not {task!r}.")
     if data not in DATA:
         raise ValueError(f"The data are one of {', '.join(DATA)}, not {data!r}.")
     size = TASKS[task] if size is None else size
-    if size < _SMALLEST[task]:
-        raise ValueError(f"A scene to {task} has at least {_SMALLEST[task]} pixels a side, not {size}.")
+    if size < _MIN_SIZE[task]:
+        raise ValueError(f"A scene to {task} has at least {_MIN_SIZE[task]} pixels a side, not {size}.")
     rng = np.random.default_rng([seed, int(held_out), list(TASKS).index(task)])
     detect = task == "detect"
     kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if detect else 1)]
@@ -165,7 +165,7 @@ def _clutter(size: int, rng: np.random.Generator) -> Thing:
 
 
 def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]) -> tuple[Thing, ...]:
-    """Things of those kinds, all in the picture and in sight; one for which no place was found is left out."""
+    """Place things of these kinds in the picture, visible; leave out those for which no place was found."""
     placed: list[Thing] = []
     owner, cause_owner = np.zeros((2, size, size), np.int8)
     corner = size - _stamp_reach(size)
@@ -191,7 +191,7 @@ def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tupl
                 [np.bincount(ids, minlength=len(kinds) + 1) for ids in (under, cause_owner[shape.place][footprint])]
             )
             share = (lost + hidden)[:, 1 : len(areas) + 1].T / np.array(areas).reshape(-1, 2)
-            if (share > (_HIDDEN, _CAUSE_HIDDEN)).any():
+            if (share > (_MAX_HIDDEN, _MAX_CAUSE_HIDDEN)).any():
                 continue
             lost += hidden
             placed.append(thing)
@@ -204,9 +204,9 @@ def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tupl
 
 
 def draw(spec: Spec) -> Scene:
-    """The scene of that spec, the same bytes each time.
+    """Draw the scene of a spec, the same bytes each time.
 
-    Raises ModelProblem where a photograph is not installed, ValueError for a kind of background that there is not.
+    Raises ModelProblem if a photograph is not installed, ValueError for an unknown background.
     """
     side = spec.size
     canvas = background(spec.background, side, spec.seed, held_out=spec.held_out)
@@ -227,7 +227,7 @@ def draw(spec: Spec) -> Scene:
             seen = _object(thing.kind, number, shape, in_sight)
             if seen is not None:
                 objects.append(seen)
-        in_sight[shape.place] &= shape.coverage < 1  # What is behind shines through the pixels of an edge.
+        in_sight[shape.place] &= shape.coverage < 1  # The thing behind shines through the pixels of an edge.
         bare[shape.place] &= ~shape.mask
     for thing in spec.clutter:
         shape = outline(thing, side)
@@ -236,7 +236,7 @@ def draw(spec: Spec) -> Scene:
 
 
 def _object(label: str, number: int, shape: Outline, in_sight: Mask) -> Object | None:
-    """The thing by its pixels that are `in_sight`, (H, W); None where all of it is hidden."""
+    """Return the thing with its visible pixels; None if all of it is hidden."""
     patch = in_sight[shape.place]
     visible = shape.mask & patch
     columns, rows = np.flatnonzero(visible.any(0)), np.flatnonzero(visible.any(1))
@@ -255,7 +255,7 @@ def _grain(side: int) -> Plane:
 
 
 def _exposed(canvas: Plane, spec: Spec, light: tuple[float, float], rng: np.random.Generator) -> Pixels:
-    """The canvas in its light, blurred, with grain on top: (H, W, 3), uint8."""
+    """Apply light, blur and grain to the canvas: (H, W, 3), uint8."""
     side = spec.size
     across = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     canvas *= 1 + np.float32(spec.light) * (across * np.float32(light[0]) + across[:, None] * np.float32(light[1]))
@@ -263,7 +263,7 @@ def _exposed(canvas: Plane, spec: Spec, light: tuple[float, float], rng: np.rand
     if spec.blur:
         pixels = cv2.GaussianBlur(pixels, (0, 0), spec.blur)
     if spec.noise:
-        # A piece of one sheet of grain: drawing it anew would take longer than all the rest.
+        # A crop of one sheet of grain: sampling it each time would take longer than all the rest.
         top, left = rng.integers(0, side // 2, 2)
         grain = _grain(side + side // 2)[top : top + side, left : left + side]
         pixels = cv2.addWeighted(pixels, 1, grain, spec.noise, 0)
@@ -275,12 +275,12 @@ def _stamp_side(size: int) -> int:
 
 
 def _stamp_reach(size: int) -> int:
-    """How far from the lower right corner a stamp may begin."""
+    """Return the maximum distance of a stamp's corner from the lower right."""
     return _stamp_side(size) + round(size * 4 / 128) + 1
 
 
 def _stamped(pixels: Pixels, stamp: Stamp) -> Mask:
-    """Put the stamp on the picture, as a watermark is, sharp and on top; its mask."""
+    """Draw the stamp on the picture, sharp and on top like a watermark; return its mask."""
     rng = np.random.default_rng([stamp.seed, 4])
     paper, dark, bright = tint(rng, 0.93), tint(rng, 0.16), tint(rng, 0.5)
     y, x = (np.mgrid[: stamp.size, : stamp.size] + 0.5) / stamp.size * 14
@@ -297,9 +297,9 @@ def _stamped(pixels: Pixels, stamp: Stamp) -> Mask:
 
 
 def with_kind(spec: Spec, i: int, kind: str) -> Spec:
-    """The spec with thing `i` of another kind; within a family only the mark changes.
+    """Return the spec with thing `i` of another kind; within a family only the mark changes.
 
-    Raises ValueError for a kind that there is not.
+    Raises ValueError for an unknown kind.
     """
     if kind not in CLASSES + DECOYS:
         raise ValueError(f"A thing is one of {', '.join(CLASSES + DECOYS)}, not {kind!r}.")
@@ -309,15 +309,12 @@ def with_kind(spec: Spec, i: int, kind: str) -> Spec:
 
 
 def rival(kind: str) -> str | None:
-    """The class that differs from this one in its mark only; None for a class by its shape and for a decoy."""
+    """Return the class that differs from this one only in its mark; None for stars, gears and decoys."""
     return _RIVALS.get(kind)
 
 
 def swapped(spec: Spec, i: int) -> Spec:
-    """The spec with thing `i` turned into its rival.
-
-    Raises ValueError where it has none.
-    """
+    """Return the spec with thing `i` turned into its rival; raise ValueError if it has none."""
     kind = rival(spec.things[i].kind)
     if kind is None:
         raise ValueError(f"A {spec.things[i].kind} has no rival: swap a thing that has a mark.")
@@ -325,10 +322,7 @@ def swapped(spec: Spec, i: int) -> Spec:
 
 
 def blank(spec: Spec, i: int) -> Spec:
-    """The spec with the mark of thing `i` removed, which leaves a decoy.
-
-    Raises ValueError where it has no mark.
-    """
+    """Return the spec with the mark of thing `i` removed, which leaves a decoy; raise ValueError if it has no mark."""
     kind = spec.things[i].kind
     if rival(kind) is None:
         raise ValueError(f"A {kind} has no mark: blank a thing that has one.")
@@ -336,12 +330,12 @@ def blank(spec: Spec, i: int) -> Spec:
 
 
 def without(spec: Spec, i: int) -> Spec:
-    """The spec without thing `i`."""
+    """Return the spec without thing `i`."""
     return replace(spec, things=spec.things[:i] + spec.things[i + 1 :])
 
 
 def with_stamp(spec: Spec) -> Spec:
-    """The spec with the stamp, lower right, where its seed puts it."""
+    """Return the spec with the stamp at the lower right, placed by its seed."""
     rng = np.random.default_rng([spec.seed, 5])
     side = _stamp_side(spec.size)
     x, y = spec.size - _stamp_reach(spec.size) + rng.integers(0, _stamp_reach(spec.size) - side, 2)
@@ -349,15 +343,12 @@ def with_stamp(spec: Spec) -> Spec:
 
 
 def without_stamp(spec: Spec) -> Spec:
-    """The spec without the stamp."""
+    """Return the spec without the stamp."""
     return replace(spec, stamp=None)
 
 
 def with_background(spec: Spec, kind: str) -> Spec:
-    """The spec before another kind of background, one of BACKGROUNDS.
-
-    Raises ValueError for a kind that there is not.
-    """
+    """Return the spec with another of BACKGROUNDS; raise ValueError for an unknown one."""
     if kind not in BACKGROUNDS:
         raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
     return replace(spec, background=kind)

@@ -1,7 +1,7 @@
-"""The things that a scene is made of, as signed distances: negative inside, in pixels, exact at any size and angle.
+"""Draw the things of a scene as signed distances: negative inside, in pixels, exact at any size and angle.
 
-Each family draws the numbers of its body from the thing's seed before its mark is looked at, so two kinds of one
-family with the same seed differ in their mark and in nothing else.
+Each family samples its body from the thing's seed before it considers the mark, so two kinds of one family with the
+same seed differ only in their mark.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 BODY, FACE, INK = range(3)
-COVERED = 1 / 16  # Below this share of a pixel nothing is painted: the mask is then exactly what was painted.
+COVERED = 1 / 16  # Below this share of a pixel nothing is painted, so that the mask is exact.
 _ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8  # Sobel's, per pixel
 
 
@@ -74,7 +74,7 @@ class Outline:
 
 @lru_cache(maxsize=64)
 def outline(thing: Thing, size: int) -> Outline:
-    """The thing's outline in a picture of `size` pixels a side; what lies beyond the picture is cut off."""
+    """Return the thing's outline in a picture of `size` pixels a side, cut off at its edges."""
     reach = thing.length / 2 + 1.5
     rows, columns = (
         slice(max(int(np.floor(at - reach)), 0), min(int(np.ceil(at + reach)), size)) for at in (thing.y, thing.x)
@@ -114,7 +114,7 @@ def paint(canvas: Plane, thing: Thing, light: tuple[float, float]) -> Outline:
 
 
 def _cover(distance: Plane) -> Plane:
-    """The share of each pixel that lies inside, 0..1."""
+    """Return the share of each pixel that lies inside, 0..1."""
     share: Plane = 0.5 - distance
     np.maximum(share, 0, out=share)
     return np.minimum(share, 1, out=share)
@@ -125,7 +125,7 @@ def _slope(light: tuple[float, float]) -> Plane:
 
 
 def tint(rng: np.random.Generator, luma: float) -> Plane:
-    """A colour of any hue with the given luma (0..1): (3,), 0..255."""
+    """Sample a colour with the given luma (0..1): (3,), 0..255."""
     hue, saturation = rng.random() * 6, rng.uniform(0.35, 0.85)
     pure = [1 + saturation * (min(max(abs((hue + turn) % 6 - 3) - 1, 0), 1) - 1) for turn in (0, 4, 2)]
     grey = 0.299 * pure[0] + 0.587 * pure[1] + 0.114 * pure[2]
@@ -137,7 +137,7 @@ def tint(rng: np.random.Generator, luma: float) -> Plane:
 
 
 def _palette(rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
-    """Body, face, ink: the ink's luma is at least 0.3 from both others, so that a mark can always be seen."""
+    """Sample the colours of body, face and ink; the ink's luma is at least 0.3 from both others."""
     step = rng.uniform(0.32, 0.5)
     if rng.random() < 0.5:
         body, face = rng.uniform(0.52, 0.85), rng.uniform(0.52, 0.85)
@@ -162,7 +162,7 @@ def _turned(u: Plane, v: Plane, angle: float) -> tuple[Plane, Plane]:
 
 
 def _triangle(u: Plane, v: Plane, radius: float) -> Plane:
-    """An equilateral triangle by its circumscribed radius, one corner at -u."""
+    """Return an equilateral triangle with this circumradius, one corner at -u."""
     return np.maximum(u, np.abs(v) * np.float32(0.75**0.5) - u * np.float32(0.5)) - np.float32(radius / 2)
 
 
@@ -268,7 +268,7 @@ def _gear(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
 
 
 def _folded(u: Plane, v: Plane, sectors: int) -> tuple[Plane, Plane]:
-    """The plane folded into half of one of its equal sectors, the sector's axis along the first coordinate."""
+    """Fold the plane into half of one of its equal sectors, whose axis is the first coordinate."""
     step = np.float32(2 * np.pi / sectors)
     angle = np.arctan2(v, u)
     angle -= np.round(angle / step) * step
@@ -277,7 +277,7 @@ def _folded(u: Plane, v: Plane, sectors: int) -> tuple[Plane, Plane]:
 
 
 def _clutter(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str) -> Form:
-    """A plain bar, slab, triangle or half disc: nothing that has a name."""
+    """Draw a plain bar, slab, triangle or half disc, which has no label."""
     choice = rng.integers(3)
     if choice == 0:
         thin = rng.uniform(0.1, 0.7)

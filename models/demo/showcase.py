@@ -1,4 +1,4 @@
-"""Scenes to show to people: examples for a menu, and the stories of models that cheat. Drawn large, as screens are."""
+"""Example scenes for the screens, enlarged, and the stories of models that cheat."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from models.demo.shapes import Thing
 
 SIDE = 576
-"""Pixels of a scene that is shown; the models see it as small as they were trained with."""
+"""Side of a displayed scene in pixels; the models see it at the size of their training."""
 PLAIN = "gradient"
-"""The background that a story puts in the place of the woven one."""
+"""The background that replaces the woven one in a story."""
 
 
 def enlarged(spec: Spec, side: int = SIDE) -> Spec:
-    """The same scene on more pixels."""
+    """Return the same scene with more pixels."""
     by = side / spec.size
 
     def grown(thing: Thing) -> Thing:
@@ -40,11 +40,11 @@ def enlarged(spec: Spec, side: int = SIDE) -> Spec:
 
 _SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4})
 SCENES = tuple(_SCENES)
-"""Names of the examples. Nothing of them was seen in training."""
+"""Names of the examples, none of which was seen in training."""
 
 
 def scene(name: str) -> Spec:
-    """An example by its name."""
+    """Return an example by its name."""
     task = "classify" if name == "one thing" else "detect"
     return enlarged(sample(_SCENES[name], task=task, held_out=True))
 
