@@ -1,4 +1,4 @@
-"""The engine over HTTP, in the dashboard's own process or alone; importing this package is free."""
+"""The engine over HTTP, in the dashboard's process or alone; importing this package is cheap."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from api.schemas import Settings
 
 ALIASES = ("/predict_with_gradcam", "/analyze_class")
-"""What sketches of such a server call their routes."""
+"""Routes of the legacy API."""
 
 
 def routes(settings: Settings | None = None) -> list[BaseRoute]:
-    """What `st.App(__file__, routes=...)` takes; `settings`: those of the environment.
+    """Return routes for `st.App(__file__, routes=...)`; `settings` default to those of the environment.
 
-    Everything below /api is answered here, what is not there too. The application is made when the first request
-    comes, in a thread: a dashboard that nobody asks over HTTP starts as if there were none.
+    They answer everything below /api, including unknown paths. The application is created in a thread when the first
+    request arrives, so that a dashboard without HTTP clients starts as fast as without an API.
     """
-    later = _Later(settings)
-    return [Mount("/api", later), *(Route(path, later) for path in ALIASES)]
+    app = _LazyApp(settings)
+    return [Mount("/api", app), *(Route(path, app) for path in ALIASES)]
 
 
-class _Later:
+class _LazyApp:
     def __init__(self, settings: Settings | None) -> None:
         self._settings = settings
         self._app: ASGIApp | None = None
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -40,14 +40,14 @@ class _Later:
         if self._app is None:
             from starlette.concurrency import run_in_threadpool
 
-            await run_in_threadpool(self._make)
+            await run_in_threadpool(self._create)
         assert self._app is not None
-        # The application's own paths begin with /api, wherever it is.
+        # The application's own paths begin with /api, wherever it is mounted.
         inner = {name: value for name, value in scope.items() if name != "route"}
         await self._app(inner | {"root_path": scope.get("app_root_path", "")}, receive, send)
 
-    def _make(self) -> None:
-        with self._making:
+    def _create(self) -> None:
+        with self._lock:
             if self._app is None:
                 from api.app import create
 

@@ -1,4 +1,4 @@
-"""The application: its routes, its OpenAPI description, and a page of that which needs no network."""
+"""Create the application: its routes, its OpenAPI document, and a page for that which needs no network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 
 from api import legacy_routes, metrics, middleware, negotiation, problems, routes_explain, routes_models
 from api.schemas import Settings
-from api.work_queue import Gate
+from api.work_queue import WorkQueue
 from explain.recipe import VERSION
 
-ABOUT = """Where a vision model looked, how sure it was, and how far that can be trusted.
+ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
 
-A picture comes as a file of a form (`multipart/form-data`) or in base64 in JSON; the other fields are the same in both.
-Whatever goes wrong is answered as `application/problem+json` with one sentence that says what to do."""
+Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON; the other fields are the same in both.
+Every error is answered as `application/problem+json` with one sentence that says what to do."""
 ASSETS = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -26,7 +26,7 @@ ASSETS = {
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    """The application with all that stands before it; `settings`: those of the environment."""
+    """Return the application with its middleware; `settings` default to those of the environment."""
     settings = settings or Settings.from_environment()
     app = FastAPI(
         title="Sightglass",
@@ -38,36 +38,36 @@ def create(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.gate = Gate(settings.workers, settings.waiting)
-    metrics.watch(app.state.gate)
+    app.state.queue = WorkQueue(settings.workers, settings.waiting)
+    metrics.watch(app.state.queue)
     for router in (routes_explain.router, routes_models.router, legacy_routes.router):
         app.include_router(router)
     _docs(app)
-    problems.handle(app)
+    problems.install(app)
     inner = app.openapi
-    app.openapi = lambda: _described(app, inner(), settings)  # type: ignore[method-assign]
-    app.middleware_stack = middleware.wrap(app.build_middleware_stack(), settings, app.state.gate)
+    app.openapi = lambda: _completed(inner(), settings)  # type: ignore[method-assign]
+    app.middleware_stack = middleware.wrap(app.build_middleware_stack(), settings, app.state.queue)
     return app
 
 
 def _docs(app: FastAPI) -> None:
     from fastapi.openapi.docs import get_swagger_ui_html
 
-    async def described(request: Request) -> Response:
+    async def openapi(request: Request) -> Response:
         return JSONResponse(app.openapi())
 
-    async def drawn(request: Request) -> Response:
-        return JSONResponse(older(app.openapi()))
+    async def openapi_3_0(request: Request) -> Response:
+        return JSONResponse(as_openapi_3_0(app.openapi()))
 
     async def page(request: Request) -> HTMLResponse:
         at = f"{request.scope.get('root_path', '')}/api/docs"
         return get_swagger_ui_html(
             openapi_url=f"{at}/openapi.json",
-            title="Sightglass: what can be asked",
+            title="Sightglass API",
             swagger_js_url=f"{at}/swagger-ui-bundle.js",
             swagger_css_url=f"{at}/swagger-ui.css",
             swagger_favicon_url=f"{at}/favicon-32x32.png",
-            # Its default sends what is described to a validator on the web.
+            # Its default sends the document to a validator on the web.
             swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
         )
 
@@ -76,51 +76,55 @@ def _docs(app: FastAPI) -> None:
 
         name = request.path_params["name"]
         if name not in ASSETS:
-            raise problems.Refused(404, "path", "There is nothing at this path: GET /api/docs lists what can be asked.")
+            raise problems.ApiProblem(404, "path", "There is nothing at this path: GET /api/docs lists all requests.")
         return FileResponse(Path(swagger_ui_path) / name, media_type=ASSETS[name])
 
-    app.add_route("/api/openapi.json", described, include_in_schema=False)
-    app.add_route("/api/docs/openapi.json", drawn, include_in_schema=False)
+    app.add_route("/api/openapi.json", openapi, include_in_schema=False)
+    app.add_route("/api/docs/openapi.json", openapi_3_0, include_in_schema=False)
     app.add_route("/api/docs", page, include_in_schema=False)
     app.add_route("/api/docs/{name}", asset, include_in_schema=False)
 
 
-def older(said: Any) -> Any:
-    """A description as OpenAPI 3.0 has it, which the page draws: 3.1 is unknown to it."""
-    if isinstance(said, list):
-        return [older(item) for item in said]
-    if not isinstance(said, dict):
-        return said
-    kept = {name: older(value) for name, value in said.items() if name not in ("prefixItems", "contentEncoding")}
-    if "openapi" in said and "paths" in said:
-        kept["openapi"] = "3.0.3"
-    if isinstance(said.get("prefixItems"), list):
-        kinds = list({str(kind): kind for kind in older(said["prefixItems"])}.values())
-        kept["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-    if "const" in kept:
-        kept["enum"] = [kept.pop("const")]
+def as_openapi_3_0(document: Any) -> Any:
+    """Return an OpenAPI 3.1 document as 3.0, the latest that the page can show."""
+    if isinstance(document, list):
+        return [as_openapi_3_0(item) for item in document]
+    if not isinstance(document, dict):
+        return document
+    result = {
+        name: as_openapi_3_0(value)
+        for name, value in document.items()
+        if name not in ("prefixItems", "contentEncoding")
+    }
+    if "openapi" in document and "paths" in document:
+        result["openapi"] = "3.0.3"
+    if isinstance(document.get("prefixItems"), list):
+        kinds = list({str(kind): kind for kind in as_openapi_3_0(document["prefixItems"])}.values())
+        result["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if "const" in result:
+        result["enum"] = [result.pop("const")]
     nothing = ({"type": "null"}, negotiation.EMPTY)
-    if isinstance(branches := said.get("anyOf"), list) and any(one in nothing for one in branches):
-        kept["anyOf"] = [older(one) for one in branches if one not in nothing]
-        kept |= {"nullable": True} if nothing[0] in branches else {}
-        if len(kept["anyOf"]) == 1:
-            kept |= kept.pop("anyOf")[0]
-    return kept
+    if isinstance(branches := document.get("anyOf"), list) and any(one in nothing for one in branches):
+        result["anyOf"] = [as_openapi_3_0(one) for one in branches if one not in nothing]
+        result |= {"nullable": True} if nothing[0] in branches else {}
+        if len(result["anyOf"]) == 1:
+            result |= result.pop("anyOf")[0]
+    return result
 
 
-def _described(app: FastAPI, found: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """FastAPI's description, and what it cannot know: both kinds of body, problems, and how long a picture may be."""
+def _completed(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Add to FastAPI's document what it cannot know: both kinds of body, problems, and the limit of a picture."""
     schemas = found["components"]["schemas"]
     if "Problem" in schemas:
         return found
-    schemas["Problem"] = problems.Told.model_json_schema() | {"title": "Problem"}
-    for asked in routes_explain.REQUESTS:
-        schema = asked.model_json_schema(mode="validation")
+    schemas["Problem"] = problems.ProblemDocument.model_json_schema() | {"title": "Problem"}
+    for request in routes_explain.REQUESTS:
+        schema = request.model_json_schema(mode="validation")
         for name in negotiation.PICTURES:
             if name in schema["properties"]:
                 schema["properties"][name]["maxLength"] = settings.max_bytes * 4 // 3 + 256
-        form = negotiation.form_of(schema)
-        schemas[asked.__name__], schemas[form["title"]] = schema, form
+        form = negotiation.form_schema(schema)
+        schemas[request.__name__], schemas[form["title"]] = schema, form
     if settings.key:
         found["components"]["securitySchemes"] = {
             "Bearer": {"type": "http", "scheme": "bearer"},

@@ -1,4 +1,4 @@
-"""The two routes that apps written against a sketch of such a server know: thin aliases of what `/api` answers."""
+"""Legacy routes for existing client apps: thin aliases of `/api/explain` and `/api/explain/class`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from api import service
-from api.negotiation import JSON, PNG, answered
-from api.problems import Refused, listed
+from api.negotiation import JSON, PNG, respond
+from api.problems import ApiProblem, problem_responses
 from api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
 
 if TYPE_CHECKING:
@@ -19,116 +19,116 @@ if TYPE_CHECKING:
     from api.schemas import Settings
     from explain.explanation import Explanation
 
-router = APIRouter(tags=["sketches"])
+router = APIRouter(tags=["legacy"])
 
-LOOK = {"colormap": "jet", "alpha": 0.5}
-"""What such apps have a legend for; /api/explain has all the others."""
+STYLE = {"colormap": "jet", "alpha": 0.5}
+"""The colours that legacy apps show a legend for; /api/explain has all others."""
 
 
-class Sketched(BaseModel):
-    """A picture, and what a sketch sends besides; what is not known here is passed over, as those servers do."""
+class LegacyRequest(BaseModel):
+    """A picture and its model; unknown fields are ignored, as legacy servers do."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     image: Picture
-    model: Name | None = Field(None, description="An id of GET /api/models; null: the server's own choice.")
+    model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
 
 
-class SketchedClass(Sketched):
-    class_: Class | None = Field(
-        None, validation_alias="class", description="By index or label; null: the model's best."
-    )
-    class_index: Class | None = Field(None, description="Another name of `class`.")
-    class_idx: Class | None = Field(None, description="Another name of `class`.")
-    class_name: Class | None = Field(None, description="Another name of `class`.")
-    target_class: Class | None = Field(None, description="Another name of `class`.")
+class LegacyClassRequest(LegacyRequest):
+    class_: Class | None = Field(None, validation_alias="class", description="By index or label; null: the best class.")
+    class_index: Class | None = Field(None, description="Alias of `class`.")
+    class_idx: Class | None = Field(None, description="Alias of `class`.")
+    class_name: Class | None = Field(None, description="Alias of `class`.")
+    target_class: Class | None = Field(None, description="Alias of `class`.")
 
     @model_validator(mode="after")
-    def _once(self) -> SketchedClass:
+    def _single_class(self) -> LegacyClassRequest:
         given = self._given()
         if len(given) > 1:
             raise ValueError(f"names a class as {' and as '.join(given)}: send one of them.")
         return self
 
     def _given(self) -> dict[str, str | int]:
-        fields = SketchedClass.model_fields.keys() - Sketched.model_fields.keys()
-        found = {name.rstrip("_"): getattr(self, name) for name in SketchedClass.model_fields if name in fields}
+        fields = LegacyClassRequest.model_fields.keys() - LegacyRequest.model_fields.keys()
+        found = {name.rstrip("_"): getattr(self, name) for name in LegacyClassRequest.model_fields if name in fields}
         return {name: value for name, value in found.items() if value is not None}
 
     @property
     def wanted(self) -> str | int | None:
-        """The class, whatever it was called."""
+        """Return the class, whichever field names it."""
         return next(iter(self._given().values()), None)
 
 
-class Sketch(BaseModel):
-    """What a sketch expects."""
+class LegacyAnswer(BaseModel):
+    """The answer that legacy apps expect."""
 
     model_config = ConfigDict(extra="forbid")
 
-    prediction: str = Field(description="A label: the best one, or that of the class that was asked for.")
+    prediction: str = Field(description="The label of the best or requested class.")
     confidence: float = Field(ge=0, le=1)
-    gradcam_heatmap: str = Field(description="The map alone in colours, PNG in base64, as large as the picture.")
+    gradcam_heatmap: str = Field(description="The map alone in colours at picture size, PNG in base64.")
     gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
 
 
-def predict(asked: Sketched, settings: Settings, cancel: threading.Event, kind: str = JSON) -> Sketch:
-    """The best class and its map. Raises Problem."""
-    about = {"image": asked.image, "model": asked.model, "top_k": 1}
-    request = ExplainRequest.model_validate(about | LOOK)
-    return _sketch(service.explained(request, settings, cancel), request)
+def predict(request: LegacyRequest, settings: Settings, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+    """Return the best class and its map; raise Problem."""
+    fields = {"image": request.image, "model": request.model, "top_k": 1}
+    full = ExplainRequest.model_validate(fields | STYLE)
+    return _answer(service.explain(full, settings, cancel), full)
 
 
-def analyze(asked: SketchedClass, settings: Settings, cancel: threading.Event, kind: str = JSON) -> Sketch:
-    """A class of the caller's choice and its map. Raises Problem."""
-    if asked.wanted is None:
-        return predict(asked, settings, cancel)
-    about = {"image": asked.image, "model": asked.model, "classes": (asked.wanted,)}
-    request = ClassRequest.model_validate(about | LOOK)
-    return _sketch(service.explained(request, settings, cancel), request)
+def analyze(request: LegacyClassRequest, settings: Settings, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+    """Return a class of the caller's choice and its map; raise Problem."""
+    if request.wanted is None:
+        return predict(request, settings, cancel)
+    fields = {"image": request.image, "model": request.model, "classes": (request.wanted,)}
+    full = ClassRequest.model_validate(fields | STYLE)
+    return _answer(service.explain(full, settings, cancel), full)
 
 
-def _sketch(made: Explanation, request: ExplainRequest | ClassRequest) -> Sketch:
+def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:
     from explain.export.class_files import class_analysis
 
-    # Raises Refused where there is no map.
-    overlay = service.only(made, PNG, request)
-    label = made.heatmaps[0].target.label
-    # A class that was asked for need not be among the best, which are all that is listed.
-    scores = [prediction.score for prediction in made.predictions if prediction.label == label]
-    score = scores[0] if scores else class_analysis(made, 0)["score"]
-    return Sketch(
+    # Raises ApiProblem if there is no map.
+    overlay = service.first_map(explanation, PNG, request)
+    label = explanation.heatmaps[0].target.label
+    # A requested class need not be among the best ones, which alone are listed.
+    scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
+    score = scores[0] if scores else class_analysis(explanation, 0)["score"]
+    return LegacyAnswer(
         prediction=label,
         confidence=min(max(score, 0.0), 1.0),
-        gradcam_heatmap=service.text(service.overlay(made, 0, service.look(request.model_copy(update={"alpha": 1.0})))),
-        gradcam_overlay=service.text(overlay),
+        gradcam_heatmap=service.base64_text(
+            service.overlay_png(explanation, 0, service.map_colours(request.model_copy(update={"alpha": 1.0})))
+        ),
+        gradcam_overlay=service.base64_text(overlay),
     )
 
 
-def _about(asked: type[BaseModel]) -> dict[str, Any]:
-    body = {"required": True, "content": {JSON: {"schema": asked.model_json_schema()}}}
+def _openapi(request: type[BaseModel]) -> dict[str, Any]:
+    body = {"required": True, "content": {JSON: {"schema": request.model_json_schema()}}}
     return {
-        "response_model": Sketch,
-        "responses": listed(400, 404, 406, 415, 422, 429, 503, 504),
+        "response_model": LegacyAnswer,
+        "responses": problem_responses(400, 404, 406, 415, 422, 429, 503, 504),
         "openapi_extra": {"requestBody": body},
     }
 
 
-def _json_alone(request: Request) -> None:
-    """Sketches send nothing else, and a form that another site's page sends needs no leave of its browser."""
+def _require_json(request: Request) -> None:
+    """Refuse any other body: browsers send forms of other sites' pages without asking."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise Refused(415, "body", f"Send {JSON} here; /api/explain takes files of a form, too.")
+        raise ApiProblem(415, "body", f"Send {JSON} here; /api/explain also accepts a form with a file.")
 
 
-@router.post("/predict_with_gradcam", **_about(Sketched))
+@router.post("/predict_with_gradcam", **_openapi(LegacyRequest))
 async def predict_with_gradcam(request: Request) -> Response:
-    """The best class of a picture, how sure the model is, and where it looked."""
-    _json_alone(request)
-    return await answered(request, Sketched, Sketch, predict)
+    """Explain the best class of a picture: how sure the model is, and where it looked."""
+    _require_json(request)
+    return await respond(request, LegacyRequest, LegacyAnswer, predict)
 
 
-@router.post("/analyze_class", **_about(SketchedClass))
+@router.post("/analyze_class", **_openapi(LegacyClassRequest))
 async def analyze_class(request: Request) -> Response:
-    """A class of your choice, how sure the model is of it, and what speaks for it."""
-    _json_alone(request)
-    return await answered(request, SketchedClass, Sketch, analyze)
+    """Explain a class of your choice: how sure the model is of it, and what speaks for it."""
+    _require_json(request)
+    return await respond(request, LegacyClassRequest, LegacyAnswer, analyze)

@@ -1,12 +1,11 @@
-"""What is refused although each field by itself is fine: maps that would not fit in memory, and options that would do
-nothing. And work that nobody waits for any more ends."""
+"""Refuse requests whose maps exceed an answer's size or whose options have no effect, and stop cancelled work."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.problems import Refused
-from api.schemas import MOST_PIXELS, ClassRequest
+from api.problems import ApiProblem
+from api.schemas import MAX_PIXELS, ClassRequest
 from common.errors import Cancelled, ModelProblem
 from explain.phrases import plural
 
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
     Request = Explaining | CompareRequest | SimilarityRequest
 
 
-def stopped(cancel: threading.Event | None) -> None:
-    """Raise Cancelled where the work was stopped."""
+def raise_if_cancelled(cancel: threading.Event | None) -> None:
+    """Raise Cancelled if the work was cancelled."""
     if cancel is not None and cancel.is_set():
         raise Cancelled
 
 
-def expected(request: Explaining, explainer: Explainer) -> int:
-    """How many maps are made, as far as that is known before the model runs; 0: not at all, as of boxes."""
+def expected_maps(request: Explaining, explainer: Explainer) -> int:
+    """Return the number of maps, if it is known before the model runs; 0 for detectors, where it is not."""
     task = explainer.model.task
     if task != "classify":
         return int(task == "embed")
@@ -39,29 +38,29 @@ def expected(request: Explaining, explainer: Explainer) -> int:
     return len(request.targets) or min(request.top_k or Options().top_k, len(request.vocabulary or explainer.labels))
 
 
-def each(request: Request) -> int:
-    """Pictures that are sent of one map."""
+def pictures_per_map(request: Request) -> int:
+    """Return how many pictures an answer contains for each map."""
     return int(request.maps != "none") + int(request.overlay)
 
 
-def room(image: Image, maps: int, pictures: int, fewer: str) -> None:
-    """Raise Refused, 413, where so many maps, each sent as so many pictures, are more than an answer holds.
+def check_size(image: Image, maps: int, pictures: int, advice: str) -> None:
+    """Raise ApiProblem, 413, if `maps` maps, each sent as `pictures` pictures, exceed the limit of an answer.
 
-    `fewer`: what can be done about it, besides a smaller picture.
+    `advice`: what the client can do, besides sending a smaller picture.
     """
     pixels, count = image.width * image.height, maps * pictures
-    if count * pixels > MOST_PIXELS:
+    if count * pixels > MAX_PIXELS:
         what = plural(count, "map") if pictures < 2 else f"{count} maps and overlays"
-        raise Refused(
+        raise ApiProblem(
             413,
             "size",
-            f"{what} of {image.width:,} x {image.height:,} pixels: that is too much for one answer, which holds "
-            f"{MOST_PIXELS:,} pixels of them: {f'{fewer} or ' if fewer else ''}send a smaller picture.",
+            f"{what} of {image.width:,} x {image.height:,} pixels: too many for one answer, whose limit is "
+            f"{MAX_PIXELS:,} pixels: {f'{advice} or ' if advice else ''}send a smaller picture.",
         )
 
 
-def useful(request: Explaining, explainer: Explainer) -> None:
-    """Raise ModelProblem for an option that this model, or the method it is asked by, would pass over."""
+def check_options(request: Explaining, explainer: Explainer) -> None:
+    """Raise ModelProblem for an option that this model or the chosen method would ignore."""
     from explain.methods import METHODS, method
     from explain.questions import settings
 
@@ -69,12 +68,12 @@ def useful(request: Explaining, explainer: Explainer) -> None:
     boxes = {name: getattr(request, name, None) for name in ("confidence", "iou", "ratio", "within")}
     idle = [name for name, value in boxes.items() if value not in (None, "picture")]
     if idle and spec.task != "detect":
-        raise ModelProblem(f"{spec.id} draws no boxes, so {' and '.join(idle)} would do nothing: leave that out.")
+        raise ModelProblem(f"{spec.id} draws no boxes, so {' and '.join(idle)} would have no effect: leave that out.")
     if "ratio" in idle and getattr(request, "per", None) != "picture":
-        raise ModelProblem("ratio is of per=picture and would do nothing here: leave it out, or ask for that.")
+        raise ModelProblem("ratio needs per=picture and would have no effect here: leave it out, or set that.")
     own = spec.method if resident.gradients else "drise"
-    asked = request.method or (settings(resident, request.question)["method"] if request.question else own)
-    found = METHODS[method(asked).id]
+    chosen = request.method or (settings(resident, request.question)["method"] if request.question else own)
+    found = METHODS[method(chosen).id]
     for name, family, of in (("head", "attention", "Attention"), ("masks", "mask", "D-RISE and Occlusion")):
         if getattr(request, name) is not None and found.family != family:
-            raise ModelProblem(f"{name} is of {of} and would do nothing for {found.name}: leave it out.")
+            raise ModelProblem(f"{name} is an option of {of} and would have no effect on {found.name}: leave it out.")

@@ -1,4 +1,4 @@
-"""What the API did, counted for Prometheus: a registry of its own, so that nothing of Streamlit's gets in."""
+"""Prometheus metrics of the API, in a registry of their own without Streamlit's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from api.work_queue import Gate
+    from api.work_queue import WorkQueue
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -35,59 +35,59 @@ _EXPLANATIONS = Counter(
 )
 
 
-class _Now(Collector):
-    """What is so at the moment: read when it is asked for."""
+class _CurrentState(Collector):
+    """Gauges read when the metrics are requested."""
 
-    gate: Gate | None = None
+    queue: WorkQueue | None = None
 
     def collect(self) -> Iterator[Metric]:
-        if self.gate is not None:
-            now = self.gate.stats()
+        if self.queue is not None:
+            now = self.queue.stats()
             yield GaugeMetricFamily("sightglass_queue_waiting", "Requests waiting for a worker.", now.waiting)
-            yield GaugeMetricFamily("sightglass_queue_room", "Requests that may wait.", now.room)
+            yield GaugeMetricFamily("sightglass_queue_room", "Requests that may wait.", now.capacity)
             yield GaugeMetricFamily("sightglass_workers", "Workers.", now.workers)
-            yield GaugeMetricFamily("sightglass_workers_running", "Workers at work.", now.running)
+            yield GaugeMetricFamily("sightglass_workers_running", "Busy workers.", now.running)
             yield GaugeMetricFamily(
-                "sightglass_workers_late", "Workers at what nobody waits for any more, not ended yet.", now.late
+                "sightglass_workers_late", "Workers busy with jobs that nobody awaits any more.", now.abandoned
             )
-            yield GaugeMetricFamily("sightglass_work_seconds", "What one request took lately: the median.", now.seconds)
+            yield GaugeMetricFamily("sightglass_work_seconds", "Median duration of recent requests.", now.seconds)
             yield CounterMetricFamily("sightglass_refused", "Requests refused with 429.", now.refused)
-            yield CounterMetricFamily("sightglass_stopped", "Requests given up at the time limit.", now.stopped)
-            yield CounterMetricFamily("sightglass_hung_up", "Requests whose client hung up.", now.left)
-        # Nothing is resident before this was imported, and with it torch.
+            yield CounterMetricFamily("sightglass_stopped", "Requests stopped at the time limit.", now.timed_out)
+            yield CounterMetricFamily("sightglass_hung_up", "Requests whose client disconnected.", now.disconnected)
+        # No model is loaded before this module, and with it torch, is imported.
         residency = sys.modules.get("explain.evidence.resident")
         residents = residency.RESIDENCY.residents() if residency else []
-        held = GaugeMetricFamily(
-            "sightglass_resident_bytes", "Bytes of each model that is loaded.", labels=("model", "device")
+        loaded = GaugeMetricFamily(
+            "sightglass_resident_bytes", "Bytes of each loaded model.", labels=("model", "device")
         )
         for resident in residents:
-            held.add_metric((resident.adapter.spec.id, str(resident.device)), resident.nbytes)
-        yield GaugeMetricFamily("sightglass_residents", "Models that are loaded.", len(residents))
-        yield held
+            loaded.add_metric((resident.adapter.spec.id, str(resident.device)), resident.nbytes)
+        yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
+        yield loaded
 
 
-_NOW = _Now()
-REGISTRY.register(_NOW)
+_STATE = _CurrentState()
+REGISTRY.register(_STATE)
 # Memory, processor time and open files of the process; nothing where there is no /proc.
 ProcessCollector(registry=REGISTRY)
 
 
-def watch(gate: Gate) -> None:
-    """Whose queue is told of."""
-    _NOW.gate = gate
+def watch(queue: WorkQueue) -> None:
+    """Report the state of this queue."""
+    _STATE.queue = queue
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
-    """One request that was answered. `route` is the pattern, not the path, so that nobody can make up labels."""
+    """Count an answered request. `route` is the pattern, not the path, so that nobody can make up labels."""
     _REQUESTS.labels(route, method if method in KNOWN else "other", str(status)).inc()
     _SECONDS.labels(route).observe(seconds)
 
 
 def explained(model: str, method: str) -> None:
-    """One explanation that was made; both are names of the catalogue, not what a client wrote."""
+    """Count an explanation; both names come from the catalogue, not from the client."""
     _EXPLANATIONS.labels(model, method).inc()
 
 
 def text() -> bytes:
-    """Everything in Prometheus' text format, of `CONTENT_TYPE`."""
+    """Return all metrics in Prometheus' text format, `CONTENT_TYPE`."""
     return generate_latest(REGISTRY)

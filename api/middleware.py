@@ -1,9 +1,9 @@
-"""Who may ask, and how much may be sent: what stands before every route, as plain ASGI.
+"""Check where a request comes from, its key and its body, before any route: plain ASGI middleware.
 
-A request from another site's page is refused, for a browser sends those without asking the person who sits there;
-SIGHTGLASS_API_ORIGINS names sites that may. What comes to an address of this machine alone must call it by a name of
-it: a site may let its own name lead here. Where a key is set it is asked for. A body is counted while it arrives and
-given up where it is too long, stands still or finds too much here already, and work whose client hangs up is cancelled.
+A request from another site's page is refused because a browser sends it without asking its user;
+SIGHTGLASS_API_ORIGINS names sites that are allowed. A request to a loopback address must use a local host name: another
+site can point its own name at this machine. If a key is set, it is required. A body is counted as it arrives and
+refused if it is too large, stalls or exceeds the memory for bodies; work whose client disconnects is cancelled.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import hmac
 import ipaddress
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from api import metrics, problems
+from api.problems import ApiProblem
 from api.work_queue import Busy
 from common.settings import settings
 
@@ -28,46 +30,41 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.schemas import Settings
-    from api.work_queue import Gate
+    from api.work_queue import WorkQueue
 
-Refusal = tuple[int, str, str, dict[str, str]]
-"""Status, kind, sentence and headers, as `api.problems.answer` takes them."""
 LOGGER = logging.getLogger(__name__)
-OPEN = ("/health", "/docs", "/openapi.json", "/problems")
-"""What answers without a key, with all that lies below; they tell nothing of any picture."""
-TWO = "/similarity"
-"""Where two pictures are sent at once."""
-FIELDS = 256 * 1024
-"""Bytes that everything but the pictures may take."""
-STILL = 10.0
-"""Seconds that a body may stand still."""
-SLOWEST = 60.0
-"""Seconds that a whole body may take."""
-PASSED_BY = 64 * 2**20
-"""Bytes of a body that is too long which are thrown away as they come: who is still sending hears no answer."""
-HELD = 8
-"""How many bodies of full length are held at once, over all requests: a longer queue is one of smaller pictures."""
-BROKE: Refusal = (500, "internal", problems.INTERNAL, {})
-CROWDED: Refusal = (429, "busy", "Too much is being sent at once: try again in 5 s.", {"Retry-After": "5"})
-ENDING: Refusal = (503, "busy", "This server is ending: try again in a moment.", {"Retry-After": "5"})
-HUNG_UP = 499
-"""What nobody was there to read; counted, never sent."""
+PUBLIC = ("/health", "/docs", "/openapi.json", "/problems")
+"""Paths that need no key, with everything below them; they reveal nothing of any picture."""
+TWO_PICTURES = "/similarity"
+"""Path whose body has two pictures."""
+FIELD_BYTES = 256 * 1024
+"""Bytes allowed for everything but the pictures."""
+STALL_SECONDS = 10.0
+"""Longest pause within a body."""
+MAX_BODY_SECONDS = 60.0
+"""Time limit for a whole body."""
+MAX_DRAINED = 64 * 2**20
+"""Bytes of a refused body that are read and dropped: a client that is still sending does not read the answer."""
+MAX_BODIES = 8
+"""Bodies of full length in memory at the same time, over all requests: a longer queue has to be of smaller pictures."""
+CLIENT_CLOSED = 499
+"""Status counted when the client disconnected before an answer; never sent."""
 
 
 def origins() -> tuple[str, ...]:
-    """The sites whose pages may ask: SIGHTGLASS_API_ORIGINS, with commas between; none by default, `*` is all."""
+    """Return the sites in SIGHTGLASS_API_ORIGINS, whose pages may use the API; `*` allows all, the default none."""
     return tuple(site.rstrip("/") for site in settings().api_origins)
 
 
 def hosts() -> tuple[str, ...]:
-    """Names that this machine has, besides localhost: SIGHTGLASS_API_HOSTS, with commas between; `*` is any."""
+    """Return the names in SIGHTGLASS_API_HOSTS, by which this machine is known besides localhost; `*` allows any."""
     return tuple(name.lower() for name in settings().api_hosts)
 
 
-def wrap(app: ASGIApp, settings: Settings, gate: Gate | None = None) -> ASGIApp:
-    """The application behind all of it; `gate`: whose queue is looked at before a body is read."""
+def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> ASGIApp:
+    """Return the application behind all checks; a POST is refused before its body is read while `queue` is full."""
     sites = origins()
-    guarded: ASGIApp = Guard(app, settings, sites, gate)
+    guarded: ASGIApp = Guard(app, settings, sites, queue)
     if sites:
         from starlette.middleware.cors import CORSMiddleware
 
@@ -79,11 +76,11 @@ def wrap(app: ASGIApp, settings: Settings, gate: Gate | None = None) -> ASGIApp:
             expose_headers=("Retry-After",),
             max_age=600,
         )
-    return Observed(guarded)
+    return RequestMetrics(guarded)
 
 
-class Observed:
-    """Every answer is counted, also those of what stands before the routes."""
+class RequestMetrics:
+    """Count every answer, including refusals by middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -92,31 +89,30 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status = time.perf_counter(), HUNG_UP
+        start, status = time.perf_counter(), CLIENT_CLOSED
 
-        async def heard(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, heard)
+            await self.app(scope, receive, record_status)
         finally:
-            metrics.observe(_pattern(scope), scope["method"], status, time.perf_counter() - start)
-
-
-def _pattern(scope: Scope) -> str:
-    """The route that was taken, as it stands in the table."""
-    return str(getattr(scope.get("route"), "path", None) or "other")
+            # The pattern of the route, so that nobody can make up labels.
+            route = str(getattr(scope.get("route"), "path", None) or "other")
+            metrics.observe(route, scope["method"], status, time.perf_counter() - start)
 
 
 class Guard:
-    """Asks where a request comes from and for the key, and watches its body and its line."""
+    """Check a request's origin, host name and key, and limit the size and duration of its body."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, sites: tuple[str, ...] = (), gate: Gate | None = None) -> None:
-        self.app, self.settings, self.sites, self.hosts, self.gate = app, settings, sites, hosts(), gate
-        self.held = Held(HELD * self._most(""))
+    def __init__(
+        self, app: ASGIApp, settings: Settings, sites: tuple[str, ...] = (), queue: WorkQueue | None = None
+    ) -> None:
+        self.app, self.settings, self.sites, self.hosts, self.queue = app, settings, sites, hosts(), queue
+        self.budget = BodyBudget(MAX_BODIES * self._max_bytes(""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -124,55 +120,53 @@ class Guard:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
-        refusal = self._stranger(path, headers, scope)
-        most = self._most(path)
+        problem = self._access_problem(path, headers, scope)
+        max_bytes = self._max_bytes(path)
         length = headers.get("content-length", "")
-        if refusal is None and length.isdigit() and int(length) > most:
-            refusal = self._too_long()
+        if problem is None and length.isdigit() and int(length) > max_bytes:
+            problem = self._too_large()
         sending = headers.get("expect", "").lower() != "100-continue"
-        if refusal is None:
-            seconds = max(SLOWEST, self.settings.timeout)
-            call = _Call(receive, send, most, seconds, self._too_long(), self.held, self._queue(scope))
-            refusal = await call.through(lambda: self.app(scope, call.receive, call.send))
-            sending = (sending or call.bytes > 0) and not call.whole
-        if refusal is not None:
-            # Who waits to be let in sends nothing yet, and who stood still has had the time.
-            if sending and refusal[0] != 408:
-                await _passed_by(receive)
-            await _answer(refusal, scope, receive, send)
+        if problem is None:
+            seconds = max(MAX_BODY_SECONDS, self.settings.timeout)
+            limits = _Limits(max_bytes, seconds, self._too_large(), self.budget)
+            call = _Call(receive, send, limits, self.queue if scope["method"] == "POST" else None)
+            problem = await call.run(lambda: self.app(scope, call.receive, call.send))
+            sending = (sending or call.bytes > 0) and not call.complete
+        if problem is not None:
+            # A client that awaits 100 Continue sends nothing yet, and one that stalled has had its time.
+            if sending and problem.status != 408:
+                await _drain(receive)
+            await problems.response(problem, scope["path"])(scope, receive, send)
 
-    def _most(self, path: str) -> int:
-        """Bytes of a body: its pictures, a third more where they are base64, and its fields."""
-        pictures = 2 if path.rstrip("/") == TWO else 1
-        return pictures * (self.settings.max_bytes * 4 // 3 + 4) + FIELDS
+    def _max_bytes(self, path: str) -> int:
+        """Return the limit of a body: its pictures, a third longer in base64, and its fields."""
+        pictures = 2 if path.rstrip("/") == TWO_PICTURES else 1
+        return pictures * (self.settings.max_bytes * 4 // 3 + 4) + FIELD_BYTES
 
-    def _too_long(self) -> Refusal:
-        most = f"{self.settings.max_bytes / 2**20:.3g} MiB"
-        words = f"This is longer than a picture may be here, {most}: send a smaller one."
-        return 413, "size", words, {"Connection": "close"}
+    def _too_large(self) -> ApiProblem:
+        limit = f"{self.settings.max_bytes / 2**20:.3g} MiB"
+        detail = f"The body is longer than a picture may be here, {limit}: send a smaller one."
+        return ApiProblem(413, "size", detail, {"Connection": "close"})
 
-    def _queue(self, scope: Scope) -> Gate | None:
-        return self.gate if scope["method"] == "POST" else None
-
-    def _stranger(self, path: str, headers: Mapping[str, str], scope: Scope) -> Refusal | None:
+    def _access_problem(self, path: str, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
         key, given = self.settings.key, _keys(headers)
-        known = bool(key) and any(hmac.compare_digest(str(key).encode(), one.encode("latin-1")) for one in given)
-        if known:
+        if key and any(hmac.compare_digest(key.encode(), one.encode("latin-1")) for one in given):
             return None
-        unlocked = any(path == name or path.startswith(f"{name}/") for name in OPEN)
+        public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
         origin, host = headers.get("origin"), headers.get("host", "")
-        # Pages of other sites get here without an Origin too: as a picture, a frame, or a link.
-        led = origin is None and headers.get("sec-fetch-site") == "cross-site" and "*" not in self.sites
-        if (led and not unlocked) or (origin is not None and not self._same_site(origin, host, scope)):
-            words = "This came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to let it in."
-            return 403, "origin", words, {}
-        if not unlocked and not self._called(host, scope):
-            words = "This machine is not known by that name: say localhost, or name it in SIGHTGLASS_API_HOSTS."
-            return 403, "origin", words, {}
-        if not key or unlocked:
+        # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
+        embedded = origin is None and headers.get("sec-fetch-site") == "cross-site" and "*" not in self.sites
+        if (embedded and not public) or (origin is not None and not self._same_site(origin, host, scope)):
+            detail = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
+            return ApiProblem(403, "origin", detail)
+        if not public and not self._known_host(host, scope):
+            detail = "This machine is not known by that name: use localhost, or add the name to SIGHTGLASS_API_HOSTS."
+            return ApiProblem(403, "origin", detail)
+        if not key or public:
             return None
-        words = "The key is not right" if any(given) else "This asks for a key"
-        return 401, "key", f"{words}: send it as `Authorization: Bearer ...` or `X-API-Key`.", _BEARER
+        detail = "The key is wrong" if any(given) else "A key is required"
+        detail = f"{detail}: send it as `Authorization: Bearer ...` or `X-API-Key`."
+        return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
 
     def _same_site(self, origin: str, host: str, scope: Scope) -> bool:
         if origin in self.sites or "*" in self.sites:
@@ -181,15 +175,15 @@ class Guard:
             site = urlsplit(origin)
         except ValueError:
             return False
-        # http here may be https at a proxy that does not say so; https here is https there.
+        # http here can be https at a proxy that does not say so; https here is https there.
         return bool(host) and site.netloc == host and (scope.get("scheme") != "https" or site.scheme == "https")
 
-    def _called(self, host: str, scope: Scope) -> bool:
-        """Whether what came to this machine alone was sent to a name of it: another site may let its own lead here."""
+    def _known_host(self, host: str, scope: Scope) -> bool:
+        """Return whether a request to a loopback address names a local host: other names can be pointed at it."""
         if not host or "*" in self.hosts or not _loopback((scope.get("server") or ("",))[0]):
             return True
         name = (host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]).lower().rstrip(".")
-        # Addresses are nobody's to point elsewhere.
+        # Nobody can point an address elsewhere.
         return name in ("localhost", *self.hosts) or _address(name.strip("[]")) is not None
 
 
@@ -205,151 +199,147 @@ def _loopback(text: str) -> bool:
     return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-class Held:
-    """Bytes of bodies that are here at the moment, over all requests, and how many there may be."""
-
-    def __init__(self, most: int) -> None:
-        self.now, self.most = 0, most
-
-
-_BEARER = {"WWW-Authenticate": "Bearer"}
-
-
 def _keys(headers: Mapping[str, str]) -> tuple[str, str]:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")
 
 
-class _Call:
-    """One request on its way through: what was received, what was sent, and whether anybody is still there."""
+@dataclass
+class BodyBudget:
+    """Memory for bodies, shared by all requests."""
 
-    def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        most: int,
-        seconds: float,
-        too_long: Refusal,
-        held: Held,
-        gate: Gate | None = None,
-    ) -> None:
-        self._receive, self._send = receive, send
-        self._most, self._seconds, self._too_long = most, seconds, too_long
-        self._held, self._gate = held, gate
-        self._until: float | None = None
+    limit: int
+    """Bytes."""
+    used: int = 0
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    max_bytes: int
+    seconds: float
+    too_large: ApiProblem
+    budget: BodyBudget
+
+
+class _Call:
+    """One request: what was received and sent, and whether the client is still connected."""
+
+    def __init__(self, receive: Receive, send: Send, limits: _Limits, queue: WorkQueue | None = None) -> None:
+        self._receive, self._send, self._limits, self._queue = receive, send, limits, queue
+        self._deadline: float | None = None
         self.bytes = 0
-        self.whole = False
-        """Whether all of the body was received."""
-        self._started = self._complete = False
-        self._refusal: Refusal | None = None
-        self._line: asyncio.Task[Message] | None = None
+        self.complete = False
+        """Whether the whole body was received."""
+        self._started = self._answered = False
+        self._problem: ApiProblem | None = None
+        self._listener: asyncio.Task[Message] | None = None
         self._task: asyncio.Task[Any] | None = None
 
-    async def through(self, app: Callable[[], Any]) -> Refusal | None:
-        """Run the application; what is to be answered in its place, or None."""
+    async def run(self, app: Callable[[], Any]) -> ApiProblem | None:
+        """Run the application; return the problem to answer in its place, or None."""
         task = self._task = asyncio.ensure_future(app())
         try:
             try:
                 await asyncio.wait((task,))
             except asyncio.CancelledError:
-                # The server ends, and has waited for as long as it would.
-                return None if self._started else ENDING
-            if self._refusal is not None and not self._started:
-                return self._refusal
-            # Whoever is gone needs no answer.
+                # The server is stopping, and its grace period is over.
+                detail = "This server is stopping: try again in a moment."
+                return None if self._started else ApiProblem(503, "busy", detail, {"Retry-After": "5"})
+            if self._problem is not None and not self._started:
+                return self._problem
+            # A client that is gone needs no answer.
             failure = None if task.cancelled() else task.exception()
-            # What was answered with a sentence was logged then.
-            if failure is not None and not self._complete:
+            # An error that was answered as a problem has been logged.
+            if failure is not None and not self._answered:
                 LOGGER.error("a request failed", exc_info=failure)
-                return None if self._started else BROKE
+                return None if self._started else ApiProblem(500, "internal", problems.INTERNAL)
             return None
         finally:
-            self._held.now -= self.bytes
-            for left in (task, self._line):
+            self._limits.budget.used -= self.bytes
+            for left in (task, self._listener):
                 if left is not None and not left.done():
                     left.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
                         await left
 
     async def receive(self) -> Message:
-        if self.whole:
-            # Who waits for the line to break, as answers that come bit by bit do, waits with us.
-            return await asyncio.shield(self._watched())
+        if self.complete:
+            # A streaming response waits for the disconnect: it waits on the same listener.
+            return await asyncio.shield(self._listen())
         now = asyncio.get_running_loop().time()
-        if self._until is None:
-            self._until = now + self._seconds
-            self._knock()
+        if self._deadline is None:
+            self._deadline = now + self._limits.seconds
+            self._check_queue()
         try:
-            message = await asyncio.wait_for(self._receive(), min(STILL, self._until - now))
+            message = await asyncio.wait_for(self._receive(), min(STALL_SECONDS, self._deadline - now))
         except TimeoutError:
-            self._refuse(
-                (408, "slow", "The request stood still or took too long: send it again.", {"Connection": "close"})
-            )
+            detail = "The request stalled or took too long: send it again."
+            self._refuse(ApiProblem(408, "slow", detail, {"Connection": "close"}))
         if message["type"] == "http.request":
-            length = len(message.get("body", b""))
-            self.bytes += length
-            self._held.now += length
-            self.whole = not message.get("more_body", False)
-            if self.bytes > self._most:
-                self._refuse(self._too_long)
-            if self._held.now > self._held.most:
-                self._refuse(CROWDED)
-            if self.whole:
-                self._watched()
+            self._count(len(message.get("body", b"")))
+            self.complete = not message.get("more_body", False)
+            if self.complete:
+                self._listen()
         elif message["type"] == "http.disconnect":
-            # Nobody is there to be answered, and nothing broke.
+            # There is nobody to answer, and nothing failed.
             raise asyncio.CancelledError
         return message
 
-    def _knock(self) -> None:
-        """Before a byte is read: whether there is a place for it."""
-        if self._gate is None:
-            return
+    def _count(self, length: int) -> None:
+        budget = self._limits.budget
+        self.bytes += length
+        budget.used += length
+        if self.bytes > self._limits.max_bytes:
+            self._refuse(self._limits.too_large)
+        if budget.used > budget.limit:
+            detail = "Too much is being sent at the same time: try again in 5 s."
+            self._refuse(ApiProblem(429, "busy", detail, {"Retry-After": "5"}))
+
+    def _check_queue(self) -> None:
+        """Refuse the request before its body is read if the queue is full."""
         try:
-            self._gate.look()
+            if self._queue is not None:
+                self._queue.check()
         except Busy as busy:
             headers = {"Retry-After": str(busy.retry_after), "Connection": "close"}
-            self._refuse((429, "busy", str(busy), headers))
+            self._refuse(ApiProblem(429, "busy", str(busy), headers))
 
-    def _refuse(self, refusal: Refusal) -> None:
-        self._refusal = refusal
-        # Nothing on the way up takes this for an error of its own.
+    def _refuse(self, problem: ApiProblem) -> None:
+        self._problem = problem
+        # No handler of the application takes this for an error of its own.
         raise asyncio.CancelledError
 
-    def _watched(self) -> asyncio.Task[Message]:
-        if self._line is None:
-            self._line = asyncio.ensure_future(self._receive())
-            self._line.add_done_callback(self._hung_up)
-        return self._line
+    def _listen(self) -> asyncio.Task[Message]:
+        """Return the task that ends when the client disconnects."""
+        if self._listener is None:
+            self._listener = asyncio.ensure_future(self._receive())
+            self._listener.add_done_callback(self._cancel)
+        return self._listener
 
-    def _hung_up(self, line: asyncio.Task[Message]) -> None:
-        # The same message also comes once everything was sent.
-        if line.cancelled() or line.exception() or self._complete or self._task is None:
+    def _cancel(self, listener: asyncio.Task[Message]) -> None:
+        # The same message also comes after the whole answer was sent.
+        if listener.cancelled() or listener.exception() or self._answered or self._task is None:
             return
         self._task.cancel()
 
     async def send(self, message: Message) -> None:
-        if self._refusal is not None and not self._started:
+        if self._problem is not None and not self._started:
             return
         if message["type"] == "http.response.start":
             self._started = True
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._complete = True
+            self._answered = True
         await self._send(message)
 
 
-async def _passed_by(receive: Receive) -> None:
-    """Let the rest of a body go by, for a while."""
-    passed = 0
+async def _drain(receive: Receive) -> None:
+    """Read and drop the rest of a body, for a limited time."""
+    dropped = 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STILL / 2):
-            while passed < PASSED_BY:
+        async with asyncio.timeout(STALL_SECONDS / 2):
+            while dropped < MAX_DRAINED:
                 message = await receive()
-                passed += len(message.get("body", b""))
+                dropped += len(message.get("body", b""))
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     return
-
-
-async def _answer(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    status, kind, words, headers = refusal
-    await problems.answer(status, kind, words, headers, instance=scope["path"])(scope, receive, send)

@@ -1,4 +1,4 @@
-"""One request and its answer: the body read on the loop, everything else in the gate's threads."""
+"""Read a request, run its work in the queue, and send its answer as the media type the client accepts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from api import problems
-from api.problems import Refused
+from api.problems import ApiProblem
 
 if TYPE_CHECKING:
     import threading
@@ -27,58 +27,61 @@ if TYPE_CHECKING:
 
 JSON, PNG, NPY = "application/json", "image/png", "application/x-npy"
 PICTURES = {"image": "name", "other": "other_name"}
-"""Fields that are files, and where a file's own name goes."""
+"""Fields that are files, and the field for the file's name."""
 EMPTY = {"const": ""}
-"""In a form: not given."""
-# What it says of a form that cannot be read is in the answer.
+"""Schema of a form field that was left empty."""
+# The answer says why a form cannot be read.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 T = TypeVar("T")
-Asked = TypeVar("Asked", bound=BaseModel)
+RequestT = TypeVar("RequestT", bound=BaseModel)
 
 
 @dataclass
-class Sent:
-    """A body as it came: JSON's bytes, or a form's fields."""
+class RequestBody:
+    """A body as received: the bytes of JSON, or the fields of a form."""
 
     raw: bytes | None = None
     fields: dict[str, list[str | bytes]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    """Of files."""
+    """File names by field."""
 
 
-async def through(request: Request, work: Callable[[threading.Event], T]) -> T:
-    """What `work` makes, in a thread of the gate."""
+async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> T:
+    """Run `work` in the application's queue and return its result."""
     settings: Settings = request.app.state.settings
-    made: T = await request.app.state.gate.run(work, timeout=settings.timeout)
-    return made
+    result: T = await request.app.state.queue.run(work, timeout=settings.timeout)
+    return result
 
 
-async def answered(
+async def respond(
     request: Request,
-    asked: type[Asked],
-    said: type[BaseModel],
-    work: Callable[[Asked, Settings, threading.Event, str], Any],
+    schema: type[RequestT],
+    answer: type[BaseModel],
+    work: Callable[[RequestT, Settings, threading.Event, str], Any],
     offers: Sequence[str] = (JSON,),
 ) -> Response:
-    """Read what was asked, let `work` make it in a thread (of the kind that is its last argument), and send that."""
+    """Read the request as `schema`, run `work` in the queue, and send its bytes or its `answer` as JSON.
+
+    The arguments of `work` are the request, the settings, an event that cancels it, and the media type to return.
+    """
     settings: Settings = request.app.state.settings
-    kind = chosen(request.headers.get("accept"), offers)
-    sent = await received(request, settings)
+    kind = negotiate(request.headers.get("accept"), offers)
+    body = await read_body(request, settings)
 
-    def whole(cancel: threading.Event) -> bytes:
-        made = work(parsed(sent, asked), settings, cancel, kind)
-        return made if isinstance(made, bytes) else said.model_validate(made).model_dump_json().encode()
+    def run(cancel: threading.Event) -> bytes:
+        made = work(parse(body, schema), settings, cancel, kind)
+        return made if isinstance(made, bytes) else answer.model_validate(made).model_dump_json().encode()
 
-    return Response(await through(request, whole), media_type=kind, headers={"Vary": "Accept"})
+    return Response(await run_queued(request, run), media_type=kind, headers={"Vary": "Accept"})
 
 
-def chosen(accept: str | None, offers: Sequence[str]) -> str:
-    """The kind of answer that is liked best, the first of `offers` where that leaves a choice. Raises Refused, 406."""
+def negotiate(accept: str | None, offers: Sequence[str]) -> str:
+    """Return the media type that `Accept` prefers, the first of `offers` in a tie; raise ApiProblem, 406, for none."""
     if not accept or not accept.strip():
         return offers[0]
     ranges = [_range(part) for part in accept.split(",")[:50] if part.strip()]
 
-    def liked(offer: str) -> float:
+    def quality_of(offer: str) -> float:
         kind = offer.partition("/")[0]
         for name in (offer, f"{kind}/*", "*/*"):
             found = [quality for given, quality in ranges if given == name]
@@ -86,9 +89,9 @@ def chosen(accept: str | None, offers: Sequence[str]) -> str:
                 return max(found)
         return 0.0
 
-    best = max(offers, key=liked)
-    if liked(best) <= 0:
-        raise Refused(406, "accept", f"The answer can be {', '.join(offers)}: name one of them in `Accept`.")
+    best = max(offers, key=quality_of)
+    if quality_of(best) <= 0:
+        raise ApiProblem(406, "accept", f"The answer can be {', '.join(offers)}: name one of them in `Accept`.")
     return best
 
 
@@ -98,84 +101,85 @@ def _range(part: str) -> tuple[str, float]:
     return name, float(found) if re.fullmatch(r"[01](\.\d{0,3})?", found) else 0.0
 
 
-async def received(request: Request, settings: Settings) -> Sent:
-    """The body. Raises Refused for one that is neither JSON nor a form, and for fields in the address."""
+async def read_body(request: Request, settings: Settings) -> RequestBody:
+    """Return the body; raise ApiProblem for one that is neither JSON nor a form, and for fields in the query string."""
     if request.query_params:
-        raise Refused(422, "fields", "Fields belong into the body, not into the address: send them with the picture.")
+        raise ApiProblem(422, "fields", "Fields belong in the body, not in the address: send them with the picture.")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == JSON:
-        return Sent(await request.body())
+        return RequestBody(await request.body())
     if kind != "multipart/form-data":
-        raise Refused(415, "body", f"Send {JSON} or multipart/form-data, not {kind[:80] or 'a body of no kind'}.")
-    sent = Sent()
+        raise ApiProblem(
+            415, "body", f"Send {JSON} or multipart/form-data, not {kind[:80] or 'a body without a type'}."
+        )
+    body = RequestBody()
     most = settings.max_bytes * 4 // 3 + 1024
     try:
         async with aclosing(request.stream()) as stream:
             parser = _Form(request.headers, stream, max_files=4, max_fields=500, max_part_size=most)
             form = await parser.parse()
     except MultiPartException as error:
-        raise Refused(400, "body", f"The body cannot be read: {error.message.rstrip('.')}.") from None
+        raise ApiProblem(400, "body", f"The body cannot be read: {error.message.rstrip('.')}.") from None
     try:
-        if not parser.whole:
-            raise Refused(400, "body", "The form was cut off: its closing boundary is missing; send it again.")
+        if not parser.complete:
+            raise ApiProblem(400, "body", "The form was cut off: its closing boundary is missing; send it again.")
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                sent.fields.setdefault(name, []).append(await value.read())
-                sent.names.setdefault(name, value.filename or "")
+                body.fields.setdefault(name, []).append(await value.read())
+                body.names.setdefault(name, value.filename or "")
             else:
-                sent.fields.setdefault(name, []).append(value)
+                body.fields.setdefault(name, []).append(value)
     finally:
         await form.close()
-    return sent
+    return body
 
 
 class _Form(MultiPartParser):
-    """A form that knows whether it came to its end: Starlette takes one that was cut off for a shorter one."""
+    """A form parser that detects truncation: Starlette's takes a truncated form for a shorter one."""
 
-    whole = False
+    complete = False
 
     def on_end(self) -> None:
-        self.whole = True
+        self.complete = True
 
 
-def parsed(sent: Sent, asked: type[Asked]) -> Asked:
-    """What was asked for. Raises Refused: 400 for JSON that is none, 422 for a field that is wrong."""
-    known = list(asked.model_fields)
+def parse(body: RequestBody, schema: type[RequestT]) -> RequestT:
+    """Return the request; raise ApiProblem, 400 for invalid JSON and 422 for a wrong field."""
     try:
-        if sent.raw is not None:
-            return asked.model_validate_json(sent.raw, strict=True)
-        return asked.model_validate(_of_form(sent, asked))
+        if body.raw is not None:
+            return schema.model_validate_json(body.raw, strict=True)
+        return schema.model_validate(_form_values(body, schema))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
-            raise Refused(400, "body", f"This is not JSON: {first['msg'].partition(': ')[2]}.") from None
-        raise problems.of_validation(error, known) from None
+            raise ApiProblem(400, "body", f"This is not JSON: {first['msg'].partition(': ')[2]}.") from None
+        raise problems.from_validation(error, schema.model_fields) from None
 
 
-def _of_form(sent: Sent, asked: type[BaseModel]) -> dict[str, Any]:
+def _form_values(body: RequestBody, schema: type[BaseModel]) -> dict[str, Any]:
     given: dict[str, Any] = {}
-    for name, values in sent.fields.items():
-        about = asked.model_fields.get(name)
+    for name, values in body.fields.items():
+        about = schema.model_fields.get(name)
         if about is None:
-            given[name] = None  # told of by its name
+            given[name] = None  # reported as unknown
         elif values == [""] and name not in PICTURES:
-            continue  # as browsers send what was left empty
+            continue  # browsers send fields that were left empty
         elif any(isinstance(value, bytes) for value in values) and name not in PICTURES:
-            raise Refused(422, "fields", f"{name} takes text, not a file.")
+            raise ApiProblem(422, "fields", f"{name} takes text, not a file.")
         elif get_origin(about.annotation) is tuple:
-            given[name] = _several([str(value) for value in values])
+            given[name] = _list_values([str(value) for value in values])
         elif len(values) > 1:
-            raise Refused(422, "fields", f"{name} is given {len(values)} times: give it once.")
+            raise ApiProblem(422, "fields", f"{name} is given {len(values)} times: give it once.")
         else:
             given[name] = values[0]
     for picture, name in PICTURES.items():
-        if sent.names.get(picture) and name in asked.model_fields:
-            given.setdefault(name, sent.names[picture][-200:])
+        if body.names.get(picture) and name in schema.model_fields:
+            given.setdefault(name, body.names[picture][-200:])
     return given
 
 
-def _several(values: list[str]) -> list[Any]:
-    """A field that is there several times, or once with a list in JSON. What is a number is one."""
+def _list_values(values: list[str]) -> list[Any]:
+    """Return the values of a repeated field, or of a JSON list in a single one; digits become numbers."""
     if len(values) == 1 and values[0].startswith("["):
         try:
             found = json.loads(values[0])
@@ -183,12 +187,12 @@ def _several(values: list[str]) -> list[Any]:
             found = None
         if isinstance(found, list):
             return found
-        raise Refused(422, "fields", "A list is not whole: send it as JSON, or the field several times.")
+        raise ApiProblem(422, "fields", "A list is not complete: send it as JSON, or repeat the field.")
     return [int(text) if text.isascii() and text.isdigit() and len(text) < 7 else text for text in values]
 
 
-def form_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a form, from that of the same fields in JSON: empty for null, and pictures are files."""
+def form_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a form from that of the same fields in JSON: an empty field is null, a picture a file."""
     properties = {}
     for name, about in schema["properties"].items():
         kept = {key: value for key, value in about.items() if key not in ("anyOf", "default")}

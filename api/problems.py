@@ -1,4 +1,4 @@
-"""Everything that goes wrong, as RFC 9457 has it: a kind, a title, and one sentence that says what to do."""
+"""Describe every error as an RFC 9457 problem: a kind, a title, and one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.work_queue import Busy, TooSlow
-from common.errors import Cancelled, ImageProblem, ModelProblem, Problem, SettingProblem, TooLarge, WeightsProblem
+from common.errors import Cancelled, ImageProblem, Problem, SettingProblem, TooLarge, WeightsProblem
 from common.suggestions import nearest
 from explain.phrases import plural
 
@@ -26,120 +26,131 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 LOGGER = logging.getLogger(__name__)
-MEDIA = "application/problem+json"
-AT = "/api/problems"
-INTERNAL = "Something broke in here, not in what was sent: try another model or method."
-SHOWN = 5
-"""Wrong fields that are told of."""
+MEDIA_TYPE = "application/problem+json"
+BASE = "/api/problems"
+INTERNAL = "An internal error occurred, not caused by the request: try another model or method."
+MAX_FIELDS = 5
+"""Wrong fields that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """What every problem of a kind has in common."""
+
     title: str
     statuses: tuple[int, ...]
     about: str
 
 
 KINDS: dict[str, Kind] = {
-    "image": Kind("The picture cannot be used", (415, 422), "Damaged, cut off, empty, or of a kind not read here."),
+    "image": Kind(
+        "The picture cannot be used", (415, 422), "It is damaged, truncated, empty, or of an unsupported format."
+    ),
     "size": Kind(
         "Too large",
         (413,),
-        "More bytes or pixels than are taken, or sent in one answer: a smaller picture, or fewer maps.",
+        "More bytes or pixels than allowed in a request or answer: send a smaller picture, or ask for fewer maps.",
     ),
-    "body": Kind("The body cannot be read", (400, 415), "Send JSON or a form (multipart/form-data), whole."),
-    "fields": Kind("A field is wrong", (422,), "Unknown, missing, of another type, or out of its range."),
-    "model": Kind("No such model", (404,), "GET /api/models lists those that there are."),
-    "weights": Kind("The weights are not here", (404, 503), "Nothing is downloaded for a request: the operator can."),
-    "option": Kind("This cannot be asked", (400,), "The model, or this picture, cannot do what an option says."),
-    "map": Kind("There is no map", (422,), "Nothing was found that it could be of: ask for JSON, or lower confidence."),
-    "accept": Kind("No such kind of answer", (406,), "What `Accept` names is not made here."),
-    "path": Kind("No such path", (404,), "GET /api/docs lists what can be asked."),
-    "method": Kind("Not by this method", (405,), "`Allow` says by which."),
-    "key": Kind("A key is asked for", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`."),
+    "body": Kind("The body cannot be read", (400, 415), "Send complete JSON or a complete form (multipart/form-data)."),
+    "fields": Kind("A field is wrong", (422,), "It is unknown, missing, of the wrong type, or out of range."),
+    "model": Kind("No such model", (404,), "GET /api/models lists the available models."),
+    "weights": Kind("The weights are not available", (404, 503), "No request downloads weights: ask the operator."),
+    "option": Kind("Option not supported", (400,), "The model, or this picture, does not support an option."),
+    "map": Kind("There is no map", (422,), "Nothing was found to explain: ask for JSON, or lower confidence."),
+    "accept": Kind("Not acceptable", (406,), "No media type in `Accept` is available."),
+    "path": Kind("No such path", (404,), "GET /api/docs lists all requests."),
+    "method": Kind("Method not allowed", (405,), "`Allow` names the methods."),
+    "key": Kind("A key is required", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`."),
     "origin": Kind(
-        "From elsewhere",
+        "Origin or host not allowed",
         (403,),
-        "Another site's page, or a name that this machine is not known by: SIGHTGLASS_API_ORIGINS and "
-        "SIGHTGLASS_API_HOSTS let them in.",
+        "The request came from another site's page, or used an unknown name of this machine: SIGHTGLASS_API_ORIGINS "
+        "and SIGHTGLASS_API_HOSTS allow them.",
     ),
-    "slow": Kind("The request was too slow", (408,), "Its body stood still or took too long."),
-    "busy": Kind("Too many requests", (429, 503), "Come back after `Retry-After` seconds."),
-    "timeout": Kind("The answer took too long", (504,), "Choose a quicker method, fewer masks, or a smaller model."),
-    "internal": Kind("Something broke", (500,), "A fault of this program: it stands in its log."),
+    "slow": Kind("The request was too slow", (408,), "Its body stalled or took too long."),
+    "busy": Kind("Too many requests", (429, 503), "Try again after `Retry-After` seconds."),
+    "timeout": Kind("The answer took too long", (504,), "Choose a faster method, fewer masks, or a smaller model."),
+    "internal": Kind("Internal error", (500,), "A bug or a broken setting: the server's log has the details."),
 }
 
 
-class Told(BaseModel):
-    """A problem, as RFC 9457 has it."""
+class ProblemDocument(BaseModel):
+    """A problem as defined by RFC 9457."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: str = Field(description="What kind it is: a path here that says more.")
+    type: str = Field(description="Its kind, as a path on this server that describes it.")
     title: str
     status: int
     detail: str = Field(description="One sentence: what was wrong and what to do.")
-    instance: str | None = Field(default=None, description="The path that was asked.")
+    instance: str | None = Field(default=None, description="The path of the request.")
 
 
-class Refused(Problem):
-    """What is answered with a status of its own."""
+class ApiProblem(Problem):
+    """An error answered with a given status, kind of `KINDS` and detail, one sentence."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        # A field's name may begin it.
+        # The detail may begin with a field's name.
         super().__init__(detail[:1].upper() + detail[1:] if kind == "fields" else detail)
         self.status, self.kind, self.headers = status, kind, dict(headers or {})
 
 
-def answer(
-    status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None, *, instance: str | None = None
-) -> Response:
-    """The response; `kind` is one of KINDS."""
-    told = {"type": f"{AT}/{kind}", "title": KINDS[kind].title, "status": status, "detail": detail}
-    body = json.dumps(told | ({"instance": instance} if instance else {})).encode()
-    return Response(body, status, {**(headers or {}), "Cache-Control": "no-store"}, MEDIA)
+def response(problem: ApiProblem, instance: str | None = None) -> Response:
+    """Return the response for a problem; `instance` is the path of the request."""
+    document = {
+        "type": f"{BASE}/{problem.kind}",
+        "title": KINDS[problem.kind].title,
+        "status": problem.status,
+        "detail": str(problem),
+    }
+    body = json.dumps(document | ({"instance": instance} if instance else {})).encode()
+    return Response(body, problem.status, {**problem.headers, "Cache-Control": "no-store"}, MEDIA_TYPE)
 
 
-def of(error: BaseException) -> Refused:
-    """What an exception is answered with. What nobody foresaw is logged, and told of without its words."""
-    if isinstance(error, Refused):
+_STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
+    (TooLarge, 413, "size"),
+    (ImageProblem, 422, "image"),
+    (WeightsProblem, 503, "weights"),
+    (SettingProblem, 500, "internal"),
+    (Problem, 400, "option"),
+)
+"""Status and kind for errors of the library; the first that fits counts."""
+
+
+def from_exception(error: BaseException) -> ApiProblem:
+    """Return the problem for an exception; an unexpected one is logged, and its message is not sent."""
+    if isinstance(error, ApiProblem):
         return error
     if isinstance(error, Busy):
-        return Refused(429, "busy", str(error), {"Retry-After": str(error.retry_after)})
+        return ApiProblem(429, "busy", str(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, TooSlow | Cancelled):
-        return Refused(504, "timeout", str(error) or "This was stopped before it was done: try again.")
-    if isinstance(error, TooLarge):
-        return Refused(413, "size", str(error))
-    if isinstance(error, ImageProblem):
-        return Refused(422, "image", str(error))
-    if isinstance(error, WeightsProblem):
-        return Refused(503, "weights", str(error))
+        return ApiProblem(504, "timeout", str(error) or "The work was stopped before it finished: try again.")
     if isinstance(error, SettingProblem):
         LOGGER.error("%s", error)
-        return Refused(500, "internal", str(error))
-    if isinstance(error, ModelProblem | Problem):
-        return Refused(400, "option", str(error))
+    for kind_of_error, status, kind in _STATUSES:
+        if isinstance(error, kind_of_error):
+            return ApiProblem(status, kind, str(error))
     if isinstance(error, MemoryError):
-        return Refused(413, "size", "This does not fit in memory: give a smaller picture, or fewer classes.")
+        return ApiProblem(413, "size", "This does not fit in memory: give a smaller picture, or fewer classes.")
     if isinstance(error, HTTPException):
         return _of_http(error)
     LOGGER.error("a request failed", exc_info=error)
-    return Refused(500, "internal", INTERNAL)
+    return ApiProblem(500, "internal", INTERNAL)
 
 
-def _of_http(error: HTTPException) -> Refused:
+def _of_http(error: HTTPException) -> ApiProblem:
     headers = dict(error.headers or {})
     if error.status_code == 404:
-        return Refused(404, "path", "There is nothing at this path: GET /api/docs lists what can be asked.")
+        return ApiProblem(404, "path", "There is nothing at this path: GET /api/docs lists all requests.")
     if error.status_code == 405:
-        return Refused(405, "method", f"Use {headers.get('Allow', 'another method')} here.", headers)
+        return ApiProblem(405, "method", f"Use {headers.get('Allow', 'another method')} here.", headers)
     if error.status_code == 413:
-        return Refused(413, "size", "This is longer than what is taken here: send a smaller picture.")
-    return Refused(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.", headers)
+        return ApiProblem(413, "size", "The body is too long: send a smaller picture.")
+    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.", headers)
 
 
 def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
-    """Pydantic's complaints as one sentence; an unknown field is told with what it is likely meant to be."""
+    """Return Pydantic's errors as one sentence, with a suggestion for an unknown field."""
     names, near = list(known), dict[str, list[str]]()
     found: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
@@ -148,27 +159,29 @@ def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> s
             near[field] = nearest(field, names)
         elif error["type"] != "none_required":
             found.setdefault(_where(error["loc"]), []).append(error)
-    told = [f"{where} {_what(group)}" for where, group in found.items()]
-    hint = ": did you mean {}?" if len(told) + len(near) == 1 else " (did you mean {}?)"
-    told += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
-    # Told last and together: the list of those that there are is long.
+    sentences = [f"{where} {_what(group)}" for where, group in found.items()]
+    hint = ": did you mean {}?" if len(sentences) + len(near) == 1 else " (did you mean {}?)"
+    sentences += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
+    # Last and together, because the list of known fields is long.
     if strange := [repr(field) for field, close in near.items() if not close]:
-        more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
-        told.insert(SHOWN - 1, f"there is no field {', '.join(strange[:SHOWN])}{more}: there are {', '.join(names)}")
-    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    text = "; ".join(told[:SHOWN]) + more
+        more = f" and {len(strange) - MAX_FIELDS} more" if len(strange) > MAX_FIELDS else ""
+        sentences.insert(
+            MAX_FIELDS - 1, f"there is no field {', '.join(strange[:MAX_FIELDS])}{more}: there are {', '.join(names)}"
+        )
+    more = f"; and {len(sentences) - MAX_FIELDS} more" if len(sentences) > MAX_FIELDS else ""
+    text = "; ".join(sentences[:MAX_FIELDS]) + more
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 def _where(loc: Sequence[str | int]) -> str:
-    """A field, and the places in its lists: what follows is a branch of a union, which is no field of anybody's."""
+    """Return the field and the indices in its lists; what follows in `loc` is a branch of a union."""
     parts = loc[1:] if loc[:1] in (("body",), ("query",), ("path",)) else loc
     places = (str(part) for part in takewhile(lambda part: isinstance(part, int), parts[1:]))
     return ".".join((str(parts[0]), *places)) if parts else "the body"
 
 
 def _what(errors: Sequence[Mapping[str, Any]]) -> str:
-    """What the branches of a union say of one value, as one complaint: those of its own type alone, where one is."""
+    """Return the errors of a union's branches for one value as one; those of the value's own type alone, if any."""
     fit = [error for error in errors if not error["type"].endswith(("_type", "_parsing", "_from_float"))]
     first, *others = dict.fromkeys(_words(error) for error in fit or errors)
     return first + "".join(f" or {words.removeprefix('should be ')}" for words in others)
@@ -196,12 +209,12 @@ def _words(error: Mapping[str, Any]) -> str:
     return words[:1].lower() + words[1:]
 
 
-def of_validation(error: ValidationError | RequestValidationError, known: Iterable[str]) -> Refused:
-    return Refused(422, "fields", wrong_fields(error.errors(), known))
+def from_validation(error: ValidationError | RequestValidationError, known: Iterable[str]) -> ApiProblem:
+    return ApiProblem(422, "fields", wrong_fields(error.errors(), known))
 
 
 def finite(value: Any) -> Any:
-    """What JSON can say: a number that is not finite is null."""
+    """Return a value for JSON, with None for numbers that are not finite."""
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -209,15 +222,15 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def listed(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: these, as problems; 401, 403 and 500 can happen everywhere."""
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return a route's `responses` for these statuses and for those that any route can answer."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, 401, 403, 408, 413, 500}):
         kinds = [kind for kind in KINDS.values() if status in kind.statuses]
         words = "; ".join(kind.title for kind in kinds)
         found[status] = {
             "description": words,
-            "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         if status == 429:
             found[status]["headers"] = {
@@ -226,16 +239,15 @@ def listed(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def handle(app: FastAPI) -> None:
-    """Whatever a route raises is answered here."""
+def install(app: FastAPI) -> None:
+    """Answer whatever a route raises as a problem."""
 
-    async def told(request: Request, error: Exception) -> Response:
+    async def respond(request: Request, error: Exception) -> Response:
         if isinstance(error, RequestValidationError):
-            fields = [str(part["loc"][-1]) for part in error.errors()]
-            refused = of_validation(error, fields)
+            problem = from_validation(error, [str(part["loc"][-1]) for part in error.errors()])
         else:
-            refused = of(error)
-        return answer(refused.status, refused.kind, str(refused), refused.headers, instance=request.url.path)
+            problem = from_exception(error)
+        return response(problem, request.url.path)
 
     for kind in (HTTPException, RequestValidationError, Problem, Cancelled, MemoryError, Exception):
-        app.add_exception_handler(kind, told)
+        app.add_exception_handler(kind, respond)

@@ -1,4 +1,4 @@
-"""What is answered, field by field, as the OpenAPI page shows it; every answer is checked against these."""
+"""Schemas of the answers, as shown by the OpenAPI page; every answer is validated against them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pydantic import BaseModel, ConfigDict, Field
 from explain.recipe import Recipe
 
 Number = float | None
-"""null where it is not finite."""
+"""null if it is not finite."""
 Pair = tuple[Number, Number]
 Box = tuple[float, float, float, float]
 State = Literal["ok", "flat", "no evidence", "not a number"]
 
 
-class _Said(BaseModel):
+class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Predicted(_Said):
+class Predicted(_Answer):
     label: str
     index: int
     score: Number = Field(description="0..1")
     box: Box | None = Field(description="xyxy in pixels of the picture; null for a classifier.")
 
 
-class Region(_Said):
+class Region(_Answer):
     box: Box
     share_of_heat: Number
     peak: Number
 
 
-class Statistics(_Said):
+class Statistics(_Answer):
     """Of one map. Shares are 0..1, places in pixels of the picture, entropy in bits."""
 
     mean: Number
@@ -56,8 +56,8 @@ class Statistics(_Said):
     histogram: list[int]
 
 
-class BoxNumbers(_Said):
-    """How a map lies to its own box and to the others; shares are 0..1."""
+class BoxNumbers(_Answer):
+    """How a map relates to its own box and to the others; shares are 0..1."""
 
     inside: Number
     area: Number
@@ -67,15 +67,15 @@ class BoxNumbers(_Said):
     entropy: Number
 
 
-class Agreement(_Said):
-    """How alike two maps are: 1 for identical ones, about 0 for unrelated ones."""
+class Agreement(_Answer):
+    """How similar two maps are: 1 if identical, about 0 if unrelated."""
 
     ssim: Number
     rank_correlation: Number
     iou_top20: Number
 
 
-class Timing(_Said):
+class Timing(_Answer):
     """Milliseconds of one forward pass, measured for this answer."""
 
     median: Number
@@ -83,75 +83,77 @@ class Timing(_Said):
     slowest: Number
 
 
-class Pixels(_Said):
-    """A map on the picture's own grid, in base64, as it was asked for; 0 where the model did not look (`seen`)."""
+class Pixels(_Answer):
+    """A map at picture size, in base64, in the requested format; 0 outside the area that the model saw (`seen`)."""
 
     png: str | None = Field(
-        default=None, description="8-bit grey PNG: 0 to 255 for 0 to 1 (of a similarity for -1 to 1)."
+        default=None, description="8-bit grey PNG: 0 to 255 for 0 to 1 (for a similarity, -1 to 1)."
     )
     npy: str | None = Field(default=None, description="NumPy's format, float32 (height, width).")
-    overlay: str | None = Field(default=None, description="The picture under the map, PNG; its recipe is in it.")
-    seen: tuple[int, int, int, int] = Field(description="xyxy in pixels: what lies outside the model never saw.")
+    overlay: str | None = Field(default=None, description="The picture under the map, PNG with its recipe.")
+    seen: tuple[int, int, int, int] = Field(description="xyxy in pixels: the area that the model saw.")
 
 
 class Mapped(Pixels):
     label: str
     method: str
     layers: list[str]
-    state: State = Field(description="Why there is nothing to see, where there is nothing to see.")
-    raw: Pair = Field(description="Smallest and largest value as computed, over all layers.")
+    state: State = Field(description="Anything but `ok` says why the map is empty.")
+    raw: Pair = Field(description="Smallest and largest computed value, over all layers.")
     scale: Literal["own", "shared"]
     ends: Pair | None = Field(description="The raw values that 0 and 1 stand for; null for a mix of layers.")
 
 
-class Watched(_Said):
-    """What the monitor did with it."""
+class Monitored(_Answer):
+    """What the monitor did with the explanation."""
 
-    logged: bool = Field(description="Whether it was odd, and logged with its map.")
+    logged: bool = Field(description="Whether it was odd and logged with its map.")
     id: str | None = None
     why: list[str] = Field(description="Kinds of reasons.")
-    words: list[str] = Field(description="A sentence for each; also where it could not be watched.")
+    words: list[str] = Field(description="One sentence for each, or why it could not be monitored.")
 
 
-class _Summed(_Said):
+class _Summary(_Answer):
     picture: str
     model: str
     predictions: list[Predicted] = Field(description="Best first.")
-    boxes: list[BoxNumbers | None] = Field(description="Of a detector, for each map; empty for a classifier.")
+    boxes: list[BoxNumbers | None] = Field(description="For a detector, one per map; empty for a classifier.")
     heatmaps: list[Mapped]
-    statistics: list[Statistics] = Field(description="One for each map.")
-    diagnosis: list[str] = Field(description="What the first map cannot be trusted for, most serious first.")
+    statistics: list[Statistics] = Field(description="One per map.")
+    diagnosis: list[str] = Field(description="The limits of the first map, most serious first.")
     milliseconds: dict[str, Number]
     notes: list[str]
     recipe: Recipe
-    monitor: Watched | None = Field(default=None, description="null: it was not watched.")
+    monitor: Monitored | None = Field(default=None, description="null: it was not monitored.")
 
 
-class Explained(_Summed):
+class Explained(_Summary):
     headline: str
     width: int
     height: int
-    command: str = Field(description="The call on the command line that makes it again.")
+    command: str = Field(description="The command line that reproduces it.")
 
 
 class Detected(Explained):
-    missing: list[str] = Field(description="Of each class asked for that was not found: what came nearest, and why.")
+    missing: list[str] = Field(
+        description="For each requested class that was not found: the strongest candidate, and why it is not shown."
+    )
 
 
-class Best(_Said):
+class Best(_Answer):
     index: int
     label: str
     score: Number
 
 
-class Analysed(_Said):
+class Analysed(_Answer):
     picture: str
     model: str
     headline: str
     label: str
     index: int
     score: Number
-    rank: int = Field(description="Its place among all classes; 1 is the model's own answer.")
+    rank: int = Field(description="Its rank among all classes; 1 is the model's prediction.")
     classes: int
     best: Best
     same_place_as_best: Agreement | None
@@ -166,7 +168,7 @@ class Analysed(_Said):
     heatmap: Mapped
 
 
-class Classes(_Said):
+class Classes(_Answer):
     picture: str
     width: int
     height: int
@@ -174,48 +176,48 @@ class Classes(_Said):
     recipe: Recipe
     milliseconds: dict[str, Number]
     notes: list[str]
-    monitor: Watched | None = Field(default=None, description="null: it was not watched.")
+    monitor: Monitored | None = Field(default=None, description="null: it was not monitored.")
 
 
-class Compared(_Summed):
-    name: str = Field(description="Short, for a table: its size where sizes are compared.")
+class Compared(_Summary):
+    name: str = Field(description="Short name for a table: its size, if sizes are compared.")
     timing: Timing
 
 
-class Comparison(_Said):
+class Comparison(_Answer):
     picture: str
     verdict: str
-    fastest: str | None = Field(description="null where the times measured here do not tell.")
-    common: tuple[int, int, int, int] = Field(description="xyxy in pixels: what every model saw.")
-    models: list[Compared] = Field(description="Of each only the first map has pixels.")
-    agreement: list[list[Agreement]] = Field(description="Of the first maps, each with each.")
+    fastest: str | None = Field(description="null if the measured times are too close to tell.")
+    common: tuple[int, int, int, int] = Field(description="xyxy in pixels: the area that every model saw.")
+    models: list[Compared] = Field(description="Only the first map of each has pixels.")
+    agreement: list[list[Agreement]] = Field(description="Between the first maps of each pair of models.")
 
 
-class Places(_Said):
+class Places(_Answer):
     alike: str
     apart: str
 
 
-class Matched(_Said):
+class Matched(_Answer):
     query: tuple[int, int] = Field(description="Row and column of a cell.")
     gallery: tuple[int, int]
     score: Number
 
 
-class Context(_Said):
-    """What a score of this model is to be held against."""
+class Context(_Answer):
+    """Reference scores of this model."""
 
     unrelated: list[Number]
     mirrored: Number
     words: str
 
 
-class Side(Pixels):
-    alike: Statistics = Field(description="Of what makes the two alike.")
-    apart: Statistics = Field(description="Of what sets them apart.")
+class SimilarityMap(Pixels):
+    alike: Statistics = Field(description="Of the positive values, which make the two alike.")
+    apart: Statistics = Field(description="Of the negative values, which set them apart.")
 
 
-class Similar(_Said):
+class Similar(_Answer):
     headline: str
     query: str = Field(description="The first picture's name.")
     gallery: str = Field(description="The second picture's name.")
@@ -226,64 +228,64 @@ class Similar(_Said):
     layers: list[str]
     preprocessing: str
     state: Literal["ok", "same", "no evidence", "not a number"]
-    places: list[Places] = Field(description="Of the first and of the second picture, in words.")
+    places: list[Places] = Field(description="For the first and the second picture, in words.")
     pairs: list[Matched]
     notes: list[str]
     context: Context | None = None
-    sides: list[Side] = Field(description="The maps of the first and of the second picture.")
+    sides: list[SimilarityMap] = Field(description="The maps of the first and of the second picture.")
 
 
-class Listed(_Said):
+class Listed(_Answer):
     id: str
     family: str
     size: str
     task: Literal["classify", "detect", "embed"]
-    here: bool = Field(description="Whether its weights are on this machine; what is not here is not fetched.")
-    resident: bool = Field(description="Whether it is loaded, so that its answer does not wait for that.")
+    here: bool = Field(description="Whether its weights are on this machine; missing ones are not downloaded.")
+    resident: bool = Field(description="Whether it is loaded, so that an answer needs no loading time.")
     licence: str
     source: str
-    method: str = Field(description="Its own, where a request names none.")
-    methods: list[str] | None = Field(description="All that can explain it; null until it was loaded once.")
+    method: str = Field(description="Its default method.")
+    methods: list[str] | None = Field(description="All methods that support it; null until it has been loaded.")
 
 
-class Models(_Said):
-    default: str = Field(description="Where a request names none.")
+class Models(_Answer):
+    default: str = Field(description="The model for requests that name none.")
     models: list[Listed]
 
 
-class Layer(_Said):
+class Layer(_Answer):
     path: str
     shape: tuple[int, int, int] = Field(description="Channels, rows, columns.")
     layout: str
     default: bool
 
 
-class Layers(_Said):
+class Layers(_Answer):
     model: str
-    layers: list[Layer] = Field(description="In the order of execution.")
+    layers: list[Layer] = Field(description="In order of execution.")
     default: list[str]
-    presets: dict[str, list[str]] = Field(description="Names of choices of layers, usable as a layer.")
+    presets: dict[str, list[str]] = Field(description="Named sets of layers; a name can be used as a layer.")
 
 
-class Queue(_Said):
+class Queue(_Answer):
     workers: int
     running: int
     waiting: int
     room: int
 
 
-class Health(_Said):
+class Health(_Answer):
     status: Literal["ok"]
     version: str
     queue: Queue
 
 
-class Kind(_Said):
+class Kind(_Answer):
     type: str
     title: str
     statuses: Annotated[list[int], Field(min_length=1)]
     about: str
 
 
-class Kinds(_Said):
+class Kinds(_Answer):
     problems: list[Kind]

@@ -1,6 +1,6 @@
-"""What can be asked over HTTP, field by field, and how the server is set.
+"""Schemas of the requests, and the settings of the server.
 
-The fields are the engine's options by their own names; whether a model can do what they say is the engine's to answer.
+The fields are the engine's options under the same names; the engine checks whether a model supports them.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from models.adapter import Part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_MODELS = 8
-"""Models that are compared at once."""
-MOST_MAPS = 20
-MOST_LAYERS = 16
-MOST_PIXELS = 64_000_000
-"""Of all maps and overlays of one answer: as float32 in base64 they are 340 MB, and twice that while it is sent."""
-MOST_WORDS = 100
-MOST_MASKS = 4000
+MAX_MODELS = 8
+"""Models in one comparison."""
+MAX_MAPS = 20
+MAX_LAYERS = 16
+MAX_PIXELS = 64_000_000
+"""Of all maps and overlays of one answer: 340 MB as float32 in base64, and twice that while it is sent."""
+MAX_WORDS = 100
+MAX_MASKS = 4000
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How much the server takes at once, and from whom."""
+    """The limits of the server, and who may use it."""
 
     key: str | None = None
-    """Asked for where it is given: SIGHTGLASS_API_KEY."""
+    """Key that requests must send, if any: SIGHTGLASS_API_KEY."""
     max_bytes: int = 20 * MIB
-    """Of a picture's file: SIGHTGLASS_API_MB."""
+    """Maximum size of a picture file: SIGHTGLASS_API_MB."""
     timeout: float = 60.0
-    """Seconds that an answer may take, waiting included: SIGHTGLASS_API_TIMEOUT."""
+    """Time limit for an answer in seconds, including waiting: SIGHTGLASS_API_TIMEOUT."""
     workers: int = 2
-    """How many are answered at once: SIGHTGLASS_API_WORKERS."""
+    """Requests answered at the same time: SIGHTGLASS_API_WORKERS."""
     waiting: int = 16
-    """How many may wait for that: SIGHTGLASS_API_QUEUE."""
+    """Requests that may wait: SIGHTGLASS_API_QUEUE."""
     monitor: bool = False
-    """Whether explanations are watched where a request does not say: SIGHTGLASS_API_MONITOR."""
+    """Whether to monitor explanations of requests that do not say: SIGHTGLASS_API_MONITOR."""
     model: str = "efficientnet-lite0"
-    """Where a request names none: SIGHTGLASS_API_MODEL."""
+    """Model for requests that name none: SIGHTGLASS_API_MODEL."""
     device: str = "auto"
-    """Where models are loaded: SIGHTGLASS_API_DEVICE."""
+    """Device for models: SIGHTGLASS_API_DEVICE."""
 
     def __post_init__(self) -> None:
         for name, low in (("max_bytes", 1), ("timeout", 0.001), ("workers", 1), ("waiting", 0)):
             if not low <= getattr(self, name) < float("inf"):
-                raise Problem(f"{name} is {getattr(self, name)}: it is {low} at least.")
+                raise Problem(f"{name} is {getattr(self, name)}: give {low} or more.")
 
     @staticmethod
     def from_environment(**given: Any) -> Settings:
-        """What the environment says, but for what is `given` and not None. Raises Problem, one sentence."""
+        """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
         found = settings()
         read: dict[str, Callable[[], Any]] = {
             "key": lambda: found.api_key.get_secret_value() if found.api_key else None,
@@ -71,35 +71,35 @@ class Settings:
             "model": lambda: found.api_model,
             "device": lambda: found.api_device,
         }
-        said = {name: value for name, value in given.items() if value is not None}
-        return Settings(**said, **{name: value() for name, value in read.items() if name not in said})
+        given = {name: value for name, value in given.items() if value is not None}
+        return Settings(**given, **{name: value() for name, value in read.items() if name not in given})
 
 
-def decoded(given: Any) -> bytes:
-    """The bytes of a picture's file from base64, also as a data URL; bytes as they are. Raises ValueError."""
+def decode_picture(given: Any) -> bytes:
+    """Return the bytes of a picture file from base64 or a data URL; bytes stay as they are. Raises ValueError."""
     if isinstance(given, bytes):
         return given
     if not isinstance(given, str):
-        raise ValueError("should be the picture's file in base64, as a string")
+        raise ValueError("should be the picture file in base64, as a string")
     start = _DATA_URL.match(given[:500])
     text = given[start.end() :] if start else given
     try:
-        # Some break base64 into lines, and some write it for addresses.
+        # Base64 may be broken into lines, or use the URL-safe alphabet.
         return base64.b64decode("".join(text.split()).translate(_PLAIN), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("is not base64: encode the picture's file, every byte of it") from None
+        raise ValueError("is not base64: encode the whole picture file") from None
 
 
 _PLAIN = str.maketrans("-_", "+/")
 Picture = Annotated[
     bytes,
-    BeforeValidator(decoded),
+    BeforeValidator(decode_picture),
     WithJsonSchema(
         {
             "type": "string",
             "contentEncoding": "base64",
             "minLength": 1,
-            "description": "The picture's file (JPEG, PNG, WebP, HEIC, AVIF, TIFF, ...) in base64, or as a data URL.",
+            "description": "The picture file (JPEG, PNG, WebP, HEIC, AVIF, TIFF, ...) in base64, or as a data URL.",
         }
     ),
 ]
@@ -112,155 +112,158 @@ Target = Index | Words | tuple[Index, Index]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox"]
 
 
-class _Asked(BaseModel):
+class _PictureRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image: Picture
-    name: Name | None = Field(default=None, description="What the picture is called in the answer.")
+    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
     question: Literal["where", "why"] | None = Field(
         default=None,
-        description="Where is it, or why this class and not another: a part, a method and layers at once; of these "
-        "each that is given besides holds.",
+        description="Where is it, or why this class rather than another: sets part, method and layers together; any of "
+        "them given explicitly takes precedence.",
     )
-    method: Name | None = Field(default=None, description="gradcam, layercam, occlusion, ...; null: the model's own.")
+    method: Name | None = Field(
+        default=None, description="gradcam, layercam, occlusion, ...; null: the model's default."
+    )
     layers: tuple[Words, ...] = Field(
         default=(),
-        max_length=MOST_LAYERS,
-        description="Dotted paths of GET /api/layers/{model}; none: the model's own.",
+        max_length=MAX_LAYERS,
+        description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
     )
     preprocessing: Preprocessing | None = Field(
-        default=None, description="How the picture is fitted; null: as trained."
+        default=None, description="How the picture is fitted to the model's input; null: as in training."
     )
     maps: Literal["png", "npy", "none"] = Field(
         default="png",
-        description="How maps come, each on the picture's own grid, in base64: `png` 8-bit grey, `npy` float32. "
-        f"Maps and overlays of one answer have {MOST_PIXELS // 10**6} million pixels at most.",
+        description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, `npy` float32. "
+        f"Maps and overlays of one answer may have at most {MAX_PIXELS // 10**6} million pixels.",
     )
-    overlay: bool = Field(
-        default=False, description="Whether the picture under each map comes with it, a PNG in base64."
-    )
-    colormap: Name = Field(default="inferno", description="Of overlays: inferno, viridis, jet, turbo, ...")
+    overlay: bool = Field(default=False, description="Whether to send the picture under each map, a PNG in base64.")
+    colormap: Name = Field(default="inferno", description="For overlays: inferno, viridis, jet, turbo, ...")
 
 
-class _Explained(_Asked):
-    model: Name | None = Field(default=None, description="An id of GET /api/models; null: the server's own choice.")
-    part: Part | None = Field(default=None, description="What is explained of a class or box; null: the model's first.")
+class _ModelRequest(_PictureRequest):
+    model: Name | None = Field(default=None, description="An id of GET /api/models; null: the server's default.")
+    part: Part | None = Field(default=None, description="What to explain of a class or box; null: the model's default.")
     scale: Literal["own", "shared"] | None = Field(
-        default=None, description="Whether 1 is each map's hottest place or that of all; null: own."
+        default=None, description="Scale each map to its own maximum or to the maximum of all maps; null: own."
     )
     vocabulary: tuple[Words, ...] = Field(
-        default=(), max_length=MOST_WORDS, description="What a model with an open vocabulary looks for."
+        default=(), max_length=MAX_WORDS, description="What a model with an open vocabulary looks for."
     )
-    masks: Annotated[int, Field(ge=1, le=MOST_MASKS)] | None = Field(
-        default=None, description="Of D-RISE: how often the picture is hidden; of Occlusion: about how many windows."
+    masks: Annotated[int, Field(ge=1, le=MAX_MASKS)] | None = Field(
+        default=None, description="Number of masks for D-RISE, or approximate number of windows for Occlusion."
     )
     head: Annotated[int, Field(ge=0, le=1000)] | None = Field(
-        default=None, description="Of the method Attention: one head, from 0; null: the mean of all."
+        default=None, description="For the method Attention: one head, counted from 0; null: the mean of all."
     )
     monitor: bool | None = Field(
-        default=None, description="Whether the explanation is watched; null: the server's setting."
+        default=None, description="Whether to monitor the explanation; null: the server's setting."
     )
 
 
-class _Boxes(_Explained):
+class _TargetRequest(_ModelRequest):
     targets: tuple[Target, ...] = Field(
         default=(),
-        max_length=MOST_MAPS,
-        description="Classes by index or label; of single detections boxes by their place from 0, all boxes of a "
-        "label, or raw candidates as [anchor, class]; none: the `top_k` best.",
+        max_length=MAX_MAPS,
+        description="Classes by index or label; for single detections, boxes by index from 0, all boxes of a label, "
+        "or raw candidates as [anchor, class]; none: the `top_k` best.",
     )
-    top_k: Annotated[int, Field(ge=1, le=MOST_MAPS)] | None = Field(
-        default=None, description="How many of the best get a map; null: 5."
+    top_k: Annotated[int, Field(ge=1, le=MAX_MAPS)] | None = Field(
+        default=None, description="Number of best predictions that get a map; null: 5."
     )
-    confidence: Share | None = Field(default=None, description="Boxes whose score is lower are left out; null: 0.25.")
-    iou: Share | None = Field(default=None, description="Of boxes that overlap more the weaker is left out; null: 0.7.")
+    confidence: Share | None = Field(default=None, description="Hide boxes with a lower score; null: 0.25.")
+    iou: Share | None = Field(default=None, description="Drop the weaker of two boxes that overlap more; null: 0.7.")
     ratio: Share | None = Field(
         default=None, description='With per="picture": the share of strongest raw candidates; null: 0.02.'
     )
     classes: tuple[Class, ...] = Field(
-        default=(), max_length=MOST_WORDS, description="Of a detector: boxes of other classes are left out."
+        default=(), max_length=MAX_WORDS, description="For a detector: drop boxes of other classes."
     )
     within: Literal["picture", "inside", "shared", "each"] | None = Field(
-        default=None, description="Of a detector: what of a map is shown; null: the whole picture's."
+        default=None, description="For a detector: the part of a map to show; null: all of it."
     )
 
 
-class ExplainRequest(_Boxes):
-    """What a model says of a picture, and where it looked."""
+class ExplainRequest(_TargetRequest):
+    """Explain what a model predicts for a picture, and where it looked."""
 
     per: Literal["class", "detection", "picture"] | None = Field(
-        default=None, description="What a map is of; null: a class."
+        default=None, description="What each map explains; null: a class."
     )
-    alpha: Share = Field(default=0.5, description="Of overlays: how much of the colours there is over the picture.")
+    alpha: Share = Field(default=0.5, description="For overlays: opacity of the colours.")
 
 
-class DetectRequest(_Boxes):
-    """What a detector finds in a picture, and where it looked for each box."""
+class DetectRequest(_TargetRequest):
+    """Explain what a detector finds in a picture, and where it looked for each box."""
 
     per: Literal["class", "detection", "picture"] | None = Field(
-        default=None, description="What a map is of; null: each box."
+        default=None, description="What each map explains; null: a box."
     )
-    alpha: Share = Field(default=0.9, description="Of overlays: how much of the colours there is over the picture.")
+    alpha: Share = Field(default=0.9, description="For overlays: opacity of the colours.")
 
 
-class ClassRequest(_Explained):
-    """What speaks for classes of the caller's choice, whatever the model's own answer is."""
+class ClassRequest(_ModelRequest):
+    """Explain what speaks for classes of the caller's choice, whatever the model predicts."""
 
-    classes: tuple[Class, ...] = Field(min_length=1, max_length=MOST_MAPS, description="By index or label.")
-    alpha: Share = Field(default=0.5, description="Of overlays: how much of the colours there is over the picture.")
+    classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
+    alpha: Share = Field(default=0.5, description="For overlays: opacity of the colours.")
 
 
-class CompareRequest(_Asked):
-    """One picture through several models."""
+class CompareRequest(_PictureRequest):
+    """Explain one picture with several models."""
 
     models: tuple[Words, ...] = Field(
         default=(),
-        max_length=MOST_MODELS,
-        description="Ids of GET /api/models; of one all sizes of its family that are here; none: of the server's own.",
+        max_length=MAX_MODELS,
+        description="Ids of GET /api/models; a single one stands for all available sizes of its family; none: the "
+        "server's default.",
     )
     targets: tuple[Class, ...] = Field(
-        default=(), max_length=MOST_MAPS, description="Classes by index or label; none: each model's best."
+        default=(), max_length=MAX_MAPS, description="Classes by index or label; none: each model's best."
     )
     scale: Literal["own", "shared"] | None = Field(
-        default=None, description="Whether 1 is each map's hottest place or that of all; null: own."
+        default=None, description="Scale each map to its own maximum or to the maximum of all maps; null: own."
     )
-    confidence: Share | None = Field(default=None, description="Boxes whose score is lower are left out; null: 0.25.")
-    alpha: Share = Field(default=0.5, description="Of overlays: how much of the colours there is over the picture.")
+    confidence: Share | None = Field(default=None, description="Hide boxes with a lower score; null: 0.25.")
+    alpha: Share = Field(default=0.5, description="For overlays: opacity of the colours.")
     monitor: bool | None = Field(
-        default=None, description="Whether explanations are watched; null: the server's setting."
+        default=None, description="Whether to monitor the explanations; null: the server's setting."
     )
 
 
 class SimilarityRequest(BaseModel):
-    """How alike two pictures are to a model, and which regions of each make them so."""
+    """Explain how alike two pictures are to a model, and which regions of each make them so."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image: Picture
     other: Picture
-    name: Name | None = Field(default=None, description="What the first picture is called in the answer.")
-    other_name: Name | None = Field(default=None, description="What the second picture is called in the answer.")
-    model: Name | None = Field(default=None, description="An id of GET /api/models; null: the server's own choice.")
+    name: Name | None = Field(default=None, description="Name of the first picture in the answer.")
+    other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
+    model: Name | None = Field(default=None, description="An id of GET /api/models; null: the server's default.")
     of: Literal["cosine", "product"] = Field(
         default="cosine",
-        description="What makes the two more alike and what sets them apart, or what the score is made of.",
+        description="What makes the two more alike and what sets them apart, or what adds up to the score.",
     )
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
     layers: tuple[Words, ...] = Field(
         default=(),
-        max_length=MOST_LAYERS,
-        description="Dotted paths of GET /api/layers/{model}; none: the model's own.",
+        max_length=MAX_LAYERS,
+        description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
     )
-    preprocessing: Preprocessing | None = Field(default=None, description="How pictures are fitted; null: as trained.")
+    preprocessing: Preprocessing | None = Field(
+        default=None, description="How pictures are fitted to the model's input; null: as in training."
+    )
     vocabulary: tuple[Words, ...] = Field(
-        default=(), max_length=MOST_WORDS, description="What a model with an open vocabulary looks for."
+        default=(), max_length=MAX_WORDS, description="What a model with an open vocabulary looks for."
     )
     maps: Literal["png", "npy", "none"] = Field(
         default="png",
-        description="How maps come, each on its picture's own grid, in base64: `png` 8-bit grey, 0 to 255 for -1 to 1; "
+        description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, 0 to 255 for -1 to 1; "
         "`npy` float32 in -1..1.",
     )
-    overlay: bool = Field(default=False, description="Whether each picture under its map comes too, a PNG in base64.")
+    overlay: bool = Field(default=False, description="Whether to send each picture under its map, a PNG in base64.")
     context: bool = Field(
-        default=True, description="Whether it is told what unrelated pictures get: a few passes more."
+        default=True, description="Whether to report the scores of unrelated pictures, which takes a few more passes."
     )

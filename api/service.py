@@ -1,4 +1,4 @@
-"""From a request to the engine and back: nothing is computed here that the library does not compute."""
+"""Call the engine for a request and convert its result to the schemas of `results`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from api.limits import each, expected, room, stopped, useful
-from api.problems import Refused, finite
+from api.limits import check_options, check_size, expected_maps, pictures_per_map, raise_if_cancelled
+from api.problems import ApiProblem, finite
 from api.schemas import ClassRequest, DetectRequest
 from common.errors import ImageProblem, ModelProblem, TooLarge
 from models import weights
@@ -36,87 +36,89 @@ LOGGER = logging.getLogger(__name__)
 FEWER = "ask for fewer (top_k, targets, classes), for maps=none without overlay,"
 
 
-def known(name: str) -> ModelSpec:
-    """A model of the catalogue whose weights are here. Raises Refused, 404, for any other."""
+def local_model(name: str) -> ModelSpec:
+    """Return a model of the catalogue whose weights are on this machine; raise ApiProblem, 404, for any other."""
     from models.catalog import available, catalog, spec
 
     if name not in catalog():
         try:
             spec(name)
         except ModelProblem as error:
-            raise Refused(404, "model", str(error)) from error
-        raise Refused(404, "model", f"{name} is not in the catalogue: GET /api/models lists what can be asked here.")
+            raise ApiProblem(404, "model", str(error)) from error
+        raise ApiProblem(404, "model", f"{name} is not in the catalogue: GET /api/models lists the available models.")
     found = catalog()[name]
     if not available(found):
-        words = f"The weights of {name} are not on this machine, and no request fetches them: choose a model that is."
-        raise Refused(404, "weights", words)
+        words = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
+        raise ApiProblem(404, "weights", words)
     return found
 
 
-def loaded(name: str, settings: Settings) -> Explainer:
-    """The model, resident. Raises Refused where it is not to be had without a download."""
-    known(name)
+def load_explainer(name: str, settings: Settings) -> Explainer:
+    """Load a model; raise ApiProblem, 404, if that would need a download."""
+    local_model(name)
     from explain.explainer import Explainer
 
     return Explainer(name, device=settings.device)
 
 
-def opened(data: bytes, name: str | None, settings: Settings) -> Image:
-    """The picture. Raises Refused: 413 for what is too large, 415 for what is no picture, 422 for a damaged one."""
+def open_picture(data: bytes, name: str | None, settings: Settings) -> Image:
+    """Return the picture; raise ApiProblem, 413 if it is too large, 415 if it is no picture, 422 if it is damaged."""
     from explain.picture.decode import kind_of
     from explain.picture.image import Image
     from explain.picture.planes import KINDS
 
     if len(data) > settings.max_bytes:
         most = f"{settings.max_bytes / 2**20:.3g} MiB"
-        raise Refused(413, "size", f"The picture holds {len(data):,} bytes and {most} are taken: send a smaller one.")
+        raise ApiProblem(
+            413, "size", f"The picture has {len(data):,} bytes and the limit is {most}: send a smaller one."
+        )
     try:
         return Image.open(data, name=name or "picture", max_bytes=settings.max_bytes)
     except TooLarge as error:
-        raise Refused(413, "size", str(error)) from error
+        raise ApiProblem(413, "size", str(error)) from error
     except ImageProblem as error:
         words = str(error)
     if data and not data.startswith(KINDS):
         try:
             kind_of(data, "picture")
         except ImageProblem:
-            raise Refused(415, "image", words) from None
-    raise Refused(422, "image", words)
+            raise ApiProblem(415, "image", words) from None
+    raise ApiProblem(422, "image", words)
 
 
-def explained(
-    request: Explaining, settings: Settings, cancel: threading.Event | None = None, *, alone: bool = False
+def explain(
+    request: Explaining, settings: Settings, cancel: threading.Event | None = None, *, single: bool = False
 ) -> Explanation:
-    """What the library makes of a request; `cancel` stops it. `alone`: one map of it is sent, and nothing else.
+    """Explain the picture of a request; `cancel` stops it. `single`: only one map is sent, and nothing else.
 
-    Raises Problem, one sentence; Refused, 413, where its maps would be more than an answer holds.
+    Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
     with weights.kept_in():
-        given, _ = options(request), look(request)
-        image = opened(request.image, request.name, settings)
+        given, _ = engine_options(request), map_colours(request)
+        image = open_picture(request.image, request.name, settings)
         name = request.model or settings.model
         if isinstance(request, DetectRequest):
             from models.defaults import detector
 
             name = request.model or detector()
-            if known(name).task != "detect":
+            if local_model(name).task != "detect":
                 raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
-        explainer = loaded(name, settings)
-        useful(request, explainer)
-        if alone:
-            room(image, 1, 1, "")
+        explainer = load_explainer(name, settings)
+        check_options(request, explainer)
+        if single:
+            check_size(image, 1, 1, "")
         else:
-            room(image, expected(request, explainer), each(request), FEWER)
-        stopped(cancel)
+            check_size(image, expected_maps(request, explainer), pictures_per_map(request), FEWER)
+        raise_if_cancelled(cancel)
         made = explainer(image, cancel=cancel, question=request.question, **given)
-    if not alone:
-        room(image, len(made.heatmaps), each(request), FEWER)
-    _counted(made)
+    if not single:
+        check_size(image, len(made.heatmaps), pictures_per_map(request), FEWER)
+    _count(made)
     return made
 
 
-def options(request: Explaining | CompareRequest) -> dict[str, Any]:
-    """What was asked for as options of the engine; the rest is the engine's to choose."""
+def engine_options(request: Explaining | CompareRequest) -> dict[str, Any]:
+    """Return the options of a request that are set, as keyword arguments for an Explainer."""
     from explain.methods import method
     from explain.options import Options
 
@@ -135,72 +137,72 @@ def options(request: Explaining | CompareRequest) -> dict[str, Any]:
     return given
 
 
-def compared(request: CompareRequest, settings: Settings, cancel: threading.Event | None = None) -> Comparison:
-    """One picture through several models, as `python -m explain compare` has it."""
+def compare(request: CompareRequest, settings: Settings, cancel: threading.Event | None = None) -> Comparison:
+    """Explain one picture with several models, as `python -m explain compare` does."""
     from explain.comparison import Comparison
     from explain.evidence.timing import measure
-    from models.defaults import compared as chosen
+    from models.defaults import compared
 
     with weights.kept_in():
-        given, _ = options(request), look(request)
+        given, _ = engine_options(request), map_colours(request)
         for name in request.models:
-            known(name)
-        ids, names = chosen(request.models or (settings.model,))
-        if request.confidence is not None and all(known(name).task != "detect" for name in ids):
-            raise ModelProblem("None of these models draws boxes, so confidence would do nothing: leave it out.")
-        image = opened(request.image, request.name, settings)
-        # Also where none is sent: they are compared on the picture's own grid.
-        room(image, len(ids), max(1, each(request)), "compare fewer models")
+            local_model(name)
+        ids, names = compared(request.models or (settings.model,))
+        if request.confidence is not None and all(local_model(name).task != "detect" for name in ids):
+            raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
+        image = open_picture(request.image, request.name, settings)
+        # Even if no map is sent, they are compared at the size of the picture.
+        check_size(image, len(ids), max(1, pictures_per_map(request)), "compare fewer models")
         made, timings = [], []
         for name in ids:
-            stopped(cancel)
-            explainer = loaded(name, settings)
+            raise_if_cancelled(cancel)
+            explainer = load_explainer(name, settings)
             made.append(explainer(image, cancel=cancel, question=request.question, **given))
             timings.append(measure(made[-1].evidence))
-            _counted(made[-1])
+            _count(made[-1])
         return Comparison(tuple(made), names, tuple(timings))
 
 
-def look(request: Explaining | CompareRequest) -> MapColours:
+def map_colours(request: Explaining | CompareRequest) -> MapColours:
     from explain.export.result_folder import MapColours
 
     return MapColours(request.colormap, request.alpha)
 
 
-def whole(
+def full_answer(
     explanation: Explanation,
     request: ExplainRequest | DetectRequest,
     settings: Settings,
     cancel: threading.Event | None = None,
 ) -> dict[str, Any]:
-    """Everything of an explanation, as `results.Explained` or `results.Detected` has it."""
+    """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
     from explain.detections import missed
     from explain.export import result_folder
     from explain.phrases import plain_text
 
-    chosen = look(request)
+    chosen = map_colours(request)
     said = plain(result_folder.summary(explanation, chosen))
     every = range(len(explanation.heatmaps))
-    said["heatmaps"] = [heatmap(explanation, i, request, chosen, cancel) for i in every]
+    said["heatmaps"] = [map_answer(explanation, i, request, chosen, cancel) for i in every]
     said |= {"width": explanation.image.width, "height": explanation.image.height}
     if isinstance(request, DetectRequest):
         # Of single detections a number is a box.
         single = explanation.options.per == "detection"
         asked = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
         said["missing"] = [plain_text(one.words) for one in missed(explanation, asked)]
-    return said | {"monitor": watched(explanation, request.monitor, settings)}
+    return said | {"monitor": monitor(explanation, request.monitor, settings)}
 
 
-def classes(
+def class_answer(
     explanation: Explanation, request: ClassRequest, settings: Settings, cancel: threading.Event | None = None
 ) -> dict[str, Any]:
-    """What speaks for each class, as `results.Classes` has it."""
+    """Return what speaks for each class, as `results.Classes`."""
     from explain.export import class_files
 
-    chosen = look(request)
+    chosen = map_colours(request)
     found = [
         plain(class_files.class_analysis(explanation, i))
-        | {"heatmap": heatmap(explanation, i, request, chosen, cancel)}
+        | {"heatmap": map_answer(explanation, i, request, chosen, cancel)}
         for i in range(len(explanation.heatmaps))
     ]
     return {
@@ -211,26 +213,26 @@ def classes(
         "recipe": plain(explanation.recipe),
         "milliseconds": finite(explanation.milliseconds),
         "notes": explanation.notes,
-        "monitor": watched(explanation, request.monitor, settings),
+        "monitor": monitor(explanation, request.monitor, settings),
     }
 
 
-def side_by_side(
+def comparison_answer(
     comparison: Comparison, request: CompareRequest, settings: Settings, cancel: threading.Event | None = None
 ) -> dict[str, Any]:
-    """What models said and how far they agree, as `results.Comparison` has it."""
+    """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
     from explain.export import comparison_folder
 
-    chosen, said = look(request), plain(comparison_folder.comparison(comparison))
+    chosen, said = map_colours(request), plain(comparison_folder.comparison(comparison))
     for model, explanation in zip(said["models"], comparison.explanations, strict=True):
         model["heatmaps"] = [
-            heatmap(explanation, i, request, chosen, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
+            map_answer(explanation, i, request, chosen, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
-        model["monitor"] = watched(explanation, request.monitor, settings)
+        model["monitor"] = monitor(explanation, request.monitor, settings)
     return said
 
 
-def heatmap(
+def map_answer(
     explanation: Explanation,
     index: int,
     request: Explaining | CompareRequest,
@@ -239,8 +241,8 @@ def heatmap(
     *,
     pixels: bool = True,
 ) -> dict[str, Any]:
-    """One map, as `results.Mapped` has it. Raises Cancelled."""
-    stopped(cancel)
+    """Return one map, as `results.Mapped`; raise Cancelled."""
+    raise_if_cancelled(cancel)
     one = explanation.heatmaps[index]
     said = {
         "label": one.target.label,
@@ -253,24 +255,24 @@ def heatmap(
         "seen": one.seen,
     }
     if pixels:
-        lone = _lone(explanation, index)
-        said |= encoded(lone.heatmaps[0].values, request.maps) if request.maps != "none" else {}
-        stopped(cancel)
-        said |= {"overlay": text(overlay(explanation, index, chosen, lone))} if request.overlay else {}
+        single = _single_map(explanation, index)
+        said |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
+        raise_if_cancelled(cancel)
+        said |= {"overlay": base64_text(overlay_png(explanation, index, chosen, single))} if request.overlay else {}
     return finite(said)  # type: ignore[no-any-return]
 
 
-def encoded(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
-    """A map as `png` or `npy` in base64; nothing for `none`."""
+def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
+    """Return a map as `png` or `npy` in base64; nothing for `none`."""
     if maps == "none":
         return {}
     if maps == "npy":
-        return {"npy": text(npy(values))}
-    return {"png": text(grey((values + np.float32(1)) / np.float32(2) if signed else values))}
+        return {"npy": base64_text(npy(values))}
+    return {"png": base64_text(grey_png((values + np.float32(1)) / np.float32(2) if signed else values))}
 
 
-def grey(values: NDArray[np.float32]) -> bytes:
-    """float32 (H, W) in 0..1 as an 8-bit grey PNG."""
+def grey_png(values: NDArray[np.float32]) -> bytes:
+    """Return float32 (H, W) in 0..1 as an 8-bit grey PNG."""
     import cv2
 
     # Pillow takes eight times as long for a file that is hardly smaller.
@@ -282,66 +284,70 @@ def grey(values: NDArray[np.float32]) -> bytes:
 
 
 def npy(values: NDArray[np.float32]) -> bytes:
-    """An array in NumPy's format."""
+    """Return an array in NumPy's file format, as float32."""
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(values, dtype=np.float32))
     return buffer.getvalue()
 
 
-def _lone(explanation: Explanation, index: int) -> Explanation:
-    """A copy with one map, to draw: as large as the picture a map stays with its owner, and goes with it."""
+def _single_map(explanation: Explanation, index: int) -> Explanation:
+    """Return a copy with one map: its values at picture size are cached in the copy and freed with it."""
     return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),))
 
 
-def overlay(explanation: Explanation, index: int, chosen: MapColours, lone: Explanation | None = None) -> bytes:
-    """The picture under one map as a PNG that carries its recipe; `lone`: that map, where it is grown already."""
+def overlay_png(explanation: Explanation, index: int, chosen: MapColours, single: Explanation | None = None) -> bytes:
+    """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
     from explain.export import embedded_recipe
     from explain.picture.image import to_png
 
-    drawn = (lone or _lone(explanation, index)).overlay(0, colormap=chosen.colormap, alpha=chosen.alpha)
+    drawn = (single or _single_map(explanation, index)).overlay(0, colormap=chosen.colormap, alpha=chosen.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=chosen.colormap, alpha=chosen.alpha)
     return embedded_recipe.write(to_png(drawn), explanation.recipe, view)
 
 
-def only(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """The first map alone, as `image/png` its overlay or as `application/x-npy` the map. Raises Refused for none."""
+def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
+    """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         from explain.findings.diagnosis import headline
         from explain.phrases import plain_text
 
-        raise Refused(422, "map", plain_text(headline(explanation, "bright")))
-    return overlay(explanation, 0, look(request)) if kind == "image/png" else npy(explanation.heatmaps[0].values)
+        raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
+    return (
+        overlay_png(explanation, 0, map_colours(request))
+        if kind == "image/png"
+        else npy(explanation.heatmaps[0].values)
+    )
 
 
-def watched(explanation: Explanation, asked: bool | None, settings: Settings) -> dict[str, Any] | None:
-    """What the monitor did with it; None where it is not to be watched. Never raises."""
-    if not (settings.monitor if asked is None else asked):
+def monitor(explanation: Explanation, requested: bool | None, settings: Settings) -> dict[str, Any] | None:
+    """Let the monitor see an explanation and return what it did; None if that is not requested. Never raises."""
+    if not (settings.monitor if requested is None else requested):
         return None
     try:
         from explain.monitor import default
 
         entry = default().watch(explanation, source="api")
     except Exception as error:
-        LOGGER.warning("an explanation could not be watched", exc_info=error)
-        return {"logged": False, "why": [], "words": ["It could not be watched: the server's log says why."]}
+        LOGGER.warning("an explanation could not be monitored", exc_info=error)
+        return {"logged": False, "why": [], "words": ["It could not be monitored: the server's log says why."]}
     if entry is None:
         return {"logged": False, "why": [], "words": []}
     return {"logged": True, "id": entry.id, "why": list(entry.why), "words": list(entry.words)}
 
 
-def text(data: bytes) -> str:
+def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """Plain values as JSON has them: what is not finite is null."""
+    """Return a value as plain JSON values, with None for numbers that are not finite."""
     from explain.export.result_folder import to_json
 
     made: dict[str, Any] = json.loads(to_json(value))
     return made
 
 
-def _counted(explanation: Explanation) -> None:
+def _count(explanation: Explanation) -> None:
     from api import metrics
 
     recipe = explanation.recipe

@@ -1,4 +1,4 @@
-"""Two pictures: how alike they are to a model, as the library says it."""
+"""Compare two pictures with the library and convert the result to `results.Similar`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from api import service
-from api.limits import each, room, stopped
+from api.limits import check_size, pictures_per_map, raise_if_cancelled
 from models import weights
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from explain.similarity.similarity import Side, Similarity
 
 
-def alike(request: SimilarityRequest, settings: Settings, cancel: threading.Event | None = None) -> dict[str, Any]:
-    """How alike two pictures are, as `results.Similar` has it."""
+def compare_pictures(
+    request: SimilarityRequest, settings: Settings, cancel: threading.Event | None = None
+) -> dict[str, Any]:
+    """Return how alike two pictures are, as `results.Similar`."""
     from explain.export import similarity_files
     from explain.methods import method
     from explain.similarity.ranking import context
@@ -28,28 +30,31 @@ def alike(request: SimilarityRequest, settings: Settings, cancel: threading.Even
     if "method" in given:
         given["method"] = method(given["method"]).id
     with weights.kept_in():
-        one = service.opened(request.image, request.name, settings)
-        other = service.opened(request.other, request.other_name, settings)
-        room(
-            max(one, other, key=lambda image: image.pixels.size), 2, each(request), "ask for maps=none without overlay,"
+        one = service.open_picture(request.image, request.name, settings)
+        other = service.open_picture(request.other, request.other_name, settings)
+        check_size(
+            max(one, other, key=lambda image: image.pixels.size),
+            2,
+            pictures_per_map(request),
+            "ask for maps=none without overlay,",
         )
-        explainer = service.loaded(request.model or settings.model, settings)
-        stopped(cancel)
+        explainer = service.load_explainer(request.model or settings.model, settings)
+        raise_if_cancelled(cancel)
         found: Similarity = similarity(explainer, one, other, of=request.of, **given)
-        stopped(cancel)
-        held = context(explainer, one, found.preprocessing) if request.context else None
-    said = service.plain(similarity_files.summary(found, held))
-    return said | {"sides": [_side(side, request, cancel) for side in found.sides]}
+        raise_if_cancelled(cancel)
+        baseline = context(explainer, one, found.preprocessing) if request.context else None
+    answer = service.plain(similarity_files.summary(found, baseline))
+    return answer | {"sides": [_side(side, request, cancel) for side in found.sides]}
 
 
 def _side(side: Side, request: SimilarityRequest, cancel: threading.Event | None) -> dict[str, Any]:
     from explain.export.similarity_files import overlay
     from explain.picture.image import to_png
 
-    stopped(cancel)
+    raise_if_cancelled(cancel)
     alike, apart = (service.plain(asdict(numbers)) for numbers in side.statistics)
-    drawn = service.text(to_png(overlay(side))) if request.overlay else None
-    stopped(cancel)
+    drawn = service.base64_text(to_png(overlay(side))) if request.overlay else None
+    raise_if_cancelled(cancel)
     values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
-    shown = service.encoded(values, request.maps, signed=True)
+    shown = service.encode(values, request.maps, signed=True)
     return shown | {"overlay": drawn, "seen": side.seen, "alike": alike, "apart": apart}

@@ -79,14 +79,14 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
         raise Problem("--box is of one object, and --class of all of a class: leave one of them out.")
     if box is not None:
         cli.box_number(box)
-    console, look = Console(options.json), options.look()
+    console, colours = Console(options.json), options.colours()
     with console.progress("Loading") as progress:
         comparison, sides = _compared(picture, options, progress)
         more: dict[str, Any] = {"mixed": comparison.mixed}
         if sides:
             more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
         (folder,) = result_folder.places([comparison.explanations[0].image.name], options.out)
-        written = result_folder.write(folder, comparison_folder.of_comparison(comparison, look, more))
+        written = result_folder.write(folder, comparison_folder.of_comparison(comparison, colours, more))
     _report(console, comparison)
     if sides:
         _report_objects(console, more["objects"], comparison.names, box)

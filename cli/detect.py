@@ -140,7 +140,7 @@ def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
     boxes = [cli.box_number(number) for number in options.box or ()]
     places = [_place(text) for text in options.missing or ()]
     formats = extra_formats.parse(options.also)
-    console, look = Console(options.json), options.look(ALPHA)
+    console, colours = Console(options.json), options.colours(ALPHA)
     given = cli.engine_options(
         options,
         examples=[_example(text) for text in options.example or ()],
@@ -155,7 +155,7 @@ def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
     targets = Targets.of(options, explainer, boxes, places)
     given["classes"] = targets.only
     work = Report(console, options, targets, formats)
-    series = Series(console, explainer, pictures, given, options.out, look)
+    series = Series(console, explainer, pictures, given, options.out, colours)
     if boxes or places:
         return series.run(work, targets.find)
     series.options["targets"] = (*targets.classes, *targets.candidates)
@@ -239,8 +239,8 @@ class Report:
         from explain.export import result_folder
         from explain.phrases import plain_text
 
-        look = self.options.look(ALPHA)
-        report(self.console, explanation, look)
+        colours = self.options.colours(ALPHA)
+        report(self.console, explanation, colours)
         missing = [(one, one.words) for one in self.targets.missing(explanation)]
         candidates = [
             (one, one.describe(named=True))
@@ -254,12 +254,12 @@ class Report:
             self.console.say(f"Candidate {one.candidate.anchor}: {plain_text(words)}")
         if self.targets.places and not missing:
             self.console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
-        summary = result_folder.summary(explanation, look)
+        summary = result_folder.summary(explanation, colours)
         summary["missing"] = [_summary(*one) for one in missing]
         summary["candidates"] = [_summary(*one) for one in candidates]
         made = chain(
-            result_folder.of_boxes(explanation, look, everything=self.options.save_all),
-            extra_formats.files(explanation, self.formats, look),
+            result_folder.of_boxes(explanation, colours, everything=self.options.save_all),
+            extra_formats.files(explanation, self.formats, colours),
         )
         return summary, result_folder.with_summary(made, summary)
 

@@ -33,18 +33,18 @@ def parse(texts: Sequence[str] | None) -> tuple[str, ...]:
     return found
 
 
-def files(explanation: Explanation, formats: Sequence[str], look: MapColours) -> Iterator[File]:
+def files(explanation: Explanation, formats: Sequence[str], colours: MapColours) -> Iterator[File]:
     """Yield the best map as figures, reports and animations over the layers; nothing without a map."""
     from explain.export import animation, figure, html_report, pdf_report
 
     for name in formats if explanation.heatmaps else ():
         if name in ("svg", "pdf"):
             kind: Literal["svg", "pdf"] = "svg" if name == "svg" else "pdf"
-            made = figure.figure(explanation, format=kind, colormap=look.colormap, alpha=look.alpha)
+            made = figure.figure(explanation, format=kind, colormap=colours.colormap, alpha=colours.alpha)
         elif name == "html":
             made = html_report.html([explanation]).encode()
         elif name == "report":
-            made = pdf_report.pdf(explanation, colormap=look.colormap)
+            made = pdf_report.pdf(explanation, colormap=colours.colormap)
         else:
-            made = animation.sweep(explanation, format="gif" if name == "gif" else "mp4", colormap=look.colormap)
+            made = animation.sweep(explanation, format="gif" if name == "gif" else "mp4", colormap=colours.colormap)
         yield FORMATS[name], made

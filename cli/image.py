@@ -79,19 +79,19 @@ def image(pictures: cli.Pictures, options: ImageOptions) -> int:
     """
     from explain.export import result_folder
 
-    console, formats, look = Console(options.json), extra_formats.parse(options.also), options.look()
+    console, formats, colours = Console(options.json), extra_formats.parse(options.also), options.colours()
     explainer, given = _loaded(console, options)
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
-        report(console, explanation, look)
-        summary = result_folder.summary(explanation, look)
+        report(console, explanation, colours)
+        summary = result_folder.summary(explanation, colours)
         made = chain(
-            result_folder.of_picture(explanation, look, npy=options.npy),
-            extra_formats.files(explanation, formats, look),
+            result_folder.of_picture(explanation, colours, npy=options.npy),
+            extra_formats.files(explanation, formats, colours),
         )
         return summary, result_folder.with_summary(made, summary)
 
-    return Series(console, explainer, pictures, given, options.out, look).run(work)
+    return Series(console, explainer, pictures, given, options.out, colours).run(work)
 
 
 def class_(pictures: cli.Pictures, options: ClassOptions) -> int:
@@ -104,7 +104,7 @@ def class_(pictures: cli.Pictures, options: ClassOptions) -> int:
 
     if not options.class_:
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
-    console, look = Console(options.json), options.look()
+    console, colours = Console(options.json), options.colours()
     explainer, given = _loaded(console, options)
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
@@ -112,11 +112,11 @@ def class_(pictures: cli.Pictures, options: ClassOptions) -> int:
         for analysis in analyses:
             console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
         made = chain.from_iterable(
-            class_files.of_class(explanation, i, analysis, look) for i, analysis in enumerate(analyses)
+            class_files.of_class(explanation, i, analysis, colours) for i, analysis in enumerate(analyses)
         )
         return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
 
-    return Series(console, explainer, pictures, given, options.out, look).run(work)
+    return Series(console, explainer, pictures, given, options.out, colours).run(work)
 
 
 def _loaded(console: Console, options: ImageOptions | ClassOptions) -> tuple[Explainer, dict[str, Any]]:

@@ -151,7 +151,7 @@ class OutputOptions:
     out: Out = None
     json: Json = False
 
-    def look(self, alpha: float = 0.5) -> MapColours:
+    def colours(self, alpha: float = 0.5) -> MapColours:
         """Return how maps are drawn; `alpha` applies where none was given."""
         from explain.export.result_folder import MapColours
 

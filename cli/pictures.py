@@ -47,7 +47,7 @@ class Series:
     pictures: Sequence[str]
     options: dict[str, Any]
     out: Path | None
-    look: MapColours
+    colours: MapColours
     _results: list[dict[str, Any]] = field(default_factory=list, init=False)
     _failed: list[dict[str, str]] = field(default_factory=list, init=False)
     _cells: list[tuple[NDArray[np.uint8], str]] = field(default_factory=list, init=False)
@@ -103,10 +103,10 @@ class Series:
         self.console.files(folder, names)
         self._results.append(summary | {"folder": folder, "files": names})
         if len(self.pictures) > 1 and len(self._cells) < MAX_CELLS:
-            self._cells.append(result_folder.thumbnail(explanation, self.look))
+            self._cells.append(result_folder.thumbnail(explanation, self.colours))
 
 
-def report(console: Console, explanation: Explanation, look: MapColours) -> None:
+def report(console: Console, explanation: Explanation, colours: MapColours) -> None:
     """Print one explanation for a reader: the headline, the numbers of its maps, and its findings."""
     from explain.export import table
     from explain.findings.diagnosis import headline
@@ -115,7 +115,7 @@ def report(console: Console, explanation: Explanation, look: MapColours) -> None
 
     first = next(iter(explanation.heatmaps), None)
     by = f", {METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
-    title = headline(explanation, look.hot)
+    title = headline(explanation, colours.hot)
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", plain_text(title))
     rows = [
         (

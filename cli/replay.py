@@ -62,7 +62,7 @@ def replay(
     """
     from explain.export import result_folder
 
-    console, look = Console(options.json), options.look()
+    console, colours = Console(options.json), options.colours()
     known = read(recipe)
     picture = options.picture or _embedded_picture(recipe) or _find_picture(recipe, known)
     if options.device is not None:
@@ -73,7 +73,7 @@ def replay(
         explanation = again(known, picture)
     changed = _changed_versions(known)
     same, difference = _compared(recipe.parent, known, explanation)
-    report(console, explanation, look)
+    report(console, explanation, colours)
     for name, (before, now) in changed.items():
         console.say(f"note: {name} was {before}, is {now or 'not installed'}.")
     if same is not None:
@@ -81,12 +81,12 @@ def replay(
     else:
         console.say(f"No {result_folder.MAPS} of this recipe lies beside it: the new maps were compared with none.")
     names: list[str] = []
-    summary: dict[str, Any] = result_folder.summary(explanation, look)
+    summary: dict[str, Any] = result_folder.summary(explanation, colours)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     if options.out is not None:
-        made = result_folder.of_picture(explanation, look)
+        made = result_folder.of_picture(explanation, colours)
         if explanation.model.task == "detect":
-            made = result_folder.of_boxes(explanation, look, everything=False)
+            made = result_folder.of_boxes(explanation, colours, everything=False)
         names = result_folder.write(options.out, result_folder.with_summary(made, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})

@@ -164,7 +164,7 @@ def serve(options: ServeOptions) -> int:
             _announce(console, listener, settings)
             server.run(sockets=[listener])
     console.say("Stopped.")
-    if not app.state.gate.close(GRACE):
+    if not app.state.queue.close(GRACE):
         # A thread that ignores the request to stop would crash the interpreter as it shuts down.
         sys.stdout.flush()
         os._exit(0)

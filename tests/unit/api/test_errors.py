@@ -47,7 +47,7 @@ def told(answer: Any, status: int, kind: str) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     said = answer.json()
-    problems.Told.model_validate(said)
+    problems.ProblemDocument.model_validate(said)
     assert (said["status"], said["type"]) == (status, f"/api/problems/{kind}")
     assert said["detail"].endswith((".", "?"))
     assert "Traceback" not in answer.text
@@ -159,7 +159,7 @@ def test_fields_of_a_form_that_are_wrong(client: TestClient, bus: Path) -> None:
         ("detect", {"model": "efficientnet-lite0"}, "draws no boxes"),
         ("detect", {"model": "demo-s", "targets": [99]}, "There is no box 99"),
         ("compare", {"models": ["demo-vit"]}, "two to 8"),
-        ("similarity", {"method": "occlusion"}, "Occlusion cannot say"),
+        ("similarity", {"method": "occlusion"}, "Occlusion cannot explain similarity"),
     ],
 )
 def test_what_a_model_cannot_be_asked(
@@ -234,11 +234,11 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
 def test_the_kind_of_answer_is_chosen_by_accept(accept: str | None, kind: str | None) -> None:
     offers = ("application/json", "image/png", "application/x-npy")
     if kind is None:
-        with pytest.raises(problems.Refused) as refused:
-            negotiation.chosen(accept, offers)
+        with pytest.raises(problems.ApiProblem) as refused:
+            negotiation.negotiate(accept, offers)
         assert refused.value.status == 406
     else:
-        assert negotiation.chosen(accept, offers) == kind
+        assert negotiation.negotiate(accept, offers) == kind
 
 
 def test_what_is_not_made_here(client: TestClient, picture: str) -> None:
@@ -275,7 +275,7 @@ def test_whatever_the_work_raises(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(service, "explained", fail)
+    monkeypatch.setattr(service, "explain", fail)
     answer = client.post("/api/explain", json={"image": picture})
     assert "secret" not in told(answer, status, kind)
     assert (answer.headers.get("retry-after") == "7") == (status == 429)

@@ -89,7 +89,7 @@ def test_of_boxes_it_is_known_once_they_are_found(
     body = {"image": picture, "model": "demo-s", "confidence": 0.01}
     made = client.post("/api/detect", json=body).json()["heatmaps"]
     assert len(made) > 1
-    monkeypatch.setattr(limits, "MOST_PIXELS", 810 * 1080 * len(made) - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 810 * 1080 * len(made) - 1)
     monkeypatch.setattr(Geometry, "to_original", never)
     assert "top_k" in told(client.post("/api/detect", json=body), 413, "size")
 
@@ -97,60 +97,60 @@ def test_of_boxes_it_is_known_once_they_are_found(
 def test_two_pictures_and_a_map_alone_have_the_same_limit(
     client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MOST_PIXELS", 810 * 1080)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 810 * 1080)
     one = {"image": picture}
     assert client.post("/api/explain", json=one, headers={"Accept": "image/png"}).status_code == 200
     told(client.post("/api/similarity", json=one | {"other": picture}), 413, "size")
-    monkeypatch.setattr(limits, "MOST_PIXELS", 810 * 1080 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 810 * 1080 - 1)
     words = told(client.post("/api/explain", json=one, headers={"Accept": "application/x-npy"}), 413, "size")
     assert "maps=none" not in words
 
 
 def test_no_map_is_kept_as_large_as_the_picture(bus: Path) -> None:
     request = ExplainRequest(image=bus.read_bytes(), top_k=2, overlay=True)
-    made = service.explained(request, Settings(model=MODEL))
-    assert len(service.whole(made, request, Settings())["heatmaps"]) == 2
-    service.only(made, "image/png", request)
+    made = service.explain(request, Settings(model=MODEL))
+    assert len(service.full_answer(made, request, Settings())["heatmaps"]) == 2
+    service.first_map(made, "image/png", request)
     assert not any("values" in vars(heatmap) for heatmap in made.heatmaps)
 
 
 @pytest.mark.parametrize("kind", ["explain", "class", "detect", "compare", "similarity"])
 def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     data, settings, cancel, drawn = bus.read_bytes(), Settings(model=MODEL), threading.Event(), []
-    real = service.encoded
+    real = service.encode
 
     def encoded(*given: Any, **named: Any) -> dict[str, str]:
         drawn.append(given)
         cancel.set()
         return real(*given, **named)
 
-    monkeypatch.setattr(service, "encoded", encoded)
-    monkeypatch.setattr(service, "overlay", never)
+    monkeypatch.setattr(service, "encode", encoded)
+    monkeypatch.setattr(service, "overlay_png", never)
     with pytest.raises(Cancelled):
         if kind == "explain":
             asked = ExplainRequest(image=data, top_k=2, overlay=True)
-            service.whole(service.explained(asked, settings), asked, settings, cancel)
+            service.full_answer(service.explain(asked, settings), asked, settings, cancel)
         elif kind == "class":
             named = ClassRequest(image=data, classes=(0, 1))
-            service.classes(service.explained(named, settings), named, settings, cancel)
+            service.class_answer(service.explain(named, settings), named, settings, cancel)
         elif kind == "detect":
             boxes = DetectRequest(image=data, model="demo-s", confidence=0.01)
-            service.whole(service.explained(boxes, settings), boxes, settings, cancel)
+            service.full_answer(service.explain(boxes, settings), boxes, settings, cancel)
         elif kind == "compare":
             many = CompareRequest(image=data, models=(MODEL, "demo-cls-m"))
-            service.side_by_side(service.compared(many, settings), many, settings, cancel)
+            service.comparison_answer(service.compare(many, settings), many, settings, cancel)
         else:
-            similarity.alike(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
+            similarity.compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
     assert len(drawn) == 1
 
 
 @pytest.mark.parametrize(
     ("route", "fields", "words"),
     [
-        ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would do nothing"),
+        ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would have no effect"),
         ("explain", {"within": "inside"}, "draws no boxes"),
-        ("explain", {"head": 0}, "head is of Attention"),
-        ("explain", {"masks": 9, "question": "why"}, "masks is of D-RISE and Occlusion"),
+        ("explain", {"head": 0}, "head is an option of Attention"),
+        ("explain", {"masks": 9, "question": "why"}, "masks is an option of D-RISE and Occlusion"),
         ("detect", {"model": "demo-s", "ratio": 0.1}, "per=picture"),
         ("compare", {"models": [MODEL, "demo-cls-m"], "confidence": 0.5}, "draws boxes"),
     ],
@@ -200,7 +200,7 @@ def test_a_form_that_is_wrong(client: TestClient, bus: Path) -> None:
     files = {"image": bus.read_bytes()}
     for field in ("targets", "vocabulary"):
         detail = told(client.post("/api/explain", files=files, data={field: "[1,2"}), 422, "fields")
-        assert detail.startswith("A list is not whole")
+        assert detail.startswith("A list is not complete")
     twice = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
     assert told(client.post("/api/explain", files=twice), 422, "fields").startswith("Image is given 2 times")
     nan = client.post("/api/explain", files=files, data={"alpha": "nan"})
@@ -214,6 +214,6 @@ def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClien
         Image.open(b"123456", max_bytes=5)
     broken = {"image": base64.b64encode(b"GIF89a").decode(), "name": "give at most.gif"}
     told(client.post("/api/explain", json=broken), 422, "image")
-    refused = problems.of(TooLarge("No."))
+    refused = problems.from_exception(TooLarge("No."))
     assert (refused.status, refused.kind) == (413, "size")
-    assert problems.of(ImageProblem("No.")).status == 422
+    assert problems.from_exception(ImageProblem("No.")).status == 422

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 KEY = "a key: schlüssel"
-BODY = 1000 * 4 // 3 + 4 + middleware.FIELDS
+BODY = 1000 * 4 // 3 + 4 + middleware.FIELD_BYTES
 """What one picture of at most 1000 bytes may take."""
 
 
@@ -45,7 +45,7 @@ def asked(
     server: tuple[str, int] | None = None,
     scheme: str = "http",
     host: str = "here:8501",
-    gate: Any = None,
+    queue: Any = None,
     **headers: str,
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of what a client hears; `gone`: it hangs up once all is sent; `broken`: before that."""
@@ -77,7 +77,7 @@ def asked(
         scope = {"type": "http", "method": "POST", "path": f"/api{path}", "root_path": "/api", "query_string": b""}
         scope |= {"server": server, "scheme": scheme, "headers": [(b"host", host.encode()), *named]}
         settings: Any = SimpleNamespace(key=key, max_bytes=1000, timeout=1.0)
-        await middleware.wrap(app, settings, gate)(scope, stream.__anext__, send)
+        await middleware.wrap(app, settings, queue)(scope, stream.__anext__, send)
 
     loops.run(asyncio.wait_for(talk(), 20))
     if not sent:
@@ -188,11 +188,11 @@ def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "asks for a key"),
-        ({"authorization": "Bearer wrong"}, "not right"),
-        ({"authorization": f"Basic {KEY}"}, "asks for a key"),
-        ({"x_api_key": KEY + " "}, "not right"),
-        ({"authorization": "Bearer"}, "asks for a key"),
+        ({}, "A key is required"),
+        ({"authorization": "Bearer wrong"}, "The key is wrong"),
+        ({"authorization": f"Basic {KEY}"}, "A key is required"),
+        ({"x_api_key": KEY + " "}, "The key is wrong"),
+        ({"authorization": "Bearer"}, "A key is required"),
     ],
 )
 def test_without_the_key_nothing_is_told(given: dict[str, str], words: str) -> None:
@@ -225,12 +225,12 @@ def test_a_body_that_is_too_long_is_not_taken() -> None:
 
 def test_the_limit_that_is_told_is_the_one_that_was_set() -> None:
     settings: Any = SimpleNamespace(key=None, max_bytes=20 * 2**20, timeout=1.0)
-    assert "here, 20 MiB:" in middleware.Guard(echo, settings)._too_long()[2]
+    assert "here, 20 MiB:" in str(middleware.Guard(echo, settings)._too_large())
 
 
 def test_where_the_queue_is_full_no_byte_is_read() -> None:
     class Full:
-        def look(self) -> None:
+        def check(self) -> None:
             raise Busy(7)
 
     read: list[bytes] = []
@@ -238,14 +238,14 @@ def test_where_the_queue_is_full_no_byte_is_read() -> None:
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
         read.append((await receive())["body"])
 
-    answer = asked(counting, body=[b"x"] * 3, gate=Full())
+    answer = asked(counting, body=[b"x"] * 3, queue=Full())
     refused(answer, 429)
     assert answer[1]["retry-after"] == "7"
     assert read == []
 
 
 def test_bodies_of_all_requests_together_are_bounded_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "HELD", 2)
+    monkeypatch.setattr(middleware, "MAX_BODIES", 2)
     settings: Any = SimpleNamespace(key=None, max_bytes=1000, timeout=1.0)
     front, statuses = middleware.Guard(echo, settings), []
     scope = {"type": "http", "method": "POST", "path": "/api/explain", "headers": []}
@@ -271,17 +271,17 @@ def test_bodies_of_all_requests_together_are_bounded_and_let_go(monkeypatch: pyt
 
     async def five() -> None:
         end = asyncio.Event()
-        monkeypatch.setattr(middleware, "PASSED_BY", 1)
+        monkeypatch.setattr(middleware, "MAX_DRAINED", 1)
         asked = [asyncio.ensure_future(one(end)) for _ in range(5)]
         while len(statuses) < 3:
             await asyncio.sleep(0.01)
-        assert front.held.now == 2 * BODY
+        assert front.budget.used == 2 * BODY
         end.set()
         await asyncio.gather(*asked)
 
     loops.run(asyncio.wait_for(five(), 10))
     assert sorted(statuses) == [200, 200, 429, 429, 429]
-    assert front.held.now == 0
+    assert front.budget.used == 0
 
 
 def test_who_hangs_up_while_sending_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
@@ -308,10 +308,10 @@ def test_a_body_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -
             yield b"x"
             await asyncio.sleep(0.02)
 
-    monkeypatch.setattr(middleware, "STILL", 0.1)
-    assert "stood still" in refused(asked(body=still()), 408)
+    monkeypatch.setattr(middleware, "STALL_SECONDS", 0.1)
+    assert "stalled" in refused(asked(body=still()), 408)
     # Each byte in time, and yet too slow.
-    monkeypatch.setattr(middleware, "SLOWEST", 0.3)
+    monkeypatch.setattr(middleware, "MAX_BODY_SECONDS", 0.3)
     assert "took too long" in refused(asked(body=drip()), 408)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.work_queue import NICE, Busy, Gate, TooSlow
+from api.work_queue import NICE, Busy, TooSlow, WorkQueue
 from common.errors import Cancelled
 from tests import loops
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate(workers=2, waiting=4)
+def queue() -> Iterator[WorkQueue]:
+    made = WorkQueue(workers=2, waiting=4)
     yield made
     made.close()
 
@@ -34,26 +34,26 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def free(gate: Gate) -> bool:
-    return gate.stats().running == gate.stats().waiting == 0
+def free(queue: WorkQueue) -> bool:
+    return queue.stats().running == queue.stats().waiting == 0
 
 
-def test_what_the_work_returns_and_what_it_raises(gate: Gate) -> None:
+def test_what_the_work_returns_and_what_it_raises(queue: WorkQueue) -> None:
     def broken(_: threading.Event) -> None:
         raise LookupError("nothing there")
 
-    assert loops.run(gate.run(lambda _: threading.current_thread().name, timeout=5)).startswith("gate-")
+    assert loops.run(queue.run(lambda _: threading.current_thread().name, timeout=5)).startswith("work-queue-")
     with pytest.raises(LookupError, match="nothing there"):
-        loops.run(gate.run(broken, timeout=5))
-    until(lambda: free(gate))
-    assert gate.stats().done == 2
+        loops.run(queue.run(broken, timeout=5))
+    until(lambda: free(queue))
+    assert queue.stats().done == 2
 
 
-def test_of_a_burst_some_are_answered_and_the_rest_refused_at_once(gate: Gate) -> None:
+def test_of_a_burst_some_are_answered_and_the_rest_refused_at_once(queue: WorkQueue) -> None:
     opened = threading.Event()
 
     async def burst() -> tuple[list[object], float]:
-        asked = [asyncio.ensure_future(gate.run(lambda _: opened.wait(5), timeout=10)) for _ in range(50)]
+        asked = [asyncio.ensure_future(queue.run(lambda _: opened.wait(5), timeout=10)) for _ in range(50)]
         start = time.monotonic()
         done, _ = await asyncio.wait(asked, timeout=0.5, return_when=asyncio.FIRST_EXCEPTION)
         while len(done) < 44:
@@ -70,12 +70,12 @@ def test_of_a_burst_some_are_answered_and_the_rest_refused_at_once(gate: Gate) -
     # Long before the work was done.
     assert seconds < 2
     assert all(1 <= busy.retry_after <= 60 for busy in refused)
-    until(lambda: free(gate))
-    assert loops.run(gate.run(lambda _: "after", timeout=5)) == "after"
-    assert gate.stats().refused == 44
+    until(lambda: free(queue))
+    assert loops.run(queue.run(lambda _: "after", timeout=5)) == "after"
+    assert queue.stats().refused == 44
 
 
-def test_two_work_at_once_and_no_more(gate: Gate) -> None:
+def test_two_work_at_once_and_no_more(queue: WorkQueue) -> None:
     now, most, lock = 0, 0, threading.Lock()
 
     def work(_: threading.Event) -> None:
@@ -88,13 +88,13 @@ def test_two_work_at_once_and_no_more(gate: Gate) -> None:
             now -= 1
 
     async def six() -> None:
-        await asyncio.gather(*(gate.run(work, timeout=5) for _ in range(6)))
+        await asyncio.gather(*(queue.run(work, timeout=5) for _ in range(6)))
 
     loops.run(six())
     assert most == 2
 
 
-def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(gate: Gate) -> None:
+def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(queue: WorkQueue) -> None:
     told, end = threading.Event(), threading.Event()
 
     def deaf(cancel: threading.Event) -> None:
@@ -104,60 +104,60 @@ def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(gat
 
     start = time.monotonic()
     with pytest.raises(TooSlow, match=r"within 0\.1 s"):
-        loops.run(gate.run(deaf, timeout=0.1))
+        loops.run(queue.run(deaf, timeout=0.1))
     assert time.monotonic() - start < 2
     assert told.wait(2)
-    assert (gate.stats().running, gate.stats().late, gate.stats().stopped) == (1, 1, 1)
+    assert (queue.stats().running, queue.stats().abandoned, queue.stats().timed_out) == (1, 1, 1)
     end.set()
-    until(lambda: free(gate))
-    assert gate.stats().late == 0
+    until(lambda: free(queue))
+    assert queue.stats().abandoned == 0
 
 
-def test_a_slow_method_that_listens_frees_its_place_by_itself(gate: Gate) -> None:
+def test_a_slow_method_that_listens_frees_its_place_by_itself(queue: WorkQueue) -> None:
     def listens(cancel: threading.Event) -> None:
         assert cancel.wait(5)
         raise Cancelled
 
     with pytest.raises(TooSlow):
-        loops.run(gate.run(listens, timeout=0.05))
-    until(lambda: free(gate))
+        loops.run(queue.run(listens, timeout=0.05))
+    until(lambda: free(queue))
 
 
-def test_who_waits_for_the_whole_limit_is_told_to_come_back(gate: Gate) -> None:
+def test_who_waits_for_the_whole_limit_is_told_to_come_back(queue: WorkQueue) -> None:
     end = threading.Event()
 
     async def crowded() -> list[object]:
-        first = [asyncio.ensure_future(gate.run(lambda _: end.wait(5), timeout=10)) for _ in range(2)]
+        first = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=10)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        waited = await asyncio.gather(gate.run(lambda _: True, timeout=0.2), return_exceptions=True)
+        waited = await asyncio.gather(queue.run(lambda _: True, timeout=0.2), return_exceptions=True)
         end.set()
         return [*waited, *await asyncio.gather(*first)]
 
     busy, *rest = loops.run(crowded())
     assert isinstance(busy, Busy)
     assert rest == [True, True]
-    assert gate.stats().waiting == 0
+    assert queue.stats().waiting == 0
 
 
-def test_nobody_is_refused_while_there_is_room_whatever_was_slow_before(gate: Gate) -> None:
-    gate._took.extend([(time.monotonic(), 30.0)] * 8)
+def test_nobody_is_refused_while_there_is_room_whatever_was_slow_before(queue: WorkQueue) -> None:
+    queue._durations.extend([(time.monotonic(), 30.0)] * 8)
 
     async def burst() -> list[object]:
-        asked = [gate.run(lambda _: time.sleep(0.01), timeout=10) for _ in range(2 + 4)]
+        asked = [queue.run(lambda _: time.sleep(0.01), timeout=10) for _ in range(2 + 4)]
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     assert loops.run(burst()) == [None] * 6
 
 
-def test_a_few_slow_ones_keep_nobody_away_for_long(gate: Gate) -> None:
+def test_a_few_slow_ones_keep_nobody_away_for_long(queue: WorkQueue) -> None:
     end = threading.Event()
 
     async def crowded(slow: list[float]) -> list[int]:
-        gate._took.extend((time.monotonic(), seconds) for seconds in slow)
-        gate._promised.clear()
-        inside = [asyncio.ensure_future(gate.run(lambda _: end.wait(5), timeout=10)) for _ in range(6)]
+        queue._durations.extend((time.monotonic(), seconds) for seconds in slow)
+        queue._promises.clear()
+        inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=10)) for _ in range(6)]
         await asyncio.sleep(0.05)
-        asked = [gate.run(lambda _: None, timeout=10) for _ in range(20)]
+        asked = [queue.run(lambda _: None, timeout=10) for _ in range(20)]
         refused = await asyncio.gather(*asked, return_exceptions=True)
         end.set()
         await asyncio.gather(*inside)
@@ -167,52 +167,52 @@ def test_a_few_slow_ones_keep_nobody_away_for_long(gate: Gate) -> None:
     assert max(loops.run(crowded([16.0, 16.0]))) <= 6
     # And where all are slow, the promise is for no longer than it can be good for.
     end.clear()
-    gate._took.clear()
+    queue._durations.clear()
     assert max(loops.run(crowded([300.0] * 8))) == 60
 
 
 def test_what_nobody_waits_for_any_more_counts_by_its_age() -> None:
-    gate, end = Gate(workers=1, waiting=0), threading.Event()
+    queue, end = WorkQueue(workers=1, waiting=0), threading.Event()
 
     async def late() -> int:
         with pytest.raises(TooSlow):
-            await gate.run(lambda _: end.wait(5), timeout=0.05)
-        (job,) = gate._running
-        assert job.late
-        job.begun = time.monotonic() - 16
+            await queue.run(lambda _: end.wait(5), timeout=0.05)
+        (job,) = queue._running
+        assert job.abandoned
+        job.started = time.monotonic() - 16
         with pytest.raises(Busy) as refused:
-            await gate.run(lambda _: None, timeout=10)
+            await queue.run(lambda _: None, timeout=10)
         return refused.value.retry_after
 
     try:
         assert 16 <= loops.run(late()) <= 20
     finally:
         end.set()
-        gate.close()
+        queue.close()
 
 
 def test_whether_there_is_a_place_can_be_asked_before_a_body_is_read() -> None:
-    gate, end = Gate(workers=1, waiting=0), threading.Event()
+    queue, end = WorkQueue(workers=1, waiting=0), threading.Event()
 
     async def full() -> None:
-        gate.look()
-        inside = asyncio.ensure_future(gate.run(lambda _: end.wait(5), timeout=10))
+        queue.check()
+        inside = asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=10))
         await asyncio.sleep(0.05)
         with pytest.raises(Busy):
-            gate.look()
+            queue.check()
         end.set()
         await inside
 
     loops.run(full())
-    until(lambda: free(gate))
-    gate.look()
-    assert gate.stats().refused == 1
-    gate.close()
+    until(lambda: free(queue))
+    queue.check()
+    assert queue.stats().refused == 1
+    queue.close()
     with pytest.raises(Busy):
-        gate.look()
+        queue.check()
 
 
-def test_who_hangs_up_frees_the_place(gate: Gate) -> None:
+def test_who_hangs_up_frees_the_place(queue: WorkQueue) -> None:
     told, ran = threading.Event(), []
 
     def work(cancel: threading.Event) -> None:
@@ -221,35 +221,35 @@ def test_who_hangs_up_frees_the_place(gate: Gate) -> None:
         told.set()
 
     async def hung_up() -> None:
-        asked = [asyncio.ensure_future(gate.run(work, timeout=30)) for _ in range(6)]
+        asked = [asyncio.ensure_future(queue.run(work, timeout=30)) for _ in range(6)]
         await asyncio.sleep(0.1)
-        assert gate.stats().waiting == 4
+        assert queue.stats().waiting == 4
         for one in asked:
             one.cancel()
         await asyncio.wait(asked)
-        assert gate.stats().waiting == 0
+        assert queue.stats().waiting == 0
 
     loops.run(hung_up())
     assert told.wait(2)
-    until(lambda: free(gate))
+    until(lambda: free(queue))
     # Who was still waiting never began.
     assert len(ran) == 2
-    assert (gate.stats().left, gate.stats().done) == (6, 0)
+    assert (queue.stats().disconnected, queue.stats().done) == (6, 0)
 
 
-def test_the_estimate_follows_the_last_seconds_and_the_refused_come_back_one_after_the_other(gate: Gate) -> None:
+def test_the_estimate_follows_the_last_seconds_and_the_refused_come_back_one_after_the_other(queue: WorkQueue) -> None:
     end = threading.Event()
 
     async def crowded() -> list[int]:
         now = time.monotonic()
         # What was long ago does not count.
-        gate._took.extend([(now - 300, 50.0)] * 9 + [(now, 4.0)] * 3)
-        inside = [asyncio.ensure_future(gate.run(lambda _: end.wait(5), timeout=1e9)) for _ in range(6)]
+        queue._durations.extend([(now - 300, 50.0)] * 9 + [(now, 4.0)] * 3)
+        inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=1e9)) for _ in range(6)]
         await asyncio.sleep(0.05)
         told = []
         for _ in range(12):
             with pytest.raises(Busy) as refused:
-                await gate.run(lambda _: True, timeout=1e9)
+                await queue.run(lambda _: True, timeout=1e9)
             told.append(refused.value.retry_after)
         end.set()
         await asyncio.gather(*inside)
@@ -265,14 +265,14 @@ def test_the_estimate_follows_the_last_seconds_and_the_refused_come_back_one_aft
     assert told[-1] <= 24
 
 
-def test_many_ask_and_hang_up_at_random_and_all_is_free_again(gate: Gate) -> None:
+def test_many_ask_and_hang_up_at_random_and_all_is_free_again(queue: WorkQueue) -> None:
     def work(cancel: threading.Event) -> bool:
         return cancel.wait(0.002)
 
     async def storm() -> list[object]:
         async def one(number: int) -> object:
             await asyncio.sleep(0.0007 * (number % 97))
-            asked = asyncio.ensure_future(gate.run(work, timeout=0.003 if number % 5 == 0 else 5))
+            asked = asyncio.ensure_future(queue.run(work, timeout=0.003 if number % 5 == 0 else 5))
             if number % 3 == 0:
                 await asyncio.sleep(0.001 * (number % 4))
                 asked.cancel()
@@ -283,42 +283,42 @@ def test_many_ask_and_hang_up_at_random_and_all_is_free_again(gate: Gate) -> Non
     answers = loops.run(storm())
     assert {type(answer) for answer in answers} <= {bool, Busy, TooSlow, asyncio.CancelledError}
     assert any(answer is False for answer in answers)
-    until(lambda: free(gate))
-    assert loops.run(gate.run(lambda _: "after", timeout=5)) == "after"
+    until(lambda: free(queue))
+    assert loops.run(queue.run(lambda _: "after", timeout=5)) == "after"
 
 
-def test_what_the_caller_set_holds_in_the_thread(gate: Gate) -> None:
+def test_what_the_caller_set_holds_in_the_thread(queue: WorkQueue) -> None:
     name = contextvars.ContextVar("name", default="nobody")
 
     async def asked(who: str) -> str:
         name.set(who)
-        return await gate.run(lambda _: name.get(), timeout=5)
+        return await queue.run(lambda _: name.get(), timeout=5)
 
     assert loops.run(asked("one")) == "one"
-    assert loops.run(gate.run(lambda _: name.get(), timeout=5)) == "nobody"
+    assert loops.run(queue.run(lambda _: name.get(), timeout=5)) == "nobody"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux only")
-def test_pages_come_first(gate: Gate) -> None:
+def test_pages_come_first(queue: WorkQueue) -> None:
     def priority(_: threading.Event) -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    assert loops.run(gate.run(priority, timeout=5)) == NICE
+    assert loops.run(queue.run(priority, timeout=5)) == NICE
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == 0
 
 
 def test_a_closed_gate_takes_nothing_and_lets_go() -> None:
-    gate, told = Gate(1, 1), threading.Event()
+    queue, told = WorkQueue(1, 1), threading.Event()
 
     def work(cancel: threading.Event) -> None:
         assert cancel.wait(5)
         told.set()
 
     async def closed() -> list[object]:
-        asked = [asyncio.ensure_future(gate.run(work, timeout=30)) for _ in range(2)]
+        asked = [asyncio.ensure_future(queue.run(work, timeout=30)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        gate.close()
-        return list(await asyncio.gather(*asked, gate.run(work, timeout=30), return_exceptions=True))
+        queue.close()
+        return list(await asyncio.gather(*asked, queue.run(work, timeout=30), return_exceptions=True))
 
     first, second, third = loops.run(closed())
     assert first is None
