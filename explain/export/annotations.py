@@ -1,7 +1,7 @@
-"""Marks on a picture, drawn into its pixels as the browser draws them over it (`components/markup/shapes.js`).
+"""Draw marks into a picture's pixels as the browser draws them over it (`components/markup/shapes.js`).
 
-A mark has `kind` (arrow, circle or text), `points` in original pixels (an arrow's tail and head; a circle's centre and
-a point on it; where a text begins), `text` and `ink`. Widths go by a unit: one pixel where the picture is 500 long.
+A mark has `kind` (arrow, circle or text), `points` in original pixels (tail and head of an arrow; centre and a point of
+a circle; start of a text), `text` and `ink`. Widths are in units: one pixel if the picture's longer side is 500.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ STROKE, HALO = 2.6, 1.6
 _HEAD, _HALF, _TEXT, _LEADING, _ACROSS, _GAP = 15, 6, 16, 1.25, 0.58, 8
 _LINE, _MOST_LETTERS = 28, 120
 _SHIFT = 6
-"""Bits of a pixel's parts that OpenCV draws by."""
+"""Fractional bits of OpenCV's coordinates."""
 INKS: dict[str, tuple[Colour, Colour]] = {
     "accent": ((0x2F, 0xD6, 0xE3), (0x0C, 0x23, 0x26)),
     "light": ((0xFF, 0xFF, 0xFF), (0x14, 0x14, 0x14)),
     "dark": ((0x14, 0x14, 0x14), (0xFF, 0xFF, 0xFF)),
 }
-"""The ink, and what is around it so that it is seen on dark and on light."""
+"""Each ink and its outline, which makes it visible on dark and on light."""
 
 
 class Mark(Protocol):
-    """What is drawn; `explain.history.Mark` is one."""
+    """A mark to draw, such as `explain.history.Mark`."""
 
     @property
     def kind(self) -> str: ...
@@ -52,7 +52,7 @@ class Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`at`: where the anchor of the first line is, at the middle of its height; `size` of a letter, in pixels."""
+    """Lines of text; `at`: the anchor of the first line, at the middle of its height; `size` of a letter in pixels."""
 
     at: Point
     anchor: Anchor
@@ -62,7 +62,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What a mark is made of, in original pixels."""
+    """The parts of a mark, in original pixels."""
 
     line: tuple[Point, Point] | None = None
     head: tuple[Point, ...] = ()
@@ -71,7 +71,7 @@ class Drawing:
 
 
 def draw(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) RGB with the marks over it; the pixels given stay as they are."""
+    """Return a copy of the pixels, uint8 (H, W, 3) RGB, with the marks drawn over it."""
     size = (pixels.shape[1], pixels.shape[0])
     unit, out = unit_of(size), np.ascontiguousarray(pixels).copy()
     for mark in marks:
@@ -85,12 +85,12 @@ def draw(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
 
 
 def unit_of(size: tuple[int, int]) -> float:
-    """Of a picture of this width and height."""
+    """Return the unit of a picture of this width and height, in pixels."""
     return max(size) / 500
 
 
 def lined(text: str) -> tuple[str, ...]:
-    """Words in lines of at most 28 letters; a longer word has a line of its own."""
+    """Wrap a text into lines of at most 28 letters; a longer word has a line of its own."""
     lines: list[str] = []
     for word in text[:_MOST_LETTERS].split():
         if lines and len(lines[-1]) + 1 + len(word) <= _LINE:
@@ -101,7 +101,7 @@ def lined(text: str) -> tuple[str, ...]:
 
 
 def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> Drawing:
-    """Where each part of a mark lies on a picture of this width and height."""
+    """Lay out the parts of a mark on a picture of this width and height."""
     tall, gap = _TEXT * _LEADING * unit, _GAP * unit
     down = (len(lined(mark.text)) - 0.5) * tall
     first = mark.points[0]
@@ -120,7 +120,7 @@ def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> Drawing:
     base = (second[0] - dx * long, second[1] - dy * long)
     head = (second, (base[0] - dy * half, base[1] + dx * half), (base[0] + dy * half, base[1] - dx * half))
     room = (size[0] - first[0] if dx < 0 else first[0]) - gap
-    # Where there is none beside the tail, above or below it.
+    # Above or below the tail where there is no room beside it.
     if abs(dx) < 0.5 or room < _wide(lined(mark.text), unit):
         at = (first[0], first[1] - gap - down if dy > 0 else first[1] + gap + tall / 2)
         words = _placed(mark.text, at, "middle", unit, size)
@@ -131,12 +131,12 @@ def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> Drawing:
 
 
 def _wide(lines: Sequence[str], unit: float) -> float:
-    """How wide lines are, about."""
+    """Estimate the width of lines."""
     return max(map(len, lines), default=0) * _ACROSS * _TEXT * unit
 
 
 def _placed(text: str, at: Point, anchor: Anchor, unit: float, size: tuple[int, int]) -> Words | None:
-    """Text where it is to be, moved as far as it would leave the picture."""
+    """Place text, moved so that it does not leave the picture."""
     lines, letter = lined(text), _TEXT * unit
     if not lines:
         return None
@@ -152,7 +152,7 @@ def _clamped(value: float, low: float, high: float) -> float:
 
 
 def _lines(out: NDArray[np.uint8], drawing: Drawing, colour: Colour, width: float, around: float) -> None:
-    """The parts that are not letters, with round ends."""
+    """Draw everything but letters, with round ends."""
     thick = max(1, round(width))
     if drawing.line is not None:
         ends = [_fixed(point) for point in drawing.line]
@@ -168,7 +168,7 @@ def _lines(out: NDArray[np.uint8], drawing: Drawing, colour: Colour, width: floa
 
 
 def _fixed(point: Point) -> tuple[int, int]:
-    """For OpenCV, whose whole numbers are the middles of pixels."""
+    """Convert to OpenCV's fixed point, in which integers are pixel centres."""
     x, y = ((value - 0.5) * 2**_SHIFT for value in point)
     return round(x), round(y)
 
@@ -177,7 +177,7 @@ def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, 
     from PIL import Image as Pillow
     from PIL import ImageDraw, ImageFont
 
-    # Drawn as wide as the browser's letters are: DejaVu is the broader type.
+    # Scaled to the width of the browser's letters: DejaVu is wider.
     font: Any = ImageFont.truetype(str(fonts.path("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
     made = Pillow.fromarray(out)
     pen = ImageDraw.Draw(made)

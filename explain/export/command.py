@@ -1,4 +1,4 @@
-"""The call on the command line that makes a recipe's explanation again."""
+"""Write the command that reproduces a recipe's explanation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ _PLAIN |= {"top_k": 5, "scale": "own", "preprocessing": "trained", "confidence":
 
 
 def line(recipe: Recipe) -> str:
-    """The exact call, ready for a shell: names of pictures and classes are quoted.
+    """Return the command, quoted for a shell.
 
-    It names what a default could change (method, layers, targets, device) and of the rest what is not the default.
+    It gives every option whose default depends on the model (method, layers, targets, device), and others only where
+    they differ from the default.
+
+        line(result.recipe)  # "python -m explain image bus.jpg --model efficientnet-lite0 --method hirescam ..."
     """
     name = recipe.picture_name
     words = ["image", f"./{name}" if name.startswith("-") else name]
@@ -30,13 +33,13 @@ def line(recipe: Recipe) -> str:
 
 
 def replay(recipe: Recipe, file: str = "recipe.json") -> str:
-    """The call that makes it from the recipe's own file, or from any file that carries it, and checks picture and
-    weights against it."""
+    """Return the command that replays a recipe from its file, or from any file that it is embedded in, and checks the
+    picture and the weights."""
     return shlex.join(["python", "-m", "explain", "replay", file, "--picture", recipe.picture_name])
 
 
 def detects(recipe: Recipe) -> bool:
-    """Whether its model is a detector, as far as is known here."""
+    """Whether the recipe's model is a detector; guessed from its options for an unknown model."""
     try:
         return catalog.spec(recipe.model).task == "detect"
     except ModelProblem:

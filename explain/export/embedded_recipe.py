@@ -1,10 +1,10 @@
-"""The recipe in a file's own metadata, so that a picture can be opened again as the view that it was made from.
+"""Embed a recipe in a file's metadata, so that the picture can be opened again as the view it was made from.
 
 PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. SVG: a metadata element. PDF: an entry of the document
-information. Each holds the same line of JSON. A PNG or JPG can also hold the picture that it shows, in a private chunk
-`sgPc` or in APP15 segments: no other program minds them, and a picture that was saved anew by one has lost them.
+information. Each holds the same line of JSON. A PNG or JPG can also hold the original picture, in a private chunk
+`sgPc` or in APP15 segments: other programs ignore them, and drop them when they save the file.
 
-Whatever is read here came from anywhere: nothing is parsed but lengths and one bounded line of JSON, against a schema.
+Files are untrusted: only lengths and one bounded line of JSON are parsed, and the JSON is validated by a schema.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
     from explain.result import Result
 
-TEXT = 2**18
-"""Bytes of JSON that are read at most."""
-CARRIED = 8 * 2**20
-"""Bytes of a picture that a file carries at most; a larger one is left out."""
-LOSSLESS = 4_000_000
-"""Pixels of a picture that is worth encoding without loss for that."""
-_PARTS = 4096
-"""Chunks or segments that are looked at before the pixels begin."""
+MAX_TEXT = 2**18
+"""Maximum number of bytes of JSON that are read."""
+MAX_PICTURE = 8 * 2**20
+"""Maximum number of bytes of an embedded picture; a larger one is left out."""
+MAX_LOSSLESS = 4_000_000
+"""Maximum number of pixels of a picture that is encoded without loss for that."""
+_MAX_PARTS = 4096
+"""Maximum number of chunks or segments that are read before the pixels."""
 _SEGMENT = 65_533  # bytes after a JPEG segment's own length
 _PNG, _KEY, _OWN = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
-_SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % TEXT)
-_PDF = re.compile(rb"/Sightglass <([0-9A-F]{2,%d})>" % (2 * TEXT))
+_SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % MAX_TEXT)
+_PDF = re.compile(rb"/Sightglass <([0-9A-F]{2,%d})>" % (2 * MAX_TEXT))
 
 _LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
-"""Of pictures that are no JPEG: half a second's work for 3 million pixels, and wanted for many files."""
+"""Lossless files of pictures that are not JPEG: half a second's work for 3 million pixels, used in many files."""
 
 Text = Annotated[str, StringConstraints(max_length=200)]
 
 
 class View(BaseModel):
-    """How an explanation was looked at."""
+    """The display settings of an explanation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     index: int = Field(default=0, ge=0, le=9999)
-    """Which of the recipe's targets."""
+    """Index among the recipe's targets."""
     label: Text | None = None
     """That target's class."""
     screen: Literal["explore", "detect"] = "explore"
     automatic: bool = False
-    """Whether the layers were left to the model."""
+    """Whether the layers are the model's own."""
     settings: dict[Text, bool | float | Text] = Field(default_factory=dict, max_length=40)
-    """Of the viewer, by its own names: mode, colormap, alpha, ..."""
+    """The viewer's settings by name: mode, colormap, alpha, ..."""
 
 
 class Contents(BaseModel):
-    """What a file says of itself."""
+    """What is embedded in a file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -74,11 +74,11 @@ class Contents(BaseModel):
     recipe: Recipe
     view: View = View()
     picture: bytes = Field(default=b"", exclude=True)
-    """The file of the picture itself, where it is carried; not to be believed before its sha256 was compared."""
+    """The file of the original picture, if embedded; not to be trusted before its sha256 is checked."""
 
 
 def view_of(explanation: Result, index: int, **settings: bool | float | str) -> View:
-    """One map of an explanation, looked at with these settings."""
+    """Return the view of one map of an explanation with these settings."""
     return View(
         index=index,
         label=explanation.heatmaps[index].target.label[:200],
@@ -89,37 +89,40 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
 
 
 def line(recipe: Recipe, view: View | None = None) -> str:
-    """What a file says of itself: JSON on one line, in ASCII."""
+    """Return the JSON that is embedded, on one line in ASCII."""
     return json.dumps(Contents(recipe=recipe, view=view or View()).model_dump(mode="json"), separators=(",", ":"))
 
 
 def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: bytes = b"") -> bytes:
-    """The PNG, JPG, SVG or PDF with the recipe in it, its pixels untouched.
+    """Return the bytes of a PNG, JPG, SVG or PDF with the recipe embedded, its pixels unchanged.
 
-    `picture`: the original's own file, as `carried` gives it, for PNG and JPG. A recipe that is too long for EXIF
-    (64 kB) is left out of a JPG. Raises ImageProblem for another kind of file.
+    `picture`: the file of the original picture from `carried`, for PNG and JPG. A recipe too long for EXIF (64 kB) is
+    left out of a JPG. Raises ImageProblem for another kind of file.
+
+        data = write(to_png(result.overlay()), result.recipe)
+        assert read(data) == result.recipe
     """
     text = line(recipe, view)
-    said = text.encode("ascii")
+    encoded = text.encode("ascii")
     if data.startswith(_PNG):
-        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + said) + (_chunk(_OWN, picture) if picture else b"")
+        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + encoded) + (_chunk(_OWN, picture) if picture else b"")
         return data[:33] + parts + data[33:]
     if data.startswith(b"\xff\xd8\xff"):
         at = 2
         if data[2:4] == b"\xff\xe0":
             at += 2 + int.from_bytes(data[4:6], "big")
-        return data[:at] + _exif(said) + _segments(picture) + data[at:]
+        return data[:at] + _exif(encoded) + _segments(picture) + data[at:]
     if data.startswith(b"%PDF-"):
-        return _with_information(data, said)
+        return _with_information(data, encoded)
     if (found := re.search(rb"<svg\b[^>]*>", data[:4096])) is not None:
-        held = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
-        return data[: found.end()] + b"\n" + held + data[found.end() :]
+        element = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
+        return data[: found.end()] + b"\n" + element + data[found.end() :]
     raise ImageProblem("Only PNG, JPG, SVG and PDF files can carry a recipe: choose one of these.")
 
 
 def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
-    """`write` for several files of one explanation, given each one's bytes and the map it is of: each carries the
-    picture, whose file is made but once."""
+    """Return `write` for several files of one explanation: it takes a file's bytes and the index of its map, and
+    embeds the picture, which is encoded once."""
     recipe, picture = explanation.recipe, carried(explanation.image)
 
     def tagged(data: bytes, index: int) -> bytes:
@@ -133,13 +136,13 @@ def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[byt
 
 
 def read(data: bytes) -> Recipe | None:
-    """The recipe that a file carries; None where there is none, or none that makes sense."""
+    """Return the recipe embedded in a file; None where there is no valid one."""
     found = contents(data)
     return found.recipe if found is not None else None
 
 
 def contents(data: bytes) -> Contents | None:
-    """All that a file says of itself; None where that is nothing, or makes no sense. Never raises."""
+    """Return everything embedded in a file; None where there is nothing valid. Never raises."""
     line, picture = b"", b""
     try:
         if data.startswith(_PNG):
@@ -151,7 +154,7 @@ def contents(data: bytes) -> Contents | None:
                 line = bytes.fromhex(found[-1][1].decode())
         elif (svg := _SVG.search(data)) is not None:
             line = html.unescape(svg[1].decode("utf-8")).encode()
-        if not 0 < len(line) <= TEXT:
+        if not 0 < len(line) <= MAX_TEXT:
             return None
         return Contents.model_validate_json(line).model_copy(update={"picture": picture})
     except (ValidationError, ValueError, struct.error):
@@ -159,23 +162,22 @@ def contents(data: bytes) -> Contents | None:
 
 
 def carried(image: Image) -> bytes:
-    """A file of exactly these pixels for `write`: the JPEG that they came as, else one without loss; empty where it
-    would be too large."""
+    """Return a file of exactly these pixels to embed: the original JPEG, else a lossless one; empty if too large."""
     if image.jpeg:
-        return image.jpeg if len(image.jpeg) <= CARRIED else b""
-    if image.width * image.height > LOSSLESS:
+        return image.jpeg if len(image.jpeg) <= MAX_PICTURE else b""
+    if image.width * image.height > MAX_LOSSLESS:
         return b""
     if image not in _LOSSLESS:
         from PIL import Image as Pillow
 
         out = BytesIO()
         Pillow.fromarray(image.pixels).save(out, "WEBP", lossless=True, quality=20, method=1)
-        _LOSSLESS[image] = out.getvalue() if out.tell() <= CARRIED else b""
+        _LOSSLESS[image] = out.getvalue() if out.tell() <= MAX_PICTURE else b""
     return _LOSSLESS[image]
 
 
 def original(found: Contents) -> Image | None:
-    """The picture that a file carries; None where it carries none, or not the one that its recipe is of."""
+    """Return the embedded picture; None where there is none, or not the one of the recipe."""
     from explain.picture.image import Image
 
     if not found.picture:
@@ -193,32 +195,32 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 def _of_png(data: bytes) -> tuple[bytes, bytes]:
     line, picture, at = b"", b"", 8
-    for _ in range(_PARTS):
+    for _ in range(_MAX_PARTS):
         size, kind = struct.unpack_from(">I4s", data, at)
         body = at + 8
         if kind in (b"IDAT", b"IEND"):
             break
-        if kind == b"iTXt" and data[body : body + 11] == _KEY + b"\0" and size <= TEXT + 1024:
+        if kind == b"iTXt" and data[body : body + 11] == _KEY + b"\0" and size <= MAX_TEXT + 1024:
             line = _international(data[body + 11 : body + size])
-        elif kind == _OWN and size <= CARRIED:
+        elif kind == _OWN and size <= MAX_PICTURE:
             picture = data[body : body + size]
         at = body + size + 4
     return line, picture
 
 
 def _international(body: bytes) -> bytes:
-    """The text of an iTXt chunk, after its keyword; other programs may deflate it when they save it anew."""
+    """Return the text of an iTXt chunk after its keyword; other programs may deflate it when they save the file."""
     deflated, rest = body[:1] == b"\1", body[2:].split(b"\0", 2)[-1]
     if not deflated:
         return rest
     try:
-        return zlib.decompressobj().decompress(rest, TEXT + 1)
+        return zlib.decompressobj().decompress(rest, MAX_TEXT + 1)
     except zlib.error:
         return b""
 
 
 def _exif(line: bytes) -> bytes:
-    """An APP1 segment: a TIFF of two directories, of which the second holds the comment."""
+    """Return an APP1 segment: a TIFF with two directories, the second of which holds the comment."""
     comment = b"ASCII\0\0\0" + line
     tiff = b"MM\0*" + struct.pack(">I", 8)
     tiff += struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)  # the Exif directory is at 26
@@ -228,7 +230,7 @@ def _exif(line: bytes) -> bytes:
 
 
 def _segments(picture: bytes) -> bytes:
-    """APP15 segments with a picture's bytes in order."""
+    """Split a picture's bytes into APP15 segments."""
     room = _SEGMENT - len(_KEY) - 1
     parts = [_KEY + b"\0" + picture[at : at + room] for at in range(0, len(picture), room)]
     return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)
@@ -237,18 +239,18 @@ def _segments(picture: bytes) -> bytes:
 def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
     line, pictures, size = b"", [], 0
     for kind, body in _read_segments(data):
-        # A camera's own is not unpacked for nothing.
+        # Do not parse a camera's EXIF.
         if kind == 0xE1 and body.startswith(b"Exif\0\0") and b'"sightglass"' in body:
             line = _comment(body) or line
         elif kind == 0xEF and body.startswith(_KEY + b"\0"):
             pictures.append(body[len(_KEY) + 1 :])
             size += len(body)
-    return line, b"".join(pictures) if size <= CARRIED + 2**16 else b""
+    return line, b"".join(pictures) if size <= MAX_PICTURE + 2**16 else b""
 
 
 def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 2
-    for _ in range(_PARTS):
+    for _ in range(_MAX_PARTS):
         mark, kind, size = struct.unpack_from(">BBH", data, at)
         if mark != 0xFF or kind == 0xDA or size < 2:
             return
@@ -257,35 +259,35 @@ def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _comment(body: bytes) -> bytes:
-    """The comment of an EXIF segment, whoever wrote it."""
+    """Return the comment of an EXIF segment, whichever program wrote it."""
     from PIL import Image as Pillow
 
     exif = Pillow.Exif()
     try:
         exif.load(body)
         text = exif.get_ifd(0x8769).get(0x9286, b"")
-    except Exception:  # what a decoder raises on damaged data is nobody's contract
+    except Exception:  # damaged data can raise anything
         return b""
     return text.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(text, bytes) else b""
 
 
 def _with_information(data: bytes, line: bytes) -> bytes:
-    """The PDF with another entry in its document information, as an update at its end (ISO 32000-1, 7.5.6)."""
+    """Add an entry to the document information by an incremental update (ISO 32000-1, 7.5.6)."""
     tail = data[data.rindex(b"trailer") :]
     start = int(re.findall(rb"startxref\s+(\d+)", tail)[-1])
     size = int(re.findall(rb"/Size (\d+)", tail)[-1])
     root = re.findall(rb"/Root (\d+ \d+ R)", tail)[-1]
     entry = b"/Sightglass <" + line.hex().upper().encode() + b">"
-    held = b""
+    entries = b""
     if (named := re.search(rb"/Info (\d+) 0 R", tail)) is not None:
         number = int(named[1])
         found = re.search(rb"(?:^|\n)%d 0 obj\s*<<(.*?)>>\s*endobj" % number, data, re.DOTALL)
-        held = found[1].strip() + b"\n" if found is not None else b""
+        entries = found[1].strip() + b"\n" if found is not None else b""
     else:
         number, size = size, size + 1
     body = data if data.endswith(b"\n") else data + b"\n"
     at = len(body)
-    body += b"%d 0 obj\n<<\n%s%s\n>>\nendobj\n" % (number, held, entry)
+    body += b"%d 0 obj\n<<\n%s%s\n>>\nendobj\n" % (number, entries, entry)
     table = len(body)
     body += b"xref\n%d 1\n%010d 00000 n \n" % (number, at)
     body += b"trailer\n<< /Size %d /Root %s /Info %d 0 R /Prev %d >>\n" % (size, root, number, start)

@@ -1,4 +1,4 @@
-"""What a comparison of pictures leaves in a folder: the two with what makes them alike, and a gallery's ranking."""
+"""Write the results of comparing pictures: both with their maps, the matching places, a gallery's ranking."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     File = tuple[str, bytes]
 
 PAIRS = 6
-"""Matching places that are drawn and numbered."""
-COLOURS = "blue makes them alike, red sets them apart"
+"""Number of matching places that are drawn."""
+COLOURS = "blue: similar, red: different"
 
 
 def overlay(side: Side, style: Style | None = None) -> NDArray[np.uint8]:
-    """The picture with its signed map, uint8 (H, W, 3): blue for what makes the two alike, red for what does not."""
-    # Squared, so that weak places are faint: the opacity of a difference goes with its power 0.6.
+    """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red sets them apart."""
+    # Squared, so that weak places are faint: the opacity of a difference is its power of 0.6.
     values = np.sign(side.signed) * side.signed**2
     field = Field(values, side.geometry.extent, side.seen, kind="difference")
     return shown(side.image.pixels, field, style or Style())
 
 
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
-    """similarity.jpg with both maps, pairs.jpg with the places that match best, maps.npz, and similarity.json."""
+    """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json."""
     names = [side.image.name for side in found.sides]
-    captions = [f"{names[0]}: {COLOURS}", f"{names[1]}: {found.score:.2f} alike"]
+    captions = [f"{names[0]}: {COLOURS}", f"{names[1]}: similarity {found.score:.2f}"]
     yield "similarity.jpg", _drawn([overlay(side) for side in found.sides], captions)
     if found.matches.pairs:
         grids = (found.matches.query, found.matches.gallery)
@@ -61,7 +61,7 @@ def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
 
 
 def of_pair(found: Similarity, rank: int) -> File:
-    """One picture of a gallery beside the query: `top1_name.jpg`."""
+    """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = found.gallery.image.name
     captions = [f"{found.query.image.name}: {COLOURS}", f"{rank}. {name}: {found.score:.2f}"]
     return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _drawn(
@@ -70,11 +70,11 @@ def of_pair(found: Similarity, rank: int) -> File:
 
 
 def summary(found: Similarity, context: Context | None) -> dict[str, Any]:
-    """All that is known of a comparison but its pixels, ready for `to_json`."""
-    said_of = {"headline": headline(found, context)} | found.summary()
+    """Return everything about a comparison except pixels, ready for `to_json`."""
+    values = {"headline": headline(found, context)} | found.summary()
     if context is not None:
-        said_of["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
-    return said_of
+        values["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
+    return values
 
 
 def headline(found: Similarity, context: Context | None) -> str:
@@ -84,7 +84,7 @@ def headline(found: Similarity, context: Context | None) -> str:
 
 
 def places(found: Similarity) -> list[str]:
-    """Where in each picture lies what makes the two alike and what sets them apart, a sentence each."""
+    """Say for each picture where it is similar to the other and where different, in a sentence each."""
     if found.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
     if found.state != "ok":
@@ -100,7 +100,7 @@ def places(found: Similarity) -> list[str]:
 
 
 def ranking(found: Ranking) -> list[dict[str, Any]]:
-    """A row for each picture of a gallery, most alike first."""
+    """Return a row for each picture of a gallery, most similar first."""
     return [
         {"rank": i + 1, "picture": hit.item.key, "label": hit.item.label or "", "score": hit.score}
         for i, hit in enumerate(found.hits)
@@ -108,11 +108,12 @@ def ranking(found: Ranking) -> list[dict[str, Any]]:
 
 
 def of_ranking(found: Ranking) -> File:
+    """Return the ranking as a CSV file."""
     return "ranking.csv", table.csv(ranking(found)).encode()
 
 
 def rectangle(grid: Grid, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
-    """xyxy in original pixels of a cell (row, column), within the picture."""
+    """Return a cell (row, column) as xyxy in original pixels, clipped to the picture."""
     (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
@@ -122,8 +123,8 @@ def _drawn(panels: list[NDArray[np.uint8]], captions: list[str]) -> bytes:
 
 
 def _npz(found: Similarity) -> bytes:
-    """Each side's signed map, float32 (h, w) at the model's input, its raw ones by layer, its vector, and the scores
-    of all pairs of cells."""
+    """Pack each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
+    and the scores of all pairs of cells."""
     arrays = {"cells": found.matches.scores}
     for name, side in zip(("query", "gallery"), found.sides, strict=True):
         arrays |= {name: side.padded, f"{name}_vector": side.vector}

@@ -1,4 +1,4 @@
-"""The numbers of explanations as rows: one for each heatmap, every one with the same columns."""
+"""Tabulate the numbers of explanations: one row per heatmap, all with the same columns."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(explanation: Result) -> list[dict[str, Any]]:
-    """One flat row for each heatmap: what was predicted, what the map is of, every statistic, how it lies to its boxes.
+    """Return one flat row per heatmap: the prediction, the target, every statistic, the map's relation to its boxes.
 
     Values are str, int, float, bool or None; places are in original pixels, shares 0..1
-    (`explain.maps.statistics.MEANING`). `regions` is JSON. `box_...` is None for a map that has no box.
+    (`explain.maps.statistics.MEANING`). `regions` is JSON. `box_...` is None for a map without a box.
+
+        Path("bus.csv").write_text(csv(rows(result)))
     """
     best = explanation.predictions[0] if explanation.predictions else None
     common = {
@@ -41,16 +43,16 @@ def rows(explanation: Result) -> list[dict[str, Any]]:
 
 
 def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV (RFC 4180), the columns of the first row on top; empty where there is no row.
+    """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     out, writer = StringIO(), None
     for row in table:
         if writer is None:
             writer = comma.DictWriter(out, list(row))
             writer.writeheader()
-        writer.writerow({name: _harmless(value) for name, value in row.items()})
+        writer.writerow({name: _escaped(value) for name, value in row.items()})
     return out.getvalue()
 
 
@@ -77,7 +79,7 @@ def _of_map(explanation: Result, index: int) -> dict[str, Any]:
 
 def _flat(statistics: Statistics) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    # One by one: a deep copy of the histogram takes longer than all the rest.
+    # Not asdict: a deep copy of the histogram takes longer than all the rest.
     for name, value in ((field.name, getattr(statistics, field.name)) for field in fields(statistics)):
         if name in ("centre", "peak"):
             flat |= {f"{name}_x": value[0], f"{name}_y": value[1]}
@@ -91,18 +93,18 @@ def _flat(statistics: Statistics) -> dict[str, Any]:
     return flat
 
 
-def _harmless(value: Any) -> Any:
+def _escaped(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def listed(statistics: Statistics) -> list[tuple[str, str, str]]:
-    """(name, value, meaning) of every number of a map that is one: histogram and regions are left out."""
+    """Return (name, value, meaning) of every number of a map, without histogram and regions."""
     numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
     return [(name.replace("_", " "), plain(value), MEANING[name]) for name, value in numbers.items()]
 
 
 def plain(value: Any) -> str:
-    """A number for reading: `yes`, `0.314`, `1080`, several with commas between."""
+    """Format a value for reading: `yes`, `0.314`, `1080`, several joined by commas."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple | list):

@@ -1,7 +1,6 @@
-"""Bytes, Pillow images and arrays into RGB pixels: what a picture is, is read from its content.
+"""Decode bytes, Pillow images and arrays into RGB pixels; the kind of a file is read from its content.
 
-A picture's size is checked in its header before any pixel is unpacked, and whatever a decoder raises ends as one
-sentence.
+The size is checked in the header before any pixel is unpacked, and every decoder error becomes one sentence.
 """
 
 from __future__ import annotations
@@ -48,6 +47,7 @@ Pixels = NDArray[np.uint8]
 
 
 def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    """Raise ImageProblem for a picture without pixels, TooLarge for too many."""
     if width < 1 or height < 1:
         raise ImageProblem(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
     if width * height > max_pixels:
@@ -55,9 +55,10 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 
 def kind_of(data: bytes, name: str) -> str:
+    """Return the format of a file by its content; raise ImageProblem where it is not readable."""
     head = data[:1024]
     if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
-        # The brand mif1 alone may be either: what else the file says it is decides.
+        # The brand mif1 alone may be either, so the compatible brands decide.
         return "AVIF" if re.search(rb"avi[fs]", head[8:64]) else "HEIC"
     Pillow.init()
     for kind in _FORMATS:
@@ -71,7 +72,8 @@ def kind_of(data: bytes, name: str) -> str:
 
 
 def header(data: bytes, kind: str) -> ImageFile.ImageFile:
-    # Not PIL.Image.open: its size limit is one global for every thread, and it warns where we must refuse.
+    """Open a file without decoding its pixels."""
+    # Not PIL.Image.open: its size limit is a global, and it warns where we must refuse.
     if kind != "HEIC":
         return Pillow.OPEN[kind][0](BytesIO(data), b"")
     try:
@@ -82,16 +84,17 @@ def header(data: bytes, kind: str) -> ImageFile.ImageFile:
 
 
 def frames(data: bytes, kind: str) -> tuple[str, ...]:
+    """Return a note for a file of several frames, of which the first is used."""
     try:
         count = getattr(header(data, kind), "n_frames", 1)
     except Exception:
-        # The first frame is whole, only a later one is not.
+        # The first frame is intact, only a later one is not.
         return ("first of several frames",)
     return (f"first of {count} frames",) if count > 1 else ()
 
 
 def plain_jpeg(data: bytes, kind: str) -> bool:
-    """Whether a file holds nothing but a JPEG that any browser shows as `decode` does: no place, profile or turn."""
+    """Whether a file is a JPEG without metadata, which any browser shows as `decode` does."""
     if kind != "JPEG" or not data.endswith(b"\xff\xd9"):
         return False
     opened = cast("Any", header(data, kind))
@@ -99,6 +102,7 @@ def plain_jpeg(data: bytes, kind: str) -> bool:
 
 
 def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+    """Return RGB pixels and notes of an image; whatever its decoder raises becomes an ImageProblem."""
     try:
         image = opened()
         check_size(*image.size, name, max_pixels)
@@ -118,7 +122,7 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
 
 
 def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
-    # Pillow turns a TIFF itself while loading, and forgets that it did.
+    # Pillow rotates a TIFF while loading and does not say so.
     turned = _orientation(image) if image.format == "TIFF" else 1
     notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
     image.load()
@@ -126,14 +130,14 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
         values = np.asarray(image)
         tones, note = grey(values)
         rgb, notes = Pillow.fromarray(tones).convert("RGB"), [note]
-        seen_through = isinstance(key := image.info.get("transparency"), int)
-        if seen_through:
+        transparent = isinstance(key := image.info.get("transparency"), int)
+        if transparent:
             rgb.paste("white", mask=Pillow.fromarray(values == key))
     else:
-        rgb, seen_through = _on_white(image)
+        rgb, transparent = _on_white(image)
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         notes.append(f"{image.mode} converted to RGB")
-    if seen_through:
+    if transparent:
         notes.append("transparent parts shown on white")
     left = _orientation(image)
     if turned in _UPRIGHT or left in _UPRIGHT:
@@ -145,13 +149,13 @@ def _orientation(image: Pillow.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        # Damaged EXIF is no reason to refuse a picture whose pixels are whole.
+        # Damaged EXIF is no reason to refuse intact pixels.
         return 1
 
 
 def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
     if image.has_transparency_data:
-        # Premultiplied La has no direct way to RGBA.
+        # Pillow cannot convert premultiplied La to RGBA directly.
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         alpha = rgba.getchannel("A")
         if alpha.getextrema() != (255, 255):
@@ -162,6 +166,7 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
 
 
 def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
+    """Return numbers (H, W) as uint8 greys, with a note on how they were scaled."""
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
@@ -174,9 +179,10 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
 
 
 def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
+    """Return a tensor (1 or 3, H, W), alone or as a batch of one, as an array (H, W, 1 or 3)."""
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
-        # numpy knows no bfloat16.
+        # numpy has no bfloat16.
         tensor = tensor.to(torch.float32)
     array: NDArray[Any] = tensor.numpy()
     if array.ndim == 4 and array.shape[0] == 1:
@@ -187,6 +193,7 @@ def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
 
 
 def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+    """Return an array (H, W), or (H, W, 1, 3 or 4), as RGB pixels with notes."""
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -199,7 +206,7 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
         array, notes = array >> 8, ("16-bit reduced to 8 bits",)
     elif array.dtype.kind == "f":
         low, high = float(array.min()), float(array.max())
-        # Resizing leaves a hair beyond the ends; NaN fails both comparisons.
+        # Resizing overshoots a little; NaN fails both comparisons.
         if not (low >= -1e-6 and high <= 1 + 1e-6):
             raise ImageProblem(
                 f"A float picture must lie in 0 to 1, not {low:g} to {high:g}; divide by its full scale."
@@ -209,6 +216,6 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
         raise ImageProblem(f"An array must be uint8, uint16, bool or float in 0 to 1, not {array.dtype}.")
     array = np.ascontiguousarray(array, dtype=np.uint8)
     if array.shape[2] == 4:
-        rgb, seen_through = _on_white(Pillow.fromarray(array))
-        return np.array(rgb), notes + ("transparent parts shown on white",) * seen_through
+        rgb, transparent = _on_white(Pillow.fromarray(array))
+        return np.array(rgb), notes + ("transparent parts shown on white",) * transparent
     return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), notes

@@ -1,7 +1,7 @@
-"""A picture from any door: a path, bytes, an upload, Pillow, numpy or torch becomes one read-only RGB array.
+"""Open a picture from a path, bytes, an upload, Pillow, numpy or torch as one read-only RGB array.
 
-Whatever arrives is hostile until it is decoded: its kind is read from its content, its size from its header
-before any pixel is unpacked, and whatever a decoder raises ends as one sentence.
+Input is untrusted: its kind is read from its content, its size from its header before any pixel is unpacked, and every
+decoder error becomes one sentence.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class Image:
     """A decoded picture.
 
     `pixels` is uint8 (H, W, 3) RGB in 0..255, C-contiguous and read-only; `name` is a bare file name; `notes`
-    tell in plain words what decoding changed. Two Images are the same picture when their `sha256` agree.
+    say what decoding changed. Two Images are the same picture if their `sha256` are equal.
     """
 
     pixels: Pixels
     name: str = "picture"
     notes: tuple[str, ...] = ()
     jpeg: bytes = b""
-    """The file itself, where it is a JPEG that shows these pixels in any browser and holds nothing else."""
+    """The file itself, if it is a JPEG without metadata, which any browser shows as these pixels."""
     planes: Planes | None = None
-    """The numbers of a picture that is more, or other, than RGB bytes: uint8, uint16 or float32 (H, W, C), read-only,
-    for models that take so many channels. `pixels` is what can be shown of it."""
+    """The numbers of a picture that is not RGB bytes: uint8, uint16 or float32 (H, W, C), read-only, for models that
+    take that many channels. `pixels` is a rendering of it."""
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -57,7 +57,7 @@ class Image:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of shape and pixels: the same for the same picture through any door."""
+        """Hex digest of shape and pixels, whatever the picture was opened from."""
         digest = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode())
         digest.update(self.pixels.data)
         if self.planes is not None:
@@ -66,9 +66,9 @@ class Image:
         return digest.hexdigest()
 
     def taken(self, channels: int, model: str) -> Pixels | Planes:
-        """The array (H, W, C) that a model of so many channels takes: `pixels` for RGB and grey, else `planes`.
+        """Return the array (H, W, C) for a model with that many channels: `pixels` for RGB and grey, else `planes`.
 
-        Raises ImageProblem, one sentence, where the picture has another number of channels.
+        Raises ImageProblem for a picture with another number of channels.
         """
         if self.planes is not None and self.planes.shape[2] == channels:
             return self.planes
@@ -96,7 +96,7 @@ class Image:
         return int(self.pixels.shape[1])
 
     def thumbnail(self, side: int) -> Pixels:
-        """Return uint8 (h, w, 3) with the same proportions, no edge longer than `side` and never enlarged."""
+        """Return uint8 (h, w, 3) with the same proportions, no side above `side`, never enlarged."""
         if side < 1:
             raise ImageProblem(f"A thumbnail's side must be at least 1 pixel, not {side}.")
         scale = min(1.0, side / max(self.height, self.width))
@@ -112,10 +112,13 @@ class Image:
         Takes a path; bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W),
         (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a tensor (1 or 3, H, W),
         alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image,
-        which is returned as it is. Files may be .npy and TIFFs of many channels, too.
+        which is returned as it is. Files may also be .npy, or TIFFs with many channels.
 
-        Raises ImageProblem for anything else and for what is damaged, cut off or not a picture; TooLarge, one of
-        these, for more than `max_bytes` or `max_pixels`.
+        Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
+        `max_bytes` or `max_pixels`.
+
+            picture = Image.open("bus.jpg")
+            picture.pixels.shape  # (1080, 810, 3)
         """
         if isinstance(source, Image):
             return source
@@ -169,7 +172,7 @@ def _encode(pixels: Pixels, kind: str, channels: tuple[int, ...], **options: int
 def _base_name(given: object) -> str:
     text = os.fsdecode(given) if isinstance(given, (str, bytes, os.PathLike)) else ""
     text = re.split(r"[/\\]", text)[-1]
-    # Category C holds control characters, lone surrogates and the marks that reverse how a name reads.
+    # Category C: control characters, lone surrogates and marks that reverse the direction of text.
     text = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
     if len(text) > 120:
         stem, suffix = os.path.splitext(text)
@@ -209,11 +212,11 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
 
 
 def _read_stream(stream: Any, max_bytes: int) -> bytes:
-    # An upload read once before stands at its end.
+    # An upload that was read before is at its end.
     if hasattr(stream, "seekable") and stream.seekable():
         stream.seek(0)
     data = bytearray()
-    # A raw stream may hand over less than it was asked for.
+    # A raw stream may return fewer bytes than requested.
     while len(data) <= max_bytes and (part := stream.read(max_bytes + 1 - len(data))):
         if isinstance(part, str):
             raise ImageProblem('The file was opened as text; open it with mode "rb".')

@@ -1,6 +1,6 @@
-"""Pictures that are more, or other, than RGB bytes: .npy arrays and TIFFs with up to 16 channels of any numbers.
+"""Read pictures that are not RGB bytes: .npy arrays and TIFFs with up to 16 channels of any numbers.
 
-As hostile as any other file: nothing is unpickled, and shape and size are checked before a number is unpacked.
+Files are untrusted: nothing is unpickled, and shape and size are checked before any number is unpacked.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"
 KINDS = (NPY, b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-"""How such files begin: .npy, and TIFF in its four ways."""
+"""First bytes of such files: .npy, and the four variants of TIFF."""
 ALPHA = (1, 2)
-"""Extra samples of a TIFF that say how much shows through."""
+"""Extra samples of a TIFF that are transparency."""
 
 
 def many(array: NDArray[Any]) -> bool:
-    """Whether an array is no ordinary picture: two channels, or five to 16, after the rows and columns."""
+    """Whether an array is (H, W, C) with 2 or 5 to 16 channels, so not an ordinary picture."""
     few = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
-    # With fewer rows than channels its sides are in another order than they should be.
+    # With fewer rows than channels its axes are probably in another order.
     return few and array.shape[0] > array.shape[2]
 
 
 def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """The array (H, W, C) in a .npy or a TIFF; None for a TIFF that is an ordinary picture."""
+    """Return the array (H, W, C) of a .npy or a TIFF; None for a TIFF that is an ordinary picture."""
     if data.startswith(NPY):
         return _arranged(_npy(data, name, max_pixels), name)
     try:
@@ -45,12 +45,12 @@ def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     except (ImageProblem, MemoryError):
         raise
     except Exception:
-        # The other reader says what is wrong with it, or knows it better.
+        # The ordinary decoder may read it, or says what is wrong.
         return None
 
 
 def shown(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
-    """What of an array (H, W, C) is shown, uint8 RGB; the numbers for a model, where bytes are not all; and notes."""
+    """Return an array (H, W, C) as uint8 RGB to show, as numbers for a model (None where RGB is all), and notes."""
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     channels = array.shape[2]
     if array.dtype == np.bool_ or (array.dtype == np.uint8 and channels in (1, 3)):
@@ -58,24 +58,22 @@ def shown(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Plan
         return pixels, None, notes
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ImageProblem(f"{name} holds values that are not finite (NaN or infinity); replace them first.")
-    kept = array.dtype.name in ("uint8", "uint16")
-    planes = np.ascontiguousarray(array if kept else array.astype(np.float32))
+    exact = array.dtype.name in ("uint8", "uint16")
+    planes = np.ascontiguousarray(array if exact else array.astype(np.float32))
     planes.flags.writeable = False
     if channels == 1:
         one, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
         return np.repeat(one[:, :, None], 3, axis=2), planes, (note,) if note else ()
     seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
-    said = (
-        f"{channels} channels of {array.dtype}, of which the {'first three are' if channels > 2 else 'first is'} shown"
-    )
+    note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     if array.dtype != np.uint8:
         low, high = (float(part) for part in np.percentile(seen, (1, 99)))
         if array.dtype.kind == "f" and seen.min() >= 0 and seen.max() <= 1:
             low, high = 0.0, 1.0
         seen = np.rint((seen.astype(np.float32) - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
-        said += f", {low:g} as black and {high:g} as white"
+        note += f", {low:g} as black and {high:g} as white"
     pixels = np.array(np.broadcast_to(seen, (*seen.shape[:2], 3)) if channels == 2 else seen, order="C")
-    return pixels, planes, (said,)
+    return pixels, planes, (note,)
 
 
 def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
@@ -85,8 +83,8 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, by_columns, dtype = read(stream)
     except Exception as reason:
-        # A made-up header fails in its own way each time.
-        raise ImageProblem(f"{name} is no .npy file that can be read; save the array anew with numpy.save.") from reason
+        # A malformed header can raise anything.
+        raise ImageProblem(f"{name} is not a readable .npy file; save the array again with numpy.save.") from reason
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise ImageProblem(f"{name} holds {dtype}, not numbers; save an array of uint8, uint16 or float32.")
     count = math.prod(shape)
@@ -100,7 +98,7 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
 
 
 def _arranged(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """(H, W), (H, W, C), (C, H, W) or a batch of one of these as (H, W, C)."""
+    """Return (H, W), (H, W, C), (C, H, W) or a batch of one as (H, W, C)."""
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 2:
@@ -122,35 +120,35 @@ def _arranged(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     from tifffile import TiffFile
 
-    # It tells on stderr what is told in a sentence here.
+    # It would log what is raised as a sentence here.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
-        # Counted no further than it matters: a made-up file may claim millions.
+        # Counted no further than needed: a crafted file may claim millions.
         pages = next((count for count in range(1, MAX_CHANNELS + 1) if not _has(file, count)), MAX_CHANNELS + 1)
         page: Any = file.pages[0]
-        if (held := _of_channels(file, page, pages)) is None:
+        if (source := _of_channels(file, page, pages)) is None:
             return None
-        # Written by tifffile without a word an (H, W, C) array is H pages, and its axes are called so.
-        down, across = ("Q", "Y") if held.axes == "QYX" and held.shape[2] <= MAX_CHANNELS else ("Y", "X")
-        height, width = (held.shape[held.axes.index(side)] for side in (down, across))
+        # tifffile writes an (H, W, C) array without metadata as H pages, with the axes QYX.
+        down, across = ("Q", "Y") if source.axes == "QYX" and source.shape[2] <= MAX_CHANNELS else ("Y", "X")
+        height, width = (source.shape[source.axes.index(side)] for side in (down, across))
         check_size(width, height, name, max_pixels)
-        if math.prod(held.shape) > 3 * max_pixels:
-            raise TooLarge(f"{name} has {math.prod(held.shape):,} numbers; give at most {3 * max_pixels:,}.")
-        if (channels := math.prod(held.shape) // (height * width)) > MAX_CHANNELS:
+        if math.prod(source.shape) > 3 * max_pixels:
+            raise TooLarge(f"{name} has {math.prod(source.shape):,} numbers; give at most {3 * max_pixels:,}.")
+        if (channels := math.prod(source.shape) // (height * width)) > MAX_CHANNELS:
             raise ImageProblem(f"{name} has {channels} channels; give at most {MAX_CHANNELS}.")
         try:
-            array: NDArray[Any] = held.asarray()
+            array: NDArray[Any] = source.asarray()
         except Exception as reason:
             if channels == 1:
                 return None
             raise ImageProblem(
-                f"{name} is damaged, cut off or packed in a way that is not read here; save it as .npy."
+                f"{name} is damaged, cut off or compressed in an unsupported way; save it as .npy."
             ) from reason
-    return array[:, :, None] if array.ndim == 2 else array if held.axes.startswith(down) else array.transpose(1, 2, 0)
+    return array[:, :, None] if array.ndim == 2 else array if source.axes.startswith(down) else array.transpose(1, 2, 0)
 
 
 def _of_channels(file: Any, page: Any, pages: int) -> Any:
-    """The page or the series of pages that is a picture of channels; None for one that every reader knows."""
+    """Return the page or series of pages with the channels; None for an ordinary picture."""
     if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
         return None
     if pages == 1:

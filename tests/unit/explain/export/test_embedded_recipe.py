@@ -85,7 +85,7 @@ def test_the_picture_comes_along_bit_by_bit_and_only_if_it_is_the_one(encode) ->
 
 def test_what_is_too_large_is_not_carried() -> None:
     assert embedded_recipe.carried(Image(np.zeros((2001, 2000, 3), np.uint8))) == b""
-    big = Image(PIXELS, jpeg=b"\xff" * (embedded_recipe.CARRIED + 1))
+    big = Image(PIXELS, jpeg=b"\xff" * (embedded_recipe.MAX_PICTURE + 1))
     assert embedded_recipe.carried(big) == b""
 
 
