@@ -1,4 +1,4 @@
-"""The list of answers: a name, a number and a bar a row; one is chosen, and the viewer beside it follows at once."""
+"""The list of answers: a name, a number and a bar per row; one is chosen, and the viewer beside it follows at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from components.frontend import declare, no_callback
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HERE = Path(__file__).parent
+_MODULES = ("../frontend/component.js", "answer_list.js")
+_component = declare("answer_list", Path(__file__).parent, _MODULES)
 
 
 @dataclass(frozen=True)
@@ -30,24 +33,12 @@ def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
     """
     if not items:
         raise ValueError("A list of answers needs at least one row.")
-    held = st.session_state.get(key, {}).get("chosen")
-    index = _within(chosen if held is None else held, items)
+    current = st.session_state.get(key, {}).get("chosen")
+    index = _within(chosen if current is None else current, items)
     listed = [{"label": item.label, "share": min(1.0, max(0.0, item.share)), "text": item.text} for item in items]
-    result = _component(key=key, data={"name": key, "rows": listed, "chosen": index}, on_chosen_change=_nothing)
+    result = _component(key=key, data={"name": key, "rows": listed, "chosen": index}, on_chosen_change=no_callback)
     return index if result.chosen is None else _within(result.chosen, items)
 
 
 def _within(index: int, items: Sequence[Row]) -> int:
     return min(max(0, int(index)), len(items) - 1)
-
-
-def _nothing() -> None:
-    """Streamlit returns only what has a callback."""
-
-
-_component = st.components.v2.component(
-    "sightglass_rows",
-    html=(_HERE / "answer_list.html").read_text("utf-8"),
-    css=(_HERE / "answer_list.css").read_text("utf-8"),
-    js=(_HERE / "answer_list.js").read_text("utf-8"),
-)

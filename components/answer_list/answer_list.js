@@ -1,12 +1,14 @@
-// A list to choose from. The choice shows at once and is told to the viewer beside it; Python hears of it after.
+// A list to choose from. The choice shows at once, and in the viewer beside it; Python gets it after that.
 
-const live = new WeakMap();
+import { broadcast, find, onBroadcast, render } from "../frontend/component.js";
+
+/** Rows from which the list scrolls. */
 const LONG = 8;
 
 /**
  * @typedef {{label: string, share: number, text: string}} Row
  * @typedef {{name: string, rows: Row[], chosen: number}} List
- * @typedef {(name: string, value: unknown) => void} Send
+ * @typedef {import("../frontend/component.js").Send} Send
  */
 
 /** @param {HTMLElement} root */
@@ -16,12 +18,12 @@ function mount(root) {
   /** @type {number | null} */
   let given = null;
   /** @type {number[]} */
-  let told = [];
+  let sent = [];
   /** @type {Send} */
   let send = () => {};
 
   function tell() {
-    window.dispatchEvent(new CustomEvent("sightglass:choose", { detail: { index: chosen, from: root } }));
+    broadcast("choose", { index: chosen, from: root });
   }
 
   function mark() {
@@ -37,20 +39,18 @@ function mount(root) {
     if (index === chosen || !root.children[index]) return;
     chosen = index;
     mark();
-    told.push(index);
+    sent.push(index);
     send("chosen", index);
   }
 
   /** @param {Row} item @param {number} index */
-  function made({ label, share, text }, index) {
+  function rowOf({ label, share, text }, index) {
     const button = document.createElement("button");
-    const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (button.querySelector(selector));
     button.type = "button";
     button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i></span>';
-    $(".label").textContent = label;
-    button.title = label;
-    $(".text").textContent = text;
-    $("i").style.width = `max(2px, ${(100 * share).toFixed(2)}%)`;
+    find(button, ".label").textContent = button.title = label;
+    find(button, ".text").textContent = text;
+    find(button, "i").style.width = `max(2px, ${(100 * share).toFixed(2)}%)`;
     button.addEventListener("click", () => {
       choose(index);
       tell();
@@ -59,29 +59,28 @@ function mount(root) {
   }
 
   // A list that a newer one replaces lives on until the run ends, and what is chosen in it is no click on the new one.
-  window.addEventListener("sightglass:choose", (event) => {
-    const { detail } = /** @type {CustomEvent} */ (event);
-    if (!detail?.from) choose(detail?.index);
-  }, { signal });
-  window.addEventListener("sightglass:ask", tell, { signal });
+  onBroadcast("choose", (choice) => {
+    if (!choice?.from) choose(choice?.index);
+  }, signal);
+  onBroadcast("ask", tell, signal);
 
   return {
-    /** @param {List} list @param {Send} setStateValue */
-    show({ name, rows, chosen: index }, setStateValue) {
+    /** @param {{data: List, setStateValue: Send}} given */
+    show({ data: { name, rows, chosen: index }, setStateValue }) {
       send = setStateValue;
-      // Another list, though it may look the same and stand in the same place: no echo of the last one is to come.
-      if (name !== named) [named, told, given] = [name, [], null];
+      // Another list, though it may look the same in the same place: no echo of the last one will come.
+      if (name !== named) [named, sent, given] = [name, [], null];
       const now = JSON.stringify(rows), fresh = now !== listed;
       if (fresh) {
         listed = now;
-        root.replaceChildren(...rows.map(made));
+        root.replaceChildren(...rows.map(rowOf));
         root.classList.toggle("long", rows.length > LONG);
       }
-      // Python answers each choice with an echo; one that comes after a later click is out of date.
-      const echo = told.indexOf(index);
-      const late = echo >= 0 ? echo < told.length - 1 : told.length > 0 && index === given;
-      if (echo >= 0) told = told.slice(echo + 1);
-      else if (!late) told = [];
+      // Python echoes each choice; an echo that comes after a later click is out of date.
+      const echo = sent.indexOf(index);
+      const late = echo >= 0 ? echo < sent.length - 1 : sent.length > 0 && index === given;
+      if (echo >= 0) sent = sent.slice(echo + 1);
+      else if (!late) sent = [];
       given = index;
       if (late && !fresh) return;
       chosen = index;
@@ -92,14 +91,7 @@ function mount(root) {
   };
 }
 
-/** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} component */
-export default function ({ data, parentElement, setStateValue }) {
-  const root = /** @type {HTMLElement} */ (parentElement.querySelector(".rows"));
-  let list = live.get(root);
-  if (!list) live.set(root, (list = mount(root)));
-  list.show(data, setStateValue);
-  return () => {
-    list.unmount();
-    live.delete(root);
-  };
+/** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} given */
+export default function (given) {
+  return render(given, ".rows", mount);
 }

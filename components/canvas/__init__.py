@@ -1,8 +1,8 @@
-"""A paper to draw on: what is drawn becomes the session's picture while the pen still moves.
+"""A canvas to draw on: the drawing becomes the session's picture while the pen still moves.
 
-The browser holds the strokes and draws them; Python hears of all of them at once, makes a picture of them
-(`models.drawing.draw`) and says that it has: only then does it hear more. So no stroke is lost, and no map is begun
-that a newer one stops before anybody saw it.
+The browser stores and draws the strokes. It sends Python all of them, waits until Python has made a picture of them
+(`models.drawing.draw`), and only then sends newer ones: no stroke is lost, and no map is begun only to be stopped by a
+newer one before anybody saw it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components.viewer import joined
+from components.frontend import declare, no_callback
 from models import drawing
 
 if TYPE_CHECKING:
@@ -26,15 +26,9 @@ KEY = "pad"
 NAME = "drawing.png"
 PLAIN: Paper = "black on white"
 """The colours where the model does not say which it wants."""
-_HERE = Path(__file__).parent
-_MODULES = ("sheet.js", "post.js", "canvas.js")
+_MODULES = ("../frontend/component.js", "sheet.js", "post.js", "canvas.js")
 _COLOURS = {"white": "#ffffff", "black": "#000000"}
-_component = st.components.v2.component(
-    "sightglass_canvas",
-    html=(_HERE / "canvas.html").read_text("utf-8"),
-    css=(_HERE / "canvas.css").read_text("utf-8"),
-    js=joined(_HERE, _MODULES),
-)
+_component = declare("canvas", Path(__file__).parent, _MODULES)
 
 
 def arrived() -> tuple[Image, str | None] | None:
@@ -97,7 +91,7 @@ def pad(explainer: Explainer) -> None:
         "strokes": state.get("drawing", []),
     }
     st.markdown("##### Draw")
-    _component(key=KEY, data=given, on_drawing_change=_nothing)
+    _component(key=KEY, data=given, on_drawing_change=no_callback)
     why = "as this model was trained" if _wanted(explainer) else "this model does not say which it knows"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
     if _wanted(explainer) and (state.get("drawn") is None or state.get("picture") != state.get("drawn")):
@@ -108,7 +102,3 @@ def pad(explainer: Explainer) -> None:
 def _some(labels: Sequence[str], most: int = 4) -> str:
     """A few names from all over the list."""
     return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])
-
-
-def _nothing() -> None:
-    """Streamlit returns only what has a callback."""

@@ -1,227 +1,230 @@
-import { described, extend, sheet } from "./sheet.js";
-import { post } from "./post.js";
+// A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
-const MOVE = 0.02, FAR = 0.1;
-const WIDTHS = { thin: 1 / 28, medium: 1 / 16, thick: 1 / 9 };
-const ERASER = 2;
-const live = new WeakMap();
-/** Sheets outlive the place on the page that they are drawn in. @type {Map<string, ReturnType<typeof sheet>>} */
-const sheets = new Map();
+import { find, render } from "../frontend/component.js";
+import { post } from "./post.js";
+import { described, extend, sheet } from "./sheet.js";
 
 /**
- * @typedef {import("./sheet.js").Stroke} Stroke
- * @typedef {{id: string, paper: string, ink: string, turn: number, strokes: Stroke[]}} Given
- * @typedef {(name: string, value: unknown) => void} Send
+ * @typedef {import("./sheet.js").Stroke} Stroke @typedef {import("../frontend/component.js").Send} Send
+ * @typedef {{id: string, paper: string, ink: string, turn: number, strokes: Stroke[]}} Drawing
  */
 
-/** @param {HTMLElement} root */
-function mount(root) {
-  const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
-  const canvas = /** @type {HTMLCanvasElement} */ ($("canvas")), paint = canvas.getContext("2d");
-  const gone = new AbortController(), { signal } = gone;
-  const clock = { after: (/** @type {number} */ ms, /** @type {() => void} */ call) => void setTimeout(call, ms),
-    now: () => performance.now() };
-  let page = sheet(), id = "", colours = { ink: "white", paper: "black" };
-  let erasing = false, width = WIDTHS.medium, drawing = false;
-  /** @type {Send} */
-  let send = () => {};
-  /** @type {ReturnType<typeof post>} */
-  let courier = post(() => {}, clock, 0);
-  /** What each finger, mouse or pen is drawing, and where the paper was: the page may move while a line is drawn.
-   * @type {Map<number, {stroke: Stroke, box: DOMRect}>} */
-  const hands = new Map();
-  /** The pen that the keyboard moves. */
-  const key = { x: 0.5, y: 0.5, shown: false, stroke: /** @type {Stroke | null} */ (null) };
+const MOVE = 0.02, FAR = 0.1;
+/** Shares of the canvas's side. @type {Record<string, number>} */
+const WIDTHS = { thin: 1 / 28, medium: 1 / 16, thick: 1 / 9 };
+const ERASER = 2;
+/** @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+/** Drawings outlive the place on the page that they are drawn in. @type {Map<string, ReturnType<typeof sheet>>} */
+const sheets = new Map();
+const CLOCK = {
+  after: (/** @type {number} */ ms, /** @type {() => void} */ call) => void setTimeout(call, ms),
+  now: () => performance.now(),
+};
 
-  function draw() {
-    drawing = false;
-    if (!paint) return;
-    const side = canvas.width;
-    paint.fillStyle = colours.paper;
-    paint.fillRect(0, 0, side, side);
-    paint.lineCap = paint.lineJoin = "round";
-    for (const { points, width: thick, erases } of page.strokes()) {
-      paint.strokeStyle = paint.fillStyle = erases ? colours.paper : colours.ink;
-      paint.lineWidth = Math.max(1, thick * side);
-      paint.beginPath();
+class Pad {
+  #gone = new AbortController();
+  #sheet = sheet();
+  #id = "";
+  #colours = { ink: "white", paper: "black" };
+  #erasing = false;
+  #width = WIDTHS.medium;
+  #frame = 0;
+  /** @type {Send} */
+  #send = () => {};
+  #post = post(() => {}, CLOCK, 0);
+  /** What each finger, mouse or pen is drawing, and where the canvas was: the page may move while a line is drawn.
+   * @type {Map<number, {stroke: Stroke, box: DOMRect}>} */
+  #hands = new Map();
+  /** The pen that the keyboard moves. */
+  #key = { x: 0.5, y: 0.5, shown: false, stroke: /** @type {Stroke | null} */ (null) };
+
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+    this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
+    this.#wirePointer(this.#gone.signal);
+    this.#wireKeys(this.#gone.signal);
+    const { signal } = this.#gone, width = find(root, ".width");
+    find(root, ".pen").addEventListener("click", () => this.#take(false), { signal });
+    find(root, ".eraser").addEventListener("click", () => this.#take(true), { signal });
+    find(root, ".undo").addEventListener("click", () => this.#step("undo"), { signal });
+    find(root, ".clear").addEventListener("click", () => this.#step("clear"), { signal });
+    width.addEventListener("change", () => (this.#width = WIDTHS[width.value]), { signal });
+    this.observer = new ResizeObserver(() => {
+      const side = Math.round(this.canvas.clientWidth * window.devicePixelRatio);
+      if (!side || side === this.canvas.width) return;
+      this.canvas.width = this.canvas.height = side;
+      this.#draw();
+    });
+    this.observer.observe(this.canvas);
+  }
+
+  #draw() {
+    this.#frame = 0;
+    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d")), side = this.canvas.width;
+    const { ink, paper } = this.#colours, key = this.#key;
+    context.fillStyle = paper;
+    context.fillRect(0, 0, side, side);
+    context.lineCap = context.lineJoin = "round";
+    for (const { points, width, erases } of this.#sheet.strokes()) {
+      context.strokeStyle = context.fillStyle = erases ? paper : ink;
+      context.lineWidth = Math.max(1, width * side);
+      context.beginPath();
       if (points.length === 2) {
         // A line of no length would not be drawn.
-        paint.arc(points[0] * side, points[1] * side, paint.lineWidth / 2, 0, 2 * Math.PI);
-        paint.fill();
+        context.arc(points[0] * side, points[1] * side, context.lineWidth / 2, 0, 2 * Math.PI);
+        context.fill();
         continue;
       }
-      for (let i = 0; i < points.length; i += 2) paint.lineTo(points[i] * side, points[i + 1] * side);
-      paint.stroke();
+      for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] * side, points[i + 1] * side);
+      context.stroke();
     }
     if (!key.shown) return;
-    paint.strokeStyle = key.stroke ? "#e0568f" : "#888";
-    paint.lineWidth = Math.max(2, side / 150);
-    paint.beginPath();
-    paint.arc(key.x * side, key.y * side, (width * side * (erasing ? ERASER : 1)) / 2 + 3, 0, 2 * Math.PI);
-    paint.stroke();
+    context.strokeStyle = key.stroke ? "#e0568f" : "#888";
+    context.lineWidth = Math.max(2, side / 150);
+    context.beginPath();
+    context.arc(key.x * side, key.y * side, (this.#width * side * (this.#erasing ? ERASER : 1)) / 2 + 3, 0, 2 * Math.PI);
+    context.stroke();
   }
 
-  function soon() {
-    if (!drawing) requestAnimationFrame(draw);
-    drawing = true;
+  #redraw() {
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
-  function changed() {
-    soon();
-    courier.touch();
+  #changed() {
+    this.#redraw();
+    this.#post.touch();
   }
 
-  function tell() {
-    const words = described(page.strokes());
-    canvas.setAttribute("aria-label", `Paper to draw on. ${words}`);
-    $(".said").textContent = words;
-    for (const [selector, off] of /** @type {[string, boolean][]} */ (
-      [[".undo", !page.steps()], [".clear", !page.strokes().length]]
-    )) /** @type {HTMLButtonElement} */ ($(selector)).disabled = off;
-  }
-
-  /** @param {PointerEvent} event @param {DOMRect} box */
-  function place(event, box) {
-    return /** @type {const} */ ([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+  #describe() {
+    const text = described(this.#sheet.strokes());
+    this.canvas.setAttribute("aria-label", `Canvas to draw on. ${text}`);
+    find(this.root, ".said").textContent = text;
+    find(this.root, ".undo").disabled = !this.#sheet.steps();
+    find(this.root, ".clear").disabled = !this.#sheet.strokes().length;
   }
 
   /** @param {number} x @param {number} y @param {boolean} [rubber] */
-  function begun(x, y, rubber = false) {
-    const erases = erasing || rubber;
-    return page.begin(x, y, erases ? width * ERASER : width, erases);
+  #begin(x, y, rubber = false) {
+    const erases = this.#erasing || rubber;
+    return this.#sheet.begin(x, y, erases ? this.#width * ERASER : this.#width, erases);
   }
 
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "mouse" && event.button !== 0) return;
-    event.preventDefault();
-    canvas.focus({ preventScroll: true });
-    canvas.setPointerCapture(event.pointerId);
-    key.shown = false;
-    // The other end of a pen is its eraser.
-    const box = canvas.getBoundingClientRect(), [x, y] = place(event, box);
-    hands.set(event.pointerId, { stroke: begun(x, y, (event.buttons & 32) > 0), box });
-    changed();
-  }, { signal });
-  canvas.addEventListener("pointermove", (event) => {
-    const hand = hands.get(event.pointerId);
-    if (!hand) return;
-    const all = event.getCoalescedEvents?.() ?? [];
-    let moved = false;
-    for (const one of all.length ? all : [event]) moved = extend(hand.stroke, ...place(one, hand.box)) || moved;
-    if (moved) changed();
-  }, { signal });
-  for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
-    canvas.addEventListener(name, ({ pointerId }) => {
-      if (hands.delete(pointerId)) tell();
+  /** @param {AbortSignal} signal */
+  #wirePointer(signal) {
+    const { canvas } = this, hands = this.#hands;
+    const place = (/** @type {PointerEvent} */ event, /** @type {DOMRect} */ box) =>
+      /** @type {const} */ ([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse" && event.button !== 0) return;
+      event.preventDefault();
+      canvas.focus({ preventScroll: true });
+      canvas.setPointerCapture(event.pointerId);
+      this.#key.shown = false;
+      // The other end of a pen is its eraser.
+      const box = canvas.getBoundingClientRect(), [x, y] = place(event, box);
+      hands.set(event.pointerId, { stroke: this.#begin(x, y, (event.buttons & 32) > 0), box });
+      this.#changed();
+    }, { signal });
+    canvas.addEventListener("pointermove", (event) => {
+      const hand = hands.get(event.pointerId);
+      if (!hand) return;
+      const all = event.getCoalescedEvents?.() ?? [];
+      let moved = false;
+      for (const one of all.length ? all : [event]) moved = extend(hand.stroke, ...place(one, hand.box)) || moved;
+      if (moved) this.#changed();
+    }, { signal });
+    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+      canvas.addEventListener(name, ({ pointerId }) => {
+        if (hands.delete(pointerId)) this.#describe();
+      }, { signal });
+    }
+  }
+
+  /** @param {"undo"|"clear"} name */
+  #step(name) {
+    this.#hands.clear();
+    this.#key.stroke = null;
+    if (this.#sheet[name]()) this.#changed();
+    this.#describe();
+  }
+
+  /** @param {boolean} eraser */
+  #take(eraser) {
+    this.#erasing = eraser;
+    find(this.root, ".pen").setAttribute("aria-pressed", String(!eraser));
+    find(this.root, ".eraser").setAttribute("aria-pressed", String(eraser));
+    this.#redraw();
+  }
+
+  /** @param {AbortSignal} signal */
+  #wireKeys(signal) {
+    this.canvas.addEventListener("keydown", (event) => {
+      const arrow = ARROWS[event.key], typed = event.key.toLowerCase();
+      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step("undo");
+      else if (event.ctrlKey || event.metaKey || event.altKey) return;
+      else if (arrow) this.#moveKey(arrow, event.shiftKey ? FAR : MOVE);
+      else if (typed === " " || typed === "enter") this.#pressKey();
+      else if (typed === "e") this.#take(!this.#erasing);
+      else if (typed === "u") this.#step("undo");
+      else if (typed === "c") this.#step("clear");
+      else return;
+      event.preventDefault();
+      // What the page does with a key is not meant here.
+      event.stopPropagation();
+    }, { signal });
+    this.canvas.addEventListener("blur", () => {
+      this.#key.shown = false;
+      this.#key.stroke = null;
+      this.#describe();
+      this.#redraw();
     }, { signal });
   }
 
-  function undo() {
-    hands.clear();
-    key.stroke = null;
-    if (page.undo()) changed();
-    tell();
+  /** @param {[number, number]} arrow @param {number} by */
+  #moveKey([x, y], by) {
+    const key = this.#key;
+    key.x = Math.min(1, Math.max(0, key.x + x * by));
+    key.y = Math.min(1, Math.max(0, key.y + y * by));
+    key.shown = true;
+    if (key.stroke && extend(key.stroke, key.x, key.y)) this.#changed();
+    else this.#redraw();
   }
 
-  function clear() {
-    hands.clear();
-    key.stroke = null;
-    if (page.clear()) changed();
-    tell();
+  /** Put the pen of the keyboard down, or lift it. */
+  #pressKey() {
+    const key = this.#key;
+    key.shown = true;
+    key.stroke = key.stroke ? null : this.#begin(key.x, key.y);
+    if (key.stroke) this.#changed();
+    this.#describe();
+    this.#redraw();
   }
 
-  /** @param {boolean} rubber */
-  function take(rubber) {
-    erasing = rubber;
-    $(".pen").setAttribute("aria-pressed", String(!rubber));
-    $(".eraser").setAttribute("aria-pressed", String(rubber));
-    soon();
+  /** @param {{data: Drawing, setStateValue: Send}} given */
+  show({ data, setStateValue }) {
+    this.#send = setStateValue;
+    this.#colours = { ink: data.ink, paper: data.paper };
+    if (data.id !== this.#id) {
+      const page = sheets.get(data.id) ?? sheet(data.strokes);
+      this.#id = data.id;
+      this.#sheet = page;
+      sheets.set(data.id, page);
+      this.#post = post((turn) => this.#send("drawing", { turn, strokes: page.strokes() }), CLOCK, data.turn);
+    }
+    this.#post.heard(data.turn);
+    this.#describe();
+    this.#redraw();
   }
 
-  /** @type {Record<string, [number, number]>} */
-  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    const arrow = arrows[event.key], typed = event.key.toLowerCase();
-    if ((event.ctrlKey || event.metaKey) && typed === "z") undo();
-    else if (event.ctrlKey || event.metaKey || event.altKey) return;
-    else if (arrow) {
-      const by = event.shiftKey ? FAR : MOVE;
-      key.x = Math.min(1, Math.max(0, key.x + arrow[0] * by));
-      key.y = Math.min(1, Math.max(0, key.y + arrow[1] * by));
-      key.shown = true;
-      if (key.stroke && extend(key.stroke, key.x, key.y)) changed();
-      else soon();
-    } else if (typed === " " || typed === "enter") {
-      key.shown = true;
-      if (key.stroke) key.stroke = null;
-      else {
-        key.stroke = begun(key.x, key.y);
-        changed();
-      }
-      tell();
-      soon();
-    } else if (typed === "e") take(!erasing);
-    else if (typed === "u") undo();
-    else if (typed === "c") clear();
-    else return;
-    event.preventDefault();
-    // What the page does with a key is not meant here.
-    event.stopPropagation();
-  }, { signal });
-  canvas.addEventListener("blur", () => {
-    key.shown = false;
-    key.stroke = null;
-    tell();
-    soon();
-  }, { signal });
-
-  $(".pen").addEventListener("click", () => take(false), { signal });
-  $(".eraser").addEventListener("click", () => take(true), { signal });
-  $(".undo").addEventListener("click", undo, { signal });
-  $(".clear").addEventListener("click", clear, { signal });
-  $(".width").addEventListener("change", (event) => {
-    const chosen = /** @type {HTMLSelectElement} */ (event.target).value;
-    width = WIDTHS[/** @type {keyof typeof WIDTHS} */ (chosen)];
-  }, { signal });
-
-  const fitted = new ResizeObserver(() => {
-    const side = Math.round(canvas.clientWidth * window.devicePixelRatio);
-    if (!side || side === canvas.width) return;
-    canvas.width = canvas.height = side;
-    draw();
-  });
-  fitted.observe(canvas);
-
-  return {
-    /** @param {Given} data @param {Send} setStateValue */
-    show(data, setStateValue) {
-      send = setStateValue;
-      colours = { ink: data.ink, paper: data.paper };
-      if (data.id !== id) {
-        id = data.id;
-        page = sheets.get(id) ?? sheet(data.strokes);
-        sheets.set(id, page);
-        courier = post((turn) => send("drawing", { turn, strokes: page.strokes() }), clock, data.turn);
-      }
-      courier.heard(data.turn);
-      tell();
-      soon();
-    },
-    unmount() {
-      gone.abort();
-      fitted.disconnect();
-    },
-  };
+  unmount() {
+    this.#gone.abort();
+    this.observer.disconnect();
+  }
 }
 
-/** @param {{data: Given, parentElement: HTMLElement, setStateValue: Send}} component */
-export default function ({ data, parentElement, setStateValue }) {
-  const root = /** @type {HTMLElement} */ (parentElement.querySelector(".pad"));
-  let pad = live.get(root);
-  if (!pad) live.set(root, (pad = mount(root)));
-  pad.show(data, setStateValue);
-  return () => {
-    pad.unmount();
-    live.delete(root);
-  };
+/** @param {{data: Drawing, parentElement: HTMLElement, setStateValue: Send}} given */
+export default function (given) {
+  return render(given, ".pad", (root) => new Pad(root));
 }

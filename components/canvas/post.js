@@ -1,4 +1,4 @@
-// Tells Python of a drawing while it is drawn: soon, not at every point, and never while it still works on the last one.
+// Send Python a drawing while it is drawn: soon, not at every point, and never while it still works on the last one.
 
 const WAIT_MS = 150;
 const LOST_MS = 3_000;
@@ -7,7 +7,7 @@ const LOST_MS = 3_000;
  * @typedef {{after: (ms: number, call: () => void) => void, now: () => number}} Clock
  * @param {(turn: number) => void} send
  * @param {Clock} clock
- * @param {number} turn  the last drawing that Python knows
+ * @param {number} turn  number of the last drawing that Python has
  */
 export function post(send, clock, turn) {
   let changed = false, waiting = false, awaited = 0, since = 0;
@@ -23,7 +23,7 @@ export function post(send, clock, turn) {
 
   function go() {
     if (!changed) return;
-    // An answer that never comes (a lost connection, an error) must not hold the pen up for good.
+    // A reply that never comes (a lost connection, an error) must not block the pen for good.
     if (awaited && clock.now() - since < LOST_MS) return later();
     changed = false;
     turn += 1;
@@ -36,7 +36,7 @@ export function post(send, clock, turn) {
       changed = true;
       later();
     },
-    /** Python has shown this one. @param {number} shown */
+    /** Take note that Python has shown this one. @param {number} shown */
     heard(shown) {
       turn = Math.max(turn, shown);
       if (shown < awaited) return;

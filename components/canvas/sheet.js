@@ -1,4 +1,4 @@
-// A sheet of paper: what a hand drew on it, as strokes. Every step can be taken back, clearing too.
+// The strokes of a drawing. Every step can be undone, clearing too.
 
 /** @typedef {{points: number[], width: number, erases: boolean}} Stroke  x, y, x, y, ... and width as shares of the side */
 
@@ -35,7 +35,7 @@ export function sheet(drawn = []) {
   };
 }
 
-/** Add a point, unless it is hardly another one. @param {Stroke} stroke @param {number} x @param {number} y */
+/** Add a point, unless it is at the last one. @param {Stroke} stroke @param {number} x @param {number} y */
 export function extend({ points }, x, y) {
   const [lastX, lastY] = points.slice(-2);
   if (Math.hypot(x - lastX, y - lastY) < STEP) return false;
@@ -48,16 +48,16 @@ function round(share) {
   return Math.round(share * 1e4) / 1e4;
 }
 
-/** What a drawing covers, in words for who does not see it. @param {Stroke[]} strokes */
+/** Describe what a drawing covers, for a screen reader. @param {Stroke[]} strokes */
 export function described(strokes) {
   const lines = strokes.filter(({ erases }) => !erases), count = lines.length;
-  if (!count) return "The paper is empty.";
+  if (!count) return "The canvas is empty.";
   const xs = lines.flatMap(({ points }) => points.filter((_, i) => i % 2 === 0));
   const ys = lines.flatMap(({ points }) => points.filter((_, i) => i % 2 === 1));
   const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   const rows = span(top, bottom, ["top", "bottom"]), columns = span(left, right, ["left", "right"]);
   const parts = [rows, columns].filter((word) => word !== "middle");
-  const where = rows === "all" && columns === "all" ? "all over the paper" :
+  const where = rows === "all" && columns === "all" ? "across the whole canvas" :
     parts.some((word) => word !== "all") ? `at the ${parts.filter((word) => word !== "all").join(" ")}` : "in the middle";
   return `${count} ${count === 1 ? "line" : "lines"}, ${where}.`;
 }

@@ -1,4 +1,4 @@
-"""A picture dropped anywhere on the page, or pasted: the whole window is the drop zone."""
+"""Take pictures dropped anywhere on the page, or pasted: the whole window is the drop zone."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components.session import url_state
+from components.frontend import declare, no_callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_HERE = Path(__file__).parent
+_MODULES = ("../session/url_state.js", "../frontend/component.js", "dropzone.js")
 _FAILED = '[data-testid="stFileChipIconError"]'
-_component = st.components.v2.component(
-    "sightglass_intake",
-    html='<div class="veil" hidden>Drop it anywhere</div>',
-    css=(_HERE / "dropzone.css").read_text("utf-8"),
-    js=url_state.SCRIPT + (_HERE / "dropzone.js").read_text("utf-8"),
-)
+_HTML = '<div class="veil" hidden>Drop the picture anywhere</div>'
+_component = declare("dropzone", Path(__file__).parent, _MODULES, html=_HTML)
 
 
 def intake(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> None:
-    """`take` is called with (name, bytes) of the files that were dropped or pasted, before the page is drawn.
+    """Call `take` with (name, bytes) of the files that were dropped or pasted, before the page is drawn.
 
-    The files come through an uploader of Streamlit's own, one for each drop, which is there, unseen, until they have
-    arrived: as a component's value they would be text, and making that of 12 MB stops the page for 200 ms.
+    The files come through Streamlit's own uploaders, one for each drop, hidden until the files have arrived: as a
+    component's value they would be text, and encoding 12 MB stops the page for 200 ms.
     """
     state = st.session_state
     bays: list[int] = state.setdefault(f"{key}-bays", [])
@@ -34,12 +30,12 @@ def intake(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> 
         key=key,
         data={"bay": f".st-key-{key}-", "megabytes": st.get_option("server.maxUploadSize")},
         height=1,
-        on_coming_change=lambda: None,
+        on_coming_change=no_callback,
     )
     bays += [int(bay) for bay in result.coming or () if int(bay) not in bays]
     if bays:
         with st.container(key=f"{key}-bays"):
-            # Only an upload that failed is worth seeing.
+            # Only a failed upload is worth showing.
             st.html(f"<style>div:has(> .st-key-{key}-bays):not(:has({_FAILED})) {{ display: none }}</style>")
             for bay in bays:
                 st.file_uploader(

@@ -1,12 +1,13 @@
-// Streamlit's own uploader takes what is dropped on it; this takes what is dropped anywhere else, and what is pasted.
+// Take what is dropped anywhere but on Streamlit's own uploader, and what is pasted.
+
+import { render } from "../frontend/component.js";
 
 const WAIT_MS = 30_000;
 const READ_MS = 4_000;
-const live = new WeakMap();
 
 /**
- * @typedef {{bay: string, megabytes: number}} Where  the uploaders that take the files, and how much of one
- * @typedef {(name: string, value: unknown) => void} Send
+ * @typedef {{bay: string, megabytes: number}} Target  the uploaders that take the files, and the limit of one file
+ * @typedef {import("../frontend/component.js").Send} Send
  */
 
 /** @param {Event} event */
@@ -22,18 +23,18 @@ function carriesFiles(event) {
 /** @param {HTMLElement} veil */
 function mount(veil) {
   const gone = new AbortController(), { signal } = gone, inviting = veil.textContent;
-  /** @type {Where} */
-  let where = { bay: "", megabytes: 0 };
+  /** @type {Target} */
+  let target = { bay: "", megabytes: 0 };
   /** @type {Send} */
-  let tell = () => {};
+  let send = () => {};
   let telling = 0, until = 0, last = 0;
   /** @type {Map<number, File[]>} each drop, until there is an uploader for it */
   const waiting = new Map();
 
-  /** @param {string} words */
-  function say(words) {
+  /** @param {string} message */
+  function say(message) {
     clearTimeout(telling);
-    veil.textContent = words;
+    veil.textContent = message;
     veil.hidden = false;
     telling = setTimeout(() => Object.assign(veil, { textContent: inviting, hidden: true }), READ_MS);
   }
@@ -41,18 +42,18 @@ function mount(veil) {
   /** @param {FileList | undefined} files */
   function take(files) {
     const chosen = [...(files ?? [])];
-    if (chosen.some(({ size }) => size > where.megabytes * 2 ** 20)) return say(`Larger than ${where.megabytes} MB`);
+    if (chosen.some(({ size }) => size > target.megabytes * 2 ** 20)) return say(`Larger than ${target.megabytes} MB`);
     if (!chosen.length) return;
     if (!waiting.size) requestAnimationFrame(hand);
     last = Math.max(last + 1, Date.now());
     waiting.set(last, chosen);
     until = performance.now() + WAIT_MS;
-    tell("coming", [...waiting.keys()]);
+    send("coming", [...waiting.keys()]);
   }
 
   function hand() {
     for (const [bay, files] of waiting) {
-      const input = document.querySelector(`${where.bay}${bay} input[type=file]`);
+      const input = document.querySelector(`${target.bay}${bay} input[type=file]`);
       if (!(input instanceof HTMLInputElement)) continue;
       const carried = new DataTransfer();
       for (const file of files) carried.items.add(file);
@@ -61,7 +62,7 @@ function mount(veil) {
       waiting.delete(bay);
     }
     if (performance.now() > until) {
-      if (waiting.size) say("That did not work: use Change and its upload");
+      if (waiting.size) say("Upload failed: use Change instead");
       waiting.clear();
     } else if (waiting.size && !signal.aborted) requestAnimationFrame(hand);
   }
@@ -83,23 +84,16 @@ function mount(veil) {
   window.addEventListener("paste", (event) => take(event.clipboardData?.files), { signal });
 
   return {
-    /** @param {Where} data @param {Send} send */
-    show(data, send) {
-      where = data;
-      tell = send;
+    /** @param {{data: Target, setTriggerValue: Send}} given */
+    show({ data, setTriggerValue }) {
+      target = data;
+      send = setTriggerValue;
     },
     unmount: () => gone.abort(),
   };
 }
 
-/** @param {{data: Where, parentElement: HTMLElement, setTriggerValue: Send}} component */
-export default function ({ data, parentElement, setTriggerValue }) {
-  const veil = /** @type {HTMLElement} */ (parentElement.querySelector(".veil"));
-  let intake = live.get(veil);
-  if (!intake) live.set(veil, (intake = mount(veil)));
-  intake.show(data, setTriggerValue);
-  return () => {
-    intake.unmount();
-    live.delete(veil);
-  };
+/** @param {{data: Target, parentElement: HTMLElement, setTriggerValue: Send}} given */
+export default function (given) {
+  return render(given, ".veil", mount);
 }

@@ -1,21 +1,16 @@
-"""The sentence that every screen opens with. It follows the viewer: what it calls hot is what looks hot."""
+"""The sentence at the top of every screen, which names whatever looks hot in the viewer just now."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import streamlit as st
+from components.frontend import declare
 
 HOT = "{hot}"
 """Stands in a sentence for whatever looks hot in the viewer: a colour, or the inside of lines."""
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "sightglass_headline",
-    html="<h2></h2>",
-    css=(_HERE / "headline.css").read_text("utf-8"),
-    js=(_HERE / "headline.js").read_text("utf-8"),
-)
+_MODULES = ("../frontend/component.js", "headline.js")
+_component = declare("headline", Path(__file__).parent, _MODULES, html="<h2></h2>")
 
 
 def headline(text: str, *, key: str, hot: str = "Yellow") -> None:

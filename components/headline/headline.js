@@ -1,6 +1,7 @@
 // The sentence over a picture. It names the colour that the viewer shows as hot, which changes without a rerun.
 
-const live = new WeakMap();
+import { broadcast, onBroadcast, render } from "../frontend/component.js";
+
 const HOT = "{hot}";
 
 /** @param {HTMLElement} root */
@@ -10,35 +11,28 @@ function mount(root) {
 
   function write() {
     const sentences = text.split(/(?<=[.?!]) (?=[A-Z{])/);
-    // Where the map is covered nothing is hot to the eye, and nothing is said of it.
+    // Where the map is covered nothing looks hot, and nothing is said of it.
     root.textContent = sentences.filter((part) => hot || !part.includes(HOT)).join(" ").replace(HOT, hot);
   }
 
-  window.addEventListener("sightglass:view", (/** @type {any} */ { detail }) => {
-    hot = detail.hot;
+  onBroadcast("view", (view) => {
+    ({ hot } = view);
     write();
-  }, { signal: gone.signal });
+  }, gone.signal);
 
   return {
-    /** @param {{text: string, hot: string}} data */
-    show(data) {
+    /** @param {{data: {text: string, hot: string}}} given */
+    show({ data }) {
       text = data.text;
       hot ||= data.hot;
       write();
-      window.dispatchEvent(new CustomEvent("sightglass:ask-view"));
+      broadcast("ask-view", null);
     },
     unmount: () => gone.abort(),
   };
 }
 
 /** @param {{data: {text: string, hot: string}, parentElement: HTMLElement}} given */
-export default function ({ data, parentElement }) {
-  const root = /** @type {HTMLElement} */ (parentElement.querySelector("h2"));
-  let headline = live.get(root);
-  if (!headline) live.set(root, (headline = mount(root)));
-  headline.show(data);
-  return () => {
-    headline.unmount();
-    live.delete(root);
-  };
+export default function (given) {
+  return render(given, "h2", mount);
 }

@@ -1,7 +1,7 @@
-"""Marks on a map: arrows, circles and words in the picture's own pixels, drawn in the browser and kept at once.
+"""Marks on a map: arrows, circles and text in the picture's own pixels, drawn in the browser and saved at once.
 
-The browser holds the marks and every step back; Python hears of all of them after each step. What it is sent depends on
-the picture and on when the record was opened, not on the marks since: nothing is drawn anew under a hand.
+The browser stores the marks and the steps to undo, and sends Python all marks after each step. What Python sends
+depends on the picture and on when the record was opened, not on the marks since: nothing is redrawn under the hand.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
-from components.viewer import joined
-from components.viewer.payload import LONGEST, joined_bytes, jpeg
+from components.frontend import declare, no_callback, packed
+from components.viewer.payload import MAX_SIDE, jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_HERE = Path(__file__).parent
-_SHARED, _MODULES = ("unpack.js", "geometry.js"), ("shapes.js", "steps.js", "figure.js", "markup.js")
-_component = st.components.v2.component(
-    "sightglass_markup",
-    html=(_HERE / "markup.html").read_text("utf-8"),
-    css=(_HERE / "markup.css").read_text("utf-8"),
-    js="\n".join((joined(_HERE.parent / "viewer", _SHARED), joined(_HERE, _MODULES))),
-)
+_MODULES = ("../frontend/component.js", "../frontend/unpack.js", "../viewer/geometry.js", "shapes.js", "steps.js")
+_MODULES += ("figure.js", "list.js", "board.js", "hand.js", "markup.js")
+_component = declare("markup", Path(__file__).parent, _MODULES)
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ def markup(
     it is to be checked.
     """
     said = _component(
-        key=key, data=pack(pixels, marks, id=id, about=about, height=height), on_marks_change=_nothing
+        key=key, data=pack(pixels, marks, id=id, about=about, height=height), on_marks_change=no_callback
     ).marks
     if not isinstance(said, dict) or said.get("id") != id or not isinstance(said.get("marks"), list):
         return None
@@ -68,8 +61,4 @@ def pack(pixels: NDArray[np.uint8], marks: Sequence[dict[str, Any]], *, id: str,
     """The payload: [u32 header length][JSON][JPEG]."""
     size = [pixels.shape[1], pixels.shape[0]]
     head = {"id": id, "size": size, "marks": list(marks), "about": about, "height": height}
-    return joined_bytes(head, [jpeg(pixels, LONGEST, f"markup {id}")])
-
-
-def _nothing() -> None:
-    """Streamlit returns only what has a callback."""
+    return packed(head, [jpeg(pixels, MAX_SIDE, f"markup {id}")])

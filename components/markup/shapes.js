@@ -1,4 +1,4 @@
-// Marks on a picture, in its own pixels. What is drawn of them here is drawn the same into a file: explain/export/annotations.py.
+// The geometry of marks, in pixels of the picture. Files have the very same: explain/export/annotations.py.
 
 /**
  * @typedef {[number, number]} Point
@@ -12,11 +12,11 @@
 /** In units, which are one pixel where the picture is 500 long. */
 export const STROKE = 2.6, HALO = 1.6;
 const HEAD = 15, HALF = 6, TEXT = 16, LEADING = 1.25, ACROSS = 0.58, GAP_TEXT = 8;
-/** Letters of a line, and of all of them. */
-const LINE = 28, MOST_LETTERS = 120;
-/** Units of a mark that is too small to be meant. */
-const LEAST = 4;
-export const MOST_MARKS = 100;
+/** Letters of a line, and of a mark. */
+const MAX_LINE = 28, MAX_LETTERS = 120;
+/** Units of the smallest mark: a smaller one is a slip of the hand. */
+const MIN_SIZE = 4;
+export const MAX_MARKS = 100;
 
 /** @param {number[]} size of the picture @param {number} [zoom] lines stay as thin on the screen @returns {number} */
 export function unitOf([width, height], zoom = 1) {
@@ -28,13 +28,13 @@ export function apart([ax, ay], [bx, by]) {
   return Math.hypot(bx - ax, by - ay);
 }
 
-/** Words in lines of at most 28 letters; a longer word has a line of its own. @param {string} text @returns {string[]} */
-export function lined(text) {
+/** Wrap text to lines of at most 28 letters; a longer word has a line of its own. @param {string} text @returns {string[]} */
+export function wrapped(text) {
   /** @type {string[]} */
   const lines = [];
-  for (const word of text.slice(0, MOST_LETTERS).split(/\s+/).filter(Boolean)) {
+  for (const word of text.slice(0, MAX_LETTERS).split(/\s+/).filter(Boolean)) {
     const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= LINE) lines[lines.length - 1] = `${last} ${word}`;
+    if (last !== undefined && last.length + 1 + word.length <= MAX_LINE) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
   return lines;
@@ -42,14 +42,14 @@ export function lined(text) {
 
 /** @param {Mark} mark @param {number} unit @param {number[]} size @returns {Drawing} */
 export function drawingOf(mark, unit, size) {
-  const tall = TEXT * LEADING * unit, down = (lined(mark.text).length - 0.5) * tall, gap = GAP_TEXT * unit;
+  const tall = TEXT * LEADING * unit, down = (wrapped(mark.text).length - 0.5) * tall, gap = GAP_TEXT * unit;
   if (mark.kind === "circle") return circleOf(mark, unit, size, down, gap);
   if (mark.kind === "arrow") return arrowOf(mark, unit, size, down, gap);
   return { line: null, head: [], circle: null, words: placed(mark.text, mark.points[0], "start", unit, size) };
 }
 
 /**
- * Its words stand over it, or below where there is no room.
+ * Place its text above it, or below where there is no room.
  * @param {Mark} mark @param {number} unit @param {number[]} size @param {number} down @param {number} gap @returns {Drawing}
  */
 function circleOf({ points: [at, edge], text }, unit, size, down, gap) {
@@ -59,7 +59,7 @@ function circleOf({ points: [at, edge], text }, unit, size, down, gap) {
 }
 
 /**
- * Its words stand beyond its tail, away from where it points.
+ * Place its text beyond its tail, away from where it points.
  * @param {Mark} mark @param {number} unit @param {number[]} size @param {number} down @param {number} gap @returns {Drawing}
  */
 function arrowOf({ points: [tail, tip], text }, unit, size, down, gap) {
@@ -71,25 +71,25 @@ function arrowOf({ points: [tail, tip], text }, unit, size, down, gap) {
   const head = [tip, [base[0] - dy * half, base[1] + dx * half], [base[0] + dy * half, base[1] - dx * half]];
   const room = (dx < 0 ? size[0] - tail[0] : tail[0]) - gap;
   // Where there is none beside the tail, above or below it.
-  const anchor = Math.abs(dx) < 0.5 || room < wide(lined(text), unit) ? "middle" : dx < 0 ? "start" : "end";
+  const anchor = Math.abs(dx) < 0.5 || room < wide(wrapped(text), unit) ? "middle" : dx < 0 ? "start" : "end";
   const x = anchor === "middle" ? tail[0] : tail[0] - Math.sign(dx) * gap;
   const beside = tail[1] - (down - tall / 2) / 2, y = dy > 0 ? tail[1] - gap - down : tail[1] + gap + tall / 2;
   const words = placed(text, [x, anchor === "middle" ? y : beside], anchor, unit, size);
   return { line: [tail, base], head, circle: null, words };
 }
 
-/** How wide lines are, about. @param {string[]} lines @param {number} unit */
+/** Estimate the width of lines. @param {string[]} lines @param {number} unit */
 function wide(lines, unit) {
   return Math.max(0, ...lines.map(({ length }) => length)) * ACROSS * TEXT * unit;
 }
 
 /**
- * Text where it is to be, moved as far as it would leave the picture.
+ * Place text, moved as far as it would leave the picture.
  * @param {string} text @param {Point} at @param {"start"|"middle"|"end"} anchor @param {number} unit @param {number[]} size
  * @returns {Words|null}
  */
 function placed(text, [x, y], anchor, unit, [width, height]) {
-  const lines = lined(text), letter = TEXT * unit;
+  const lines = wrapped(text), letter = TEXT * unit;
   if (!lines.length) return null;
   const across = Math.min(width, wide(lines, unit));
   const before = { start: 0, middle: across / 2, end: across }[anchor], down = (lines.length - 1) * LEADING * letter;
@@ -101,7 +101,7 @@ function placed(text, [x, y], anchor, unit, [width, height]) {
   };
 }
 
-/** The middle of the height of line `i`. @param {Words} words @param {number} i @returns {Point} */
+/** Return the middle of the height of line `i`. @param {Words} words @param {number} i @returns {Point} */
 export function lineAt({ at, size }, i) {
   return [at[0], at[1] + i * LEADING * size];
 }
@@ -119,38 +119,38 @@ export function inside([x, y], [width, height]) {
 
 /** @param {Mark} mark @param {number} dx @param {number} dy @param {number[]} size @returns {Mark} moved, its points in the picture */
 export function shifted(mark, dx, dy, [width, height]) {
-  // Only the centre of a circle is held: it may reach over the edge.
-  const held = mark.kind === "circle" ? mark.points.slice(0, 1) : mark.points;
-  const xs = held.map(([x]) => x), ys = held.map(([, y]) => y);
+  // Only the centre of a circle stays inside: it may reach over the edge.
+  const kept = mark.kind === "circle" ? mark.points.slice(0, 1) : mark.points;
+  const xs = kept.map(([x]) => x), ys = kept.map(([, y]) => y);
   const bx = clamped(dx, -Math.min(...xs), width - Math.max(...xs)), by = clamped(dy, -Math.min(...ys), height - Math.max(...ys));
   return { ...mark, points: mark.points.map(([x, y]) => [Math.round(100 * (x + bx)) / 100, Math.round(100 * (y + by)) / 100]) };
 }
 
 /** @param {Mark} mark @param {number} place of the point @param {Point} to @param {number[]} size @returns {Mark} */
-export function bent(mark, place, to, size) {
+export function reshaped(mark, place, to, size) {
   return { ...mark, points: mark.points.map((point, i) => (i === place ? inside(to, size) : point)) };
 }
 
-/** Whether it is large enough to be meant. @param {Mark} mark @param {number} unit */
-export function meant({ kind, points }, unit) {
-  return kind === "text" || apart(points[0], points[1]) >= LEAST * unit;
+/** Whether it is no slip of the hand. @param {Mark} mark @param {number} unit */
+export function isLargeEnough({ kind, points }, unit) {
+  return kind === "text" || apart(points[0], points[1]) >= MIN_SIZE * unit;
 }
 
-/** How far a point is from what is drawn of a mark. @param {Mark} mark @param {Point} point @param {number} unit @param {number[]} size */
+/** Return how far a point is from what is drawn of a mark. @param {Mark} mark @param {Point} point @param {number} unit @param {number[]} size */
 export function distance(mark, point, unit, size) {
   const { line, circle, words } = drawingOf(mark, unit, size);
   const found = [Infinity];
   if (line) found.push(toSegment(point, mark.points[0], mark.points[1]));
   if (circle) found.push(Math.abs(apart(circle.at, point) - circle.radius));
   if (words) {
-    const [left, top, right, bottom] = lettersBox(mark, unit, size);
+    const [left, top, right, bottom] = textBox(mark, unit, size);
     found.push(Math.hypot(Math.max(left - point[0], 0, point[0] - right), Math.max(top - point[1], 0, point[1] - bottom)));
   }
   return Math.min(...found);
 }
 
-/** Where the words of a mark are, about: x0, y0, x1, y1. @param {Mark} mark @param {number} unit @param {number[]} size */
-export function lettersBox(mark, unit, size) {
+/** Estimate the box of a mark's text: x0, y0, x1, y1. @param {Mark} mark @param {number} unit @param {number[]} size */
+export function textBox(mark, unit, size) {
   const { words } = drawingOf(mark, unit, size);
   if (!words) return [...mark.points[0], ...mark.points[0]];
   const across = wide(words.lines, unit), left = words.at[0] - { start: 0, middle: across / 2, end: across }[words.anchor];
@@ -165,9 +165,9 @@ function toSegment(point, from, to) {
   return apart(point, [from[0] + t * dx, from[1] + t * dy]);
 }
 
-/** The mark that a hand means: the nearest within reach, of equals the last drawn; -1 for none.
+/** Return the index of the nearest mark within reach, of equals the last drawn; -1 for none.
  * @param {Mark[]} marks @param {Point} point @param {number} reach @param {number} unit @param {number[]} size */
-export function under(marks, point, reach, unit, size) {
+export function markAt(marks, point, reach, unit, size) {
   let best = -1, least = reach;
   marks.forEach((mark, i) => {
     const far = distance(mark, point, unit, size);
@@ -176,12 +176,12 @@ export function under(marks, point, reach, unit, size) {
   return best;
 }
 
-/** What a mark is, for who does not see it. @param {Mark} mark @param {number[]} size */
-export function told({ kind, points }, size) {
+/** Describe a mark for a screen reader. @param {Mark} mark @param {number[]} size */
+export function describe({ kind, points }, size) {
   const [x, y] = kind === "arrow" ? points[1] : points[0];
   const down = third(y / size[1], ["top", "", "bottom"]), across = third(x / size[0], ["left", "", "right"]);
   const where = down || across ? `at the ${[down, across].filter(Boolean).join(" ")}` : "in the middle";
-  return `${{ arrow: "Arrow to a place", circle: "Circle", text: "Words" }[kind]} ${where}`;
+  return `${{ arrow: "Arrow head", circle: "Circle", text: "Text" }[kind]} ${where}`;
 }
 
 /** @param {number} share @param {string[]} words */

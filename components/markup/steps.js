@@ -1,11 +1,11 @@
-// The marks of one picture, and every step back.
+// The marks of one picture, with undo and redo.
 
 /** @typedef {import("./shapes.js").Mark} Mark */
 
-const MOST_STEPS = 200;
+const MAX_STEPS = 200;
 
 /** @param {Mark[]} [given] */
-export function steps(given = []) {
+export function createSteps(given = []) {
   let marks = given;
   /** @type {Mark[][]} */
   const before = [];
@@ -13,18 +13,18 @@ export function steps(given = []) {
   const after = [];
   let open = "";
 
-  /** @param {Mark[]} next @param {string} [run] what belongs together is one step: a drag, the letters of a word */
+  /** @param {Mark[]} next @param {string} [run] changes of one run are one step: a drag, the letters of a word */
   function set(next, run = "") {
     if (!run || run !== open) {
       before.push(marks);
-      if (before.length > MOST_STEPS) before.shift();
+      if (before.length > MAX_STEPS) before.shift();
     }
     after.length = 0;
     [marks, open] = [next, run];
   }
 
   /** @param {Mark[][]} from @param {Mark[][]} to */
-  function turn(from, to) {
+  function travel(from, to) {
     const next = from.pop();
     if (!next) return false;
     to.push(marks);
@@ -49,11 +49,11 @@ export function steps(given = []) {
     remove(place) {
       if (marks[place]) set(marks.filter((_, i) => i !== place));
     },
-    /** The next change is a step of its own. */
+    /** Make the next change a step of its own. */
     close() {
       open = "";
     },
-    undo: () => turn(before, after),
-    redo: () => turn(after, before),
+    undo: () => travel(before, after),
+    redo: () => travel(after, before),
   };
 }

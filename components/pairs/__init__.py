@@ -1,20 +1,16 @@
-"""Two pictures beside each other with what makes them alike to a model; pointing at a place joins it to its match.
+"""Two pictures side by side with what makes them similar to a model; pointing at a place joins it to its best match.
 
-Nothing here runs the page again: maps, best matches and how alike every two places are go to the browser once.
+Nothing here reruns the page: maps, best matches and the similarity of every two places go to the browser once.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
-from components.viewer import joined
-from components.viewer.payload import LONGEST, deflated, joined_bytes, jpeg
+from components.frontend import declare, packed_by_content
+from components.viewer.payload import MAX_SIDE, deflated, jpeg
 from explain.phrases import pixels
 from explain.rendering.colormaps import lut
 
@@ -22,29 +18,32 @@ if TYPE_CHECKING:
     from explain.similarity.matches import Grid
     from explain.similarity.similarity import Side, Similarity
 
-_HERE = Path(__file__).parent
 _WORDS = {
-    "cosine": {"both": "Alike and apart", "upper": "Alike", "low": "Sets apart", "high": "Makes alike"},
-    "product": {"both": "For and against", "upper": "For", "low": "Takes from the score", "high": "Adds to it"},
+    "cosine": {"both": "Similar and different", "upper": "Similar", "low": "Lowers similarity", "high": "Raises it"},
+    "product": {"both": "For and against", "upper": "For", "low": "Lowers the score", "high": "Raises it"},
 }
-"""What the signs of a map are called, by what it is of."""
-_SHARED, _MODULES = ("table.js", "unpack.js", "sample.js"), ("cells.js", "pairs.js")
+"""What the signs of a map are called, by what it explains."""
+_MODULES = ("../frontend/component.js", "../frontend/unpack.js", "../viewer/table.js", "../viewer/sample.js")
+_MODULES += ("cells.js", "picture.js", "pairs.js")
+_component = declare("pairs", Path(__file__).parent, _MODULES)
 
 
 def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, height: int = 496) -> None:
-    """Show the two; `texts`: a sentence for each that says where its map lies, `line`: what stands below while nothing
-    is pointed at. `height` is a picture's at a window height of 900 px."""
+    """Show the two; `texts`: a sentence for each on where its map lies, `line`: shown while nothing is pointed at.
+
+    `height` is a picture's at a window height of 900 px.
+    """
     _component(key=key, data=pack(found, texts, line, height=height))
 
 
 def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -> bytes:
-    """The payload: [u32 header length][JSON][JPEG][JPEG][maps and cells, deflated as the viewer's are]."""
+    """Return the payload: [u32 header length][JSON][JPEG][JPEG][maps and cells, deflated as the viewer's are]."""
     matches = found.matches
     grids = [*((side.signed, "difference") for side in found.sides), (matches.scores, "difference")]
     cells = (matches.query.shape[1], matches.gallery.shape[1])
     head: dict[str, Any] = {
         "sides": [
-            _told(side, grid, text)
+            _described(side, grid, text)
             for side, grid, text in zip(found.sides, (matches.query, matches.gallery), texts, strict=True)
         ],
         "cells": list(matches.scores.shape),
@@ -59,13 +58,10 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
     }
     blobs = [_picture(side) for side in found.sides]
     blobs.append(deflated(grids))  # type: ignore[arg-type]
-    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
-    for blob in blobs:
-        digest.update(blob)
-    return joined_bytes(head | {"id": digest.hexdigest()}, blobs)
+    return packed_by_content(head, blobs)[1]
 
 
-def _told(side: Side, grid: Grid, text: str) -> dict[str, Any]:
+def _described(side: Side, grid: Grid, text: str) -> dict[str, Any]:
     image = side.image
     return {
         "name": image.name,
@@ -82,13 +78,5 @@ def _told(side: Side, grid: Grid, text: str) -> dict[str, Any]:
 
 def _picture(side: Side) -> bytes:
     image = side.image
-    fits = image.jpeg if max(image.width, image.height) <= LONGEST else b""
-    return fits or jpeg(image.pixels, LONGEST, image.sha256)
-
-
-_component = st.components.v2.component(
-    "sightglass_pairs",
-    html=(_HERE / "pairs.html").read_text("utf-8"),
-    css=(_HERE / "pairs.css").read_text("utf-8"),
-    js="\n".join((joined(_HERE.parent / "viewer", _SHARED), joined(_HERE, _MODULES))),
-)
+    fits = image.jpeg if max(image.width, image.height) <= MAX_SIDE else b""
+    return fits or jpeg(image.pixels, MAX_SIDE, image.sha256)

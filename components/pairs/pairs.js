@@ -1,343 +1,267 @@
-// Two pictures with what makes them alike and what sets them apart; pointing at a place joins it to its best match.
+// Two pictures with what makes them similar and what sets them apart; pointing at a place joins it to its best match.
 
-import { bytes, grids, inflate, unpack } from "../viewer/unpack.js";
-import { blend, differenceGradient, differenceTable, fade, grey, overlayTable } from "../viewer/table.js";
-import { levelsAt } from "../viewer/sample.js";
-import { alikeTo, asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, sizes } from "./cells.js";
+import { find, jpegBlob, render, svgElement, themeOf } from "../frontend/component.js";
+import { bytes, grids, inflate, unpack } from "../frontend/unpack.js";
+import { differenceGradient } from "../viewer/table.js";
+import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
+import { PairPicture } from "./picture.js";
 
 /**
- * @typedef {import("../viewer/sample.js").Grid} Map2
- * @typedef {{name: string, note: string, text: string, size: number[], seen: number[], down: number[],
- *   across: number[]}} Told
- * @typedef {{told: Told, map: Map2, bitmap: ImageBitmap, canvas: HTMLCanvasElement, source: Uint8ClampedArray|null,
- *   grey: Uint8ClampedArray|null, heat: Map2|null}} Side
+ * @typedef {{side: number, cell: number}} Cell
+ * @typedef {import("./picture.js").PictureHead} PictureHead
+ * @typedef {{id: string, sides: [PictureHead, PictureHead], cells: number[], pairs: number[][], line: string,
+ *   words: Record<"both"|"upper"|"low"|"high", string>, height: number, lut: string}} PairsHead
  */
 
 const MODES = [["both", "compare"], ["upper", "join_inner"], ["picture", "image"]];
 const GAP = 16;
-const LEAST = 220;
+const MIN_HEIGHT = 220;
 const PHONE = 640;
-const NARROW = 170;
+/** CSS pixels: a narrower picture has room for its name alone. */
+const MIN_NOTED = 170;
+/** Width over height from which pictures are stacked on a phone. */
 const WIDE = 1.15;
-const KEEP = "sightglass:pairs";
-const live = new WeakMap();
+const STORE = "sightglass:pairs";
+/** @type {Record<string, number[]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** @param {string} name @param {Record<string, string|number>} attributes */
-function drawn(name, attributes) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
-  return node;
-}
-
-/** What was chosen here before, also before a reload. */
-function remembered() {
+/** Return the settings of before, also of before a reload. @returns {import("./picture.js").PairSettings} */
+function storedSettings() {
+  const defaults = { mode: "both", alpha: 0.85, lines: false };
   try {
-    return { mode: "both", alpha: 0.85, lines: false, ...JSON.parse(sessionStorage.getItem(KEEP) ?? "{}") };
+    return { ...defaults, ...JSON.parse(sessionStorage.getItem(STORE) ?? "{}") };
   } catch {
-    return { mode: "both", alpha: 0.85, lines: false };
+    return defaults;
   }
 }
 
-/** Only what is above 0: a table without its lower half. @param {import("../viewer/table.js").Table} table */
-function upper({ K, A }) {
-  K.fill(1, 0, 128);
-  A.fill(0, 0, 3 * 128);
-  return { K, A };
-}
-
-/**
- * Weak places as faint as heat is in the viewer: opacity goes with the power 1.2 and not 0.6.
- * @param {import("../viewer/table.js").Table} table
- */
-function softer({ K, A }) {
-  for (let i = 0; i < 256; i++) {
-    const by = Math.min(Math.abs(i - 128) / 127, 1) ** 0.6;
-    K[i] = 1 - (1 - K[i]) * by;
-    for (let c = 0; c < 3; c++) A[3 * i + c] *= by;
-  }
-  return { K, A };
-}
-
-/** @param {HTMLElement} root */
-function mount(root) {
-  const gone = new AbortController(), { signal } = gone, settings = remembered();
-  const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
-  const stage = $(".stage"), svg = $("svg"), line = $(".line");
-  const canvases = /** @type {HTMLCanvasElement[]} */ ([...root.querySelectorAll("canvas")]);
-  /** @type {Side[]} */
-  let sides = [];
-  /** @type {any} */
-  let head = null;
+class Pairs {
+  #gone = new AbortController();
+  #settings = storedSettings();
+  /** @type {PairPicture[]} */
+  #pictures = [];
+  /** @type {PairsHead|null} */
+  #head = null;
   /** @type {import("./cells.js").Matrix} */
-  let matrix = { scores: new Float32Array(0), count: [0, 0] };
-  /** The cell that is pointed at. @type {{side: number, cell: number}|null} */
-  let at = null;
-  let lut = new Uint8Array(768), frame = 0, dark = false, loading = "";
+  #matrix = { scores: new Float32Array(0), count: [0, 0] };
+  /** @type {Cell|null} the cell pointed at */
+  #at = null;
+  #lut = new Uint8Array(768);
+  #frame = 0;
+  #dark = false;
+  #loading = "";
 
-  $(".modes").replaceChildren(...MODES.map(([value, icon]) => {
-    const label = document.createElement("label");
-    label.innerHTML = `<input type="radio" name="mode" value="${value}">` +
-      `<span class="icon" aria-hidden="true">${icon}</span><span class="word"></span>`;
-    /** @type {HTMLInputElement} */ (label.firstChild).checked = settings.mode === value;
-    return label;
-  }));
-
-  /** What the signs are called, which depends on what the map is of. @param {Record<string, string>} words */
-  function call(words) {
-    [...$(".modes").children].forEach((each, i) => {
-      const label = /** @type {HTMLElement} */ (each), word = [words.both, words.upper, "Pictures"][i];
-      label.title = word;
-      /** @type {HTMLElement} */ (label.children[0]).setAttribute("aria-label", word);
-      /** @type {HTMLElement} */ (label.children[2]).textContent = word;
-    });
-    $(".low").textContent = words.low;
-    $(".high").textContent = words.high;
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+    this.stage = find(root, ".stage");
+    this.canvases = [...root.querySelectorAll("canvas")];
+    this.#wireControls(this.#gone.signal);
+    this.canvases.forEach((canvas, i) => this.#wireCanvas(canvas, i, this.#gone.signal));
+    this.observer = new ResizeObserver(() => this.#arrange());
+    this.observer.observe(this.stage);
+    window.addEventListener("resize", () => this.#arrange(), { signal: this.#gone.signal });
   }
 
-  const slider = /** @type {HTMLInputElement} */ ($(".alpha input")), toggle = $(".toggle");
-  slider.value = String(Math.round(100 * settings.alpha));
-  toggle.setAttribute("aria-pressed", String(settings.lines));
+  /** @param {AbortSignal} signal */
+  #wireControls(signal) {
+    const { root } = this, settings = this.#settings, slider = find(root, ".alpha input"), toggle = find(root, ".toggle");
+    find(root, ".modes").replaceChildren(...MODES.map(([value, icon]) => {
+      const label = document.createElement("label");
+      label.innerHTML = `<input type="radio" name="mode" value="${value}">` +
+        `<span class="icon" aria-hidden="true">${icon}</span><span class="word"></span>`;
+      find(label, "input").checked = settings.mode === value;
+      return label;
+    }));
+    slider.value = String(Math.round(100 * settings.alpha));
+    toggle.setAttribute("aria-pressed", String(settings.lines));
+    find(root, ".modes").addEventListener("change", ({ target }) =>
+      this.#set({ mode: /** @type {HTMLInputElement} */ (target).value }), { signal });
+    slider.addEventListener("input", () => this.#set({ alpha: Number(slider.value) / 100 }), { signal });
+    toggle.addEventListener("click", () => {
+      toggle.setAttribute("aria-pressed", String(!settings.lines));
+      this.#set({ lines: !settings.lines });
+    }, { signal });
+  }
 
-  /** @param {Partial<typeof settings>} changed */
-  function change(changed) {
-    Object.assign(settings, changed);
+  /** @param {HTMLCanvasElement} canvas @param {number} side @param {AbortSignal} signal */
+  #wireCanvas(canvas, side, signal) {
+    /** @param {PointerEvent} event @returns {Cell|null} */
+    const under = ({ clientX, clientY }) => {
+      if (!this.#pictures[side]) return null;
+      const { left, top, width, height } = canvas.getBoundingClientRect(), { head } = this.#pictures[side], [w, h] = head.size;
+      return { side, cell: cellUnder(head, ((clientX - left) / width) * w, ((clientY - top) / height) * h) };
+    };
+    const mouse = (/** @type {PointerEvent} */ { pointerType }) => pointerType === "mouse";
+    canvas.addEventListener("pointermove", (event) => mouse(event) && this.#point(under(event)), { signal });
+    // A finger has no hover: a tap joins a place, a second tap there lets it go.
+    canvas.addEventListener("pointerdown", (event) => {
+      const next = mouse(event) ? null : under(event);
+      if (next) this.#point(this.#at?.side === side && this.#at.cell === next.cell ? null : next);
+    }, { signal });
+    canvas.addEventListener("pointerleave", (event) => mouse(event) && this.#point(null), { signal });
+    canvas.addEventListener("blur", () => this.#point(null), { signal });
+    canvas.addEventListener("keydown", (event) => {
+      const step = ARROWS[event.key];
+      if (event.key === "Escape") this.#point(null);
+      if (!step || !this.#pictures[side]) return;
+      event.preventDefault();
+      const { head } = this.#pictures[side], columns = columnsOf(head);
+      const middle = Math.floor((head.down.length - 1) / 2) * columns + (columns >> 1);
+      this.#point({ side, cell: this.#at?.side === side ? beside(head, this.#at.cell, step[0], step[1]) : middle });
+    }, { signal });
+  }
+
+  /** @param {Partial<import("./picture.js").PairSettings>} changes */
+  #set(changes) {
+    Object.assign(this.#settings, changes);
     try {
-      sessionStorage.setItem(KEEP, JSON.stringify(settings));
+      sessionStorage.setItem(STORE, JSON.stringify(this.#settings));
     } catch {
-      // A browser that keeps nothing still shows everything.
+      // A browser that stores nothing still shows everything.
     }
-    redraw();
+    this.#redraw();
   }
 
-  function redraw() {
-    frame ||= requestAnimationFrame(() => {
-      frame = 0;
-      draw();
+  #redraw() {
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  #arrange() {
+    if (!this.#head) return;
+    const aspects = this.#pictures.map(({ head: { size: [w, h] } }) => w / h);
+    const stacked = innerWidth < PHONE && Math.min(...aspects) > WIDE;
+    const maxHeight = Math.max(MIN_HEIGHT, this.#head.height + Math.min(0, innerHeight - 900));
+    this.stage.classList.toggle("stacked", stacked);
+    sizes(this.stage.clientWidth, aspects, maxHeight, stacked, GAP).forEach(([width, height], i) => {
+      const figure = /** @type {HTMLElement} */ (this.canvases[i].parentElement);
+      figure.style.width = `${width}px`;
+      find(figure, "span").hidden = width < MIN_NOTED;
+      this.#pictures[i].resize(width, height);
     });
+    this.#redraw();
   }
 
-  function arrange() {
-    if (!head) return;
-    const aspects = sides.map(({ told: { size: [w, h] } }) => w / h);
-    const room = stage.clientWidth, stacked = innerWidth < PHONE && Math.min(...aspects) > WIDE;
-    const tallest = Math.max(LEAST, head.height + Math.min(0, innerHeight - 900));
-    stage.classList.toggle("stacked", stacked);
-    sizes(room, aspects, tallest, stacked, GAP).forEach(([width, height], i) => {
-      const side = sides[i], { canvas } = side, scale = Math.min(2, devicePixelRatio || 1);
-      canvas.style.width = `${width}px`;
-      canvas.style.height = `${height}px`;
-      /** @type {HTMLElement} */ (canvas.parentElement).style.width = `${width}px`;
-      // A narrow picture has room for its name alone.
-      const caption = /** @type {HTMLElement} */ (canvas.previousElementSibling);
-      /** @type {HTMLElement} */ (caption.children[1]).hidden = width < NARROW;
-      const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
-      if (canvas.width === w && canvas.height === h && side.source) return;
-      canvas.width = w;
-      canvas.height = h;
-      const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
-      context.imageSmoothingQuality = "high";
-      context.drawImage(side.bitmap, 0, 0, w, h);
-      side.source = context.getImageData(0, 0, w, h).data;
-      side.grey = null;
-    });
-    redraw();
+  #draw() {
+    this.#frame = 0;
+    if (!this.#head || this.#pictures.some(({ ready }) => !ready)) return;
+    for (const picture of this.#pictures) picture.paint(this.#settings, this.#lut, this.#dark);
+    find(this.root, "svg").replaceChildren(...this.#joined(this.#head).flatMap((pair, i) => this.#outline(pair, i)));
+    find(this.root, ".line").textContent = this.#line(this.#head);
+    find(this.root, ".legend i").style.background = differenceGradient(this.#dark ? 48 : 228);
+    find(this.root, ".legend").style.visibility = this.#settings.mode === "picture" ? "hidden" : "visible";
   }
 
-  function draw() {
-    if (!head || sides.some(({ source }) => !source)) return;
-    sides.forEach(paint);
-    svg.replaceChildren(...marks());
-    say();
-    const ground = dark ? 48 : 228;
-    /** @type {HTMLElement} */ ($(".legend i")).style.background = differenceGradient(ground);
-    $(".legend").style.visibility = settings.mode === "picture" ? "hidden" : "visible";
-  }
-
-  /** @param {Side} side @param {number} i */
-  function paint(side, i) {
-    const { canvas, told, map, heat } = side, { width, height } = canvas;
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    const source = /** @type {Uint8ClampedArray} */ (side.source), out = new ImageData(width, height);
-    const [sx, sy] = [width / told.size[0], height / told.size[1]];
-    const seen = told.seen.map((v, j) => Math.round(v * (j % 2 ? sy : sx))), all = [0, 0, told.size[0], told.size[1]];
-    const answering = at !== null && at.side !== i && heat !== null;
-    if (settings.mode === "picture" && !answering) out.data.set(source);
-    else {
-      const shown = answering ? /** @type {Map2} */ (heat) : map;
-      const opacity = { alpha: answering ? Math.max(0.6, settings.alpha) : settings.alpha, even: false, threshold: 0 };
-      let table = answering ? overlayTable(lut, opacity) : softer(differenceTable(opacity));
-      if (!answering && settings.mode === "upper") table = upper(table);
-      const under = answering ? source : (side.grey ??= grey(source));
-      fade(out.data, source, width, seen, dark ? 20 : 255);
-      blend(out.data, under, levelsAt(shown, all, width, height, 1, 0, new Uint8Array(width * height)), table, width, seen);
-    }
-    context.putImageData(out, 0, 0);
-  }
-
-  /** The pairs that are joined now, as [cell of the first, cell of the second, score]. */
-  function joined() {
-    if (at === null) return settings.lines ? head.pairs : [];
-    const scores = alikeTo(matrix, at.side, at.cell), other = best(scores);
+  /** Return the pairs that are joined now, as [cell of the first, cell of the second, score]. @param {PairsHead} head */
+  #joined(head) {
+    const at = this.#at;
+    if (!at) return this.#settings.lines ? head.pairs : [];
+    const scores = similarTo(this.#matrix, at.side, at.cell), other = best(scores);
     return [at.side === 0 ? [at.cell, other, scores[other]] : [other, at.cell, scores[other]]];
   }
 
-  /** Boxes of the cells and the lines between them, each with a dark halo. */
-  function marks() {
-    const from = stage.getBoundingClientRect();
-    return joined().flatMap((/** @type {number[]} */ pair, /** @type {number} */ number) => {
-      const boxes = sides.map(({ told, canvas }, i) => {
-        const place = canvas.getBoundingClientRect(), [w, h] = told.size;
-        const [x0, y0, x1, y1] = cellBox(told, pair[i], told.size);
-        const [sx, sy, x, y] = [place.width / w, place.height / h, place.left - from.left, place.top - from.top];
-        return [x + x0 * sx, y + y0 * sy, x + x1 * sx, y + y1 * sy];
-      });
-      const middle = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2]);
-      const [[ax, ay], [bx, by]] = middle;
-      const shapes = boxes.map(([x0, y0, x1, y1]) => ["rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, rx: 2 }]);
-      const join = ["line", { x1: ax, y1: ay, x2: bx, y2: by }];
-      const all = at === null ? shapes : [...shapes, join];
-      const nodes = ["halo", "ink"].flatMap((kind) =>
-        all.map(([name, attributes]) => drawn(/** @type {string} */ (name), { .../** @type {any} */ (attributes), class: kind })));
-      if (at === null) {
-        for (const [x0, y0] of boxes) {
-          const text = drawn("text", { x: x0 + 4, y: y0 + 14 });
-          text.textContent = String(number + 1);
-          nodes.push(text);
-        }
-      }
-      return nodes;
+  /** Draw the cells of a pair with a dark halo: joined by a line if one is pointed at, else numbered. @param {number[]} pair @param {number} i */
+  #outline(pair, i) {
+    const from = this.stage.getBoundingClientRect();
+    const boxes = this.#pictures.map(({ head, canvas }, side) => {
+      const { left, top, width, height } = canvas.getBoundingClientRect(), [w, h] = head.size;
+      const [x0, y0, x1, y1] = cellBox(head, pair[side], head.size);
+      const [sx, sy, x, y] = [width / w, height / h, left - from.left, top - from.top];
+      return [x + x0 * sx, y + y0 * sy, x + x1 * sx, y + y1 * sy];
     });
-  }
-
-  /** The line below, which a screen reader reads. */
-  function say() {
-    if (at === null) {
-      const many = head.pairs.length;
-      const listed = settings.lines && many ? ` Equal numbers mark the ${many === 1 ? "place" : `${many} places`} that match best.` : "";
-      line.textContent = `${head.line}${listed}`;
-      return;
-    }
-    const [[first, second, score]] = joined(), cells = [first, second];
-    const [own, other] = [at.side, 1 - at.side].map((i) => {
-      const { told } = sides[i], where = placeOf(cellBox(told, cells[i], told.size), told.size);
-      return `${where} of ${told.name}`;
-    });
-    line.textContent = `${own[0].toUpperCase()}${own.slice(1)} matches ${other} best, ${score.toFixed(2)} alike; ` +
-      "the colours there say how well every place does.";
-  }
-
-  /** @param {{side: number, cell: number}|null} next */
-  function point(next) {
-    if (next?.side === at?.side && next?.cell === at?.cell) return;
-    at = next;
-    for (const side of sides) side.heat = null;
-    if (at) {
-      const other = sides[1 - at.side], { down, across } = other.told, values = asHeat(alikeTo(matrix, at.side, at.cell));
-      const extent = [across[0], down[0], across[across.length - 1], down[down.length - 1]];
-      other.heat = { values, w: columnsOf(other.told), h: down.length - 1, extent, kind: "heat" };
-    }
-    redraw();
-  }
-
-  canvases.forEach((canvas, i) => {
-    const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ handler) =>
-      canvas.addEventListener(type, handler, { signal });
-    const under = (/** @type {PointerEvent} */ event) => {
-      const place = canvas.getBoundingClientRect(), { told } = sides[i], [w, h] = told.size;
-      const x = ((event.clientX - place.left) / place.width) * w, y = ((event.clientY - place.top) / place.height) * h;
-      return { side: i, cell: cellUnder(told, x, y) };
-    };
-    on("pointermove", (event) => event.pointerType === "mouse" && sides[i] && point(under(event)));
-    // A finger has no hover: a tap joins a place, a second tap there lets it go.
-    on("pointerdown", (event) => {
-      if (event.pointerType === "mouse" || !sides[i]) return;
-      const next = under(event);
-      point(at?.side === next.side && at.cell === next.cell ? null : next);
-    });
-    on("pointerleave", (event) => event.pointerType === "mouse" && point(null));
-    on("blur", () => point(null));
-    on("keydown", (event) => {
-      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[/** @type {string} */ (event.key)];
-      if (event.key === "Escape") point(null);
-      if (!step || !sides[i]) return;
-      event.preventDefault();
-      const { told } = sides[i], middle = Math.floor((told.down.length - 1) / 2) * columnsOf(told) + (columnsOf(told) >> 1);
-      point({ side: i, cell: at?.side === i ? beside(told, at.cell, step[0], step[1]) : middle });
-    });
-  });
-  $(".modes").addEventListener("change", (event) => change({ mode: /** @type {HTMLInputElement} */ (event.target).value }), { signal });
-  slider.addEventListener("input", () => change({ alpha: Number(slider.value) / 100 }), { signal });
-  toggle.addEventListener("click", () => {
-    toggle.setAttribute("aria-pressed", String(!settings.lines));
-    change({ lines: !settings.lines });
-  }, { signal });
-  const watch = new ResizeObserver(arrange);
-  watch.observe(stage);
-  window.addEventListener("resize", arrange, { signal });
-
-  /** @param {any} next @param {Uint8Array[]} blobs */
-  async function load(next, blobs) {
-    loading = next.id;
-    const [first, second] = next.sides, shapes = [first.shape, second.shape, next.cells];
-    const count = shapes.reduce((/** @type {number} */ sum, /** @type {number[]} */ [h, w]) => sum + h * w, 0);
-    const [one, two, steps] = await Promise.all([
-      ...blobs.slice(0, 2).map((blob) => createImageBitmap(new Blob([/** @type {BlobPart} */ (blob)], { type: "image/jpeg" }))),
-      inflate(blobs[2], count),
+    const [[ax, ay], [bx, by]] = boxes.map(([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2]);
+    const nodes = ["halo", "ink"].flatMap((kind) => [
+      ...boxes.map(([x, y, x1, y1]) => svgElement("rect", { x, y, width: x1 - x, height: y1 - y, rx: 2, class: kind })),
+      ...(this.#at ? [svgElement("line", { x1: ax, y1: ay, x2: bx, y2: by, class: kind })] : []),
     ]);
-    // Another pair came while this one was being unpacked.
-    if (loading !== next.id) return;
-    const [mapOne, mapTwo, cells] = grids(/** @type {Uint16Array} */ (steps), shapes).map((grid) => grid());
-    matrix = { scores: Float32Array.from(cells, (v) => v / 32767.5 - 1), count: next.cells };
-    head = next;
-    at = null;
-    lut = new Uint8Array(bytes(next.lut));
-    sides = [first, second].map((told, i) => ({
-      told,
-      map: { values: i ? mapTwo : mapOne, w: told.shape[1], h: told.shape[0], extent: told.extent, kind: "difference" },
-      bitmap: /** @type {ImageBitmap} */ (i ? two : one), canvas: canvases[i], source: null, grey: null, heat: null,
-    }));
-    sides.forEach(({ told, canvas }) => {
-      const caption = /** @type {HTMLElement} */ (canvas.previousElementSibling);
-      /** @type {HTMLElement} */ (caption.children[0]).textContent = told.name;
-      /** @type {HTMLElement} */ (caption.children[0]).title = told.name;
-      /** @type {HTMLElement} */ (caption.children[1]).textContent = told.note;
-      canvas.setAttribute("aria-label", `${told.text} Arrow keys move over its places and name what matches each.`);
-    });
-    call(next.words);
-    arrange();
+    if (this.#at) return nodes;
+    return [...nodes, ...boxes.map(([x, y]) => {
+      const text = svgElement("text", { x: x + 4, y: y + 14 });
+      text.textContent = String(i + 1);
+      return text;
+    })];
   }
 
-  return {
-    /** @param {Uint8Array} data */
-    show(data) {
-      const { head: next, blobs } = unpack(data);
-      dark = isDark(root);
-      if (head?.id === next.id) redraw();
-      else load(next, blobs);
-    },
-    unmount() {
-      watch.disconnect();
-      gone.abort();
-    },
-  };
+  /** Return the line below the pictures, which a screen reader reads. @param {PairsHead} head */
+  #line(head) {
+    if (!this.#at) {
+      const many = head.pairs.length, places = many === 1 ? "the best match" : `the ${many} best matches`;
+      return head.line + (this.#settings.lines && many ? ` Equal numbers mark ${places}.` : "");
+    }
+    const [[first, second, score]] = this.#joined(head), cells = [first, second];
+    const [own, other] = [this.#at.side, 1 - this.#at.side].map((i) => {
+      const { head: picture } = this.#pictures[i];
+      return `${placeOf(cellBox(picture, cells[i], picture.size), picture.size)} of ${picture.name}`;
+    });
+    return `${own[0].toUpperCase()}${own.slice(1)} matches ${other} best (similarity ${score.toFixed(2)}); ` +
+      "the colours there show how well every place matches.";
+  }
+
+  /** @param {Cell|null} next */
+  #point(next) {
+    if (next?.side === this.#at?.side && next?.cell === this.#at?.cell) return;
+    this.#at = next;
+    for (const picture of this.#pictures) picture.heat = null;
+    if (next) {
+      const other = this.#pictures[1 - next.side], { down, across } = other.head;
+      const values = asHeat(similarTo(this.#matrix, next.side, next.cell));
+      const extent = [across[0], down[0], across[across.length - 1], down[down.length - 1]];
+      other.heat = { values, w: columnsOf(other.head), h: down.length - 1, extent, kind: "heat" };
+    }
+    this.#redraw();
+  }
+
+  /** @param {PairsHead} head @param {Uint8Array[]} blobs */
+  async #load(head, blobs) {
+    this.#loading = head.id;
+    const shapes = [head.sides[0].shape, head.sides[1].shape, head.cells];
+    const count = shapes.reduce((sum, [h, w]) => sum + h * w, 0);
+    const decoded = Promise.all(blobs.slice(0, 2).map((blob) => createImageBitmap(jpegBlob(blob))));
+    const [bitmaps, steps] = await Promise.all([decoded, inflate(blobs[2], count)]);
+    // Another pair came while this one was being unpacked.
+    if (this.#loading !== head.id) return;
+    const [first, second, cells] = grids(steps, shapes).map((grid) => grid());
+    this.#matrix = { scores: Float32Array.from(cells, (v) => v / 32767.5 - 1), count: head.cells };
+    this.#head = head;
+    this.#at = null;
+    this.#lut = new Uint8Array(bytes(head.lut));
+    this.#pictures = head.sides.map((each, i) => new PairPicture(each, i ? second : first, bitmaps[i], this.canvases[i]));
+    this.#name(head);
+    this.#arrange();
+  }
+
+  /** Write the names of pictures, modes and colours, which depend on what the maps are of. @param {PairsHead} head */
+  #name({ sides, words }) {
+    sides.forEach(({ name, note, text }, i) => {
+      const figure = /** @type {HTMLElement} */ (this.canvases[i].parentElement);
+      find(figure, "b").textContent = find(figure, "b").title = name;
+      find(figure, "span").textContent = note;
+      this.canvases[i].setAttribute("aria-label", `${text} Arrow keys move between its places and name the best match of each.`);
+    });
+    [...this.root.querySelectorAll("label:has([name=mode])")].forEach((label, i) => {
+      const word = [words.both, words.upper, "Pictures"][i];
+      find(label, "input").setAttribute("aria-label", word);
+      find(label, ".word").textContent = /** @type {HTMLElement} */ (label).title = word;
+    });
+    find(this.root, ".low").textContent = words.low;
+    find(this.root, ".high").textContent = words.high;
+  }
+
+  /** @param {{data: Uint8Array}} given */
+  show({ data }) {
+    const { head, blobs } = /** @type {{head: PairsHead, blobs: Uint8Array[]}} */ (unpack(data));
+    this.#dark = themeOf(this.root).dark;
+    if (this.#head?.id === head.id) this.#redraw();
+    else this.#load(head, blobs);
+  }
+
+  unmount() {
+    this.observer.disconnect();
+    this.#gone.abort();
+  }
 }
 
-/** Whether the page is dark. @param {Element} root */
-function isDark(root) {
-  const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
-  probe.fillStyle = getComputedStyle(root).getPropertyValue("--st-background-color").trim() || "#fff";
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(String(probe.fillStyle).slice(at, at + 2), 16));
-  return 0.299 * r + 0.587 * g + 0.114 * b < 128;
-}
-
-/** @param {{data: Uint8Array, parentElement: HTMLElement}} component */
-export default function ({ data, parentElement }) {
-  const root = /** @type {HTMLElement} */ (parentElement.querySelector(".pairs"));
-  let pairs = live.get(root);
-  if (!pairs) live.set(root, (pairs = mount(root)));
-  pairs.show(data);
-  return () => {
-    pairs.unmount();
-    live.delete(root);
-  };
+/** @param {{data: Uint8Array, parentElement: HTMLElement}} given */
+export default function (given) {
+  return render(given, ".pairs", (root) => new Pairs(root));
 }

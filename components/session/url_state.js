@@ -1,7 +1,7 @@
-// What is chosen on a screen stands in its address, to be handed on. Streamlit makes every change of it a place of its
-// own to go back to; who goes back wants the screen before.
+// The choices on a screen are in its address, to be shared. Streamlit adds a history entry for every change of it; the
+// browser's Back should lead to the screen before. One component on each screen includes this module.
 
-/** Parts of an address that are a place of their own: what was opened on History and on Watch. */
+/** Parameters of an address that are a history entry of their own: what was opened on History and on Watch. */
 const PLACES = ["kept", "against", "entry"];
 
 /**

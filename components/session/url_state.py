@@ -6,16 +6,12 @@ not on the page loses its value, so what was chosen is remembered here.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8").replace("export ", "")
-"""What a component takes along, on each screen one, so that the browser's Back leads to the screen before."""
 
 
 def arrive(page: str) -> None:

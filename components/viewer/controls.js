@@ -1,83 +1,79 @@
-// The toolbar and the colour bar: settings to what they look like, and hands to settings.
+// The toolbar and the colour bar: show the settings, and turn what a person does into new ones.
 
+import { find } from "../frontend/component.js";
 import { differenceGradient, gradient } from "./table.js";
 import { digits } from "./readout.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings
- * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: [number, number]|null, gaps: boolean, dark: boolean,
- *   tool: string|null, marked: boolean}} Facts  ends: raw values at both ends of the colour bar, where they have one
+ * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: number[]|null, gaps: boolean, dark: boolean,
+ *   tool: string|null, marked: boolean}} Facts  ends: raw values at both ends of the colour bar, where they have one;
+ *   gaps: only differences are shown
+ * @typedef {{name: string, uniform: boolean, hot: string, lut: string}} Colormap
+ * @typedef {{set: (changes: Partial<Settings>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
+ *   boxes: () => void, tool: (name: string|null) => void, clear: () => void, full: () => void, save: () => void,
+ *   fetch: (format: string) => void, link: () => void}} Actions  what a control asks for; `done`: the hand let go
  */
 
 const SWITCHES = ["even", "invert", "cells"];
 
-/**
- * @param {HTMLElement} root @param {AbortSignal} signal
- * @param {{set: (changes: Partial<Settings>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
- *   boxes: () => void, tool: (name: string|null) => void, clear: () => void, full: () => void, save: () => void,
- *   fetch: (format: string) => void, link: () => void}} on  what a control asks for; `done`: the hand let go
- */
+/** @param {HTMLElement} root @param {AbortSignal} signal @param {Actions} on */
 export function wireControls(root, signal, on) {
-  const $ = (/** @type {string} */ selector) => /** @type {HTMLInputElement} */ (root.querySelector(selector));
-  /** @param {string} selector @param {string} type @param {(target: HTMLInputElement) => void} handler */
-  const hear = (selector, type, handler) => {
-    const told = (/** @type {Event} */ event) => handler(/** @type {HTMLInputElement} */ (event.target));
-    $(selector).addEventListener(type, told, { signal });
+  /** @param {string} name @param {string} type @param {(target: HTMLInputElement) => void} handler */
+  const hear = (name, type, handler) => {
+    const heard = (/** @type {Event} */ event) => handler(/** @type {HTMLInputElement} */ (event.target));
+    find(root, `.${name}`).addEventListener(type, heard, { signal });
   };
-  hear(".modes", "change", ({ value }) => on.set({ mode: /** @type {Settings["mode"]} */ (value) }));
+  hear("modes", "change", ({ value }) => on.set({ mode: /** @type {Settings["mode"]} */ (value) }));
   for (const name of ["alpha", "threshold"]) {
-    hear(`.${name}`, "input", ({ value }) => on.set({ [name]: Number(value) }, false));
-    hear(`.${name}`, "change", ({ value }) => on.set({ [name]: Number(value) }));
+    hear(name, "input", ({ value }) => on.set({ [name]: Number(value) }, false));
+    hear(name, "change", ({ value }) => on.set({ [name]: Number(value) }));
   }
-  hear(".colormap", "change", ({ value }) => on.set({ colormap: value }));
-  hear(".scales", "change", ({ type, value }) => {
+  hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
+  hear("scales", "change", ({ type, value }) => {
     if (type === "radio") on.set({ scale: /** @type {Settings["scale"]} */ (value) });
   });
-  // A value that is refused gives way to the one that holds.
-  hear(".top", "change", ({ value }) => on.set(Number(value) > 0 && Number(value) <= 1e9 ? { top: Number(value) } : {}));
-  for (const name of SWITCHES) hear(`.${name}`, "change", ({ checked }) => on.set({ [name]: checked }));
-  hear(".beside", "click", () => on.layout("beside"));
-  hear(".swipe", "click", () => on.layout("swipe"));
-  hear(".boxes", "click", on.boxes);
+  // A value that is refused is replaced by the current one.
+  hear("top", "change", ({ value }) => on.set(Number(value) > 0 && Number(value) <= 1e9 ? { top: Number(value) } : {}));
+  for (const name of SWITCHES) hear(name, "change", ({ checked }) => on.set({ [name]: checked }));
+  for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
   for (const name of ["rectangle", "brush"]) {
-    hear(`.${name}`, "click", (target) => on.tool(target.closest("[aria-pressed=true]") ? null : name));
+    hear(name, "click", (target) => on.tool(target.closest("[aria-pressed=true]") ? null : name));
   }
-  hear(".clear", "click", on.clear);
-  hear(".link", "click", on.link);
-  hear(".save", "click", on.save);
-  hear(".png", "click", () => on.fetch("png"));
-  hear(".jpg", "click", () => on.fetch("jpg"));
-  hear(".full", "click", on.full);
-  const menus = /** @type {NodeListOf<HTMLDetailsElement>} */ (root.querySelectorAll("details"));
-  const shut = (/** @type {Event} */ event) => {
+  for (const format of ["png", "jpg"]) hear(format, "click", () => on.fetch(format));
+  for (const name of /** @type {const} */ (["boxes", "clear", "link", "save", "full"])) hear(name, "click", () => on[name]());
+  wireMenus(root, signal);
+}
+
+/** Close a menu by Escape, by its items, and by what is pressed beside it. @param {HTMLElement} root @param {AbortSignal} signal */
+function wireMenus(root, signal) {
+  const menus = root.querySelectorAll("details");
+  const closeOthers = (/** @type {Event} */ event) => {
     for (const menu of menus) if (!event.composedPath().includes(menu)) menu.open = false;
   };
-  window.addEventListener("pointerdown", shut, { signal });
-  window.addEventListener("focusin", shut, { signal });
+  window.addEventListener("pointerdown", closeOthers, { signal });
+  window.addEventListener("focusin", closeOthers, { signal });
   for (const menu of menus) {
-    const summary = /** @type {HTMLElement} */ (menu.querySelector("summary"));
+    const close = () => {
+      menu.open = false;
+      find(menu, "summary").focus();
+    };
     // Pressed beside its controls the focus would go to the page, which shuts the menu before the click arrives.
     menu.addEventListener("mousedown", (event) => {
       if (!(event.target instanceof Element && event.target.closest("input, summary"))) event.preventDefault();
     }, { signal });
     menu.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !menu.open) return;
-      menu.open = false;
-      summary.focus();
+      close();
       event.stopPropagation();
     }, { signal });
-    for (const item of menu.querySelectorAll("button.item")) {
-      item.addEventListener("click", () => {
-        menu.open = false;
-        summary.focus();
-      }, { signal });
-    }
+    for (const item of menu.querySelectorAll("button.item")) item.addEventListener("click", close, { signal });
   }
 }
 
 /** @param {HTMLElement} root @param {Settings} settings @param {Facts} facts */
 export function showControls(root, settings, facts) {
-  const $ = (/** @type {string} */ selector) => /** @type {HTMLInputElement} */ (root.querySelector(selector));
+  const $ = find.bind(null, root);
   const { mode, alpha, threshold, colormap, invert } = settings, { ends, gaps, dark } = facts;
   $(`[value="${mode}"]`).checked = true;
   $(`[value="${facts.scale}"]`).checked = true;
@@ -86,13 +82,13 @@ export function showControls(root, settings, facts) {
   strength.disabled = !["overlay", "spotlight"].includes(mode);
   strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
   bar.value = String(threshold);
-  bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "everything");
+  bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "all values");
   const percent = `${100 * threshold}%`, veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
   bar.style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${percent}, transparent ${percent})`);
   // Of differences alone the bar says how far apart, not which way.
   const plain = `linear-gradient(90deg, rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
   bar.style.setProperty("--colours", gaps ? plain : gradient(facts.lut));
-  const [low, high] = gaps ? ["Same", "Apart"] : ends ? ends.map(digits) : invert ? ["Hot", "Cold"] : ["Cold", "Hot"];
+  const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Hot", "Cold"] : ["Cold", "Hot"];
   $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
   $(".colormap").value = colormap;
@@ -111,13 +107,13 @@ export function showControls(root, settings, facts) {
 }
 
 /**
- * @param {HTMLSelectElement} select @param {{name: string, uniform: boolean, hot: string, lut: string}[]} listed
- * @returns {typeof listed} in the order of the list
+ * Fill the list of colormaps and return them in its order.
+ * @param {HTMLElement} select @param {Colormap[]} listed
  */
 export function listColormaps(select, listed) {
-  const groups = /** @type {[string, typeof listed][]} */ ([
-    ["Even steps", listed.filter(({ uniform }) => uniform)],
-    ["Others", listed.filter(({ uniform }) => !uniform)],
+  const groups = /** @type {[string, Colormap[]][]} */ ([
+    ["Perceptually uniform", listed.filter(({ uniform }) => uniform)],
+    ["Other", listed.filter(({ uniform }) => !uniform)],
   ]);
   for (const [label, members] of groups) {
     const group = Object.assign(document.createElement("optgroup"), { label });

@@ -11,9 +11,11 @@ import { cover, planes, stroke } from "./strokes.js";
 /**
  * @typedef {import("./settings.js").Settings} Settings
  * @typedef {import("./sample.js").Grid & {coarse: import("./sample.js").Grid|null, field: Float32Array|null,
- *   lines: Map<number, number[]>, peak: number}} KeptGrid
- * @typedef {{title: string, note: string, text: string, kind: string, seen: number[], extent: number[],
- *   raw: number[]|null, cells: number[]|null, sides: string[]|null, own: KeptGrid, shared: KeptGrid|null}} HeatMap
+ *   lines: Map<number, number[]>, peak: number}} CachedGrid
+ * @typedef {{title: string, note: string, text: string, kind: string, shape: number[], seen: number[], extent: number[],
+ *   raw: number[]|null, cells: number[]|null, sides: string[]|null, own: number, shared: number|null}} MapHead  as Python
+ *   packs it; own, shared: places in the list of grids
+ * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
  * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Style  range:
  *   raw, of all maps; quick: a hand moves the picture just now
  * @typedef {import("./picture.js").Picture} Picture
@@ -24,8 +26,8 @@ const OVERLAY_LINES = [[0.5, 1.25]];
 const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 
 /**
- * A map with everything worked out from it kept, once it was asked for: its cells, its lines, its maximum.
- * @param {any} head @param {() => Uint16Array} values
+ * Create a map that caches what is derived from it when it is first needed: its cells, its lines, its maximum.
+ * @param {MapHead} head @param {() => Uint16Array} values
  * @param {(() => Uint16Array)|null} shared the same on one scale with its like
  * @returns {HeatMap}
  */
@@ -56,7 +58,7 @@ export function createMap(head, values, shared) {
 /**
  * Which values a map is shown by, and how they become a share of the scale that is set.
  * @param {HeatMap} map @param {Settings} settings @param {number[]|null} range
- * @returns {{grid: KeptGrid, gain: number, offset: number}}
+ * @returns {{grid: CachedGrid, gain: number, offset: number}}
  */
 export function scaling(map, { scale, top }, range) {
   if (scale === "shared" && map.shared) return { grid: map.shared, gain: 1, offset: 0 };
@@ -88,12 +90,12 @@ export function peakOf(map, settings, range) {
   return offset + (gain * grid.peak) / 65535;
 }
 
-/** @param {KeptGrid} grid @param {number[]} cells */
+/** @param {CachedGrid} grid @param {number[]} cells */
 function coarseOf(grid, cells) {
   return (grid.coarse ??= cellsOf(/** @type {import("./sample.js").Grid} */ (grid), cells));
 }
 
-/** The share of a true cell, 0..1. @param {KeptGrid} grid @param {number[]} cells @param {number} x @param {number} y */
+/** The share of a true cell, 0..1. @param {CachedGrid} grid @param {number[]} cells @param {number} x @param {number} y */
 function cellAt(grid, cells, x, y) {
   const { values, w, h, extent: [x0, y0, x1, y1] } = coarseOf(grid, cells);
   const column = Math.min(w - 1, Math.max(0, Math.floor(((x - x0) / (x1 - x0)) * w)));
@@ -121,8 +123,8 @@ export function createLayer() {
 
 /** @typedef {ReturnType<typeof createLayer>} Layer */
 
-/** The room of a layer, for another map. @param {Layer} layer @returns {Layer} */
-export function cleared(layer) {
+/** Reuse the memory of a layer for another map. @param {Layer} layer @returns {Layer} */
+export function clearLayer(layer) {
   return Object.assign(layer, { part: null, put: null, key: "", linesKey: "" });
 }
 
@@ -270,7 +272,7 @@ function linesOf(layer, map, { grid, gain, offset }, settings, rect, width, heig
   return layer.lines;
 }
 
-/** The segments of a level, in original pixels. A difference is asked for with its sign. @param {KeptGrid} grid @param {number} at */
+/** The segments of a level, in original pixels. A difference is asked for with its sign. @param {CachedGrid} grid @param {number} at */
 function segmentsOf(grid, at) {
   const held = grid.lines.get(at);
   if (held) return held;

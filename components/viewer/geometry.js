@@ -1,38 +1,41 @@
 // Where things are: panels on the page, the visible part of the picture, boxes. Rectangles are x0, y0, x1, y1.
 
 /** @typedef {number[]} Rect */
-/** @typedef {{x: number, y: number, zoom: number}} Look  top left corner as a fraction of the picture, and 1..16 */
+/** @typedef {{x: number, y: number, zoom: number}} Viewport  top left corner as a fraction of the picture, and 1..16 */
 
+/** The whole picture. @type {Viewport} */
+export const WHOLE = { x: 0, y: 0, zoom: 1 };
 export const GAP = 16;
-const NARROWEST = 150;
-const TINY = 96;
-const DEEPEST = 16;
-/** Milliseconds in which a frame of a moving picture should be drawn, and the least share of its pixels it then has. */
-const BRISK_MS = 12;
+/** CSS pixels of the narrowest panel, and of the narrowest where the number of columns is fixed. */
+const MIN_WIDTH = 150;
+const MIN_FIXED_WIDTH = 96;
+const MAX_ZOOM = 16;
+/** Milliseconds in which a frame of a moving picture should be drawn, and the smallest share of its pixels. */
+const SMOOTH_MS = 12;
 export const COARSEST = 1 / 4;
 
 /**
- * As many columns as fit, in rows of equal length: four panels where three fit are two by two.
+ * Fit as many columns as there is room for, in rows of equal length: four panels where three fit are two by two.
  * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, where each
  * has room for the smallest panel that still says something
  */
 export function columnsFor(count, room, fixed) {
-  const fits = (/** @type {number} */ least) => Math.max(1, Math.floor((room + GAP) / (least + GAP)));
-  if (fixed) return Math.max(1, Math.min(fixed, count, fits(TINY)));
-  const most = Math.min(count, fits(NARROWEST));
+  const fits = (/** @type {number} */ width) => Math.max(1, Math.floor((room + GAP) / (width + GAP)));
+  if (fixed) return Math.max(1, Math.min(fixed, count, fits(MIN_FIXED_WIDTH)));
+  const most = Math.min(count, fits(MIN_WIDTH));
   return Math.ceil(count / Math.ceil(count / most));
 }
 
 /**
- * @param {number} room @param {number} columns @param {number} aspect @param {number} tallest
+ * @param {number} room @param {number} columns @param {number} aspect @param {number} maxHeight
  * @returns {[number, number]} CSS pixels
  */
-export function panelSize(room, columns, aspect, tallest) {
-  const width = Math.min((room - GAP * (columns - 1)) / columns, tallest * aspect);
+export function panelSize(room, columns, aspect, maxHeight) {
+  const width = Math.min((room - GAP * (columns - 1)) / columns, maxHeight * aspect);
   return [Math.max(1, Math.floor(width)), Math.max(1, Math.round(width / aspect))];
 }
 
-/** @param {Look} look @param {number[]} size @returns {Rect} what is visible, in original pixels */
+/** @param {Viewport} viewport @param {number[]} size @returns {Rect} what is visible, in original pixels */
 export function visible({ x, y, zoom }, [width, height]) {
   return [x * width, y * height, (x + 1 / zoom) * width, (y + 1 / zoom) * height];
 }
@@ -44,37 +47,37 @@ export function around([x0, y0, x1, y1], size) {
 }
 
 /**
- * Zooms so that what lies at the fraction (fx, fy) of a panel stays there.
- * @param {Look} look @param {number} fx @param {number} fy @param {number} factor @returns {Look}
+ * Zoom so that the point at the fraction (fx, fy) of a panel stays in place.
+ * @param {Viewport} viewport @param {number} fx @param {number} fy @param {number} factor @returns {Viewport}
  */
-export function zoomAt(look, fx, fy, factor) {
-  const zoom = Math.min(DEEPEST, Math.max(1, look.zoom * factor));
-  return held({ x: look.x + fx / look.zoom - fx / zoom, y: look.y + fy / look.zoom - fy / zoom, zoom });
+export function zoomAt(viewport, fx, fy, factor) {
+  const zoom = Math.min(MAX_ZOOM, Math.max(1, viewport.zoom * factor));
+  return clampViewport({ x: viewport.x + fx / viewport.zoom - fx / zoom, y: viewport.y + fy / viewport.zoom - fy / zoom, zoom });
 }
 
-/** @param {Look} look @param {number} dx @param {number} dy @returns {Look} moved by fractions of a panel */
-export function panned(look, dx, dy) {
-  return held({ x: look.x - dx / look.zoom, y: look.y - dy / look.zoom, zoom: look.zoom });
+/** @param {Viewport} viewport @param {number} dx @param {number} dy @returns {Viewport} moved by fractions of a panel */
+export function panned(viewport, dx, dy) {
+  return clampViewport({ x: viewport.x - dx / viewport.zoom, y: viewport.y - dy / viewport.zoom, zoom: viewport.zoom });
 }
 
 /**
- * The share of its pixels that a moving picture has in the next frame, by what the last one took: on a busy machine fewer
- * of them, so that the page still answers between two frames; as many again where there is time for more than that.
+ * Return the share of its pixels that a moving picture is drawn with next, from the time of the last frame: fewer on a busy
+ * machine, so that the page still answers between two frames; twice as many where there is time to spare.
  * @param {number} share @param {number} ms
  */
 export function paced(share, ms) {
-  if (ms > BRISK_MS) return Math.max(COARSEST, share / 2);
-  return ms < BRISK_MS / 3 ? Math.min(1, 2 * share) : share;
+  if (ms > SMOOTH_MS) return Math.max(COARSEST, share / 2);
+  return ms < SMOOTH_MS / 3 ? Math.min(1, 2 * share) : share;
 }
 
-/** @param {Look} look @returns {Look} */
-function held({ x, y, zoom }) {
+/** @param {Viewport} viewport @returns {Viewport} */
+function clampViewport({ x, y, zoom }) {
   const most = 1 - 1 / zoom;
   return { x: Math.min(most, Math.max(0, x)), y: Math.min(most, Math.max(0, y)), zoom };
 }
 
 /**
- * The canvas pixels whose centre lies in a rectangle of original pixels.
+ * Return the canvas pixels whose centre lies in a rectangle of original pixels.
  * @param {Rect} rect @param {Rect} view what the canvas shows @param {number} width @param {number} height @returns {Rect}
  */
 export function inCanvas([x0, y0, x1, y1], [left, top, right, bottom], width, height) {
@@ -89,12 +92,12 @@ export function contains([x0, y0, x1, y1], x, y) {
 }
 
 /**
- * Of boxes inside each other the smallest is meant: the larger ones can be hit beside it. A dashed one stands for what
- * is not shown, and may be as large as the picture: a place in it is just a place.
- * @param {any[]} boxes @param {number} x @param {number} y
+ * Return the smallest box around a point: larger ones around it can be clicked elsewhere. A dashed one stands for what is not
+ * shown, may be as large as the picture, and is never clicked.
+ * @template {{xyxy: Rect, dashed?: boolean}} Box @param {Box[]} boxes @param {number} x @param {number} y
  */
 export function smallestBox(boxes, x, y) {
   const area = (/** @type {{xyxy: Rect}} */ { xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
   const hit = boxes.filter(({ xyxy, dashed }) => !dashed && contains(xyxy, x, y)).sort((a, b) => area(a) - area(b));
-  return hit.length ? hit[0] : null;
+  return hit[0] ?? null;
 }

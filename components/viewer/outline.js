@@ -1,15 +1,18 @@
-// What stays crisp at any zoom, over the pixels: boxes and their labels, the grid of true cells, what was marked.
+// Draw what stays crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
 
-/** @typedef {{xyxy: number[], chosen: boolean, tag: string, index: number, dashed?: boolean,
- *   corners?: number[][]}} Outlined  corners: of a turned box, instead of its upright rectangle */
-/** @typedef {import("./geometry.js").Rect} Rect */
-/** @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels */
+/**
+ * @typedef {import("./geometry.js").Rect} Rect
+ * @typedef {{xyxy: Rect, label: string, index: number, tag?: string, dashed?: boolean, corners?: number[][]}} Box  tag:
+ *   shown instead of its number; corners: of a rotated box, instead of its upright rectangle
+ * @typedef {Omit<Box, "label"> & {chosen: boolean, tag: string}} Outlined
+ * @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels
+ */
 
 const HALO = "rgba(20, 20, 20, 0.75)";
 const TAG = 20;
 
 /**
- * How original pixels become CSS pixels of a panel.
+ * Return functions from original pixels to CSS pixels of a panel.
  * @param {number[]} rect what is visible @param {number} width @param {number} height
  */
 export function placer(rect, width, height) {
@@ -19,7 +22,7 @@ export function placer(rect, width, height) {
   };
 }
 
-/** A white path over a dark halo. @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick */
+/** Draw a white path over a dark halo. @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick */
 function haloed(context, path, thick) {
   for (const [colour, more] of /** @type {[string, number][]} */ ([[HALO, 1.75], ["#fff", 0]])) {
     context.strokeStyle = colour;
@@ -29,9 +32,9 @@ function haloed(context, path, thick) {
 }
 
 /**
+ * Draw boxes and return where their labels are.
  * @param {CanvasRenderingContext2D} context in CSS pixels @param {number} width @param {number} height
- * @param {number[]} rect @param {Outlined[]} boxes @param {string} font
- * @returns {Label[]} where the labels came to stand
+ * @param {Rect} rect @param {Outlined[]} boxes @param {string} font
  */
 export function outlineBoxes(context, width, height, rect, boxes, font) {
   const { X, Y } = placer(rect, width, height), last = [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen));
@@ -63,11 +66,9 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
 }
 
 /**
- * Which boxes a panel shows, and by what words: its own, or all where no map hides them, else the chosen one.
- * @param {{maps: unknown[], boxes: any[]|null}} panel @param {{maps: unknown[]}[]} panels
- * @param {{xyxy: number[], label: string, index: number, tag?: string, dashed?: boolean, corners?: number[][]}[]} boxes
- *   of the viewer @param {number|null} choice
- * @returns {Outlined[]}
+ * Return the boxes that a panel shows, with their labels: its own, or all where no map hides them, else the chosen one.
+ * @param {{maps: unknown[], boxes: Box[]|null}} panel @param {{maps: unknown[]}[]} panels
+ * @param {Box[]} boxes of the viewer @param {number|null} choice @returns {Outlined[]}
  */
 export function boxesShown(panel, panels, boxes, choice) {
   if (panel.boxes) return panel.boxes.map(({ label, ...box }) => ({ ...box, chosen: false, tag: label }));
@@ -83,7 +84,7 @@ export function boxesShown(panel, panels, boxes, choice) {
 }
 
 /**
- * Where a label covers no other: over the box, in its corners, under it; else over it all the same.
+ * Place a label where it covers no other: above the box, in its corners, below it; else above it all the same.
  * @param {Rect} box @param {number} wide @param {number} width @param {number} height @param {Rect[]} taken
  * @returns {Rect}
  */
@@ -99,7 +100,7 @@ export function freePlace([left, top, right, bottom], wide, width, height, taken
 }
 
 /**
- * The edges of the cells that the model computed; cells of less than six pixels would only be a veil.
+ * Draw the edges of the cells that the model computed; cells of less than six pixels would only be a veil.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
  * @param {{cells: number[]|null, extent: number[]}} map @param {number} from where the map begins, in CSS pixels
  */
@@ -128,7 +129,7 @@ export function outlineCells(context, width, height, rect, { cells, extent: [x0,
 }
 
 /**
- * The rectangle or the painted area that was marked.
+ * Draw the rectangle or the painted area that was marked.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
  * @param {import("./region.js").Region|null} region @param {number[]} size of the original
  */

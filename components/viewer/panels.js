@@ -1,10 +1,12 @@
 // The panels as elements on the page: made once, sized to the room there is.
 
+import { find } from "../frontend/component.js";
 import { GAP, columnsFor, panelSize } from "./geometry.js";
 
 /**
  * @typedef {import("./draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, maps: HeatMap[], boxes: any[]|null}} Listed  as Python listed it
+ * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./outline.js").Box[]|null}} Listed  boxes: its own; null: the
+ *   viewer's
  * @typedef {Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
  *   lines: CanvasRenderingContext2D, layer: import("./draw.js").Layer, width: number, height: number, density: number,
  *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string,
@@ -18,7 +20,7 @@ import { GAP, columnsFor, panelSize } from "./geometry.js";
 
 const PHONE = 640;
 /** Canvas pixels of a panel's longer side at rest; of all panels together what a frame has time for while a hand moves. */
-const LONGEST = 2560;
+const MAX_SIDE = 2560;
 const MOVING = 1.4e6;
 const FLYING = 0.6e6;
 
@@ -26,17 +28,8 @@ export function onPhone() {
   return innerWidth < PHONE;
 }
 
-/** Whether the page is dark, and its font. @param {Element} root */
-export function themeOf(root) {
-  const style = getComputedStyle(root);
-  const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
-  probe.fillStyle = style.getPropertyValue("--st-background-color").trim() || "#fff";
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(String(probe.fillStyle).slice(i, i + 2), 16));
-  return { dark: 0.299 * r + 0.587 * g + 0.114 * b < 128, font: style.fontFamily };
-}
-
-/** @returns {HTMLElement} one panel, empty */
-export function figure() {
+/** Return the elements of one panel, empty. */
+export function createFigure() {
   const element = document.createElement("figure");
   element.className = "panel";
   element.innerHTML =
@@ -52,8 +45,7 @@ export function figure() {
  * @param {Listed} listed @param {HTMLElement} element @param {import("./draw.js").Layer} layer @returns {Panel}
  */
 export function panelOf(listed, element, layer) {
-  const canvas = /** @type {HTMLCanvasElement} */ (element.querySelector(".base"));
-  const over = /** @type {HTMLCanvasElement} */ (element.querySelector(".lines"));
+  const [canvas, over] = element.querySelectorAll("canvas");
   const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
   const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "", parts: null };
@@ -61,7 +53,7 @@ export function panelOf(listed, element, layer) {
 }
 
 /**
- * Gives every panel its size; all are equal.
+ * Give every panel its size; all are equal.
  * @param {HTMLElement} holder @param {Panel[]} panels
  * @param {{size: number[], height: number, columns: number|null}} head @param {boolean} full on the whole screen
  * @returns {boolean} false where there is no room yet
@@ -69,26 +61,25 @@ export function panelOf(listed, element, layer) {
 export function arrange(holder, panels, head, full) {
   const room = holder.clientWidth, count = panels.length, aspect = head.size[0] / head.size[1];
   if (!room || !count) return false;
-  const tallest = (/** @type {number} */ across) => {
+  const maxHeight = (/** @type {number} */ across) => {
     const rows = Math.ceil(count / across);
     if (full) return Math.max(120, (innerHeight - 220 - 40 * (rows - 1)) / rows);
     return onPhone() ? 480 : Math.max(300, head.height + innerHeight - 900);
   };
   let columns = columnsFor(count, room, head.columns);
   if (full) {
-    const sizes = panels.map((_, i) => panelSize(room, i + 1, aspect, tallest(i + 1))[0]);
+    const sizes = panels.map((_, i) => panelSize(room, i + 1, aspect, maxHeight(i + 1))[0]);
     columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
   }
-  const [width, height] = panelSize(room, columns, aspect, tallest(columns));
+  const [width, height] = panelSize(room, columns, aspect, maxHeight(columns));
   // A tower of a picture leaves its column wide enough for a title.
   const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
-  const density = Math.min(devicePixelRatio || 1, 3), fine = Math.min(density, LONGEST / Math.max(width, height));
+  const density = Math.min(devicePixelRatio || 1, 3), fine = Math.min(density, MAX_SIDE / Math.max(width, height));
   const [quick, flying] = [MOVING, FLYING].map((most) => Math.min(fine, Math.sqrt(most / (width * height * count))));
   for (const panel of panels) {
     Object.assign(panel, { width, height, density, fine, quick, flying });
-    const stage = /** @type {HTMLElement} */ (panel.element.querySelector(".stage"));
-    Object.assign(stage.style, { width: `${width}px`, height: `${height}px` });
+    Object.assign(find(panel.element, ".stage").style, { width: `${width}px`, height: `${height}px` });
     fit(panel.lines.canvas, width * density, height * density);
   }
   return true;

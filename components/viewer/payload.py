@@ -1,21 +1,20 @@
-"""What the viewer is given: a picture, panels of maps over it, and their bytes on the way to the browser."""
+"""What the viewer is sent: a picture, panels of maps over it, and their bytes on the way to the browser."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import hashlib
-import json
 import math
-import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from common.settings import cache_bytes
+from components.frontend import packed_by_content
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_words
 from explain.rendering.colormaps import colormaps, lut
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.export.embedded_recipe import View as Look
+    from explain.export.embedded_recipe import View as RecipeView
     from explain.recipe import Recipe
 
 Rect = tuple[float, float, float, float]
 
-LONGEST = 1600
+MAX_SIDE = 1600
 """Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
 _blobs: ByteCache[bytes] = ByteCache(lambda: cache_bytes("pictures"), len)
 
@@ -42,9 +41,8 @@ class Box:
     """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
 
     `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
-    `tag`: what stands at it while it is not chosen, where that is not its place in the list; its label then is all that
-    stands at it when it is. `corners`: of a turned
-    box, drawn instead of the upright rectangle around them.
+    `tag`: shown at the box while it is not chosen, instead of its place in the list; once it is chosen, its label alone
+    is shown. `corners`: of a rotated box, drawn instead of the upright rectangle around them.
     """
 
     xyxy: Rect
@@ -79,7 +77,7 @@ class Map:
     kind: Kind = "heat"
     shared: NDArray[np.float32] | None = None
     sides: tuple[str, str] | None = None
-    tag: tuple[Recipe, Look] | None = None
+    recipe: tuple[Recipe, RecipeView] | None = None
     """What a file of it carries, so that it can be opened again."""
 
 
@@ -96,94 +94,103 @@ class Panel:
     boxes: tuple[Box, ...] | None = None
 
 
-def pack(
-    pixels: NDArray[np.uint8],
-    picture_id: str,
-    panels: Sequence[Panel],
-    boxes: Sequence[Box] = (),
-    *,
-    file: bytes = b"",
-    initial: Mapping[str, str] | None = None,
-    height: int = 496,
-    columns: int | None = None,
-    line: str = "",
-    beside: bool = False,
-    marks: bool = False,
-    private: bool = False,
-) -> tuple[str, bytes]:
-    """Its name, and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture, uint8 (H, W, 3), with panels of maps over it.
 
-    `file`: a JPEG that shows these pixels. Maps are uint16, each value but a row's first as its difference from the
-    one before, all deflated together.
+    `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these. `name` begins the names of files.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-    if not panels:
-        raise ValueError("A viewer needs at least one panel.")
-    grids: list[tuple[NDArray[np.float32], Kind]] = []
+
+    pixels: NDArray[np.uint8]
+    picture_id: str
+    panels: Sequence[Panel]
+    boxes: Sequence[Box] = ()
+    file: bytes = b""
+    name: str = "picture"
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+        if not self.panels:
+            raise ValueError("A viewer needs at least one panel.")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the viewer shows a scene.
+
+    `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser remembers
+    once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below the panels.
+    `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `marks`: areas can be marked.
+    `private`: a link to this page does not carry the picture.
+    """
+
+    initial: Mapping[str, str] | None = None
+    height: int = 496
+    columns: int | None = None
+    line: str = ""
+    beside: bool = False
+    marks: bool = False
+    private: bool = False
+
+
+DEFAULTS = Options()
+Grid = tuple["NDArray[np.float32]", Kind]
+
+
+def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
+    """Return the payload's id and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
+
+    Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
+    """
+    pixels, panels, boxes = scene.pixels, scene.panels, scene.boxes
+    grids: list[Grid] = []
+    listed = [_listed(panel, grids) for panel in panels]
+    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
+    note = size_words(pixels.shape[1], pixels.shape[0])
+    head = asdict(options) | {
+        "picture": scene.picture_id,
+        "size": [pixels.shape[1], pixels.shape[0]],
+        "panels": listed,
+        "grids": [values.shape for values, _ in grids],
+        "plain": {"title": "Picture", "note": note, "maps": [], "boxes": None},
+        "boxes": [_drawn(box) for box in boxes],
+        "range": raw_range(panels),
+        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
+        "initial": dict(options.initial) if options.initial else None,
+        "colormaps": _tables(),
+    }
+    # A JPEG that can be shown is sent as it came: nothing is lost, and nobody waits for it to be encoded.
+    fits = scene.file if max(pixels.shape) <= MAX_SIDE else b""
+    return packed_by_content(head, [fits or jpeg(pixels, MAX_SIDE, scene.picture_id), deflated(grids)])
+
+
+def _listed(panel: Panel, grids: list[Grid]) -> dict[str, Any]:
+    """Describe a panel, appending the values of its maps to `grids`."""
 
     def placed(values: NDArray[np.float32], kind: Kind) -> int:
         grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
         return len(grids) - 1
 
-    listed = []
-    for panel in panels:
-        maps = []
-        for item in panel.maps:
-            own = placed(item.values, item.kind)
-            shared = None if item.shared is None else placed(item.shared, item.kind)
-            maps.append(_described(item) | {"own": own, "shared": shared})
-        drawn = None if panel.boxes is None else [_drawn(box) for box in panel.boxes]
-        listed.append({"title": panel.title, "note": panel.note, "maps": maps, "boxes": drawn})
-    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
-    head: dict[str, Any] = {
-        "picture": picture_id,
-        "size": [pixels.shape[1], pixels.shape[0]],
-        "panels": listed,
-        "grids": [values.shape for values, _ in grids],
-        "plain": {
-            "title": "Picture",
-            "note": size_words(pixels.shape[1], pixels.shape[0]),
-            "maps": [],
-            "boxes": None,
-        },
-        "boxes": [_drawn(box) for box in boxes],
-        "range": raw_range(panels),
-        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
-        "initial": dict(initial) if initial else None,
-        "height": height,
-        "columns": columns,
-        "line": line,
-        "beside": beside,
-        "marks": marks,
-        "private": private,
-        "colormaps": _tables(),
-    }
-    # What came as it can be shown is sent as it came: nothing is lost, and nobody waits for it to be encoded.
-    fits = file if max(pixels.shape) <= LONGEST else b""
-    blobs = [fits or jpeg(pixels, LONGEST, picture_id), deflated(grids)]
-    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
-    for blob in blobs:
-        digest.update(blob)
-    return digest.hexdigest(), joined_bytes(head | {"id": digest.hexdigest()}, blobs)
-
-
-def joined_bytes(head: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
-    """A header and its blobs, as `unpack.js` reads them."""
-    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
-    text += b" " * (-len(text) % 4)
-    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+    maps = []
+    for item in panel.maps:
+        own = placed(item.values, item.kind)
+        shared = None if item.shared is None else placed(item.shared, item.kind)
+        maps.append(_described(item) | {"own": own, "shared": shared})
+    boxes = None if panel.boxes is None else [_drawn(box) for box in panel.boxes]
+    return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
 
 def raw_range(panels: Sequence[Panel]) -> tuple[float, float] | None:
-    """Smallest raw value at 0 and largest at 1 over all the heat there is: the shared scale. None if one has none."""
+    """Return the smallest raw value at 0 and the largest at 1 over all heatmaps: the shared scale. None without any."""
     heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
     known = [raw for item in heats if (raw := _finite(item.raw))]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
 def scaling(item: Map, scale: str, top: float, shared: tuple[float, float] | None) -> tuple[float, float]:
-    """Gain and offset that bring a map's values to the scale that is set, as `scaling` in draw.js has it."""
+    """Return gain and offset that bring a map's values to the chosen scale, as `scaling` in draw.js does."""
     wanted = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
     raw = _finite(item.raw)
     if wanted is None or raw is None:
@@ -192,36 +199,36 @@ def scaling(item: Map, scale: str, top: float, shared: tuple[float, float] | Non
     return (raw[1] - raw[0]) / span, (raw[0] - wanted[0]) / span
 
 
-def jpeg(pixels: NDArray[np.uint8], longest: int, name: str) -> bytes:
-    """A picture, made smaller where it has to be, and kept by its name: one that changes with the pixels."""
-    key = ("jpeg", name, pixels.shape, longest)
+def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
+    """Encode a picture, made smaller if it must be; cached by its name, which must change with the pixels."""
+    key = ("jpeg", name, pixels.shape, max_side)
     if (found := _blobs.get(key)) is None:
-        found = _encoded(pixels, longest)
+        found = _encoded(pixels, max_side)
         _blobs.put(key, found)
     return found
 
 
-def _encoded(pixels: NDArray[np.uint8], longest: int) -> bytes:
+def _encoded(pixels: NDArray[np.uint8], max_side: int) -> bytes:
     height, width = pixels.shape[:2]
-    scale = longest / max(height, width)
+    scale = max_side / max(height, width)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    # Full colour resolution: red edges on thin things are what a person zooms into.
+    # Full colour resolution: people zoom into red edges of thin things.
     options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     return encoded.tobytes()
 
 
 def _drawn(box: Box) -> dict[str, Any]:
-    said: dict[str, Any] = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    out: dict[str, Any] = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
     if box.tag is not None:
-        said["tag"] = box.tag
+        out["tag"] = box.tag
     if box.dashed:
-        said["dashed"] = True
+        out["dashed"] = True
     if box.corners is not None:
-        said["corners"] = [[float(x), float(y)] for x, y in box.corners]
-    return said
+        out["corners"] = [[float(x), float(y)] for x, y in box.corners]
+    return out
 
 
 def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -244,15 +251,15 @@ def _described(item: Map) -> dict[str, Any]:
     }
 
 
-def deflated(grids: Sequence[tuple[NDArray[np.float32], Kind]]) -> bytes:
-    """Maps (h, w) as `unpack.js` reads them, one after another; kept by what they hold."""
+def deflated(grids: Sequence[Grid]) -> bytes:
+    """Deflate maps (h, w) for `unpack.js`, one after another; cached by content."""
     digest = hashlib.blake2b(digest_size=16)
     for values, kind in grids:
         digest.update(f"{kind}{values.shape}".encode())
         digest.update(values.data)
     found = _blobs.get(digest.digest())
     if found is None:
-        # What was grown from few cells changes little from one value to the next: a fifth of the bytes.
+        # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
         steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
         found = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
         _blobs.put(digest.digest(), found)

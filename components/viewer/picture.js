@@ -1,4 +1,4 @@
-// The photograph at a size and a place, read once for all panels, and where there is time a band at a time.
+// Read the picture at a size and a place, once for all panels, and where there is time a band at a time.
 
 import { grey } from "./table.js";
 
@@ -13,37 +13,75 @@ export function bandOf(width) {
   return Math.max(1, Math.floor(BAND / width));
 }
 
-/** @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of */
-export function createPicture(bitmap, size) {
-  const canvas = document.createElement("canvas");
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
-  /** @type {Detail|null} */
-  let detail = null;
-  let key = "", rows = 0;
-  /** @type {Part} */
-  let part = partOf(new Uint8ClampedArray(0));
+/** @param {Uint8ClampedArray<ArrayBuffer>} source @returns {Part} */
+function partOf(source) {
+  /** @type {Uint8ClampedArray|null} */
+  let gray = null;
+  return { source, grey: () => (gray ??= grey(source)) };
+}
 
-  /** @param {Uint8ClampedArray<ArrayBuffer>} source @returns {Part} */
-  function partOf(source) {
-    /** @type {Uint8ClampedArray|null} */
-    let gray = null;
-    return { source, grey: () => (gray ??= grey(source)) };
+export class Picture {
+  #canvas = document.createElement("canvas");
+  #context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d", { willReadFrequently: true }));
+  /** @type {Detail|null} */
+  #detail = null;
+  #key = "";
+  #rows = 0;
+  #part = partOf(new Uint8ClampedArray(0));
+
+  /** @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of */
+  constructor(bitmap, size) {
+    this.bitmap = bitmap;
+    this.size = size;
+  }
+
+  /** Return how many pixels there are of one of the original, in this rectangle. @param {number[]} rect */
+  density(rect) {
+    const [x0, y0, x1, y1] = this.#detail?.rect ?? [0, 0, 0, 0];
+    const inside = rect[0] >= x0 - 1 && rect[1] >= y0 - 1 && rect[2] <= x1 + 1 && rect[3] <= y1 + 1;
+    return inside && this.#detail ? this.#detail.bitmap.width / (x1 - x0) : this.bitmap.width / this.size[0];
+  }
+
+  /** Take a finer part instead of the one before, so that there is never more than one. @param {Detail} detail */
+  refine(detail) {
+    this.#detail?.bitmap.close();
+    this.#detail = detail;
+    this.#key = "";
+  }
+
+  close() {
+    this.bitmap.close();
+    this.#detail?.bitmap.close();
   }
 
   /**
-   * Reads on, to the row `until` at least.
+   * Read a band of what `at` is going to be asked for; return whether all of it is there.
+   * @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick]
+   */
+  ready(width, height, rect, quick = false) {
+    const known = this.#key === [width, height, quick, ...rect].join() ? this.#rows : 0;
+    this.#read(width, height, rect, quick, known + bandOf(width));
+    return this.#rows === height;
+  }
+
+  /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick] while it moves */
+  at(width, height, rect, quick = false) {
+    this.#read(width, height, rect, quick, height);
+    return this.#part;
+  }
+
+  /**
+   * Read on, to the row `until` at least.
    * @param {number} width @param {number} height @param {number[]} rect @param {boolean} quick @param {number} until
    */
-  function read(width, height, rect, quick, until) {
-    const wanted = [width, height, quick, ...rect].join();
-    if (wanted !== key) {
-      key = wanted;
-      rows = 0;
-    }
-    if (rows && rows >= Math.min(until, height)) return;
+  #read(width, height, rect, quick, until) {
+    const key = [width, height, quick, ...rect].join(), canvas = this.#canvas, context = this.#context;
+    if (key !== this.#key) this.#rows = 0;
+    this.#key = key;
+    const rows = this.#rows, last = Math.min(until, height), whole = rows === 0 && last === height;
+    if (rows && rows >= last) return;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     context.imageSmoothingQuality = quick ? "low" : "high";
-    const last = Math.min(until, height), whole = rows === 0 && last === height;
     if (!whole) {
       // Of what is drawn as a whole only the band is worked out: its pixels are the same.
       context.save();
@@ -51,62 +89,26 @@ export function createPicture(bitmap, size) {
       context.rect(0, rows, width, last - rows);
       context.clip();
     }
-    place(bitmap, [0, 0, ...size], width, height, rect);
-    if (detail) place(detail.bitmap, detail.rect, width, height, rect);
+    this.#place(this.bitmap, [0, 0, ...this.size], width, height, rect);
+    if (this.#detail) this.#place(this.#detail.bitmap, this.#detail.rect, width, height, rect);
     if (!whole) context.restore();
     const found = context.getImageData(0, rows, width, last - rows).data;
-    if (rows === 0) part = partOf(whole ? found : new Uint8ClampedArray(4 * width * height));
-    if (!whole) part.source.set(found, 4 * width * rows);
-    rows = last;
+    if (rows === 0) this.#part = partOf(whole ? found : new Uint8ClampedArray(4 * width * height));
+    if (!whole) this.#part.source.set(found, 4 * width * rows);
+    this.#rows = last;
   }
 
   /** @param {ImageBitmap} from @param {number[]} covers @param {number} width @param {number} height @param {number[]} rect */
-  function place(from, covers, width, height, rect) {
+  #place(from, covers, width, height, rect) {
     const sx = from.width / (covers[2] - covers[0]), sy = from.height / (covers[3] - covers[1]);
-    const across = rect[2] - rect[0], down = rect[3] - rect[1];
+    const across = rect[2] - rect[0], down = rect[3] - rect[1], context = this.#context;
     context.imageSmoothingEnabled = width < 3 * across * sx;
     const x0 = Math.max(rect[0], covers[0]), y0 = Math.max(rect[1], covers[1]);
     const x1 = Math.min(rect[2], covers[2]), y1 = Math.min(rect[3], covers[3]);
     if (x1 <= x0 || y1 <= y0) return;
-    const from_ = [(x0 - covers[0]) * sx, (y0 - covers[1]) * sy, (x1 - x0) * sx, (y1 - y0) * sy];
-    const to = [((x0 - rect[0]) / across) * width, ((y0 - rect[1]) / down) * height];
-    const extent = [((x1 - x0) / across) * width, ((y1 - y0) / down) * height];
-    context.drawImage(from, from_[0], from_[1], from_[2], from_[3], to[0], to[1], extent[0], extent[1]);
+    const sourceX = (x0 - covers[0]) * sx, sourceY = (y0 - covers[1]) * sy;
+    const x = ((x0 - rect[0]) / across) * width, y = ((y0 - rect[1]) / down) * height;
+    const w = ((x1 - x0) / across) * width, h = ((y1 - y0) / down) * height;
+    context.drawImage(from, sourceX, sourceY, (x1 - x0) * sx, (y1 - y0) * sy, x, y, w, h);
   }
-
-  return {
-    bitmap,
-    /** How many pixels there are of one of the original, in this rectangle. @param {number[]} rect */
-    density(rect) {
-      const [x0, y0, x1, y1] = detail?.rect ?? [0, 0, 0, 0];
-      const inside = detail && rect[0] >= x0 - 1 && rect[1] >= y0 - 1 && rect[2] <= x1 + 1 && rect[3] <= y1 + 1;
-      return inside && detail ? detail.bitmap.width / (x1 - x0) : bitmap.width / size[0];
-    },
-    /** @param {Detail} found takes the place of the one before, so that there is never more than one */
-    refine(found) {
-      detail?.bitmap.close();
-      detail = found;
-      key = "";
-    },
-    close() {
-      bitmap.close();
-      detail?.bitmap.close();
-    },
-    /**
-     * Reads a band of what `at` is going to be asked for; whether all of it is there.
-     * @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick]
-     */
-    ready(width, height, rect, quick = false) {
-      const known = key === [width, height, quick, ...rect].join() ? rows : 0;
-      read(width, height, rect, quick, known + bandOf(width));
-      return rows === height;
-    },
-    /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick] while it moves */
-    at(width, height, rect, quick = false) {
-      read(width, height, rect, quick, height);
-      return part;
-    },
-  };
 }
-
-/** @typedef {ReturnType<typeof createPicture>} Picture */

@@ -1,9 +1,9 @@
-// A picture that is just being given, decoded while it is on its way to the server: it comes back as the same bytes.
+// Decode a picture while it is being uploaded: it usually comes back as the same bytes.
 
-/** @typedef {{file: File, bytes: Promise<Uint8Array>, bitmap: Promise<ImageBitmap>}} Coming */
+/** @typedef {{file: File, bytes: Promise<Uint8Array>, bitmap: Promise<ImageBitmap>}} Pending */
 
-/** Bytes: what is larger comes back smaller than it went. */
-const MOST = 1.5e6;
+/** Bytes: larger pictures come back smaller. */
+const MAX_BYTES = 1.5e6;
 
 /** @param {Uint8Array} a @param {Uint8Array} b of the same length */
 function same(a, b) {
@@ -11,46 +11,46 @@ function same(a, b) {
   return true;
 }
 
-/** @param {Coming|null} foreseen */
-function close(foreseen) {
-  foreseen?.bitmap.then((bitmap) => bitmap.close(), () => {});
+/** @param {Pending|null} pending */
+function close(pending) {
+  pending?.bitmap.then((bitmap) => bitmap.close(), () => {});
 }
 
 /** @param {AbortSignal} signal */
-export function createAhead(signal) {
-  /** @type {Coming|null} */
+export function createPrefetch(signal) {
+  /** @type {Pending|null} */
   let coming = null;
 
-  // Every way in ends at an uploader: what is dropped or pasted is handed to one.
+  // Every picture goes through an uploader, also what is dropped or pasted.
   window.addEventListener("change", ({ target }) => {
     if (!(target instanceof HTMLInputElement) || target.type !== "file") return;
-    // Of several the last is chosen.
+    // Of several files the last is shown.
     const file = [...(target.files ?? [])].at(-1);
     close(coming);
     coming = null;
-    if (file?.type !== "image/jpeg" || file.size > MOST) return;
+    if (file?.type !== "image/jpeg" || file.size > MAX_BYTES) return;
     const bytes = file.arrayBuffer().then((buffer) => new Uint8Array(buffer)), bitmap = createImageBitmap(file);
     coming = { file, bytes, bitmap };
-    // Whether it fails is of no interest before it is asked for.
+    // A failure matters only once the picture is needed.
     for (const part of [bytes, bitmap]) part.catch(() => {});
   }, { signal, capture: true });
   signal.addEventListener("abort", () => close(coming));
 
   /**
-   * The picture that these bytes are, where it was foreseen: it is the caller's then.
+   * Return the picture decoded from these bytes, if it was: the caller then owns it.
    * @param {Uint8Array} wanted @returns {Promise<ImageBitmap|null>}
    */
-  return async function taken(wanted) {
-    const foreseen = coming;
+  return async function prefetched(wanted) {
+    const pending = coming;
     // Its one owner from here on, whoever asks meanwhile.
     coming = null;
     try {
-      if (foreseen?.file.size === wanted.length && same(await foreseen.bytes, wanted)) return await foreseen.bitmap;
+      if (pending?.file.size === wanted.length && same(await pending.bytes, wanted)) return await pending.bitmap;
     } catch {
-      // What cannot be read here may be read there.
+      // What cannot be decoded here may be decoded by the caller.
     }
-    // Another picture came: this one made smaller or turned, or one that was not waited for.
-    close(foreseen);
+    // Another picture came: this one resized or rotated, or an unrelated one.
+    close(pending);
     return null;
   };
 }

@@ -1,4 +1,4 @@
-// The line under the pictures. Text is [words, bold] pairs, so that nothing from a label is ever read as HTML.
+// The line under the pictures. Text is [text, bold] pairs, so that nothing from a label is ever read as HTML.
 
 /**
  * @typedef {[string, boolean][]} Line
@@ -6,7 +6,7 @@
  * @typedef {Reading & {value: number}} Seen
  */
 
-/** Three significant digits, without an exponent for everyday sizes. @param {number} value */
+/** Write three significant digits, without an exponent for everyday sizes. @param {number} value */
 export function digits(value) {
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
@@ -14,29 +14,29 @@ export function digits(value) {
 }
 
 /**
- * What looks hot, to begin a sentence with; empty where the map is not to be seen, or hot has no one look.
+ * Return what looks hot, to begin a sentence with; empty where the map is hidden, or hot has no one appearance.
  * @param {import("./settings.js").Settings} settings @param {string} colour the hottest one of the colormap
  */
-export function hotWords({ mode, invert, even }, colour) {
+export function hotPhrase({ mode, invert, even }, colour) {
   if (mode === "picture" || (mode === "map" && invert) || (mode === "overlay" && invert && even)) return "";
   if (mode === "contour") return invert ? "Outside the lines" : "Inside the lines";
-  if (mode === "spotlight") return invert ? "What is dark" : "What is bright";
-  return invert ? "What is left bare" : colour[0].toUpperCase() + colour.slice(1);
+  if (mode === "spotlight") return invert ? "The dark part" : "The bright part";
+  return invert ? "The uncovered part" : colour[0].toUpperCase() + colour.slice(1);
 }
 
-/** @param {string} text with **bold** parts; a text that begins with the title has that bold @param {string} title @returns {Line} */
-export function idle(text, title) {
+/** Split a sentence. @param {string} text with **bold** parts; a text that begins with the title has that bold @param {string} title @returns {Line} */
+export function sentence(text, title) {
   if (title && !text.includes("**") && text.startsWith(title)) return [[title, true], [text.slice(title.length), false]];
   return text.split("**").map((part, i) => [part, i % 2 === 1]);
 }
 
 /**
- * What every map says at one point.
+ * Return the values of all maps at one point.
  * @param {Reading[]} readings value: on the scale that is set, raw: the raw values at its 0 and 1; value null:
  * not seen; full: its own maximum is 1, so a share of it can be named
  * @param {number} x @param {number} y @returns {Line}
  */
-export function reading(readings, x, y) {
+export function readout(readings, x, y) {
   const at = ` at ${Math.floor(x)}, ${Math.floor(y)}`;
   const seen = readings.filter(({ value }) => value !== null);
   if (!readings.length) return [[`Pixel${at}`, false]];

@@ -1,4 +1,4 @@
-// The recipe in a PNG's own metadata, as the server writes it (explain/export/embedded_recipe.py): a text chunk after the header.
+// Write the recipe into a PNG's metadata, as the server writes it (explain/export/embedded_recipe.py): a text chunk after the header.
 
 const HEADER = 33; // signature and IHDR
 const KEY = "Sightglass\0\0\0\0\0";
@@ -18,10 +18,10 @@ export function crc32(bytes) {
 }
 
 /**
- * The file with the line in it; its pixels stay as they are.
+ * Return the file with the recipe in it; its pixels stay as they are.
  * @param {Uint8Array} png @param {string} line ASCII
  */
-export function tagged(png, line) {
+export function embedRecipe(png, line) {
   const body = new TextEncoder().encode(`iTXt${KEY}${line}`);
   const made = new Uint8Array(png.length + body.length + 8), view = new DataView(made.buffer);
   made.set(png.subarray(0, HEADER));
@@ -33,13 +33,13 @@ export function tagged(png, line) {
 }
 
 /**
- * What a file says of itself, with the settings that it was looked at with.
- * @param {string} line as the server gave it @param {Record<string, any>} settings
+ * Return a recipe with the current settings of the view.
+ * @param {string} line JSON as the server gave it @param {import("./settings.js").Settings} settings
  */
-export function looked(line, settings) {
-  const said = JSON.parse(line);
+export function withSettings(line, settings) {
+  const recipe = JSON.parse(line);
   const kept = Object.entries(settings).filter(([, value]) => ["boolean", "number", "string"].includes(typeof value));
-  said.view.settings = Object.fromEntries(kept);
+  recipe.view.settings = Object.fromEntries(kept);
   // As Python writes it: nothing beyond ASCII, whatever a label is.
-  return JSON.stringify(said).replace(/[\u0080-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(recipe).replace(/[\u0080-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -1,4 +1,4 @@
-// An area that a person marks: a rectangle, or whatever a brush was drawn over.
+// The area that a person marks: a rectangle, or what a brush painted.
 
 /**
  * @typedef {{kind: "rectangle", xyxy: number[]}} MarkedRectangle
@@ -6,7 +6,7 @@
  * @typedef {MarkedRectangle|Painted} Region
  */
 
-const LONGEST_MASK = 512;
+const MAX_MASK_SIDE = 512;
 const TEAL = [34, 160, 172, 130];
 
 /** @param {number[]} from @param {number[]} to corners in original pixels @param {number[]} size @returns {MarkedRectangle} */
@@ -16,16 +16,16 @@ export function rectangle(from, to, [width, height]) {
   return { kind: "rectangle", xyxy: [x0, y0, x1, y1] };
 }
 
-/** An empty canvas to paint on, coarser than the picture. @param {number[]} size @returns {Painted} */
+/** Create an empty mask to paint on, coarser than the picture. @param {number[]} size @returns {Painted} */
 export function blank([width, height]) {
-  const scale = Math.min(1, LONGEST_MASK / Math.max(width, height));
+  const scale = Math.min(1, MAX_MASK_SIDE / Math.max(width, height));
   const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
   const picture = Object.assign(document.createElement("canvas"), { width: w, height: h });
   return { kind: "brush", mask: new Uint8Array(w * h), w, h, picture };
 }
 
 /**
- * One stroke of a round brush, in shares of the picture's width and height; `radius` in shares of its longer side.
+ * Paint one stroke of a round brush, in shares of the picture's width and height; `radius` in shares of its longer side.
  * @param {{mask: Uint8Array, w: number, h: number}} painted @param {number[]} from @param {number[]} to
  * @param {number} radius
  * @returns {[number, number, number, number]} the cells that may have changed
@@ -57,7 +57,7 @@ export function tint({ mask, w, picture }, [left, top, right, bottom]) {
 }
 
 /**
- * What a hand is marking, with which tool. `changed`: something is to be drawn, and with true to be told.
+ * Track what a hand marks with which tool; `changed` is called for each step to draw, with true at the end of it.
  * @param {(done: boolean) => void} changed
  */
 export function createMarker(changed) {
@@ -76,15 +76,12 @@ export function createMarker(changed) {
       marker.tool = tool;
       start = null;
     },
-    forget() {
-      start = null;
-    },
     clear() {
       marker.region = start = null;
       marker.version++;
     },
     /**
-     * One step of a drag, at a point of the original. @param {string} phase @param {number[]} at
+     * Take one step of a drag, at a point of the original. @param {string} phase @param {number[]} at
      * @param {number[]} size @param {number} radius of the brush, in shares of the longer side
      */
     mark(phase, at, size, radius) {
@@ -93,7 +90,7 @@ export function createMarker(changed) {
       if (phase === "cancel") marker.region = before;
       else if (marker.tool === "rectangle") {
         const drawn = rectangle(start, at, size);
-        // A mere click is no area, and does away with none.
+        // A mere click marks nothing and removes nothing.
         marker.region = small(drawn.xyxy) ? before : drawn;
       } else {
         if (marker.region?.kind !== "brush") marker.region = blank(size);
@@ -107,7 +104,7 @@ export function createMarker(changed) {
       changed(done);
     },
     /**
-     * By keys: the first time one corner, the next time the other; a brush dabs.
+     * Mark by keys: the first time one corner, the next time the other; a brush dabs.
      * @param {number[]} at @param {number[]} size @param {number} radius
      */
     corner(at, size, radius) {
@@ -119,20 +116,20 @@ export function createMarker(changed) {
   return marker;
 }
 
-/** Nobody means a rectangle of less than two pixels. @param {number[]} xyxy */
+/** Whether a rectangle is too small to be meant. @param {number[]} xyxy */
 function small([x0, y0, x1, y1]) {
   return x1 - x0 < 2 || y1 - y0 < 2;
 }
 
-/** A mask as bits, the first one the highest of its byte: what numpy.unpackbits reads. @param {Uint8Array} mask */
+/** Pack a mask into bits, the first one the highest of its byte, as numpy.unpackbits reads them. @param {Uint8Array} mask */
 export function packed(mask) {
   const out = new Uint8Array(Math.ceil(mask.length / 8));
   for (let i = 0; i < mask.length; i++) if (mask[i]) out[i >> 3] |= 128 >> (i & 7);
   return out;
 }
 
-/** A region as Python is told of it. @param {Region|null} region @param {string} picture */
-export async function told(region, picture) {
+/** Return a region as Python reads it. @param {Region|null} region @param {string} picture */
+export async function regionMessage(region, picture) {
   if (!region) return null;
   if (region.kind === "rectangle") return { picture, kind: region.kind, xyxy: region.xyxy };
   const stream = new Blob([packed(region.mask)]).stream().pipeThrough(new CompressionStream("deflate"));

@@ -1,4 +1,4 @@
-"""What the viewer asks back: an area that was marked, finer pixels of a part, a file at full size."""
+"""Read what the viewer sends back, which can be anything, and answer its requests for finer pixels and files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from common.errors import Problem
 from common.files import file_stem
-from components.viewer.payload import Panel, joined_bytes, jpeg, raw_range, scaling
+from components.frontend import packed
+from components.viewer.payload import jpeg, raw_range, scaling
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering.contact_sheet import boxes as draw_boxes
 from explain.rendering.contact_sheet import grid
@@ -20,22 +21,22 @@ from explain.rendering.render import shown
 from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from components.viewer.payload import Box, Map, Rect
+    from components.viewer.payload import Map, Panel, Rect, Scene
 
-DETAIL = 2560
-"""Most pixels of the longer side of a part that is sent when it is zoomed into."""
-LARGEST = 48 * 10**6
-"""Pixels of a file; panels of larger pictures are made smaller."""
-_MASK = 512
+MAX_DETAIL_SIDE = 2560
+"""Pixels of the longer side of a part that is sent when it is zoomed into."""
+MAX_FILE_PIXELS = 48 * 10**6
+"""Of a file of several panels; larger ones are made smaller."""
+_MAX_MASK_SIDE = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """An area that was marked on the picture, in original pixels: a rectangle, or whatever a brush went over."""
+    """An area marked on the picture, in original pixels: a rectangle, or what a brush painted."""
 
     kind: Literal["rectangle", "brush"]
     xyxy: Rect
@@ -44,7 +45,7 @@ class Region:
     """(h, w) over the whole picture, coarser than it; None for a rectangle."""
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """The area as bool (height, width) over the whole picture, whose own size that is."""
+        """Return the area as bool (height, width), the size of the whole picture."""
         if self.painted is None:
             x0, y0, x1, y1 = (round(edge) for edge in self.xyxy)
             out = np.zeros((height, width), dtype=np.bool_)
@@ -55,7 +56,7 @@ class Region:
 
 
 def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region | None:
-    """What the browser said was marked; None for nothing, for another picture, and for what makes no sense.
+    """Return the area that the browser says is marked; None for none, for another picture, and for nonsense.
 
     `size` is (width, height) in original pixels.
     """
@@ -67,7 +68,7 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region |
             inside = 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]
             return Region("rectangle", (x0, y0, x1, y1)) if inside else None
         w, h = (int(side) for side in given["size"])
-        if not (0 < w <= _MASK and 0 < h <= _MASK):
+        if not (0 < w <= _MAX_MASK_SIDE and 0 < h <= _MAX_MASK_SIDE):
             return None
         count = -(-w * h // 8)
         bits = zlib.decompressobj().decompress(base64.b64decode(given["bits"], validate=True), count)
@@ -85,7 +86,7 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region |
 
 
 def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
-    """Where the browser said it was clicked, and on which box; None for what makes no sense."""
+    """Return where the browser says it was clicked, and on which box; None for nonsense."""
     try:
         at = (float(given["x"]), float(given["y"]))  # type: ignore[index]
         box = given["box"]  # type: ignore[index]
@@ -94,93 +95,84 @@ def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
     return at, box if isinstance(box, int) else None
 
 
-def detail(pixels: NDArray[np.uint8], given: object, picture_id: str) -> bytes:
-    """A part of the picture as fine as it is, or as fine as is sensible; empty for a part that is not there."""
-    if not isinstance(given, dict) or given.get("picture") != picture_id:
+def detail(scene: Scene, given: object) -> bytes:
+    """Return a part of the picture, as fine as is sensible; empty for a part that does not exist."""
+    if not isinstance(given, dict) or given.get("picture") != scene.picture_id:
         return b""
-    height, width = pixels.shape[:2]
+    height, width = scene.pixels.shape[:2]
     try:
         x0, y0, x1, y1 = (int(edge) for edge in given["rect"])
-        longest = min(DETAIL, max(1, int(given.get("longest", DETAIL))))
+        max_side = min(MAX_DETAIL_SIDE, max(1, int(given.get("longest", MAX_DETAIL_SIDE))))
     except (KeyError, TypeError, ValueError, OverflowError):
         return b""
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         return b""
-    head = {"kind": "detail", "id": str(given.get("id")), "picture": picture_id, "rect": [x0, y0, x1, y1]}
-    return joined_bytes(head, [jpeg(pixels[y0:y1, x0:x1], longest, f"{picture_id} {x0},{y0}")])
+    head = {"kind": "detail", "id": str(given.get("id")), "picture": scene.picture_id, "rect": [x0, y0, x1, y1]}
+    return packed(head, [jpeg(scene.pixels[y0:y1, x0:x1], max_side, f"{scene.picture_id} {x0},{y0}")])
 
 
-def file(
-    pixels: NDArray[np.uint8],
-    panels: Sequence[Panel],
-    boxes: Sequence[Box],
-    given: Any,
-    picture_id: str,
-    name: str,
-    original: bytes = b"",
-) -> bytes:
-    """All panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or what is wrong.
+def file(scene: Scene, given: Any) -> bytes:
+    """Return all panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or an error.
 
-    The file carries the recipe of its first map. Where the picture is to be seen in it, it also carries the picture:
-    `original`, if that is the JPEG it came as, else one without loss.
+    The file carries the recipe of its first map. Where the picture is visible in it, it also carries the picture: the
+    JPEG it came as, if the scene has it, else one without loss.
     """
     try:
-        return _file(pixels, panels, boxes, given, picture_id, name, original)
+        return _file(scene, given)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Problem):
-        words = "The browser asked for a file in a way that makes no sense: reload the page."
-        return joined_bytes({"kind": "sorry", "id": f"sorry {given}"[:80], "picture": picture_id, "words": words}, [])
+        message = "The browser's request for a file is invalid: reload the page."
+        head = {"kind": "sorry", "id": f"sorry {given}"[:80], "picture": scene.picture_id, "words": message}
+        return packed(head)
 
 
-def _file(
-    pixels: NDArray[np.uint8],
-    panels: Sequence[Panel],
-    boxes: Sequence[Box],
-    given: Mapping[str, Any],
-    picture_id: str,
-    name: str,
-    original: bytes,
-) -> bytes:
-    settings, choice = given["settings"], int(given.get("choice") or 0)
-    shown_range = raw_range(panels)
-    drawn, titles, tags = [], [], []
-    # As on the screen: beside the plain picture, which has them all, a map shows the chosen boxes alone.
-    added = settings.get("layout") == "beside"
-    beside = added or any(not panel.maps for panel in panels)
-    for panel in (panel for panel in panels if panel.maps):
-        item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
-        image = _drawn(pixels, item, settings, shown_range, dark=bool(given.get("dark")))
-        own = panel.boxes if panel.boxes is not None else [b for b in boxes if not beside or b.index == choice]
-        if settings.get("boxes") and own:
-            first = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
-            image = draw_boxes(image, [(box.xyxy, box.label) for box in own], chosen=first)
-        drawn.append(image)
-        titles.append(item.title)
-        tags.append(item.tag)
-    name_of = titles[0]
-    if added:
-        every = [(box.xyxy, box.label) for box in boxes] if settings.get("boxes") else []
-        drawn, titles = [draw_boxes(pixels, every) if every else pixels, *drawn], ["Picture", *titles]
-    if len(drawn) == 1:
-        made = drawn[0]
+def _file(scene: Scene, given: Mapping[str, Any]) -> bytes:
+    settings = given["settings"]
+    drawn = [_panel(scene, panel, given) for panel in scene.panels if panel.maps]
+    images, titles = [image for image, _ in drawn], [item.title for _, item in drawn]
+    first = drawn[0][1]
+    if settings.get("layout") == "beside":
+        every = [(box.xyxy, box.label) for box in scene.boxes] if settings.get("boxes") else []
+        images = [draw_boxes(scene.pixels, every) if every else scene.pixels, *images]
+        titles = ["Picture", *titles]
+    if len(images) == 1:
+        image = images[0]
     else:
-        shrink = min(1.0, (LARGEST / (len(drawn) * pixels.shape[0] * pixels.shape[1])) ** 0.5)
-        columns = min(max(1, int(given.get("columns") or 1)), len(drawn))
-        made = grid(drawn, titles, columns, height=max(1, round(pixels.shape[0] * shrink)))
-    kind = "jpg" if given.get("format") == "jpg" else "png"
-    data = to_jpeg(made) if kind == "jpg" else to_png(made)
-    if (tagged := tags[0]) is not None:
-        from explain.export.embedded_recipe import carried, write
+        height, width = scene.pixels.shape[:2]
+        shrink = min(1.0, (MAX_FILE_PIXELS / (len(images) * height * width)) ** 0.5)
+        columns = min(max(1, int(given.get("columns") or 1)), len(images))
+        image = grid(images, titles, columns, height=max(1, round(height * shrink)))
+    kind, mime = ("jpg", "image/jpeg") if given.get("format") == "jpg" else ("png", "image/png")
+    data = _with_recipe(scene, first, settings, to_jpeg(image) if kind == "jpg" else to_png(image))
+    text = f"{scene.name.rsplit('.', 1)[0]} {first.title} {settings.get('mode')}"
+    name = f"{file_stem(text).lower()}.{kind}"
+    head = {"kind": "file", "id": str(given.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
+    return packed(head, [data])
 
-        recipe, look = tagged
-        kept = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}
-        visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
-        whole = picture_id == recipe.picture_sha256
-        picture = carried(Image(pixels, name, jpeg=original)) if visible and whole else b""
-        data = write(data, recipe, look.model_validate(look.model_dump() | {"settings": kept}), picture=picture)
-    stem = file_stem(f"{name.rsplit('.', 1)[0]} {name_of} {settings.get('mode')}").lower()
-    mime = "image/jpeg" if kind == "jpg" else "image/png"
-    head = {"kind": "file", "id": str(given.get("id")), "picture": picture_id, "name": f"{stem}.{kind}", "mime": mime}
-    return joined_bytes(head, [data])
+
+def _panel(scene: Scene, panel: Panel, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
+    """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
+    settings, choice = given["settings"], int(given.get("choice") or 0)
+    item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
+    image = _drawn(scene.pixels, item, settings, raw_range(scene.panels), dark=bool(given.get("dark")))
+    beside = settings.get("layout") == "beside" or any(not each.maps for each in scene.panels)
+    own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
+    if settings.get("boxes") and own:
+        chosen = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
+        image = draw_boxes(image, [(box.xyxy, box.label) for box in own], chosen=chosen)
+    return image, item
+
+
+def _with_recipe(scene: Scene, item: Map, settings: Mapping[str, Any], data: bytes) -> bytes:
+    if item.recipe is None:
+        return data
+    from explain.export.embedded_recipe import carried, write
+
+    recipe, view = item.recipe
+    simple = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}
+    visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
+    whole = scene.picture_id == recipe.picture_sha256
+    picture = carried(Image(scene.pixels, scene.name, jpeg=scene.file)) if visible and whole else b""
+    return write(data, recipe, view.model_validate(view.model_dump() | {"settings": simple}), picture=picture)
 
 
 def _drawn(

@@ -1,29 +1,30 @@
-// Asks Python for what the viewer wants, and hands it over. It stands in a fragment of its own: nothing else runs again.
+// Ask Python for what the viewer needs, and hand it over. It is in a fragment of its own: nothing else runs again.
 
-import { unpack } from "./unpack.js";
+import { broadcast, onBroadcast } from "../frontend/component.js";
+import { unpack } from "../frontend/unpack.js";
 
-/** @typedef {(name: string, value: unknown) => void} Tell */
+/**
+ * @typedef {import("../frontend/component.js").Send} Send
+ * @typedef {import("../frontend/component.js").Response} Response
+ */
 
 let last = "";
-/** @type {{owner: HTMLElement, tell: Tell}|null} */
+/** @type {{owner: HTMLElement, send: Send}|null} */
 let open = null;
 
-window.addEventListener("sightglass:want", (event) => {
-  const { name, value } = /** @type {CustomEvent} */ (event).detail;
-  open?.tell(name, value);
-});
+onBroadcast("request", ({ name, value }) => open?.send(name, value));
 
-/** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Tell, setTriggerValue: Tell}} given */
+/** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send, setTriggerValue: Send}} given */
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   open = {
     owner: parentElement,
-    tell: (name, value) => (name === "file" ? setTriggerValue : setStateValue)(name, value),
+    send: (name, value) => (name === "file" ? setTriggerValue : setStateValue)(name, value),
   };
-  const { head, blobs } = unpack(data);
+  const { head, blobs } = /** @type {{head: Response["head"], blobs: Uint8Array[]}} */ (unpack(data));
   // The same file is not saved again because a theme changed.
   if (head.id && head.id !== last) {
     last = head.id;
-    window.dispatchEvent(new CustomEvent("sightglass:parcel", { detail: { head, blob: blobs[0] } }));
+    broadcast("response", { head, blob: blobs[0] });
   }
   return () => {
     if (open?.owner === parentElement) open = null;

@@ -1,31 +1,33 @@
-// What is on the screen as a file.
+// Save what is on the screen as a file.
 
+import { createLayer, paint } from "./draw.js";
 import { GAP } from "./geometry.js";
-import { tagged } from "./recipe.js";
+import { embedRecipe, withSettings } from "./recipe.js";
+
+/** @typedef {CanvasRenderingContext2D} Context */
 
 /**
- * Several panels side by side with their titles; one alone, as it is.
- * @param {{title: string, draw: (context: CanvasRenderingContext2D) => void,
- *   lines: (context: CanvasRenderingContext2D) => void}[]} panels
+ * Draw several panels side by side with their titles; one alone, as it is.
+ * @param {{title: string, draw: (context: Context) => void, lines: (context: Context) => void}[]} panels
  * @param {number[]} size of a panel, in pixels of the file
  * @param {number} unit pixels of the file in one of the screen @param {number} columns @param {boolean} dark
  * @param {string} font
  */
-export function sheet(panels, [width, height], unit, columns, dark, font) {
+function contactSheet(panels, [width, height], unit, columns, dark, font) {
   const title = panels.length > 1 ? Math.round(28 * unit) : 0, gap = panels.length > 1 ? Math.round(GAP * unit) : 0;
   const rows = Math.ceil(panels.length / columns), made = document.createElement("canvas");
-  const page = /** @type {CanvasRenderingContext2D} */ (made.getContext("2d"));
+  const page = /** @type {Context} */ (made.getContext("2d"));
   made.width = columns * (width + gap) + gap;
   made.height = rows * (height + title + gap) + (title ? 0 : gap);
   page.fillStyle = dark ? "#161616" : "#fff";
   page.fillRect(0, 0, made.width, made.height);
   const [under, over] = [0, 1].map(() => Object.assign(document.createElement("canvas"), { width, height }));
-  const context = /** @type {CanvasRenderingContext2D} */ (under.getContext("2d", { willReadFrequently: true }));
+  const context = /** @type {Context} */ (under.getContext("2d", { willReadFrequently: true }));
   panels.forEach((panel, i) => {
     const x = gap + (i % columns) * (width + gap), y = title + Math.floor(i / columns) * (height + title + gap);
     panel.draw(context);
     page.drawImage(under, x, y);
-    panel.lines(/** @type {CanvasRenderingContext2D} */ (over.getContext("2d")));
+    panel.lines(/** @type {Context} */ (over.getContext("2d")));
     page.drawImage(over, x, y);
     if (!title) return;
     page.font = `600 ${Math.round(14 * unit)}px ${font}`;
@@ -37,22 +39,42 @@ export function sheet(panels, [width, height], unit, columns, dark, font) {
 }
 
 /**
- * @param {HTMLCanvasElement|Blob} what a canvas is saved as PNG @param {string} name
- * @param {string} line what the PNG says of itself, if anything
+ * Save all panels as they are, in one PNG with the recipe of its first map.
+ * @param {import("./store.js").Store} store @param {import("./painter.js").Painter} painter @param {number} columns
  */
-export function download(what, name, line = "") {
-  const save = (/** @type {Blob|null} */ blob, /** @type {string} */ called) => {
+export function saveScreen(store, painter, columns) {
+  const { panels, picture, settings, dark, font } = store, rect = store.visible(), [{ width: shown, fine }] = panels;
+  if (!picture) return;
+  const wide = Math.max(shown * fine, Math.min(rect[2] - rect[0], 1600));
+  const size = [wide, (wide * (rect[3] - rect[1])) / (rect[2] - rect[0])].map((side) => Math.max(1, Math.round(side)));
+  const unit = size[0] / shown, style = store.style();
+  const drawn = panels.map((panel) => ({
+    title: store.mapOf(panel)?.title ?? panel.title,
+    draw: (/** @type {Context} */ context) => paint(context, picture, rect, store.shown(panel), createLayer(), style, unit),
+    lines: (/** @type {Context} */ context) => painter.outline(context, panel, unit, rect),
+  }));
+  const name = panels.map((panel) => store.mapOf(panel)?.title).find(Boolean) ?? "picture", recipe = store.recipe();
+  const page = contactSheet(drawn, size, unit, columns, dark, font);
+  download(page, `${name} ${settings.mode}`, recipe ? withSettings(recipe, settings) : "");
+}
+
+/**
+ * @param {HTMLCanvasElement|Blob} what a canvas is saved as PNG @param {string} name
+ * @param {string} recipe to embed in the PNG, if any
+ */
+export function download(what, name, recipe = "") {
+  const save = (/** @type {Blob|null} */ blob, /** @type {string} */ fileName) => {
     if (!blob) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = called;
+    link.download = fileName;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
   if (what instanceof Blob) save(what, name);
   else
     what.toBlob(async (blob) => {
-      const png = blob && line ? new Blob([tagged(new Uint8Array(await blob.arrayBuffer()), line)], { type: blob.type }) : blob;
+      const png = blob && recipe ? new Blob([embedRecipe(new Uint8Array(await blob.arrayBuffer()), recipe)], { type: blob.type }) : blob;
       save(png, name.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() + ".png");
     });
 }

@@ -1,4 +1,4 @@
-// How one likes to look: kept in the browser, so that it outlives a change of page and a reload without a rerun.
+// Display settings, stored in the browser: they survive a change of page and a reload without a rerun.
 
 /**
  * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
@@ -35,31 +35,30 @@ export function defaults() {
 }
 
 /**
- * What is usable of `given`, over `base`: a link can carry anything.
+ * Return `base` with everything valid in `given`: a link can carry anything.
  * @param {Settings} base @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
  * @returns {Settings}
  */
 export function merged(base, given, colormaps) {
-  /** @type {any} */
-  const out = { ...base };
+  const out = /** @type {Record<string, unknown>} */ ({ ...base });
   for (const [name, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(out, name)) continue;
     if (typeof out[name] === "number") {
-      const number = value === "" ? NaN : Number(value), most = name === "top" ? 1e9 : 1;
-      if (number >= 0 && number <= most && (name !== "top" || number > 0)) out[name] = number;
+      const number = value === "" ? NaN : Number(value), max = name === "top" ? 1e9 : 1;
+      if (number >= 0 && number <= max && (name !== "top" || number > 0)) out[name] = number;
     } else if (typeof out[name] === "boolean") out[name] = value === true || Number(value) === 1 || value === "true";
     else if ((CHOICES[name] ?? colormaps).includes(String(value))) out[name] = value;
   }
-  return out;
+  return /** @type {Settings} */ (out);
 }
 
-/** Whether a link is another one than the last. @param {Storage} storage @param {Record<string, unknown>|null} initial */
+/** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
 export function isNews(storage, initial) {
   return Boolean(initial) && initial?.id !== stored(storage).link;
 }
 
 /**
- * The kept settings, unless a link brings others: it wins once, by its id.
+ * Return the stored settings, unless a new link brings others: it wins once, by its id.
  * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Settings}
  */
 export function recalled(storage, initial, colormaps) {
@@ -74,7 +73,7 @@ export function keep(storage, settings, link) {
   try {
     storage.setItem(STORE, JSON.stringify({ settings, link: link ?? stored(storage).link }));
   } catch {
-    // Private windows may forbid storage: then settings last as long as the page.
+    // Private windows may forbid storage: the settings then last as long as the page.
   }
 }
 

@@ -1,14 +1,14 @@
-// A view as an address: whoever opens it sees the same.
+// Share a view as an address: whoever opens it sees the same.
 
 import { defaults } from "./settings.js";
 
-/** @typedef {import("./settings.js").Settings} Settings @typedef {import("./geometry.js").Look} Look */
+/** @typedef {import("./settings.js").Settings} Settings @typedef {import("./geometry.js").Viewport} Viewport */
 
 /**
- * The address with all of the view that is not as everybody starts with it.
- * @param {string} href @param {Settings} settings @param {Look} look
+ * Return the address with everything of the view that is not the default.
+ * @param {string} href @param {Settings} settings @param {Viewport} viewport
  */
-export function linkTo(href, settings, look) {
+export function linkTo(href, settings, viewport) {
   const url = new URL(href);
   const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
   for (const [name, start] of Object.entries(defaults())) {
@@ -16,26 +16,26 @@ export function linkTo(href, settings, look) {
     if (value === start) url.searchParams.delete(name);
     else url.searchParams.set(name, typeof value === "number" ? short(value) : String(value));
   }
-  if (look.zoom > 1) url.searchParams.set("zoom", [look.x, look.y, look.zoom].map(short).join());
+  if (viewport.zoom > 1) url.searchParams.set("zoom", [viewport.x, viewport.y, viewport.zoom].map(short).join());
   else url.searchParams.delete("zoom");
   return url.href;
 }
 
-/** @param {unknown} text as `linkTo` wrote it @returns {Look|null} */
-export function lookOf(text) {
+/** @param {unknown} text as `linkTo` wrote it @returns {Viewport|null} */
+export function viewportOf(text) {
   const [x, y, zoom] = String(text ?? "").split(",").map(Number);
   const most = 1 - 1 / zoom;
   if (!(zoom >= 1 && zoom <= 16 && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
   return { x: Math.min(x, most), y: Math.min(y, most), zoom };
 }
 
-/** @param {string} text @param {Element} root @returns {Promise<boolean>} whether it is in the clipboard */
+/** Copy a text to the clipboard. @param {string} text @param {Element} root @returns {Promise<boolean>} whether it worked */
 export async function copied(text, root) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Browsers keep the clipboard from pages of another machine that come without https.
+    // Without https, browsers deny the clipboard to pages from another machine.
     const field = Object.assign(document.createElement("textarea"), { value: text });
     root.append(field);
     field.select();

@@ -1,19 +1,20 @@
-// Hands the viewer its sentences, which Python makes after the maps: so the payload with the maps stays as it is.
+// Hand the viewer the sentences on its maps, which Python makes later: so the payload with the maps stays as it is.
 
-import { unpack } from "./unpack.js";
+import { broadcast, onBroadcast } from "../frontend/component.js";
+import { unpack } from "../frontend/unpack.js";
 
-/** @type {{head: any}|null} */
-let words = null;
+/** @type {import("../frontend/component.js").Broadcasts["texts"]|null} */
+let texts = null;
 
 function hand() {
-  if (words) window.dispatchEvent(new CustomEvent("sightglass:parcel", { detail: words }));
+  if (texts) broadcast("texts", texts);
 }
 
 // A viewer that has only just come up, or has only just unpacked its maps, asks.
-window.addEventListener("sightglass:ask", hand);
+onBroadcast("ask", hand);
 
 /** @param {{data: Uint8Array}} given */
 export default function ({ data }) {
-  words = unpack(data);
+  texts = unpack(data).head;
   hand();
 }

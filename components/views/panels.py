@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components import headline
-from components.viewer import SETTINGS, Box, Map, Panel, View, viewer, words
+from components.viewer import SETTINGS, Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from explain.findings.diagnosis import looks, unseen
 from explain.phrases import percent, pixels
 from explain.rendering.colormaps import colormaps
@@ -41,11 +41,11 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
         shared=explanation.shared[index].content if several else None,
         cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
         kind="heat",
-        tag=_tag(explanation, index),
+        recipe=_recipe(explanation, index),
     )
 
 
-def _tag(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
+def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
     """What a file of this map carries; nothing of one that is not finished."""
     if not explanation.finished:
         return None
@@ -58,14 +58,14 @@ def _tag(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
 def _line(explanation: Explanation, index: int) -> str | None:
     from explain.export.embedded_recipe import line
 
-    tag = _tag(explanation, index)
-    return line(*tag) if tag is not None else None
+    recipe = _recipe(explanation, index)
+    return line(*recipe) if recipe is not None else None
 
 
 def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
     """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
     texts = [looks(explanation, index) + _faded(explanation) for explanation, index in maps]
-    words(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
+    send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
 def plain(image: Image) -> Panel:
@@ -144,21 +144,12 @@ def show(
 
     `place`: a container without gaps, where there is one.
     """
+    private = st.session_state.get("picture") is not None
     return viewer(
-        image.pixels,
-        image.sha256,
-        panels,
-        boxes=marks,
-        file=image.jpeg,
+        Scene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
+        Options(_initial(), height=height, columns=columns, beside=beside, marks=area, private=private),
         # A view that was opened again is another viewer: one that is there keeps to what it shows.
         key=f"{key}-{turn}" if (turn := st.session_state.get("viewer-turn")) else key,
-        name=image.name,
-        initial=_initial(),
-        height=height,
-        columns=columns,
-        beside=beside,
-        marks=area,
-        private=st.session_state.get("picture") is not None,
         place=place,
     )
 

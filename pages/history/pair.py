@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components.session import history_store
-from components.viewer import Map, Panel, View, viewer, words
+from components.viewer import Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts
 from explain.phrases import percent
 from models import catalog
@@ -122,9 +122,10 @@ def _together(
 
 
 def _viewer(image: Image, shown: Sequence[Panel], looks: list[str], *, key: str, record: Record, height: int) -> View:
-    view = viewer(image.pixels, image.sha256, shown, file=image.jpeg, key=key, name=record.picture_name, height=height)
+    scene = Scene(image.pixels, image.sha256, shown, file=image.jpeg, name=record.picture_name)
+    view = viewer(scene, Options(height=height), key=key)
     if looks:
-        words(view, looks, [None] * len(looks), key=f"{key}-words")
+        send_texts(view, looks, [None] * len(looks), key=f"{key}-words")
     return view
 
 

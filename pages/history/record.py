@@ -12,7 +12,7 @@ import streamlit as st
 from common.errors import Problem
 from components.answer_list import Row, rows
 from components.session import history_store, reopen
-from components.viewer import Box, Map, Panel, View, viewer, words
+from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts
 from explain.methods import METHODS
 from explain.phrases import NBSP, listing, megabytes, percent, pixels, plural
@@ -52,7 +52,7 @@ def show(record: Record, after: str | None) -> None:
             annotations.marking(record.id, index)
         else:
             view = _viewer(record, image, maps, index)
-            words(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
+            send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
         _below(record, image, maps, index, after)
 
 
@@ -91,7 +91,7 @@ def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note:
         raw=item.raw,
         shared=item.shared,
         cells=item.cells,
-        tag=None if record.recipe is None else (record.recipe, record.view),
+        recipe=None if record.recipe is None else (record.recipe, record.view),
     )
 
 
@@ -108,24 +108,16 @@ def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) 
     shown = [Panel(maps=tuple(_own(item, record, place) for place, item in enumerate(maps)))]
     if not maps:
         shown = [Panel(title="Picture", note=pixels(image.width, image.height))]
-    return viewer(
-        image.pixels,
-        image.sha256,
-        shown,
-        boxes=boxes(maps, index),
-        file=image.jpeg,
-        key=f"history-viewer-{record.id}",
-        name=record.picture_name,
-        beside=True,
-    )
+    scene = Scene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
+    return viewer(scene, Options(beside=True), key=f"history-viewer-{record.id}")
 
 
 def _own(item: SavedMap, record: Record, place: int) -> Map:
     found = panel_map(item, record)
-    if found.tag is None:
+    if found.recipe is None:
         return found
     how = record.view.model_copy(update={"index": place, "label": item.label[:200]})
-    return replace(found, tag=(found.tag[0], how))
+    return replace(found, recipe=(found.recipe[0], how))
 
 
 def numbers(item: SavedMap) -> None:

@@ -108,7 +108,7 @@ def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit
     page.locator("h2").first.wait_for()
     expected = drawing.draw([drawing.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
     until_drawn(page, expected)
-    expect(page.get_by_text("1 line, all over the paper.")).to_have_count(1)
+    expect(page.get_by_text("1 line, across the whole canvas.")).to_have_count(1)
     page.screenshot(path=ARTEFACTS / "draw.png")
 
     page.get_by_role("button", name="Clear").click()
@@ -146,7 +146,7 @@ def test_it_is_drawn_by_keys_alone(visit):
     rows, columns = np.nonzero(paper(page) < 0.2)
     assert abs(rows.mean() - 55.5) < 1.5
     assert columns.min() < 26 and columns.max() > 86
-    expect(page.locator(PAPER)).to_have_attribute("aria-label", "Paper to draw on. 1 line, in the middle.")
+    expect(page.locator(PAPER)).to_have_attribute("aria-label", "Canvas to draw on. 1 line, in the middle.")
     page.keyboard.press("u")
     expect(page.locator(PAPER)).to_have_attribute("aria-label", re.compile("empty"))
     page.screenshot(path=ARTEFACTS / "draw-dark.png")

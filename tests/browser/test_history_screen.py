@@ -113,7 +113,7 @@ def test_an_arrow_is_kept_and_lies_where_it_was_drawn(visit, store: History):
     expect(page.locator(".markup .stage .mark.arrow")).to_have_count(1)
     # Larger, it still ends at the same place of the picture.
     head = page.locator(".markup .mark polygon").first.get_attribute("points")
-    page.get_by_role("button", name="Larger").click()
+    page.get_by_role("button", name="Zoom in").click()
     expect(page.locator(".markup .stage")).not_to_have_attribute("viewBox", f"0 0 {record.width} {record.height}")
     assert page.locator(".markup .mark polygon").first.get_attribute("points").split()[0] == head.split()[0]
 
@@ -129,7 +129,7 @@ def test_marks_are_made_moved_and_undone_by_keys(visit, store: History):
     # The pen is where it was left.
     stage.press("t")
     stage.press("Enter")
-    entry = page.get_by_role("textbox", name="Words of the mark")
+    entry = page.get_by_role("textbox", name="Text of the mark")
     entry.fill("look here")
     entry.press("Enter")
     expect(page.get_by_text("2 marks kept.")).to_be_visible()
@@ -151,7 +151,7 @@ def test_a_mark_is_taken_by_hand_and_its_words_are_written(visit, store: History
     stage = page.locator(".markup .stage")
     expect(stage.locator(".mark.arrow")).to_have_count(1)
     drag(page, stage, (0.35, 0.35), (0.45, 0.35))
-    words = page.get_by_role("textbox", name="Words of: Arrow")
+    words = page.get_by_role("textbox", name="Text of: Arrow")
     words.fill("moved")
     words.press("Tab")
     expect(page.get_by_text("1 mark kept.")).to_be_visible()

@@ -179,7 +179,7 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     # What the browser draws by itself says the same of itself.
     page.locator(".share summary").click()
     with page.expect_download() as drawn:
-        page.get_by_role("button", name="What you see").click()
+        page.get_by_role("button", name="Current view").click()
     own = embedded_recipe.contents(drawn.value.path().read_bytes())
     assert own is not None
     assert (own.recipe, own.view.label) == (found.recipe, label)

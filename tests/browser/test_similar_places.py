@@ -125,7 +125,7 @@ def test_the_plain_pictures_have_no_colour_of_ours(browser: Browser, server: str
     until(page, lambda: (shown(page, 0) != coloured).mean() > 0.2, "the plain picture is coloured")
     steady(page)
     plain = shown(page, 0)
-    page.get_by_title("Alike", exact=True).click()
+    page.get_by_title("Similar", exact=True).click()
     until(page, lambda: (shown(page, 0) != plain).any(), "what is alike is not shown")
     steady(page)
     alike = shown(page, 0).astype(int)

@@ -14,7 +14,7 @@ import pytest
 from conftest import LIMIT, ROOT, serving, settled, until
 from PIL import Image
 
-from components.viewer import joined
+from components.frontend import joined
 from explain.rendering.colormaps import colormaps
 from explain.rendering.render import shown
 from explain.rendering.style import Field, Style
@@ -31,7 +31,7 @@ HIGH, WIDE = 496, 372  # the bus at a window height of 900 px: every one of its 
 
 MAPS = """
 import numpy as np
-from explain.render import share_difference
+from explain.rendering.render import share_difference
 
 HIGH, WIDE = 496, 372
 def fine():
@@ -47,8 +47,8 @@ APP = (
     + """
 import streamlit as st
 from PIL import Image
-from components.rows import Row, rows
-from components.viewer import Box, Map, Panel, viewer
+from components.answer_list import Row, rows
+from components.viewer import Box, Map, Options, Panel, Scene, viewer
 
 st.set_page_config(layout="wide")
 st.session_state.runs = st.session_state.get("runs", 0) + 1
@@ -68,33 +68,33 @@ if scene == "explore":
         chosen = rows([Row(name, share, "1 %") for name, share in zip(names, [0.7, 0.2, 0.1])], key="rows")
         st.text(f"chosen {chosen}")
     with left:
-        view = viewer(pixels, "bus", [Panel(maps)], key="viewer", initial=link, beside=True, marks=True)
+        view = viewer(Scene(pixels, "bus", [Panel(maps)]), Options(link, beside=True, marks=True), key="viewer")
 elif scene == "exact":
     small, whole = np.asarray(Image.fromarray(pixels).resize((WIDE, HIGH))), (0, 0, WIDE, HIGH)
     crop = (0, 62, WIDE, 434)
     panels = [Panel((Map("fine", "", fine(), whole, whole, (0.0, 2.0)),)),
               Panel((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
               Panel((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
-    view = viewer(small, "small", panels, key="viewer")
+    view = viewer(Scene(small, "small", panels), key="viewer")
 elif scene == "blocks":
     # Whole blocks of grey go through JPEG as they are.
     tones = np.random.default_rng(0).integers(0, 256, (62, 46, 1), dtype=np.uint8)
     blocks, area = np.repeat(np.kron(tones, np.ones((8, 8, 1), np.uint8)), 3, 2), (0, 62, 368, 434)
     one = Map("minibus", "", bump(3, 3, 1.5), area, area)
-    view = viewer(blocks, "blocks", [Panel((one,))], key="viewer", name="blocks.png")
+    view = viewer(Scene(blocks, "blocks", [Panel((one,))], name="blocks.png"), key="viewer")
 elif scene == "layers":
     averaged = Map("averaged", "", bump(3, 3, 1.5), whole, whole, shared=0.4 * bump(3, 3, 1.5))
-    view = viewer(pixels, "bus", [Panel((averaged,))], key="viewer")
+    view = viewer(Scene(pixels, "bus", [Panel((averaged,))]), key="viewer")
 elif scene == "large":
     large = np.array(Image.fromarray(pixels).resize((4000, 5333)))
     large[:, np.arange(4000) // 2 % 2 == 0] //= 2  # stripes that no smaller copy has
     one = Map("minibus", "", bump(3, 3, 1.5), (0, 0, 4000, 5333), (0, 0, 4000, 5333))
-    view = viewer(large, "large", [Panel((one,))], key="viewer", marks=True)
+    view = viewer(Scene(large, "large", [Panel((one,))]), Options(marks=True), key="viewer")
 elif scene == "four":
-    view = viewer(pixels, "bus", [Panel((item,)) for item in (*maps, maps[0])], key="viewer")
+    view = viewer(Scene(pixels, "bus", [Panel((item,)) for item in (*maps, maps[0])]), key="viewer")
 else:
     boxes = [Box((20, 230, 800, 760), "bus 94 %", 0), Box((220, 400, 350, 860), "person 84 %", 1)]
-    view = viewer(pixels, "bus", [Panel(title="All boxes"), Panel(maps[:2])], boxes=boxes, key="viewer")
+    view = viewer(Scene(pixels, "bus", [Panel(title="All boxes"), Panel(maps[:2])], boxes), key="viewer")
     st.text(f"chosen {rows([Row(box.label, 0.9, '9 %') for box in boxes], key='rows')}")
 region = view.region
 st.text(f"region {region and (region.kind, [round(edge) for edge in region.xyxy])}")
@@ -461,8 +461,8 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
         "Side by side with the plain picture",
         "Swipe between the plain picture and the map",
         "Mark an area",
-        "More of how the map is shown",
-        "Download or share what you see",
+        "Display options",
+        "Download or share this view",
         "Full screen",
     ]
     page.locator(".tune summary").focus()
@@ -521,7 +521,7 @@ def test_what_you_see_can_be_downloaded(visit: Visit) -> None:
     page = visit("four")
     page.locator(".share summary").click()
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="What you see").click()
+        page.get_by_role("button", name="Current view").click()
     saved = waiting.value
     assert saved.suggested_filename == "minibus-overlay.png"
     with Image.open(saved.path()) as image:
@@ -548,7 +548,7 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(visit: Visit)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator(".share summary").click()
     page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("The link is in the clipboard.").first.wait_for()
+    page.get_by_text("Link copied to the clipboard.").first.wait_for()
     link = page.evaluate("navigator.clipboard.readText()")
     query = parse_qs(urlsplit(link).query)
     assert {name: query[name] for name in ("mode", "alpha", "invert")} == {
@@ -651,17 +651,17 @@ def test_zoom_loads_detail_of_a_large_picture(visit: Visit) -> None:
         """() => {
           const dispatch = window.dispatchEvent;
           window.dispatchEvent = (event) => {
-            if (event.type === "sightglass:want") window.asked = event;
+            if (event.type === "sightglass:request") window.requested = event;
             else dispatch.call(window, event);
           };
           window.release = () => {
             window.dispatchEvent = dispatch;
-            window.dispatchEvent(window.asked);
+            window.dispatchEvent(window.requested);
           };
         }"""
     )
     zoom(page, page.locator(".stage").first, 8)
-    page.wait_for_function("() => Boolean(window.asked)")
+    page.wait_for_function("() => Boolean(window.requested)")
     seen = [pixels(page, 0)]
 
     def still() -> bool:
@@ -708,7 +708,7 @@ def test_what_you_see_is_a_file_of_a_sensible_size_at_any_zoom(visit: Visit) -> 
         page.keyboard.press("+")
     page.locator(".share summary").click()
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="What you see").click()
+        page.get_by_role("button", name="Current view").click()
     with Image.open(waiting.value.path()) as image:
         assert image.width >= WIDE
 
@@ -762,7 +762,7 @@ BANDS = """
     for (const rect of [[0, 0, 3200, 2400], [611.3, 402.7, 2011.9, 1453.15], [900, 700, 1300, 1000]]) {
       const painted = [];
       for (const banded of [true, false]) {
-        const picture = createPicture(bitmap, size), layer = createLayer(), unit = 1;
+        const picture = new Picture(bitmap, size), layer = createLayer(), unit = 1;
         picture.refine({ bitmap: finer, rect: [700, 500, 1600, 1200] });
         const canvas = Object.assign(document.createElement("canvas"), { width: 1400, height: 1050 });
         const context = canvas.getContext("2d", { willReadFrequently: true });

@@ -25,13 +25,13 @@ test("a hand that rests adds no points", () => {
   assert.deepEqual(line.points, [0.5, 0.5, 0.51, 0.5]);
 });
 
-test("a drawing is told in words", () => {
+test("a drawing is described in words", () => {
   const line = (...points) => ({ points, width: 0.05, erases: false });
-  assert.equal(described([]), "The paper is empty.");
-  assert.equal(described([{ ...line(0.5, 0.5), erases: true }]), "The paper is empty.");
+  assert.equal(described([]), "The canvas is empty.");
+  assert.equal(described([{ ...line(0.5, 0.5), erases: true }]), "The canvas is empty.");
   assert.equal(described([line(0.1, 0.1, 0.2, 0.2)]), "1 line, at the top left.");
   assert.equal(described([line(0.45, 0.45), line(0.55, 0.55)]), "2 lines, in the middle.");
-  assert.equal(described([line(0.1, 0.1, 0.9, 0.9)]), "1 line, all over the paper.");
+  assert.equal(described([line(0.1, 0.1, 0.9, 0.9)]), "1 line, across the whole canvas.");
   assert.equal(described([line(0.1, 0.9, 0.9, 0.9)]), "1 line, at the bottom.");
 });
 
@@ -50,35 +50,35 @@ function clock() {
   };
 }
 
-test("Python hears of a drawing while it is drawn, of the latest only, and not before it has shown the last one", () => {
+test("Python gets a drawing while it is drawn, the latest only, and not before it has shown the last one", () => {
   const time = clock(), sent = [];
-  const courier = post((turn) => sent.push(turn), time, 4);
-  courier.touch();
-  courier.touch();
+  const sender = post((turn) => sent.push(turn), time, 4);
+  sender.touch();
+  sender.touch();
   time.pass(100);
   assert.deepEqual(sent, []);
   time.pass(60);
   assert.deepEqual(sent, [5]);
-  courier.touch();
+  sender.touch();
   for (let i = 0; i < 6; i++) time.pass(150);
   assert.deepEqual(sent, [5]);
-  courier.heard(4);
+  sender.heard(4);
   time.pass(150);
   assert.deepEqual(sent, [5]);
-  courier.heard(5);
+  sender.heard(5);
   time.pass(150);
   assert.deepEqual(sent, [5, 6]);
-  courier.heard(6);
+  sender.heard(6);
   for (let i = 0; i < 6; i++) time.pass(150);
   assert.deepEqual(sent, [5, 6]);
 });
 
-test("an answer that never comes does not hold the pen up", () => {
+test("a reply that never comes does not block the pen", () => {
   const time = clock(), sent = [];
-  const courier = post((turn) => sent.push(turn), time, 0);
-  courier.touch();
+  const sender = post((turn) => sent.push(turn), time, 0);
+  sender.touch();
   time.pass(150);
-  courier.touch();
+  sender.touch();
   for (let i = 0; i < 30; i++) time.pass(150);
   assert.deepEqual(sent, [1, 2]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { alikeTo, asHeat, beside, best, cellBox, cellUnder, placeOf, sizes } from "../../components/pairs/cells.js";
+import { similarTo, asHeat, beside, best, cellBox, cellUnder, placeOf, sizes } from "../../components/pairs/cells.js";
 
 const grid = { down: [0, 10, 20], across: [-5, 10, 20, 35] };
 
@@ -20,10 +20,10 @@ test("arrow keys stay within the grid", () => {
 
 test("a cell's matches are its row from the one side and its column from the other", () => {
   const matrix = { scores: Float32Array.of(0.1, 0.9, -0.5, 0.4, 0.2, 0.3), count: [2, 3] };
-  assert.deepEqual([...alikeTo(matrix, 0, 1)], [...Float32Array.of(0.4, 0.2, 0.3)]);
-  assert.deepEqual([...alikeTo(matrix, 1, 1)], [...Float32Array.of(0.9, 0.2)]);
-  assert.equal(best(alikeTo(matrix, 0, 0)), 1);
-  assert.deepEqual([...asHeat(alikeTo(matrix, 0, 0))].map((v) => Math.round(v / 655.35)), [11, 100, 0]);
+  assert.deepEqual([...similarTo(matrix, 0, 1)], [...Float32Array.of(0.4, 0.2, 0.3)]);
+  assert.deepEqual([...similarTo(matrix, 1, 1)], [...Float32Array.of(0.9, 0.2)]);
+  assert.equal(best(similarTo(matrix, 0, 0)), 1);
+  assert.deepEqual([...asHeat(similarTo(matrix, 0, 0))].map((v) => Math.round(v / 655.35)), [11, 100, 0]);
 });
 
 test("places are named by thirds", () => {

@@ -27,6 +27,7 @@ const bugs = {
   "no-unused-vars": ["error", { argsIgnorePattern: "^_", ignoreRestSiblings: true }],
   "no-use-before-define": ["error", { functions: false, variables: false }],
   "no-var": "error",
+  "max-lines-per-function": ["error", { max: 80, IIFEs: true }],
   "prefer-const": "error",
   "radix": "error",
   "require-atomic-updates": "error",

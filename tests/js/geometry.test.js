@@ -20,10 +20,10 @@ test("a panel is as wide as its column or as high as allowed", () => {
 });
 
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {
-  const look = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
-  assert.deepEqual(g.visible(look, [800, 400]), [300, 75, 500, 175]);
-  assert.deepEqual(g.panned(look, 10, 10), { x: 0, y: 0, zoom: 4 });
-  assert.deepEqual(g.zoomAt(look, 0, 0, 0.01), { x: 0, y: 0, zoom: 1 });
+  const viewport = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
+  assert.deepEqual(g.visible(viewport, [800, 400]), [300, 75, 500, 175]);
+  assert.deepEqual(g.panned(viewport, 10, 10), { x: 0, y: 0, zoom: 4 });
+  assert.deepEqual(g.zoomAt(viewport, 0, 0, 0.01), { x: 0, y: 0, zoom: 1 });
 });
 
 test("a pixel belongs to a rectangle that holds its centre", () => {

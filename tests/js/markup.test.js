@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { apart, bent, distance, drawingOf, inside, lettersBox, lineAt, lined, meant, shifted, told, under,
+import { apart, reshaped, distance, drawingOf, inside, textBox, lineAt, wrapped, isLargeEnough, shifted, describe, markAt,
   unitOf } from "../../components/markup/shapes.js";
-import { steps } from "../../components/markup/steps.js";
+import { createSteps } from "../../components/markup/steps.js";
 
 const SIZE = [1000, 800];
 const arrow = (points, text = "") => ({ kind: "arrow", points, text, ink: "accent" });
@@ -43,26 +43,26 @@ test("words stay in the picture", () => {
     circle([[500, 5], [500, 60]], "no room over it"), words([999, 799], "in the corner"),
     words([10, 790], "long ".repeat(20)), circle([[2, 780], [30, 780]], "bottom left")];
   for (const mark of marks) {
-    const [x0, y0, x1, y1] = lettersBox(mark, unitOf(SIZE), SIZE);
+    const [x0, y0, x1, y1] = textBox(mark, unitOf(SIZE), SIZE);
     assert.ok(x0 >= -1e-9 && y0 >= -1e-9 && x1 <= 1000 + 1e-9 && y1 <= 800 + 1e-9, JSON.stringify([mark.text, x0, y0, x1, y1]));
   }
 });
 
 test("words break at spaces, never in a word", () => {
-  assert.deepEqual(lined("  one\n two "), ["one two"]);
-  assert.deepEqual(lined(""), []);
-  assert.deepEqual(lined("aaaaaaaaaa bbbbbbbbbb cccccccccc"), ["aaaaaaaaaa bbbbbbbbbb", "cccccccccc"]);
-  assert.deepEqual(lined("x".repeat(40)), ["x".repeat(40)]);
+  assert.deepEqual(wrapped("  one\n two "), ["one two"]);
+  assert.deepEqual(wrapped(""), []);
+  assert.deepEqual(wrapped("aaaaaaaaaa bbbbbbbbbb cccccccccc"), ["aaaaaaaaaa bbbbbbbbbb", "cccccccccc"]);
+  assert.deepEqual(wrapped("x".repeat(40)), ["x".repeat(40)]);
   const { words: two } = drawingOf(words([10, 400], "aaaaaaaaaa bbbbbbbbbb cccccccccc"), 2, SIZE);
   near(lineAt(two, 1)[1] - lineAt(two, 0)[1], 1.25 * two.size);
 });
 
 test("a hand takes the nearest mark, of equals the last drawn, and none that is far", () => {
   const marks = [arrow([[100, 100], [300, 100]]), circle([[500, 400], [500, 500]]), arrow([[100, 100], [300, 100]])];
-  assert.equal(under(marks, [200, 104], 10, 2, SIZE), 2);
-  assert.equal(under(marks, [500, 502], 10, 2, SIZE), 1);
-  assert.equal(under(marks, [500, 400], 10, 2, SIZE), -1, "the middle of a circle is the picture's");
-  assert.equal(under(marks, [800, 700], 10, 2, SIZE), -1);
+  assert.equal(markAt(marks, [200, 104], 10, 2, SIZE), 2);
+  assert.equal(markAt(marks, [500, 502], 10, 2, SIZE), 1);
+  assert.equal(markAt(marks, [500, 400], 10, 2, SIZE), -1, "the middle of a circle is the picture's");
+  assert.equal(markAt(marks, [800, 700], 10, 2, SIZE), -1);
   assert.equal(distance(words([100, 400], "here"), [105, 400], 2, SIZE), 0);
 });
 
@@ -71,14 +71,14 @@ test("marks are moved as a whole and stay in the picture", () => {
   assert.deepEqual(shifted(arrow([[100, 100], [300, 200]]), 5000, 0, SIZE).points, [[800, 100], [1000, 200]]);
   const moved = shifted(circle([[500, 400], [500, 500]]), -5000, 0, SIZE);
   assert.deepEqual(moved.points, [[0, 400], [0, 500]], "a circle may reach over the edge");
-  assert.deepEqual(bent(arrow([[1, 2], [3, 4]]), 1, [2000, -5], SIZE).points, [[1, 2], [1000, 0]]);
+  assert.deepEqual(reshaped(arrow([[1, 2], [3, 4]]), 1, [2000, -5], SIZE).points, [[1, 2], [1000, 0]]);
   assert.deepEqual(inside([10.123456, -3], SIZE), [10.12, 0]);
 });
 
 test("a slip of the hand is no mark", () => {
-  assert.ok(!meant(arrow([[10, 10], [12, 10]]), 2));
-  assert.ok(meant(arrow([[10, 10], [30, 10]]), 2));
-  assert.ok(meant(words([10, 10], ""), 2));
+  assert.ok(!isLargeEnough(arrow([[10, 10], [12, 10]]), 2));
+  assert.ok(isLargeEnough(arrow([[10, 10], [30, 10]]), 2));
+  assert.ok(isLargeEnough(words([10, 10], ""), 2));
 });
 
 test("lines are as thin at any zoom, on the screen", () => {
@@ -87,14 +87,14 @@ test("lines are as thin at any zoom, on the screen", () => {
   assert.deepEqual(at(8), at(1), "what it points at does not move");
 });
 
-test("marks are told in words", () => {
-  assert.equal(told(arrow([[900, 700], [10, 10]]), SIZE), "Arrow to a place at the top left");
-  assert.equal(told(circle([[500, 400], [500, 500]]), SIZE), "Circle in the middle");
-  assert.equal(told(words([900, 400], "x"), SIZE), "Words at the right");
+test("marks are described in words", () => {
+  assert.equal(describe(arrow([[900, 700], [10, 10]]), SIZE), "Arrow head at the top left");
+  assert.equal(describe(circle([[500, 400], [500, 500]]), SIZE), "Circle in the middle");
+  assert.equal(describe(words([900, 400], "x"), SIZE), "Text at the right");
 });
 
 test("every step is taken back, and done again", () => {
-  const [a, b] = [arrow([[0, 0], [50, 50]]), words([5, 5], "x")], page = steps([a]);
+  const [a, b] = [arrow([[0, 0], [50, 50]]), words([5, 5], "x")], page = createSteps([a]);
   assert.equal(page.add(b), 1);
   page.change(0, { ...a, ink: "dark" });
   page.remove(1);
@@ -111,7 +111,7 @@ test("every step is taken back, and done again", () => {
 });
 
 test("a drag, and the letters of a word, are one step", () => {
-  const a = arrow([[0, 0], [50, 50]]), page = steps([a]);
+  const a = arrow([[0, 0], [50, 50]]), page = createSteps([a]);
   for (let x = 1; x < 20; x++) page.change(0, shifted(a, x, 0, SIZE), "drag");
   page.close();
   page.change(0, shifted(a, 40, 0, SIZE), "drag");

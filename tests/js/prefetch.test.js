@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { createAhead } from "../../components/viewer/prefetch.js";
+import { createPrefetch } from "../../components/viewer/prefetch.js";
 
 class Input extends EventTarget {
   type = "file";
@@ -13,7 +13,7 @@ class Input extends EventTarget {
   }
 }
 
-/** @param {(taken: ReturnType<typeof createAhead>, give: (...files: File[]) => void, closed: string[], end: () => void) => Promise<void>} act */
+/** @param {(taken: ReturnType<typeof createPrefetch>, give: (...files: File[]) => void, closed: string[], end: () => void) => Promise<void>} act */
 async function inPage(act) {
   const page = new EventTarget(), gone = new AbortController(), closed = /** @type {string[]} */ ([]);
   const decode = async (/** @type {File} */ file) => ({ name: file.name, close: () => closed.push(file.name) });
@@ -21,7 +21,7 @@ async function inPage(act) {
   const give = (/** @type {File[]} */ ...files) => {
     page.dispatchEvent(Object.defineProperty(new Event("change"), "target", { value: new Input(files) }));
   };
-  await act(createAhead(gone.signal), give, closed, () => gone.abort());
+  await act(createPrefetch(gone.signal), give, closed, () => gone.abort());
 }
 
 const bytes = (/** @type {number[]} */ ...values) => Uint8Array.from(values);

@@ -2,43 +2,43 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { defaults } from "../../components/viewer/settings.js";
-import { digits, hotWords, idle, reading } from "../../components/viewer/readout.js";
+import { digits, hotPhrase, readout, sentence } from "../../components/viewer/readout.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });
 
 test("the reading of one map", () => {
-  assert.equal(plain(reading([heat("minibus", 0.83)], 405.7, 540.2)), "minibus *0.83* of its maximum, raw *0.415* at 405, 540");
+  assert.equal(plain(readout([heat("minibus", 0.83)], 405.7, 540.2)), "minibus *0.83* of its maximum, raw *0.415* at 405, 540");
 });
 
 test("the reading of several", () => {
   const gap = { title: "Difference", kind: "difference", raw: null, value: -0.25, full: true };
-  const line = reading([heat("s", 0.5), heat("m", 0.1), gap], 1, 2);
+  const line = readout([heat("s", 0.5), heat("m", 0.1), gap], 1, 2);
   assert.equal(plain(line), "s *0.50* (raw 0.25), m *0.10* (raw 0.05) of their maxima, Difference *−0.25* at 1, 2");
 });
 
 test("on a shared scale no maximum is claimed", () => {
-  assert.equal(plain(reading([heat("s", 0.2, null, false)], 1, 2)), "s *0.20* of the scale at 1, 2");
+  assert.equal(plain(readout([heat("s", 0.2, null, false)], 1, 2)), "s *0.20* of the scale at 1, 2");
 });
 
 test("where the model did not see nothing is read", () => {
-  assert.equal(plain(reading([heat("s", null)], 1, 2)), "The model did not see this part of the picture, at 1, 2");
+  assert.equal(plain(readout([heat("s", null)], 1, 2)), "The model did not see this part of the picture, at 1, 2");
 });
 
 test("digits", () => assert.deepEqual([0, 0.12345, -12.3456, 1e-7].map(digits), ["0", "0.123", "−12.3", "1.00e−7"]));
 
 test("the idle line", () => {
-  assert.equal(plain(idle("minibus is hottest", "minibus")), "*minibus* is hottest");
-  assert.equal(plain(idle("s and m **0.65**.", "")), "s and m *0.65*.");
+  assert.equal(plain(sentence("minibus is hottest", "minibus")), "*minibus* is hottest");
+  assert.equal(plain(sentence("s and m **0.65**.", "")), "s and m *0.65*.");
 });
 
 test("what looks hot follows the mode, the colormap and the inversion", () => {
-  const said = (changes) => hotWords({ ...defaults(), ...changes }, "pale yellow");
+  const said = (changes) => hotPhrase({ ...defaults(), ...changes }, "pale yellow");
   assert.equal(said({}), "Pale yellow");
-  assert.equal(said({ invert: true }), "What is left bare");
+  assert.equal(said({ invert: true }), "The uncovered part");
   assert.equal(said({ mode: "map", invert: true }), "");
   assert.equal(said({ mode: "contour" }), "Inside the lines");
   assert.equal(said({ mode: "contour", invert: true }), "Outside the lines");
-  assert.equal(said({ mode: "spotlight" }), "What is bright");
+  assert.equal(said({ mode: "spotlight" }), "The bright part");
   assert.equal(said({ mode: "picture" }), "");
 });

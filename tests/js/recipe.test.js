@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32, looked, tagged } from "../../components/viewer/recipe.js";
+import { crc32, embedRecipe, withSettings } from "../../components/viewer/recipe.js";
 
 test("CRC-32 is PNG's own: that of IEND stands in every file", () => {
   assert.equal(crc32(new TextEncoder().encode("IEND")), 0xae426082);
@@ -8,7 +8,7 @@ test("CRC-32 is PNG's own: that of IEND stands in every file", () => {
 
 test("a chunk is put after the header and nothing else changes", () => {
   const png = Uint8Array.from({ length: 60 }, (_, i) => i);
-  const made = tagged(png, "{}");
+  const made = embedRecipe(png, "{}");
   const view = new DataView(made.buffer), size = view.getUint32(33);
   assert.equal(size, 15 + 2);
   assert.equal(new TextDecoder().decode(made.subarray(37, 37 + 4 + size)), "iTXtSightglass\0\0\0\0\0{}");
@@ -17,7 +17,7 @@ test("a chunk is put after the header and nothing else changes", () => {
 });
 
 test("the settings of the moment are in it, in ASCII", () => {
-  const line = looked('{"view":{"label":"ä","settings":{}}}', { alpha: 0.4, mode: "map", zoom: [1, 2], boxes: true });
+  const line = withSettings('{"view":{"label":"ä","settings":{}}}', { alpha: 0.4, mode: "map", zoom: [1, 2], boxes: true });
   assert.match(line, /^[\x20-\x7e]+$/);
   assert.deepEqual(JSON.parse(line).view, { label: "ä", settings: { alpha: 0.4, mode: "map", boxes: true } });
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { linkTo, lookOf } from "../../components/viewer/share_link.js";
+import { linkTo, viewportOf } from "../../components/viewer/share_link.js";
 import { defaults, keep, merged, recalled } from "../../components/viewer/settings.js";
 
 const MAPS = ["inferno", "jet"];
@@ -34,17 +34,17 @@ test("storage that is forbidden or broken is no error", () => {
 
 test("a view goes into an address and comes out the same", () => {
   const wanted = { ...defaults(), mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "fixed", top: 0.000021 };
-  const settings = { ...wanted, even: true, boxes: false, threshold: 1 / 3 }, look = { x: 0.125, y: 0.3, zoom: 4 };
-  const url = new URL(linkTo("http://here/topk?model=m&alpha=0.1&class=a+b#x", settings, look));
+  const settings = { ...wanted, even: true, boxes: false, threshold: 1 / 3 }, viewport = { x: 0.125, y: 0.3, zoom: 4 };
+  const url = new URL(linkTo("http://here/topk?model=m&alpha=0.1&class=a+b#x", settings, viewport));
   assert.equal(url.searchParams.get("model"), "m");
   assert.equal(url.searchParams.get("class"), "a b");
   assert.equal(url.searchParams.get("alpha"), null);
   const back = merged(defaults(), Object.fromEntries(url.searchParams), MAPS);
   assert.deepEqual(back, { ...settings, threshold: 0.33333 });
-  assert.deepEqual(lookOf(url.searchParams.get("zoom")), look);
+  assert.deepEqual(viewportOf(url.searchParams.get("zoom")), viewport);
   assert.equal(new URL(linkTo(url.href, defaults(), WIDE)).search, "?model=m&class=a+b");
 });
 
 test("a place that is not on the picture is no place", () => {
-  for (const text of [null, "", "1", "0,0,99", "0.9,0,2", "-1,0,2", "a,b,c"]) assert.equal(lookOf(text), null);
+  for (const text of [null, "", "1", "0,0,99", "0.9,0,2", "-1,0,2", "a,b,c"]) assert.equal(viewportOf(text), null);
 });

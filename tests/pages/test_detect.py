@@ -374,7 +374,7 @@ def whole(app):
 
 def chosen(app) -> str:
     """The label of the row that is chosen."""
-    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
     data = json.loads(found.json)
     return str(data["rows"][data["chosen"]]["label"])
 

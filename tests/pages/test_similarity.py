@@ -27,7 +27,7 @@ def sent(app: AppTest) -> dict[str, Any]:
 
 
 def listed(app: AppTest) -> list[tuple[str, str]]:
-    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
     return [(row["label"], row["text"]) for row in json.loads(found.json)["rows"]]
 
 
@@ -50,7 +50,7 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
 
 def test_another_of_the_list_and_another_question(page) -> None:
     app = page(SCREEN)
-    key = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("rows"))
+    key = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
     name = json.loads(key.json)["name"]
     app.session_state[name] = {"chosen": 1}
     app.run()

@@ -1,30 +1,20 @@
-"""What was kept, as pictures in a grid: one is opened, or several are chosen."""
+"""Saved records as pictures in a grid: one is opened, or several are chosen."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
-from components.session import page, url_state
-from components.viewer import joined
-from components.viewer.payload import joined_bytes
+from components.frontend import declare, no_callback, packed_by_content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HERE = Path(__file__).parent
-_SHARED, _MODULES = ("unpack.js",), ("grid.js",)
-_component = st.components.v2.component(
-    "sightglass_history_grid",
-    html='<div class="grid" role="list"></div>',
-    css=(_HERE / "grid.css").read_text("utf-8"),
-    js="\n".join((url_state.SCRIPT, joined(page.ROOT / "components/viewer", _SHARED), joined(_HERE, _MODULES))),
-)
+_SHARED = ("session/url_state.js", "frontend/component.js", "frontend/unpack.js")
+_MODULES = (*(f"../../../components/{name}" for name in _SHARED), "grid.js")
+_HTML = '<div class="component grid" role="list"></div>'
+_component = declare("history_grid", Path(__file__).parent, _MODULES, html=_HTML)
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,8 @@ class Asked:
 
 def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Asked:
     """Show them; `pictures`: a JPEG each, empty where there is none. With another `turn` nothing is chosen any more."""
-    result = _component(key=key, data=pack(tiles, pictures, turn), on_open_change=_nothing, on_chosen_change=_nothing)
+    data = pack(tiles, pictures, turn)
+    result = _component(key=key, data=data, on_open_change=no_callback, on_chosen_change=no_callback)
     said = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
     ids = said.get("ids")
     chosen = tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else ()
@@ -63,11 +54,4 @@ def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: st
 def pack(tiles: Sequence[Tile], pictures: Sequence[bytes], turn: str) -> bytes:
     """The payload: [u32 header length][JSON][JPEG][JPEG]..., the same for the same tiles."""
     head = {"turn": turn, "chosen": [], "tiles": [asdict(tile) for tile in tiles]}
-    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
-    for picture in pictures:
-        digest.update(picture)
-    return joined_bytes(head | {"id": digest.hexdigest()}, pictures)
-
-
-def _nothing() -> None:
-    """Streamlit returns only what has a callback."""
+    return packed_by_content(head, pictures)[1]

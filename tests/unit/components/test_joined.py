@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from components import viewer
+from components import answer_list, canvas, dropzone, frontend, headline, markup, pairs, viewer
+from pages.history import grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+    from types import ModuleType
 
-IMPORT = re.compile(r'import \{ \w+(?:, \w+)* \} from "\./(\w+\.js)";')
+IMPORT = re.compile(r'import \{ \w+(?:, \w+)* \} from "(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
 EXPORT = re.compile(r"export (default )?(async )?(function|class|const|let)\b.*")
 NODE = shutil.which("node")
 
@@ -28,7 +30,8 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
                 found = IMPORT.fullmatch(line)
                 if found is None:
                     return f"{name} has an import that is not of plain names on one line: {line}"
-                if found[1] not in names[:place]:
+                needed = ((folder / name).parent / found[1]).resolve()
+                if needed not in {(folder / before).resolve() for before in names[:place]}:
                     return f"{name} comes before {found[1]}, which it needs"
             if re.match(r"\s*export\b", line) and not EXPORT.fullmatch(line):
                 return f"{name} has an export that is not of one declaration: {line}"
@@ -36,13 +39,18 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
         return ""
     # What scripts and functions let pass, a function declared twice, is an error in a module.
     command = [NODE, "--check", "--input-type=module", "-"]
-    return subprocess.run(command, input=viewer.joined(folder, names), capture_output=True, text=True).stderr
+    return subprocess.run(command, input=frontend.joined(folder, names), capture_output=True, text=True).stderr
 
 
-def test_the_viewer_is_one_script():
-    assert misfit(viewer._HERE, viewer._MODULES) == ""
-    assert misfit(viewer._HERE, viewer._COURIER) == misfit(viewer._HERE, viewer._DESK) == ""
-    assert {path.name for path in viewer._HERE.glob("*.js")} == {*viewer._MODULES, *viewer._COURIER, *viewer._DESK}
+@pytest.mark.parametrize("component", [answer_list, canvas, dropzone, grid, headline, markup, pairs, viewer])
+def test_every_component_is_one_script(component: ModuleType):
+    folder = Path(str(component.__file__)).parent
+    scripts = [component._MODULES, *((viewer._TEXTS, viewer._REQUESTS) if component is viewer else ())]
+    for names in scripts:
+        assert misfit(folder, names) == ""
+        assert len(set(names)) == len(names)
+    used = {name for names in scripts for name in names if not name.startswith("..")}
+    assert {path.name for path in folder.glob("*.js")} == used
 
 
 @pytest.mark.parametrize(

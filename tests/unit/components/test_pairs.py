@@ -1,36 +1,18 @@
-"""The component of two pictures: one script, and what it is sent is what the engine found."""
+"""The component of two pictures: what it is sent is what the engine found."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from components import pairs as component
-from components.viewer import joined
 from explain import Explainer
 from explain.similarity.similarity import similarity
 from tests.conftest import asset
-
-NODE = shutil.which("node")
-
-
-def test_its_modules_and_the_viewers_are_one_script() -> None:
-    viewer = component._HERE.parent / "viewer"
-    assert {path.name for path in component._HERE.glob("*.js")} == set(component._MODULES)
-    text = "\n".join((joined(viewer, component._SHARED), joined(component._HERE, component._MODULES)))
-    assert not re.search(r"^import\b", text, re.MULTILINE)
-    if NODE is None:
-        pytest.skip("there is no node here")
-    command = [NODE, "--check", "--input-type=module", "-"]
-    assert subprocess.run(command, input=text, capture_output=True, text=True).stderr == ""
 
 
 def test_what_is_sent_is_what_was_found(bus: Path) -> None:

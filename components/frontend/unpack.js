@@ -1,6 +1,9 @@
 // What Python sends: [u32 length][JSON, padded to 4][blob][blob]..., little-endian.
 
-/** @param {Uint8Array} data @returns {{head: any, blobs: Uint8Array[]}} the blobs are views, nothing is copied */
+/**
+ * Split what Python packed; the blobs are views, nothing is copied.
+ * @template Head @param {Uint8Array} data @returns {{head: Head, blobs: Uint8Array[]}}
+ */
 export function unpack(data) {
   const length = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(data.subarray(4, 4 + length)));
@@ -10,14 +13,14 @@ export function unpack(data) {
 }
 
 /**
- * Without a Blob and a Response between, which wait for their turn in the page, where others draw: all is done at once.
+ * Inflate without a Blob and a Response in between: those wait for their turn on a page that others draw on.
  * @param {Uint8Array} blob deflated uint16 @param {number} count of them @returns {Promise<Uint16Array>}
  */
 export async function inflate(blob, count) {
   const out = new Uint8Array(2 * count), { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter(), reader = readable.getReader();
-  // What is wrong with the bytes is told by what reads.
-  for (const told of [writer.write(/** @type {BufferSource} */ (blob)), writer.close()]) told.catch(() => {});
+  // The reader reports what is wrong with the bytes.
+  for (const written of [writer.write(/** @type {BufferSource} */ (blob)), writer.close()]) written.catch(() => {});
   let at = 0;
   /** @type {(step: ReadableStreamReadResult<Uint8Array>) => Promise<Uint16Array>} */
   const fill = async ({ done, value }) => {
@@ -30,8 +33,8 @@ export async function inflate(blob, count) {
 }
 
 /**
- * The grids that lie one after another in `steps`, each row as differences: summed up in place when first asked for, as
- * of many maps one is shown.
+ * Return the grids that follow each other in `steps`, each row as differences. They are summed in place when first read:
+ * of many maps only one is shown.
  * @param {Uint16Array} steps @param {number[][]} shapes rows and columns @returns {(() => Uint16Array)[]} views
  */
 export function grids(steps, shapes) {

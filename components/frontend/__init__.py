@@ -1,0 +1,59 @@
+"""Declare components for the browser: modules joined into one script, a shared style, and payloads of bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.components.v2.types import ComponentRenderer
+
+_HERE = Path(__file__).parent
+
+
+def declare(name: str, folder: Path, modules: Sequence[str], *, html: str | None = None) -> ComponentRenderer:
+    """Register a component: its last module has the default export, and it takes the HTML and CSS beside that."""
+    page, style = (folder / f"{Path(modules[-1]).stem}.{kind}" for kind in ("html", "css"))
+    return st.components.v2.component(
+        f"sightglass_{name}",
+        html=page.read_text("utf-8") if page.exists() else html,
+        css=f"{(_HERE / 'shared.css').read_text('utf-8')}\n{style.read_text('utf-8')}" if style.exists() else None,
+        js=joined(folder, modules),
+    )
+
+
+def joined(folder: Path, modules: Sequence[str]) -> str:
+    """Join modules, given by their paths from the folder; cut their imports and all exports but the default one."""
+    parts = []
+    for name in modules:
+        text = (folder / name).read_text("utf-8")
+        text = re.sub(r'^import .* from "(?:\.\.?/)+(?:\w+/)*\w+\.js";\n', "", text, flags=re.MULTILINE)
+        parts.append(re.sub(r"^export (?!default\b)", "", text, flags=re.MULTILINE))
+    return "\n".join(parts)
+
+
+def packed(head: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
+    """Pack a header and its blobs for `unpack.js`: [u32 length][JSON, padded to 4][blob][blob]…, little-endian."""
+    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
+    text += b" " * (-len(text) % 4)
+    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+
+
+def packed_by_content(head: dict[str, Any], blobs: Sequence[bytes]) -> tuple[str, bytes]:
+    """Return an id of the content and the payload that carries it: the same content is not sent or shown again."""
+    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
+    for blob in blobs:
+        digest.update(blob)
+    return digest.hexdigest(), packed(head | {"id": digest.hexdigest()}, blobs)
+
+
+def no_callback() -> None:
+    """Do nothing: Streamlit returns only values that have a callback."""

@@ -1,0 +1,71 @@
+// What every component shares: its life on the page, the elements it finds or makes, and events between components.
+
+/**
+ * @typedef {(name: string, value: unknown) => void} Send
+ * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
+ * @typedef {{choose: {index: number, from?: Element}, view: {hot: string}, "ask-view": null, ask: null,
+ *   request: {name: "detail"|"file", value: object}, response: Response,
+ *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it was
+ *   chosen in; view: what looks hot now, and ask-view asks for it; ask: lists and the text channel repeat what they last
+ *   sent; request: what Python should make, and response what it made; texts: of the maps of one payload
+ */
+
+const live = new WeakMap();
+
+/**
+ * Show a component the data of this run, mounting it the first time.
+ * @template {{parentElement: HTMLElement}} Given
+ * @param {Given} given by Streamlit @param {string} selector of the root element
+ * @param {(root: HTMLElement) => {show: (given: Given) => void, unmount: () => void}} mount
+ * @returns {() => void} unmounts it
+ */
+export function render(given, selector, mount) {
+  const root = find(given.parentElement, selector);
+  let instance = live.get(root);
+  if (!instance) live.set(root, (instance = mount(root)));
+  instance.show(given);
+  return () => {
+    instance.unmount();
+    live.delete(root);
+  };
+}
+
+/** Return the element, which must exist. @param {ParentNode} root @param {string} selector */
+export function find(root, selector) {
+  return /** @type {HTMLInputElement} */ (root.querySelector(selector));
+}
+
+/** @template {keyof Broadcasts} Name @param {Name} name @param {Broadcasts[Name]} detail */
+export function broadcast(name, detail) {
+  window.dispatchEvent(new CustomEvent(`sightglass:${name}`, { detail }));
+}
+
+/**
+ * @template {keyof Broadcasts} Name
+ * @param {Name} name @param {(detail: Broadcasts[Name]) => void} handler @param {AbortSignal} [signal]
+ */
+export function onBroadcast(name, handler, signal) {
+  const heard = (/** @type {Event} */ event) => handler(/** @type {CustomEvent<Broadcasts[Name]>} */ (event).detail);
+  window.addEventListener(`sightglass:${name}`, heard, { signal });
+}
+
+/** @param {Uint8Array} bytes of a JPEG */
+export function jpegBlob(bytes) {
+  return new Blob([/** @type {BlobPart} */ (bytes)], { type: "image/jpeg" });
+}
+
+/** @param {string} name @param {Record<string, string|number>} attributes */
+export function svgElement(name, attributes) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
+  return node;
+}
+
+/** Whether the page is dark, and its font. @param {Element} root */
+export function themeOf(root) {
+  const style = getComputedStyle(root);
+  const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+  probe.fillStyle = style.getPropertyValue("--st-background-color").trim() || "#fff";
+  const [r, g, b] = [1, 3, 5].map((i) => parseInt(String(probe.fillStyle).slice(i, i + 2), 16));
+  return { dark: 0.299 * r + 0.587 * g + 0.114 * b < 128, font: style.fontFamily };
+}

@@ -1,0 +1,149 @@
+// When to draw what: at most once a frame, coarser while a hand moves, in parts at rest.
+
+import { COARSEST, paced } from "./geometry.js";
+import { paint, prepare } from "./draw.js";
+import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
+import { fit } from "./panels.js";
+
+/** @typedef {import("./panels.js").Panel} Panel @typedef {import("./draw.js").Style} Style */
+
+const STILL_MS = 150;
+/** How long a frame may work before it leaves the rest to the next: under a hand, at rest, and for the first map. */
+const FRAME_MS = 20;
+const REST_MS = 10;
+export const FIRST_MS = 40;
+
+export class Painter {
+  #frame = 0;
+  #moving = 0;
+  #flying = false;
+  // The first frame of a move finds nothing as it needs it, neither memory nor code that runs fast: it starts coarse.
+  #pace = COARSEST;
+  #tick = () => this.draw();
+
+  /**
+   * @param {HTMLElement} root @param {import("./store.js").Store} store
+   * @param {(rect: number[]) => void} rested  called when a frame was drawn at rest
+   */
+  constructor(root, store, rested) {
+    this.root = root;
+    this.store = store;
+    this.rested = rested;
+  }
+
+  redraw(withPixels = true) {
+    if (withPixels) {
+      for (const panel of this.store.panels) {
+        panel.dirty = true;
+        panel.parts = null;
+      }
+      this.root.removeAttribute("data-still");
+    }
+    this.#frame ||= requestAnimationFrame(this.#tick);
+  }
+
+  /** Draw coarser for as long as a hand moves: a missed frame is seen, a pixel is not. @param {boolean} [flying] the picture moves */
+  stir(flying = this.#flying) {
+    this.#flying = flying;
+    clearTimeout(this.#moving);
+    this.#moving = window.setTimeout(() => {
+      this.#moving = 0;
+      this.#flying = false;
+      this.redraw();
+    }, STILL_MS);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#moving);
+  }
+
+  /** @param {number} [most] milliseconds @param {boolean} [quick] the picture less smooth */
+  draw(most = this.#moving ? FRAME_MS : REST_MS, quick = this.#flying) {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    const { store, root } = this, { panels } = store;
+    if (!store.picture) return;
+    const rect = store.visible(), style = store.style(quick), began = performance.now();
+    const late = () => performance.now() - began > most;
+    let painted = false;
+    for (const panel of panels) {
+      if (!panel.width) continue;
+      if (panel.dirty) painted = this.#paint(panel, rect, style, late) || painted;
+      this.outline(panel.lines, panel, panel.density, rect);
+    }
+    if (this.#flying && painted) {
+      const before = this.#pace;
+      this.#pace = paced(before, performance.now() - began);
+      // Sharper at once, and not only when the hand moves on.
+      if (this.#pace > before) this.redraw();
+    }
+    if (this.#moving) return;
+    // Nothing is on its way to the screen any more but what Python was asked for.
+    if (!panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
+    this.rested(rect);
+  }
+
+  /**
+   * Paint a panel unless it is too late: a large picture, or a dozen of them, would hold the page up, so the rest comes with
+   * the next frame. While a hand moves nothing is left over, as the next frame is of something else.
+   * @param {Panel} panel @param {number[]} rect @param {Style} style @param {() => boolean} late
+   */
+  #paint(panel, rect, style, late) {
+    const { store } = this;
+    const ratio = this.#flying ? panel.flying * Math.sqrt(this.#pace) : this.#moving ? panel.quick : panel.fine;
+    const width = Math.max(1, Math.round(panel.width * ratio)), height = Math.max(1, Math.round(panel.height * ratio));
+    if (!(this.#moving ? !late() : this.#prepared(panel, width, height, rect, style, ratio, late))) {
+      this.#frame ||= requestAnimationFrame(this.#tick);
+      return false;
+    }
+    fit(panel.canvas, width, height);
+    const picture = /** @type {import("./picture.js").Picture} */ (store.picture);
+    paint(panel.base, picture, rect, store.shown(panel), panel.layer, style, ratio, panel.parts?.made);
+    panel.dirty = false;
+    panel.parts = null;
+    return true;
+  }
+
+  /**
+   * Whether all that painting needs is ready; what is not goes on with the next frame.
+   * @param {Panel} panel @param {number} width @param {number} height @param {number[]} rect
+   * @param {Style} style @param {number} ratio @param {() => boolean} late
+   */
+  #prepared(panel, width, height, rect, style, ratio, late) {
+    const { store } = this, picture = /** @type {import("./picture.js").Picture} */ (store.picture);
+    const key = [width, height, ratio, style.quick, ...rect].join();
+    if (panel.parts?.key !== key) {
+      const steps = prepare(width, height, picture, rect, store.shown(panel), panel.layer, style, ratio);
+      panel.parts = { key, steps, made: null };
+    }
+    const { parts } = panel;
+    for (;;) {
+      const { done, value } = parts.steps.next();
+      if (done) parts.made ??= value ?? null;
+      if (late() || done) return !late();
+    }
+  }
+
+  /**
+   * Draw what lies over the pixels, unless it is there already.
+   * @param {CanvasRenderingContext2D} context @param {Panel} panel @param {number} scale @param {number[]} rect
+   */
+  outline(context, panel, scale, rect) {
+    const { store } = this, { settings, head, plain, choice, marker } = store, { width, height } = panel;
+    const { canvas } = context, own = context === panel.lines, map = store.shown(panel), boxed = !plain && settings.boxes;
+    const celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
+    const cellsFrom = store.layout() === "swipe" ? settings.split * width : 0, chosen = boxed ? [head.id, choice] : "";
+    const key = [canvas.width, canvas.height, width, ...rect, chosen, celled, cellsFrom, plain, marker.version].join();
+    if (own && panel.outlined === key) return;
+    if (own) panel.outlined = key;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.lineCap = context.lineJoin = "round";
+    if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
+    const boxes = boxed ? boxesShown(panel, store.panels, head.boxes, choice) : [];
+    const labels = outlineBoxes(context, width, height, rect, boxes, store.font);
+    if (own) panel.labels = panel.boxes ? [] : labels;
+    if (!plain) outlineRegion(context, width, height, rect, marker.region, head.size);
+  }
+}
