@@ -100,7 +100,7 @@ async def layers(
     def work(cancel: threading.Event) -> results.Layers:
         from explain.evidence.layer_choices import layer_choices
 
-        with weights.kept_in():
+        with weights.no_downloads():
             explainer = service.load_explainer(model, settings)
             found = layer_choices(explainer, every=every)
         rows = [

@@ -93,7 +93,7 @@ def explain(
 
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
-    with weights.kept_in():
+    with weights.no_downloads():
         given, _ = engine_options(request), map_colours(request)
         image = open_picture(request.image, request.name, settings)
         name = request.model or settings.model
@@ -143,7 +143,7 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
     from explain.evidence.timing import measure
     from models.defaults import compared
 
-    with weights.kept_in():
+    with weights.no_downloads():
         given, _ = engine_options(request), map_colours(request)
         for name in request.models:
             local_model(name)

@@ -29,7 +29,7 @@ def compare_pictures(
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if "method" in given:
         given["method"] = method(given["method"]).id
-    with weights.kept_in():
+    with weights.no_downloads():
         one = service.open_picture(request.image, request.name, settings)
         other = service.open_picture(request.other, request.other_name, settings)
         check_size(

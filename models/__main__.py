@@ -1,4 +1,4 @@
-"""`python -m models`: the catalogue as the table in docs/models.md."""
+"""Print the catalogue as the table in docs/models.md (`python -m models`)."""
 
 from models import catalog
 
@@ -13,7 +13,7 @@ model of timm by its name (`timm/<name>`), and every `.pt` file of Ultralytics i
 
 
 def table() -> str:
-    """Markdown: one line a family, without what this machine's operator has added."""
+    """Return Markdown with one line for each packaged family."""
     lines = []
     for name, specs in catalog.families(packaged=True).items():
         ids = ", ".join(f"`{spec.id}`" for spec in specs)

@@ -1,4 +1,4 @@
-"""Which models exist: the packaged catalogue, the operator's own tables, and files that lie in their folders.
+"""List the models: the packaged catalogue, the operator's own tables, and the files in their folders.
 
 Reading it imports neither torch nor any library of models, so a menu costs nothing.
 """
@@ -30,16 +30,16 @@ PACKAGED = Path(__file__).with_name("catalog.toml")
 OWN_FILES = "Own files"
 OWN_MODELS = "Own models"
 TEXT_ENCODER = "ViT-B-32.pt"
-"""CLIP's, which YOLO-World's words need: it lies among the operator's files and is no model by itself."""
+"""CLIP's text encoder, which YOLO-World needs for words: among the operator's files it is not a model of its own."""
 MAX_INPUT_SIDE = 4096
-"""A side of a model's input at most."""
+"""Maximum side of a model's input in pixels."""
 TASKS = ("classify", "detect", "embed")
 ONLY_ANSWER = ("exported", "http_service")
-"""Loaders of models that may have no layers and gradients, which most methods need."""
+"""Loaders of models that may have no layers and gradients, without which most methods do not work."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
-"""Names of files that another program made of a model; OpenVINO's also lie in a folder of their own."""
+"""Extensions of exported models; OpenVINO's also lie in a folder of their own."""
 
-# What a family says once for its models, and what only a whole family has.
+# Keys of a family that hold for all of its models, then keys of a whole family alone.
 _SHARED = {
     "loader": str,
     "task": str,
@@ -102,23 +102,25 @@ _ENDPOINT = {
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Every model by its id, in the catalogue's order; what is wrong in an operator's file is left out (`faults`)."""
+    """Return every model by its id, in the catalogue's order; faulty tables are left out (`faults`)."""
     return _merged(_state())[0]
 
 
 def faults() -> Mapping[str, str]:
-    """What is wrong with the operator's own `models.toml`: a sentence for each table that is left out, by the ids
-    of its models; what is wrong with the whole file, or with a family whose models are not known, is under ""."""
+    """Return a sentence for each faulty table of the operator's `models.toml`, by the ids of its models.
+
+    What is wrong with the whole file, or with a family whose models are not known, is under "".
+    """
     return _merged(_state())[1]
 
 
 def problem() -> str | None:
-    """All of `faults` in one line; None where nothing is wrong."""
+    """Return all of `faults` in one line, or None where nothing is wrong."""
     return " ".join(dict.fromkeys(faults().values())) or None
 
 
 def spec(model_id: str) -> ModelSpec:
-    """The row of one model; any `timm/<name>` is one too. Raises ModelProblem where there is none."""
+    """Return the row of one model, also of any `timm/<name>`; raise ModelProblem where there is none."""
     models, wrong = _merged(_state())
     if model_id in models:
         return models[model_id]
@@ -135,7 +137,7 @@ def spec(model_id: str) -> ModelSpec:
 
 
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
-    """The models of each family, both in the catalogue's order; `packaged` leaves out what an operator added."""
+    """Return the models of each family in the catalogue's order; `packaged` leaves out what an operator added."""
     grouped: dict[str, list[ModelSpec]] = {}
     if not packaged:
         _log(tuple(dict.fromkeys(faults().values())))
@@ -146,18 +148,18 @@ def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
 
 @lru_cache(maxsize=4)
 def _log(sentences: tuple[str, ...]) -> None:
-    """Once for each state of the file: a menu is made again and again."""
+    """Log them once for each state of the file, however often a menu is built."""
     for sentence in sentences:
         LOGGER.warning("%s", sentence)
 
 
 def available(model: ModelSpec) -> bool:
-    """Whether the model's weights are on this machine; looks at names only."""
+    """Return whether the model's weights are on this machine, by names of files alone."""
     return bool({"random", "endpoint"} & model.weights.keys()) or weights.find(model) is not None
 
 
 def _state() -> tuple[Any, ...]:
-    """What the answer depends on: the operator's file, and what lies in their folders."""
+    """Return what the catalogue depends on: the operator's file, and the files in their folders."""
     named = settings().models
     path = (named or Path("models.toml")).absolute()
     own = (path, path.stat().st_mtime_ns) if os.path.isfile(path) else (path, None) if named else None
@@ -167,7 +169,7 @@ def _state() -> tuple[Any, ...]:
 
 
 def _whole(file: Path) -> bool:
-    """Any XML can lie in a folder; one with its weights beside it is a model."""
+    """Return whether a file is complete: an XML file is a model only with its weights beside it."""
     return file.suffix != ".xml" or os.path.isfile(file.with_suffix(".bin"))
 
 
@@ -201,8 +203,10 @@ def _packaged() -> Mapping[str, ModelSpec]:
 
 
 def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSpec], dict[str, str]]:
-    """The models of one file, and what is wrong in it (`faults`); a `[model."id"]` table without a loader of its own
-    changes one that is already known."""
+    """Return the models of one file, and its `faults`.
+
+    A `[model."id"]` table without a loader of its own changes a model that is already known.
+    """
     models: dict[str, ModelSpec] = {}
     wrong: dict[str, str] = {}
     try:
@@ -232,7 +236,7 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
 def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec | None) -> ModelSpec:
     _check(path, f'[model."{model_id}"]', table, _MODEL, needed=() if before else ("loader",))
     if "loader" in table:
-        # Another model under a known name: nothing of what is said of that one holds for it.
+        # Another model under a known name inherits nothing from it.
         before = None
     row = {**table, "weights": _weights(table.get("weights", {}), path)} if "weights" in table else dict(table)
     if "endpoint" in row:
@@ -250,7 +254,7 @@ def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec |
 
 
 def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
-    """One ModelSpec for each size, the `{...}` of its strings filled in."""
+    """Yield one ModelSpec for each size, with the `{...}` of its strings filled in."""
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}
         arch = table.get("arch", "{id}")
@@ -272,7 +276,7 @@ def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
 
 
 def _filled(value: Any, names: Mapping[str, str]) -> Any:
-    """A string with `{id}`, `{name}` (the id after its last slash), `{arch}`, `{file}` and its `{hash}` replaced."""
+    """Replace `{id}`, `{name}` (the id after its last slash), `{arch}`, `{file}` and its `{hash}` in a string."""
     return re.sub(r"\{(\w+)\}", lambda part: names.get(part[1], part[0]), value) if isinstance(value, str) else value
 
 
@@ -281,7 +285,7 @@ def _blank(model_id: str) -> ModelSpec:
 
 
 def _weights(table: dict[str, Any], path: Path) -> Mapping[str, Any]:
-    """Paths in an operator's file are meant from where that file lies."""
+    """Resolve the paths in a table relative to its file."""
     table = dict(table)
     for key in ("path", "labels", "config"):
         if isinstance(table.get(key), str):
@@ -350,7 +354,7 @@ def _timm(name: str) -> ModelSpec:
 
 
 def _classifies(file: Path) -> bool:
-    """Whether a checkpoint holds a classifier of Ultralytics, by the names in its pickle, which is never run."""
+    """Return whether a checkpoint holds a classifier of Ultralytics, by the names in its pickle, which is never run."""
     try:
         with zipfile.ZipFile(file) as archive:
             pickle = next(name for name in archive.namelist() if name.endswith("/data.pkl"))

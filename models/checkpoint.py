@@ -1,4 +1,4 @@
-"""Checkpoints: the tensors of a file, read without running code from it, put into a module, and named by content."""
+"""Read the tensors of checkpoint files without running code from them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WRAPPERS = (
     "module",
     "student",
 )
-"""Under which names training programs keep a model's tensors, the likelier first."""
+"""Keys under which training programs save a model's tensors, the likeliest first."""
 _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
 _DEPTH = 6
 LFS = b"version https://git-lfs"
@@ -45,16 +45,16 @@ LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """Contents of a checkpoint file."""
 
     tensors: dict[str, Tensor]
-    """On the CPU, in the file's order, by the file's names without what wrappers put before them (`module.`)."""
+    """On the CPU, in the file's order, by the file's names without the prefixes of wrappers (`module.`)."""
     key: str = ""
-    """Where they were found, dotted; empty for the file itself."""
+    """Dotted key under which they were found; empty for the file itself."""
     others: tuple[str, ...] = ()
-    """Where else in it there are the tensors of a model (averaged weights, a teacher)."""
+    """Other keys with the tensors of a model (averaged weights, a teacher)."""
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """What lies beside them and is plain: labels, numbers, the arguments of the model."""
+    """Values beside the tensors: labels, numbers, the arguments of the model."""
     whole: str = ""
     """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
 
@@ -66,15 +66,16 @@ class Checkpoint:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint on the CPU, in order, without `module.` before their names; runs nothing of it.
+    """Return the tensors of a checkpoint on the CPU, in order, without `module.` before their names.
 
-    Raises WeightsProblem, one sentence, where the file is damaged, no checkpoint, or without tensors.
+    No code of the file is run. Raises WeightsProblem, one sentence, where it is damaged, is not a checkpoint, or has no
+    tensors.
     """
     return open_(path).tensors
 
 
 def open_(path: Path, key: str = "") -> Checkpoint:
-    """All of a checkpoint; `key` says which tensors of it are wanted where there are several."""
+    """Read a whole checkpoint; `key` chooses among several sets of tensors."""
     import torch
 
     held = _held(path)
@@ -86,7 +87,7 @@ def open_(path: Path, key: str = "") -> Checkpoint:
         raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {there}' if there else ''}.")
     chosen = key or min(found, key=lambda name: _rank(name, found[name][0]))
     tensors, whole = found[chosen]
-    # Others of the same kind: averaged weights have as many tensors, a loss or a discriminator has not.
+    # Averaged weights have as many tensors, a loss or a discriminator has fewer.
     others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
     extras = {
         name: value
@@ -97,7 +98,7 @@ def open_(path: Path, key: str = "") -> Checkpoint:
 
 
 def _held(path: Path) -> Any:
-    """What the file holds: plain values and tensors, and stand-ins for what else there is."""
+    """Read plain values and tensors, and inert stand-ins for all other objects."""
     import torch
 
     try:
@@ -112,12 +113,12 @@ def _held(path: Path) -> Any:
 
             return load_file(path)
         with warnings.catch_warnings():
-            # What torch has to say of old files is of no use to who reads them.
+            # Torch's warnings about old files do not help the operator.
             warnings.simplefilter("ignore")
             try:
                 return torch.load(path, map_location="cpu", weights_only=True)
             except pickle.UnpicklingError:
-                # Something else than tensors and plain values is in it.
+                # It has objects other than tensors and plain values.
                 return safe_pickle.read(path)
     # A damaged file can fail in any way at all, in several libraries.
     except Exception as problem:
@@ -129,7 +130,7 @@ def _held(path: Path) -> Any:
 
 
 def _check_kind(path: Path, start: bytes) -> None:
-    """Raise WeightsProblem for what is often saved under a checkpoint's name and is none."""
+    """Raise WeightsProblem for files that are often mistaken for a checkpoint."""
     text = start.lstrip().lower()
     if not start:
         raise WeightsProblem(f"{path} is empty: fetch or copy it again.")
@@ -153,7 +154,7 @@ def _check_kind(path: Path, start: bytes) -> None:
 
 
 def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
-    """Every state_dict in what a file holds by its dotted place, with the class's name where it was a whole module."""
+    """Yield every state_dict in a file by its dotted key, with the class's name where it was a whole module."""
     import torch
 
     if depth > _DEPTH:
@@ -178,7 +179,7 @@ def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tup
 
 
 def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """The state_dict of a pickled module, from its parts."""
+    """Yield the state_dict of a pickled module, from its parts."""
     import torch
 
     parts: Any = module.parts if isinstance(module, StandIn) else {}
@@ -194,13 +195,13 @@ def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[
 
 
 def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """The likelier to be the model, the lower."""
+    """Return a sort key, lower for tensors that are likelier the model's."""
     known = [WRAPPERS.index(part) for part in name.split(".") if part in WRAPPERS]
     return (min(known) if known else len(WRAPPERS), -len(tensors))
 
 
 def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without what torch.compile and DataParallel put into every name."""
+    """Remove the prefixes of torch.compile and DataParallel from every name."""
     if any("_orig_mod." in name for name in tensors):
         tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
     if tensors and all(name.startswith("module.") for name in tensors):
@@ -210,7 +211,7 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def seeded(build: Callable[[], M], seed: int) -> M:
-    """An untrained module, the same for the same seed; the caller's random numbers go on undisturbed."""
+    """Build an untrained module, the same for the same seed, without disturbing the caller's random numbers."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -219,7 +220,7 @@ def seeded(build: Callable[[], M], seed: int) -> M:
 
 
 def digest(module: nn.Module) -> str:
-    """The sha256 of a module's tensors, for one that came from no file."""
+    """Return the sha256 of a module's tensors, for a module that came from no file."""
     sha256 = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         sha256.update(name.encode())

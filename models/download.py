@@ -1,4 +1,4 @@
-"""Files from the network: whole and checked, or not at all."""
+"""Download files: whole and checked, or not at all."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all or 0); it may raise `Cancelled` to stop."""
+"""Called with (bytes done, total bytes or 0); may raise `Cancelled` to stop."""
 
 LOGGER = logging.getLogger(__name__)
-# A closed network answers nothing at all: wait seconds, not the minutes of a socket's own patience.
+# A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
 CHUNK = 1 << 20
 _SHA256: dict[tuple[str, int, int], str] = {}
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256 in hex; computed once for each path, size and time of change."""
+    """Return the file's sha256 in hex; computed once for each path, size and time of change."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size)
     known = _SHA256.get(key)
@@ -48,7 +48,7 @@ def download(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Path:
-    """Bring `url` to the file `to`: whole and checked, or not at all.
+    """Download `url` to the file `to`: whole and checked, or not at all.
 
     `sha256` is the full hash or its beginning. Threads that want the same file share one download. Raises
     WeightsProblem, or Cancelled when `cancel` is set; either way nothing of the file stays behind.
@@ -76,7 +76,7 @@ def download(
 
 @dataclass(slots=True)
 class _Flight:
-    """One download under way, and how many threads want its file."""
+    """A download in progress, and the number of threads waiting for its file."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     wanted: int = 0
@@ -111,7 +111,7 @@ def _stream(
                     file.write(chunk)
                     digest.update(chunk)
                     flight.done += len(chunk)
-                    # A fast line brings a chunk every few milliseconds; a screen cannot use more than ten a second.
+                    # A fast line brings a chunk every few milliseconds; a screen needs no more than ten a second.
                     if progress and (time.monotonic() - told > 0.1 or flight.done == flight.total):
                         told = time.monotonic()
                         progress(flight.done, flight.total)

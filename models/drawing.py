@@ -1,4 +1,4 @@
-"""Drawings as strokes: what a hand drew, as pixels, and which colours a model that knows sketches was trained with."""
+"""Render strokes as pixels, and find the colours of the drawings that a model was trained on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Paper = Literal["white on black", "black on white"]
-"""The pen's colour, and the paper's."""
+"""Colours of the pen and of the paper."""
 PAPERS: tuple[Paper, ...] = ("white on black", "black on white")
 SIDE = 448
-"""Pixels a side of a drawing: sixteen times the 28 that sketch data sets are published in."""
+"""Side of a drawing in pixels: sixteen times the 28 of published drawing data sets."""
 PEN = 1 / 16
-"""A pen's width as a share of the side: that of the drawings of Quick, Draw! at 28 px."""
+"""Width of the pen as a share of the side: that of Quick, Draw! at 28 px."""
 MAX_POINTS = 60_000
-"""Of one drawing: an hour with a pen, and no more than a page has to hold."""
+"""Maximum number of points of one drawing: an hour with a pen."""
 _SHIFT = 4
 _FINE = 1344
-# Words of the data sets that sketch models are trained on most: a name among a model's classes is a hint, no proof.
+# Classes of the usual data sets of drawings: one of them among a model's classes is a hint, not a proof.
 _WORDS = """
 airplane ambulance anvil apple arm axe banana bat bed bicycle bird book bowtie bread bridge broom bus butterfly cactus
 cake camera candle car carrot castle cat chair circle clock cloud coffee cross cup door dog ear envelope eye face fish
@@ -46,9 +46,9 @@ class Stroke:
 
 
 def strokes(given: Any) -> tuple[Stroke, ...]:
-    """Strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
+    """Parse strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
 
-    All are shares of the side. What is no stroke is left out, and all after `MAX_POINTS`: it comes from outside.
+    All are shares of the side. Invalid strokes are left out, and all after `MAX_POINTS`.
     """
     found: list[Stroke] = []
     count = 0
@@ -72,7 +72,7 @@ def _number(value: Any) -> bool:
 
 
 def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:
-    """uint8 (side, side, 3): the strokes in order, with round ends, smooth at their edges."""
+    """Return uint8 (side, side, 3) with the strokes in order, with round ends and smooth edges."""
     import cv2
 
     ink, ground = (255, 0) if paper == "white on black" else (0, 255)
@@ -93,7 +93,7 @@ def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.
 
 
 def names_drawings(labels: Sequence[str]) -> bool:
-    """Whether a model's classes are what people draw: digits, letters, or words of the sketch data sets."""
+    """Return whether a model's classes are what people draw: digits, letters, or classes of drawing data sets."""
     words = [label.strip().lower().replace("_", " ") for label in labels]
     if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
         return True
@@ -103,7 +103,7 @@ def names_drawings(labels: Sequence[str]) -> bool:
 
 
 def doodles() -> tuple[tuple[Stroke, ...], ...]:
-    """A dozen simple drawings, unlike each other."""
+    """Return a dozen simple drawings, unlike each other."""
 
     def arc(x: float, y: float, radius: float, start: float = 0.0, stop: float = 1.0) -> list[tuple[float, float]]:
         turns = np.linspace(start, stop, 25) * 2 * math.pi
@@ -131,17 +131,17 @@ def doodles() -> tuple[tuple[Stroke, ...], ...]:
 
 
 def paper_of(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> tuple[Paper, bool]:
-    """The colours in which a model tells simple drawings apart best, and whether that was clear.
+    """Return the colours in which a model tells simple drawings apart best, and whether that was clear.
 
-    `answer` gives one picture's probabilities (classes,). What counts is by how much the answers differ from drawing
-    to drawing (the mutual information of drawing and class): in the wrong colours a model answers the same to all.
+    `answer` gives one picture's probabilities (classes,). The measure is the mutual information of drawing and class:
+    in the wrong colours a model gives the same answer to all.
     """
-    told = {}
+    information = {}
     for paper in PAPERS:
-        held = np.stack([answer(draw(doodle, paper, 112)) for doodle in doodles()])
-        told[paper] = _entropy(held.mean(0)) - float(np.mean([_entropy(row) for row in held]))
-    first, second = sorted(PAPERS, key=told.__getitem__, reverse=True)
-    return first, told[first] > 1.25 * told[second]
+        rows = np.stack([answer(draw(doodle, paper, 112)) for doodle in doodles()])
+        information[paper] = _entropy(rows.mean(0)) - float(np.mean([_entropy(row) for row in rows]))
+    first, second = sorted(PAPERS, key=information.__getitem__, reverse=True)
+    return first, information[first] > 1.25 * information[second]
 
 
 def _entropy(shares: NDArray[np.float32]) -> float:

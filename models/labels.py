@@ -1,4 +1,4 @@
-"""The names of classes."""
+"""Find the names of a model's classes, and a class by its name."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NAMED = (
     "names",
     "categories",
 )
-"""What a checkpoint or a file of labels calls them."""
+"""Keys of class names in checkpoints and files of labels."""
 
 
 @cache
 def imagenet() -> tuple[str, ...]:
-    """The 1000 ImageNet classes, one short name each; "crane" and "maillot" are there twice, as in ImageNet."""
+    """Return the 1000 ImageNet classes, one short name each; "crane" and "maillot" occur twice, as in ImageNet."""
     try:
         return _of_torchvision("_IMAGENET_CATEGORIES")
     except (StopIteration, OSError, KeyError):
@@ -47,7 +47,7 @@ def imagenet() -> tuple[str, ...]:
 
 @cache
 def coco() -> Mapping[int, str]:
-    """COCO's 80 classes in order, by their numbers there: 1 to 90, of which ten were never used."""
+    """Return COCO's 80 classes by their numbers there: 1 to 90, of which ten were never used."""
     try:
         held = _of_torchvision("_COCO_CATEGORIES")
     except (StopIteration, OSError, KeyError):
@@ -59,7 +59,7 @@ def coco() -> Mapping[int, str]:
 
 
 def _of_torchvision(name: str) -> tuple[str, ...]:
-    """A list of names in torchvision's file of them, that file alone: the package brings in torch's whole compiler."""
+    """Read a list from torchvision's file of names alone: the package would import torch's whole compiler."""
     found = importlib.util.find_spec("torchvision")
     places = (found.submodule_search_locations if found else None) or ()
     held: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name]
@@ -67,10 +67,10 @@ def _of_torchvision(name: str) -> tuple[str, ...]:
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:
-    """The operator's names (`weights.labels`: a list, or a file of them), or none.
+    """Return the operator's names (`weights.labels`: a list, or a file of them), or none.
 
-    The file is text with a name a line, or JSON: a list, `{"name": 0}`, `{"0": "name"}`, or an object with such a one
-    in it (`class_to_idx`, `id2label`, ...). Raises ModelProblem, one sentence, where it is none of these.
+    The file is text with a name on each line, or JSON: a list, `{"name": 0}`, `{"0": "name"}`, or an object that
+    contains one of these (`class_to_idx`, `id2label`, ...). Raises ModelProblem, one sentence, for anything else.
     """
     given = spec.weights.get("labels", ())
     if not isinstance(given, str):
@@ -91,7 +91,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def ordered(held: Any) -> tuple[str, ...]:
-    """Names by index from a list, a mapping in either direction, or one that has such a one in it; else none.
+    """Return names by index from a list, a mapping in either direction, or a table that contains one; else none.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
@@ -117,7 +117,7 @@ def ordered(held: Any) -> tuple[str, ...]:
 
 
 def of_one(names: Sequence[str]) -> tuple[str, ...]:
-    """The two classes of a model that answers with one number: as they are named, or no and yes."""
+    """Return the two classes of a model that answers with one number: the given names, or no and yes."""
     if len(names) == 1:
         return f"not {names[0]}", names[0]
     return tuple(names) or ("no", "yes")
@@ -137,7 +137,7 @@ def carried(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ...]:
 
 
 def _index(value: Any) -> int | None:
-    """A class's index, as JSON's keys and values have it."""
+    """Return a class's index from a key or value of JSON, or None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -146,7 +146,7 @@ def _index(value: Any) -> int | None:
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:
-    """A class by index or label as an index; raises ModelProblem, with a suggestion, for one that is not there."""
+    """Return the index of a class given by index or label; raise ModelProblem with a suggestion where there is none."""
     if not labels:
         raise ModelProblem("This model has no classes to choose from: compare pictures with it (similarity).")
     if isinstance(target, Integral):

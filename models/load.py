@@ -1,4 +1,4 @@
-"""From a row of the catalogue to a model that answers."""
+"""Load the model of a row of the catalogue."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LOGGER = logging.getLogger(__name__)
 def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     """Load a model on the CPU with its family's own loader.
 
-    `progress` hears of a download, and stops it by raising Cancelled. Whatever a library throws becomes a
-    ModelProblem of one sentence; the trace goes to the log.
+    `progress` is called during a download, and stops it by raising Cancelled. Any error of a library becomes a
+    ModelProblem of one sentence; the traceback goes to the log.
     """
     try:
         adapter: Adapter = loader_module(spec.loader).load(spec, progress)

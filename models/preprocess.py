@@ -1,4 +1,4 @@
-"""Pictures into model inputs, each with its way back. Resizing is Pillow's, as the classifiers were trained with."""
+"""Turn pictures into model inputs, each with its `Geometry`; resizing is Pillow's, as in the classifiers' training."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ WAYS = {
 }
 GREY = 114
 FULL = {"uint8": 255, "uint16": 65535}
-"""What is white in an array of whole numbers."""
+"""White in arrays of whole numbers."""
 COUNTED = ("channels_in", "mean", "std")
 MAX_CHANNELS = 16
-"""Numbers that a pixel has at most."""
+"""Maximum numbers of a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What a classifier was trained with: (h, w) of the input, the short side before the crop, and the numbers."""
+    """Preprocessing of a model's training: (h, w) of the input, the short side before the crop, mean and std."""
 
     size: tuple[int, int]
     short_side: int
@@ -43,20 +43,21 @@ class Preprocessing:
     std: tuple[float, ...]
     interpolation: Pillow.Resampling = Pillow.Resampling.BICUBIC
     divide_by: float | None = None
-    """What an array's numbers are divided by; None: 255 where they are uint8, 65535 where uint16, 1 where floats."""
+    """Divisor of an array's numbers; None: 255 for uint8, 65535 for uint16, 1 for floats."""
     squeezed: bool = False
-    """Whether a picture is brought to a square of the short side, whatever its shape, before it is cut (DeiT)."""
+    """Whether a picture is resized to a square of the short side, whatever its shape, before the crop (DeiT)."""
 
     @property
     def channels(self) -> int:
-        """How many numbers a pixel has: 3 is RGB, 1 is grey, what else there is comes as an array."""
+        """Numbers of a pixel: 3 is RGB, 1 is grey, others come as arrays."""
         return len(self.mean)
 
     def changed(self, given: Mapping[str, Any]) -> Preprocessing:
-        """As an operator's table says: `size` and `short_side` in pixels, `mean` and `std` of the channels, `divide_by`
-        and `channels_in`, how many there are. For another number of them mean is 0 and std 1 unless they are given.
+        """Return a copy changed by an operator's table.
 
-        Raises ModelProblem where they do not fit each other.
+        Keys: `size` and `short_side` in pixels, `mean` and `std` of each channel, `divide_by`, and `channels_in`, the
+        number of channels; where that changes, mean is 0 and std 1 unless they are given. Raises ModelProblem where
+        the keys contradict each other.
         """
         size, short_side = self.size, self.short_side
         if "size" in given:
@@ -77,10 +78,10 @@ class Preprocessing:
 
 
 def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
-    """(H, W, C) to float32 (1, C, h, w), normalised; `way` is one of `CLASSIFIER_WAYS`.
+    """Turn (H, W, C) into float32 (1, C, h, w), normalised; `way` is one of `CLASSIFIER_WAYS`.
 
-    `pixels` is uint8 RGB, of which a model of one channel gets the grey, or an array of as many channels as the model
-    takes: uint8, uint16 or float32.
+    `pixels` is uint8 RGB, which becomes grey for a model of one channel, or an array with the model's number of
+    channels: uint8, uint16 or float32.
     """
     import torch
 
@@ -101,7 +102,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
 
 
 def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
-    """The (h, w, C) pixels that the model sees, and where they lie in the picture."""
+    """Return the (h, w, C) pixels that the model sees, and where they lie in the picture."""
     height, width = pixels.shape[:2]
     h, w = preprocessing.size
     if way == "squash":
@@ -130,7 +131,7 @@ def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple
     small = _resized(pixels, (x1 - x0, y1 - y0), preprocessing.interpolation, box)
     if small.shape[:2] == (h, w):
         return small, geometry
-    # Grey in what 0 to 1 is of an array.
+    # The same grey on the scale of the array.
     grey = (
         GREY if pixels.dtype == np.uint8 else GREY / 255 * (preprocessing.divide_by or FULL.get(pixels.dtype.name, 1))
     )
@@ -142,7 +143,7 @@ def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple
 def _resized(
     pixels: NDArray[Any], size: tuple[int, int], how: Pillow.Resampling, box: tuple[float, float, float, float]
 ) -> NDArray[Any]:
-    """(h, w, C) of a window: bytes stay bytes as in any picture; other numbers become float32, and are not rounded."""
+    """Resize a window to (h, w, C): bytes stay bytes; other numbers become float32, and are not rounded."""
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return np.asarray(Pillow.fromarray(pixels).resize(size, how, box=box))
     if pixels.dtype != np.uint8:

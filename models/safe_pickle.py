@@ -1,8 +1,8 @@
-"""Pickles read without running anything of them: what is not known becomes an inert stand-in that keeps its parts.
+"""Unpickle safely: unknown classes become inert stand-ins that keep their state.
 
-A whole module that was saved by `torch.save(model)`, or a Lightning file with its own objects in it, is a pickle that
-names classes and functions of its writer. Here none of them is imported or called: each name is a new empty class,
-and what the file would have handed to it is kept, so that the tensors can be taken out.
+A whole module saved by `torch.save(model)`, or a Lightning file with its own objects, is a pickle that names classes
+and functions of its writer. None of them is imported or called here: each name becomes a new empty class that keeps its
+state, so that the tensors can be taken out.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class _Frozen(type):
-    """A pickle can set attributes of whatever it names; of these classes it cannot."""
+    """Metaclass of classes whose attributes a pickle cannot set."""
 
     def __setattr__(cls, name: str, value: object) -> None:
         raise pickle.UnpicklingError("a class is no place to write to")
 
 
 class StandIn(metaclass=_Frozen):
-    """An object of a class that was not imported: `parts` is its state, `called` is what it was made of."""
+    """An object of a class that was not imported: `parts` is its state, `called` are its arguments."""
 
     named = ""
-    """The dotted name of the class or function that it stands for."""
+    """Dotted name of the class or function that it stands for."""
 
     def __new__(cls, *given: object, **_: object) -> StandIn:
         made = object.__new__(cls)
@@ -68,7 +68,7 @@ class StandIn(metaclass=_Frozen):
 
 
 class Unpickler(pickle.Unpickler):
-    """Knows tensors and plain containers; every other name is a StandIn."""
+    """Unpickle tensors and plain containers; every other name is a StandIn."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (known := _known(module, name)) is not None:
@@ -76,7 +76,7 @@ class Unpickler(pickle.Unpickler):
         return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Torch's reader looks at the source code that an old file carries of a class, and may write a file then.
+        # Torch's reader compares source code that old files carry, and may write a file.
         super().__setattr__(name, _without_sources(value) if name == "persistent_load" else value)
 
 
@@ -85,7 +85,7 @@ def _without_sources(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _known(module: str, name: str) -> Any:
-    """What stands behind a name that tensors and plain values are made with; each a function or type of its own."""
+    """Return the type or function behind a name that tensors and plain values need, or None."""
     import torch
     from torch import _utils
 
@@ -95,7 +95,7 @@ def _known(module: str, name: str) -> Any:
         return OrderedDict
     if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
         return found
-    # Not the functions themselves: a pickle could write to what it is given.
+    # Not the functions themselves: a pickle could set attributes of them.
     functions: dict[tuple[str, str], Callable[..., Any]] = {
         ("torch", "Size"): lambda sides: torch.Size(sides),
         ("torch._utils", "_rebuild_tensor"): lambda *parts: _utils._rebuild_tensor(*parts[:4]),  # type: ignore[no-untyped-call]
@@ -110,7 +110,7 @@ def _known(module: str, name: str) -> Any:
 
 
 def read(path: Path) -> Any:
-    """What a file of torch.save holds, with stand-ins; raises UnpicklingError or RuntimeError where it is damaged."""
+    """Read a file of torch.save, with stand-ins; raise UnpicklingError or RuntimeError where it is damaged."""
     import torch
 
     if tarfile.is_tarfile(path):

@@ -1,4 +1,4 @@
-"""A file's tensors for somebody's module: by which names, and what is wrong, and would help, where they do not fit."""
+"""Fit a file's tensors to a module, and explain in a sentence where they do not fit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _HEAD = re.compile(r"(^|\.)(\w*head\w*|\w*fc\d*|\w*classifier|logits?|out|output)(\.|$)")
 _COUNTER = "num_batches_tracked"
-"""Of every BatchNorm, of no use here, and not in old files."""
+"""Of every BatchNorm; unused here, and missing in old files."""
 
 
 def renamed(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
-    """The tensors by the names that a module has: without what a trainer or a wrapper put before them, or with it.
+    """Return the tensors by a module's names: without the prefix of a trainer or wrapper, or with one added.
 
-    What has another beginning (a loss, a second network) is left out where a beginning is cut off.
+    Where a prefix is removed, tensors with another one (a loss, a second network) are left out.
     """
     names = set(wanted)
 
@@ -45,7 +45,7 @@ def renamed(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
 
 
 def common(tensors: Tensors) -> tuple[str, ...]:
-    """Beginnings, up to a dot, that a third of the names have."""
+    """Return prefixes, up to a dot, that at least a third of the names have."""
     beginnings = Counter(part for key in tensors for part in _beginnings(key))
     return tuple(part for part, count in beginnings.items() if 3 * count >= len(tensors))
 
@@ -56,7 +56,7 @@ def _beginnings(key: str) -> list[str]:
 
 
 def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
-    """How many classes there are, by the last layer: of a module the last there is, of a file by its name and place."""
+    """Return the number of classes by the last layer: of a module its last one, of a file by name and position."""
     from torch import nn
 
     if module is not None:
@@ -65,7 +65,7 @@ def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
         weight = tensors.get(f"{last}.weight")
         return int(weight.shape[0]) if weight is not None else None
     matrices = [key for key, tensor in tensors.items() if key.endswith("weight") and _is_last(tensor)]
-    # Some files are sorted by name: then the last is not the last.
+    # In files that are sorted by name the last tensor is not the last layer's.
     heads = [key for key in matrices if _HEAD.search(key)]
     return int(tensors[(heads or matrices)[-1]].shape[0]) if matrices else None
 
@@ -75,7 +75,7 @@ def _is_last(tensor: Tensor) -> bool:
 
 
 def side(tensors: Tensors, wanted: Tensors) -> int | None:
-    """Pixels of a square input, by how many places a transformer has learnt; None where they are as `wanted`."""
+    """Return the side of a square input by the number of a transformer's positions; None where they are as `wanted`."""
     for key, patches in (("pos_embed", "patch_embed.proj.weight"), ("encoder.pos_embedding", "conv_proj.weight")):
         if key in tensors and key in wanted and tensors[key].shape != wanted[key].shape and patches in tensors:
             places = tensors[key].shape[-2]
@@ -89,7 +89,7 @@ def side(tensors: Tensors, wanted: Tensors) -> int | None:
 
 
 def new_stem(module: nn.Module, tensors: Tensors) -> None:
-    """Give a module of a library the first convolution that the file has, where that takes other channels."""
+    """Replace a module's first convolution by the file's, where that takes another number of channels."""
     from torch import nn
 
     found = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
@@ -102,9 +102,9 @@ def new_stem(module: nn.Module, tensors: Tensors) -> None:
 
 
 def new_head(module: nn.Module, tensors: Tensors) -> str:
-    """Give a module of a library the last layers that the file has in their place; what was assumed, in a sentence.
+    """Replace a module's last layers by those of the file; return a sentence on what was assumed.
 
-    Empty where nothing had to be: the head is as the library makes it, or one linear layer in a wrapper.
+    It is empty where nothing was: the head is the library's, or one linear layer in a wrapper.
     """
     from torch import nn
 
@@ -126,7 +126,7 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
 
 def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
-    """Last layers by their tensors, in order, and how many are linear; what has none (Dropout) is left out."""
+    """Build the last layers from their tensors, without those that have none (Dropout), and count the linear ones."""
     from torch import nn
 
     groups: dict[str, dict[str, Tensor]] = {}
@@ -174,7 +174,7 @@ def _next(place: str) -> str:
 
 
 def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str, ...]:
-    """Load the tensors into the module; returns sentences on what was left out.
+    """Load the tensors into the module; return sentences on those that were left out.
 
     Raises WeightsProblem, one sentence: which tensor, both shapes, and what would help.
     """
@@ -187,7 +187,7 @@ def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str
 
 
 def misfit(tensors: Tensors, wanted: Tensors) -> str:
-    """What does not fit, the most telling first; empty where all does."""
+    """Describe the most telling misfit; empty where all tensors fit."""
     shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
     missing = [key for key in wanted if key not in tensors and not key.endswith(_COUNTER)]
     parts = {key.partition(".")[0] for key in wanted}
@@ -218,7 +218,7 @@ def _size(tensor: Tensor) -> str:
 
 
 def _advice(tensors: Tensors, wanted: Tensors, arch: str) -> str:
-    """What would help, as the sentence's end."""
+    """Return the end of the sentence: what would help."""
     found = architectures.exact(tensors)
     if found and arch not in (name.rpartition("/")[2] for name in found):
         return f'; these are the tensors of {short(found[0])}: say arch = "{short(found[0])}"'
@@ -234,7 +234,7 @@ def _advice(tensors: Tensors, wanted: Tensors, arch: str) -> str:
 
 
 def _depths(tensors: Tensors, wanted: Tensors) -> str:
-    """Where a row of equal parts is longer in one of the two: `layer1 has 5 parts in the file and 3 in the model`."""
+    """Tell where the two differ in depth: `layer1 has 5 parts in the file and 3 in the model`."""
     counts = [{place: len(held) for place, held in _rows(keys).items()} for keys in (tensors, wanted)]
     for place, count in counts[0].items():
         if place in counts[1] and counts[1][place] != count:
@@ -253,5 +253,5 @@ def _rows(keys: Tensors) -> dict[str, set[str]]:
 
 
 def short(name: str) -> str:
-    """An architecture's name without its library where that is the first that is asked."""
+    """Return an architecture's name without torchvision's prefix, which is the default."""
     return name.removeprefix("torchvision/")

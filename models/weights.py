@@ -1,6 +1,6 @@
-"""Where weights are: packaged, the operator's folders, the libraries' caches, our own cache, and last a download.
+"""Find weights: packaged, in the operator's folders, in the libraries' caches, in our own, or by a download.
 
-No torch in here: the menu asks what is present before anything heavy is imported.
+No torch here: the menu needs to know what is present before anything heavy is imported.
 """
 
 from __future__ import annotations
@@ -24,54 +24,65 @@ if TYPE_CHECKING:
 
     from models.adapter import ModelSpec
 
-__all__ = ["Progress", "cache", "download", "find", "folders", "kept_in", "locate", "offline", "places", "sha256_of"]
+__all__ = [
+    "Progress",
+    "cache",
+    "download",
+    "find",
+    "folders",
+    "locate",
+    "no_downloads",
+    "offline",
+    "places",
+    "sha256_of",
+]
 
 EXTENSIONS = (".safetensors", ".pth", ".pt", ".bin")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def folders() -> tuple[Path, ...]:
-    """The folders that the operator named in `SIGHTGLASS_WEIGHTS`."""
+    """Return the folders that the operator named in `SIGHTGLASS_WEIGHTS`."""
     return settings().weights
 
 
 def cache() -> Path:
-    """Our own folder, where downloads go."""
+    """Return our own cache folder, where downloads go."""
     return _caches() / "sightglass"
 
 
-_KEPT_IN: ContextVar[bool] = ContextVar("_KEPT_IN", default=False)
+_NO_DOWNLOADS: ContextVar[bool] = ContextVar("_NO_DOWNLOADS", default=False)
 
 
 @contextlib.contextmanager
-def kept_in() -> Iterator[None]:
-    """Within it nothing is downloaded: what a stranger's request names must not make the machine reach out."""
-    token = _KEPT_IN.set(True)
+def no_downloads() -> Iterator[None]:
+    """Forbid downloads while the context lasts: a stranger's request must not make this machine contact others."""
+    token = _NO_DOWNLOADS.set(True)
     try:
         yield
     finally:
-        _KEPT_IN.reset(token)
+        _NO_DOWNLOADS.reset(token)
 
 
 def offline() -> bool:
-    """Whether the operator forbade downloads (`SIGHTGLASS_OFFLINE`), or it is `kept_in`."""
-    return _KEPT_IN.get() or settings().offline
+    """Return whether downloads are forbidden, by the operator (`SIGHTGLASS_OFFLINE`) or by `no_downloads`."""
+    return _NO_DOWNLOADS.get() or settings().offline
 
 
 def places() -> tuple[Path, ...]:
-    """Every folder in which a weights file is looked for by its name, in order."""
+    """Return every folder that is searched for a weights file by its name, in order."""
     torch_home = os.environ.get("TORCH_HOME")
     torch_hub = Path(torch_home).expanduser() if torch_home else _caches() / "torch"
     return (*folders(), torch_hub / "hub" / "checkpoints", cache())
 
 
 def find(spec: ModelSpec) -> Path | None:
-    """The model's weights on this machine, or None."""
+    """Return the model's weights on this machine, or None."""
     return next(_present(spec), None)
 
 
 def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None = None) -> Path:
-    """The model's weights file, downloaded if need be and checked against the sha256 that is known of it."""
+    """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
         _check(path, _expected(spec.weights, path))
@@ -87,7 +98,7 @@ def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None 
 
 
 def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None) -> Path:
-    """Download, and where nobody publishes a hash remember the first one, so that a later change is noticed."""
+    """Download; where no hash is published remember the first one, so that a later change is noticed."""
     path = download(url, to, sha256=sha256, progress=progress)
     note = _note(path)
     if sha256 is None and not note.exists():
@@ -121,7 +132,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 
 def _in_hub(name: str) -> Iterator[Path]:
-    """Snapshots in the Hugging Face cache; a name without its tag is any of that model's."""
+    """Yield snapshots in the Hugging Face cache; a name without a tag stands for any of that model's."""
     home = Path(os.environ.get("HF_HOME") or _caches() / "huggingface").expanduser()
     root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     folder = "models--" + name.replace("/", "--")
@@ -132,7 +143,7 @@ def _in_hub(name: str) -> Iterator[Path]:
 
 
 def _names(spec: ModelSpec) -> list[str]:
-    """The names that the model's file may have in a folder; a download gets the first."""
+    """Return the possible names of the model's file in a folder; a download gets the first."""
     weights = spec.weights
     if "file" in weights:
         return [Path(weights["file"]).name]
@@ -157,7 +168,7 @@ def _url(spec: ModelSpec) -> str | None:
 
 
 def _expected(weights: Mapping[str, Any], path: Path) -> str | None:
-    """The sha256 of the catalogue, or its beginning, or the one noted at the first download."""
+    """Return the sha256 of the catalogue (or its beginning), or the one noted at the first download."""
     known: str | None = weights.get("sha256")
     note = _note(path)
     if known is None and path.parent == cache() and note.is_file():

@@ -28,7 +28,7 @@ SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
 
 
 def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
-    """(B, K, N) in 0..1 from class logits (B, K, N) and, where there is one, objectness logits (B, 1, N)."""
+    """Return (B, K, N) in 0..1 from class logits (B, K, N) and, where there are any, objectness logits (B, 1, N)."""
     scores = logits.sigmoid()
     return scores if objectness is None else scores * objectness.sigmoid()
 
@@ -45,7 +45,7 @@ class Detections:
     levels: tuple[Tensor, ...]
     """Class logits per scale, (B, K, h, w), background not among them."""
     regressions: tuple[Tensor, ...]
-    """What boxes are made of, per scale, (B, R, h, w); in the graph."""
+    """The numbers that boxes are decoded from, per scale, (B, R, h, w); in the graph."""
     boxes_of: Callable[[tuple[Tensor, ...]], Tensor]
     """From `regressions` to (B, N, 4) xyxy in pixels of the input, differentiable."""
     centres: Tensor
@@ -69,12 +69,12 @@ class Detections:
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
-        """All that the network returned, in a fixed order: what a target's gradient starts from."""
+        """All outputs of the network in a fixed order: where a target's gradient starts."""
         extra = () if self.prototypes is None else (self.prototypes,)
         return (*self.levels, *self.regressions, *self.objectness, *self.coefficients, *extra)
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
-        """The same candidates made of other tensors, in the order of `leaves`."""
+        """Return the same candidates made of other tensors, in the order of `leaves`."""
         given = iter(leaves)
         return replace(
             self,
@@ -106,7 +106,7 @@ class Detections:
 
     @cached_property
     def best(self) -> Tensor:
-        """(B, N) long: each candidate's best class."""
+        """(B, N) long, the best class of each candidate."""
         return self.scores.argmax(1)
 
     @property
@@ -115,9 +115,9 @@ class Detections:
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
 
     def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
-        """One candidate of the first picture as candidate 0 of maps of one cell; its scale, its row, its column.
+        """Return one candidate of the first picture as candidate 0 of maps of one cell, and its scale, row and column.
 
-        It has what lies in that cell (`IN_CELL`) and neither box nor mask nor a score.
+        It has the parts that lie in that cell (`IN_CELL`), and neither box nor mask nor score.
         """
         start = 0
         for scale, level in enumerate(self.levels):
@@ -137,7 +137,7 @@ class Detections:
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
     def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
-        """The rows (n, C) of some candidates of the first picture, without touching the scales of the others."""
+        """Return the rows (n, C) of some candidates of the first picture, without touching other scales."""
         found: dict[int, Tensor] = {}
         start = 0
         for level in maps:
@@ -154,7 +154,7 @@ class Detections:
 
 
 def _rows(maps: Sequence[Tensor]) -> Tensor:
-    """(B, C, N) of maps (B, C, h, w)."""
+    """Join maps (B, C, h, w) into (B, C, N)."""
     return torch.cat([level.flatten(2) for level in maps], 2)
 
 
@@ -181,12 +181,12 @@ class Detector(Adapter):
     def decode(
         self, outputs: Detections, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """All boxes above `confidence` after suppression, best first; `top_k` is for classifiers."""
+        """Return all boxes above `confidence` after suppression, best first; `top_k` is for classifiers."""
         anchors, classes = self.kept(outputs, confidence, iou)
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        """Candidates and classes, long (n,) each, of the boxes that are shown for the first picture, best first."""
+        """Return candidates and classes, long (n,) each, of the boxes shown for the first picture, best first."""
         from torchvision.ops import batched_nms
 
         scores = outputs.scores[0]  # (K, N)
@@ -203,7 +203,7 @@ class Detector(Adapter):
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
-        """Some candidates of the first picture as answers, whether they are shown or not."""
+        """Return some candidates of the first picture as predictions, whether they are shown or not."""
         at, of = list(anchors), list(classes)
         boxes = outputs.boxes[0, at].detach().float().tolist()
         scores = outputs.scores[0, of, at].tolist()
@@ -221,17 +221,17 @@ class Detector(Adapter):
         ]
 
     def strongest(self, outputs: Detections, ratio: float) -> tuple[int, ...]:
-        """The share `ratio` of all candidates, one at least, whose best score is highest, best first."""
+        """Return the share `ratio` of all candidates, one at least, whose best score is highest, best first."""
         count = max(1, round(ratio * outputs.count))
         return tuple(outputs.scores[0].amax(0).topk(count).indices.tolist())
 
     def candidate(
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """The strongest candidate at a place and its class; `where` is xyxy in original pixels, a point has no size.
+        """Return the strongest candidate at a place, and its class; None where there is none.
 
-        At a point: of those whose box is over it. In a rectangle: of those whose box fits it best, its overlap times
-        its score. None: in the whole picture. Returns None where there is no candidate at all.
+        `where` is xyxy in original pixels. A point, which has no size: the best score among boxes over it. A rectangle:
+        the best product of score and overlap. None: the whole picture.
         """
         scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
         there, worth = torch.ones_like(scores, dtype=torch.bool), scores
@@ -260,7 +260,7 @@ class Detector(Adapter):
         confidence: float,
         iou: float,
     ) -> Reason:
-        """Why a candidate is among the shown predictions or not."""
+        """Tell why a candidate is among the predictions that are shown, or not."""
         for place, shown in enumerate(predictions):
             if (shown.anchor, shown.index) == (candidate.anchor, candidate.index):
                 return Reason("shown", place, 1.0)
@@ -280,18 +280,18 @@ class Detector(Adapter):
             if p.index == candidate.index or not self.multi_class_nms
         ]
         overlap, place = max(rivals, default=(0.0, 0))
-        # Boxes clipped to the picture overlap a little otherwise than the boxes that were suppressed.
+        # Boxes clipped to the picture overlap a little differently from the boxes that were suppressed.
         return Reason("suppressed", place, overlap) if overlap > 0.9 * iou else Reason("beyond")
 
     def overlap(self, a: Prediction, b: Prediction) -> float:
-        """How much two boxes overlap, 0..1, as suppression counts it."""
+        """Return how much two boxes overlap, 0..1, as suppression measures it."""
         return intersection_over_union(a.box, b.box) if a.box and b.box else 0.0
 
     def class_logits(self, outputs: Detections) -> Tensor:
         return outputs.logits.amax(2)
 
     def scalar(self, outputs: Detections, target: Target) -> Tensor:
-        """What the gradient starts from, shape (): the sum over the target's candidates of the part that is asked for.
+        """Return the sum of the target's part over its candidates, shape ().
 
         `class` is the class logit; `contrast` that logit minus the logsumexp of the other classes' at the same
         candidate; a side is its distance from the candidate's own centre in cells, `box` the sum of all four; `mask`
@@ -346,7 +346,7 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
     if outputs.mask_unit is not None:
         ratio = 1 / outputs.mask_unit
     else:
-        # The prototypes cover the whole input: from its pixels to theirs by the ratio of the finest scale's own grid.
+        # The prototypes cover the whole input: the finest scale's grid gives the ratio of its pixels to theirs.
         finest = outputs.levels[0].shape[3] * float(outputs.units[0])
         ratio = prototypes.shape[2] / finest
     total = prototypes.new_zeros(())
@@ -361,7 +361,7 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
 
 
 def intersection_over_union(a: Box, b: Box) -> float:
-    """Overlap of two xyxy boxes, 0..1: their common area by that of both together."""
+    """Return the overlap (IoU) of two xyxy boxes, 0..1: the area of their intersection by that of their union."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0

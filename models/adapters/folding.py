@@ -1,8 +1,8 @@
-"""A model's quicker twin: norms folded into the convolutions before them, activations taken along in the same step.
+"""Build a model's faster twin: norms folded into the convolutions before them, activations fused into the same step.
 
-In eval mode a batch norm only scales and shifts what a convolution returned, which other weights of that convolution
-do as well. So the twin gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. What it
-skips, the convolutions' own outputs before their norms, cannot be looked at in it: for that there is the model itself.
+In eval mode a batch norm only scales and shifts the output of a convolution, which other weights of that convolution do
+as well. So the twin gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. The outputs of
+convolutions before their norms do not exist in it: for those layers there is the model itself.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-4
-"""How far the twin's answer may be from the model's, to the largest number in it."""
+"""Largest difference of the twin's answer from the model's, relative to the largest number in it."""
 SHAPES = 2
-"""Of so many a convolution's weights are held: where one picture and a batch take turns, say."""
+"""Input shapes for which a convolution's packed weights are cached: those of one picture and of a batch, say."""
 _unfolded = 0
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
@@ -38,13 +38,13 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.SiLU: ("swish", []),
     nn.Hardswish: ("hardswish", []),
 }
-"""What oneDNN calls them, with their numbers."""
+"""oneDNN's names of activations, with their parameters."""
 
 
 def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
-    """`act(conv(tensor))`; where no gradient is to come back on a CPU, without writing down what lies between.
+    """Compute `act(conv(tensor))`, in one operation where that is possible: on a CPU, without gradients.
 
-    Somebody who looks at what either returns is not passed by. The weights are frozen.
+    A module with hooks is called as usual. The weights are frozen.
     """
     if not _in_one_step(conv, act, tensor) or _looked_at(conv) or _looked_at(act):
         out: Tensor = act(conv(tensor))
@@ -56,7 +56,7 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
 
 @contextmanager
 def unfolded() -> Iterator[None]:
-    """For as long as this lasts, in any thread, models run as they were built: to be held against another library."""
+    """Run models as they were built, in all threads, while the context lasts: for comparison with other libraries."""
     global _unfolded
     _unfolded += 1
     try:
@@ -66,20 +66,20 @@ def unfolded() -> Iterator[None]:
 
 
 def folds() -> bool:
-    """Whether nobody is inside `unfolded`, and nobody writes down what a model does."""
+    """Return whether folding is allowed: outside of `unfolded`, and while no model is traced or compiled."""
     return not (_unfolded or torch._C._get_tracing_state() or torch.compiler.is_compiling())
 
 
 def nbytes(module: nn.Module) -> int:
-    """Bytes that `conv_act` and a twin's folded convolutions hold besides a module's own weights."""
+    """Return the bytes of packed and folded weights besides a module's own."""
     packed = sum(_PACKED[weight].nbytes for weight in module.parameters() if weight in _PACKED)
     return packed + sum(part.nbytes for part in module.modules() if isinstance(part, _Folded))
 
 
 class _Packed:
-    """A convolution's weights as oneDNN wants them for the latest shapes.
+    """A convolution's weights in oneDNN's layout, for the latest input shapes.
 
-    As they are they would be laid out so in every pass. Laid out for another shape, or number of threads, a pass was
+    Otherwise they would be converted in every pass. With a layout for another shape, or number of threads, a pass was
     measured to take up to 500 times as long.
     """
 
@@ -88,10 +88,7 @@ class _Packed:
         self.nbytes = 0
 
     def weight(self, tensor: Tensor, state: object, dense: Callable[[], nn.Conv2d]) -> Tensor:
-        """For what is given now, the weights of `dense`, which is asked only where these are not held yet.
-
-        `state` is another one where they were changed.
-        """
+        """Return the weights of `dense` for this input, packed again where its shape or `state` is new."""
         key = (tensor.shape, torch.get_num_threads(), state)
         if (held := self._held.get(key)) is None:
             conv = dense()
@@ -103,16 +100,16 @@ class _Packed:
 
 
 _PACKED: MutableMapping[Tensor, _Packed] = WeakTensorKeyDictionary()
-"""Of `conv_act`, by the weights."""
+"""Packed weights of `conv_act`, by the weights themselves."""
 
 
 def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
-    """Another one after any of them was changed."""
+    """Return a key that changes whenever one of the weights does."""
     return tuple((held.data_ptr(), 0 if held.is_inference() else held._version) for held in weights if held is not None)
 
 
 def _in_one_step(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
-    """Whether there is one operation for both, and no gradient has to come back through it."""
+    """Return whether oneDNN has one operation for both, and no gradient has to pass through it."""
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
     wanted = tensor.requires_grad and torch.is_grad_enabled()
@@ -141,7 +138,7 @@ def _stepped(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tensor, bi
 
 @cache
 def _fused() -> bool:
-    """Whether this build of PyTorch has the operations, and they are what their names say."""
+    """Return whether this build of PyTorch has the fused operations, and they compute what their names say."""
     conv, given = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
@@ -153,27 +150,27 @@ def _fused() -> bool:
 
 @dataclass(frozen=True)
 class Twin:
-    """A module that answers as another one does, and sooner."""
+    """A module with the same answers as another one, computed faster."""
 
     module: nn.Module
-    """It shares the other's weights, and makes those that a norm is folded into where it comes to need them."""
+    """Shares the other's weights; those with a norm folded in are made when they are first used."""
     missing: frozenset[str]
-    """Paths of what it does not compute."""
+    """Paths of modules whose outputs it does not compute."""
 
 
 def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
-    """The twin of an adapter's module; None where nothing folds.
+    """Return the twin of an adapter's module, or None where nothing folds.
 
-    `tensor` is a picture (1, C, h, w) as the model takes it: it is passed through both, and where a module is not
-    called as before, or the answer is another one, there is no twin.
+    `tensor` is an input (1, C, h, w): it is passed through both, and there is no twin where the modules are called in
+    another order, or the answer differs.
     """
     if not any(_is_norm(part) for part in adapter.module.modules()):
         return None
     try:
         return _twin(adapter, tensor)
     except Exception:
-        # It is only quicker: without it everything works.
-        LOGGER.warning("a %s has no quicker twin", type(adapter.module).__name__, exc_info=True)
+        # It only saves time: everything works without it.
+        LOGGER.warning("a %s has no faster twin", type(adapter.module).__name__, exc_info=True)
         return None
 
 
@@ -203,15 +200,15 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def copied(module: nn.Module) -> nn.Module:
-    """A module's parts anew, over the same weights."""
+    """Copy a module's parts, over the same weights."""
     shared = {id(held): held for held in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, shared)
 
 
 def _folds(module: nn.Module, seen: _Seen, conv: str, readers: list[str]) -> bool:
-    """Whether one norm reads what a convolution returned, nothing else does, and it only scales and shifts."""
+    """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
     made, norm = module.get_submodule(conv), module.get_submodule(readers[0])
-    # Weights that are made anew in every pass are nobody's to fold.
+    # Weights that are computed in every pass cannot be folded.
     bare = next(made.children(), None) is None and "weight" in made._parameters
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
@@ -221,7 +218,7 @@ def _folds(module: nn.Module, seen: _Seen, conv: str, readers: list[str]) -> boo
 
 
 def _close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
-    """Whether two answers are the same but for rounding."""
+    """Return whether two answers are the same but for rounding."""
     if [held.shape for held in found] != [held.shape for held in wanted]:
         return False
     pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b.is_floating_point() and b.numel()]
@@ -229,7 +226,7 @@ def _close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
 
 
 def _tensors(answer: Any) -> list[Tensor]:
-    """All in an answer, in order, whatever holds them."""
+    """Return all tensors of an answer, in order."""
     if isinstance(answer, Tensor):
         return [answer]
     if is_dataclass(answer):
@@ -239,7 +236,7 @@ def _tensors(answer: Any) -> list[Tensor]:
 
 
 class _Folded(nn.Module):
-    """In the place of a convolution: it, the norm that followed it, and the activation that this norm had."""
+    """Replacement of a convolution: it, the norm that followed it, and that norm's activation."""
 
     def __init__(self, conv: nn.Conv2d, norm: Any) -> None:
         super().__init__()
@@ -255,7 +252,7 @@ class _Folded(nn.Module):
 
     @property
     def nbytes(self) -> int:
-        """Of the weights that it has made."""
+        """Bytes of the weights with the norm folded in."""
         return self._packed.nbytes + (self.conv.weight.nbytes if self._dense else 0)
 
     def forward(self, tensor: Tensor) -> Tensor:
@@ -288,7 +285,7 @@ class _Folded(nn.Module):
 
 
 class _Passed(nn.Module):
-    """In the place of a norm that is folded away. What it was made of still stands there, and does nothing."""
+    """Replacement of a norm that was folded away; its parts stay by their names, and do nothing."""
 
     def __init__(self, parts: Sequence[str]) -> None:
         super().__init__()
@@ -302,16 +299,16 @@ class _Passed(nn.Module):
 
 
 class _Seen:
-    """One pass: what is called, in order, and what reads what a convolution returned."""
+    """Record of one pass: the modules in the order of their calls, and the readers of each convolution's output."""
 
     def __init__(self, adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> None:
         self.paths = paths
         self.called: list[str] = []
         self._caller = threading.get_ident()
         self.readers: dict[str, list[str]] = {}
-        """By a convolution's path: the norms and innermost modules that were given its very output."""
+        """By a convolution's path: the norms and innermost modules that were given its output."""
         self.same: dict[str, list[str]] = {}
-        """By a convolution's path: it, and the modules around it that returned its very output."""
+        """By a convolution's path: it, and the modules around it that returned its output."""
         self._made: dict[int, tuple[weakref.ref[Tensor], str]] = {}
         handles = []
         for path in paths:
@@ -343,7 +340,7 @@ class _Seen:
             self.same.setdefault(conv, []).append(path)
 
     def _maker(self, tensor: Any) -> str:
-        """The convolution that returned this very tensor; empty where none did."""
+        """Return the path of the convolution that returned this tensor, empty where none did."""
         made, path = self._made.get(id(tensor), (None, ""))
-        # An id is soon another tensor's.
+        # An id is reused by later tensors.
         return path if made is not None and made() is tensor else ""

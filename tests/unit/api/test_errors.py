@@ -193,7 +193,7 @@ def test_a_model_that_is_not_here_is_never_fetched(
 def test_within_a_request_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
     assert not weights.offline()
-    with weights.kept_in():
+    with weights.no_downloads():
         assert weights.offline()
         seen: list[bool] = []
         thread = threading.Thread(target=lambda: seen.append(weights.offline()))
