@@ -1,4 +1,4 @@
-"""The front of the engine: a model by name, a picture in, an explanation out."""
+"""Explain pictures with a model chosen by name, and replay recipes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,19 @@ if TYPE_CHECKING:
 EVIDENCE: ByteCache[Evidence] = ByteCache(
     lambda: int(environment().evidence_mb * MIB), lambda evidence: evidence.nbytes
 )
-"""Evidence of the latest pictures, so that another class, method or scale of one of them costs no pass."""
+"""Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
-VOCABULARIES = 16
-"""Lists of words that a model with an open vocabulary is kept ready for."""
+MAX_VOCABULARIES = 16
+"""Lists of words for which an open-vocabulary model is kept ready."""
 
 
 class Explainer:
-    """A model that explains pictures; it stays resident until others need its room."""
+    """A model that explains pictures; it stays loaded until other models need its memory.
+
+    >>> from explain import Explainer
+    >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
+    Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
+    """
 
     def __init__(
         self,
@@ -52,20 +57,20 @@ class Explainer:
     ) -> None:
         """Load a model of the catalogue.
 
-        `device` is auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or WeightsProblem, one sentence each.
+        `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or WeightsProblem, one sentence each.
         """
         self.model: ModelSpec = spec(model)
         self._residency = residency
         self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
-        self.resident: Resident = self._loaded(anywhere=device == "auto")
-        # What was let go to make room must not live on in a cache.
+        self.resident: Resident = self._load(anywhere=device == "auto")
+        # A model that was unloaded to make room must not live on in a cache.
         residents = residency.residents()
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
 
-    def _loaded(self, *, anywhere: bool) -> Resident:
-        """The model on its device; where that is full, others are let go first. `anywhere`: else on the CPU."""
+    def _load(self, *, anywhere: bool) -> Resident:
+        """Load the model, unloading others where the device is full; `anywhere`: on the CPU if it stays full."""
         try:
             return self._residency.get(self.model, self._device, self._progress)
         except torch.OutOfMemoryError:
@@ -84,15 +89,17 @@ class Explainer:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The names of the classes, by index."""
         return self.resident.adapter.labels
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every layer that can be explained, in the order of execution, with its (C, h, w)."""
+        """The layers that can be explained, in the order of execution, each with its (C, h, w)."""
         return self.resident.layers[1]
 
     @property
     def default_layers(self) -> tuple[str, ...]:
+        """Paths of the layers used where none are named."""
         return self.resident.default_layers
 
     def __call__(
@@ -106,13 +113,15 @@ class Explainer:
         question: Question | None = None,
         **options: Any,
     ) -> Explanation:
-        """Explain one picture: a path, bytes, PIL image, ndarray, tensor or Image.
+        """Explain one picture: a path, bytes, PIL image, ndarray (H, W, 3), tensor (3, H, W) or Image.
 
-        Options are the fields of `Options`. `question`: `where` is it, or `why` this class and not another: a part, a
-        method and layers at once (`explain.questions`), of which each that is given besides holds. `partial` hears
-        what a map that comes bit by bit (D-RISE) is so far; `maps` False: the predictions alone.
+        `options` are the fields of `explain.options.Options`. `question`: "where" is it, or "why" this class and not
+        another; it sets part, method and layers (`explain.questions`), and options given as well override it.
+        `progress` is called with (share, text); setting `cancel` raises Cancelled. `partial` is called about once a
+        second with the unfinished explanation of a method that refines its map (D-RISE). `maps` False: predictions
+        only. Raises ImageProblem or ModelProblem, one sentence each.
         """
-        # What a model explains where nobody says what: of prompts their contrast.
+        # The adapter's first part is its default: of prompts their contrast.
         first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
         chosen = Options.parse(first | options)
         image = Image.open(source)
@@ -122,7 +131,10 @@ class Explainer:
         )
 
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
-        """What `work` makes with the model, also where the GPU is full: it is told what was done about that."""
+        """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
+
+        `notes` are sentences that say which of these was needed.
+        """
         try:
             return work(self.resident, self._notes)
         except torch.OutOfMemoryError:
@@ -138,9 +150,9 @@ class Explainer:
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
     def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
-        """The model as it looks for the words, or for what the examples hold; itself where neither is given.
+        """Return the model set to look for the vocabulary or the examples; unchanged where neither is given.
 
-        `image` is what the examples are boxes of; None where there is no picture yet, and so no examples.
+        `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
         if not options.vocabulary and not options.examples:
             return resident
@@ -158,7 +170,7 @@ class Explainer:
                 else:
                     adapted = adapter.with_classes(options.vocabulary)
             found = resident.vocabularies[key] = resident.with_adapter(adapted)
-            while len(resident.vocabularies) > VOCABULARIES:
+            while len(resident.vocabularies) > MAX_VOCABULARIES:
                 resident.vocabularies.pop(next(iter(resident.vocabularies)), None)
         return found
 
@@ -172,16 +184,16 @@ class Explainer:
     ) -> Explanation:
         evidence, key, milliseconds = self.evidence(resident, image, options)
         made = explain(image, evidence, options, milliseconds=milliseconds, notes=notes, **about)
-        # Only now: its gradients count towards the cache's bytes.
+        # Only now, because its gradients count towards the cache's bytes.
         EVIDENCE.put(key, evidence)
         return made
 
     def evidence(
         self, resident: Resident, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
-        """One pass over a picture or the one that is held, its key in `EVIDENCE`, and what it took.
+        """Return the Evidence of a picture, cached or from one pass, its key in `EVIDENCE`, and the milliseconds spent.
 
-        `resident` is what `with_oom_fallback` gives.
+        `resident` is the one that `with_oom_fallback` passes.
         """
         resident = self.with_vocabulary(resident, options, image)
         adapter = resident.adapter
@@ -190,7 +202,9 @@ class Explainer:
                 f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
                 f"use one of {', '.join(adapter.preprocessings)}."
             )
-        layers = find(resident.layers[0], _paths(resident, options.layers) or resident.default_layers, adapter.module)
+        layers = find(
+            resident.layers[0], layer_paths(resident, options.layers) or resident.default_layers, adapter.module
+        )
         key = (
             image.sha256,
             resident.adapter.weights_sha256,
@@ -201,7 +215,7 @@ class Explainer:
         )
         milliseconds: dict[str, float] = {}
         if (evidence := EVIDENCE.get(key)) is None:
-            # What is made once for a model is no part of what this picture took.
+            # Built once for a model, so it is not part of this picture's time.
             resident.fastest_adapter(layers)
             start = time.perf_counter()
             given = adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
@@ -214,17 +228,21 @@ class Explainer:
         return evidence, key, milliseconds
 
 
-def _paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Layers by all the names that `explain.evidence.layers.named` reads; each once."""
+def layer_paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the paths of layers by any names that `explain.evidence.layers.named` accepts, each once."""
     if not names or not resident.gradients:
         return ()
     return tuple(dict.fromkeys(path for name in names for path in named(resident, name)))
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
-    """Make a recipe's explanation again, from a Recipe or its file.
+    """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
 
-    Raises ModelProblem where the file is no recipe, or picture or weights are not the same.
+    Raises ModelProblem where the file is no recipe, or picture or weights differ.
+
+    >>> from explain import Explainer, replay
+    >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
+    Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
     """
     if not isinstance(recipe, Recipe):
         try:

@@ -1,4 +1,4 @@
-"""One picture, one model: what it said, where that came from, and how to make it again."""
+"""The explanation of one picture by one model, and what can be derived from it without another pass."""
 
 from __future__ import annotations
 
@@ -32,21 +32,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Result):
-    """What a model said of a picture and where it looked. `with_method` and its like run no model again."""
+    """What a model predicts for a picture, and the heatmaps that explain it.
+
+    The `with_` methods reuse its Evidence, so quick methods, other targets and options need no model pass.
+
+    >>> from explain import Explainer
+    >>> explanation = Explainer()("bus.jpg", top_k=2)
+    >>> explanation.with_method("hirescam").heatmaps[0].method, explanation.overlay().shape
+    ('hirescam', (1080, 810, 3))
+    """
 
     @cached_property
     def diagnosis(self) -> tuple[Finding, ...]:
-        """What the first map cannot be trusted for, and why, in plain words; most serious first."""
+        """The limitations of the first map, in plain words, most serious first."""
         return diagnose(self)
 
     def with_method(
         self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Explanation:
-        """The same targets by another method; no model pass, but for the slow ones that are made of passes."""
+        """Explain the same targets by another method, named by its id or its paper; only slow ones run the model.
+
+        Raises ModelProblem for an unknown method, and for one that cannot explain this model.
+        """
         return self._again(replace(self.options, method=find_method(name).id), progress, cancel)
 
     def with_methods(self, *names: str) -> tuple[Explanation, ...]:
-        """The same targets by several methods, in their order; what they share is worked out once."""
+        """Explain the same targets by several methods, in their order; shared gradients are computed once."""
         methods = [find_method(name) for name in names]
         from_evidence.compute(
             self.evidence, [one for one in methods if one.quick], [heatmap.target for heatmap in self.heatmaps]
@@ -54,16 +65,16 @@ class Explanation(Result):
         return tuple(self.with_method(one.id) for one in methods)
 
     def with_targets(self, *targets: Wanted) -> Explanation:
-        """The same method for other targets, named as `Options.targets` says."""
+        """Explain other targets by the same method; they are named as in `Options.targets`."""
         return self._again(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
-        """The same evidence with other options that need no model pass: per, part, ratio, classes, within, confidence,
-        iou, targets, top_k."""
+        """Explain again with other options that need no model pass: per, part, ratio, classes, within, confidence, iou,
+        targets, top_k."""
         return self._again(replace(self.options, **changed), None, None)
 
     def with_scale(self, scale: Scale) -> Explanation:
-        """The same maps, each on its own scale or all on one."""
+        """Return the same maps, each on its `own` scale or all on one (`shared`)."""
         if scale not in get_args(Scale):
             raise ModelProblem(f"There is no scale called {scale}: use own or shared.")
         return self._again(replace(self.options, scale=scale), None, None)
@@ -74,9 +85,9 @@ class Explanation(Result):
         )
 
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
-        """What each head of one attention weighs, for the strip of them all; `layer` among this explanation's layers.
+        """Return a heatmap for each head of one attention layer; `layer` counts among this explanation's layers.
 
-        The same for every class. Costs a pass where no map of that attention was made yet.
+        The same for every class. Runs the model once where no map of that attention was made yet.
         """
         target = self._map(index).target
         maps = attention.heads(self.evidence, target)

@@ -1,4 +1,4 @@
-"""Everything needed to make the same explanation again."""
+"""The recipe of an explanation: everything needed to compute it again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 class Recipe(BaseModel):
-    """The same recipe gives the same map, bit for bit on one CPU machine."""
+    """The settings of an explanation; the same recipe gives the same map, bit for bit on one CPU machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The frozen result of explaining one picture with one model: its maps, its numbers and its recipe."""
+"""The frozen result of explaining one picture with one model: maps, numbers and recipe."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Result:
     options: Options
     evidence: Evidence
     milliseconds: dict[str, float]
-    """`prepare`, `model` and `maps`, as measured for this very explanation; 0 for a step that was not needed."""
+    """`prepare`, `model` and `maps`, measured for this explanation; 0 for a step that was not needed."""
     notes: tuple[str, ...] = ()
-    """What a reader should know: decoding, a device that ran out of memory."""
+    """Sentences a reader should know: about decoding, a device that ran out of memory."""
     finished: bool = True
-    """False for what a map that comes bit by bit is so far."""
+    """False while the method is still refining the maps."""
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -63,7 +63,7 @@ class Result:
 
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
-        """The same maps on one scale, where 1 is the hottest place of all. From the raw maps: nothing is run again."""
+        """The same maps on one scale, where 1 is the hottest place in any of them; from the raw maps."""
         if len(self.heatmaps) < 2:
             return self.heatmaps
         layers = range(len(self.heatmaps[0].raw))
@@ -76,6 +76,7 @@ class Result:
 
     @property
     def recipe(self) -> Recipe:
+        """Everything `explain.replay` needs to compute the same maps again."""
         resident, masks = self.evidence.resident, self.options.masks
         if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
             from explain.methods.rise import budget
@@ -109,9 +110,10 @@ class Result:
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
     def overlay(self, index: int = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
-        """The picture under one heatmap, uint8 (H, W, 3) RGB; alpha 0 is the picture, 1 is the map, exactly.
+        """Draw one heatmap over the picture, uint8 (H, W, 3) RGB: (1 - alpha) * picture + alpha * colour.
 
-        What the model did not see is never coloured, and faded wherever there is a map over the rest.
+        The part that the model did not see is never coloured; it is faded unless `alpha` is 0. Raises ModelProblem
+        for an index without a map.
         """
         heatmap = self._map(index)
         return render.overlay(
@@ -124,18 +126,18 @@ class Result:
         )
 
     def agreement(self, first: int, second: int) -> Agreement:
-        """How alike two of the maps are; computed once."""
+        """Return how similar two of the maps are; computed once."""
         pair = (min(first, second), max(first, second))
         if pair not in self._agreements:
             self._agreements[pair] = compare(*(self._map(i).measured.coarse for i in pair))
         return self._agreements[pair]
 
     def overlap(self, first: int, second: int) -> float:
-        """Overlap (IoU) of the hottest fifths of two of the maps, 0..1: `agreement(...).iou_top20`, much quicker."""
+        """Return the IoU of the hottest fifths of two maps, 0..1: `agreement(...).iou_top20`, but much faster."""
         return iou(*(self._map(i).measured.hottest for i in (first, second)))
 
     def own(self, index: int = 0) -> tuple[Prediction, ...]:
-        """The boxes that a map speaks of: of its detection, of its class, or all that are shown."""
+        """Return the boxes that a map explains: its detection, all of its class, or all that are shown."""
         target = self._map(index).target
         if self.options.per == "picture":
             return tuple(p for p in self.predictions if p.box is not None)
@@ -145,7 +147,7 @@ class Result:
         return found or self._hidden(target)
 
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
-        """A candidate that is not shown."""
+        """Return the target's own candidate, where it is one that is not shown."""
         adapter = self.evidence.resident.adapter
         if self.options.per != "detection" or target.index is None or not adapter.detects:
             return ()
@@ -153,7 +155,7 @@ class Result:
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
 
     def box_numbers(self, index: int = 0) -> BoxNumbers | None:
-        """How a map lies to its own boxes and to those of other objects; None where it has no box, or no heat."""
+        """Return the shares of a map's heat in its own and in other boxes; None without a box, or without heat."""
         own = self.own(index)
         if not own or self.heatmaps[index].state != "ok":
             return None
@@ -162,7 +164,7 @@ class Result:
         return boxes.numbers(self.heatmaps[index], own, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
-        """One map's layers kept apart: a heatmap for each, on its own scale, from the raw maps that are held."""
+        """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
         whole = self._map(index)
         apart = (
             heatmaps(
@@ -178,10 +180,10 @@ class Result:
         return tuple(one for (one,) in apart)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
-        """The strongest candidate at a place, for any class or for one, and why it is not shown.
+        """Return the strongest candidate at a place, for any class or for one, and why it is not shown.
 
-        `where` is xyxy in original pixels, or a point (x, y); None is the whole picture. Returns None where there is no
-        candidate, or no detector.
+        `where`: xyxy in original pixels, or a point (x, y); None: the whole picture. Returns None where there is no
+        candidate, and for a model that is no detector.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
         if not adapter.detects:
@@ -193,7 +195,7 @@ class Result:
         return None if found is None else self.candidate(*found)
 
     def candidate(self, anchor: int, target: int | str) -> Missing:
-        """One raw candidate of a detector for one class, and why it is not shown."""
+        """Return one raw candidate of a detector for one class, and why it is not shown."""
         adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
         if not adapter.detects:
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
@@ -206,13 +208,13 @@ class Result:
 
     @cached_property
     def every(self) -> tuple[Prediction, ...]:
-        """What the model shows, also of classes that are filtered out."""
+        """All predictions above the threshold, including classes that the filter hides."""
         if not self.options.classes:
             return self.predictions
         return decode(self.evidence, replace(self.options, classes=()))
 
     def _named(self, target: Target) -> int | tuple[int, int]:
-        """A target as a recipe names it."""
+        """Return a target in the form that a recipe stores."""
         if target.index is None:
             return -1
         if self.options.per == "detection":
@@ -220,7 +222,10 @@ class Result:
         return target.index
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
-        """Share of a map's heat within a mask, bool (H, W) on the picture's own grid; 0 where there is no heat."""
+        """Return the share 0..1 of a map's heat in a mask, bool (H, W) on the picture's own grid; 0 without heat.
+
+        Raises ValueError for a mask of another shape.
+        """
         values = self._map(index).measured.values
         if mask.shape != values.shape:
             raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")

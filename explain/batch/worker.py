@@ -15,7 +15,7 @@ from explain.batch import batched_pass, journal, records
 from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import PassLock
 from explain.evidence.layers import find as find_layers
-from explain.explainer import EVIDENCE, Explainer, _paths
+from explain.explainer import EVIDENCE, Explainer, layer_paths
 from explain.explanation import Explanation
 from explain.methods import method as find_method
 from explain.options import RECIPE_OPTIONS, Options
@@ -75,7 +75,7 @@ class Work:
         self.device = str(resident.device)
         self._resident = resident
         self._turn: AbstractContextManager[Any] = nullcontext() if self.apart else threading.Lock()
-        names = _paths(resident, options.layers) or resident.default_layers
+        names = layer_paths(resident, options.layers) or resident.default_layers
         self._layers: tuple[Layer, ...] = find_layers(resident.layers[0], names, resident.adapter.module)
         # Made once, for all workers.
         resident.fastest_adapter(self._layers)

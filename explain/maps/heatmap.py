@@ -1,4 +1,4 @@
-"""From a method's raw maps to a heatmap: clipped, scaled and grown in named steps, the raw values kept beside it."""
+"""Turn raw maps into heatmaps: clip, scale and grow them, and keep the raw values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """Where one target's evidence lies."""
+    """The map of one target, scaled to 0..1, with its raw values.
+
+    >>> from explain import Explainer
+    >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
+    >>> heatmap.values.shape, heatmap.state
+    ((1080, 810), 'ok')
+    """
 
     target: Target
     method: str
@@ -45,31 +51,31 @@ class Heatmap:
     scale: Scale
     """`own`: its maximum is 1. `shared`: 1 is the maximum over all the maps computed together."""
     state: State
-    """Why there is nothing to see, where there is nothing to see; `values` are 0 then."""
+    """Why the map is empty; `values` are 0 unless it is "ok"."""
     ends: tuple[float, float] | None = None
-    """What the raw map of one layer, clipped at 0 and grown, is where `at_input` is 0 and where it is 1.
+    """The raw values, clipped at 0 and grown, where `at_input` is 0 and where it is 1.
 
-    Growing flattens peaks, so these are not `raw_range`. None for a mix of layers and where there is nothing to see.
+    Growing flattens peaks, so these are not `raw_range`. None for several layers and for an empty map.
     """
 
     uncut: Heatmap | None = None
-    """The map of the whole picture, of one that is shown inside its boxes only."""
+    """The map of the whole picture, where only the part inside the boxes is shown."""
 
     @property
     def measured(self) -> Heatmap:
-        """What numbers are about: what is shown is a matter of display."""
+        """The map that numbers are computed from: `within` only affects display."""
         return self.uncut or self
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`. Computed when asked for."""
+        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`."""
         values = np.clip(self.geometry.to_original(self.at_input), 0, 1)
         values.flags.writeable = False
         return values
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels: what lies outside was cropped away before the model looked."""
+        """xyxy in original pixels of the part that the model saw; the rest was cropped away."""
         return self.geometry.seen
 
     @property
@@ -80,7 +86,7 @@ class Heatmap:
 
     @cached_property
     def coarse(self) -> NDArray[np.float32]:
-        """`content` with at most 320 cells a side, by area: what statistics are computed on."""
+        """`content` reduced by area to at most 320 cells a side; statistics are computed on it."""
         height, width = self.content.shape
         scale = COARSE / max(height, width)
         if scale >= 1:
@@ -110,7 +116,7 @@ def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
 
 
 def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`scaled`, and the last layer's low and high before it is grown, the mean's after: each (k or 1, 1, 1)."""
+    """Return `scaled`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -143,17 +149,17 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
 
 @lru_cache(maxsize=64)
 def _bilinear(cells: int, pixels: int, device: torch.device) -> Tensor:
-    """The (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, in a third of the time."""
+    """Return the (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, 3 times as fast."""
     unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
     return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 @lru_cache(maxsize=64)
 def _strips(widths: tuple[int, ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """How a row of pixels comes from the rows of cells of several layers, one behind the other.
+    """Return how a row of pixels is computed from the concatenated rows of cells of several layers.
 
-    The same in every one of n strips, each of a few cells of each layer: which ones, (n * m,), and what share they
-    have in each of the strip's pixels, (m, pixels / n).
+    It is the same in each of n strips: which cells each reads, (n * m,), and their shares in each of its pixels,
+    (m, pixels / n).
     """
     count, before = math.gcd(pixels, *widths), 0
     size, cells, shares = pixels // count, [], []
@@ -168,13 +174,13 @@ def _strips(widths: tuple[int, ...], pixels: int, device: torch.device) -> tuple
 
 
 def _cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
-    """First and last row, first and last column of a layer's grid that hold any picture."""
+    """Return the first and last row, first and last column of a layer's grid that hold any picture."""
     (height, width), (left, top, right, bottom) = geometry.input, geometry.content
     return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
 
 
 def _range(maps: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1)."""
+    """Return minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1)."""
     # Not laid flat, which copies all where bars are cut off; aminmax over dimensions takes fourteen times as long.
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     return (low.amin(0, keepdim=True), high.amax(0, keepdim=True)) if scale == "shared" else (low, high)
@@ -189,7 +195,7 @@ def heatmaps(
     geometry: Geometry,
     scale: Scale,
 ) -> tuple[Heatmap, ...]:
-    """Raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones are named and shown as nothing."""
+    """Return raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones get a `state` and are empty."""
     if not targets:
         return ()
     kept = [raw.cpu().numpy() for raw in raws]
@@ -225,7 +231,7 @@ def heatmaps(
 
 
 def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
-    """What 0 and 1 of a scaled map stand for: both scalings of one layer undone, in double precision."""
+    """Return the raw values at 0 and 1 of a scaled map: both scalings of one layer undone, in double precision."""
     low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()
     before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
     return [(float(at), float(at + by)) for at, by in zip(low + lowest * before, after * before, strict=True)]

@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 RING = 0.1  # the border ring is the outer tenth of each side
 BORDER_AREA = 1 - (1 - 2 * RING) ** 2
 BINS = 20
-MOST_REGIONS = 10
+MAX_REGIONS = 10
 _LEAST, _ONE = 0x30800000, 0x3F800000
 """The bits of 2 ** -30 and 1 as float32: heat below counts as the least."""
 _STEPS = ((_ONE - _LEAST) >> 14) + 1
@@ -48,7 +48,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The numbers of one map; MEANING says what each is, shares are 0..1, places are in original pixels."""
+    """The numbers of one map; MEANING explains each. Shares are 0..1, positions are in original pixels.
+
+    >>> from explain import Explainer
+    >>> Explainer()("bus.jpg", top_k=1).statistics[0].flat
+    False
+    """
 
     mean: float
     max: float
@@ -104,7 +109,7 @@ class Agreement:
 
 
 def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.floating] | None = None) -> Statistics:
-    """Every number for one map; `extent` is (0, 0, w, h) if not given.
+    """Compute every number of one map; `extent` is (0, 0, w, h) if not given.
 
     `heat`, non-negative and of the same shape, is what is shared out where that differs from the values shown: the
     map before it was scaled or clipped, say. Coverage, histogram, peak and regions' outlines are of the values.
@@ -161,7 +166,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
 
 
 def describe_place(statistics: Statistics, extent: Extent) -> str:
-    """Where the heat is, in words that end a sentence: "in the middle of the picture", "at the left edge".
+    """Return where the heat is, in words that end a sentence: "in the middle of the picture", "at the left edge".
 
     `extent` is the whole picture (or the part the words shall refer to), in original pixels. The place is that of
     the strongest region, not of the centre of mass, which can lie between two hot places on a cold one.
@@ -183,12 +188,12 @@ def describe_place(statistics: Statistics, extent: Extent) -> str:
 
 
 def compare(a: Values, b: Values) -> Agreement:
-    """How far two maps on the same grid agree; `agreement_matrix` for more than two."""
+    """Return how far two maps on the same grid agree; `agreement_matrix` for more than two."""
     return agreement_matrix([a, b])[0][1]
 
 
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
-    """The agreement of each map with each, [row][column], symmetric with 1, 1, 1 on the diagonal.
+    """Return the agreement of each map with each, [row][column], symmetric with 1, 1, 1 on the diagonal.
 
     ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1; the outer 5 cells, where the window is cut,
     are left out if any cell remains. rank_correlation: Spearman's, ties share their mean rank; a flat map ranks
@@ -211,7 +216,7 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
 
 
 def iou(a: Mask, b: Mask) -> float:
-    """Intersection over union of two masks of one shape, 0..1; 1 where both are empty."""
+    """Return intersection over union of two masks of one shape, 0..1; 1 where both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 
@@ -259,7 +264,7 @@ def _regions(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
     held = np.bincount(labels[hot], weights=heat[hot], minlength=count)
     found = []
-    for label in 1 + np.argsort(-held[1:], kind="stable")[:MOST_REGIONS]:
+    for label in 1 + np.argsort(-held[1:], kind="stable")[:MAX_REGIONS]:
         x, y, width, height = (int(number) for number in stats[label][:4])
         cut = np.s_[y : y + height, x : x + width]
         peak = float(values[cut][labels[cut] == label].max())

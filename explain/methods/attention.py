@@ -1,8 +1,11 @@
-"""Methods that work from a transformer's attention: what one layer weighs, all layers together, with gradients.
+"""Methods on a transformer's attention weights: of one layer, of all layers, and of all layers with gradients.
 
-Each map is a row over the keys, of the token that the answer is read from or of the mean of the tokens that it is read
-from; the tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w).
-`explain.evidence.attention` has the passes.
+Each map is a row over the keys: that of the token from which the prediction is read, or the mean of several. The
+tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w).
+
+>>> from explain import Explainer
+>>> Explainer("demo-vit")("bus.jpg", top_k=1, method="rollout").heatmaps[0].layers
+('every attention',)
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from models.adapter import Target
 
 EVERY = "every attention"
-"""What a map speaks of that is made of all layers."""
+"""The layer named by a map that is made of all layers."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -54,7 +57,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """What each head of the chosen attention weighs: (heads, h, w) by path, the same for every class."""
+    """Return the weights of each head of the layers' attention: (heads, h, w) by path, the same for every class."""
     paths = chosen(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
@@ -64,7 +67,10 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
 
 
 def rollout(modules: Sequence[Weighed]) -> Tensor:
-    """(h, w): attention multiplied through all layers, half of each being the shortcut (Abnar & Zuidema 2020)."""
+    """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2.
+
+    Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
+    """
     mixed: Tensor | None = None
     for one in modules:
         mean = one.weights.mean(0)
@@ -77,9 +83,10 @@ def rollout(modules: Sequence[Weighed]) -> Tensor:
 
 
 def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
-    """(h, w): R += mean over heads of relu(gradient * attention) R, from R = 1 (Chefer et al. 2021, equations 5, 6).
+    """Return Chefer's map (h, w): R <- R + mean over heads of relu(gradient * W) R, layer by layer, from R = I.
 
-    For queries that are other tokens than the keys (equation 10 without what they know already): R = the mean times R.
+    Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
+    https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
     """
     relevance: Tensor | None = None
     for one, gradient in modules:
@@ -93,7 +100,7 @@ def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
 
 
 def _keys(matrix: Tensor, first: Weighed, one: Weighed) -> Tensor:
-    """The rows of a matrix over the first module's tokens that another one reads: it may leave out the class token."""
+    """Return a matrix's rows for the tokens that a module reads: it may leave out the first module's class token."""
     return matrix[first.seen.prefix - one.seen.prefix :]
 
 
@@ -103,7 +110,7 @@ def _read(modules: Sequence[Weighed], matrix: Tensor | None) -> Tensor:
 
 
 def _uniform(evidence: Evidence, method: Method) -> None:
-    """Refuse, in one sentence, what cannot be multiplied through."""
+    """Raise ModelProblem where the layers' attention cannot be multiplied."""
     resident = evidence.resident
     everything, usable = resident.attentions, attentions(resident)
     # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.

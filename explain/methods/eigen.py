@@ -1,4 +1,9 @@
-"""Methods that project on the first principal component: `a` is one layer's, `g` one target's; (h, w) comes out."""
+"""Methods that project a layer's channels on their first principal component; as in `gradient`, (h, w) is returned.
+
+>>> from explain import Explainer
+>>> Explainer()("bus.jpg", top_k=1, method="eigencam").heatmaps[0].raw[0].shape
+(7, 7)
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,14 @@ if TYPE_CHECKING:
 
 
 def eigencam(a: Activation, g: Gradient) -> Tensor:
-    """The activations' own first component, whatever the target."""
+    """Return EigenCAM's map: the activations A (h * w, C), centred, times their first right singular vector.
+
+    The same for every target; `g` is not read. Muhammad & Yeasin 2020, https://arxiv.org/abs/2008.00299.
+    """
     return a.first_component
 
 
 def eigengradcam(a: Activation, g: Gradient) -> Tensor:
-    """The first component of gradient times activation."""
+    """Return EigenGradCAM's map: EigenCAM's projection of g * A instead of A (pytorch-grad-cam)."""
     inside, outside = projection(g.values * g.part(a.values), g.shape[0] * g.shape[1])
     return g.placed(inside, outside)

@@ -25,17 +25,14 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
-    """What a method that needs only Evidence makes of it: one (k, h, w) per layer, signed, on the model's device.
-
-    Held with the Evidence, so that asking again, or for a class among those held, costs nothing.
-    """
+    """Return a quick method's maps: one (k, h, w) per layer, signed, on the model's device; held with the Evidence."""
     compute(evidence, [method], targets)
     held = [evidence.raws[method.id, target] for target in targets]
     return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute what `raw_maps` returns by each of several methods: what they all need is worked out once."""
+    """Compute and hold the maps of several methods; the gradients that they share are computed once."""
     missing = {
         target: by
         for target in dict.fromkeys(targets)
@@ -44,13 +41,13 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
     asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
     layers = evidence.gradients(asked) if asked else []
     gradients = dict(zip(asked, zip(*layers, strict=True), strict=True))
-    # A method that needs none is asked for a map of each target still: what it gets is never looked at.
+    # A method without gradients still gets one for each target, which it never reads.
     nothing = [Gradient.of(a[0, :, :1, :1], 0, 0, (1, 1)) for a in evidence.activations]
     with torch.no_grad():
         for target, by in missing.items():
             made: dict[Method, list[Tensor]] = {method: [] for method in by}
             for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
-                # A copy: what is worked out of it goes with it.
+                # A copy, so that what is computed from it is freed with it.
                 given = replace(gradient)
                 for method, maps in made.items():
                     maps.append(method.compute(activation, given))

@@ -1,8 +1,12 @@
-"""The slow and the gradient-free methods, through the grad-cam library's own objects (MIT, Jacob Gildenblat).
+"""Run methods of the grad-cam library (MIT, Jacob Gildenblat) through its own objects.
 
-They work on a shadow of the model: its modules copied, its weights shared. So their hooks, and the layer that
-AblationCAM swaps, never touch the model that everybody else is using, and nobody waits for them. The raw maps are
-taken from the library before it scales them, so that they go the same way as all the others.
+They work on a shadow of the model: its modules copied, its weights shared. So the library's hooks, and the layer that
+AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. The raw maps
+are taken from the library before it scales them, so that they are scaled like all others.
+
+>>> from explain import Explainer
+>>> Explainer()("bus.jpg", top_k=1, method="gradcamelementwise").heatmaps[0].raw[0].shape
+(7, 7)
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16
-"""The library's own; so many masked pictures go through the model at once."""
+"""The library's own batch size: masked pictures in one pass."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -59,7 +63,7 @@ def raw_maps(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Tensor]:
-    """One (k, h, w) per layer, signed, held with the Evidence; raises Cancelled within one module of a stop."""
+    """Return one (k, h, w) per layer, signed, held with the Evidence; raises Cancelled within one module of a stop."""
     _check(evidence, method)
     resident = evidence.resident
     missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
@@ -92,7 +96,7 @@ def raw_maps(
 
 @contextmanager
 def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
-    """What the library trips on (a second derivative that fused attention has none of, maps with channels last)."""
+    """Turn the library's failures (no second derivative of fused attention, channels last) into one sentence."""
     try:
         yield
     except (torch.OutOfMemoryError, Problem):
@@ -106,7 +110,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
 
 
 def _check(evidence: Evidence, method: Method) -> None:
-    """Refuse, in one sentence, what the library cannot do."""
+    """Raise ModelProblem for what the library cannot do."""
     if method.id == "fullgrad" and evidence.resident.adapter.spec.task != "classify":
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
     if method.id == "shapleycam" and len(evidence.layers) > 1:
@@ -116,7 +120,7 @@ def _check(evidence: Evidence, method: Method) -> None:
 
 
 def _passes(evidence: Evidence, method: Method) -> int:
-    """Forward passes for one target; AblationCAM needs the score as it was too, for each layer."""
+    """Return the forward passes for one target; AblationCAM also needs the original score for each layer."""
     if method.passes != "channels":
         return 1
     extra = method.id == "ablationcam"
@@ -124,9 +128,9 @@ def _passes(evidence: Evidence, method: Method) -> int:
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
-    """ShapleyCAM's map (h, w) where only linear layers follow: its second-order term is 0, which the library trips on.
+    """Return ShapleyCAM's map (h, w) where only linear layers follow: its second-order term is 0 and the library fails.
 
-    None where the gradient depends on the activations, so that the term is there.
+    None where the gradient depends on the activations.
     """
     with evidence.resident.lock, torch.enable_grad():
         scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
@@ -138,7 +142,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
 
 
 class _Logits(nn.Module):
-    """A model as the library wants it: a picture in, one row of class logits out."""
+    """A module from a picture to one row of class logits, as the library expects it."""
 
     def __init__(self, adapter: Adapter) -> None:
         super().__init__()
@@ -152,11 +156,11 @@ class _Logits(nn.Module):
 
 
 class Shadow:
-    """A second set of modules over the same weights, and the library's objects built on it, one method at a time."""
+    """A second set of modules over the same weights, and the library's objects on it; runs one method at a time."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.of = adapter.module
-        """What it is a copy of."""
+        """The module it is a copy of."""
         own = copy.copy(adapter)
         own.module = copied(adapter.module)
         self._logits = _Logits(own)
@@ -164,7 +168,7 @@ class Shadow:
         self._lock = threading.Lock()
         self._cancel: threading.Event | None = None
         self.broken = False
-        """Stopped in the middle it may be left with a layer swapped."""
+        """After a stop a layer may still be replaced."""
         for module in own.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
             module.register_forward_pre_hook(self._stop)
@@ -188,7 +192,7 @@ class Shadow:
         tick: Callable[[], None],
         cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]] | None:
-        """One target's raw maps, an (h, w) per layer (FullGrad: one over all); None where it is broken or busy."""
+        """Return one target's raw maps, an (h, w) per layer (FullGrad: one for all); None while broken or busy."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -265,8 +269,7 @@ class Shadow:
 
 
 def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
-    """AblationCAM's weights at a layer of Ultralytics too: where its input comes from is written on the layer itself,
-    and on nothing that takes its place."""
+    """Compute AblationCAM's weights, also at a layer of Ultralytics, which stores where its input comes from."""
     for name in ("f", "i"):
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
@@ -274,7 +277,7 @@ def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any)
 
 
 def _library() -> Any:
-    """The grad-cam library, without the progress bars it prints."""
+    """Return the grad-cam library, without its progress bars."""
     import pytorch_grad_cam
     from pytorch_grad_cam import ablation_cam, score_cam
     from pytorch_grad_cam.utils import svd_on_activations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Scorer = Callable[[Any], "Tensor"]
 """From the outputs of B masked pictures to (B, k) scores in 0..1."""
 FLOOR = 0.01
-"""Candidates of a masked picture that score no more are noise, whose boxes fit anything."""
+"""Candidates of a masked picture that score no more than this are noise, and their boxes fit anything."""
 ROWS = 512
 """Target boxes compared at once, so that memory stays flat where all candidates are targets."""
 PARTS = ("class", "box", "all")
@@ -51,9 +51,9 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
 class _Similarity:
     """How much of each target a detector still finds in a masked picture, 0..1; D-RISE's equation 2.
 
-    A target is one or several boxes, and its score the mean over them of the best match among all candidates, before
-    any suppression. A match is, for `all`, overlap (IoU) * cosine of the class probabilities * score, as in the
-    paper; for `class` overlap * the probability of that class; for `box` the overlap alone.
+    A target is one or several boxes; its score is the mean over them of the best match among all candidates, before
+    suppression. A match is, for `all`, IoU * cosine of the class probabilities * score, as in the paper; for `class`
+    IoU * the probability of that class; for `box` the IoU alone.
     """
 
     def __init__(self, outputs: Detections, targets: Sequence[Target]) -> None:

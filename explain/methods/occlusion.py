@@ -1,8 +1,8 @@
-"""Occlusion (Zeiler & Fergus 2014, arXiv:1311.2901): hide one place of the picture after the other, and see what the
-answer loses by it. Needs neither layers nor gradients, and no chance: it explains any model that answers.
+"""Occlusion: hide one window of the picture after another and measure how much the score falls.
 
-A raw value is by how much a target's score falls, on average over the windows that hide a place. Its unit is that of
-the score, 0..1; positive speaks for the target, negative against it, and 0 does not matter.
+Needs neither layers nor gradients nor random numbers, so it explains any model. The raw value of a place is the mean of
+f - f_i over the windows i that hide it, with the score f of the whole picture and f_i with window i hidden. Its unit is
+that of the score, 0..1; positive values speak for the target. Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
     from models.geometry import Geometry
 
 COUNT = 196
-"""Windows over a picture where nobody says how many: 14 by 14 over a square one, each a seventh of its side wide."""
+"""Default number of windows: 14 by 14 over a square picture, each a seventh of its side wide."""
 
 
 @dataclass(frozen=True, eq=False)
 class Windows(PictureMasks):
-    """Square windows that overlap by half, one a mask, over the picture's part of the model's input.
-
-    Their order is drawn, so that a map that is not finished is of the whole picture.
-    """
+    """Square windows that overlap by half, one per mask; in random order, so that unfinished maps cover the picture."""
 
     rows: int
     columns: int
@@ -39,7 +36,7 @@ class Windows(PictureMasks):
 
     @classmethod
     def over(cls, geometry: Geometry, count: int, seed: int = 0) -> Windows:
-        """About `count` windows; at least one, and none smaller than two pixels."""
+        """Lay out about `count` windows: at least one, and none smaller than two pixels."""
         left, top, right, bottom = geometry.content
         height, width = bottom - top, right - left
         a_pixel = math.sqrt(count / (height * width))
@@ -66,25 +63,25 @@ class Windows(PictureMasks):
 
 
 def _near(at: Tensor, window: Tensor) -> Tensor:
-    """(b, p): whether places `at` (p,), in steps, lie in windows two steps wide about the middle of theirs."""
+    """Return (b, p) bool: whether the places `at` (p,), in steps, lie in the windows, two steps wide each."""
     return (at[None] - (window[:, None] + 0.5)).abs() < 1
 
 
 class Drops:
-    """What is kept of all the passes: how much the scores fell, by place, in double precision."""
+    """Sums of how much the scores fell, by place, in double precision."""
 
     def __init__(self, masks: Windows, before: Tensor) -> None:
-        """`before`: (k,) the scores of the whole picture."""
+        """Start from the scores `before` (k,) of the whole picture."""
         self.masks, self._before = masks, before.double()
         self._lost = torch.zeros(len(before), *masks.cells, dtype=torch.float64)
         self._times = torch.zeros(masks.cells, dtype=torch.float64)
 
     def add(self, start: int, stop: int, scores: Tensor) -> None:
-        """The scores (b, k) with some windows hidden."""
+        """Add the scores (b, k) with windows start..stop hidden."""
         hidden = 1 - self.masks.coarse(start, stop).double()
         self._lost += torch.einsum("bk,bhw->khw", self._before - scores.double(), hidden)
         self._times += hidden.sum(0)
 
     def maps(self) -> Tensor:
-        """(k, h, w) float64; 0 where nothing was hidden yet."""
+        """Return the maps so far, (k, h, w) float64; 0 where nothing was hidden yet."""
         return self._lost / self._times.clamp_min(1)

@@ -1,10 +1,16 @@
-"""D-RISE (Petsiuk et al. 2021, arXiv:2006.03204) for detectors and RISE (Petsiuk et al. 2018, arXiv:1806.07421) for
-classifiers: hide the picture at random, many times, and see what the answer hangs on. Needs neither layers nor
-gradients, so it explains any model that answers.
+"""D-RISE for detectors and RISE for classifiers: hide random parts of the picture many times and compare the scores.
 
-A raw value is by how much a target's score is higher on average over the masks that show a place than over all of
-them: RISE's mean of the scores weighted by the masks, sum_i(f_i * m_i) / sum_i(m_i), minus the mean of the f_i. Its
-unit is that of the score, 0..1; positive speaks for the target, negative against it, and 0 does not matter.
+Needs neither layers nor gradients, so it explains any model. The raw value of a place is
+
+    sum_i(f_i * m_i) / sum_i(m_i) - mean_i(f_i)
+
+with the score f_i of the target under mask i and the mask's value m_i at that place: how much higher the score is when
+the place is shown. Its unit is that of the score, 0..1; positive values speak for the target, negative ones against it.
+Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204, and 2018, https://arxiv.org/abs/1806.07421.
+
+>>> from explain import Explainer
+>>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="drise", masks=8).recipe.masks
+8
 """
 
 from __future__ import annotations
@@ -38,12 +44,12 @@ if TYPE_CHECKING:
 COUNT = {"detect": 800, "classify": 1000}
 """Masks for one picture, where the papers take 5000: maps of 800 with two seeds were measured to correlate by 0.7 to
 0.8 on a street scene, and their peaks lay in their boxes (docs/exported.md)."""
-CELLS = 12
-"""Cells of a mask along the picture's longer side at most. D-RISE has 16: at 800 masks those maps are noisier still."""
-SMALLEST = 28
-"""Pixels of the model's input that a cell has at least: RISE's own 8 cells for 224 px, fewer for less."""
+MAX_CELLS = 12
+"""Cells of a mask along the picture's longer side. D-RISE has 16, whose maps are noisier still at 800 masks."""
+MIN_CELL = 28
+"""Minimum pixels of the model's input per cell: RISE's own 8 cells for 224 px, fewer for less."""
 FINE = 4
-"""Cells of the map for one of a mask: what lies between is bilinear anyway."""
+"""Cells of the map per cell of a mask: between them it is bilinear anyway."""
 SHOWN = 0.5
 """The share of cells that a mask shows."""
 
@@ -60,10 +66,10 @@ class Masks(PictureMasks):
 
     @classmethod
     def drawn(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
-        """The same for the same arguments, whatever the batches that they are used in."""
+        """Draw masks; the same arguments always give the same masks."""
         left, top, right, bottom = geometry.content
         longer = max(right - left, bottom - top)
-        cells = min(max(longer // SMALLEST, 4), CELLS)
+        cells = min(max(longer // MIN_CELL, 4), MAX_CELLS)
         # Two more than the picture has: one for the shift, and the far end of the last cell.
         rows, columns = (max(round(cells * side / longer), 1) + 2 for side in (bottom - top, right - left))
         generator = torch.Generator().manual_seed(seed)
@@ -195,7 +201,7 @@ def budget(task: str, method: str = "drise") -> int:
 
 
 class _Sums:
-    """What is kept of all the passes: the same few numbers however many there are, in double precision."""
+    """Sums over all passes in double precision; their size does not depend on the number of masks."""
 
     def __init__(self, masks: Masks, targets: int) -> None:
         self.masks = masks
@@ -205,7 +211,7 @@ class _Sums:
         self._count = 0
 
     def add(self, start: int, stop: int, scores: Tensor) -> None:
-        """The scores (b, k) of some masks."""
+        """Add the scores (b, k) of masks start..stop."""
         masks, scores = self.masks.coarse(start, stop).double(), scores.double()
         self._weighted += torch.einsum("bk,bhw->khw", scores, masks)
         self._weights += masks.sum(0)
@@ -213,7 +219,7 @@ class _Sums:
         self._count += stop - start
 
     def maps(self) -> Tensor:
-        """(k, h, w) float64, over the whole input."""
+        """Return the maps so far, (k, h, w) float64, over the whole input."""
         mean = (self._scores / max(self._count, 1))[:, None, None]
         maps = self._weighted / self._weights.clamp_min(1e-9) - mean
         # A place that no mask has shown yet is not known to matter.
@@ -222,7 +228,7 @@ class _Sums:
 
 
 def _pictured(maps: Tensor, geometry: Geometry) -> Tensor:
-    """(k, h, w) over the whole input as float32, 0 on cells that hold nothing but bars."""
+    """Return maps (k, h, w) over the whole input as float32, set to 0 on cells that hold nothing but bars."""
     left, top, right, bottom = geometry.content
     (height, width), (h, w) = geometry.input, maps.shape[1:]
     inside = slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
@@ -232,7 +238,7 @@ def _pictured(maps: Tensor, geometry: Geometry) -> Tensor:
 
 
 class _MaskedPicture:
-    """The picture under masks, through the model, some at a time."""
+    """Runs the model on the picture under masks, batch by batch."""
 
     def __init__(self, evidence: Evidence, masks: PictureMasks) -> None:
         self._resident = evidence.resident
@@ -240,7 +246,7 @@ class _MaskedPicture:
         self._masks = masks
         self._adapter = self._resident.fastest_adapter(())
         adapter = self._resident.adapter
-        # However a model wants its pixels, it says itself what they are for the grey of a letterbox's bars.
+        # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
         blank = adapter.flat_input(GREY)
         grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
         if len(grey) not in (1, 3):
@@ -250,7 +256,7 @@ class _MaskedPicture:
 
     @torch.no_grad()
     def scores(self, start: int, stop: int, score: Scorer) -> Tensor:
-        """(b, k) of masks start..stop, from one pass."""
+        """Return the scores (b, k) under masks start..stop, from one pass."""
         left, top, right, bottom = self._masks.geometry.content
         shown = self._masks.full(start, stop, self._tensor.device)[:, None].to(self._tensor.dtype)
         hidden = self._tensor.repeat(stop - start, 1, 1, 1)
