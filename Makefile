@@ -15,7 +15,11 @@ test: .venv/dev $(JS) ## everything: lint, types, unit, screens, browser
 	$(BIN)/mypy
 	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; fi
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no screens
+	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit
 
 slow: .venv/dev ## the slow tests, run once before a release
 	$(BIN)/python -m pytest -m slow
@@ -45,4 +49,4 @@ bench: .venv/dev ## what is fast, measured against the peers
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test slow check format bench
+.PHONY: help run test quick slow check format bench

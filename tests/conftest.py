@@ -19,11 +19,15 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
-for kept in ("HISTORY", "MONITOR"):
+for kept in ("HEATMAPS", "HISTORY", "MONITOR"):
     if f"SIGHTGLASS_{kept}" not in os.environ:
         # No test writes to what the person who runs it has kept.
         os.environ[f"SIGHTGLASS_{kept}"] = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
         atexit.register(shutil.rmtree, os.environ[f"SIGHTGLASS_{kept}"], ignore_errors=True)
+
+
+SLOWEST = ("browser", "pages")
+"""Folders of tests, the slowest first."""
 
 
 def asset(package: str, *parts: str) -> Path:
@@ -59,6 +63,13 @@ def weight(name: str) -> Path:
         if folder and (path := Path(folder) / name).is_file():
             return path
     pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, so that several processes end at about the same time."""
+    items.sort(
+        key=lambda item: next((i for i, folder in enumerate(SLOWEST) if folder in item.path.parts), len(SLOWEST))
+    )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

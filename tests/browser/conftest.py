@@ -1,4 +1,4 @@
-"""A real Chromium, a real server, and a last line that says so where there is no browser."""
+"""A real Chromium and a real server, one of each for all tests of a process."""
 
 from __future__ import annotations
 
@@ -10,36 +10,19 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import provide
 import pytest
+from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, leaves, new_page
 
 from benchmarks.viewer.browser import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
-
-ROOT = Path(__file__).parents[2]
-ARTEFACTS = ROOT / ".test-artefacts"
-LIMIT = 120_000
-"""Milliseconds that anything may take on a slow machine."""
-QUIET_MS = 500
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A browser on a machine that others share can be late: what fails is tried once more, and is listed as rerun.
-
-    `-p no:rerunfailures` tries nothing twice, to find the tests that fail by chance.
-    """
-    if not config.pluginmanager.hasplugin("rerunfailures"):
-        return
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @contextmanager
@@ -86,49 +69,6 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def settled(page: Page) -> None:
-    """Until no script has run for a while: the one that an act asks for starts a moment after it.
-
-    For that act's result wait by itself: on a slow machine the moment is longer.
-    """
-    page.wait_for_function(
-        """(quiet) => {
-            const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
-            const now = performance.now();
-            if (state !== "notRunning" || window.restsSince === undefined) window.restsSince = now;
-            if (now - window.restsSince < quiet) return false;
-            window.restsSince = undefined;
-            return true;
-        }""",
-        arg=QUIET_MS,
-        timeout=LIMIT,
-    )
-
-
-def takes_files(page: Page) -> None:
-    """Until what is dropped on the page or pasted into it is heard: that comes a moment after the page itself."""
-    page.wait_for_function(
-        """() => {
-            const carried = new DataTransfer();
-            carried.items.add(new File(["."], "probe.jpg", {type: "image/jpeg"}));
-            const given = {dataTransfer: carried, bubbles: true, cancelable: true};
-            const heard = new DragEvent("dragover", given), main = document.querySelector('[data-testid="stMain"]');
-            main.dispatchEvent(heard);
-            main.dispatchEvent(new DragEvent("dragleave", given));
-            return heard.defaultPrevented;
-        }""",
-        polling=200,
-    )
-
-
-def until(page: Page, test: Callable[[], object], what: str, *, pause: float = 50) -> None:
-    """Try again, every `pause` milliseconds, until it is so; `what` says what is wrong where it never is."""
-    end = time.monotonic() + LIMIT / 1e3
-    while not test():
-        assert time.monotonic() < end, what
-        page.wait_for_timeout(pause)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = provide.find()
@@ -141,6 +81,48 @@ def browser() -> Iterator[Browser]:
         started = play.chromium.launch(executable_path=path, args=list(FLAGS))
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The dashboard, as every test of this process finds it: its models stay loaded, its pages are each test's own.
+
+    Its history, log and photographs are in the folders that tests/conftest.py names in the environment.
+    """
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
+    """Open a page of the dashboard; at the end nothing may have gone wrong in it, nor left this machine."""
+    opened: list[Page] = []
+    wrong: list[str] = []
+
+    def go(path: str = "/", **context: Any) -> Page:
+        page = new_page(browser, **context)
+        opened.append(page)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
+        page.goto(server + path)
+        return page
+
+    yield go
+    try:
+        assert not any(page.locator(EXCEPTION).count() for page in opened if not page.is_closed())
+    finally:
+        for page in opened:
+            page.context.close()
+    assert wrong == []
+
+
+@pytest.fixture(autouse=True)
+def _closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No page of a test works on beside the next one."""
+    browser = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    yield
+    for context in browser.contexts if browser is not None else ():
+        context.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import ROOT, serving
+from conftest import serving
+from screen import CANVAS, ROOT
 
 from explain import Explainer
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
-CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
 BOUNDARY = "of-the-tests"
 LIMIT = 60_000
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
+    """A server of these tests' own: they count what is loaded and what waits in it."""
     with serving(ROOT / "dashboard.py", ROOT) as address:
         yield address
 

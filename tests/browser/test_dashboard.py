@@ -8,109 +8,36 @@ import json
 import re
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, takes_files, until
+from conftest import serving
 from PIL import Image
 from playwright.sync_api import expect
+from screen import (
+    ARTEFACTS,
+    CANVAS,
+    ROOT,
+    asked,
+    at_rest,
+    fits,
+    headline,
+    new_page,
+    settled,
+    takes_files,
+    until_changed,
+)
 
+from components.session.page import HELP
 from models import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
-CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serving(ROOT / "dashboard.py", ROOT) as address:
-        yield address
-
-
-@pytest.fixture
-def visit(browser: Browser, server: str):
-    """A page of its own; afterwards nothing may have gone wrong in it, nor left this machine."""
-    opened, wrong = [], []
-
-    def go(path: str = "/", **context: object) -> Page:
-        page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
-        opened.append(page)
-        page.set_default_timeout(LIMIT)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
-        page.goto(server + path)
-        return page
-
-    yield go
-    try:
-        assert [page.locator('[data-testid="stException"]').count() for page in opened] == [0] * len(opened)
-    finally:
-        for page in opened:
-            page.context.close()
-    assert wrong == []
-
-
-def leaves(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https", "ws") and parts.hostname not in ("127.0.0.1", "localhost")
-
-
-def headline(page: Page):
-    return page.locator("h2").first
-
-
-def pixels(page: Page) -> np.ndarray:
-    """The canvas of the last panel as it is on the screen, uint8 (h, w, 3); empty while it is being drawn."""
-    data = page.evaluate(
-        """() => {
-            const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')];
-            const within = node =>
-                node.shadowRoot || [...node.querySelectorAll("*")].find(e => e.shadowRoot)?.shadowRoot;
-            const found = roots.flatMap(node => [...(within(node)?.querySelectorAll("canvas.base") ?? [])]);
-            const still = canvas => canvas.closest(".viewer")?.hasAttribute("data-still") ?? true;
-            const seen = found.filter(canvas => canvas.offsetParent && canvas.width && still(canvas));
-            return seen.length ? seen.at(-1).toDataURL() : "";
-        }"""
-    )
-    if not data:
-        return np.zeros((0, 0, 3), int)
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
-
-
-def until_changed(page: Page, before: np.ndarray) -> None:
-    def changed() -> bool:
-        now = pixels(page)
-        return bool(now.size) and (now.shape != before.shape or bool(np.abs(now - before).mean() > 0.5))
-
-    until(page, changed, "the picture did not change")
-
-
-def at_rest(page: Page) -> np.ndarray:
-    """`pixels` once the script rests and they have been the same for a while."""
-    settled(page)
-    last, same = pixels(page), 0
-
-    def still() -> bool:
-        nonlocal last, same
-        now = pixels(page)
-        same = same + 1 if now.size and np.array_equal(now, last) else 0
-        last = now
-        return same >= 3
-
-    until(page, still, "the picture does not come to rest", pause=100)
-    return last
-
-
-def asked(page: Page, name: str, *values: str) -> None:
-    """Until the address says so."""
-    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get(name, []) == list(values))
 
 
 def test_upload_map_other_class_other_model_download(visit, measured, pictures: list[Path], tmp_path: Path):
@@ -245,11 +172,6 @@ def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
     page.screenshot(path=ARTEFACTS / "stopped.png")
 
 
-def fits(page: Page) -> None:
-    """What is wider than its window for a moment, while it is laid out, may be; what stays so may not."""
-    page.wait_for_function("() => document.documentElement.scrollWidth - window.innerWidth <= 1")
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light"), (390, "dark")])
 def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
     height = 900 if width == 1440 else 844
@@ -262,16 +184,20 @@ def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
         page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)
 
 
-def test_every_address_opens_its_screen_though_it_is_the_first_that_is_asked_for(browser: Browser):
-    for path in ("/compare", "/topk", "/explore"):
-        with serving(ROOT / "dashboard.py", ROOT) as address:
-            page = browser.new_page()
-            page.set_default_timeout(LIMIT)
-            page.goto(address + path)
-            headline(page).wait_for()
-            expect(page.get_by_role("link", name="Top-k")).to_have_count(1)
-            expect(page.get_by_role("link", name="dashboard")).to_have_count(0)
-            page.close()
+@pytest.mark.parametrize(("path", "maps"), [("/compare", 3), ("/topk", 3), ("/explore", 1)])
+def test_an_address_opens_its_screen_though_a_fresh_server_is_asked_for_it_first(
+    browser: Browser, path: str, maps: int
+):
+    with serving(ROOT / "dashboard.py", ROOT) as address:
+        page = new_page(browser)
+        page.goto(address + path)
+        # A page that ran without the navigation has these too, but no navigation and another title.
+        page.locator(CANVAS).nth(maps - 1).wait_for()
+        assert page.get_by_test_id("stTopNavLink").count() == len(HELP)
+        expect(page).to_have_title("Sightglass")
+        assert urlsplit(page.url).path == ("/" if path == "/explore" else path)
+        assert page.get_by_role("dialog").count() == page.get_by_text("Page not found").count() == 0
+        page.context.close()
 
 
 @pytest.mark.skipif(not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here")

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import provide
 import pytest
-from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
 from PIL import Image
 from playwright.sync_api import expect
-from test_dashboard import asked, at_rest, fits, headline, until_changed
+from screen import (
+    ARTEFACTS,
+    HEIGHT,
+    asked,
+    at_rest,
+    fits,
+    headline,
+    new_page,
+    serious,
+    settled,
+    still,
+    until,
+    until_changed,
+)
 
 from benchmarks.viewer.browser import FLAGS
 from models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
@@ -31,35 +43,14 @@ pytestmark = [
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("heatmaps")
-
-
-@pytest.fixture(scope="module")
-def server(kept: Path) -> Iterator[str]:
-    before = os.environ.get("SIGHTGLASS_HEATMAPS")
-    os.environ["SIGHTGLASS_HEATMAPS"] = str(kept)
-    try:
-        with serving(ROOT / "dashboard.py", ROOT) as address:
-            yield address
-    finally:
-        os.environ.pop("SIGHTGLASS_HEATMAPS")
-        if before is not None:
-            os.environ["SIGHTGLASS_HEATMAPS"] = before
-
-
-@pytest.fixture(autouse=True)
-def _closed(browser: Browser) -> Iterator[None]:
-    """No page of a test that failed works on beside the next one."""
-    yield
-    for context in browser.contexts:
-        context.close()
+@pytest.fixture
+def kept() -> Path:
+    """Where the server saves photographs."""
+    return Path(os.environ["SIGHTGLASS_HEATMAPS"])
 
 
 def opened(browser: Browser, address: str, **context: object) -> Page:
-    page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
-    page.set_default_timeout(LIMIT)
+    page = new_page(browser, **context)
     page.goto(address)
     headline(page).wait_for()
     page.locator("canvas.base").last.wait_for()
@@ -238,11 +229,8 @@ def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("lens", ["one", "layers"])
 def test_nothing_keeps_anybody_out(browser: Browser, server: str, lens: str, scheme: str):
-    pytest.importorskip("axe_playwright_python.sync_playwright")
-    from test_accessibility import HEIGHT, STILL, serious
-
     size = {"width": 1440, "height": HEIGHT}
     page = opened(browser, f"{server}/detect?model=yolo11n&lens={lens}", viewport=size, color_scheme=scheme)
-    page.wait_for_function(STILL, polling=150)
+    still(page)
     assert serious(page) == []
     page.context.close()

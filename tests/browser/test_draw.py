@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
 from playwright.sync_api import expect
+from screen import ARTEFACTS, settled, until
 
 from models import drawing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 PAPER = ".pad canvas"
@@ -29,23 +27,12 @@ STAR = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serving(ROOT / "dashboard.py", ROOT) as address:
-        yield address
-
-
 @pytest.fixture
-def visit(browser: Browser, server: str):
-    """Explore with a paper on it; afterwards nothing may have gone wrong in the page."""
-    opened, wrong = [], []
+def draws(visit):
+    """Explore with a paper on it."""
 
     def go(**context: object) -> Page:
-        page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
-        opened.append(page)
-        page.set_default_timeout(LIMIT)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(server)
+        page = visit(**context)
         page.get_by_text("What it says").wait_for()
         if narrow := page.viewport_size["width"] < 600:
             page.get_by_test_id("stExpandSidebarButton").click()
@@ -58,13 +45,7 @@ def visit(browser: Browser, server: str):
         settled(page)
         return page
 
-    yield go
-    try:
-        assert [page.locator('[data-testid="stException"]').count() for page in opened] == [0] * len(opened)
-    finally:
-        for page in opened:
-            page.context.close()
-    assert wrong == []
+    return go
 
 
 def paper(page: Page) -> np.ndarray:
@@ -91,8 +72,8 @@ def places(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, f
     return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
 
 
-def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit, measured):
-    page = visit()
+def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(draws, measured):
+    page = draws()
     until(page, lambda: paper(page).min() == 1, "the paper is not empty")
     path = places(page, STAR)
     page.mouse.move(*path[0])
@@ -135,8 +116,8 @@ def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(visit
     until(page, lambda: paper(page)[rubbed] == 1, "the eraser does not rub out")
 
 
-def test_it_is_drawn_by_keys_alone(visit):
-    page = visit(color_scheme="dark")
+def test_it_is_drawn_by_keys_alone(draws):
+    page = draws(color_scheme="dark")
     page.locator(PAPER).focus()
     for key in ["Shift+ArrowLeft"] * 3 + [" "] + ["Shift+ArrowRight"] * 6 + [" "]:
         page.keyboard.press(key)
@@ -152,8 +133,8 @@ def test_it_is_drawn_by_keys_alone(visit):
     page.screenshot(path=ARTEFACTS / "draw-dark.png")
 
 
-def test_a_finger_draws_on_a_phone_and_nothing_is_cut_off(visit):
-    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
+def test_a_finger_draws_on_a_phone_and_nothing_is_cut_off(draws):
+    page = draws(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
     page.locator(PAPER).scroll_into_view_if_needed()
     at = []
 

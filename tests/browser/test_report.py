@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, ROOT, serving, settled, takes_files, until
 from PIL import Image as Pillow
+from screen import ARTEFACTS, CANVAS, LIMIT, settled, takes_files, until
 
 from explain import Explainer
 from explain.export import caption, command, embedded_recipe, html_report
@@ -31,8 +31,6 @@ sync = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
 NAME = "a <b>picture</b> & more.png"
-CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
-LIMIT = 180_000
 NEAR = 2.5
 """Levels of 255 that a picture is changed by as a JPEG, on average, and some more."""
 
@@ -123,28 +121,17 @@ def test_a_report_tells_the_value_under_the_pointer_and_how_to_make_it_again(ope
     page.screenshot(path=ARTEFACTS / "report.png", full_page=True)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serving(ROOT / "dashboard.py", ROOT) as address:
-        yield address
-
-
 @pytest.fixture
-def visit(browser: Browser, server: str):
-    contexts = []
+def shows(visit):
+    """A page of the dashboard that shows its first map."""
 
     def go(path: str = "/") -> Page:
-        contexts.append(browser.new_context(viewport={"width": 1440, "height": 900}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(LIMIT)
-        page.goto(server + path)
+        page = visit(path)
         page.locator(CANVAS).first.wait_for()
         settled(page)
         return page
 
-    yield go
-    for context in contexts:
-        context.close()
+    return go
 
 
 def drop(page: Page, name: str, data: bytes) -> None:
@@ -164,10 +151,10 @@ def chosen(page: Page, label: str) -> Locator:
     return page.get_by_role("button", name=label, pressed=True)
 
 
-def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pictures: list[Path]) -> None:
+def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pictures: list[Path]) -> None:
     label = Explainer("efficientnet-lite1")(pictures[2]).predictions[2].label
     asked = "example=china&model=efficientnet-lite1&method=layercam&part=contrast&layers=blocks.4&colormap=viridis"
-    page = visit(f"/?{asked}&alpha=0.4&class={quote(label)}")
+    page = shows(f"/?{asked}&alpha=0.4&class={quote(label)}")
     chosen(page, label).wait_for()
     settled(page)
     page.locator(".share summary").click()
@@ -188,7 +175,7 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
         image.load()
 
     # Somebody else, with another picture and other settings.
-    fresh = visit("/?colormap=jet&alpha=0.9")
+    fresh = shows("/?colormap=jet&alpha=0.9")
     drop(fresh, "what-i-saw.png", data)
     fresh.get_by_text("china.jpg").first.wait_for()
     fresh.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("class") == [label])
@@ -209,8 +196,8 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(visit, pi
     fresh.screenshot(path=ARTEFACTS / "reopened.png")
 
 
-def test_everything_in_the_menu_is_made_when_it_is_asked_for(visit) -> None:
-    page = visit("/?example=china")
+def test_everything_in_the_menu_is_made_when_it_is_asked_for(shows) -> None:
+    page = shows("/?example=china")
     page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
     menu = page.locator('[data-testid="stPopoverBody"]')
     menu.get_by_role("button", name="Recipe, .json").wait_for()

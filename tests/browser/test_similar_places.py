@@ -7,35 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, LIMIT, ROOT, serving, settled, until
 from playwright.sync_api import expect
+from screen import ARTEFACTS, new_page, settled, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serving(ROOT / "dashboard.py", ROOT) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _closed(browser: Browser) -> Iterator[None]:
-    """No page works on beside the next test's."""
-    yield
-    for context in browser.contexts:
-        context.close()
-
-
 def opened(browser: Browser, address: str, sent: list[object] | None = None, **context: object) -> Page:
     """The screen, whole; `sent` hears of everything that the browser sends."""
-    page = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context)).new_page()
-    page.set_default_timeout(LIMIT)
+    page = new_page(browser, **context)
     if sent is not None:
         page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     page.goto(f"{address}/similarity")
@@ -61,7 +44,7 @@ def steady(page: Page) -> None:
         last = now
         return same >= 3
 
-    until(page, still, "the pictures do not come to rest", pause=100)
+    until(page, still, "the pictures do not come to rest")
 
 
 def shown(page: Page, place: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from conftest import LIMIT, ROOT, serving, settled, until
+from conftest import serving
 from PIL import Image
+from screen import LIMIT, ROOT, settled, until
 
 from components.frontend import joined
 from explain.rendering.colormaps import colormaps

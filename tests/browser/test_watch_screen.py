@@ -5,33 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import ARTEFACTS, LIMIT, ROOT, serving
+from screen import ARTEFACTS, LIMIT, serious, still
 
 from explain.monitor import Monitor, Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
 TILES = '[class*="st-key-watch-open-"] button:visible'
-# Four looks in a row find the same.
-STILL = """() => {
-    const script = document.querySelector('[data-testid="stApp"]').dataset.testScriptState;
-    const moving = document.getAnimations().some(({ playState }) => playState === "running");
-    const now = [script, moving, document.querySelectorAll("*").length].join();
-    window.looks = now === window.seen ? window.looks + 1 : 0;
-    window.seen = now;
-    return window.looks >= 4 && !moving && script !== "running";
-}"""
-
 
 FRAMES = """() => {
     window.frames_seen = [];
@@ -46,22 +35,11 @@ FRAMES = """() => {
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def log() -> Path:
     """The server's log; nothing is in it before a test puts it there."""
-    return tmp_path_factory.mktemp("watch") / "log"
-
-
-@pytest.fixture(scope="module")
-def server(log: Path) -> Iterator[str]:
-    before = os.environ.get("SIGHTGLASS_MONITOR")
-    os.environ["SIGHTGLASS_MONITOR"] = str(log)
-    try:
-        with serving(ROOT / "dashboard.py", ROOT) as address:
-            yield address
-    finally:
-        os.environ.pop("SIGHTGLASS_MONITOR")
-        if before is not None:
-            os.environ["SIGHTGLASS_MONITOR"] = before
+    folder = Path(os.environ["SIGHTGLASS_MONITOR"])
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def add(log: Path, *confidences: float) -> None:
@@ -73,17 +51,6 @@ def add(log: Path, *confidences: float) -> None:
             one = Observation("m", "classify", "bus", "ok", {"confidence": value}, "api", None)
             line = one.line() | {"time": datetime.now(UTC).isoformat(timespec="microseconds"), "odd": odd}
             file.write(json.dumps(line) + "\n")
-
-
-def serious(page: Page) -> list[str]:
-    """What axe finds and calls serious or critical."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    return [
-        f"{rule['id']}: {node['html'][:120]} {node['failureSummary']}"
-        for rule in axe.Axe().run(page).response["violations"]
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-    ]
 
 
 def overflow(page: Page) -> int:
@@ -102,7 +69,7 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         page.goto(f"{server}/watch")
         expect(page.get_by_role("heading", level=2)).to_have_text("Nothing was watched yet")
         expect(page.get_by_text("Waking the model")).to_have_count(0)
-        page.wait_for_function(STILL, polling=150)
+        still(page)
         assert serious(page) == []
         page.get_by_role("button", name="Try it on the bundled pictures").click()
         page.get_by_role("button", name="Leave the trial").wait_for(timeout=2 * LIMIT)
@@ -113,7 +80,7 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         expect(page.locator(TILES).first).to_be_visible()
         pictures = page.locator('[data-testid="stMain"] [data-testid="stImage"] img')
         expect(pictures.first).to_be_visible()
-        page.wait_for_function(STILL, polling=150)
+        still(page)
         assert pictures.first.evaluate("image => image.naturalWidth") == 336
         assert overflow(page) <= 0
         ARTEFACTS.mkdir(exist_ok=True)
@@ -124,7 +91,7 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         dialog = page.get_by_role("dialog")
         expect(dialog.get_by_role("button", name="Raw map")).to_be_visible()
         assert "entry=" in page.url
-        page.wait_for_function(STILL, polling=150)
+        still(page)
         page.screenshot(path=ARTEFACTS / f"watch-entry-{width}-{scheme}.png")
         assert serious(page) == []
         dialog.get_by_role("button", name="Open in Explore").click()
@@ -144,7 +111,7 @@ def test_what_is_new_shows_up_by_itself(browser: Browser, server: str, log: Path
         expect(title).to_have_text("20 pictures in the last 24 hours; none was odd.")
         expect(page.get_by_text("Waking the model")).to_have_count(0)
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
-        page.wait_for_function(STILL, polling=150)
+        still(page)
         # Every frame from here on: nothing goes away to come again, and nothing jumps.
         page.evaluate(FRAMES)
         add(log, 0.2)
@@ -157,7 +124,7 @@ def test_what_is_new_shows_up_by_itself(browser: Browser, server: str, log: Path
         assert max(tops) - min(tops) <= 2
         page.get_by_text("Live", exact=True).click()
         expect(page.get_by_role("switch", name="Live")).not_to_be_checked()
-        page.wait_for_function(STILL, polling=150)
+        still(page)
         add(log, 0.2)
         page.wait_for_timeout(5000)
         expect(title).to_have_text("21 pictures in the last 24 hours; 1 was odd: unsure.")

@@ -1,0 +1,181 @@
+"""What a test does with a page of the dashboard: open it, wait until it rests, look at it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Browser, Locator, Page
+
+ROOT = Path(__file__).parents[2]
+ARTEFACTS = ROOT / ".test-artefacts"
+LIMIT = 120_000
+"""Milliseconds that anything may take on a slow machine."""
+CANVAS = '[data-testid="stBidiComponentIsolated"] canvas'
+EXCEPTION = '[data-testid="stException"]'
+# When the page last asked the server for something, and when it last heard of it.
+_SOCKET = """(() => {
+    const times = window.socketTimes = {sent: 0, heard: 0};
+    window.WebSocket = class extends WebSocket {
+        constructor(...given) {
+            super(...given);
+            this.addEventListener("message", () => { times.heard = performance.now(); });
+        }
+        send(data) {
+            times.sent = performance.now();
+            super.send(data);
+        }
+    };
+})()"""
+# What was asked for was answered, no script runs, and it stays so for a moment: an act's request leaves a little later.
+_SETTLED = """() => {
+    const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
+    const now = performance.now(), times = window.socketTimes;
+    const busy = state !== "notRunning" || (times && times.sent >= times.heard);
+    if (busy || window.restsSince === undefined) window.restsSince = now;
+    if (now - window.restsSince < (times ? 150 : 500)) return false;
+    window.restsSince = undefined;
+    return true;
+}"""
+# Four looks in a row find the same: a run may follow a run, and colours that fade in are not yet those that stay.
+_STILL = """() => {
+    const moving = document.getAnimations().some(({ playState }) => playState === "running");
+    const script = document.querySelector('[data-testid="stApp"]').dataset.testScriptState;
+    const now = [script, moving, document.querySelectorAll("*").length].join();
+    window.looks = now === window.seen ? window.looks + 1 : 0;
+    window.seen = now;
+    return window.looks >= 4 && !moving && script !== "running";
+}"""
+# axe judges no colours of what is scrolled out of the window.
+HEIGHT = 3000
+
+
+def new_page(browser: Browser, **context: Any) -> Page:
+    """A page of its own context, 1440 by 900 unless `context` says otherwise."""
+    made = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context))
+    made.add_init_script(_SOCKET)
+    page = made.new_page()
+    page.set_default_timeout(LIMIT)
+    return page
+
+
+def leaves(url: str) -> bool:
+    """Whether a request is to another machine."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https", "ws") and parts.hostname not in ("127.0.0.1", "localhost")
+
+
+def settled(page: Page) -> None:
+    """Wait until no script runs and what the page asked for was answered.
+
+    For an act's own result wait besides: what asks for it may be delayed in the browser.
+    """
+    page.wait_for_function(_SETTLED, timeout=LIMIT)
+
+
+def still(page: Page) -> None:
+    """Wait until nothing runs, moves, comes or goes any more."""
+    page.wait_for_function(_STILL, polling=150)
+
+
+def until(page: Page, test: Callable[[], object], what: str, *, pause: float = 50) -> None:
+    """Try again, every `pause` milliseconds, until it is so; `what` says what is wrong where it never is."""
+    end = time.monotonic() + LIMIT / 1e3
+    while not test():
+        assert time.monotonic() < end, what
+        page.wait_for_timeout(pause)
+
+
+def takes_files(page: Page) -> None:
+    """Wait until what is dropped on the page or pasted into it is heard: that comes a moment after the page itself."""
+    page.wait_for_function(
+        """() => {
+            const carried = new DataTransfer();
+            carried.items.add(new File(["."], "probe.jpg", {type: "image/jpeg"}));
+            const given = {dataTransfer: carried, bubbles: true, cancelable: true};
+            const heard = new DragEvent("dragover", given), main = document.querySelector('[data-testid="stMain"]');
+            main.dispatchEvent(heard);
+            main.dispatchEvent(new DragEvent("dragleave", given));
+            return heard.defaultPrevented;
+        }""",
+        polling=200,
+    )
+
+
+def headline(page: Page) -> Locator:
+    return page.locator("h2").first
+
+
+def pixels(page: Page) -> np.ndarray:
+    """The canvas of the last panel as it is on the screen, int (h, w, 3); empty while it is being drawn."""
+    data = page.evaluate(
+        """() => {
+            const roots = [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')];
+            const within = node =>
+                node.shadowRoot || [...node.querySelectorAll("*")].find(e => e.shadowRoot)?.shadowRoot;
+            const found = roots.flatMap(node => [...(within(node)?.querySelectorAll("canvas.base") ?? [])]);
+            const still = canvas => canvas.closest(".viewer")?.hasAttribute("data-still") ?? true;
+            const seen = found.filter(canvas => canvas.offsetParent && canvas.width && still(canvas));
+            return seen.length ? seen.at(-1).toDataURL() : "";
+        }"""
+    )
+    if not data:
+        return np.zeros((0, 0, 3), int)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
+
+
+def until_changed(page: Page, before: np.ndarray) -> None:
+    def changed() -> bool:
+        now = pixels(page)
+        return bool(now.size) and (now.shape != before.shape or bool(np.abs(now - before).mean() > 0.5))
+
+    until(page, changed, "the picture did not change")
+
+
+def at_rest(page: Page) -> np.ndarray:
+    """`pixels` once the script rests and they have been the same for a while."""
+    settled(page)
+    last, same = pixels(page), 0
+
+    def unchanged() -> bool:
+        nonlocal last, same
+        now = pixels(page)
+        same = same + 1 if now.size and np.array_equal(now, last) else 0
+        last = now
+        return same >= 3
+
+    until(page, unchanged, "the picture does not come to rest")
+    return last
+
+
+def asked(page: Page, name: str, *values: str) -> None:
+    """Wait until the address says so."""
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get(name, []) == list(values))
+
+
+def fits(page: Page) -> None:
+    """What is wider than its window for a moment, while it is laid out, may be; what stays so may not."""
+    page.wait_for_function("() => document.documentElement.scrollWidth - window.innerWidth <= 1")
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds, in the shadow roots of our components too, and calls serious or critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found: list[dict[str, Any]] = axe.Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
