@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
@@ -62,7 +62,7 @@ def _step() -> Step:
         help="The answer, the map, the picture without what gave it away, and that on another picture.",
     )
     url_state.keep("step", step, "answer", name="step")
-    return step or "answer"
+    return cast("Step", step or "answer")
 
 
 def _story() -> str:

@@ -156,7 +156,8 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
     from explain.similarity.similarity import similarity
 
     hit, settings = ranking.hits[place], _settings(choices)
-    key = (explainer.resident.adapter.weights_sha256, choices.model.id, ranking.query.sha256, ranking.query.name)
+    key: tuple[str | None, ...] = (explainer.resident.adapter.weights_sha256, choices.model.id)
+    key += (ranking.query.sha256, ranking.query.name)
     key += (hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
     found: Similarity | None = _kept().get(key)
     if found is None:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def written(folder: Path, count: int) -> Path:
     for number in range(count):
         name = [*large][number % len(large)]
         scale = generator.uniform(1, 1.9)
-        x, y = (int(generator.integers(0, side * (2 - scale) + 1)) for side in SIZE)
+        x, y = (int(generator.integers(0, int(side * (2 - scale) + 1))) for side in SIZE)
         cut = large[name].crop((x, y, x + int(SIZE[0] * scale), y + int(SIZE[1] * scale))).resize(SIZE)
         (folder / name).mkdir(parents=True, exist_ok=True)
         cut.save(folder / name / f"{number:05}.jpg", quality=90)
@@ -109,7 +110,7 @@ def model_table(name: str, folder: Path, out: Path, rounds: int) -> dict[str, An
         "prepared": lambda: prepared(case, images),
         "loop": grad_cam(case, paths, out.with_name("loop")),
     }
-    lines |= {f"bare, {size}": lambda size=size: bare(case, tensors, size) for size in BATCHES}
+    lines |= {f"bare, {size}": partial(bare, case, tensors, size) for size in BATCHES}
     times: dict[str, list[Took]] = {line: [] for line in lines}
     for number in range(rounds + 1):
         for line, call in lines.items():

@@ -94,7 +94,7 @@ class Case:
 
     @property
     def indices(self) -> tuple[int, ...]:
-        return tuple(target.index for target in self.targets)
+        return tuple(target.index for target in self.targets if target.index is not None)
 
     @property
     def tensor(self) -> Tensor:

@@ -87,7 +87,7 @@ def measure(
 def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> float:
     """Return the milliseconds of one call, on a GPU until its last kernel is done."""
     if device.type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)
         start.record()
         call(argument)

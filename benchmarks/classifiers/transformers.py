@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from benchmarks.classifiers.speed import equality, measure, row
 from benchmarks.contender import Contender
 from benchmarks.report import FOLDER, grid, load, machine, times, where
 from benchmarks.truth.measures import measured
+from explain.backward.transformer import sparse
 from explain.evidence import evidence as engine
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
@@ -98,11 +101,8 @@ def _own(case: Case) -> Iterator[Contender]:
     count = len(case.targets)
 
     def plain(_: Any) -> Any:
-        own, engine.sparse = engine.sparse, nullcontext  # type: ignore[assignment, misc]
-        try:
+        with patch.object(engine, "sparse", nullcontext):
             return maps(case)
-        finally:
-            engine.sparse = own  # type: ignore[misc]
 
     yield Contender("maps", f"Sightglass, {count} maps at input size", lambda _: maps(case))
     if case.layer.layout == "tokens":
@@ -111,11 +111,13 @@ def _own(case: Case) -> Iterator[Contender]:
         yield Contender(
             name,
             f"{name} of {count} classes, after a pass that is held",
-            lambda evidence, name=name: explain(
-                case.image, evidence, Options(method=name, targets=case.indices), milliseconds={}
-            ),
+            partial(_explained, case, name),
             lambda: Evidence(case.resident, case.given, (case.layer,)),
         )
+
+
+def _explained(case: Case, method: str, evidence: Any) -> Any:
+    return explain(case.image, evidence, Options(method=method, targets=case.indices), milliseconds={})
 
 
 def _awaken(module: nn.Module) -> None:
@@ -131,13 +133,10 @@ def _plain_difference(case: Case) -> float | None:
     if case.layer.layout != "tokens":
         return None
     found = []
-    for context in (engine.sparse, nullcontext):
-        own, engine.sparse = engine.sparse, context  # type: ignore[assignment, misc]
-        try:
+    for context in (sparse, nullcontext):
+        with patch.object(engine, "sparse", context):
             evidence = Evidence(case.resident, case.given, (case.layer,))
             found.append([one.values for one in evidence.gradients(case.targets)[0]])
-        finally:
-            engine.sparse = own  # type: ignore[misc]
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True))
 
 

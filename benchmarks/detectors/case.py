@@ -13,6 +13,7 @@ from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.picture.image import Image
 from models.adapter import Target
+from models.adapters.detector import Detector
 from models.catalog import available, spec
 from models.families.ultralytics.layers import CAM_SCRIPTS
 from models.families.yolox import NECK
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.adapter import Layer, ModelSpec
-    from models.adapters.detector import Detector
     from models.geometry import ModelInput
 
 SIZE = 640
@@ -59,7 +59,7 @@ class DetectorCase:
     def build(cls, model: str, path: Path, count: int) -> DetectorCase:
         row, weights = _row(model)
         adapter = load(row)
-        if not adapter.detects:
+        if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
         resident, image = Resident(adapter, torch.device("cpu")), Image.open(path)
         given = adapter.prepare(image.pixels, adapter.preprocessings[0])

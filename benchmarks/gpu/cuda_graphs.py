@@ -59,7 +59,7 @@ def _ignoring(call: Callable[[], Tensor]) -> Callable[[object], Tensor]:
 
 
 def _recorded(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):

@@ -21,7 +21,7 @@ from explain.evidence.resident import Resident
 from explain.maps.heatmap import heatmaps
 from explain.methods.from_evidence import raw_maps
 from explain.questions import settings
-from models.adapter import Target
+from models.adapter import Part, Target
 from models.catalog import spec as row_of
 from models.demo import scenes
 from models.load import load
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.truth.measures import Map
-    from models.adapter import Layer, Prediction
+    from models.adapter import Layer, Part, Prediction
     from models.demo.scenes import Object, Scene, Spec
 
 Line = tuple[str, str, str]
@@ -46,12 +46,12 @@ DETECTOR = {
     "neck P4": ("model.18",),
     "all neck outputs": ("model.15", "model.18"),
 }
-CLASSIFIER = {name: (name,) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
-VIT = {
+CLASSIFIER: dict[str, tuple[str, ...]] = {name: (name,) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
+VIT: dict[str, tuple[str, ...]] = {
     name: (name,) for name in ("patch_embed.proj.4", "blocks.0", "blocks.1", "blocks.2", "blocks.3.norm1", "blocks.3")
 }
-PARTS = ("class", "contrast")
-WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
+PARTS: tuple[Part, ...] = ("class", "contrast")
+WRONG: dict[str, str] = {"class": "wrong class", "contrast": "wrong contrast"}
 """The same of the rival at the same place."""
 MOVED = {"class": "class, moved", "contrast": "contrast, moved"}
 """The same, moved by `offset`."""
@@ -100,7 +100,7 @@ class Subject:
         anchors = () if self.prediction.anchor is None else (self.prediction.anchor,)
         own, other = self.thing.index, self._other()
         labels = scenes.CLASSES
-        found = {part: Target(own, labels[own], anchors, part) for part in PARTS}
+        found: dict[str, Target] = {part: Target(own, labels[own], anchors, part) for part in PARTS}
         return found | {WRONG[part]: Target(other, labels[other], anchors, part) for part in PARTS}
 
     def _other(self) -> int:

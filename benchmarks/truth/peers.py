@@ -6,7 +6,7 @@ The library gets networks of its own: built anew from the weights, with its own 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ from benchmarks.truth.measures import MEASURES, box_of, measured
 from benchmarks.truth.scores import Rows, Scores, named
 from explain.evidence.layers import as_map, find
 from explain.maps.heatmap import heatmaps
-from explain.methods import METHODS, Method, grad_cam_library, rise
+from explain.methods import METHODS, grad_cam_library, rise
 from explain.methods.from_evidence import raw_maps
+from explain.methods.method import Method
 from models.catalog import spec
 from models.demo.nets import trained
 from models.weights import locate
@@ -71,9 +72,14 @@ class Agreement:
 
 def joined(parts: Sequence[Agreement]) -> Agreement:
     full = [part for part in parts if part.scenes] or parts[:1]
-    stacked = (np.concatenate([getattr(part, name) for part in full]) for name in ("differences", "own", "theirs"))
-    together = ([one for part in full for one in getattr(part, name)] for name in ("scenes", "labels"))
-    return Agreement(full[0].model, full[0].task, *together, full[0].lines, *stacked)
+    return replace(
+        full[0],
+        scenes=[number for part in full for number in part.scenes],
+        labels=[label for part in full for label in part.labels],
+        differences=np.concatenate([part.differences for part in full]),
+        own=np.concatenate([part.own for part in full]),
+        theirs=np.concatenate([part.theirs for part in full]),
+    )
 
 
 def agreement(model: str, folder: Path | None, numbers: Sequence[int]) -> Agreement:
@@ -97,12 +103,12 @@ def agreement(model: str, folder: Path | None, numbers: Sequence[int]) -> Agreem
         kept.append(given.number)
         labels.append(given.thing.label)
         rows.append(row)
-    shape = len(rows), len(lines)
-    differences, own, theirs = (
-        np.array([[one[i] for one in row] for row in rows], float).reshape(*shape, *more)
+    differences, engines, library = (
+        np.array([[one[i] for one in row] for row in rows], float).reshape(len(rows), len(lines), *more)
         for i, more in enumerate(((), (len(MEASURES),), (len(MEASURES),)))
     )
-    return Agreement(named(model, folder), held.adapter.spec.task, kept, labels, lines, differences, own, theirs)
+    task = held.adapter.spec.task
+    return Agreement(named(model, folder), task, kept, labels, lines, differences, engines, library)
 
 
 def _nearest(

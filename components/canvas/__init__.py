@@ -40,7 +40,9 @@ def arrived() -> tuple[Image, str | None] | None:
     if state.pop("drawing-due", False):
         return _picture()
     given = (state.get(KEY) or {}).get("drawing")
-    turn = given.get("turn") if isinstance(given, dict) else None
+    if not isinstance(given, dict):
+        return None
+    turn = given.get("turn")
     if not isinstance(turn, int) or turn == state.get("drawing-turn"):
         return None
     state["drawing-turn"] = turn

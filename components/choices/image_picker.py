@@ -28,8 +28,7 @@ KEPT = 12
 """Pictures of one session that stay in memory; the oldest goes first."""
 
 
-@st.cache_data(show_spinner=False, max_entries=12)
-def example(name: str) -> Image:
+def bundled(name: str) -> Image:
     """A bundled photograph, whose package is not imported, or a drawn scene."""
     if name in SCENES:
         from models.demo.scenes import draw
@@ -43,6 +42,10 @@ def example(name: str) -> Image:
         package, _ = packaged.PHOTOGRAPHS[name]
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
     return Image.open(path)
+
+
+example = st.cache_data(show_spinner=False, max_entries=12)(bundled)
+"""`bundled`, for pages."""
 
 
 def choose() -> Image:
@@ -99,7 +102,7 @@ def _current(given: dict[str, Image]) -> Image:
 
 
 def _ways(given: dict[str, Image]) -> None:
-    about = {
+    about: dict[str, Any] = {
         "format_func": str.capitalize,
         "help": "Photographs that come with the installed packages, and drawn scenes that the demo models know.",
     }

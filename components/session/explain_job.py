@@ -17,7 +17,6 @@ from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from components.choices.sidebar import Choices
@@ -110,6 +109,7 @@ def explained(
     _kept().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
     if (found := _kept().get(key)) is not None:
         return _watched(key, found)
+    made: Explanation | None
     if not aside or not is_slow(options["method"]):
         with nullcontext() if quiet else at_work(explainer):
             made = explainer(choices.image, **options)
@@ -207,7 +207,7 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
     if wanted is None or wanted in labels:
         return explanation, labels.index(wanted) if wanted else 0
     try:
-        indices: Sequence[int] = [heatmap.target.index for heatmap in explanation.heatmaps]
+        indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
         return explanation.with_targets(*indices, wanted), len(labels)
     except Problem:
         return explanation, 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SETTINGS", "Box", "Map", "Options", "Panel", "Region", "Scene", "View", "pack", "send_texts", "viewer"]
 
+SETTINGS: tuple[str, ...]
 SETTINGS = ("mode", "layout", "split", "alpha", "colormap", "threshold", "scale", "top", "even", "invert", "cells")
 SETTINGS += ("boxes", "zoom")
 """Names in the address of what a link carries of a view."""

@@ -239,5 +239,6 @@ def _raw(explanation: Explanation, index: int) -> bytes:
     if len(heatmap.raw) == 1:
         np.save(buffer, heatmap.raw[0])
     else:
-        np.savez_compressed(buffer, **dict(zip(heatmap.layers, heatmap.raw, strict=True)))
+        layers: dict[str, Any] = dict(zip(heatmap.layers, heatmap.raw, strict=True))
+        np.savez_compressed(buffer, **layers)
     return buffer.getvalue()

@@ -120,7 +120,7 @@ def items(explanation: Explanation, candidate: Prediction | None = None) -> list
 def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
     """Every class once: those that have a map in their order, then the rest."""
     shown = [p.index for p in found]
-    return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))  # type: ignore[arg-type]
+    return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))
 
 
 def _item(prediction: Prediction, number: str) -> Item:

@@ -22,6 +22,9 @@ from explain.picture.image import Image
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from explain import Explanation
 
 PATTERN = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
@@ -268,5 +271,5 @@ def _when(name: str) -> str:
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _small(path: str, _changed: int) -> object:
+def _small(path: str, _changed: int) -> NDArray[np.uint8]:
     return Image.open(path).thumbnail(320)

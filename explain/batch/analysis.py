@@ -23,7 +23,7 @@ from explain.rendering.render import heatmap_only, hottest_mask
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from numpy.typing import NDArray
 
     from explain.rendering.style import Unseen

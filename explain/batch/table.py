@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     from explain.batch.journal import Journal
     from explain.batch.records import Row

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
@@ -364,7 +365,7 @@ def downloads(job: Job) -> None:
                 )
             st.download_button(
                 "Everything, .zip",
-                lambda folder=folder: analysis.packed(folder, folder / "everything.zip").open("rb"),
+                partial(_everything, folder),
                 file_name=f"{folder.name}.zip",
                 mime="application/zip",
                 on_click="ignore",
@@ -372,3 +373,7 @@ def downloads(job: Job) -> None:
                 key=f"get-{folder.name}-zip",
                 help="The table, every picture under its map, and every raw map.",
             )
+
+
+def _everything(folder: Path) -> BinaryIO:
+    return analysis.packed(folder, folder / "everything.zip").open("rb")

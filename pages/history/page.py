@@ -11,7 +11,8 @@ from common.errors import Problem
 from components.session import history_store, page, reopen, url_state
 from explain.methods import METHODS
 from explain.phrases import percent, plural
-from pages.history import annotations, files, pair
+from pages.history import annotations as board
+from pages.history import files, pair
 from pages.history import record as record_view
 from pages.history.grid import Tile, grid
 from pages.history.record import size
@@ -52,7 +53,7 @@ def kept() -> None:
         # A record against itself says nothing: it is shown alone.
         other = None
     if not id or other is not None:
-        state.pop(annotations.OPENED, None)
+        state.pop(board.OPENED, None)
     if id:
         # No gap: a heading brings its own.
         with st.container(gap=None):

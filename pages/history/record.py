@@ -16,7 +16,7 @@ from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts,
 from components.views import charts
 from explain.methods import METHODS
 from explain.phrases import NBSP, listing, megabytes, percent, pixels, plural
-from pages.history import annotations
+from pages.history import annotations as board
 from pages.history.files import archive, files, marked
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def show(record: Record, after: str | None) -> None:
     with left:
         way = _way(record, maps)
         if way == MARK:
-            annotations.marking(record.id, index)
+            board.marking(record.id, index)
         else:
             view = _viewer(record, image, maps, index)
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
@@ -61,10 +61,10 @@ def _way(record: Record, maps: Sequence[SavedMap]) -> str:
         return LOOK
     key = f"history-way-{record.id}"
     state = st.session_state
-    begun = state.get(annotations.OPENED, {})
+    begun = state.get(board.OPENED, {})
     if key not in state or (state[key] == LOOK and begun and begun["told"] != record.marks):
         # Come from elsewhere, or others drew while nobody looked here: it begins with what is kept now.
-        state.pop(annotations.OPENED, None)
+        state.pop(board.OPENED, None)
     # What was drawn is what is to be seen first.
     state.setdefault(key, MARK if record.marks else LOOK)
     return str(

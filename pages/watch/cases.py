@@ -38,7 +38,8 @@ HIGH, BROAD = 520, 470
 
 def draw(chosen: Chosen, odd: int) -> None:
     """The gallery with its choices; `odd`: how many the trend counts in the same time."""
-    stamp = (chosen.folder, trend.signature(chosen.folder), chosen.model, chosen.source, chosen.span)
+    stamp: tuple[object, ...] = (chosen.folder, trend.signature(chosen.folder))
+    stamp += (chosen.model, chosen.source, chosen.span)
     if chosen.span != "all":
         stamp += (int(chosen.now.timestamp() // 60),)
     every: list[Entry] = log.kept(
@@ -105,7 +106,7 @@ def _choices(counts: dict[str, int]) -> tuple[str, str]:
             "Why",
             kinds,
             # No counts: a menu goes on showing the words that it was chosen by.
-            format_func=lambda kind: SAID.get(kind, kind).capitalize() if kind else "All reasons",
+            format_func=lambda kind: str(SAID.get(kind, kind)).capitalize() if kind else "All reasons",
             key="watch-why",
             label_visibility="collapsed",
             width=230,

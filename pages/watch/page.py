@@ -88,7 +88,8 @@ def _also(monitor: Monitor, way: str) -> None:
 
 
 def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
-    stamp = (chosen.folder, trend.signature(chosen.folder), chosen.model, chosen.source, chosen.span)
+    stamp: tuple[object, ...] = (chosen.folder, trend.signature(chosen.folder))
+    stamp += (chosen.model, chosen.source, chosen.span)
     if chosen.since is not None:
         # What is too old by now goes, also where nothing new comes.
         stamp += (int(chosen.now.timestamp() // 60),)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import weakref
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        return self.monitor.folder
+        return Path(self._folder.name)
 
     def finished(self, wait: float = 0.0) -> bool:
         self._thread.join(wait)
@@ -103,14 +104,14 @@ def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
     found = []
     for name in names:
         try:
-            found.append(image_picker.example.__wrapped__(name))
+            found.append(image_picker.bundled(name))
         except Problem:
             continue  # its package is not installed
     for plain, ways in ((True, AS_THEY_ARE), (False, WORSE)):
         for way in ways:
             for image in found:
                 name = f"{image.name}, {way}" if way else image.name
-                yield name, plain, (lambda image=image, way=way, name=name: changed(image, way, name))
+                yield name, plain, partial(changed, image, way, name)
 
 
 def changed(image: Image, way: str, name: str) -> Image:
