@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MODULES = ("../frontend/component.js", "../frontend/unpack.js", "../viewer/geometry.js", "shapes.js", "steps.js")
+_MODULES: tuple[str, ...] = (
+    "../frontend/component.js",
+    "../frontend/unpack.js",
+    "../viewer/geometry.js",
+    "shapes.js",
+    "steps.js",
+)
 _MODULES += ("figure.js", "list.js", "board.js", "hand.js", "markup.js")
 _component = declare("markup", Path(__file__).parent, _MODULES)
 

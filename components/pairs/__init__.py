@@ -23,7 +23,12 @@ _WORDS = {
     "product": {"both": "For and against", "upper": "For", "low": "Lowers the score", "high": "Raises it"},
 }
 """What the signs of a map are called, by what it explains."""
-_MODULES = ("../frontend/component.js", "../frontend/unpack.js", "../viewer/table.js", "../viewer/sample.js")
+_MODULES: tuple[str, ...] = (
+    "../frontend/component.js",
+    "../frontend/unpack.js",
+    "../viewer/table.js",
+    "../viewer/sample.js",
+)
 _MODULES += ("cells.js", "picture.js", "pairs.js")
 _component = declare("pairs", Path(__file__).parent, _MODULES)
 
