@@ -18,11 +18,7 @@ ABOUT = """Where a vision model looked, how sure it was, and how far to trust th
 
 Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON; the other fields are the same in both.
 Every error is answered as `application/problem+json` with one sentence that says what to do."""
-ASSETS = {
-    "swagger-ui.css": "text/css",
-    "swagger-ui-bundle.js": "text/javascript",
-    "favicon-32x32.png": "image/png",
-}
+ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 
 
 def create(settings: Settings | None = None) -> FastAPI:

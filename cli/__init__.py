@@ -15,6 +15,7 @@ import typer
 
 from cli import batch, compare, detect, history, image, models, replay, serve, similarity, watch
 from cli import settings as settings_verb
+from cli.options import app
 from common.errors import ImageProblem, Problem, WeightsProblem
 from common.settings import settings
 
@@ -24,21 +25,10 @@ if TYPE_CHECKING:
 PROGRAM = "python -m explain"
 STOPPED = 130
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-image.register(app)
-detect.register(app)
-batch.register(app)
-compare.register(app)
-similarity.register(app)
-replay.register(app)
-watch.register(app)
-serve.register(app)
-settings_verb.register(app)
+_MODULES = (image, detect, batch, compare, similarity, replay, watch, serve, settings_verb)
+_ORDER = [module.__name__ for module in _MODULES]
+"""Of the verbs in --help."""
+app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 

@@ -34,41 +34,27 @@ MAX_PICTURES = 5_000_000
 class WorkOptions:
     """How the work is divided."""
 
-    workers: Annotated[
-        int | None, cli.option("--workers", "N", "Workers that decode, explain and write \\[one per core].")
-    ] = None
-    batch_size: Annotated[
-        int | None, cli.option("--batch-size", "N", "Pictures in one pass of the model \\[8; 32 on a GPU].")
-    ] = None
-    num_samples: Annotated[
-        int | None,
-        cli.option("--num-samples", "N", "Explain only N pictures, spread evenly over all of them \\[all].", min=1),
-    ] = None
-    restart: Annotated[bool, cli.option("--restart", None, "Start over instead of resuming an earlier run.")] = False
-    engine: Annotated[
-        str,
-        cli.option(
-            "--engine", "plain|ray", "This process, or a Ray cluster: the results are the same \\[plain].", CLUSTER
-        ),
-    ] = "plain"
-    ray_address: Annotated[
-        str | None,
-        cli.option(
-            "--ray-address",
-            "ADDRESS",
-            "With --engine ray: auto, host:port or ray://host:port \\[a local cluster].",
-            CLUSTER,
-        ),
-    ] = None
-    ray_gpus: Annotated[
-        float,
-        cli.option(
-            "--ray-gpus",
-            "N",
-            "With --engine ray: GPUs per worker, if the cluster has any; 0.5 puts two workers on each \\[1].",
-            CLUSTER,
-        ),
-    ] = 1.0
+    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write \\[one per core].")
+    batch_size: int | None = cli.field("--batch-size N", "Pictures in one pass of the model \\[8; 32 on a GPU].")
+    num_samples: int | None = cli.field(
+        "--num-samples N", "Explain only N pictures, spread evenly over all of them \\[all].", min=1
+    )
+    restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
+    engine: str = cli.field(
+        "--engine plain|ray",
+        "This process, or a Ray cluster: the results are the same \\[plain].",
+        CLUSTER,
+        default="plain",
+    )
+    ray_address: str | None = cli.field(
+        "--ray-address ADDRESS", "With --engine ray: auto, host:port or ray://host:port \\[a local cluster].", CLUSTER
+    )
+    ray_gpus: float = cli.field(
+        "--ray-gpus N",
+        "With --engine ray: GPUs per worker, if the cluster has any; 0.5 puts two workers on each \\[1].",
+        CLUSTER,
+        default=1.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,46 +62,36 @@ class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
     """Options of `batch`."""
 
     class_: cli.Classes = None
-    maps: Annotated[int, cli.option("--maps", "N", "Maps per picture, for its N best classes \\[1].", cli.MAP)] = 1
+    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes \\[1].", cli.MAP, default=1)
     score_thr: cli.ScoreThr = None
-    monitor: Annotated[
-        Path | None,
-        cli.option(
-            "--monitor", "FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
-        ),
-    ] = None
-    monitor_threshold: Annotated[
-        float,
-        cli.option(
-            "--monitor-threshold",
-            "SCORE",
-            "With --monitor: a score below this is unusual \\[0.5].",
-            MONITORING,
-            min=0,
-            max=1,
-        ),
-    ] = 0.5
-    out: Annotated[
-        str | None,
-        cli.option("--out -o", "FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT),
-    ] = None
+    monitor: Path | None = cli.field(
+        "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
+    )
+    monitor_threshold: float = cli.field(
+        "--monitor-threshold SCORE",
+        "With --monitor: a score below this is unusual \\[0.5].",
+        MONITORING,
+        min=0,
+        max=1,
+        default=0.5,
+    )
+    out: str | None = cli.field(
+        "--out -o FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT
+    )
     json: cli.Json = False
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "batch",
-        """
-        python -m explain batch photos/
-        python -m explain batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
-        python -m explain batch photos.zip --question why --out run1
-        python -m explain batch list.txt --model yolo11n --workers 4 --json
-        python -m explain batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
-        """,
-    )(batch)
-
-
+@cli.verb(
+    cli.app,
+    "batch",
+    """
+    python -m explain batch photos/
+    python -m explain batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
+    python -m explain batch photos.zip --question why --out run1
+    python -m explain batch list.txt --model yolo11n --workers 4 --json
+    python -m explain batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
+    """,
+)
 def batch(
     source: Annotated[
         list[str],

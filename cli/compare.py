@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from cli import options as cli
 from cli.console import Console
@@ -13,8 +13,6 @@ from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import typer
 
     from cli.console import Progress
     from explain.comparison import Comparison
@@ -26,45 +24,34 @@ if TYPE_CHECKING:
 class CompareOptions(cli.OutputOptions, cli.LoadOptions):
     """Options of `compare`."""
 
-    model: Annotated[
-        list[str] | None,
-        cli.option(
-            "--model -m",
-            "ID",
-            "Two or more models, one option each; a single one stands for all sizes of its family on this machine "
-            "\\[efficientnet-lite0].",
-            cli.MODEL,
-        ),
-    ] = None
+    model: list[str] | None = cli.field(
+        "--model -m ID",
+        "Two or more models, one option each; a single one stands for all sizes of its family on this machine "
+        "\\[efficientnet-lite0].",
+        cli.MODEL,
+    )
     question: cli.Question = None
     method: cli.Method = None
     class_: cli.Classes = None
-    box: Annotated[
-        int | None,
-        cli.option(
-            "--box",
-            "N",
-            "With detectors: the first model's box N, the surest is 1, and the same object in the others.",
-            cli.MAP,
-        ),
-    ] = None
+    box: int | None = cli.field(
+        "--box N",
+        "With detectors: the first model's box N, the surest is 1, and the same object in the others.",
+        cli.MAP,
+    )
     scale: cli.Scale = None
     score_thr: cli.ScoreThr = None
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "compare",
-        """
-        python -m explain compare bus.jpg
-        python -m explain compare bus.jpg -m efficientnet-lite0 -m resnet50
-        python -m explain compare bus.jpg -m yolo11n -m yolo26n --box 2
-        python -m explain compare bus.jpg --class trolleybus --question why --json
-        """,
-    )(compare)
-
-
+@cli.verb(
+    cli.app,
+    "compare",
+    """
+    python -m explain compare bus.jpg
+    python -m explain compare bus.jpg -m efficientnet-lite0 -m resnet50
+    python -m explain compare bus.jpg -m yolo11n -m yolo26n --box 2
+    python -m explain compare bus.jpg --class trolleybus --question why --json
+    """,
+)
 def compare(picture: cli.Picture, options: CompareOptions) -> int:
     """Explain one picture with a small, a medium and a large model, or any others: what each predicts, how long it
     takes here, and how far they look at the same place.

@@ -6,7 +6,7 @@ import math
 import shlex
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from cli import extra_formats
 from cli import options as cli
@@ -16,8 +16,6 @@ from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import typer
 
     from explain.explainer import Explainer
     from explain.explanation import Explanation
@@ -36,95 +34,68 @@ class BoxOptions:
     """Which boxes count."""
 
     score_thr: cli.ScoreThr = None
-    iou: Annotated[
-        float | None, cli.option("--iou", "0..1", "Drop the weaker of two boxes that overlap more \\[0.7].", cli.BOXES)
-    ] = None
-    only: Annotated[
-        list[str] | None,
-        cli.option("--only", "CLASS", "Drop boxes of other classes; may be repeated.", cli.BOXES),
-    ] = None
+    iou: float | None = cli.field("--iou 0..1", "Drop the weaker of two boxes that overlap more \\[0.7].", cli.BOXES)
+    only: list[str] | None = cli.field("--only CLASS", "Drop boxes of other classes; may be repeated.", cli.BOXES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectOptions(cli.OutputOptions, BoxOptions, cli.MapOptions, cli.LoadOptions):
     """Options of `detect`."""
 
-    model: Annotated[
-        str | None,
-        cli.option("--model -m", "ID", "A detector listed by `models list` \\[the first on this machine].", cli.MODEL),
-    ] = None
+    model: str | None = cli.field(
+        "--model -m ID", "A detector listed by `models list` \\[the first on this machine].", cli.MODEL
+    )
     words: cli.Words = None
-    example: Annotated[
-        list[str] | None,
-        cli.option(
-            "--example", "X,Y,X,Y=NAME", "A box in the picture around what a YOLOE model should look for.", cli.MODEL
-        ),
-    ] = None
-    per: Annotated[
-        str, cli.option("--per", "WHAT", "One map for each detection, class or picture \\[detection].", cli.MAP)
-    ] = "detection"
-    ratio: Annotated[
-        float | None,
-        cli.option("--ratio", "0..1", "With --per picture: the share of strongest candidates \\[0.02].", cli.MAP),
-    ] = None
+    example: list[str] | None = cli.field(
+        "--example X,Y,X,Y=NAME", "A box in the picture around what a YOLOE model should look for.", cli.MODEL
+    )
+    per: str = cli.field(
+        "--per WHAT", "One map for each detection, class or picture \\[detection].", cli.MAP, default="detection"
+    )
+    ratio: float | None = cli.field(
+        "--ratio 0..1", "With --per picture: the share of strongest candidates \\[0.02].", cli.MAP
+    )
     class_: cli.Classes = None
-    box: Annotated[
-        list[int] | None,
-        cli.option("--box", "N", "One box by its rank, the surest is 1; may be repeated.", cli.MAP),
-    ] = None
-    candidate: Annotated[
-        list[str] | None,
-        cli.option("--candidate", "N,CLASS", "A raw candidate, shown or not, as named in a recipe.", cli.MAP),
-    ] = None
-    missing: Annotated[
-        list[str] | None,
-        cli.option(
-            "--missing",
-            "X,Y",
-            "The strongest candidate at a point, or in a rectangle X,Y,X,Y, in pixels of the picture: of --class or of "
-            "any class, why it is not shown, and its map.",
-            cli.MAP,
-        ),
-    ] = None
+    box: list[int] | None = cli.field("--box N", "One box by its rank, the surest is 1; may be repeated.", cli.MAP)
+    candidate: list[str] | None = cli.field(
+        "--candidate N,CLASS", "A raw candidate, shown or not, as named in a recipe.", cli.MAP
+    )
+    missing: list[str] | None = cli.field(
+        "--missing X,Y",
+        "The strongest candidate at a point, or in a rectangle X,Y,X,Y, in pixels of the picture: of --class or of "
+        "any class, why it is not shown, and its map.",
+        cli.MAP,
+    )
     top_k: cli.TopK = None
     scale: cli.Scale = None
     masks: cli.Masks = None
-    within: Annotated[
-        str | None,
-        cli.option(
-            "--within",
-            "WHERE",
-            "Show the map in the whole picture, inside the boxes, or inside them rescaled together (shared) or one by "
-            "one (each) \\[picture].",
-            cli.OUT,
-        ),
-    ] = None
-    renormalize: Annotated[
-        bool,
-        cli.option("--renormalize", None, "Show the map inside the boxes, rescaled in each: --within each.", cli.OUT),
-    ] = False
-    save_all: Annotated[
-        bool,
-        cli.option("--save-all", None, "Also write an image and a .npy of each box, and a contact sheet.", cli.OUT),
-    ] = False
+    within: str | None = cli.field(
+        "--within WHERE",
+        "Show the map in the whole picture, inside the boxes, or inside them rescaled together (shared) or one by "
+        "one (each) \\[picture].",
+        cli.OUT,
+    )
+    renormalize: bool = cli.field(
+        "--renormalize", "Show the map inside the boxes, rescaled in each: --within each.", cli.OUT, default=False
+    )
+    save_all: bool = cli.field(
+        "--save-all", "Also write an image and a .npy of each box, and a contact sheet.", cli.OUT, default=False
+    )
     also: cli.ExtraFormats = None
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "detect",
-        """
-        python -m explain detect bus.jpg
-        python -m explain detect bus.jpg --method gradcam++ --target-layers model.16
-        python -m explain detect *.jpg --score-thr 0.4 --topk 3 --renormalize --save-all
-        python -m explain detect bus.jpg --class person --question why --device cpu
-        python -m explain detect bus.jpg --missing 700,300 --class person
-        python -m explain detect bus.jpg --box 2 --part left --json
-        """,
-    )(detect)
-
-
+@cli.verb(
+    cli.app,
+    "detect",
+    """
+    python -m explain detect bus.jpg
+    python -m explain detect bus.jpg --method gradcam++ --target-layers model.16
+    python -m explain detect *.jpg --score-thr 0.4 --topk 3 --renormalize --save-all
+    python -m explain detect bus.jpg --class person --question why --device cpu
+    python -m explain detect bus.jpg --missing 700,300 --class person
+    python -m explain detect bus.jpg --box 2 --part left --json
+    """,
+)
 def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
     """Show what a detector finds in a picture, and where it looked for each box.
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Search, show, export and delete saved explanations.")
 Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids listed by `history list`.")]
 Folder = Annotated[
-    Path | None,
-    cli.option("--folder", "FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder]."),
+    Path | None, cli.option("--folder FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder].")
 ]
 COLUMNS = ("id", "saved (UTC)", "picture", "model", "method", "of", "tags")
 
@@ -29,15 +28,15 @@ COLUMNS = ("id", "saved (UTC)", "picture", "model", "method", "of", "tags")
 class ListOptions:
     """Options of `history list`."""
 
-    model: Annotated[str | None, cli.option("--model -m", "ID", "Only this model.")] = None
-    method: Annotated[str | None, cli.option("--method", "NAME", "Only this method.")] = None
-    label: Annotated[str | None, cli.option("--class", "LABEL", "Only this class, by its full name.")] = None
-    tag: Annotated[str | None, cli.option("--tag", "TAG", "Only this tag.")] = None
-    order: Annotated[
-        str, cli.option("--order", "ORDER", "newest, oldest, surest, 'least sure' or largest.", show_default=True)
-    ] = "newest"
-    limit: Annotated[int, cli.option("--limit", "N", "Maximum number of records.", show_default=True)] = 60
-    skip: Annotated[int, cli.option("--skip", "N", "Records to skip before those.", show_default=True)] = 0
+    model: str | None = cli.field("--model -m ID", "Only this model.")
+    method: str | None = cli.field("--method NAME", "Only this method.")
+    label: str | None = cli.field("--class LABEL", "Only this class, by its full name.")
+    tag: str | None = cli.field("--tag TAG", "Only this tag.")
+    order: str = cli.field(
+        "--order ORDER", "newest, oldest, surest, 'least sure' or largest.", show_default=True, default="newest"
+    )
+    limit: int = cli.field("--limit N", "Maximum number of records.", show_default=True, default=60)
+    skip: int = cli.field("--skip N", "Records to skip before those.", show_default=True, default=0)
     folder: Folder = None
     json: cli.Json = False
 
@@ -49,6 +48,15 @@ def history(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+@cli.verb(
+    app,
+    "list",
+    """
+    python -m explain history list
+    python -m explain history list number plate --tag checked
+    python -m explain history list --class minibus --order surest --json
+    """,
+)
 def list_(
     options: ListOptions,
     words: Annotated[
@@ -80,6 +88,7 @@ def list_(
     return 0
 
 
+@cli.verb(app, "show", "python -m explain history show 4173af9f48a1f96d")
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="An id listed by `history list`.")],
     folder: Folder = None,
@@ -121,6 +130,14 @@ def show(
     return 1 if damaged else 0
 
 
+@cli.verb(
+    app,
+    "export",
+    """
+    python -m explain history export 4173af9f48a1f96d --out kept
+    python -m explain history export 4173af9f48a1f96d 311ae023bc1e84ae --out history.zip
+    """,
+)
 def export(
     ids: Ids,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder, or a file ending in .zip.")],
@@ -152,6 +169,7 @@ def export(
     return 0
 
 
+@cli.verb(app, "delete", "python -m explain history delete 4173af9f48a1f96d")
 def delete(ids: Ids, folder: Folder = None, json: cli.Json = False) -> int:
     """Delete records permanently. Data shared with other records stays."""
     from explain.phrases import megabytes, plural
@@ -194,24 +212,3 @@ def _near(folder: Path | None) -> Path | None:
     """Return a folder relative to the current one, if it is below it."""
     here = Path.cwd()
     return folder.relative_to(here) if folder is not None and folder.is_relative_to(here) else folder
-
-
-cli.verb(
-    app,
-    "list",
-    """
-    python -m explain history list
-    python -m explain history list number plate --tag checked
-    python -m explain history list --class minibus --order surest --json
-    """,
-)(list_)
-cli.verb(app, "show", "python -m explain history show 4173af9f48a1f96d")(show)
-cli.verb(
-    app,
-    "export",
-    """
-    python -m explain history export 4173af9f48a1f96d --out kept
-    python -m explain history export 4173af9f48a1f96d 311ae023bc1e84ae --out history.zip
-    """,
-)(export)
-cli.verb(app, "delete", "python -m explain history delete 4173af9f48a1f96d")(delete)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from cli import extra_formats
 from cli import options as cli
@@ -14,8 +14,6 @@ from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import typer
 
     from explain.explainer import Explainer
     from explain.explanation import Explanation
@@ -31,9 +29,9 @@ class ImageOptions(cli.OutputOptions, cli.MapOptions, cli.ModelOptions):
     scale: cli.Scale = None
     masks: cli.Masks = None
     head: cli.Head = None
-    npy: Annotated[
-        bool, cli.option("--npy", None, "Also write each map at picture size: .npy, float32 (H, W) in 0..1.", cli.OUT)
-    ] = False
+    npy: bool = cli.field(
+        "--npy", "Also write each map at picture size: .npy, float32 (H, W) in 0..1.", cli.OUT, default=False
+    )
     also: cli.ExtraFormats = None
 
 
@@ -46,30 +44,18 @@ class ClassOptions(cli.OutputOptions, cli.MapOptions, cli.ModelOptions):
     head: cli.Head = None
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "image",
-        """
-        python -m explain image bus.jpg
-        python -m explain image *.jpg --model efficientnet-lite2 --top-k 3 --out out
-        python -m explain image bus.jpg --question why --class trolleybus --npy
-        python -m explain image bus.jpg --method layercam --target-layers blocks.4,bn2
-        python -m explain image bus.jpg --also svg,html,gif
-        python -m explain image bus.jpg --json | jq .results[0].headline
-        """,
-    )(image)
-    cli.verb(
-        app,
-        "class",
-        """
-        python -m explain class bus.jpg --class trolleybus
-        python -m explain class bus.jpg --class 874 --class minibus --question why
-        python -m explain class bus.jpg --class goldfish --json | jq .results[0].classes[0].rank
-        """,
-    )(class_)
-
-
+@cli.verb(
+    cli.app,
+    "image",
+    """
+    python -m explain image bus.jpg
+    python -m explain image *.jpg --model efficientnet-lite2 --top-k 3 --out out
+    python -m explain image bus.jpg --question why --class trolleybus --npy
+    python -m explain image bus.jpg --method layercam --target-layers blocks.4,bn2
+    python -m explain image bus.jpg --also svg,html,gif
+    python -m explain image bus.jpg --json | jq .results[0].headline
+    """,
+)
 def image(pictures: cli.Pictures, options: ImageOptions) -> int:
     """Show what a model predicts for a picture, and where it looked for each of its best predictions.
 
@@ -94,6 +80,15 @@ def image(pictures: cli.Pictures, options: ImageOptions) -> int:
     return Series(console, explainer, pictures, given, options.out, colours).run(work)
 
 
+@cli.verb(
+    cli.app,
+    "class",
+    """
+    python -m explain class bus.jpg --class trolleybus
+    python -m explain class bus.jpg --class 874 --class minibus --question why
+    python -m explain class bus.jpg --class goldfish --json | jq .results[0].classes[0].rank
+    """,
+)
 def class_(pictures: cli.Pictures, options: ClassOptions) -> int:
     """Show what speaks for a class of your choice, given by name or index, whatever the model predicts.
 

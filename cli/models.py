@@ -25,10 +25,19 @@ def models(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+@cli.verb(
+    app,
+    "list",
+    """
+    python -m explain models list
+    python -m explain models list yolo --here
+    python -m explain models list --task detect --json
+    """,
+)
 def list_(
     search: Annotated[str, typer.Argument(metavar="[WORD]", help="Part of an id or family name.")] = "",
-    task: Annotated[str | None, cli.option("--task", "classify|detect|embed", "Only models for this task.")] = None,
-    here: Annotated[bool, cli.option("--here", None, "Only models whose weights are on this machine.")] = False,
+    task: Annotated[str | None, cli.option("--task classify|detect|embed", "Only models for this task.")] = None,
+    here: Annotated[bool, cli.option("--here", "Only models whose weights are on this machine.")] = False,
     json: cli.Json = False,
 ) -> int:
     """List the models of the catalogue: family, size, licence, and whether the weights are on this machine."""
@@ -54,9 +63,10 @@ def list_(
     return 0
 
 
+@cli.verb(app, "show", "python -m explain models show efficientnet-lite0 --labels")
 def show(
     model: Name,
-    labels: Annotated[bool, cli.option("--labels", None, "Also list its classes, by index.")] = False,
+    labels: Annotated[bool, cli.option("--labels", "Also list its classes, by index.")] = False,
     json: cli.Json = False,
 ) -> int:
     """Show all that is known of one model; it is loaded if its weights are on this machine."""
@@ -103,9 +113,18 @@ def show(
     return 0
 
 
+@cli.verb(
+    app,
+    "layers",
+    """
+    python -m explain models layers efficientnet-lite0
+    python -m explain models layers yolo11n --all
+    python -m explain models layers resnet50 --json
+    """,
+)
 def layers(
     model: Name,
-    every: Annotated[bool, cli.option("--all", None, "Also layers nested in others.")] = False,
+    every: Annotated[bool, cli.option("--all", "Also layers nested in others.")] = False,
     json: cli.Json = False,
 ) -> int:
     """List the layers of a model at which a map can be taken, in order of execution, and its named presets."""
@@ -151,25 +170,6 @@ def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-cli.verb(
-    app,
-    "list",
-    """
-    python -m explain models list
-    python -m explain models list yolo --here
-    python -m explain models list --task detect --json
-    """,
-)(list_)
-cli.verb(app, "show", "python -m explain models show efficientnet-lite0 --labels")(show)
-cli.verb(
-    app,
-    "layers",
-    """
-    python -m explain models layers efficientnet-lite0
-    python -m explain models layers yolo11n --all
-    python -m explain models layers resnet50 --json
-    """,
-)(layers)
 cli.verb(
     app,
     "add",

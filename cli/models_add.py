@@ -42,23 +42,16 @@ RANDOM = "random numbers"
 class AddOptions:
     """Options of `models add`."""
 
-    name: Annotated[str | None, cli.option("--name", "ID", "Id of the model \\[the file's name].")] = None
-    arch: Annotated[
-        str | None, cli.option("--arch", "NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
-    ] = None
-    labels: Annotated[
-        str | None, cli.option("--labels", "FILE", "File with the names of its classes: .json or text.")
-    ] = None
-    set_: Annotated[
-        list[str] | None,
-        cli.option("--set", "KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."),
-    ] = None
-    image: Annotated[
-        str | None, cli.option("--image", "PICTURE", "Picture to try it on \\[a packaged photograph].")
-    ] = None
-    trust: Annotated[bool, cli.option("--trust", None, "Open the file even if that runs code in it.")] = False
-    yes: Annotated[bool, cli.option("--yes -y", None, "Ask nothing: take the likely answers.")] = False
-    force: Annotated[bool, cli.option("--force", None, "Overwrite a model of the same name.")] = False
+    name: str | None = cli.field("--name ID", "Id of the model \\[the file's name].")
+    arch: str | None = cli.field("--arch NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
+    labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
+    set_: list[str] | None = cli.field(
+        "--set KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."
+    )
+    image: str | None = cli.field("--image PICTURE", "Picture to try it on \\[a packaged photograph].")
+    trust: bool = cli.field("--trust", "Open the file even if that runs code in it.", default=False)
+    yes: bool = cli.field("--yes -y", "Ask nothing: take the likely answers.", default=False)
+    force: bool = cli.field("--force", "Overwrite a model of the same name.", default=False)
     json: cli.Json = False
 
 

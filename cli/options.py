@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -18,13 +19,26 @@ if TYPE_CHECKING:
     from explain.explainer import Explainer
     from explain.export.result_folder import MapColours
 
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 MODEL, MAP, BOXES, OUT = "Model", "What the map shows", "Boxes", "Output"
 
 
-def option(names: str, metavar: str | None, help: str, panel: str | None = None, **more: Any) -> Any:
-    """Return a typer option; `names` are separated by spaces, and `metavar` is None for a flag."""
+def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
+    """Return a typer option; `usage` is its names and, unless it is a flag, its value: `--top-k -k N`."""
+    names = [word for word in usage.split() if word.startswith("-")]
+    metavar = " ".join(word for word in usage.split() if not word.startswith("-")) or None
     shown: dict[str, Any] = {"show_default": False} | more
-    return typer.Option(*names.split(), metavar=metavar, help=help, rich_help_panel=panel, **shown)
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **shown)
+
+
+def field(usage: str, help: str, panel: str | None = None, *, default: Any = None, **more: Any) -> Any:
+    """Return a dataclass field that `verb` turns into that option."""
+    return dataclasses.field(default=default, metadata={"option": option(usage, help, panel, **more)})
 
 
 Pictures = Annotated[
@@ -33,16 +47,14 @@ Pictures = Annotated[
 Picture = Annotated[
     str, typer.Argument(metavar="PICTURE", help="An image file: JPEG, PNG, WebP, HEIC, AVIF, TIFF or similar.")
 ]
-Model = Annotated[str, option("--model -m", "ID", "A model listed by `models list` \\[efficientnet-lite0].", MODEL)]
+Model = Annotated[str, option("--model -m ID", "A model listed by `models list` \\[efficientnet-lite0].", MODEL)]
 Words = Annotated[
-    str | None,
-    option("--words", "'A, B'", "What a CLIP, YOLO-World or YOLOE model should look for, as a list.", MODEL),
+    str | None, option("--words 'A, B'", "What a CLIP, YOLO-World or YOLOE model should look for, as a list.", MODEL)
 ]
 Question = Annotated[
     str | None,
     option(
-        "--question -q",
-        "where|why",
+        "--question -q where|why",
         "Where is it, or why this class rather than another: sets part, method and layers together.",
         MAP,
     ),
@@ -50,8 +62,7 @@ Question = Annotated[
 Method = Annotated[
     str | None,
     option(
-        "--method",
-        "NAME",
+        "--method NAME",
         "gradcam, gradcam++, layercam, eigencam, scorecam, drise, occlusion, ... \\[the model's default].",
         MAP,
     ),
@@ -59,39 +70,34 @@ Method = Annotated[
 Layers = Annotated[
     list[str] | None,
     option(
-        "--target-layers",
-        "PATH,PATH",
+        "--target-layers PATH,PATH",
         "Layers at which to take the map, averaged if several. `models layers ID` lists them.",
         MAP,
     ),
 ]
 Classes = Annotated[
     list[str] | None,
-    option("--class -c", "NAME|INDEX", "Explain this class instead of the best ones; may be repeated.", MAP),
+    option("--class -c NAME|INDEX", "Explain this class instead of the best ones; may be repeated.", MAP),
 ]
-TopK = Annotated[int | None, option("--top-k --topk -k", "N", "Number of best predictions that get a map \\[5].", MAP)]
+TopK = Annotated[int | None, option("--top-k --topk -k N", "Number of best predictions that get a map \\[5].", MAP)]
 Scale = Annotated[
     str | None,
-    option("--scale", "own|shared", "Scale each map to its own maximum or to the maximum of all maps \\[own].", MAP),
+    option("--scale own|shared", "Scale each map to its own maximum or to the maximum of all maps \\[own].", MAP),
 ]
-Masks = Annotated[
-    int | None,
-    option("--masks", "N", "Number of masks for D-RISE \\[800; 1000 for a classifier].", MAP),
-]
+Masks = Annotated[int | None, option("--masks N", "Number of masks for D-RISE \\[800; 1000 for a classifier].", MAP)]
 Head = Annotated[
-    int | None, option("--head", "N", "With --method attention: one head, counted from 0 \\[mean of all].", MAP)
+    int | None, option("--head N", "With --method attention: one head, counted from 0 \\[mean of all].", MAP)
 ]
-ScoreThr = Annotated[float | None, option("--score-thr", "0..1", "Hide boxes with a lower score \\[0.25].", BOXES)]
-Json = Annotated[bool, option("--json", None, "Print only JSON on stdout.", OUT)]
+ScoreThr = Annotated[float | None, option("--score-thr 0..1", "Hide boxes with a lower score \\[0.25].", BOXES)]
+Json = Annotated[bool, option("--json", "Print only JSON on stdout.", OUT)]
 Out = Annotated[
     Path | None,
-    option("--out -o", "FOLDER", "Output folder; several pictures get a subfolder each \\[explained/<picture>].", OUT),
+    option("--out -o FOLDER", "Output folder; several pictures get a subfolder each \\[explained/<picture>].", OUT),
 ]
 ExtraFormats = Annotated[
     list[str] | None,
     option(
-        "--also",
-        "svg,pdf,html,report,gif,mp4",
+        "--also svg,pdf,html,report,gif,mp4",
         "Also write the figure as SVG or PDF, an offline HTML report, a PDF report, or an animation over the layers.",
         OUT,
     ),
@@ -102,16 +108,12 @@ ExtraFormats = Annotated[
 class LoadOptions:
     """How the model is loaded and fed, for every verb that runs one."""
 
-    preprocessing: Annotated[
-        str | None,
-        option(
-            "--preprocessing",
-            "NAME",
-            "How the picture is fitted: trained, crop, squash, letterbox \\[trained]. It can change the prediction.",
-            MODEL,
-        ),
-    ] = None
-    device: Annotated[str, option("--device", "NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", MODEL)] = "auto"
+    preprocessing: str | None = field(
+        "--preprocessing NAME",
+        "How the picture is fitted: trained, crop, squash, letterbox \\[trained]. It can change the prediction.",
+        MODEL,
+    )
+    device: str = field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", MODEL, default="auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,25 +131,19 @@ class MapOptions:
     question: Question = None
     method: Method = None
     target_layers: Layers = None
-    part: Annotated[
-        str | None,
-        option(
-            "--part",
-            "NAME",
-            "What to explain: class, contrast; for a box also box, left, top, ..., objectness, mask, all \\[class].",
-            MAP,
-        ),
-    ] = None
+    part: str | None = field(
+        "--part NAME",
+        "What to explain: class, contrast; for a box also box, left, top, ..., objectness, mask, all \\[class].",
+        MAP,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """What is written, and how it is drawn."""
 
-    colormap: Annotated[str, option("--colormap", "NAME", "inferno, viridis, jet, turbo, ... \\[inferno].", OUT)] = (
-        "inferno"
-    )
-    alpha: Annotated[float | None, option("--alpha", "0..1", "Opacity of the colours over the picture.", OUT)] = None
+    colormap: str = field("--colormap NAME", "inferno, viridis, jet, turbo, ... \\[inferno].", OUT, default="inferno")
+    alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", OUT)
     out: Out = None
     json: Json = False
 
@@ -159,7 +155,7 @@ class OutputOptions:
 
 
 def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a function as a verb: its docstring is the help text, and the examples are shown below it.
+    """Register a function as a verb of `app`: its docstring is the help text, and the examples are shown below it.
 
     A parameter annotated with a dataclass stands for all of its fields, each an option of its own.
     """
@@ -186,22 +182,22 @@ def _expanded(function: Callable[..., int]) -> Callable[..., int]:
             parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
             continue
         groups[name], hints = hint, get_type_hints(hint, include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if field.default is MISSING else field.default,
-                annotation=hints[field.name],
+        for declared in fields(hint):
+            kind = hints[declared.name]
+            if "option" in declared.metadata:
+                kind = Annotated[kind, declared.metadata["option"]]
+            parameters.append(
+                inspect.Parameter(
+                    declared.name, inspect.Parameter.KEYWORD_ONLY, default=declared.default, annotation=kind
+                )
             )
-            for field in fields(hint)
-        ]
 
     def call(**values: Any) -> int:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         return function(**values)
 
-    call.__name__ = function.__name__
+    call.__name__, call.__module__ = function.__name__, function.__module__
     vars(call)["__signature__"] = inspect.Signature(parameters)
     return call
 
@@ -220,11 +216,8 @@ _SAME_NAME = (
     "preprocessing",
     "of",
 )
-_ENGINE_NAMES = dict(zip(_SAME_NAME, _SAME_NAME, strict=True)) | {
-    "target_layers": "layers",
-    "score_thr": "confidence",
-    "words": "vocabulary",
-}
+_OTHER_NAMES = {"target_layers": "layers", "score_thr": "confidence", "words": "vocabulary", "of": "of"}
+_ENGINE_NAMES = {name: name for name in _SAME_NAME} | _OTHER_NAMES
 """Fields of option dataclasses that the engine takes, and its names for them."""
 
 

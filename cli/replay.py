@@ -26,29 +26,22 @@ MAX_BYTES = 64 * 2**20
 class ReplayOptions(cli.OutputOptions):
     """Options of `replay`."""
 
-    picture: Annotated[
-        str | None,
-        cli.option(
-            "--picture -p",
-            "FILE",
-            "The picture to explain \\[the one embedded in a PNG or JPG, or a nearby file of its name].",
-        ),
-    ] = None
-    device: Annotated[str | None, cli.option("--device", "NAME", "A device other than the recipe's.")] = None
+    picture: str | None = cli.field(
+        "--picture -p FILE",
+        "The picture to explain \\[the one embedded in a PNG or JPG, or a nearby file of its name].",
+    )
+    device: str | None = cli.field("--device NAME", "A device other than the recipe's.")
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "replay",
-        """
-        python -m explain replay explained/bus/recipe.json --picture bus.jpg
-        python -m explain replay explained/bus/gradcam_prediction.png --picture bus.jpg
-        python -m explain replay recipe.json --device cpu --out again --json
-        """,
-    )(replay)
-
-
+@cli.verb(
+    cli.app,
+    "replay",
+    """
+    python -m explain replay explained/bus/recipe.json --picture bus.jpg
+    python -m explain replay explained/bus/gradcam_prediction.png --picture bus.jpg
+    python -m explain replay recipe.json --device cpu --out again --json
+    """,
+)
 def replay(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG, JPG, SVG or PDF with an embedded recipe.")

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cli import options as cli
 from cli.console import Console
@@ -19,7 +19,6 @@ from common.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import typer
     import uvicorn
     from fastapi import FastAPI
 
@@ -36,97 +35,65 @@ ACCESS, LIMITS = "Access", "Limits"
 class ServeOptions:
     """Options of `serve`; None leaves a setting to the environment."""
 
-    host: Annotated[
-        str,
-        cli.option("--host", "ADDRESS", f"Address to listen on; 0.0.0.0 opens it to the network \\[{HOST}].", ACCESS),
-    ] = HOST
-    port: Annotated[
-        int,
-        cli.option(
-            "--port -p",
-            "N",
-            f"Port to listen on; 0 picks a free one and prints it \\[{PORT}].",
-            ACCESS,
-            min=0,
-            max=65535,
-        ),
-    ] = PORT
-    key: Annotated[
-        str | None,
-        cli.option(
-            "--key",
-            "KEY",
-            "Require this key. SIGHTGLASS_API_KEY does the same without showing it in the process list.",
-            ACCESS,
-        ),
-    ] = None
-    queue: Annotated[
-        int | None,
-        cli.option(
-            "--queue", "N", "Requests that may wait; further ones get 429 with Retry-After \\[16].", LIMITS, min=0
-        ),
-    ] = None
-    workers: Annotated[
-        int | None,
-        cli.option(
-            "--workers",
-            "N",
-            "Requests answered at the same time. All share one loaded model, which takes one picture at a time \\[2].",
-            LIMITS,
-            min=1,
-        ),
-    ] = None
-    timeout: Annotated[
-        float | None,
-        cli.option(
-            "--timeout",
-            "SECONDS",
-            "Time limit for an answer, including waiting; then the work is stopped (504) \\[60].",
-            LIMITS,
-            min=0.1,
-        ),
-    ] = None
-    limit_mb: Annotated[
-        float | None,
-        cli.option("--limit-mb", "MB", "Maximum size of a picture file (413 above it) \\[20].", LIMITS, min=0.001),
-    ] = None
-    model: Annotated[
-        str | None,
-        cli.option(
-            "--model -m",
-            "ID",
-            "Model for requests that name none, loaded before the server listens \\[efficientnet-lite0].",
-            cli.MODEL,
-        ),
-    ] = None
-    device: Annotated[
-        str | None, cli.option("--device", "NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
-    ] = None
-    monitor: Annotated[
-        bool,
-        cli.option(
-            "--monitor",
-            None,
-            "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
-            LIMITS,
-        ),
-    ] = False
+    host: str = cli.field(
+        "--host ADDRESS", f"Address to listen on; 0.0.0.0 opens it to the network \\[{HOST}].", ACCESS, default=HOST
+    )
+    port: int = cli.field(
+        "--port -p N",
+        f"Port to listen on; 0 picks a free one and prints it \\[{PORT}].",
+        ACCESS,
+        min=0,
+        max=65535,
+        default=PORT,
+    )
+    key: str | None = cli.field(
+        "--key KEY",
+        "Require this key. SIGHTGLASS_API_KEY does the same without showing it in the process list.",
+        ACCESS,
+    )
+    queue: int | None = cli.field(
+        "--queue N", "Requests that may wait; further ones get 429 with Retry-After \\[16].", LIMITS, min=0
+    )
+    workers: int | None = cli.field(
+        "--workers N",
+        "Requests answered at the same time. All share one loaded model, which takes one picture at a time \\[2].",
+        LIMITS,
+        min=1,
+    )
+    timeout: float | None = cli.field(
+        "--timeout SECONDS",
+        "Time limit for an answer, including waiting; then the work is stopped (504) \\[60].",
+        LIMITS,
+        min=0.1,
+    )
+    limit_mb: float | None = cli.field(
+        "--limit-mb MB", "Maximum size of a picture file (413 above it) \\[20].", LIMITS, min=0.001
+    )
+    model: str | None = cli.field(
+        "--model -m ID",
+        "Model for requests that name none, loaded before the server listens \\[efficientnet-lite0].",
+        cli.MODEL,
+    )
+    device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
+    monitor: bool = cli.field(
+        "--monitor",
+        "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
+        LIMITS,
+        default=False,
+    )
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "serve",
-        """
-        python -m explain serve
-        python -m explain serve --model resnet50 --device cuda --workers 4
-        SIGHTGLASS_API_KEY=... python -m explain serve --host 0.0.0.0 --port 80
-        curl -F image=@bus.jpg http://127.0.0.1:8502/api/explain
-        curl -F image=@bus.jpg -H 'Accept: image/png' -o map.png http://127.0.0.1:8502/api/explain
-        """,
-    )(serve)
-
-
+@cli.verb(
+    cli.app,
+    "serve",
+    """
+    python -m explain serve
+    python -m explain serve --model resnet50 --device cuda --workers 4
+    SIGHTGLASS_API_KEY=... python -m explain serve --host 0.0.0.0 --port 80
+    curl -F image=@bus.jpg http://127.0.0.1:8502/api/explain
+    curl -F image=@bus.jpg -H 'Accept: image/png' -o map.png http://127.0.0.1:8502/api/explain
+    """,
+)
 def serve(options: ServeOptions) -> int:
     """Serve over HTTP what the other commands print here: the API without the dashboard's pages.
 
@@ -225,12 +192,7 @@ def _server(app: FastAPI) -> uvicorn.Server:
 
     return uvicorn.Server(
         uvicorn.Config(
-            app,
-            log_level="critical",
-            access_log=False,
-            ws="none",
-            timeout_graceful_shutdown=GRACE,
-            server_header=False,
+            app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=GRACE, server_header=False
         )
     )
 

@@ -10,11 +10,19 @@ from cli.console import Console
 from common.errors import SettingProblem
 
 if TYPE_CHECKING:
-    import typer
+    pass
 
 COLUMNS = ("variable", "value", "default", "meaning")
 
 
+@cli.verb(
+    cli.app,
+    "settings",
+    """
+    python -m explain settings
+    SIGHTGLASS_MODELS_MB=4096 python -m explain settings --json
+    """,
+)
 def settings(json: cli.Json = False) -> int:
     """List the environment variables that Sightglass reads, each with its value, default and meaning.
 
@@ -23,10 +31,7 @@ def settings(json: cli.Json = False) -> int:
     from common.environment import unknown
 
     console, rows = Console(json), _rows()
-    console.table(
-        COLUMNS,
-        [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows],
-    )
+    console.table(COLUMNS, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
     problems = [*(row["problem"] for row in rows if row["problem"]), *unknown()]
     for problem in problems:
         console.warn(problem)
@@ -55,14 +60,3 @@ def _rows() -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "settings",
-        """
-        python -m explain settings
-        SIGHTGLASS_MODELS_MB=4096 python -m explain settings --json
-        """,
-    )(settings)

@@ -30,44 +30,36 @@ MAX_ROWS = 20
 class SimilarityOptions(cli.LoadOptions):
     """Options of `similarity`."""
 
-    gallery: Annotated[
-        str | None,
-        cli.option("--gallery -g", "FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."),
-    ] = None
-    top: Annotated[
-        int,
-        cli.option("--top", "N", "With --gallery: the number of most similar pictures with maps.", show_default=True),
-    ] = 5
+    gallery: str | None = cli.field(
+        "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
+    )
+    top: int = cli.field(
+        "--top N", "With --gallery: the number of most similar pictures with maps.", show_default=True, default=5
+    )
     model: cli.Model = "efficientnet-lite0"
-    of: Annotated[
-        str,
-        cli.option(
-            "--of",
-            "cosine|product",
-            "What makes the two more alike and what sets them apart, or what adds up to the score.",
-            cli.MAP,
-            show_default=True,
-        ),
-    ] = "cosine"
+    of: str = cli.field(
+        "--of cosine|product",
+        "What makes the two more alike and what sets them apart, or what adds up to the score.",
+        cli.MAP,
+        show_default=True,
+        default="cosine",
+    )
     method: cli.Method = None
     target_layers: cli.Layers = None
     out: cli.Out = None
     json: cli.Json = False
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "similarity",
-        """
-        python -m explain similarity bus.jpg other.jpg
-        python -m explain similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
-        python -m explain similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
-        python -m explain similarity a.jpg b.jpg --json | jq .score
-        """,
-    )(similarity)
-
-
+@cli.verb(
+    cli.app,
+    "similarity",
+    """
+    python -m explain similarity bus.jpg other.jpg
+    python -m explain similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    python -m explain similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
+    python -m explain similarity a.jpg b.jpg --json | jq .score
+    """,
+)
 def similarity(
     pictures: Annotated[
         list[str], typer.Argument(metavar="A [B]", help="The query, and the picture to compare it with.")
@@ -111,11 +103,7 @@ def _two(
     stem = query.name.rsplit(".", 1)[0]
     (folder,) = result_folder.places([f"{stem}_and_{other.name}"], out)
     written = result_folder.write(folder, similarity_files.of_similarity(found, baseline))
-    console.say(
-        similarity_files.headline(found, baseline),
-        baseline.words,
-        *similarity_files.places(found),
-    )
+    console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
     best = found.matches.pairs[: similarity_files.PAIRS]
     rows = [
         (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)

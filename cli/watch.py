@@ -27,37 +27,27 @@ MAX_LINES = 100_000
 class WatchOptions:
     """Options of `watch`."""
 
-    model: Annotated[str | None, cli.option("--model -m", "ID", "Only this model.")] = None
-    since: Annotated[
-        str | None,
-        cli.option("--since", "WHEN", "Only since then: 90m, 24h, 7d, or 2026-11-20T09:00 (UTC)."),
-    ] = None
-    reference: Annotated[
-        str | None,
-        cli.option(
-            "--reference",
-            "SOURCE",
-            "First set what counts as usual: now (everything monitored so far), or the results of a batch.",
-        ),
-    ] = None
-    worst: Annotated[int, cli.option("--worst", "N", "How many of the worst to list \\[5].", min=0)] = 5
-    alarm: Annotated[bool, cli.option("--alarm", None, "Exit with code 1 if something has changed.")] = False
+    model: str | None = cli.field("--model -m ID", "Only this model.")
+    since: str | None = cli.field("--since WHEN", "Only since then: 90m, 24h, 7d, or 2026-11-20T09:00 (UTC).")
+    reference: str | None = cli.field(
+        "--reference SOURCE",
+        "First set what counts as usual: now (everything monitored so far), or the results of a batch.",
+    )
+    worst: int = cli.field("--worst N", "How many of the worst to list \\[5].", min=0, default=5)
+    alarm: bool = cli.field("--alarm", "Exit with code 1 if something has changed.", default=False)
     json: cli.Json = False
 
 
-def register(app: typer.Typer) -> None:
-    cli.verb(
-        app,
-        "watch",
-        """
-        python -m explain watch watched
-        python -m explain watch watched --since 24h --worst 10
-        python -m explain watch watched --reference now
-        python -m explain watch watched --reference run1/results.parquet --alarm --json
-        """,
-    )(watch)
-
-
+@cli.verb(
+    cli.app,
+    "watch",
+    """
+    python -m explain watch watched
+    python -m explain watch watched --since 24h --worst 10
+    python -m explain watch watched --reference now
+    python -m explain watch watched --reference run1/results.parquet --alarm --json
+    """,
+)
 def watch(
     options: WatchOptions,
     folder: Annotated[
