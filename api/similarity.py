@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import threading
 
     from api.schemas import Settings, SimilarityRequest
-    from explain.similarity.similarity import Side, Similarity
+    from explain.similarity.similarity import ComparedImage, Similarity
 
 
 def compare_pictures(
@@ -47,7 +47,7 @@ def compare_pictures(
     return answer | {"sides": [_side(side, request, cancel) for side in found.sides]}
 
 
-def _side(side: Side, request: SimilarityRequest, cancel: threading.Event | None) -> dict[str, Any]:
+def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> dict[str, Any]:
     from explain.export.similarity_files import overlay
     from explain.picture.image import to_png
 

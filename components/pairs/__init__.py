@@ -16,7 +16,7 @@ from explain.rendering.colormaps import lut
 
 if TYPE_CHECKING:
     from explain.similarity.matches import Grid
-    from explain.similarity.similarity import Side, Similarity
+    from explain.similarity.similarity import ComparedImage, Similarity
 
 _WORDS = {
     "cosine": {"both": "Similar and different", "upper": "Similar", "low": "Lowers similarity", "high": "Raises it"},
@@ -66,7 +66,7 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
     return packed_by_content(head, blobs)[1]
 
 
-def _described(side: Side, grid: Grid, text: str) -> dict[str, Any]:
+def _described(side: ComparedImage, grid: Grid, text: str) -> dict[str, Any]:
     image = side.image
     return {
         "name": image.name,
@@ -81,7 +81,7 @@ def _described(side: Side, grid: Grid, text: str) -> dict[str, Any]:
     }
 
 
-def _picture(side: Side) -> bytes:
+def _picture(side: ComparedImage) -> bytes:
     image = side.image
     fits = image.jpeg if max(image.width, image.height) <= MAX_SIDE else b""
     return fits or jpeg(image.pixels, MAX_SIDE, image.sha256)

@@ -40,14 +40,14 @@ def numbers(explanation: Explanation, index: int) -> None:
         st.caption("There is nothing to measure on this map.")
         return
     statistics = explanation.statistics[index]
-    part = "of what it saw" if unseen(explanation) else "of the picture"
-    metric("Half of the heat lies on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+    part = "of the visible area" if unseen(explanation) else "of the picture"
+    metric("Half of the heat is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
     if (lies := explanation.box_numbers(index)) is not None:
         metric(
             "Heat inside its boxes",
             percent(lies.inside),
             f"on {percent(lies.area)} of the picture",
-            "How much of the heat lies within the boxes of this class.",
+            "The share of the heat inside the boxes of this class.",
         )
     else:
         metric(
@@ -143,7 +143,7 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
     mask = region.mask(explanation.image.height, explanation.image.width)
     left, top, right, bottom = explanation.heatmaps[first].seen
     area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
-    part = "of what the model saw" if unseen(explanation) else "of the picture"
+    part = "of the visible area" if unseen(explanation) else "of the picture"
     if not area:
         st.markdown(":material/ink_selection: The marked area is not in the part that the model saw.")
         return

@@ -232,7 +232,7 @@ def numbers(explanation: Explanation, index: int) -> None:
         f"Heat inside {own}",
         percent(lies.inside),
         f"on {percent(lies.area)} of the picture",
-        "How much of the heat lies within, and how much of what the model saw that is.",
+        "The share of the heat inside, and the share of the visible area that it covers.",
     )
     times = f"{lies.ratio:.0f} ×" if lies.ratio >= 10 else f"{lies.ratio:.1f} ×"
     metric(
@@ -252,7 +252,7 @@ def table(explanation: Explanation, index: int) -> None:
 
     said = [
         ("heat inside", percent(lies.inside), "share of the heat within its own boxes"),
-        ("area", percent(lies.area), "share of what the model saw that these boxes are"),
+        ("area", percent(lies.area), "share of the visible area that these boxes cover"),
         ("ratio", f"{lies.ratio:.2f}", "heat inside by area: 1 is what an even map would have"),
         ("hit", "yes" if lies.hit else "no", "whether the hottest place lies inside, the pointing game"),
         ("elsewhere", percent(lies.elsewhere), "share of the heat in boxes of other objects, outside its own"),

@@ -10,7 +10,7 @@ import streamlit as st
 
 from components import headline
 from components.viewer import SETTINGS, Box, Map, Options, Panel, Scene, View, send_texts, viewer
-from explain.findings.diagnosis import looks, unseen
+from explain.findings.diagnosis import describe_map, unseen
 from explain.phrases import percent, pixels
 from explain.rendering.colormaps import colormaps
 
@@ -64,7 +64,7 @@ def _line(explanation: Explanation, index: int) -> str | None:
 
 def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
     """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
-    texts = [looks(explanation, index) + _faded(explanation) for explanation, index in maps]
+    texts = [describe_map(explanation, index) + _faded(explanation) for explanation, index in maps]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 

@@ -51,7 +51,7 @@ def title(explanation: Result, index: int) -> str:
     return label if sure is None else f"{label}, {percent(sure)}"
 
 
-def said(prediction: Prediction) -> str:
+def with_score(prediction: Prediction) -> str:
     """Return a prediction with its score: `minibus 62 %`."""
     return f"{prediction.label} {percent(prediction.score)}"
 

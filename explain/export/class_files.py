@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from explain.export import command
 from explain.export.result_folder import class_scores, label_stem, map_figure, npy_bytes, to_json
-from explain.findings.diagnosis import diagnose, looks
+from explain.findings.diagnosis import describe_map, diagnose
 from explain.methods import METHODS
 from explain.phrases import percent, plain_text
 
@@ -41,7 +41,7 @@ def class_analysis(explanation: Explanation, index: int) -> dict[str, Any]:
     return {
         "picture": explanation.image.name,
         "model": explanation.model.id,
-        "headline": plain_text(place + looks(explanation, index)),
+        "headline": plain_text(place + describe_map(explanation, index)),
         "label": target.label,
         "index": target.index,
         "score": scores[target.index],

@@ -172,7 +172,7 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
             panel.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
         if len(shown) > MAX_NAMED:
             continue
-        text, left, top = caption.said(prediction), max(0.0, x0), max(0.0, y0)
+        text, left, top = caption.with_score(prediction), max(0.0, x0), max(0.0, y0)
         right = left + 0.056 * inch * len(text)
         while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
             top += high
@@ -198,7 +198,7 @@ def _answers(made: Figure, explanation: Result, left: float, top: float, wide: f
     """List the best answers under the picture."""
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
-    lines = [_cut(caption.said(p), wide) for p in best]
+    lines = [_cut(caption.with_score(p), wide) for p in best]
     if more and explanation.model.task == "detect":
         lines[-1] = _cut(f"{lines[-1]}, and {more} more", wide)
     text = "\n".join(lines) or "nothing found"

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from common.errors import Problem
 from explain.export import caption, command, scaled, table
-from explain.findings.diagnosis import headline, looks
+from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
 from explain.phrases import percent, pixels, plural
 from explain.picture.image import to_jpeg, to_png
@@ -149,7 +149,7 @@ def _map(explanation: Explanation, index: int, size: tuple[int, int]) -> dict[st
         "low": low,
         "high": high,
         "line": _half_line(explanation, index, size),
-        "where": looks(explanation, index).replace("**", ""),
+        "where": describe_map(explanation, index).replace("**", ""),
         "inside": caption.inside_boxes(explanation, index),
         "limitations": caption.caveats(explanation, index),
         "numbers": table.listed(explanation.statistics[index]),
@@ -200,7 +200,7 @@ def _box(found: Prediction, maps: str, scale: float) -> dict[str, str]:
         "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in corners),
         "x": f"{max(0.0, x0) * scale + 4:.1f}",
         "y": f"{max(0.0, y0) * scale + 15:.1f}",
-        "text": caption.said(found),
+        "text": caption.with_score(found),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image as Pillow
 
 from explain.export import caption, command, embedded_recipe, fonts, scaled, table
-from explain.findings.diagnosis import headline, looks
+from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
 from explain.phrases import pixels
 from explain.rendering.colormaps import lut
@@ -51,7 +51,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") 
     _bar(page, explanation, index, colormap)
     _others(page, explanation, index, colormap)
     _head(page, "What the map shows")
-    _text(page, looks(explanation, index).replace("**", ""), 9.5)
+    _text(page, describe_map(explanation, index).replace("**", ""), 9.5)
     if inside := caption.inside_boxes(explanation, index):
         _text(page, inside, 9.5)
     _head(page, "Limitations")
@@ -166,7 +166,7 @@ def _boxes(
                 page.set_draw_color(grey)
                 page.set_line_width(width)
                 page.polygon(points, style="D")
-            text = caption.said(found)
+            text = caption.with_score(found)
             x, y, room = max(left, points[0][0]), max(top, points[0][1]), page.get_string_width(text) + 1.6
             while any(x < b and a < x + room and abs(y - c) < 2.8 for a, b, c in taken):
                 y += 2.8

@@ -14,7 +14,7 @@ from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet
 from explain.rendering.render import shown
 from explain.rendering.style import Field, Style
-from explain.similarity.similarity import said
+from explain.similarity.similarity import describe_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
     from explain.similarity.matches import Grid
     from explain.similarity.ranking import Context, Ranking
-    from explain.similarity.similarity import Side, Similarity
+    from explain.similarity.similarity import ComparedImage, Similarity
 
     File = tuple[str, bytes]
 
@@ -33,7 +33,7 @@ PAIRS = 6
 COLOURS = "blue: similar, red: different"
 
 
-def overlay(side: Side, style: Style | None = None) -> NDArray[np.uint8]:
+def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8]:
     """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red sets them apart."""
     # Squared, so that weak places are faint: the opacity of a difference is its power of 0.6.
     values = np.sign(side.signed) * side.signed**2
@@ -91,7 +91,7 @@ def places(found: Similarity) -> list[str]:
         return [f"There is no map: {found.state}. Try another layer or method."]
     lines = []
     for side in found.sides:
-        alike, apart = (plain_text(words) for words in said(side))
+        alike, apart = (plain_text(words) for words in describe_places(side))
         if found.of == "product":
             lines.append(f"{side.image.name}: the score arises {alike}.")
         else:

@@ -93,7 +93,7 @@ def nothing_found(explanation: Result) -> str:
     return f"No detections {above}; {said}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
 
 
-def looks(explanation: Result, index: int = 0) -> str:
+def describe_map(explanation: Result, index: int = 0) -> str:
     """Describe where one map is hot: `minibus is hottest in the middle of the picture: half of the heat is on ...`."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":

@@ -108,7 +108,7 @@ def score(explanation: Explanation, index: int) -> float | None:
 
 
 def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
-    from explain.findings.diagnosis import looks
+    from explain.findings.diagnosis import describe_map
 
     heatmap = explanation.heatmaps[place]
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
@@ -131,7 +131,7 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         state=heatmap.state,
         statistics=explanation.statistics[place],
         boxes=explanation.own(place),
-        looks=looks(explanation, place),
+        looks=describe_map(explanation, place),
     )
     return info, Blob.of(array_codec.pack(arrays), "maps")
 

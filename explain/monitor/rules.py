@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, str] = {
     "low confidence": "The model's best answer is below the threshold.",
     "nothing found": "A detector shows no box.",
-    "border": "Most of the heat lies along the edges of the picture.",
+    "border": "Most of the heat is along the edges of the picture.",
     "even": "The heat is spread nearly evenly: the map points nowhere.",
     "off the box": "The boxes hold less heat than an even map would put there.",
     "flat": "The map is the same everywhere.",
@@ -83,7 +83,7 @@ def check(seen: Observation, threshold: float, rules: Rules) -> tuple[Reason, ..
         found.append(Reason("nothing found", "It found no box.", 1.0))
     border, even, ratio = (numbers.get(name) for name in ("border_share", "half_heat_area", "box_ratio"))
     if rules.border is not None and border is not None and border > rules.border:
-        text = f"{percent(border)} of the heat lies on the outer border, above {percent(rules.border)}."
+        text = f"{percent(border)} of the heat is on the outer border, above {percent(rules.border)}."
         found.append(Reason("border", text, _beyond(border, rules.border, 1.0)))
     if rules.even is not None and even is not None and even > rules.even:
         text = f"Half of the heat needs {percent(even)} of the area, above {percent(rules.even)}."

@@ -172,7 +172,7 @@ def headline(seen: Sequence[Observation], when: str) -> str:
 
 NAMES = {
     "confidence": "Confidence",
-    "half_heat_area": "Half of the heat lies on",
+    "half_heat_area": "Half of the heat is on",
     "border_share": "Heat on the border",
     "entropy_normalised": "Scatter (entropy)",
     "box_inside": "Heat in the boxes",

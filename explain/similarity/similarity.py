@@ -57,7 +57,7 @@ better at earlier ones (docs/similarity.md)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class ComparedImage:
     """One of the two pictures, with its signed map."""
 
     image: Image
@@ -106,8 +106,8 @@ class Similarity:
     """The similarity of two pictures to a model, explained."""
 
     model: ModelSpec
-    query: Side
-    gallery: Side
+    query: ComparedImage
+    gallery: ComparedImage
     score: float
     """Cosine of the embeddings, -1..1."""
     method: str
@@ -121,7 +121,7 @@ class Similarity:
     notes: tuple[str, ...] = field(default=())
 
     @property
-    def sides(self) -> tuple[Side, Side]:
+    def sides(self) -> tuple[ComparedImage, ComparedImage]:
         return self.query, self.gallery
 
     def summary(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Similarity:
             "layers": self.layers,
             "preprocessing": self.preprocessing,
             "state": self.state,
-            "places": [dict(zip(("alike", "apart"), said(side), strict=True)) for side in self.sides],
+            "places": [dict(zip(("alike", "apart"), describe_places(side), strict=True)) for side in self.sides],
             "pairs": [
                 {"query": pair.query, "gallery": pair.gallery, "score": pair.score} for pair in self.matches.pairs
             ],
@@ -144,7 +144,7 @@ class Similarity:
         }
 
 
-def said(side: Side) -> tuple[str, str]:
+def describe_places(side: ComparedImage) -> tuple[str, str]:
     """Say where a picture has what makes the two similar and what sets them apart, as ends of sentences."""
 
     def one(statistics: Statistics) -> str:
@@ -199,7 +199,9 @@ def similarity(
         evidences = [evidence for evidence, _, _ in found]
         vectors, score, state, raws, carried = _compared(evidences, chosen, of)
         first, second = (
-            Side(image, evidence.geometry, vector, tuple(raw), scaled(raw, evidence.geometry) * (state == "ok"))
+            ComparedImage(
+                image, evidence.geometry, vector, tuple(raw), scaled(raw, evidence.geometry) * (state == "ok")
+            )
             for image, evidence, vector, raw in zip((one, other), evidences, vectors, raws, strict=True)
         )
         return Similarity(

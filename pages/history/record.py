@@ -129,7 +129,7 @@ def numbers(item: SavedMap) -> None:
         return
     found = item.statistics
     charts.metric(
-        "Half of the heat lies on", percent(found.half_heat_area), "of what it saw", MEANING["half_heat_area"]
+        "Half of the heat is on", percent(found.half_heat_area), "of the visible area", MEANING["half_heat_area"]
     )
     charts.metric(
         "Heat near the edges",

@@ -193,7 +193,7 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     for i in range(1, 5):
         assert f"{percent(result.inside(mask, i))} for {result.heatmaps[i].target.label}" in said
     left, top, right, bottom = result.heatmaps[0].seen
-    assert f", {percent(mask[top:bottom, left:right].mean())} of what the model saw" in said
+    assert f", {percent(mask[top:bottom, left:right].mean())} of the visible area" in said
     app.session_state["viewer"] = {"region": {"picture": sha, "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
     app.run()
     assert any("not in the part that the model saw" in m.value for m in app.markdown)

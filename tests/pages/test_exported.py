@@ -85,7 +85,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, models: Path) -> Non
     assert not app.error
     given = shown(app)
     assert given.head["panels"][0]["maps"][0]["title"]
-    assert "5 channels of float32, of which the first three are shown" in texts(app)
+    assert "5 channels of float32; the first three are shown" in texts(app)
     assert "which answer as the file does" in texts(app)
     assert app.selectbox(key="method-classify").value == "gradcam"
     # In the patch that nobody sees.

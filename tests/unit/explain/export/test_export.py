@@ -54,7 +54,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     root = ElementTree.fromstring(figure.figure(boxes, format="svg"))
     space = "{http://www.w3.org/2000/svg}"
     words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))
-    for part in ("bus.png", "HiResCAM: bus", caption.said(boxes.predictions[0]), "sightglass 0.1.0", "model.16"):
+    for part in ("bus.png", "HiResCAM: bus", caption.with_score(boxes.predictions[0]), "sightglass 0.1.0", "model.16"):
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
     white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from explain.explanation import Explanation
-from explain.findings.diagnosis import ALIKE, Finding, diagnose, headline, looks, unseen
+from explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
 from explain.maps.heatmap import Heatmap
 from explain.options import Options
 from explain.phrases import article, listing, percent, plural
@@ -251,7 +251,7 @@ def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, word
     (finding,) = diagnose(made)
     assert (finding.kind, finding.level) == (state, "serious")
     assert finding.text.startswith(words)
-    assert looks(made) == finding.text
+    assert describe_map(made) == finding.text
 
 
 def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
@@ -264,12 +264,12 @@ def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
 
 
 def test_looks_says_where_and_of_what() -> None:
-    words = looks(explanation(blob()))
+    words = describe_map(explanation(blob()))
     assert words.startswith("**minibus** is hottest in the middle of the picture: half of the heat is on ")
     assert words.endswith(f"{NBSP}% of the picture.")
-    assert "at the top right" in looks(explanation(blob(10, 54)))
+    assert "at the top right" in describe_map(explanation(blob(10, 54)))
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    assert looks(explanation(blob(), geometry=half)).endswith("of the visible area.")
+    assert describe_map(explanation(blob(), geometry=half)).endswith("of the visible area.")
 
 
 @pytest.mark.parametrize(

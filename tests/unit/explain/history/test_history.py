@@ -621,14 +621,14 @@ def test_two_records_of_a_picture_are_held_against_each_other(
 
 def test_a_place_is_told_of_what_was_seen(history: History, one: Explanation) -> None:
     """A model that crops says nothing of the picture's edges."""
-    from explain.findings.diagnosis import looks
+    from explain.findings.diagnosis import describe_map
     from explain.phrases import plain_text
 
     cropped = Explainer("efficientnet-lite0")(Image(_wide(), "wide.png"), top_k=1)
     first, second = history.keep(cropped), history.keep(one)
     told = [plain_text(words) for words in history.compare(first, second).words if "is hottest" in words]
     for words, explanation in zip(told, (cropped, one), strict=True):
-        where = plain_text(looks(explanation)).partition(" is hottest ")[2]
+        where = plain_text(describe_map(explanation)).partition(" is hottest ")[2]
         assert words.partition(" is hottest ")[2] == where.replace("half of the heat", "half of its heat")
     assert "of the visible area" in told[0]
 
