@@ -18,6 +18,7 @@ import torch
 from common.errors import ModelProblem
 from explain.backward.gradient import Activation, Gradient
 from explain.backward.graph import Graph, Opaque
+from explain.backward.rules import walk_back
 from explain.backward.transformer import sparse
 from explain.evidence.layers import as_map
 from models.adapters.detector import IN_CELL
@@ -151,7 +152,7 @@ class Evidence:
             try:
                 if self._graph is None:
                     self._graph = Graph([leaf for leaf in self.outputs.leaves if leaf.requires_grad], self.recorded)
-                return self._graph.gradients(seeds)
+                return walk_back(self._graph, seeds)
             except Opaque:
                 return None
 

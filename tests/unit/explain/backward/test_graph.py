@@ -15,10 +15,11 @@ from torch import nn
 
 from common.errors import ModelProblem
 from explain import Explainer
-from explain.backward import convolution, graph
+from explain.backward import convolution, rules
 from explain.backward.convolution import Kernel, pointwise_gradient
 from explain.backward.gradient import Activation, Gradient, Term
 from explain.backward.graph import Graph, Opaque, place
+from explain.backward.rules import walk_back
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.picture.image import Image
@@ -77,7 +78,7 @@ def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
         at_rough[0, n, y // 2, column // 2] = -1.0
         seeds += [[at_fine, None], [None, at_rough], [at_fine, at_rough]]
     with torch.no_grad():
-        found = [graph.gradients(seeded(*given)) for given in seeds]
+        found = [walk_back(graph, seeded(*given)) for given in seeds]
     for given, gradients in zip(seeds, found, strict=True):
         ends = [(end, seed) for end, seed in zip((fine, rough), given, strict=True) if seed is not None]
         expected = torch.autograd.grad([e for e, _ in ends], [x, low], [s for _, s in ends], retain_graph=True)
@@ -103,7 +104,7 @@ def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
     graph = Graph([y], [x])
     assert bool(graph.wanted) == (order in ("known first", "known last"))
     with torch.no_grad():
-        (found,) = graph.gradients(seeded(seed))
+        (found,) = walk_back(graph, seeded(seed))
     (expected,) = torch.autograd.grad(y, x, seed)
     torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
 
@@ -112,7 +113,7 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     y = x.softmax(1)
     with pytest.raises(Opaque, match="Softmax"):
-        Graph([y], [x]).gradients(seeded(torch.ones_like(y)))
+        walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
     with pytest.raises(Opaque):
         place(torch.zeros(1))
 
@@ -120,7 +121,7 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
 def test_what_reaches_no_source_has_an_empty_gradient() -> None:
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     y = x.sigmoid()
-    (gradient,) = Graph([y], [x]).gradients(seeded(torch.zeros_like(y)))
+    (gradient,) = walk_back(Graph([y], [x]), seeded(torch.zeros_like(y)))
     assert gradient.dense().shape == (4, 8, 8)
     assert not gradient.dense().any()
 
@@ -228,13 +229,13 @@ def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, m
         seed[0, 0, 10:15, 21] = 1.0
         (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
         with torch.no_grad():
-            (found,) = Graph([y], [x]).gradients(seeded(seed))
+            (found,) = walk_back(Graph([y], [x]), seeded(seed))
         torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
 
     # A large window of a convolution that steps is PyTorch's.
     laid_out = conv.weight.nbytes
     for large, expected in ((5 * 8 * 8 * 9, laid_out if stride == 1 else 0), (5 * 8 * 8 * 9 + 1, laid_out)):
-        monkeypatch.setattr(graph, "LARGE", large)
+        monkeypatch.setattr(rules, "LARGE", large)
         # A graph for each picture.
         compared()
         compared()
@@ -254,7 +255,7 @@ def test_one_weight_may_be_read_in_several_ways() -> None:
         seed[:, :, where, where] = 1.0
         (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
         with torch.no_grad():
-            (found,) = Graph([y], [x]).gradients(seeded(seed))
+            (found,) = walk_back(Graph([y], [x]), seeded(seed))
         torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-4)
 
 
@@ -264,7 +265,7 @@ def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
     y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
     (expected,) = torch.autograd.grad(y, x, torch.ones_like(y), retain_graph=True)
     with torch.no_grad():
-        (found,) = Graph([y], [x]).gradients(seeded(torch.ones_like(y)))
+        (found,) = walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
     torch.testing.assert_close(found.dense(), expected[0])
 
 
@@ -296,7 +297,7 @@ def test_a_gradient_before_a_1x1_convolution_stays_a_product(window: Any, ends: 
         seed[0][:, *at] = torch.randn_like(seed[0][:, *at]) * used
     wanted = torch.autograd.grad((first, second, third), sources, seeds, retain_graph=True)
     with torch.no_grad():
-        found = Graph([first, second, third], sources).gradients(seeded(*seeds))
+        found = walk_back(Graph([first, second, third], sources), seeded(*seeds))
     for gradient, expected, source in zip(found, wanted, sources, strict=True):
         a = Activation(torch.randn_like(source[0]))
         assert any(term.weight is not None for term in gradient.terms)
@@ -315,7 +316,7 @@ def test_a_small_level_without_a_gradient_has_no_window() -> None:
     seed = torch.zeros_like(fine)
     seed[0, 0, 2, 3] = 1.0
     with torch.no_grad():
-        (found,) = Graph([fine, small], [x]).gradients(seeded(seed, torch.zeros_like(small)))
+        (found,) = walk_back(Graph([fine, small], [x]), seeded(seed, torch.zeros_like(small)))
     assert found.values.shape == (4, 1, 1)
 
 
@@ -327,7 +328,7 @@ def test_what_read_padding_alone_leads_nowhere() -> None:
         seed[0, 1][cell] = 1.0
         (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
         with torch.no_grad():
-            (found,) = Graph([y], [x]).gradients(seeded(seed))
+            (found,) = walk_back(Graph([y], [x]), seeded(seed))
         torch.testing.assert_close(found.dense(), expected[0])
         assert bool(found.dense().any()) == reaches
 

@@ -1,0 +1,231 @@
+"""Walk one detection's gradient back through the graph, only where it is not zero.
+
+One cell of a detection head starts a detection's gradient, and a convolution's backward spreads it by half a kernel: a
+small object's reaches a few percent of a map. PyTorch's own backward multiplies all the zeros. Here its graph is
+walked back in windows: the same numbers, without the zeros. Each detection is walked alone, so its bits depend on
+nothing else. A target behind an operation that has no rule here is left to PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from explain.backward.convolution import LARGE
+from explain.backward.gradient import Gradient, Term
+from explain.backward.graph import Graph, Opaque, Place, Step, joins_channels
+from explain.backward.walk import Walk, add_moved, bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Rule = tuple[Callable[[Walk, Step], None], Callable[[Walk, Step], None]]
+"""Of an operation: first extend the windows of its inputs, then add to their gradients."""
+aten = torch.ops.aten
+
+
+def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
+    """Return one Gradient per source; `seeds` are the target's gradients at the graph's ends. Raises Opaque."""
+    ends = {end: seed for end, seed in zip(graph.ends, seeds, strict=True) if seed is not None}
+    walk = Walk(graph)
+    for at, seed in ends.items():
+        walk.reach(at, bounds(seed))
+    taken: list[tuple[Step, Rule]] = []
+    for step in graph.steps:
+        if not walk.windows.keys().isdisjoint(step.outputs):
+            if (rule := RULES.get(step.name)) is None:
+                raise Opaque(step.name)
+            taken.append((step, rule))
+            rule[0](walk, step)
+    walk.windows = {at: walk.widen(at, window) for at, window in walk.windows.items()}
+    for at, seed in ends.items():
+        if at in walk.windows:
+            walk.add(at, seed.values[None], seed.top, seed.left)
+    final: dict[Place, Gradient] = {}
+    sources = set(graph.sources)
+    for step, rule in taken:
+        final |= {at: walk.found(at) for at in sources.intersection(step.outputs)}
+        rule[1](walk, step)
+        for at in step.outputs:
+            walk.held.pop(at, None)
+            walk.products.pop(at, None)
+    return [final[at] if at in final else walk.found(at) for at in graph.sources]
+
+
+def _same_reach(walk: Walk, step: Step) -> None:
+    for at in step.inputs:
+        walk.reach(at, walk.windows[step.outputs[0]])
+
+
+def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
+    """`backward(gradient, tensor, node)` of an operation with one tensor; `by`: the one its node has saved."""
+
+    def pull(walk: Walk, step: Step) -> None:
+        at = step.outputs[0]
+        gradient = walk.held[at]
+        found = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
+        top, _, left, _ = walk.windows[at]
+        walk.add(step.inputs[0], found, top, left, fresh=found is not gradient)
+
+    return _same_reach, pull
+
+
+def _add_reach(walk: Walk, step: Step) -> None:
+    if step.node._saved_alpha != 1:
+        raise Opaque("a weighted sum")
+    if any(at is not None and walk.shapes[at] != walk.shapes[step.outputs[0]] for at in step.inputs):
+        raise Opaque("a sum of different shapes")
+    _same_reach(walk, step)
+
+
+def _add_pull(walk: Walk, step: Step) -> None:
+    top, _, left, _ = walk.windows[step.outputs[0]]
+    for at in step.inputs:
+        walk.add(at, walk.held[step.outputs[0]], top, left)
+
+
+def _along_channels(step: Step) -> None:
+    if not joins_channels(step):
+        raise Opaque("joined or split along another side than the channels")
+
+
+def _cat_reach(walk: Walk, step: Step) -> None:
+    _along_channels(step)
+    # Of an input without a gradient the graph does not say how many channels it has: of one, the rest of them.
+    if step.inputs.count(None) > 1:
+        raise Opaque("joined with several that have no gradient")
+    _same_reach(walk, step)
+
+
+def _cat_pull(walk: Walk, step: Step) -> None:
+    out, start = step.outputs[0], 0
+    top, _, left, _ = walk.windows[out]
+    known = sum(walk.shapes[at][1] for at in step.inputs if at is not None)
+    for at in step.inputs:
+        channels = walk.shapes[at][1] if at is not None else walk.shapes[out][1] - known
+        part = slice(start, start + channels)
+        if out in walk.held:
+            walk.add(at, walk.held[out][:, part], top, left)
+        for term in walk.products.get(out, ()):
+            assert term.weight is not None
+            walk.multiply(at, replace(term, weight=term.weight[:, part]))
+        start = part.stop
+
+
+def _split_reach(walk: Walk, step: Step) -> None:
+    _along_channels(step)
+    for out in step.outputs:
+        walk.reach(step.inputs[0], walk.windows.get(out))
+
+
+def _split_pull(walk: Walk, step: Step) -> None:
+    start = 0
+    for out in step.outputs:
+        part = slice(start, start + walk.shapes[out][1])
+        if out in walk.held:
+            top, _, left, _ = walk.windows[out]
+            walk.add(step.inputs[0], walk.held[out], top, left, channels=part)
+        start = part.stop
+
+
+def _conv_reach(walk: Walk, step: Step) -> None:
+    if step.inputs[1] is not None:
+        raise Opaque("a convolution whose weights have a gradient")
+    walk.reach(step.inputs[0], walk.graph.convolution(step).spread(walk.windows[step.outputs[0]]))
+
+
+def _conv_pull(walk: Walk, step: Step) -> None:
+    at, out = step.inputs[0], step.outputs[0]
+    if at is None:
+        return
+    gradient, window, conv = walk.held[out], walk.windows[out], walk.graph.convolution(step)
+    if conv.pointwise:
+        walk.multiply(at, Term(gradient[0], window[0], window[2], conv.weight))
+        return
+    top, left, (tall, wide), padding, small = 0, 0, walk.shapes[at][2:], conv.padding, False
+    if not walk.whole(out):
+        top, bottom, left, right = conv.spread(window)
+        tall, wide, padding = bottom - top, right - left, (0, 0)
+        small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
+    # Laid out for what needs it alone.
+    way = conv.kernel if small or conv.stride == (1, 1) else None
+    if way is not None and (small or way.convolves(padding)):
+        found = way.gradient(gradient) if small else way.convolved(gradient, padding)
+        walk.add(at, found, top, left, fresh=True)
+        return
+    # Only its shape is looked at.
+    like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
+    shape = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
+    part = aten.convolution_backward(gradient, like, conv.weight, None, *shape, [True, False, False])[0]
+    walk.add(at, part, top, left, fresh=True)
+
+
+def _upsample_factor(walk: Walk, step: Step) -> int:
+    assert step.inputs[0] is not None
+    (h, w), (height, width) = (walk.shapes[at][2:] for at in (step.inputs[0], step.outputs[0]))
+    if height % h or width % w or height // h != width // w:
+        raise Opaque("grown by other than a whole factor")
+    return int(height // h)
+
+
+def _upsample_reach(walk: Walk, step: Step) -> None:
+    factor = _upsample_factor(walk, step)
+    y0, y1, x0, x1 = walk.windows[step.outputs[0]]
+    walk.reach(step.inputs[0], (y0 // factor, -(-y1 // factor), x0 // factor, -(-x1 // factor)))
+
+
+def _upsample_pull(walk: Walk, step: Step) -> None:
+    factor, out = _upsample_factor(walk, step), step.outputs[0]
+    if out in walk.held:
+        top, _, left, _ = walk.windows[out]
+        blocks, row, column = _blocks(walk.held[out], top, left, factor)
+        walk.add(step.inputs[0], blocks, row, column, fresh=True)
+    for term in walk.products.get(out, ()):
+        blocks, row, column = _blocks(term.values[None], term.top, term.left, factor)
+        walk.multiply(step.inputs[0], replace(term, values=blocks[0], top=row, left=column))
+
+
+def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
+    """The sums of a (1, C, h, w) over blocks, and the first one's row and column."""
+    row, column = top // factor, left // factor
+    height, width = -(-(top + gradient.shape[2]) // factor) - row, -(-(left + gradient.shape[3]) // factor) - column
+    out = gradient.new_zeros(1, height, width, gradient.shape[1]).permute(0, 3, 1, 2)
+    # A place of the blocks at a time: several times as fast as average pooling, which wants whole blocks too.
+    for y in range(factor):
+        for x in range(factor):
+            down, right = (y - top) % factor, (x - left) % factor
+            part = gradient[:, :, down::factor, right::factor]
+            add_moved(out, part, (top + down) // factor - row, (left + right) // factor - column)
+    return out, row, column
+
+
+def _norm_scale(gradient: Tensor, node: Any) -> Tensor:
+    if node._saved_training:
+        raise Opaque("a batch norm that learns")
+    weight, scale = node._saved_weight, (node._saved_running_var + node._saved_eps).rsqrt()
+    scaled: Tensor = gradient * (scale if weight is None else scale * weight).view(1, -1, 1, 1)
+    return scaled
+
+
+RULES: dict[str, Rule] = {
+    "ConvolutionBackward0": (_conv_reach, _conv_pull),
+    "AddBackward0": (_add_reach, _add_pull),
+    "CatBackward0": (_cat_reach, _cat_pull),
+    "SplitBackward0": (_split_reach, _split_pull),
+    "SplitWithSizesBackward0": (_split_reach, _split_pull),
+    "UpsampleNearest2DBackward0": (_upsample_reach, _upsample_pull),
+    "SiluBackward0": _elementwise(lambda g, x, node: aten.silu_backward(g, x), by="_saved_self"),
+    "ReluBackward0": _elementwise(lambda g, y, node: aten.threshold_backward(g, y, 0), by="_saved_result"),
+    "SigmoidBackward0": _elementwise(lambda g, y, node: aten.sigmoid_backward(g, y), by="_saved_result"),
+    "LeakyReluBackward0": _elementwise(
+        lambda g, x, node: aten.leaky_relu_backward(g, x, node._saved_negative_slope, False), by="_saved_self"
+    ),
+    "HardswishBackward0": _elementwise(lambda g, x, node: aten.hardswish_backward(g, x), by="_saved_self"),
+    "NativeBatchNormBackward0": _elementwise(lambda g, _, node: _norm_scale(g, node)),
+    "CloneBackward0": _elementwise(lambda g, _, node: g),
+    "AliasBackward0": _elementwise(lambda g, _, node: g),
+}
