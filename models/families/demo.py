@@ -1,4 +1,4 @@
-"""Small models that know drawn scenes alone (`models.demo`): packaged, trained here, and their mistakes are planted."""
+"""Load the packaged demo models, trained on drawn scenes alone (`models.demo`), some with planted mistakes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
 
 @cache
 def card(name: str) -> dict[str, Any]:
-    """What the training of a model wrote of it: data, net, metrics on scenes it never saw; see docs/demo.md."""
+    """Return a model's training record: data, network, metrics on held-out scenes; see docs/demo.md."""
     found: dict[str, Any] = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
     return found
 

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite 0/1/2 (https://github.com/tensorflow/tpu, Apache-2.0): the packaged default, no download.
+"""Load EfficientNet-Lite 0/1/2 (https://github.com/tensorflow/tpu, Apache-2.0): the packaged default, no download.
 
-The weights come inside small packages of data. Their tensors, in order, are those of timm's
-`tf_efficientnet_lite{0,1,2}`, and so are the modules here, name by name and bit by bit: timm brings torchvision, and
-that the whole of torch's compiler, which to import took as long as everything else up to the first picture.
+The weights come in small data packages. Their tensors, in order, are those of timm's `tf_efficientnet_lite{0,1,2}`, and
+so are the modules here, name by name and bit by bit. timm itself is not used: it imports torchvision, and that torch's
+whole compiler, which took as long as everything else up to the first picture.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SIZES = {
     "tf_efficientnet_lite1": (1.0, 1.1, 240, 272),
     "tf_efficientnet_lite2": (1.1, 1.2, 260, 292),
 }
-"""How much wider and deeper, the input's side, and a picture's short side before the crop."""
+"""Factors of width and depth, the input's side, and a picture's short side before the crop."""
 
 
 def conv(given: int, made: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
-    """Without a bias, padded as TensorFlow does; `halves` is the side of the maps that it makes half as large, if any.
+    """Return a convolution without bias, padded as TensorFlow does; `halves`: the side of the map that it halves, or 0.
 
-    What is odd TensorFlow pads to the right and to the bottom. A kernel with a row and a column of zeros before its own
-    lands on the same pixels, and no map has to be copied into a larger one.
+    TensorFlow pads odd pixels at the right and the bottom. A kernel with an extra row and column of zeros before its
+    own covers the same pixels, and no map has to be copied into a larger one.
     """
     more = 1 if halves and halves % 2 == 0 else 0
     return nn.Conv2d(given, made, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
@@ -58,7 +58,7 @@ class Norm(nn.BatchNorm2d):
 
 
 class Separable(nn.Module):
-    """The first block: it does not expand."""
+    """Depthwise separable convolution, the first block: without expansion."""
 
     def __init__(self, given: int, made: int, kernel: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Separable(nn.Module):
 
 
 class Inverted(nn.Module):
-    """Widened, filtered channel by channel, narrowed."""
+    """Inverted bottleneck: expansion, depthwise convolution, projection."""
 
     def __init__(self, given: int, made: int, kernel: int, halves: int, expand: int) -> None:
         super().__init__()
@@ -114,13 +114,13 @@ class EfficientNetLite(nn.Module):
 
 
 def _rounded(channels: float) -> int:
-    """To the nearest multiple of 8, but never down by more than a tenth."""
+    """Round to the nearest multiple of 8, but never down by more than a tenth."""
     near = max(8, int(channels + 4) // 8 * 8)
     return near + 8 if near < 0.9 * channels else near
 
 
 def _fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A kernel with the zeros before its own that `conv` has room for; other tensors as they are."""
+    """Pad a kernel with the zeros that `conv` expects; return other tensors as they are."""
     if tensor.ndim == len(shape) == 4 and shape[2] - tensor.shape[2] == 1:
         return F.pad(tensor, (1, 0, 1, 0))
     return tensor
@@ -135,7 +135,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     with torch.device("meta"):
         module = EfficientNetLite(wider, deeper, side)
     own = module.state_dict()
-    # Some lie transposed in the file, and the order in which a product sums is not the same then.
+    # Some are transposed in the file, which would change the order of summation in a product.
     given = [tensor.contiguous() for tensor in tensors.values()]
     held = {name: _fitted(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
     if len(given) != len(own) or any(held[name].shape != own[name].shape for name in own):

@@ -1,7 +1,7 @@
-"""A service of the operator's as a detector: a picture goes out over HTTP, boxes come back as JSON.
+"""Use an operator's HTTP service as a detector: it gets a picture and returns boxes as JSON.
 
-Only the operator's own `models.toml` can name the address: a visitor's word never becomes a request, and an answer that
-sends us elsewhere is not followed.
+Only the operator's own `models.toml` can name the address: nothing that a visitor sends becomes a request, and
+redirects are not followed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import nn
 from common.errors import ModelProblem
 from models import labels
 from models.adapters.detector import Detections, Detector
-from models.families.exported.layouts import Found
+from models.families.exported.layouts import Candidates
 from models.families.exported.loader import as_answered, detections
 from models.geometry import Geometry, ModelInput
 
@@ -48,7 +48,7 @@ SEND = ("multipart", "raw", "json")
 FORMATS = {"jpeg": "image/jpeg", "png": "image/png"}
 BOXES = ("xyxy", "xywh", "cxcywh")
 LISTS = ("predictions", "detections", "results", "objects", "boxes", "data")
-"""Keys under which a service may keep its list."""
+"""Possible keys of the list in an answer."""
 LABEL = ("label", "class_name", "name", "category", "class", "class_id", "category_id", "index")
 SCORE = ("score", "confidence", "conf", "probability")
 BOX = ("box", "bbox", "xyxy", "bounding_box", "rectangle")
@@ -59,14 +59,14 @@ CORNERS = (
     ("left", "top", "right", "bottom"),
 )
 SIDES = (("x", "y", "width", "height"), ("left", "top", "width", "height"), ("x", "y", "w", "h"))
-ANSWER = 4 * 2**20
-"""Bytes of an answer at most."""
-ANSWERS = 3000
-"""Boxes of an answer at most."""
-NAMES = 1000
-"""Classes that are collected at most where the operator names none."""
-AGAIN = (429, 502, 503, 504)
-"""A service that is busy is asked once more, or one slow moment would cost hundreds of pictures."""
+MAX_BYTES = 4 * 2**20
+"""Maximum bytes of an answer."""
+MAX_BOXES = 3000
+"""Maximum boxes of an answer."""
+MAX_CLASSES = 1000
+"""Maximum classes that are collected where the operator names none."""
+RETRIED = (429, 502, 503, 504)
+"""Status codes after which a request is repeated once: a moment of load should not cost hundreds of pictures."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,23 @@ class Service:
     """The form's or the JSON's name for the picture."""
     format: str = "jpeg"
     boxes: str = "xyxy"
-    """What four numbers of a box are; a dict says it by its keys, but for whether x, y is a corner or the centre."""
+    """Meaning of a box's four numbers; in a dict its keys say it, but for whether x, y is a corner or the centre."""
     normalised: bool = False
-    """Whether boxes are shares of the picture's sides, and not pixels of what was sent."""
+    """Whether boxes are shares of the picture's sides, and not pixels of the picture that was sent."""
     timeout: float = 20.0
     """Seconds for one whole answer."""
     at_once: int = 4
-    """Requests in flight."""
+    """Concurrent requests."""
     size: int = 640
-    """Pixels of the longer side that is sent at most."""
+    """Maximum pixels of the longer side of a picture that is sent."""
     token_env: str = ""
     """Name of the environment variable that holds a bearer token."""
     name: str = ""
-    """The model's, for what is said of it."""
+    """The model's id, for messages."""
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Service:
-        """Checked; raises ModelProblem naming the key that is wrong."""
+        """Check the operator's table; raise ModelProblem naming the key that is wrong."""
         table: Mapping[str, Any] | None = spec.weights.get("endpoint")
         if not table or "url" not in table:
             raise ModelProblem(f'{spec.id} needs endpoint = {{ url = "http://..." }} in its table of models.toml.')
@@ -114,7 +114,7 @@ class Service:
         return made
 
     def request(self, pixels: NDArray[np.uint8]) -> urllib.request.Request:
-        """A POST of uint8 (h, w, 3) RGB."""
+        """Return a POST of uint8 (h, w, 3) RGB."""
         held = io.BytesIO()
         quality = {"quality": 95, "subsampling": 0} if self.format == "jpeg" else {"compress_level": 1}
         Pillow.fromarray(pixels).save(held, self.format, **quality)
@@ -135,7 +135,7 @@ class Service:
         return urllib.request.Request(self.url, body, headers, method="POST")
 
     def ask(self, pixels: NDArray[np.uint8]) -> list[tuple[str | int, float, tuple[float, ...]]]:
-        """What the service finds in uint8 (h, w, 3): label, score, and box xyxy in pixels of what was sent.
+        """Send uint8 (h, w, 3) and return the service's labels, scores, and boxes xyxy in pixels of what was sent.
 
         Raises ModelProblem, one sentence, where it cannot be reached, is too slow, or answers anything else.
         """
@@ -146,7 +146,7 @@ class Service:
                 break
             except urllib.error.HTTPError as error:
                 error.close()
-                if left == 0 or error.code not in AGAIN:
+                if left == 0 or error.code not in RETRIED:
                     raise ModelProblem(f"The service of {self.name} refused a picture: HTTP {error.code}.") from error
                 time.sleep(0.2)
             except TimeoutError as error:
@@ -161,36 +161,36 @@ class Service:
                 if left == 0:
                     raise ModelProblem(f"The service of {self.name} cannot be reached: is it running?") from error
         try:
-            told = json.loads(answer)
-        # Nested without end it is JSON to nobody.
+            found = json.loads(answer)
+        # Endless nesting is not JSON either.
         except (ValueError, RecursionError) as error:
             raise ModelProblem(f"The service of {self.name} answers with something that is not JSON.") from error
-        return list(self._read(told, pixels.shape[1], pixels.shape[0]))
+        return list(self._read(found, pixels.shape[1], pixels.shape[0]))
 
     def _fetch(self, request: urllib.request.Request) -> bytes:
         until = time.monotonic() + self.timeout
         held = bytearray()
         with _OPENER.open(request, timeout=self.timeout) as response:
-            # A timeout of the socket starts anew with every byte that drips.
+            # The socket's timeout restarts with every byte.
             while part := response.read1(2**16):
                 held += part
-                if len(held) > ANSWER:
-                    raise ModelProblem(f"The service of {self.name} answers with more than {ANSWER // 2**20} MB.")
+                if len(held) > MAX_BYTES:
+                    raise ModelProblem(f"The service of {self.name} answers with more than {MAX_BYTES // 2**20} MB.")
                 if time.monotonic() > until:
                     raise TimeoutError
         return bytes(held)
 
-    def _read(self, told: Any, width: int, height: int) -> Iterator[tuple[str | int, float, tuple[float, ...]]]:
-        if isinstance(told, dict):
-            told = next((told[key] for key in LISTS if isinstance(told.get(key), list)), told)
-        if not isinstance(told, list):
+    def _read(self, found: Any, width: int, height: int) -> Iterator[tuple[str | int, float, tuple[float, ...]]]:
+        if isinstance(found, dict):
+            found = next((found[key] for key in LISTS if isinstance(found.get(key), list)), found)
+        if not isinstance(found, list):
             raise ModelProblem(
                 f'The service of {self.name} should answer with a list such as [{{"box": [0, 0, 9, 9], '
                 '"label": "cat", "score": 0.9}].'
             )
-        if len(told) > ANSWERS:
-            raise ModelProblem(f"The service of {self.name} answers with {len(told)} boxes: {ANSWERS} are the most.")
-        for number, one in enumerate(told):
+        if len(found) > MAX_BOXES:
+            raise ModelProblem(f"The service of {self.name} answers with {len(found)} boxes: {MAX_BOXES} are the most.")
+        for number, one in enumerate(found):
             if not isinstance(one, dict):
                 raise ModelProblem(f"Answer {number} of {self.name}'s service should be a table with a box in it.")
             label = next((one[key] for key in LABEL if isinstance(one.get(key), str | int)), None)
@@ -234,7 +234,7 @@ def _number(value: Any) -> float | None:
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """An answer must not send the operator's pictures, or their token, anywhere else."""
+    """Refuse redirects: the operator's pictures and token go nowhere else."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
@@ -244,16 +244,16 @@ _OPENER = urllib.request.build_opener(_Stay)
 
 
 class Remote(nn.Module):
-    """Stands for what runs elsewhere: no weights and no layers."""
+    """Stand in for the remote model: no weights and no layers."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Endpoint:
-    """The service that the operator's table names; nothing is sent before there is a picture."""
+    """Adapt the service in the operator's table; nothing is sent before there is a picture."""
     return Endpoint(spec, Service.of(spec), labels.own(spec))
 
 
 class Endpoint(Detector):
-    """A service as an Adapter: boxes as it sends them, suppressed by nobody but itself."""
+    """A service as an Adapter: boxes as it sends them, without further suppression."""
 
     gradients = False
     parts: tuple[Part, ...] = ("class", "box", "all")
@@ -262,17 +262,17 @@ class Endpoint(Detector):
 
     def __init__(self, spec: ModelSpec, service: Service, names: Sequence[str]) -> None:
         table = {key: value for key, value in vars(service).items() if key != "name"}
-        told = json.dumps([table, list(names)], sort_keys=True)
-        # Nobody knows the weights behind an address: what is known to be the same is how it is asked.
-        super().__init__(spec, Remote(), names, hashlib.sha256(told.encode()).hexdigest())
+        # The weights behind an address are unknown: the hash is of the way it is asked.
+        asked = json.dumps([table, list(names)], sort_keys=True)
+        super().__init__(spec, Remote(), names, hashlib.sha256(asked.encode()).hexdigest())
         self.service = service
         self.batch = service.at_once
-        """Masked pictures that are asked about together."""
+        """Masked pictures that are sent together."""
         self._collects = not names
         self._lock = threading.Lock()
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """The whole picture, its longer side no longer than the service is to get it."""
+        """Return the whole picture, its longer side reduced to the service's `size`."""
         height, width = pixels.shape[:2]
         ratio = min(1.0, self.service.size / max(height, width))
         size = (max(round(height * ratio), 1), max(round(width * ratio), 1))
@@ -284,7 +284,7 @@ class Endpoint(Detector):
         return ModelInput(tensor.unsqueeze(0), geometry)
 
     def run(self, tensor: Tensor) -> Detections:
-        """Asks about (B, 3, h, w) in 0..1, `at_once` at a time; raises ModelProblem where one answer is none."""
+        """Send (B, 3, h, w) in 0..1, `at_once` at a time; raise ModelProblem where an answer is invalid."""
         pictures = (tensor.detach() * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         with ThreadPoolExecutor(self.service.at_once) as pool:
             answers = list(pool.map(self.service.ask, pictures))
@@ -293,7 +293,7 @@ class Endpoint(Detector):
         return detections([_found(answer, count) for answer in indexed], None)
 
     def _index(self, label: str | int) -> int:
-        """A label's place among the classes; new ones come last, so that those known keep theirs."""
+        """Return a label's index; new labels are appended, so that known ones keep theirs."""
         with self._lock:
             if isinstance(label, int) and not self._collects:
                 if not 0 <= label < len(self.labels):
@@ -308,8 +308,10 @@ class Endpoint(Detector):
                 raise ModelProblem(
                     f"The service of {self.spec.id} answers with {name[:60]!r}, which is not among its labels."
                 )
-            if len(self.labels) >= NAMES:
-                raise ModelProblem(f"The service of {self.spec.id} knows more than {NAMES} classes: name its labels.")
+            if len(self.labels) >= MAX_CLASSES:
+                raise ModelProblem(
+                    f"The service of {self.spec.id} knows more than {MAX_CLASSES} classes: name its labels."
+                )
             self.labels = (*self.labels, name)
             return len(self.labels) - 1
 
@@ -317,10 +319,10 @@ class Endpoint(Detector):
         return as_answered(outputs, confidence)
 
 
-def _found(answer: Sequence[tuple[int, float, tuple[float, ...]]], count: int) -> Found:
-    """One picture's answer; one candidate that scores 0 where there is none."""
+def _found(answer: Sequence[tuple[int, float, tuple[float, ...]]], count: int) -> Candidates:
+    """Convert one picture's answer; one candidate that scores 0 where it is empty."""
     answer = answer or [(0, 0.0, (0.0,) * 4)]
     choice = torch.tensor([[index for index, _, _ in answer]])
     scores = torch.tensor([[[score for _, score, _ in answer]]])  # (1, 1, N)
     rows = torch.zeros(1, count, len(answer)).scatter(1, choice[:, None], scores)
-    return Found(torch.tensor([[box for _, _, box in answer]]), rows, choice=choice)
+    return Candidates(torch.tensor([[box for _, _, box in answer]]), rows, choice=choice)

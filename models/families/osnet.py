@@ -1,7 +1,6 @@
-"""OSNet, which tells persons apart (Zhou et al. 2019, arXiv:1905.00953), from a state dict of torchreid (MIT).
+"""Load OSNet, a re-identification network (Zhou et al. 2019, arXiv:1905.00953), from a state dict of torchreid (MIT).
 
-The modules have torchreid's names, so that its checkpoints fit as they are; the identities that one was trained on are
-left away with its last layer.
+The modules have torchreid's names, so that its checkpoints fit unchanged; the layer of training identities is dropped.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Conv(nn.Module):
 
 
 class Light(nn.Module):
-    """A 3x3 convolution in two cheap steps: over channels, then over places."""
+    """A 3x3 convolution in two cheap steps: pointwise, then depthwise."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -65,7 +64,7 @@ class Light(nn.Module):
 
 
 class Gate(nn.Module):
-    """How much of each channel passes, by its mean over the picture; one gate for all scales."""
+    """Channel gate by the mean over the picture; one gate is shared by all scales."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,7 +77,7 @@ class Gate(nn.Module):
 
 
 class Block(nn.Module):
-    """Four views of the same place, from 3x3 to 9x9, mixed by the gate."""
+    """Omni-scale block: four streams with receptive fields from 3x3 to 9x9, mixed by the gate."""
 
     def __init__(self, given: int, made: int, *, instance: bool = False) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Picture models of Hugging Face's Transformers (Apache-2.0): a folder as `save_pretrained` writes it, or a hub id.
+"""Load picture models of Hugging Face's Transformers (Apache-2.0) from a folder of `save_pretrained` or a hub id.
 
-Code that comes with a folder is never run, and no pickle but of plain tensors is read. A model with classes is a
-classifier; one without (DINOv2 as it was trained, a ViT's body) gives a vector to compare pictures by.
+Code in a folder is never run, and no pickle but of plain tensors is read. A model with classes is a classifier; one
+without (DINOv2, a ViT's body) gives a vector to compare pictures by.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-"""Of the weights, the one that is preferred first; an index names the parts of a large one."""
-LIKENESS = ("clip", "siglip", "siglip2", "metaclip_2")
-"""Models that read words too: `models.families.clip.loader` has them."""
+"""Weights files in order of preference; an index names the parts of a large one."""
+TEXT_KINDS = ("clip", "siglip", "siglip2", "metaclip_2")
+"""`model_type` of models that read words too, which `models.families.clip` loads."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -45,11 +45,11 @@ class TransformersClassifier(Classifier):
         return logits
 
     more: Mapping[str, Any] = {}
-    """What `forward` is told besides: to stretch the places that it learnt to a picture of another size."""
+    """Further arguments of `forward`: to resample learnt positions for another input size."""
 
 
 class TransformersEmbedder(Embedder):
-    """A model without classes: its vector is what it pools itself, or its class token."""
+    """A model without classes: its vector is its own pooled output, or its class token."""
 
     pooled = True
 
@@ -105,7 +105,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
 
 
 def folder_of(spec: ModelSpec) -> Path:
-    """The folder that a table names, or the hub's copy of it; raises WeightsProblem where it is not to be had."""
+    """Return the folder that a table names, or the hub's copy; raise WeightsProblem where there is none."""
     if "path" in spec.weights:
         path = Path(spec.weights["path"])
         # Somebody names the file in a folder that has all the rest.
@@ -119,7 +119,7 @@ def folder_of(spec: ModelSpec) -> Path:
 
 
 def fetched(name: str, *patterns: str) -> Path:
-    """The folder of a hub's repository, those files of it fetched once; raises WeightsProblem where that fails."""
+    """Return the folder of a hub's repository, downloaded once; raise WeightsProblem where that fails."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -132,7 +132,7 @@ def fetched(name: str, *patterns: str) -> Path:
 
 
 def weights_in(folder: Path) -> Path:
-    """The file of a folder's weights."""
+    """Return the weights file of a folder; raise WeightsProblem where there is none."""
     found = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if found is None:
         raise WeightsProblem(f"{folder} holds no weights: put {FILES[0]} beside its config.json.")
@@ -140,7 +140,7 @@ def weights_in(folder: Path) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file. Raises WeightsProblem where it is broken."""
+    """Read a JSON object, empty where there is no such file; raise WeightsProblem where it is broken."""
     if not os.path.isfile(path):
         return {}
     try:
@@ -151,7 +151,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
-    """How the folder says that pictures are prepared, the way they are fitted, and a note where it says nothing."""
+    """Return the folder's preprocessing, the way pictures are fitted, and a note where it says nothing."""
     held = read(folder / "preprocessor_config.json") or read(folder / "processor_config.json").get(
         "image_processor", {}
     )
@@ -166,7 +166,7 @@ def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, 
     size = held.get("size", 224)
     short = size.get("shortest_edge") if isinstance(size, dict) else size if held.get("do_center_crop") else None
     if "crop_pct" in held and short is not None:
-        # ConvNeXt's: a small picture is grown and cut, one of 384 pixels and more squeezed.
+        # ConvNeXt's rule: below 384 pixels a picture is resized and cropped, else squeezed.
         if short < 384:
             return Preprocessing((short, short), int(short / held["crop_pct"]), mean, std, how), "trained", ()
         return Preprocessing((short, short), short, mean, std, how), "squash", ()
@@ -179,12 +179,12 @@ def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, 
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """The draft of a table for a folder of Transformers, or a file in one; None for anything else."""
+    """Draft the table of a folder of Transformers, or a file in one; None for anything else."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, "config.json"):
         return None
     config = read(folder / "config.json")
-    if "model_type" not in config or config["model_type"] in LIKENESS:
+    if "model_type" not in config or config["model_type"] in TEXT_KINDS:
         return None
     arch = _architecture(folder, config)
     weights_in(folder)
@@ -210,13 +210,13 @@ def inspect(path: Path) -> TableDraft | None:
 
 def _config(folder: Path) -> dict[str, Any]:
     config = read(folder / "config.json")
-    if config.get("model_type") in LIKENESS:
+    if config.get("model_type") in TEXT_KINDS:
         raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')
     return config
 
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    """The class of Transformers that a folder's configuration names; raises ModelProblem for somebody's own code."""
+    """Return the class of Transformers in a folder's configuration; raise ModelProblem for code of the folder."""
     if "auto_map" in config:
         raise ModelProblem(
             f"{folder.name} brings its own code, which is not run here: take a model that Transformers itself has."
@@ -288,7 +288,7 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
 
 
 def _stretched(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
-    """What a ViT that learnt its places for another size is told."""
+    """Return the arguments of `forward` for a ViT that learnt its positions for another size."""
     from inspect import signature
 
     known = "interpolate_pos_encoding" in signature(net.forward).parameters
@@ -296,7 +296,7 @@ def _stretched(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
 
 
 def sides(given: Any) -> tuple[int, int]:
-    """(h, w) of a size in a configuration of Transformers."""
+    """Return (h, w) of a size in a configuration of Transformers."""
     if isinstance(given, dict):
         if "shortest_edge" in given:
             return (int(given["shortest_edge"]),) * 2

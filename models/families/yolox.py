@@ -1,4 +1,4 @@
-"""YOLOX (Apache-2.0): Megvii's own checkpoints and MMDetection's, on libreyolo's plain torch modules (MIT).
+"""Load YOLOX (Apache-2.0): Megvii's own checkpoints and MMDetection's, on libreyolo's plain torch modules (MIT).
 
 Both were trained on blue, green and red from 0 to 255 as they are, on a square whose bars are grey (114). Megvii's rule
 rounds the picture's sides down and MMDetection's to the nearest pixel; before release 0.1.1 Megvii's weights wanted
@@ -41,7 +41,7 @@ NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a YOLOX is made of."""
+    """Dimensions of a YOLOX."""
 
     blocks: int
     """Bottlenecks of a short stage: three times the depth that Megvii gives."""
@@ -60,7 +60,7 @@ _SIZES = {
     "yolox_x": (4, 80, False),
 }
 _BACKBONE = tuple(f"backbone.backbone.{name}" for name in ("stem", "dark2", "dark3", "dark4", "dark5"))
-# What each step of the neck reads; libreyolo's modules hang below one another otherwise than pictures flow.
+# Inputs of each step of the neck, which the nesting of libreyolo's modules does not show.
 _READ = {
     "backbone.lateral_conv0": ("backbone.backbone.dark5",),
     "backbone.C3_p4": ("backbone.lateral_conv0", "backbone.backbone.dark4"),
@@ -127,21 +127,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
 
 
 def untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
-    """A size of YOLOX (`yolox_nano` to `yolox_x`) without trained weights, the same for the same seed."""
+    """Build a size of YOLOX (`yolox_nano` to `yolox_x`) without trained weights, the same for the same seed."""
     if arch not in _SIZES:
         raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")
     return checkpoint.seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
 
 
 def megvii_name(name: str) -> str:
-    """What Megvii calls a module or a tensor that MMDetection calls `name`; its own names stay as they are."""
+    """Return Megvii's name of a module or a tensor that MMDetection calls `name`; its own names are not changed."""
     for theirs, ours in _RENAMED:
         name = re.sub(theirs, ours, name)
     return name
 
 
 def _shape(tensors: dict[str, Tensor]) -> Shape:
-    """What a state dict by Megvii's names was made of; KeyError where it is of no YOLOX."""
+    """Return the dimensions of a state dict with Megvii's names; raise KeyError where it is not a YOLOX."""
     stage = "backbone.backbone.dark2"
     blocks = {name.split(".")[5] for name in tensors if name.startswith(f"{stage}.1.m.")}
     return Shape(
@@ -153,7 +153,7 @@ def _shape(tensors: dict[str, Tensor]) -> Shape:
 
 
 def _labels(own: Sequence[str], count: int) -> tuple[str, ...]:
-    """The operator's names, COCO's where there are 80 classes, or else the classes' numbers."""
+    """Return the operator's names, COCO's where there are 80 classes, or else the classes' numbers."""
     names = own or (tuple(labels.coco().values()) if count == 80 else ())
     return tuple(names[index] if index < len(names) else str(index) for index in range(count))
 
@@ -205,7 +205,7 @@ class Yolox(nn.Module):
 
 
 def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The upper left corner (N, 2) xy of each cell and its side (N, 1), both in pixels of the input."""
+    """Return the upper left corner (N, 2) xy of each cell and its side (N, 1), both in pixels of the input."""
     corners, strides = [], []
     for level, stride in zip(maps, STRIDES, strict=True):
         height, width = level.shape[2:]
@@ -217,7 +217,7 @@ def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class _Block(nn.Module):
-    """A convolution with its norm folded in, and an activation that leaves what it was given as it was."""
+    """A convolution with its norm folded in, and an activation that is not in place."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class _Block(nn.Module):
 
 
 def _fuse(module: nn.Module) -> None:
-    """Put a `_Block` in the place of each convolution that is followed by a norm."""
+    """Replace each convolution that is followed by a norm by a `_Block`."""
     for name, part in module.named_children():
         if isinstance(getattr(part, "bn", None), nn.BatchNorm2d):
             setattr(module, name, _Block(part))
@@ -289,7 +289,7 @@ class YoloxDetector(Detector):
         return {name: paths for name, paths in named.items() if there.issuperset(paths)} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """The backbone's stages, the neck's steps with what each of them reads, and the head's towers."""
+        """Return the backbone's stages, the neck's steps with their inputs, and the head's towers."""
         shapes = {layer.path: layer.shape for layer in layers}
 
         def stage(path: str, inputs: tuple[str, ...], part: Literal["backbone", "neck", "head"]) -> Stage:
@@ -305,7 +305,7 @@ class YoloxDetector(Detector):
         return tuple(found)
 
     def alias(self, name: str) -> str:
-        """Also MMDetection's names (`neck.out_convs.0`), and a norm's: its convolution returns what it returned."""
+        """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's for its convolution, which replaces both."""
         known = dict(self.module.named_modules())
         for meant in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
             if meant in known:

@@ -1,4 +1,4 @@
-"""The adapter of a classifier that somebody wrote themselves: what it takes and answers with is found by trying."""
+"""Adapt a classifier of unknown origin: its input size and the kind of its outputs are found by probing."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from models.adapter import Layer, ModelSpec
 
 Kind = Literal["logits", "probabilities", "logit", "probability"]
-"""What a module returns: of each class, or one number for yes against no."""
+"""Outputs of a module: one number for each class, or one for yes against no."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, which most people train with."""
+"""ImageNet's, the usual ones in training."""
 SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384, 48, 112, 160, 192, 336, 448, 512)
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
-"""Of nets that shrink a picture so little in all: the side that they are made for, as a rule."""
+"""Usual input side of networks by their total stride, where that is small."""
 FILLS = (0.0, -30.0, 30.0, 1.0)
-"""Tones of the empty pictures that a module's answers are judged by: a logit leaves 0..1 for some of them."""
+"""Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
 _LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a few passes of empty pictures show of a module."""
+    """Findings about a module from a few passes of flat pictures."""
 
     module: nn.Module
     classes: int
     kind: Kind
     preprocessing: Preprocessing
     why: str
-    """What the preprocessing was inferred from."""
+    """Source of the inferred preprocessing."""
     notes: tuple[str, ...]
 
 
 class CustomClassifier(Classifier):
-    """Logits are found in whatever the module returns, and probabilities are turned back into them."""
+    """Find logits in whatever the module returns, and turn probabilities back into them."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class CustomClassifier(Classifier):
         return both(answer) if self._kind in ("logit", "probability") else answer
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """The last layer before pooling; of a transformer the last tokens that attention still reads."""
+        """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
         from torch import nn
 
         if read := [layer.path for layer in layers if layer.read_by]:
@@ -80,7 +80,7 @@ class CustomClassifier(Classifier):
 
 
 def answer_in(output: Any) -> Tensor | None:
-    """The (B, classes) among what a module returns: itself, the first of several, `logits` of an object or a dict."""
+    """Return the (B, classes) in a module's output: the output itself, the first of several, `logits` of an object."""
     import torch
 
     if isinstance(output, torch.Tensor):
@@ -98,9 +98,9 @@ def answer_in(output: Any) -> Tensor | None:
 
 
 def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
-    """What the module takes and returns; `stated` is what is known of its preprocessing.
+    """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
 
-    Raises ModelProblem, one sentence, where no usual picture gets through it, or what comes out is no classes.
+    Raises ModelProblem, one sentence, where it takes no picture of a usual size, or returns no classes.
     """
     module = module.eval()
     channels = channels_of(module)
@@ -110,7 +110,7 @@ def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
     notes: tuple[str, ...] = ()
     bare = _without_last(module, channels, side)
     if bare:
-        notes = ("What is explained are its logits, before its last activation.",)
+        notes = ("Its logits are explained, before its last activation.",)
     answers = [found[0] for fill in FILLS if isinstance(found := _try(module, channels, side, fill), tuple)]
     kind = kind_of(answers, bare)
     if kind in ("probabilities", "probability"):
@@ -121,7 +121,7 @@ def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
 
 
 def channels_of(module: nn.Module) -> int:
-    """Numbers of a pixel that the first convolution takes."""
+    """Return the number of channels of the first convolution."""
     from torch import nn
 
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
@@ -129,7 +129,7 @@ def channels_of(module: nn.Module) -> int:
 
 
 def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str) -> tuple[int, str]:
-    """The side of the picture that it takes, and what that was taken from."""
+    """Return the side of the input, and how it was found."""
     refused = None
     for side in (stated["size"],) if "size" in stated else SIDES:
         found = _try(module, channels, side)
@@ -154,7 +154,7 @@ def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str
 
 
 def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tuple[Tensor, int] | Exception:
-    """(1, classes) for one even picture and the height of the last map inside; what was raised where that failed."""
+    """Return (1, classes) for one flat picture and the height of the last map inside, or the exception."""
     import torch
 
     cells = 0
@@ -180,7 +180,7 @@ def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tupl
 
 
 def _without_last(module: nn.Module, channels: int, side: int) -> bool:
-    """Take a softmax or sigmoid away that is the last module to act; whether there was one."""
+    """Remove a final softmax or sigmoid module; return whether there was one."""
     import torch
     from torch import nn
 
@@ -204,7 +204,7 @@ def _without_last(module: nn.Module, channels: int, side: int) -> bool:
 
 
 def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
-    """What some answers look like, each (1, classes); `bare`: of a module whose last activation was taken away."""
+    """Classify outputs (1, classes) each; `bare`: of a module whose last activation was removed."""
     import torch
 
     every = torch.cat([*answers]).float()

@@ -1,4 +1,4 @@
-"""An operator's own network: `their_file.py:ClassName`, which is their code and runs as such."""
+"""Run an operator's own network code: `their_file.py:ClassName`."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ COUNTS = (
     "out_features",
     "num_class",
 )
-"""What people call the argument that says how many classes there are."""
+"""Usual names of the argument for the number of classes."""
 
 
 def is_own(arch: str) -> bool:
-    """Whether a name is of this kind."""
+    """Return whether an architecture is a class in a Python file."""
     file, _, name = arch.rpartition(":")
     return file.endswith(".py") and name.isidentifier()
 
 
 def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
-    """The module that the class, or function, returns for `args`; the number of classes is given where it asks for one.
+    """Call the class, or function, with `args`, and with the number of classes where it takes one.
 
     Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
     """
@@ -96,7 +96,7 @@ def _named(path: Path, name: str) -> Callable[..., Any]:
 
 
 def _run(path: Path) -> Any:
-    """The file as a module, run again only when it has changed; what lies beside it can be imported by it."""
+    """Import the file, again only when it has changed; it can import files beside it."""
     name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]

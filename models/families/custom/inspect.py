@@ -1,4 +1,4 @@
-"""What a checkpoint is of, by its tensors and by what lies beside it; for that no code is run, of no file."""
+"""Inspect a checkpoint by its tensors and the files beside it, without running any code."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
 NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
-"""What is in the names of files that name classes."""
-LARGEST = 2**20
-"""Bytes of a file beside the checkpoint that is looked into."""
+"""Parts of the names of files of labels."""
+MAX_BYTES = 2**20
+"""Size of a file beside the checkpoint that is read at most."""
 
 
 def inspect(path: Path, arch: str = "") -> TableDraft | None:
-    """The draft for a checkpoint; `arch` is the operator's word for what it is. None for another kind of file.
+    """Draft the table of a checkpoint; `arch` names its architecture. None for another kind of file.
 
     Raises WeightsProblem where it should be one and is damaged, ModelProblem where there is no such architecture.
     """
@@ -61,12 +61,10 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
 
 
 def _of_another(path: Path, held: Checkpoint) -> TableDraft | None:
-    """Checkpoints of detectors, and of models that only compare, have loaders of their own."""
+    """Draft the table of a detector's or an embedder's checkpoint, which have loaders of their own; else None."""
     if held.whole.startswith("ultralytics."):
         task = "classify" if held.whole.endswith("ClassificationModel") else "detect"
-        question = (
-            "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust where it is from?"
-        )
+        question = "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust its source?"
         table = {
             "task": task,
             "method": "gradcam" if task == "classify" else "hirescam",
@@ -89,7 +87,7 @@ def _of_another(path: Path, held: Checkpoint) -> TableDraft | None:
 
 
 def _arch(path: Path, held: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
-    """The architecture, or the question after it, and what was inferred from what."""
+    """Return the architecture or a question about it, and notes on what was inferred."""
     fitting = next((found for tensors in _unwrapped(held) if (found := architectures.exact(tensors))), ())
     said = [*_words(held), path.stem.lower()]
     if fitting:
@@ -113,14 +111,14 @@ def _arch(path: Path, held: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
 
 
 def _unwrapped(held: Checkpoint) -> Iterator[Mapping[str, Any]]:
-    """The tensors as they are, and without each beginning that most of their names have in common."""
+    """Yield the tensors as they are, and without each prefix that many of their names share."""
     yield held.tensors
     for beginning in state_dicts.common(held.tensors):
         yield {key[len(beginning) :]: value for key, value in held.tensors.items() if key.startswith(beginning)}
 
 
 def _words(held: Checkpoint) -> Iterator[str]:
-    """What a training program noted of the architecture."""
+    """Yield the training program's notes of the architecture."""
     for table in held.tables():
         for name in ("arch", "architecture", "model_name", "model", "backbone", "name"):
             if isinstance(found := table.get(name), str):
@@ -132,13 +130,13 @@ def _mentions(word: str, name: str) -> bool:
 
 
 def _far(said: list[str], name: str) -> tuple[bool, bool]:
-    """Smallest of an architecture that is mentioned, then of one whose family is."""
+    """Return a sort key: mentioned architectures first, then those of a mentioned family."""
     family = name.rpartition("/")[2].partition("_")[0]
     return not any(_mentions(word, name) for word in said), not any(family in word for word in said)
 
 
 def _labels(path: Path, held: Checkpoint, count: int | None) -> tuple[list[str], Path | None]:
-    """What is to be said of the classes' names, and the file of them; nothing where there is none."""
+    """Return notes on the classes' names, and the file of them; nothing where there is none."""
     if count is None:
         return [], None
     if labels.carried(held.tables(), count):
@@ -147,16 +145,16 @@ def _labels(path: Path, held: Checkpoint, count: int | None) -> tuple[list[str],
 
 
 def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
-    """The same for a model of so many classes that carries no names: a file beside it, by its name and its length."""
-    # Its own before those that other models in the folder may be of.
+    """Find a file of `count` labels beside a model, by its name and length; return notes and its path."""
+    # Files named like the model before those of other models in the folder.
     starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
     for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
-        told = file.stem == path.stem or any(word in file.name.lower() for word in NAMED_LIKE)
+        fits = file.stem == path.stem or any(word in file.name.lower() for word in NAMED_LIKE)
         if (
-            not told
+            not fits
             or file.suffix.lower() not in (".json", ".txt")
             or not file.is_file()
-            or file.stat().st_size > LARGEST
+            or file.stat().st_size > MAX_BYTES
         ):
             continue
         try:
@@ -172,16 +170,16 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
 
 
 def _classes_beside(path: Path, held: Checkpoint) -> Iterator[tuple[Path, str]]:
-    """Classes in files of Python beside the checkpoint that have all its parts, by their text alone.
+    """Yield classes in Python files beside the checkpoint that have all its parts, by their text alone.
 
-    First those that have the name of the module that was saved whole.
+    Classes with the name of a module that was saved whole come first.
     """
     whole = held.whole.rpartition(".")[2]
     found: dict[tuple[Path, str], bool] = {}
     for beginning in ("", *state_dicts.common(held.tensors)):
         parts = {key[len(beginning) :].partition(".")[0] for key in held.tensors if key.startswith(beginning)}
         for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
-            if file.stat().st_size > LARGEST:
+            if file.stat().st_size > MAX_BYTES:
                 continue
             try:
                 tree = ast.parse(file.read_text("utf-8"))
@@ -194,7 +192,7 @@ def _classes_beside(path: Path, held: Checkpoint) -> Iterator[tuple[Path, str]]:
 
 
 def _parts(node: ast.ClassDef) -> set[str]:
-    """Attributes of whatever its methods call their first argument."""
+    """Return the attributes that its methods use of their first argument."""
     methods = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef)]
     firsts = {given[0].arg for part in methods if (given := [*part.args.posonlyargs, *part.args.args])}
     attributes = [part for part in ast.walk(node) if isinstance(part, ast.Attribute)]

@@ -1,4 +1,4 @@
-"""Classifiers of exported files: answers alone, or with layers and gradients of the modules that were made again."""
+"""Adapt classifiers of exported files: answers alone, or layers and gradients of their rebuilt modules."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NEAR = 1e-3
-"""By how much the modules made again may answer otherwise than the file itself, as a share of its largest number."""
+"""Largest difference of rebuilt modules from the file's own answer, relative to its largest number."""
 
 
 def classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
 ) -> ExportedClassifier:
-    """The adapter of a file that answers (B, classes); `notes` get what was assumed and what can be seen of it."""
+    """Adapt a file that answers (B, classes); append assumptions and capabilities to `notes`."""
     one = answer.shape[1] == 1
     count = 2 if one else answer.shape[1]
     names = named(spec, runtime) or (labels.imagenet() if count == 1000 else None)
@@ -83,7 +83,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
 
 
 def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> nn.Module | None:
-    """The file's modules where they can be had and answer as the file does; says in `notes` what there is."""
+    """Return the file's modules where they can be rebuilt and answer as the file does; append a note either way."""
     name = runtime.path.name
     try:
         module = runtime.inside().eval().requires_grad_(False)
@@ -91,7 +91,7 @@ def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -
         with torch.no_grad():
             mine = next(tensors(module(given)))[: len(answer)].float()
         if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
-            raise ModelProblem("its modules, made again, answer otherwise than the file")
+            raise ModelProblem("its rebuilt modules answer differently from the file")
         if not any(output.ndim in (3, 4) for output in _outputs(module, given)):
             raise ModelProblem("none of its modules returns a map")
     except Exception as reason:
@@ -108,7 +108,7 @@ def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -
 
 
 def _outputs(module: nn.Module, given: Tensor) -> list[Tensor]:
-    """What each module returns that returns one tensor."""
+    """Return the outputs of all modules that return one tensor."""
     seen: list[Tensor] = []
 
     def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -126,7 +126,7 @@ def _outputs(module: nn.Module, given: Tensor) -> list[Tensor]:
 
 
 def _last(module: nn.Module, given: Tensor) -> str | None:
-    """The path of the linear layer whose output is what the module answers, by its numbers; None where none is."""
+    """Return the path of the linear layer whose output is the module's answer, or None."""
     found: list[tuple[str, Tensor, Tensor]] = []
 
     def look(path: str, inputs: Any, output: Any) -> None:
@@ -152,9 +152,9 @@ def _last(module: nn.Module, given: Tensor) -> str | None:
 
 
 class ExportedClassifier(Classifier):
-    """A file from float32 (B, C, h, w) to logits (B, classes); of answered probabilities their logarithms.
+    """A file from float32 (B, C, h, w) to logits (B, classes), or to the logarithms of probabilities.
 
-    `gradients` where its modules could be made again: then it is a classifier as any other.
+    It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
     """
 
     gradients = False

@@ -75,7 +75,7 @@ class OnnxRuntime(Runtime):
 
 
 class TorchScript(Runtime):
-    """A traced or scripted module. Opening one can run code in it: only from places that the operator named."""
+    """A traced or scripted module. Opening one can run its code: only files in the operator's places are opened."""
 
     kind = "TorchScript"
 
@@ -158,7 +158,7 @@ class OpenVino(Runtime):
 
 
 def open_file(path: Path) -> Runtime:
-    """The file in the runtime that its name asks for; raises ModelProblem where there is none."""
+    """Open a file in the runtime for its extension; raise ModelProblem where there is none."""
     kinds: dict[tuple[str, ...], type[Runtime]] = {
         ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
     }  # fmt: skip
@@ -170,7 +170,7 @@ def open_file(path: Path) -> Runtime:
 
 
 def plain(value: Any) -> Any:
-    """A value of a file's metadata, which ONNX keeps as the text of a Python literal."""
+    """Parse a value of a file's metadata, which ONNX stores as the text of a Python literal."""
     if not isinstance(value, str):
         return value
     try:
@@ -180,31 +180,32 @@ def plain(value: Any) -> Any:
 
 
 def taken(spec: ModelSpec, runtime: Runtime) -> int:
-    """How many channels a file takes: what it or the operator says, else 3. Raises ModelProblem where these differ."""
+    """Return the channels of a file's input, by the file or the table, else 3; raise ModelProblem where they differ."""
     given = spec.weights.get("preprocessing", {})
-    told = given.get("channels_in") or (len(given["mean"]) if "mean" in given else None)
-    if told is not None and runtime.channels not in (told, None):
+    stated = given.get("channels_in") or (len(given["mean"]) if "mean" in given else None)
+    if stated is not None and runtime.channels not in (stated, None):
         raise ModelProblem(
-            f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {told}: leave "
+            f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {stated}: leave "
             "channels_in out, or give a mean and a std for each."
         )
-    return told or runtime.channels or 3
+    return stated or runtime.channels or 3
 
 
 def named(spec: ModelSpec, runtime: Runtime) -> tuple[str, ...] | None:
-    """The operator's names, or those in the file's metadata."""
+    """Return the operator's names of the classes, or those in the file's metadata."""
     return labels.own(spec) or carried(runtime)
 
 
 def carried(runtime: Runtime) -> tuple[str, ...] | None:
-    """The names of classes in a file's metadata, or None."""
-    told = plain(runtime.metadata.get("names"))
-    if isinstance(told, dict):
-        return tuple(str(told[key]) for key in sorted(told, key=int))
-    return tuple(map(str, told)) if isinstance(told, list | tuple) else None
+    """Return the names of classes in a file's metadata, or None."""
+    names = plain(runtime.metadata.get("names"))
+    if isinstance(names, dict):
+        return tuple(str(names[key]) for key in sorted(names, key=int))
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else None
 
 
 def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
+    """Return a key of the operator's preprocessing, or its default; raise ModelProblem unless it is allowed."""
     value = spec.weights.get("preprocessing", {}).get(key, default)
     if value not in allowed:
         raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")

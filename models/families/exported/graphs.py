@@ -1,7 +1,7 @@
-"""What torch.export saved (`.pt2`): modules with the names that they had, made of torch's own operators.
+"""Open programs of torch.export (`.pt2`): modules with their original names, made of torch's own operators.
 
-Such a file is read by building expressions from its text, and may hold pickles: it is looked at first, and one that
-holds more than numbers and plain expressions is refused.
+Torch reads such a file by evaluating expressions of its text, and it may hold pickles: it is checked first, and refused
+where it holds more than numbers and plain expressions.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FUNCTIONS = {
     *("Integer", "Add", "Mul", "Pow", "Rational", "Max", "Min", "Mod", "FloorDiv", "CeilToInt", "FloorToInt"),
     *("CleanDiv", "PythonMod", "IntTrueDiv", "ModularIndexing", "oo", "int_oo", "true", "false"),
 }
-"""What the sizes of a graph's tensors may be made with."""
+"""Functions allowed in the sizes of a graph's tensors."""
 SYMBOL = r"Symbol\('[a-z]+\d+'(, (positive|nonnegative|integer|zoo)=(True|False))*\)"
 MAX_TEXT_BYTES = 64 * 2**20
-"""Bytes of a graph's text: those of the largest models have a tenth."""
+"""Limit of a graph's text: the largest models have a tenth."""
 ADVICE = "save it with torch.export.save"
 
 
@@ -62,7 +62,7 @@ class Program(Runtime):
             [side if isinstance(side, int) else None for side in shapes[0].shape],
             str(shapes[0].dtype).removeprefix("torch."),
         )
-        # Its conditions on the input are Python made of the file's text; a wrong input fails anyway.
+        # Its guards on the input are Python made from the file's text; a wrong input fails anyway.
         program._guards_code = []
         module = torch.export.unflatten(program)
         if any(_trains(node) for node in _nodes(module)):
@@ -71,7 +71,7 @@ class Program(Runtime):
             _keep(node)
             node.target = OPEN.get(str(node.target), node.target)
         module.register_forward_pre_hook(follow)
-        # In a list, so that it is nobody's child: it moves when it is asked for.
+        # In a list, so that it is no child module: it moves to another device only when it is used.
         self._modules_again = [module]
         self._device = torch.device("cpu")
 
@@ -91,7 +91,7 @@ class Program(Runtime):
 
 
 def follow(module: nn.Module, given: tuple[Any, ...]) -> None:
-    """A hook before the whole module: what its graphs put on the device they were made on goes to the picture's."""
+    """Move what a module's graphs put on the device of their export to the picture's device (a forward pre-hook)."""
     device = given[0].device
     if module.__dict__.get("follows") != device:
         for node in _nodes(module):
@@ -110,7 +110,7 @@ def _nodes(module: nn.Module) -> Iterator[Any]:
 
 
 def _trains(node: Any) -> bool:
-    """Whether it is a batch's own mean, or chance."""
+    """Return whether a node uses the batch's own statistics, or dropout."""
     name = str(node.target)
     if name.startswith(("aten.batch_norm.", "aten.dropout")):
         return bool(node.args[5 if "batch_norm" in name else 2])
@@ -118,8 +118,10 @@ def _trains(node: Any) -> bool:
 
 
 def _keep(node: Any) -> None:
-    """An operator that writes into its input, which nobody else wants, becomes one that does not: else a layer's output
-    would be overwritten by the activation after it."""
+    """Replace an in-place operator whose input has no other reader by its plain one.
+
+    Else a layer's output would be overwritten by the activation after it.
+    """
     said = getattr(node.target, "_schema", None)
     if said is None or not said.name.startswith("aten::") or not said.name.endswith("_"):
         return
@@ -170,7 +172,7 @@ def _check(value: Any, path: Path) -> None:
 
 
 def _plain(said: Any) -> bool:
-    """Whether an expression is made of numbers, sizes and a few functions."""
+    """Return whether an expression is made of numbers, sizes and allowed functions."""
     if not isinstance(said, str) or len(said) > 2000:
         return False
     said = re.sub(SYMBOL, "s0", said)

@@ -1,4 +1,4 @@
-"""What an exported file is, for a table of models.toml: asked of the file itself where that runs none of its code."""
+"""Inspect an exported file for its table of models.toml, by running it where that runs none of its code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from models.families.exported.runtime import Runtime
 
-_SIDE = Unknown("weights.preprocessing.size", "How many pixels a side has its input?", ("224", "640"), "224", False)
+_SIDE = Unknown(
+    "weights.preprocessing.size", "How many pixels does a side of its input have?", ("224", "640"), "224", False
+)
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """The draft for an exported file; None for another kind. Raises ModelProblem where it is one and cannot be opened.
+    """Draft the table of an exported file; None for another kind. Raises ModelProblem where it cannot be opened.
 
     TorchScript is only recognised: opening it can run code in it.
     """
@@ -45,7 +47,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _script(path: Path) -> TableDraft:
-    question = "It is TorchScript, and opening a file of it can run code in it: do you trust where it is from?"
+    question = "It is TorchScript, and opening such a file can run code in it: do you trust its source?"
     unknown = (
         Unknown(TRUST, question, ("no", "yes")),
         Unknown("task", "Does it classify pictures or detect objects?", ("classify", "detect"), "classify", False),
@@ -98,7 +100,7 @@ def _numbers(channels: int | None) -> list[Unknown]:
     return [
         Unknown(
             f"weights.preprocessing.{key}",
-            f"Which {key} had its pictures, a number for each channel as [0.5, 0.5, 0.5] ({usual} where nobody says)?",
+            f"Which {key} do its pictures have, one number for each channel like [0.5, 0.5, 0.5] (default: {usual})?",
             needed=False,
         )
         for key in ("mean", "std")

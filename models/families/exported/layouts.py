@@ -1,4 +1,4 @@
-"""What the numbers mean that exported detectors answer with: the forms that people have, told apart by their shapes."""
+"""Read the outputs of exported detectors: the usual layouts, recognised by their shapes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STRIDES = (8, 16, 32, 64)
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """The candidates of B pictures, N each, of K classes."""
+class Candidates:
+    """Boxes and scores of B pictures, N candidates each, K classes."""
 
     boxes: Tensor
     """(B, N, 4) xyxy in pixels of the input."""
@@ -32,40 +32,40 @@ class Found:
 
 @dataclass(frozen=True)
 class Layout:
-    """One form of answer, and how its models want their pictures unless the operator says otherwise."""
+    """A layout of outputs, and the default preparation of its models' pictures."""
 
     name: str
     about: str
-    """For a sentence."""
-    read: Callable[[Sequence[Tensor], int, tuple[int, int]], Found]
+    """Description, for the end of a sentence."""
+    read: Callable[[Sequence[Tensor], int, tuple[int, int]], Candidates]
     """From a pass's outputs, the number of classes and the input's (h, w)."""
     final: bool = False
     """Whether its boxes were suppressed already."""
     alone: bool = False
-    """Whether a pass is of one picture, since the number of boxes differs."""
+    """Whether a pass takes one picture, because the number of boxes differs."""
     bgr: bool = False
     highest: int = 1
-    """What white is: 1 or 255."""
+    """The value of white: 1 or 255."""
     place: str = "centre"
-    """Where the picture lies among a letterbox's bars: `centre` or `corner`; `squash`: there are none."""
+    """Position of the picture in a letterbox: `centre` or `corner`; `squash`: without bars."""
 
 
-def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0]  # (B, 4 + K + more, N)
-    return Found(_corners(rows[:, :4].transpose(1, 2)), rows[:, 4 : 4 + count])
+    return Candidates(_corners(rows[:, :4].transpose(1, 2)), rows[:, 4 : 4 + count])
 
 
-def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0]  # (B, N, 6 + more): xyxy, score, class
     return _chosen(rows[..., :4], rows[..., 4], rows[..., 5].round().long(), count)
 
 
-def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0]  # (B, N, 5 + K): cxcywh, objectness, classes
-    return Found(_corners(rows[..., :4]), rows[..., 5 : 5 + count].transpose(1, 2), rows[..., 4][:, None])
+    return Candidates(_corners(rows[..., :4]), rows[..., 5 : 5 + count].transpose(1, 2), rows[..., 4][:, None])
 
 
-def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0]
     if (cells := grid(rows.shape[1], size)) is None:
         raise ModelProblem(f"{rows.shape[1]} candidates are no grid of YOLOX over {size[0]} x {size[1]} pixels.")
@@ -76,26 +76,26 @@ def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Foun
     return _yolov5([decoded], count, size)
 
 
-def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Found:
+def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     boxes, labels, scores = triple(outputs) or outputs
     return _chosen(boxes.reshape(1, -1, 4), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
 
 
-def _chosen(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Found:
-    """Candidates with one class each; one that scores 0 where there are none."""
+def _chosen(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
+    """Return candidates with one class each, or one that scores 0 where there are none."""
     if scores.shape[1] == 0:
         boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)
         classes = classes.new_zeros(len(classes), 1)
-    # Rows that are left over hold anything at all.
+    # Unused rows hold arbitrary numbers.
     if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
         raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
     classes = classes.clamp(0, count - 1)
     rows = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
-    return Found(boxes, rows, choice=classes)
+    return Candidates(boxes, rows, choice=classes)
 
 
 def _corners(boxes: Tensor) -> Tensor:
-    """From (..., 4) centre and size to xyxy."""
+    """Convert (..., 4) centre and size to xyxy."""
     middle, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((middle - half, middle + half), -1)
 
@@ -128,9 +128,9 @@ LAYOUTS = {
 
 
 def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
-    """Centres (N, 2) xy and strides (N,) in pixels of the input, of N cells in rows over scales; None if N is no such.
+    """Return centres (N, 2) xy and strides (N,) of N cells, scale by scale, in pixels of the input; None for another N.
 
-    Heads of one candidate a cell, and of three as YOLOv5's, on three or four scales.
+    Heads have one candidate for each cell, or three as YOLOv5's, on three or four scales.
     """
     for used in (STRIDES[:3], STRIDES):
         shapes = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in used]
@@ -149,7 +149,7 @@ def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
 
 
 def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Boxes, labels and scores among the outputs, whatever their order; None where they are not these."""
+    """Return boxes, labels and scores among the outputs, in any order, or None."""
     boxes = [out for out in outputs if out.ndim in (2, 3) and out.shape[-1] == 4]
     flat = [out for out in outputs if out.ndim == 1 or (out.ndim == 2 and len(out) == 1 and out.shape[-1] != 4)]
     labels = [out for out in flat if not out.is_floating_point()]
@@ -160,7 +160,7 @@ def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
 
 
 def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
-    """The name of the layout and the number of classes, from one pass's outputs; 0 classes where they do not say.
+    """Return the name of the layout and the number of classes for one pass's outputs; 0 where they do not say.
 
     `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
     Raises ModelProblem, with the shapes, where they are none of those known.
@@ -185,7 +185,7 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
             return "ultralytics", named if named is not None and ultralytics else rows - 4
     shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
     raise ModelProblem(
-        f"What it answers, {shapes}, fits no layout{f' with {named} classes' if named else ''}: "
+        f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
         f"say layout = one of {', '.join(LAYOUTS)}."
     )
 

@@ -1,9 +1,8 @@
-"""Models that were exported, as they run elsewhere: ONNX, TorchScript, torch.export and OpenVINO files.
+"""Load exported models: ONNX, TorchScript, torch.export and OpenVINO files.
 
-What such a file answers can always be explained by hiding the picture from it (explain/methods/rise.py). Where a
-classifier's file keeps the modules or the graph that it was made of, the same modules are made again, so that it has
-layers and gradients as any other (models/families/exported/classifier.py). Of a detector what goes on inside is not
-seen.
+Their answers can always be explained by hiding parts of the picture (explain/methods/rise.py). Where a classifier's
+file keeps its modules or its graph, the modules are rebuilt, so that it has layers and gradients like any other
+(models/families/exported/classifier.py). The inside of a detector is not seen.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from models.adapters.detector import MAX_BOXES, Detections, Detector
 from models.families.exported.classifier import ExportedClassifier, classifier
 from models.families.exported.files import CHANNELS, choice, named, open_file, plain, taken
 from models.families.exported.inspect import inspect
-from models.families.exported.layouts import LAYOUTS, Found, Layout, grid, infer
+from models.families.exported.layouts import LAYOUTS, Candidates, Layout, grid, infer
 from models.families.exported.runtime import padded, pieces
 from models.geometry import Geometry, ModelInput
 from models.preprocess import GREY
@@ -41,16 +40,16 @@ __all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections"
 
 LOGGER = logging.getLogger(__name__)
 SIZES = {"detect": 640, "classify": 224}
-"""Pixels a side where neither the file nor the operator says."""
+"""Input side in pixels where neither the file nor the operator says."""
 PLACES = ("centre", "corner", "squash")
 SURE = 1e-6
-"""Scores are kept this far from 0 and 1, where a logit would be infinite."""
+"""Distance of scores from 0 and 1, where a logit would be infinite."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier:
-    """Open a file with the runtime that it is for; raises ModelProblem, one sentence, where its answers fit no layout.
+    """Open a file in its runtime; raise ModelProblem, one sentence, where its outputs fit no layout.
 
-    TorchScript can run code: as Ultralytics' checkpoints it is opened only from places that the operator named.
+    TorchScript can run code: like Ultralytics' checkpoints it is opened only in places that the operator named.
     """
     path = locate(spec, progress=progress)
     runtime = open_file(path)
@@ -82,24 +81,24 @@ def _fits(spec: ModelSpec, task: str) -> None:
 
 
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
-    """(h, w): what the file fixes, else what its metadata or the operator says, else a usual one."""
-    told = plain(runtime.metadata.get("imgsz"))
+    """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
+    known = plain(runtime.metadata.get("imgsz"))
     given = spec.weights.get("preprocessing", {}).get("size")
     if runtime.size is not None:
         return runtime.size
     if given is not None:
         return given, given
-    if isinstance(told, int):
-        return told, told
-    if isinstance(told, list | tuple) and len(told) == 2:
-        return int(told[0]), int(told[1])
+    if isinstance(known, int):
+        return known, known
+    if isinstance(known, list | tuple) and len(known) == 2:
+        return int(known[0]), int(known[1])
     usual = SIZES[spec.task]
     notes.append(f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.")
     return usual, usual
 
 
 def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tensor, ...]:
-    """What it answers to noise; finds out whether it takes several pictures at once."""
+    """Return the answer to noise, and find out whether the file takes several pictures at once."""
     noise = torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(0))
     if runtime.batch is not None:
         return tuple(out[:1] for out in runtime(noise[:1].repeat(runtime.batch, 1, 1, 1)))
@@ -125,11 +124,11 @@ def _detector(
     sha256: str,
 ) -> ExportedDetector:
     names, name = named(spec, runtime), spec.weights.get("layout")
-    told = runtime.metadata.get("task")
-    if told not in (None, "detect", "segment", "pose"):
-        raise ModelProblem(f"{runtime.path.name} is a model to {told}: only plain detectors and classifiers fit here.")
+    task = runtime.metadata.get("task")
+    if task not in (None, "detect", "segment", "pose"):
+        raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
     try:
-        found, count = infer(outputs, size, None if names is None else len(names), told is not None)
+        found, count = infer(outputs, size, None if names is None else len(names), task is not None)
     except ModelProblem:
         if name is None:
             raise
@@ -137,7 +136,7 @@ def _detector(
     if name is None:
         name = found
         notes.append(
-            f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if told else ''}: "
+            f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
             f"{LAYOUTS[name].about}."
         )
     if names is None and name == "torchvision":
@@ -154,7 +153,7 @@ def _detector(
 
 
 class ExportedDetector(Detector):
-    """A runtime from float32 (B, 3, h, w) to `Detections` without a graph."""
+    """A runtime from float32 (B, 3, h, w) to `Detections`, without gradients."""
 
     gradients = False
     parts: tuple[Part, ...] = ("class", "box", "all")
@@ -189,7 +188,7 @@ class ExportedDetector(Detector):
         cells = None if self.layout.final else self._size
         return detections([self._read(part) for part in pieces(tensor, self._at_once)], cells)
 
-    def _read(self, tensor: Tensor) -> Found:
+    def _read(self, tensor: Tensor) -> Candidates:
         full = padded(tensor, None if self.layout.alone else self._runtime.batch)
         outputs = [out[: len(tensor)] if len(full) > len(tensor) else out for out in self._runtime(full)]
         try:
@@ -199,7 +198,7 @@ class ExportedDetector(Detector):
                 raise
             shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
             raise ModelProblem(
-                f"What {self.spec.id} answers, {shapes}, is not {self.layout.about}: say another layout."
+                f"The outputs of {self.spec.id}, {shapes}, are not {self.layout.about}: say another layout."
             ) from reason
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
@@ -207,7 +206,7 @@ class ExportedDetector(Detector):
 
 
 class Pixels:
-    """Colours as a file wants them: the order of the channels, what white is, mean and deviation of 0..1."""
+    """Colours as a file expects them: the order of the channels, the value of white, mean and std in 0..1."""
 
     def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
         self._bgr, self._highest = bgr, highest
@@ -216,13 +215,13 @@ class Pixels:
 
     @classmethod
     def of(cls, spec: ModelSpec, layout: Layout) -> Pixels:
-        """The layout's own, but for what the operator's table says."""
+        """Return the layout's colours, changed by the operator's table."""
         given: Mapping[str, Any] = spec.weights.get("preprocessing", {})
         bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
         return cls(bgr, choice(spec, "range", (1, 255), layout.highest), given.get("mean"), given.get("std"))
 
     def tensor(self, placed: NDArray[np.uint8]) -> Tensor:
-        """uint8 (h, w, 3) RGB as float32 (1, 3, h, w)."""
+        """Turn uint8 (h, w, 3) RGB into float32 (1, 3, h, w)."""
         tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
         if self._mean is not None:
             tensor -= self._mean
@@ -233,7 +232,7 @@ class Pixels:
 
 
 def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> tuple[NDArray[np.uint8], Geometry]:
-    """The whole picture in (h, w, 3), as Ultralytics (`centre`) or YOLOX (`corner`) put it there, or squeezed."""
+    """Place the whole picture in (h, w, 3) as Ultralytics (`centre`) or YOLOX (`corner`) does, or squeeze it."""
     (height, width), (h, w) = pixels.shape[:2], size
     ratio = min(h / height, w / width)
     whole = round if place == "centre" else int
@@ -249,24 +248,24 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> t
 
 
 def as_answered(outputs: Detections, confidence: float) -> tuple[Tensor, Tensor]:
-    """`Detector.kept` where the model did its own suppression: long (n,) each, best first."""
+    """Return candidates and classes, long (n,) each, best first, of a model that did its own suppression."""
     best, classes = outputs.scores[0].max(0)
     order = best.argsort(descending=True)
     anchors = order[best[order] > confidence][:MAX_BOXES]
     return anchors, classes[anchors]
 
 
-def detections(found: Sequence[Found], size: tuple[int, int] | None) -> Detections:
-    """Candidates of several passes as one batch's; where their number differs, filled up with some that score 0.
+def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
+    """Join the candidates of several passes into one batch, padded with candidates that score 0.
 
-    `size`: the (h, w) of the input that candidates may be cells of; None where they are no cells.
+    `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
     """
     count = max(part.boxes.shape[1] for part in found)
     boxes = torch.cat([_filled(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
     classes = torch.cat([_filled(part.classes, count) for part in found])
     cells = None if size is None else grid(count, size)
     if cells is None:
-        # Of boxes without cells their own middles, and anywhere in one is near enough to point at it.
+        # Boxes without cells have their own centres; any point within a box selects it.
         first = boxes[0]
         centres = torch.stack((first[0] + first[2], first[1] + first[3]), 1) / 2
         units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3

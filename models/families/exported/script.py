@@ -1,9 +1,8 @@
-"""TorchScript read as modules again: the same tree, with the same names, whose layers can be hooked.
+"""Rebuild a TorchScript file as modules with the same tree and names, whose layers can be hooked.
 
-A TorchScript file is run by torch's own interpreter, which calls no hook inside it. But the file keeps each module's
-graph, so that the modules can be made anew: each runs its graph step by step with torch's operators, and calls its
-children as modules. Nothing of the file is trusted to be read right: whoever opens one compares its answer with that of
-the interpreter (models/families/exported/loader.py).
+Torch's own interpreter calls no hook inside a TorchScript file. But the file keeps each module's graph, so that the
+modules can be rebuilt: each runs its graph step by step with torch's operators, and calls its children as modules. The
+result is not trusted: its answer is compared with that of the interpreter (models/families/exported/classifier.py).
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
     Step = Callable[[Values], None]
 
 OPERATORS = ("aten", "prim", "torchvision")
-"""Where operators come from; others would be code that is not installed here."""
+"""Known namespaces of operators; others would be code that is not installed here."""
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor:
-    """The operator's arguments in order; the function takes the last two, scale and enable_gqa, by name."""
+    """Call the function with the operator's arguments; it takes the last two, scale and enable_gqa, by name."""
     return nn.functional.scaled_dot_product_attention(
         query, key, value, *rest[:3], **dict(zip(("scale", "enable_gqa"), rest[3:], strict=False))
     )
@@ -42,9 +41,9 @@ OPEN: dict[str, Callable[..., Any]] = {
 
 
 def rebuilt(path: Path) -> nn.Module:
-    """The modules of a file, on the CPU; raises ModelProblem where it holds a step that cannot be taken here.
+    """Rebuild the modules of a file on the CPU; raise ModelProblem where it has an unknown operation.
 
-    What takes a step that is met only now and then is found when it is met.
+    An operation in a branch that is rarely taken may still fail later.
     """
     unit = torch._C.CompilationUnit()
     opened = torch._C.import_ir_module(unit, str(path), torch.device("cpu"), {}, False)  # type: ignore[call-arg]
@@ -56,7 +55,7 @@ def rebuilt(path: Path) -> nn.Module:
 
 
 def _read(scripted: Any) -> frozenset[str]:
-    """The names of all attributes that any graph of a module or its children reads."""
+    """Return the names of all attributes that any graph of a module or its children reads."""
     graphs = (scripted._c._get_method(name).graph for name in scripted._c._method_names())
     names = {node.s("name") for graph in graphs for node in graph.findAllNodes("prim::GetAttr", True)}
     return frozenset(names).union(*(_read(child) for child in scripted.children()))
@@ -90,20 +89,20 @@ class Rebuilt(nn.Module):
         return self.call("forward", given)
 
     def call(self, method: str, given: tuple[Any, ...]) -> Any:
-        """One of its methods; `forward` is called as a module where hooks should see it."""
+        """Call one of its methods, without hooks."""
         return self._methods[method](self, self, *given)
 
     def attribute(self, name: str) -> Any:
         return self._plain[name] if name in self._plain else getattr(self, name)
 
     def constant(self, value: Tensor) -> str:
-        """Keep a tensor of a graph where it moves with the module; returns its name."""
+        """Store a tensor of a graph as a buffer, so that it moves with the module; return its name."""
         name = f"_constant_{len(self._buffers)}"
         self.register_buffer(name, value, persistent=False)
         return name
 
     def step(self, kind: str, function: Callable[..., Any]) -> str:
-        """Keep an operator as a module, so that it can be hooked; returns its name."""
+        """Store an operator as a module, so that it can be hooked; return its name."""
         name = f"{kind.strip('_')}_{len(self._modules)}"
         self.add_module(name, Operator(function))
         return name
@@ -132,7 +131,7 @@ class Body:
         self._module, self._unit, self._functions = module, unit, functions
         self._defaults = defaults or []
         self.inputs, self.steps, self.outputs = self._block(graph)
-        # Only for reading: the file's own modules are not kept.
+        # Used while reading only: the file's own modules are not kept.
         del self._module, self._unit, self._functions
 
     def __call__(self, module: Rebuilt, *given: Any) -> Any:
@@ -194,7 +193,7 @@ class Body:
         space, _, name = kind.partition("::")
         said = node.schema()
         if space not in OPERATORS or said.startswith("(no schema"):
-            raise ModelProblem(f"it takes a step that is unknown here, {kind}")
+            raise ModelProblem(f"it has an operation that is unknown here, {kind}")
         schema = torch._C.parse_schema(said)
         packet = getattr(getattr(torch.ops, space), _kept(node, name))
         found = getattr(packet, schema.overload_name or "default")
@@ -214,9 +213,9 @@ def _device(values: Values) -> torch.device:
 
 
 def _kept(node: Any, name: str) -> str:
-    """The operator that writes into no input that somebody else may want, in the place of one that does.
+    """Return the plain operator for an in-place one whose input may have other readers.
 
-    An activation in place as a rule does so to save memory, and what it returns is what is read on.
+    Activations are in place to save memory, and later steps read what they return.
     """
     plain = name.removesuffix("_")
     if name in WRITES and node.output().uses():
@@ -263,7 +262,7 @@ def _method(gives: list[str], takes: list[str], name: str) -> Step:
     def step(values: Values) -> None:
         module, given = values[takes[0]], tuple(values[at] for at in takes[1:])
         own = module is values[_HERE]
-        # What is traced calls a module for the second time by another name: to a hook it is the same module.
+        # A traced file calls a module for the second time by another name: to a hook it is the same module.
         outside = (name.startswith("forward") and name[7:].isdigit()) or name == "forward"
         if not outside or own:
             found = module.call(name, given)
@@ -277,7 +276,7 @@ def _method(gives: list[str], takes: list[str], name: str) -> Step:
 
 
 class _Again(nn.Module):
-    """A traced module that is called once more, with the hooks of the first time."""
+    """A traced module that is called a second time, with the hooks of the first."""
 
     def __init__(self, module: Rebuilt, name: str) -> None:
         super().__init__()
@@ -310,15 +309,15 @@ def _loop(gives: list[str], takes: list[str], block: tuple[list[str], list[Step]
     inputs, steps, outputs = block
 
     def step(values: Values) -> None:
-        most, going = values[takes[0]], values[takes[1]]
+        limit, going = values[takes[0]], values[takes[1]]
         carried = [values[at] for at in takes[2:]]
-        turn = 0
-        while going and turn < most:
-            values.update(zip(inputs, (turn, *carried), strict=True))
+        count = 0
+        while going and count < limit:
+            values.update(zip(inputs, (count, *carried), strict=True))
             for one in steps:
                 one(values)
             going, *carried = (values[at] for at in outputs)
-            turn += 1
+            count += 1
         values.update(zip(gives, carried, strict=True))
 
     return step

@@ -1,4 +1,4 @@
-"""The steps of a TorchScript graph that are Python's own: lists, tuples, dictionaries, and what they hold."""
+"""Run the steps of a TorchScript graph that are Python's own: on lists, tuples, dictionaries and numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def plain(node: Any) -> Callable[..., Any] | None:
-    """The function of a step, by what it is called and what it takes; None where it is an operator of torch."""
+    """Return the function of a step by its name and its inputs, or None for an operator of torch."""
     kind = node.kind()
     return PLAIN.get(kind) if kind not in LISTS or _of_lists(node) else None
 
@@ -39,7 +39,7 @@ def _slice(values: Any, start: int | None = None, stop: int | None = None, step:
 
 def _tensor(data: Any, dtype: int | None, device: torch.device | None, _gradient: bool) -> torch.Tensor:
     made = torch.tensor(data, device=device)
-    # Its kind is a number here, which only operators understand.
+    # The dtype is a number here, which only operators understand.
     return made if dtype is None else torch.ops.aten.to.dtype(made, dtype)
 
 

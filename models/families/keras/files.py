@@ -1,7 +1,7 @@
-"""Keras's files (`.keras`, `.h5`) looked at without running them, and without Keras: what they take, answer and need.
+"""Inspect Keras files (`.keras`, `.h5`) without Keras: their inputs, outputs and requirements.
 
-Both kinds hold the model's configuration as JSON. What could run code of theirs is refused by its name there, before
-Keras sees the file.
+Both kinds hold the model's configuration as JSON. Layers that could run the file's code are refused by their names
+there, before Keras opens the file.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ENDINGS = (".keras", ".h5", ".hdf5")
 INSTALL = "install what Keras models need: pip install -r requirements-keras.txt"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _LARGEST_CONFIG = 64 * 2**20
-# Layers that are code, or call code, from the file.
+# Layers that contain or call code from the file.
 _CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 _TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 _WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
 _SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CAFFE = tuple(value / 255 for value in (123.68, 116.779, 103.939))
-# How keras.applications' nets take a picture, by the beginning of a name and by a layer that only they have.
+# Preparation of pictures for the nets of keras.applications, by prefixes of names and by a layer that only they have.
 _NETS: tuple[tuple[str, str, str], ...] = (
     ("resnet50v2 resnet101v2 resnet152v2", "post_bn", "tf"),
     ("resnet50 resnet101 resnet152", "conv5_block3_out", "caffe"),
@@ -50,31 +50,31 @@ _WAYS: dict[str, tuple[dict[str, Any], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a file says of its model."""
+    """Facts about a model in its file."""
 
     shape: tuple[int | None, int | None, int] | None
     """(height, width, channels) of a picture; None where the model takes none."""
     first: bool
     """Whether it takes (channels, height, width)."""
     classes: int | None
-    """Numbers that it answers with, where its last layer says so."""
+    """Numbers of an answer, where its last layer says so."""
     final: str
-    """The activation that ends it: `softmax`, `sigmoid`, `linear`, or the name of another."""
+    """The final activation: `softmax`, `sigmoid`, `linear`, or the name of another."""
     needs: tuple[str, ...]
-    """Classes and functions that are not Keras's own, and so must come from a file of the operator."""
+    """Classes and functions that are not Keras's own, so that they must come from a file of the operator."""
     taken: str
-    """Which of `_WAYS` the numbers of a picture most likely go in."""
+    """The likeliest of `_WAYS` to scale a picture's numbers."""
     because: str
-    """From what that was inferred, for the end of a sentence."""
+    """Source of that inference, for the end of a sentence."""
 
 
 def is_keras(path: Path) -> bool:
-    """Whether a file is one of Keras, by its name, or a model of Keras's older kind by its content."""
+    """Return whether a file is one of Keras, by its extension."""
     return path.is_file() and path.suffix.lower() in ENDINGS
 
 
 def config(path: Path) -> dict[str, Any]:
-    """The configuration of a model; raises WeightsProblem, one sentence, where the file holds none."""
+    """Read a model's configuration; raise WeightsProblem, one sentence, where the file holds none."""
     with path.open("rb") as file:
         start = file.read(8)
     if start[:4] == _ZIP and path.suffix.lower() == ".keras":
@@ -126,7 +126,7 @@ def _attribute(path: Path) -> bytes:
 
 
 def facts(path: Path) -> Facts:
-    """What the file says; raises WeightsProblem for one that brings code of its own, or cannot be rebuilt here."""
+    """Read the facts in a file; raise WeightsProblem where it has code of its own, or cannot be rebuilt here."""
     held = config(path)
     layers = [layer for layer in _layers(held) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
     for layer in layers:
@@ -149,12 +149,12 @@ def facts(path: Path) -> Facts:
 
 
 def way(taken: str) -> tuple[dict[str, Any], str]:
-    """The table `preprocessing` of one way to take a picture, and the words for it."""
+    """Return the table `preprocessing` of one of `_WAYS`, and its description."""
     return _WAYS[taken]
 
 
 def _layers(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every layer and model in a configuration, models before what is in them."""
+    """Yield every layer and model in a configuration, models before their layers."""
     yield dict(node)
     inner = node.get("config")
     listed = inner.get("layers", ()) if isinstance(inner, dict) else inner if isinstance(inner, list) else ()
@@ -168,7 +168,7 @@ def _layers(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _foreign(node: Any) -> Iterator[str]:
-    """Names of classes and functions that are no part of Keras."""
+    """Yield the names of classes and functions that are not part of Keras."""
     if isinstance(node, dict):
         module, registered = node.get("module"), node.get("registered_name")
         if "class_name" in node:
@@ -198,7 +198,7 @@ def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _input(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, bool]:
-    """(h, w, c) and whether channels come first; None where the first input is no picture."""
+    """Return (h, w, c), None where the first input is not a picture, and whether channels come first."""
     shape: Any = None
     for layer in layers:
         inner = _inner(layer)
@@ -219,7 +219,7 @@ def _input(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, 
 
 
 def _answer(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int | None, str]:
-    """How many numbers come out, and through which activation, as far as the last layers tell."""
+    """Return the number of outputs and the final activation, as far as the last layers tell."""
     named = _inner(held).get("output_layers") or ()
     last = named[0] if named and isinstance(named[0], list) else named
     names = [_name(layer) for layer in layers]

@@ -1,7 +1,7 @@
-"""Picture classifiers of Keras (https://keras.io, Apache-2.0), which runs on torch here: its hooks, its gradients.
+"""Load picture classifiers of Keras (https://keras.io, Apache-2.0), run on torch with its hooks and gradients.
 
-A layer goes by its name in Keras (`conv2d_2`; of a model within the model `backbone.conv2d_2`), and gradients are of
-the numbers before the last softmax or sigmoid.
+Layers have their names in Keras (`conv2d_2`; in a nested model `backbone.conv2d_2`), and gradients are of the numbers
+before the last softmax or sigmoid.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ LOGGER = logging.getLogger(__name__)
 WAYS = ("trained", "crop", "letterbox")
 """The first squeezes the whole picture into the input, as Keras's own loaders do."""
 USUAL = 224
-"""Pixels a side where neither the file nor the operator says."""
-# What has no map of its own to offer: it makes another layer's smaller, silences parts of it or passes it on.
+"""Input side in pixels where neither the file nor the operator says."""
+# Layers without a map of their own: they shrink another layer's map, drop parts of it or pass it on.
 _PASSING = (
     "Pooling",
     "Dropout",
@@ -60,7 +60,7 @@ _PASSING = (
 
 
 class KerasClassifier(Classifier):
-    """A `Net` as an adapter; `final` is the activation that was taken off its end."""
+    """A `Net` as an adapter; `final` is the activation that was removed from its end."""
 
     preprocessings: tuple[str, ...] = WAYS
 
@@ -71,7 +71,7 @@ class KerasClassifier(Classifier):
         self._highest, self._bgr = int(table.get("range", 1)), table.get("channels") == "bgr"
         self.final = "softmax"
         self.head: str | None = None
-        """Path of the last dense layer, whose input is what the model knows of a picture."""
+        """Path of the last dense layer, whose input is the embedding."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
@@ -116,7 +116,7 @@ class KerasClassifier(Classifier):
         return [Prediction(self.labels[index], index, score) for score, index in pairs]
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """The last layer that makes a map: a pooling after it only makes that smaller."""
+        """Return the last layer that makes a map: a pooling after it only makes that smaller."""
         for layer in reversed(layers):
             module = self.module.get_submodule(layer.path)
             if not any(word in type(module).__name__ for word in _PASSING):
@@ -125,7 +125,7 @@ class KerasClassifier(Classifier):
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
-    """Build the model on the CPU; no code in its file is run. Raises WeightsProblem, one sentence, for one with code.
+    """Build the model on the CPU without running code of its file; raise WeightsProblem for a file with code.
 
     `arch` may name a Python file of the operator's own, which registers the layers that are not Keras's.
     """
@@ -161,7 +161,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """The table of a Keras file, from its configuration alone; None for other files, a Problem for one with code."""
+    """Draft the table of a Keras file from its configuration; None for other files, a Problem for one with code."""
     if not files.is_keras(path):
         return None
     facts = files.facts(path)
@@ -204,7 +204,7 @@ def _takes(facts: Facts) -> str:
 
 @contextmanager
 def _of_the_operator(spec: ModelSpec, facts: Facts) -> Iterator[None]:
-    """Keras's registry with what the operator's own file defines, for as long as this lasts."""
+    """Add what the operator's own file defines to Keras's registry, while the context lasts."""
     named = spec.arch.partition(":")[0]
     if not named.endswith(".py"):
         if facts.needs:
@@ -224,7 +224,7 @@ def _of_the_operator(spec: ModelSpec, facts: Facts) -> Iterator[None]:
 
 
 def _size(spec: ModelSpec, facts: Facts, notes: list[str]) -> tuple[int, int]:
-    """(h, w): what the file fixes, else what the operator says, else a usual one."""
+    """Return (h, w): fixed by the file, else by the operator, else a usual size."""
     assert facts.shape is not None
     height, width, _ = facts.shape
     given = spec.weights.get("preprocessing", {}).get("size")
@@ -234,12 +234,12 @@ def _size(spec: ModelSpec, facts: Facts, notes: list[str]) -> tuple[int, int]:
 
 
 def _each(numbers: Sequence[float], channels: int) -> tuple[float, ...]:
-    """One number for each channel, of one for all or of as many."""
+    """Repeat a single number for each channel; return as many as given otherwise."""
     return tuple(numbers) * channels if len(numbers) == 1 else tuple(numbers)
 
 
 def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
-    """The operator's numbers, or those that the file hints at."""
+    """Return the operator's preprocessing, or the one inferred from the file."""
     given = dict(spec.weights.get("preprocessing", {}))
     assert facts.shape is not None
     for key in ("mean", "std"):
@@ -255,7 +255,7 @@ def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
 
 
 def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
-    """Ask the model once: how many classes it has, whether these are probabilities, and in which colours it draws."""
+    """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
         logits = made.run(made.flat_input()).logits
     if logits.ndim != 2:
@@ -282,7 +282,7 @@ def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
 
 
 def _paper(made: KerasClassifier, notes: list[str]) -> Paper | None:
-    """In which colours the model wants drawings, as its table says or as it answers best; None for other models."""
+    """Return the colours of the drawings a model expects, by its table or by its answers; None for other models."""
     given = made.spec.weights.get("sketch")
     if given is not None:
         if given not in PAPERS:

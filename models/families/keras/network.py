@@ -1,4 +1,4 @@
-"""A model of Keras 3 on torch: a file opened without running any code of its own, and its layers as modules."""
+"""Open a Keras 3 model on torch without running code of its file, with its layers as modules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _importing = threading.Lock()
 
 
 def keras() -> Any:
-    """The library, on torch whatever the environment or a file of the user says; the process keeps its own settings."""
+    """Import Keras on torch, whatever the environment or the user's files say; the process's settings stay."""
     with _importing:
         found: Any = sys.modules.get("keras") or _imported()
     backend = found.config.backend() if hasattr(found, "config") else "TensorFlow"
@@ -51,9 +51,9 @@ def _imported() -> Any:
 
 
 class Face(nn.Module):
-    """A layer of Keras as a module of torch: what it returns has its channels first, as everything here expects.
+    """A layer of Keras as a module of torch, whose output has its channels first.
 
-    It can be hooked, copied and replaced, and Keras's own layer, which is shared, never knows.
+    It can be hooked, copied and replaced without touching Keras's own layer, which is shared.
     """
 
     def __init__(self, layer: Any, turned: bool) -> None:
@@ -70,15 +70,15 @@ class Face(nn.Module):
 
 
 class Net(nn.Module):
-    """A model of Keras whose layers are this module's own, by their names.
+    """A model of Keras whose layers are submodules, by their names, from float32 (B, C, h, w) to (B, n).
 
-    Takes float32 (B, C, h, w) and answers (B, n). A model within the model is a `Net` in turn: `backbone.conv2d_2`.
+    A nested model is a `Net` in turn: `backbone.conv2d_2`.
     """
 
     def __init__(self, model: Any, *, inner: bool = False) -> None:
         super().__init__()
         self._model, self._inner = [model], inner
-        # Of a Sequential the graph of its layers; none in a model that is a class of its own.
+        # The graph of layers, also of a Sequential; a model that is a subclass has none.
         graph = getattr(model, "_functional", None) or model
         self._graph = [graph if hasattr(graph, "_run_through_graph") else None]
         self.first = _first(model)
@@ -88,7 +88,7 @@ class Net(nn.Module):
             self._names[id(layer)] = name
             self.add_module(name, self._part(layer))
         if self._graph[0] is None:
-            # Weights that are no layer's move with the model too.
+            # Weights outside of layers move with the model too.
             self.add_module("whole", model)
 
     def _part(self, layer: Any) -> nn.Module:
@@ -97,7 +97,7 @@ class Net(nn.Module):
             return found
         if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
             return Net(layer, inner=True)
-        # Named as the layer is, for whoever lists the model's parts.
+        # The class is named like the layer's, for lists of the model's parts.
         kind = type(type(layer).__name__, (Face,), {})
         made: nn.Module = kind(layer, not self.first)
         return made
@@ -107,7 +107,7 @@ class Net(nn.Module):
             found = self._run(tensor)
             return found if self.first else _channels_first(found)
         given = tensor if self.first else tensor.permute(0, 2, 3, 1)
-        # What takes (h, w) alone has no channels to speak of.
+        # An input of (h, w) alone has no channel axis.
         given = given[..., 0] if len(self._model[0].input_shape) == 3 else given
         with keras().device(str(tensor.device)):
             return self._run(given).flatten(1)
@@ -120,7 +120,7 @@ class Net(nn.Module):
         return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
 
     def _step(self, operation: Any) -> Any:
-        """A step of the graph through the module that stands for it, which may be another one by now."""
+        """Run a step of the graph by its module, which may have been replaced."""
         module = self._modules.get(self._names.get(id(operation), ""))
         if module is None:
             return operation
@@ -134,7 +134,7 @@ class Net(nn.Module):
         return step
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Net:
-        """Other modules over the same weights; Keras's own way would write the model to a file and read it again."""
+        """Make other modules over the same weights; Keras itself would write the model to a file and read it again."""
         return Net(self._model[0], inner=self._inner)
 
 
@@ -143,16 +143,16 @@ def _channels_first(found: Any) -> Any:
 
 
 def _first(model: Any) -> bool:
-    """Whether channels come before height and width."""
+    """Return whether channels come before height and width."""
     formats = [getattr(layer, "data_format", None) for layer in model._flatten_layers()]
     return "channels_first" in formats and "channels_last" not in formats
 
 
 def opened(path: Path) -> Any:
-    """The model in a file; raises WeightsProblem, one sentence, where Keras cannot rebuild it."""
+    """Open the model in a file; raise WeightsProblem, one sentence, where Keras cannot rebuild it."""
     library = keras()
     try:
-        # On the CPU from the start: what Keras moves is no parameter any more.
+        # On the CPU from the start: what Keras moves is no longer a parameter.
         with library.device("cpu"):
             model = library.saving.load_model(str(path), compile=False, safe_mode=True)
             if not model.built or not getattr(model, "inputs", None):
@@ -168,7 +168,7 @@ def opened(path: Path) -> Any:
 
 
 def _last(model: Any) -> Any:
-    """The step whose answer is the model's."""
+    """Return the step whose output is the model's."""
     while hasattr(model, "layers"):
         inner = getattr(model, "_functional", None) or model
         outputs = getattr(inner, "outputs", None)
@@ -177,7 +177,7 @@ def _last(model: Any) -> Any:
 
 
 def bared(model: Any) -> str:
-    """Take the activation off a model's end, so that logits come out; its name."""
+    """Remove a model's final activation, so that it returns logits; return its name."""
     library, last = keras(), _last(model)
     kind = type(last).__name__
     if kind == "Softmax":

@@ -1,4 +1,4 @@
-"""A PromptSG's files: its configuration, from JSON or off the tensors' shapes, and its tensors by one set of names."""
+"""Read a PromptSG's configuration, from JSON or off the tensors' shapes, and its tensors by one set of names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "t
 
 
 def configured(spec: ModelSpec, path: Path) -> dict[str, Any]:
-    """The configuration: the file that the table names, else the .json beside the weights, else nothing."""
+    """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
     given = spec.weights.get("config")
     if given is None:
         return beside(path)
@@ -43,6 +43,7 @@ def configured(spec: ModelSpec, path: Path) -> dict[str, Any]:
 
 
 def beside(path: Path) -> dict[str, Any]:
+    """Read the .json beside the weights; empty where there is none."""
     try:
         return _parsed(path.with_suffix(".json"))
     except (OSError, ValueError):
@@ -59,7 +60,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def named(held: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Tensors under the names that `PromptSG` has for them."""
+    """Rename tensors to `PromptSG`'s own names."""
     found: dict[str, Tensor] = {}
     for key, tensor in held.items():
         for theirs, ours in (*names.items(), *_CLIP.items()):
@@ -82,7 +83,7 @@ def named(held: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Ten
 
 
 def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
-    """The configuration off the tensors' shapes, `given` before all; and sentences on what no shape says."""
+    """Return the configuration by the tensors' shapes, changed by `given`, and notes on what no shape says."""
     known = {field.name for field in fields(Config)}
     if wrong := given.keys() - known - {"names", "notes"}:
         raise ModelProblem(
@@ -136,7 +137,7 @@ def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: s
 
 
 def _cut(patches: int, patch: int, given: Mapping[str, Any], name: str) -> tuple[tuple[int, int], int]:
-    """The input's (h, w) and the stride that give so many patches."""
+    """Return the input's (h, w) and the stride that give this number of patches."""
     sizes = (tuple(given["size"]),) if "size" in given else SIZES
     strides = (given["stride"],) if "stride" in given else (patch, patch * 3 // 4, patch // 2)
     for stride in strides:
@@ -150,6 +151,7 @@ def _cut(patches: int, patch: int, given: Mapping[str, Any], name: str) -> tuple
 
 
 def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Load the tensors; raise WeightsProblem for the first that is missing or of another shape."""
     wanted = module.state_dict()
     optional = () if module.config.prompt == "composed" else ("inversion.",)
     for key, tensor in wanted.items():
@@ -172,5 +174,5 @@ def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
 
 
 def written(config: Config) -> dict[str, Any]:
-    """A configuration as JSON has it."""
+    """Return a configuration as it is written to JSON."""
     return {**asdict(config), "size": list(config.size)}

@@ -1,9 +1,8 @@
-"""PromptSG checkpoints (`models.families.promptsg.network`): weights and a configuration, which their shapes give where
-none is there.
+"""Load PromptSG checkpoints (`models.families.promptsg.network`); a missing configuration is read off the shapes.
 
 The encoders' tensors may have CLIP's own names (`visual.`, `transformer.`) or CLIP-ReID's (`image_encoder.`,
-`text_encoder.`); the sentence around X its own tensors, or CLIP's whole table of tokens. Of the other parts published
-versions have each their own names: the configuration's `names` says what stands for what.
+`text_encoder.`); the sentence around X its own tensors, or CLIP's whole table of tokens. Other parts have other names
+in each published version: the configuration's `names` maps them.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class _PromptSG(PreparedAdapter):
     subject = "persons"
 
     def attentions(self) -> tuple[str, ...]:
-        """The image encoder's and the interaction's; what reads text has no place in the picture."""
+        """Return the paths of attentions over the picture: the image encoder's and the interaction's."""
         config: Config = self.module.config
         paths = [f"image_encoder.transformer.resblocks.{i}.attn" for i in range(config.layers)]
         paths.append("mim.cross_attention")
@@ -61,7 +60,7 @@ class _PromptSG(PreparedAdapter):
         return record_attention(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
 
     def attention_map(self, pixels: NDArray[np.uint8], preprocessing: str = "trained") -> NDArray[np.float32]:
-        """How much of each patch the sentence "A photo of a X person" reads, without a gradient.
+        """Return how much the sentence "A photo of a X person" attends to each patch, without a gradient.
 
         `pixels` uint8 (H, W, 3) RGB; returns float32 (h_patches, w_patches), the mean of all heads; it sums to 1.
         """
@@ -85,23 +84,23 @@ class _PromptSG(PreparedAdapter):
             "mim": read,
             "vit_last": last,
             "vit_proj": "image_encoder.projected",
-            # One vector for the whole picture each: their map is that of the last places before them.
+            # Each is one vector for the whole picture: its map is that of the last tokens before it.
             "bottleneck": read,
             "classifier": read,
         }
 
     def alias(self, name: str) -> str:
-        """The path that a layer type stands for: `mim`, `vit_last`, `vit_proj`, `bottleneck`, `classifier`."""
+        """Return the path of a layer type: `mim`, `vit_last`, `vit_proj`, `bottleneck`, `classifier`."""
         return self._types().get(name, name)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """The layer types of which each has places of its own, by the names that the short list has for them."""
+        """Return the layer types with a map of their own, by the paths in the short list."""
         known = {layer.path for layer in layers}
         found: dict[str, tuple[str, ...]] = {}
         for name in ("mim", "vit_last", "vit_proj"):
             path = self._types()[name]
             while path and path not in known:
-                # What a part returns last is listed as its parent's.
+                # A module's last output is listed as its parent's.
                 path = path.rpartition(".")[0]
             if path:
                 found[name] = (path,)
@@ -112,7 +111,7 @@ class _PromptSG(PreparedAdapter):
 
 
 class PromptClassifier(_PromptSG, Classifier):
-    """A PromptSG with its classifier of the persons it was trained on."""
+    """A PromptSG with its classifier of the training identities."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
         logits: Tensor = self.module(tensor).logits
@@ -120,7 +119,7 @@ class PromptClassifier(_PromptSG, Classifier):
 
 
 class PromptEmbedder(_PromptSG, Embedder):
-    """A PromptSG whose classifier was left out, as it is of no use for persons it has never seen."""
+    """A PromptSG without its classifier, which is of no use for persons it has never seen."""
 
     def run(self, tensor: Tensor) -> Embedded:
         return Embedded(self.module(tensor).embedding)
@@ -154,13 +153,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
         adapter = PromptEmbedder(spec, module, preprocessing, sha256, fit="squash", subject="persons")
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.get("package") == "models.demo":
-        # It knows drawn persons alone, so that is what its scores are to be measured by.
+        # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = _drawn
     return adapter
 
 
 def _drawn() -> list[NDArray[np.uint8]]:
-    """Persons who have nothing to do with each other."""
+    """Draw unrelated persons."""
     from models.demo import person_scenes
 
     return [
@@ -170,7 +169,7 @@ def _drawn() -> list[NDArray[np.uint8]]:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """What a file of plain tensors would be as a table, where it is a PromptSG's; None of any other file."""
+    """Draft the table of a PromptSG's file of tensors; None for any other file."""
     from models.inspect import TableDraft, Unknown
 
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):

@@ -1,7 +1,7 @@
-"""torchvision's detectors (https://github.com/pytorch/vision, BSD-3-Clause), by their names there.
+"""Load torchvision's detectors by their names there (https://github.com/pytorch/vision, BSD-3-Clause).
 
-Each is run by its own modules, up to the logits and the numbers that boxes are made of; what torchvision does after
-that is done here again, with the candidates it came from.
+Each runs by its own modules, up to the logits and the numbers that boxes are decoded from; torchvision's postprocessing
+is repeated here, so that each box keeps its candidate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CELLS = 7
 """Cells to a side of the grid that a proposal's features are pooled to."""
 _KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
-# Frozen norms whose epsilon torchvision sets to nothing when it loads their weights.
+# Frozen norms whose epsilon torchvision sets to 0 when it loads their weights.
 _NO_EPSILON = ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
 
 
@@ -58,7 +58,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     path = locate(spec, progress=progress)
     module = build(spec.arch, classes=count)
     tensors = checkpoint.read(path)
-    # A frozen norm counts no batches; for the ordinary one here torch makes up for it.
+    # A frozen norm counts no batches; torch fills that in for the ordinary norm here.
     frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
     try:
         module.load_state_dict(tensors)
@@ -74,7 +74,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
 
 
 def build(arch: str, *, classes: int = 91) -> nn.Module:
-    """The architecture without trained weights; `classes` counts the background."""
+    """Build the architecture without trained weights; `classes` counts the background."""
     import torchvision
 
     default_weights(arch)
@@ -83,7 +83,7 @@ def build(arch: str, *, classes: int = 91) -> nn.Module:
 
 
 def default_weights(arch: str) -> Any:
-    """torchvision's own choice among a detector's weights; raises ModelProblem where it has no such detector."""
+    """Return torchvision's own choice among a detector's weights; raise ModelProblem where it has no such detector."""
     import torchvision
 
     known = [name for name in torchvision.models.list_models(torchvision.models.detection) if name.startswith(_KINDS)]
@@ -94,7 +94,7 @@ def default_weights(arch: str) -> Any:
 
 
 def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:
-    """A built torchvision detector as an Adapter; `named` are its classes, by the number they have there."""
+    """Adapt a torchvision detector; `named` are its classes, by their numbers there."""
     from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
     from torchvision.models.detection.ssd import SSD
 
@@ -106,15 +106,15 @@ def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256
 
 
 @dataclass(frozen=True, eq=False)
-class Found(Detections):
-    """Candidates, and what torchvision still needs to choose among them."""
+class TorchvisionDetections(Detections):
+    """Candidates, and what torchvision's suppression needs besides."""
 
     inner: tuple[int, int] = (0, 0)
     """(h, w) of the picture in the input, its padding left out: where boxes are cut off."""
     groups: Tensor | None = None
-    """(N,) long: the scale of each candidate, where so many of each go into the suppression."""
+    """(N,) long: the scale of each candidate, where the suppression takes a limited number of each."""
     proposed: bool = True
-    """Whether there is any candidate that may be shown at all."""
+    """Whether any candidate may be shown at all."""
 
 
 def _sigmoid_of_both(logits: Tensor, objectness: Tensor | None) -> Tensor:
@@ -123,17 +123,17 @@ def _sigmoid_of_both(logits: Tensor, objectness: Tensor | None) -> Tensor:
 
 
 def _softmax_beside(rest: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
-    """A softmax in which further classes take part, the background above all: `rest`, (B, 1, N), their logsumexp."""
+    """Return a softmax with further classes, above all the background: `rest`, (B, 1, N), is their logsumexp."""
     return lambda logits, _objectness: (logits - torch.logaddexp(logits.logsumexp(1, keepdim=True), rest)).exp()
 
 
 class TorchvisionDetector(Detector):
-    """A module from float32 (B, 3, h, w), normalised and padded with zeros, to `Found`."""
+    """A module from float32 (B, 3, h, w), normalised and padded with zeros, to `TorchvisionDetections`."""
 
     multi_label = True
     has_neck = True
     small = 0.0
-    """Pixels of the input below which a box's side is too short for the box to be shown."""
+    """Minimum side of a box that is shown, in pixels of the input."""
 
     def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
         super().__init__(spec, module, tuple(named.values()), weights_sha256)
@@ -143,11 +143,11 @@ class TorchvisionDetector(Detector):
         if self._fixed:
             self.preprocessings = ("trained", "letterbox")
         self._divisor = int(transform.size_divisible)
-        # What a square picture becomes, which is what layers are found with.
+        # The input size of a square picture, with which layers are found.
         self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """uint8 (H, W, 3) by torchvision's own transform; `letterbox` and `squash` fill a square of its short side.
+        """Prepare by torchvision's own transform; `letterbox` and `squash` fill a square of its short side.
 
         Bars are the mean colour, which is zero after normalising; those of `trained` are at the bottom and the right.
         """
@@ -177,14 +177,14 @@ class TorchvisionDetector(Detector):
         return ModelInput(canvas, geometry)
 
     def _images(self, tensor: Tensor) -> Any:
-        """torchvision's list of images, with the size that each has without its padding."""
+        """Return torchvision's list of images, with the size of each without its padding."""
         from torchvision.models.detection.image_list import ImageList
 
         used = tensor.detach().abs().amax((0, 1))  # (h, w)
         sizes = []
         for axis, full in enumerate(tensor.shape[2:]):
             filled = (used.amax(1 - axis) > 0).nonzero()
-            # Only padding is less than a whole step: where more is zero, somebody has painted over the picture.
+            # Padding is less than a whole step: a larger area of zeros is part of the picture.
             sizes.append(max(int(filled[-1]) + 1 if len(filled) else full, full - self._divisor + 1))
         return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
 
@@ -193,13 +193,13 @@ class TorchvisionDetector(Detector):
         return found
 
     def _limits(self) -> tuple[int, int | None]:
-        """Boxes that are shown at most, and candidates of a group that go into the suppression at most."""
+        """Return the maximum number of boxes, and of candidates of a group in the suppression."""
         return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from torchvision.ops import batched_nms, clip_boxes_to_image
 
-        assert isinstance(outputs, Found)
+        assert isinstance(outputs, TorchvisionDetections)
         most, most_before = self._limits()
         scores = outputs.scores[0]  # (K, N)
         classes, anchors = (scores > (confidence if outputs.proposed else 1)).nonzero(as_tuple=True)
@@ -215,17 +215,17 @@ class TorchvisionDetector(Detector):
         return anchors[chosen], classes[chosen]
 
     def _neck(self) -> list[str]:
-        """Paths of the maps that the head reads, finest first."""
+        """Return the paths of the maps that the head reads, finest first."""
         paths = [path for path, _ in self.module.named_modules()]
         levels = [path for path in paths if path.startswith("backbone.fpn.layer_blocks.") and path.count(".") == 3]
         return levels + [path for path in paths if path.startswith("backbone.fpn.extra_blocks.p")]
 
     def _body(self, known: Mapping[str, Layer]) -> list[str]:
-        """Paths of the backbone's steps in order."""
+        """Return the paths of the backbone's steps in order."""
         return [path for path in known if path.startswith("backbone.body.") and path.count(".") == 2]
 
     def _scale(self, layer: Layer) -> str:
-        """P3 for a stride of 8."""
+        """Return the name of a layer's scale, P3 for a stride of 8."""
         return f"P{round(math.log2(self._size / layer.shape[1]))}"
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
@@ -243,12 +243,12 @@ class TorchvisionDetector(Detector):
         return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """The backbone's steps and the neck's maps, with what each of them reads; the head has no map of one scale."""
+        """Return the backbone's steps and the neck's maps with their inputs; the head has no map of one scale."""
         known = {layer.path: layer for layer in layers}
         body, neck = self._body(known), [path for path in self._neck() if path in known]
         read: dict[str, tuple[str, ...]] = {path: tuple(body[max(i - 1, 0) : i]) for i, path in enumerate(body)}
         if self.has_neck:
-            # A level is its own stage of the backbone, narrowed, and the next coarser level, made larger.
+            # A level is its stage of the backbone, projected, plus the next coarser level, upsampled.
             levels = [path for path in neck if ".layer_blocks." in path]
             taken = [f"backbone.body.{name}" for name in self.module.backbone.body.return_layers]  # type: ignore[union-attr]
             for i in reversed(range(len(levels))):
@@ -266,7 +266,7 @@ class TorchvisionDetector(Detector):
 
 
 def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
-    """Which rows (n,) are among the `most` surest of their group, best first."""
+    """Return the rows (n,) among the `most` surest of their group, best first."""
     order = sure.argsort(descending=True, stable=True)
     size = torch.bincount(group)
     if not len(size) or int(size.max()) <= most:
@@ -277,12 +277,12 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
 
 
 class _Dense(TorchvisionDetector):
-    """A head that answers for each anchor of each cell of each map: a scale here is one anchor shape of one map."""
+    """A head with an output for each anchor of each cell of each map: a scale here is one anchor shape of one map."""
 
     def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
         super().__init__(spec, module, named, weights_sha256)
         self._width = int(self._classes_in_all())
-        # Runs of neighbouring columns that are classes of ours, and what lies between them.
+        # Runs of neighbouring columns that are known classes, and of columns between them.
         edges = [c for c in range(self._width + 1) if c in (0, self._width) or self._ours(c) != self._ours(c - 1)]
         self._runs = [(b - a, self._ours(a)) for a, b in itertools.pairwise(edges)]
 
@@ -290,11 +290,11 @@ class _Dense(TorchvisionDetector):
         return column in self._columns
 
     def _classes_in_all(self) -> int:
-        """Columns of the class head for one anchor, those that are no class among them."""
+        """Return the number of columns of the class head for one anchor, also of those that are no class."""
         return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
 
     def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """(B, A * columns, h, w) as, for each of the A anchors, its (B, K, h, w) and the columns that are no class."""
+        """Split (B, A * columns, h, w) into, for each of A anchors, (B, K, h, w) and the columns that are no class."""
         anchors = out.shape[1] // self._width
         pieces = iter(torch.split(out, [size for size, _ in self._runs] * anchors, 1))
         for _ in range(anchors):
@@ -305,18 +305,18 @@ class _Dense(TorchvisionDetector):
             yield mine[0] if len(mine) == 1 else torch.cat(mine, 1), torch.cat(others, 1) if others else None
 
     def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """For each map what the head says of its classes, its boxes and its centres, as the convolutions return it."""
+        """Yield the head's classes, boxes and centredness for each map, as the convolutions return them."""
         raise NotImplementedError
 
     def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
-        """(N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
+        """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
         raise NotImplementedError
 
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
-        """How scores come about; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
+        """Return the scoring function; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
         return None
 
-    def run(self, tensor: Tensor) -> Found:
+    def run(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
         images = self._images(tensor)
         features = list(self._features(tensor).values())
@@ -348,7 +348,7 @@ class _Dense(TorchvisionDetector):
             rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
             return torch.stack([self._decoded(row, anchors) for row in rows])
 
-        found = Found(
+        found = TorchvisionDetections(
             tuple(levels),
             tuple(regressions),
             boxes,
@@ -420,24 +420,24 @@ class SsdDetector(_Dense):
         return _softmax_beside(torch.cat(rows, 2).logsumexp(1, keepdim=True))
 
     def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        # So many of each class, and not of each map, go into the suppression.
-        assert isinstance(outputs, Found)
+        # The suppression takes a limited number of each class, and not of each map.
+        assert isinstance(outputs, TorchvisionDetections)
         return super().kept(dataclasses.replace(outputs, groups=None), confidence, iou)
 
     def _neck(self) -> list[str]:
-        """There is none: the head reads the backbone's own maps."""
+        """Return the backbone's own maps, which the head reads without a neck."""
         paths = [path for path, _ in self.module.named_modules() if path.count(".") == 2]
         extra = [path for path in paths if path.startswith("backbone.extra.")]
         return [*self._first(paths), *extra]
 
     def _first(self, paths: Sequence[str]) -> list[str]:
-        """MobileNet's two steps are maps that the head reads, VGG's layers are not."""
+        """Return the first maps: MobileNet's two steps are read by the head, VGG's layers are not."""
         if hasattr(self.module.backbone, "scale_weight"):
             return ["backbone.features"]
         return [path for path in paths if path.startswith("backbone.features.")]
 
     def _body(self, known: Mapping[str, Layer]) -> list[str]:
-        """Without the maps that were added behind it for large objects; of VGG the first of those is its own."""
+        """Leave out the maps that were added for large objects; for VGG the first of those is its own."""
         return [path for path in self._neck()[:2] if path in known]
 
 
@@ -454,14 +454,14 @@ class TwoStage(TorchvisionDetector):
     def _limits(self) -> tuple[int, int | None]:
         return self.module.roi_heads.detections_per_img, None  # type: ignore[union-attr, return-value]
 
-    def run(self, tensor: Tensor) -> Found:
+    def run(self, tensor: Tensor) -> TorchvisionDetections:
         module: Any = self.module
         images = self._images(tensor)
         features = self._features(tensor)
         proposals, _ = module.rpn(images, features)
         proposed = [len(one) > 0 for one in proposals]
         height, width = images.image_sizes[0]
-        # Where nothing is proposed the picture as a whole can still be asked about, though it is never shown.
+        # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
         whole = tensor.new_tensor([[0, 0, width, height]])
         proposals = [one.detach() if there else whole for one, there in zip(proposals, proposed, strict=True)]
         heads = module.roi_heads
@@ -480,7 +480,7 @@ class TwoStage(TorchvisionDetector):
         most = max(len(classes) for *_, classes in made)
         levels, regressions, choice, rest, regions = [], [], [], [], []
         for rows, numbers, rois, at, classes in made:
-            # A shorter list of another picture of the batch ends with its first candidate over and over.
+            # A shorter list of another picture of the batch is padded with its first candidate.
             index = torch.arange(most, device=tensor.device)
             index = index.where(index < len(at), 0)
             at, classes = at[index], classes[index]
@@ -495,7 +495,7 @@ class TwoStage(TorchvisionDetector):
             return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
 
         sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)
-        return Found(
+        return TorchvisionDetections(
             (torch.stack(levels),),
             (torch.stack(regressions),),
             boxes,

@@ -1,4 +1,4 @@
-"""Ultralytics' detectors as adapters: grids of candidates, upright or turned, and the queries of RT-DETR."""
+"""Adapt Ultralytics' detectors: grids of candidates, upright or rotated, and the queries of RT-DETR."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class YoloDetector(NumberedLayers, Detector):
         self.nms = not getattr(self._head, "end2end", False)
         # The strongest pairs of a candidate and a class are shown where nothing is suppressed.
         self.multi_label = not self.nms
-        # As `predict` of a YOLOE: words of an open vocabulary often mean the same thing.
+        # As `predict` of a YOLOE does: words of an open vocabulary often mean the same thing.
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
@@ -72,7 +72,7 @@ class YoloDetector(NumberedLayers, Detector):
         scores = outputs.scores[:1]  # (1, K, N)
         if not self.nms:
             return _strongest_pairs(scores[0], self._head if self.multi_class_nms else None, confidence)
-        # The library's suppression asks for single numbers all the time, and a GPU would have to answer each by itself.
+        # The library's suppression reads many single numbers, each of which would make a GPU wait.
         found = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
             found,
@@ -87,7 +87,7 @@ class YoloDetector(NumberedLayers, Detector):
         return anchors.flatten().long(), rows[:, 5].long()
 
     def _rows(self, outputs: Detections, scores: Tensor) -> tuple[Tensor, ...]:
-        """What the library's suppression takes of the first picture, (1, C, N) each: boxes, scores and what follows."""
+        """Return the first picture's input of the library's suppression, (1, C, N) each: boxes, scores and angles."""
         from ultralytics.utils.ops import xyxy2xywh
 
         return xyxy2xywh(outputs.boxes[:1].detach().float()).transpose(1, 2), scores
@@ -135,7 +135,7 @@ class RtDetr(YoloDetector):
 
 
 def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tensor, Tensor]:
-    """Candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N); no head: one class each."""
+    """Return candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N); None: one class each."""
     if head is None:
         values, classes = scores.max(0)
         best = values.topk(min(MAX_BOXES, len(values)))
@@ -147,7 +147,7 @@ def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tens
 
 
 def _xywhr(corners: Tensor) -> Tensor:
-    """(..., 5) centre, sides and angle of rectangles (..., 4, 2) whose corners go round from Ultralytics' first."""
+    """Return (..., 5) centre, sides and angle of rectangles (..., 4, 2) in Ultralytics' order of corners."""
     centre = corners.mean(-2)
     along = (corners[..., 0, :] + corners[..., 1, :]) / 2 - centre
     across = (corners[..., 0, :] - corners[..., 1, :]) / 2

@@ -1,7 +1,7 @@
-"""What takes the place of the forward of Ultralytics' heads: the branch whose boxes they would show, and nothing kept.
+"""Replace the forward of Ultralytics' heads: return all candidates of the branch that is shown, and store nothing.
 
-The library's own forwards cache anchors on the head (a call under inference mode then spoils later gradients), write
-the vocabulary they were given into it, and drop all but the strongest candidates of an end-to-end head.
+The library's own forwards cache anchors on the head (after a call in inference mode later gradients fail), write the
+vocabulary into it, and drop all but the strongest candidates of an end-to-end head.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor
 
 
 def reader(head: Any) -> MethodType | None:
-    """The forward for a head that returns `Detections`, or `Queries` of RT-DETR; None for any other head."""
+    """Return the forward of a head, which returns `Detections`, or `Queries` of RT-DETR; None for any other head."""
     from ultralytics.nn.modules.head import Detect, RTDETRDecoder
 
     if isinstance(head, RTDETRDecoder):
@@ -33,7 +33,7 @@ def reader(head: Any) -> MethodType | None:
 
 
 def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Detections:
-    """A candidate per cell. `feats`: a map per scale and, of YOLOE, its vocabulary last; `text`: YOLO-World's."""
+    """Return a candidate per cell. `feats`: a map per scale, and of YOLOE its vocabulary last; `text`: YOLO-World's."""
     branch = head.one2one if head.end2end else head.one2many
     maps = list(feats[: head.nl])
     logits = [tower(x) for tower, x in zip(branch["cls_head"], maps, strict=True)]
@@ -51,10 +51,10 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
 
 
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
-    """A YOLOE whose vocabulary of thousands is built in: a candidate per cell that its own filter lets through.
+    """Run a YOLOE with a built-in vocabulary of thousands: a candidate per cell that passes its filter.
 
-    Each scale has n rows and one column. In a batch a cell counts that is let through for any of its pictures, and has
-    the logit -inf where it was not for its own, as the library has it.
+    Each scale has n rows and one column. In a batch a cell counts that passes for any picture, with the logit -inf
+    where it does not pass for its own, as in the library.
     """
     maps = list(feats[: head.nl])
     box_head, class_head = (head.one2one_cv2, head.one2one_cv3) if head.end2end else (head.cv2, head.cv3)
@@ -86,7 +86,7 @@ def _detections(
     towers: tuple[list[Tensor], list[Tensor], list[Tensor]],
     cells: tuple[Tensor, Tensor],
 ) -> Detections:
-    """From logits, boxes and mask coefficients of the towers, and centres and strides as `_cells` has them."""
+    """Build `Detections` from the towers' logits, boxes and mask coefficients, and the cells' centres and strides."""
     (logits, regressions, coefficients), (centres, strides) = towers, cells
     boxes_of, corners_of = _decoding(head, centres, strides)
     prototypes, unit = _prototypes(head, maps)
@@ -104,7 +104,7 @@ def _detections(
 
 
 def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Centres (N, 2) in cells of their own scale, and strides (N, 1) in pixels."""
+    """Return centres (N, 2) in cells of their own scale, and strides (N, 1) in pixels."""
     from ultralytics.utils.tal import make_anchors
 
     centres, strides = make_anchors(maps, head.stride, 0.5)
@@ -112,13 +112,13 @@ def _cells(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
-    """From regressions to boxes and, of a head for turned ones, to corners."""
+    """Return functions from regressions to boxes and, for rotated ones, to corners."""
     from ultralytics.nn.modules.head import OBB, OBB26
     from ultralytics.utils.ops import xywhr2xyxyxyxy
     from ultralytics.utils.tal import dist2bbox, dist2rbox
 
     def distances(given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """(B, N, 4) in cells, and the rest (B, N, R)."""
+        """Return (B, N, 4) in cells, and the rest (B, N, R)."""
         rows = torch.cat([level.flatten(2) for level in given], 2)
         width = 4 * head.reg_max
         return head.dfl(rows[:, :width]).transpose(1, 2), rows[:, width:].transpose(1, 2)
@@ -128,8 +128,8 @@ def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
         return boxes
 
     def corners(given: tuple[Tensor, ...]) -> Tensor:
-        sides, turn = distances(given)
-        angle = turn if isinstance(head, OBB26) else (turn.sigmoid() - 0.25) * torch.pi
+        sides, raw = distances(given)
+        angle = raw if isinstance(head, OBB26) else (raw.sigmoid() - 0.25) * torch.pi
         found: Tensor = xywhr2xyxyxyxy(torch.cat((dist2rbox(sides, angle, centres) * strides, angle), 2))
         return found
 
@@ -141,7 +141,7 @@ def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
 
 
 def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | None]:
-    """(B, M, H, W) of a head with masks, and the pixels of the input that a cell of it is."""
+    """Return (B, M, H, W) of a head with masks, and the pixels of the input in one of its cells."""
     from ultralytics.nn.modules.block import Proto26
 
     proto = getattr(head, "proto", None)
@@ -153,7 +153,7 @@ def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | N
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """What RT-DETR's decoder returns: Q candidates a picture, boxes and proposals as shares of the input."""
+    """Output of RT-DETR's decoder: Q candidates for each picture, boxes and proposals as shares of the input."""
 
     logits: Tensor
     """(B, Q, K)"""
@@ -163,7 +163,7 @@ class Queries:
     """(Q, 4) of the first picture: the cells that the queries came from, centre and size of one cell."""
 
     def detections(self, height: int, width: int) -> Detections:
-        """The candidates on an input of that size: one scale of Q rows and one column."""
+        """Return the candidates on an input of that size: one scale of Q rows and one column."""
         size = self.boxes.new_tensor([width, height])
 
         def boxes_of(given: tuple[Tensor, ...]) -> Tensor:
@@ -176,7 +176,7 @@ class Queries:
 
 
 def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries:
-    """RT-DETR's decoder in eval mode; `batch` is for its training."""
+    """Run RT-DETR's decoder in eval mode; `batch` is for its training."""
     tokens, shapes = head._get_encoder_input(list(feats))
     cells = torch.cat([_proposals(h, w, tokens) for h, w in shapes])  # (N, 4)
     sizes = torch.cat([tokens.new_full((h * w, 1), 0.05 * 2.0**i) for i, (h, w) in enumerate(shapes)])
@@ -203,7 +203,7 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
 
 
 def _proposals(height: int, width: int, like: Tensor) -> Tensor:
-    """(h * w, 4): centre and size of each cell of a grid, as shares of it."""
+    """Return (h * w, 4), centre and size of each cell of a grid, as shares of it."""
     ys, xs = (torch.arange(count).to(like) + 0.5 for count in (height, width))
     grid_y, grid_x = torch.meshgrid(ys / height, xs / width, indexing="ij")
     size = torch.tensor([1 / width, 1 / height]).to(like).expand(height * width, 2)

@@ -1,4 +1,4 @@
-"""The layers of an Ultralytics model by the words of a menu, as a graph, and by the numbers that other tools use."""
+"""Describe the layers of an Ultralytics model: named choices, a graph of stages, and numbers as in other tools."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from models.adapter import Layer
 
 CAM_SCRIPTS = (10, 12, 14, 16, 18)
-"""The layers that the YOLO CAM scripts which go round explain together."""
+"""Layers that widely copied YOLO CAM scripts explain together."""
 
 
 class NumberedLayers:
-    """A model that is one `Sequential` of numbered steps, each of which says where its input comes from."""
+    """Mixin for a model that is one `Sequential` of numbered steps, each of which names its inputs."""
 
     module: Any
     _size: int
     """Pixels of a side of the model's own input."""
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """Choices of target layers, the maps that the head reads first; only of `layers`."""
+        """Return choices of target layers among `layers`, the maps that the head reads first."""
         known = {layer.path: layer for layer in layers}
         inputs = [path for path in self._inputs(len(self.module.model) - 1) if path in known]
         backbone = [path for index in range(self._backbone) if (path := f"model.{index}") in known]
@@ -42,7 +42,7 @@ class NumberedLayers:
         return {name: paths for name, paths in found.items() if paths} or {"last map": (layers[-1].path,)}
 
     def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-        """The numbered steps in order."""
+        """Return the numbered steps in order."""
         known = {layer.path: layer for layer in layers}
         found = []
         for index, step in enumerate(self.module.model):
@@ -53,7 +53,7 @@ class NumberedLayers:
         return tuple(found)
 
     def alias(self, name: str) -> str:
-        """`10`, `-2`, `model[-2]` and `model.model.10` as `model.10` and so on; else the name itself."""
+        """Return `model.10` for `10`, `model[10]`, `model.model.10` or a negative index; else the name itself."""
         match = re.fullmatch(r"(?:model\.)*(?:model\[)?(-?\d+)\]?((?:\..+)?)", name.strip())
         count = len(self.module.model)
         if match is None or not -count <= int(match[1]) < count:
@@ -62,7 +62,7 @@ class NumberedLayers:
 
     @property
     def _backbone(self) -> int:
-        """How many steps the backbone has."""
+        """Number of steps of the backbone."""
         return len(self.module.yaml["backbone"])
 
     def _part(self, index: int) -> Literal["backbone", "neck", "head"]:
@@ -78,5 +78,5 @@ class NumberedLayers:
         return tuple(f"model.{source}" for source in at if source >= 0)
 
     def _scale(self, layer: Layer) -> str:
-        """P3 for a stride of 8."""
+        """Return the name of a layer's scale, P3 for a stride of 8."""
         return f"P{round(math.log2(self._size / layer.shape[1]))}"

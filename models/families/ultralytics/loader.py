@@ -1,7 +1,7 @@
-"""Ultralytics: every YOLO that its installed release loads, YOLO-World, YOLOE and RT-DETR, and `-cls` classifiers.
+"""Load Ultralytics' models: every YOLO of the installed release, YOLO-World, YOLOE, RT-DETR and `-cls` classifiers.
 
-Of segmenters there are masks, of turned boxes (OBB) corners, of poses the boxes alone. What is shown is what `predict`
-shows, but for a segmenter's box whose mask is empty: `predict` leaves it out, and here it can be asked about.
+Segmenters have masks, rotated boxes (OBB) corners, poses their boxes alone. The boxes are those of `predict`, plus a
+segmenter's boxes with an empty mask, which `predict` drops.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
 
 
 def _as_predict_shows(module: Any) -> Any:
-    """Of two branches `predict` shows the one-to-many boxes, after NMS, for as long as they are there."""
+    """Select the one-to-many branch, whose boxes `predict` shows after NMS, where the model has both."""
     if getattr(module.model[-1], "cv2", None) is not None:
         module.end2end = False
     return module
 
 
 def untrained(arch: str, seed: int) -> Any:
-    """The architecture that a checkpoint's name or Ultralytics' own `.yaml` stands for, the same for the same seed."""
+    """Build the architecture of a checkpoint's name or of Ultralytics' own `.yaml`, the same for the same seed."""
     import_quietly()
     from ultralytics import RTDETR, YOLO
 
@@ -77,7 +77,7 @@ def untrained(arch: str, seed: int) -> Any:
 
 
 def yaml_of(arch: str) -> str:
-    """What `YOLO()` calls the architecture of a checkpoint."""
+    """Return `YOLO()`'s name of the architecture of a checkpoint."""
     # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
     name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
     return f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
@@ -104,7 +104,7 @@ def import_quietly() -> None:
 
 
 def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector:
-    """A built Ultralytics model as an Adapter; the module is fused, frozen and from then on the adapter's own."""
+    """Adapt an Ultralytics model; the module is fused, frozen and from then on the adapter's own."""
     from ultralytics.nn.modules.conv import Conv, RepConv
     from ultralytics.nn.modules.head import OBB, Classify, RTDETRDecoder
 
@@ -138,7 +138,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
 
 
 def _in_one_step(part: Any, tensor: Tensor) -> Tensor:
-    """What a fused convolution of Ultralytics computes."""
+    """Compute a fused convolution of Ultralytics."""
     return conv_act(part.conv, part.act, tensor)
 
 
@@ -150,7 +150,7 @@ def _takes_prompts(head: Any) -> bool:
 
 
 def _classes(module: Any) -> int:
-    """How many classes a detector answers with; of an open vocabulary as many as it carries."""
+    """Return the number of classes of a detector; of an open vocabulary as many as it carries."""
     head = module.model[-1]
     carried = getattr(module, "pe", getattr(module, "txt_feats", None)) if _takes_prompts(head) else None
     return int(head.nc if carried is None else carried.shape[1])
@@ -163,7 +163,7 @@ def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
 
 
 def _preprocessing(module: Any) -> Preprocessing:
-    """What the checkpoint says it was trained with; Ultralytics' own default where it says nothing usable."""
+    """Return the checkpoint's own preprocessing, or Ultralytics' default where it has no usable one."""
     from ultralytics.data.augment import classify_transforms
 
     steps = getattr(getattr(module, "transforms", None), "transforms", [])

@@ -1,4 +1,4 @@
-"""Open vocabularies: YOLO-World and YOLOE, asked for words, for what a drawn box holds, or for what they carry.
+"""Adapt detectors with an open vocabulary: YOLO-World and YOLOE, given words, drawn examples, or their own classes.
 
 The vocabulary is an input of the run, not a state of the module: an adapter with other words is a light copy that
 shares the module, so that two sessions with two vocabularies never mix.
@@ -40,15 +40,15 @@ ENCODERS = {
     "mobileclip:blt": {"url": f"{_ASSETS}/mobileclip_blt.ts"},
     "mobileclip2:b": {"url": f"{_ASSETS}/mobileclip2_b.ts"},
 }
-"""Where the weights of each text encoder come from, by Ultralytics' own name for it."""
+"""Sources of the text encoders' weights, by Ultralytics' names."""
 
 
 class OpenVocabulary(YoloDetector):
-    """A model whose classes are whatever it is asked for. `labels` is empty until it is asked for something."""
+    """A model whose classes are given by the user; `labels` is empty until there are some."""
 
     takes_words = True
     embeddings: Tensor | None
-    """(1, K, D) float32 on the CPU, one row per label; None: nothing was asked for yet."""
+    """(1, K, D) float32 on the CPU, one row per label; None: no vocabulary yet."""
 
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         from ultralytics.nn.modules.head import YOLOEDetect
@@ -62,7 +62,7 @@ class OpenVocabulary(YoloDetector):
             self.labels = ()
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> OpenVocabulary:
-        """The same model looking for these words; `progress` hears of the text encoder's download.
+        """Return the same model looking for these words; `progress` is called during the text encoder's download.
 
         Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
         """
@@ -82,7 +82,7 @@ class OpenVocabulary(YoloDetector):
     def with_examples(
         self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]
     ) -> OpenVocabulary:
-        """The same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+        """Return the same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
 
         Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
         one is empty or lies outside the picture, or the model takes words only.
@@ -113,7 +113,7 @@ class OpenVocabulary(YoloDetector):
         return other
 
     def probe(self) -> OpenVocabulary:
-        """One that can be run to see how the model is built: itself, or asked for one thing that means nothing."""
+        """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""
         if self.embeddings is not None:
             return self
         width = self._head.embed if self.takes_examples else 512
@@ -128,7 +128,7 @@ class OpenVocabulary(YoloDetector):
 
 
 def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
-    """Which cells (height, width) of 8 pixels of the input a box of the original covers, one at least."""
+    """Return the cells (height, width) of 8 pixels of the input that a box of the original covers, one at least."""
     x0, y0, x1, y1 = box
     rows, columns = geometry.original
     if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < columns and y0 < rows):
@@ -138,13 +138,13 @@ def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
     across, down = torch.arange(width), torch.arange(height)
     covered: Tensor = ((across >= left) & (across < right))[None] & ((down >= top) & (down < bottom))[:, None]
     if not bool(covered.any()):
-        # The library's own rule leaves a box thinner than a cell without any, and the whole picture is meant then.
+        # In the library a box thinner than a cell covers none, which stands for the whole picture.
         covered[min(int((top + bottom) / 2), height - 1), min(int((left + right) / 2), width - 1)] = True
     return covered.float()
 
 
 def text_embeddings(encoder: str, words: tuple[str, ...], progress: Progress | None = None) -> Tensor:
-    """(1, K, D) of words by one of `ENCODERS`; raises ModelProblem saying what to put where when it is missing."""
+    """Embed words as (1, K, D) by one of `ENCODERS`; raise ModelProblem, with what to install, where it is missing."""
     spec = ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])
     try:
         path = str(locate(spec, progress=progress))

@@ -454,9 +454,9 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
         (
             Fixed(torch.zeros(1, 7, 5, 5)),
             {},
-            r"answers, \(1, 7, 5, 5\), fits no layout: say layout = one of ultralytics",
+            r"outputs, \(1, 7, 5, 5\), fit no layout: say layout = one of ultralytics",
         ),
-        (Fixed(torch.zeros(1, 84, 2100)), {"labels": ["a"] * 90}, "fits no layout with 90 classes"),
+        (Fixed(torch.zeros(1, 84, 2100)), {"labels": ["a"] * 90}, "fit no layout with 90 classes"),
         (Fixed(torch.zeros(1, 300, 6)), {}, "does not say which classes it knows: name them in weights.labels"),
         (Fixed(torch.zeros(1, 84, 2100)), {"layout": "round"}, "round is no layout of .*: use one of ultralytics"),
         (Fixed(torch.zeros(1, 84, 2100)), {"preprocessing": {"place": "left"}}, "place of .* is 'left': use one of"),
@@ -476,7 +476,7 @@ def test_what_fits_no_layout_is_said_with_its_shapes(
 def test_a_layout_that_is_not_the_files_is_said_when_it_answers(tmp_path: Path) -> None:
     path = to_onnx(Fixed(torch.zeros(1, 300, 4)), tmp_path / "m.onnx", (320, 320))
     adapter = open_exported(spec(path, layout="end2end", labels=["a"]))
-    with pytest.raises(ModelProblem, match=r"answers, \(1, 300, 4\), is not .*: say another layout"):
+    with pytest.raises(ModelProblem, match=r"outputs of .*, \(1, 300, 4\), are not .*: say another layout"):
         answers(adapter)  # type: ignore[arg-type]
     rows = torch.zeros(1, 300, 6)
     rows[0, 0] = torch.tensor([1.0, 2, 3, 4, 0.5, 7])

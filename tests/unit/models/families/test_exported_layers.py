@@ -205,7 +205,7 @@ def test_modules_that_answer_otherwise_are_not_used(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(script, "rebuilt", wrong)
     adapter = load(spec(path))
     assert not adapter.gradients  # type: ignore[attr-defined]
-    assert any("answer otherwise than the file" in note for note in adapter.notes)  # type: ignore[attr-defined]
+    assert any("answer differently from the file" in note for note in adapter.notes)  # type: ignore[attr-defined]
 
 
 def test_probabilities_are_explained_by_their_logarithms(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from common.errors import ModelProblem, WeightsProblem
 from explain.evidence.survey import survey
 from models import catalog, checkpoint, labels
 from models.adapter import ModelSpec, Target
-from models.families.torchvision.detectors import CELLS, Found, TorchvisionDetector, _softmax_beside, adapt, build
+from models.families.torchvision.detectors import (
+    CELLS,
+    TorchvisionDetections,
+    TorchvisionDetector,
+    _softmax_beside,
+    adapt,
+    build,
+)
 from models.load import load
 from tests.conftest import asset
 
@@ -118,11 +125,11 @@ def built(arch: str) -> tuple[TorchvisionDetector, Any]:
 
 
 @cache
-def answer(arch: str) -> Found:
+def answer(arch: str) -> TorchvisionDetections:
     adapter, _ = built(arch)
     with torch.no_grad():
         found = adapter.run(adapter.prepare(bus(), "trained").tensor)
-    assert isinstance(found, Found)
+    assert isinstance(found, TorchvisionDetections)
     return found
 
 
