@@ -305,7 +305,7 @@ class YoloxDetector(Detector):
         return tuple(found)
 
     def alias(self, name: str) -> str:
-        """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's for its convolution, which replaces both."""
+        """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""
         known = dict(self.module.named_modules())
         for meant in (name, megvii_name(name), re.sub(r"\.bn$", ".conv", megvii_name(name))):
             if meant in known:

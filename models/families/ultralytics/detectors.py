@@ -135,7 +135,7 @@ class RtDetr(YoloDetector):
 
 
 def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N); None: one class each."""
+    """Return candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N)."""
     if head is None:
         values, classes = scores.max(0)
         best = values.topk(min(MAX_BOXES, len(values)))
