@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -79,3 +79,10 @@ def plural_noun(noun: str) -> str:
 def plain_text(text: str) -> str:
     """Return a sentence for a terminal or a drawn line: without emphasis and non-breaking spaces."""
     return text.replace("**", "").replace(NBSP, " ").strip()
+
+
+def shortened(text: str, room: float, width: Callable[[str], float]) -> str:
+    """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters."""
+    while len(text) > 4 and width(text) > room:
+        text = f"{text[:-2]}…"
+    return text

@@ -44,6 +44,14 @@ class Prediction:
     corners: tuple[tuple[float, float], ...] | None = None
     """Of a turned box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
 
+    @property
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """Corners (x, y) of the box in original pixels; empty without a box."""
+        if self.corners or self.box is None:
+            return self.corners or ()
+        x0, y0, x1, y1 = self.box
+        return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:

@@ -21,6 +21,7 @@ from explain.explanation import explain
 from explain.export import caption, fonts, scaled
 from explain.methods import METHODS
 from explain.options import Wanted
+from explain.phrases import shortened
 from explain.rendering.render import shown
 from explain.rendering.style import Style
 
@@ -122,17 +123,10 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     if heatmap.state != "ok":
         words += f": {caption.STATES[heatmap.state]}"
     font = ImageFont.truetype(str(fonts.path()), 15)
-    _write(pen, words, (8, high + 9), page.width - 16, font)
+    words = shortened(words, page.width - 16, lambda text: pen.textlength(text, font))
+    pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
     pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))
     return np.asarray(page)
-
-
-def _write(
-    pen: ImageDraw.ImageDraw, text: str, at: tuple[float, float], room: float, font: ImageFont.FreeTypeFont
-) -> None:
-    while len(text) > 4 and pen.textlength(text, font) > room:
-        text = f"{text[:-2]}…"
-    pen.text(at, text, fill=(234, 234, 234), font=font)
 
 
 def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:

@@ -165,11 +165,10 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
     for prediction in shown:
         if prediction.box is None:
             continue
-        x0, y0, x1, y1 = prediction.box
-        corners = prediction.corners or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+        x0, y0 = prediction.box[:2]
         line = 1.4 if chosen else 0.9
         for edge, width in (("#141414", line + 1.2), ("white", line)):
-            panel.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
+            panel.add_patch(Polygon(prediction.outline, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
         if len(shown) > MAX_NAMED:
             continue
         text, left, top = caption.with_score(prediction), max(0.0, x0), max(0.0, y0)

@@ -193,11 +193,10 @@ def _boxes(explanation: Explanation, scale: float) -> list[dict[str, str]]:
 
 def _box(found: Prediction, maps: str, scale: float) -> dict[str, str]:
     assert found.box is not None
-    x0, y0, x1, y1 = found.box
-    corners = found.corners or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    x0, y0 = found.box[:2]
     return {
         "maps": maps,
-        "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in corners),
+        "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in found.outline),
         "x": f"{max(0.0, x0) * scale + 4:.1f}",
         "y": f"{max(0.0, y0) * scale + 15:.1f}",
         "text": caption.with_score(found),

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from explain.export import caption, command, embedded_recipe, fonts, scaled, table
 from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
-from explain.phrases import pixels
+from explain.phrases import pixels, shortened
 from explain.rendering.colormaps import lut
 from explain.rendering.style import Style
 
@@ -157,11 +157,9 @@ def _boxes(
     with page.local_context(), page.rect_clip(left, top, wide, high):
         page.set_font("sans", "", 6)
         for found in boxes:
-            if found.box is None:
+            if not found.outline:
                 continue
-            x0, y0, x1, y1 = found.box
-            corners = found.corners or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-            points = [(left + x * scale, top + y * scale) for x, y in corners]
+            points = [(left + x * scale, top + y * scale) for x, y in found.outline]
             for grey, width in ((20, 0.75), (255, 0.35)):
                 page.set_draw_color(grey)
                 page.set_line_width(width)
@@ -216,10 +214,8 @@ def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> 
         page.set_xy(left, top + high + 0.6)
         page.set_font("sans", "", 8)
         page.set_text_color(*_INK)
-        room, text = (_WIDTH + _GAP) / OTHERS - 2, caption.title(explanation, i)
-        while len(text) > 4 and page.get_string_width(text) > room:
-            text = f"{text[:-2]}…"
-        page.cell(room, 4, text)
+        room = (_WIDTH + _GAP) / OTHERS - 2
+        page.cell(room, 4, shortened(caption.title(explanation, i), room, page.get_string_width))
     page.set_xy(_EDGE, top + high + 6)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explain.export import table
-from explain.export.result_folder import label_stem, to_json
+from explain.export.result_folder import MAPS, label_stem, npz, to_json
 from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet
@@ -56,7 +55,7 @@ def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]
         yield "pairs.jpg", _drawn(drawn, [f"{name}: equal numbers match" for name in names])
-    yield "maps.npz", _npz(found)
+    yield MAPS, npz(_arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
 
 
@@ -122,13 +121,11 @@ def _drawn(panels: list[NDArray[np.uint8]], captions: list[str]) -> bytes:
     return to_jpeg(contact_sheet.grid(panels, [plain_text(caption) for caption in captions], columns=2, height=480))
 
 
-def _npz(found: Similarity) -> bytes:
-    """Pack each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
+def _arrays(found: Similarity) -> dict[str, NDArray[np.float32]]:
+    """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
     and the scores of all pairs of cells."""
     arrays = {"cells": found.matches.scores}
     for name, side in zip(("query", "gallery"), found.sides, strict=True):
         arrays |= {name: side.padded, f"{name}_vector": side.vector}
         arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(found.layers, side.raw, strict=True)}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return arrays

@@ -129,6 +129,4 @@ def _npz(maps: Iterable[SavedMap]) -> bytes:
         found[stem] = kept.at_input
         layers = kept.layers if len(kept.layers) == len(kept.layer_maps) else map(str, range(len(kept.layer_maps)))
         found |= {f"{stem}_raw_{layer}": raw for layer, raw in zip(layers, kept.layer_maps, strict=True)}
-    out = io.BytesIO()
-    np.savez_compressed(out, **found)  # type: ignore[arg-type]
-    return out.getvalue()
+    return names.npz(found)
