@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from cli import extra_formats
 from cli import options as cli
 from cli.console import Console
-from cli.pictures import Series, load_explainer, report
+from cli.pictures import Series, extra_files, load_explainer, parse_formats, report
 from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
         raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {options.per} out.")
     boxes = [cli.box_number(number) for number in options.box or ()]
     places = [_place(text) for text in options.missing or ()]
-    formats = extra_formats.parse(options.also)
+    formats = parse_formats(options.also)
     console, colours = Console(options.json), options.colours(ALPHA)
     given = cli.engine_options(
         options,
@@ -230,7 +229,7 @@ class Report:
         summary["candidates"] = [_summary(*one) for one in candidates]
         made = chain(
             result_folder.of_boxes(explanation, colours, everything=self.options.save_all),
-            extra_formats.files(explanation, self.formats, colours),
+            extra_files(explanation, self.formats, colours),
         )
         return summary, result_folder.with_summary(made, summary)
 

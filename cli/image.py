@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from cli import extra_formats
 from cli import options as cli
 from cli.console import Console
-from cli.pictures import Series, load_explainer, report
+from cli.pictures import Series, extra_files, load_explainer, parse_formats, report
 from common.errors import ModelProblem
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def image(pictures: cli.Pictures, options: ImageOptions) -> int:
     """
     from explain.export import result_folder
 
-    console, formats, colours = Console(options.json), extra_formats.parse(options.also), options.colours()
+    console, formats, colours = Console(options.json), parse_formats(options.also), options.colours()
     explainer, given = _loaded(console, options)
 
     def work(explanation: Explanation) -> tuple[dict[str, Any], Iterator[File]]:
@@ -73,7 +72,7 @@ def image(pictures: cli.Pictures, options: ImageOptions) -> int:
         summary = result_folder.summary(explanation, colours)
         made = chain(
             result_folder.of_picture(explanation, colours, npy=options.npy),
-            extra_formats.files(explanation, formats, colours),
+            extra_files(explanation, formats, colours),
         )
         return summary, result_folder.with_summary(made, summary)
 

@@ -202,20 +202,7 @@ def _expanded(function: Callable[..., int]) -> Callable[..., int]:
     return call
 
 
-_SAME_NAME = (
-    "question",
-    "method",
-    "part",
-    "per",
-    "ratio",
-    "top_k",
-    "scale",
-    "masks",
-    "head",
-    "iou",
-    "preprocessing",
-    "of",
-)
+_SAME_NAME = ("question", "method", "part", "per", "ratio", "top_k", "scale", "masks", "head", "iou", "preprocessing")
 _OTHER_NAMES = {"target_layers": "layers", "score_thr": "confidence", "words": "vocabulary", "of": "of"}
 _ENGINE_NAMES = {name: name for name in _SAME_NAME} | _OTHER_NAMES
 """Fields of option dataclasses that the engine takes, and its names for them."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from common.errors import ImageProblem
+from common.errors import ImageProblem, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     Work = Callable[[Explanation], tuple[dict[str, Any], Iterator[File]]]
     """From an explanation to its summary for JSON, and its files."""
 
+FORMATS = {
+    "svg": "figure.svg",
+    "pdf": "figure.pdf",
+    "html": "report.html",
+    "report": "report.pdf",
+    "gif": "layers.gif",
+    "mp4": "layers.mp4",
+}
+"""File name by format of `--also`."""
 MAX_CELLS = 100
 """Pictures on the contact sheet of several."""
 
@@ -134,3 +143,30 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
     for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         if finding.text != title:
             console.say(f"{finding.level}: {plain_text(finding.text)}")
+
+
+def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """Return formats given as `["svg,pdf", "html"]`, each once; raise Problem for an unknown one."""
+    found = tuple(
+        dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
+    )
+    if unknown := [name for name in found if name not in FORMATS]:
+        raise Problem(f"--also knows no {unknown[0]}: use {', '.join(FORMATS)}.")
+    return found
+
+
+def extra_files(explanation: Explanation, formats: Sequence[str], colours: MapColours) -> Iterator[File]:
+    """Yield the best map as figures, reports and animations over the layers; nothing without a map."""
+    from explain.export import animation, figure, html_report, pdf_report
+
+    for name in formats if explanation.heatmaps else ():
+        if name in ("svg", "pdf"):
+            kind: Literal["svg", "pdf"] = "svg" if name == "svg" else "pdf"
+            made = figure.figure(explanation, format=kind, colormap=colours.colormap, alpha=colours.alpha)
+        elif name == "html":
+            made = html_report.html([explanation]).encode()
+        elif name == "report":
+            made = pdf_report.pdf(explanation, colormap=colours.colormap)
+        else:
+            made = animation.sweep(explanation, format="gif" if name == "gif" else "mp4", colormap=colours.colormap)
+        yield FORMATS[name], made

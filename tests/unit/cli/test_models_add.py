@@ -11,8 +11,9 @@ import pytest
 import torch
 import torchvision
 
-from cli import main, models_add
-from cli.models_toml import file_lock, text_of, with_table
+from cli import main
+from cli.models import add as models_add
+from cli.models.toml import file_lock, text_of, with_table
 from common.errors import ModelProblem
 from common.files import write_file
 from models import catalog

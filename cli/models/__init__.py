@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import models_add
 from cli import options as cli
 from cli.console import Console
+from cli.models import add as models_add
 from cli.pictures import load_explainer
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import typer
 
 from cli import options as cli
 from cli.console import Console
-from cli.models_toml import file_lock, relative, text_of, with_table
+from cli.models.toml import file_lock, relative, text_of, with_table
 from common.errors import ImageProblem, ModelProblem, Problem
 from common.files import write_file
 from common.packaged import photographs
