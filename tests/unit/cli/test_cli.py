@@ -104,7 +104,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("image bus.png --method gradcan", 2, r"There is no method called gradcan: did you mean GradCAM\?"),
         ("image bus.png --colormap infern", 2, r"There is no colormap called 'infern': did you mean inferno\?"),
         ("image bus.png --also docx", 2, r"--also knows no docx: use svg, pdf, html, report, gif, mp4\."),
-        ("image bus.png --alpha 2", 2, r"alpha is 2: it goes from 0 to 1\."),
+        ("image bus.png --alpha 2", 2, r"alpha is 2: give a number from 0 to 1\."),
         ("image bus.png --question whence", 2, r"There is no question 'whence': ask where or why\."),
         ("image bus.png --scale big", 2, r"There is no scale called big: use own or shared\."),
         ("image bus.png --target-layers nowhere", 2, r"There is no layer nowhere in this model: .*"),
