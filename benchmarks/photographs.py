@@ -1,9 +1,8 @@
-"""Pictures to measure with, made of photographs that installed packages carry."""
+"""Pictures for measurements, made of photographs from installed packages."""
 
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +13,14 @@ from common.errors import ImageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PHOTOGRAPHS = ("china", "flower", "bus")
 SIZE = (1280, 853)
 
 
 def photograph(name: str, size: tuple[int, int] = SIZE) -> Image.Image:
-    """One of them, cut and resized to (width, height)."""
+    """Return a photograph, cropped and resized to (width, height)."""
     if (path := packaged.photograph(name)) is None:
         raise ImageProblem(f"The package of the picture {name} is not installed: install requirements.txt.")
     with Image.open(path) as opened:
@@ -40,7 +40,7 @@ def written(folder: Path, name: str, size: tuple[int, int] = SIZE) -> Path:
 
 
 def never_seen(folder: Path, seed: int = 0) -> Iterator[Path]:
-    """JPEG files of the three in turn, each with a corner of its own, so that no cache knows it."""
+    """Yield JPEG files of the photographs in turn, each with another corner, so that no cache knows it."""
     generator = np.random.default_rng(seed)
     made = {name: photograph(name) for name in PHOTOGRAPHS}
     number = 0
@@ -55,7 +55,7 @@ def never_seen(folder: Path, seed: int = 0) -> Iterator[Path]:
 
 
 def large(folder: Path) -> Path:
-    """24 megapixels with a sensor's noise."""
+    """Write a JPEG of 24 megapixels with a sensor's noise."""
     pixels = np.asarray(photograph("china", (6000, 4000)), np.int16)
     noise = np.random.default_rng(0).normal(0, 5, pixels.shape[:2]).astype(np.int16)
     path = folder / "large.jpg"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from common.errors import ModelProblem
+from common.packaged import photograph
 from explain.evidence.layers import find
 from explain.evidence.resident import Residency, Resident
 from explain.picture.image import Image
@@ -32,10 +32,10 @@ SEED = 0
 
 def picture() -> Path:
     """A street with a bus, 810x1080, that the Ultralytics package carries."""
-    found = importlib.util.find_spec("ultralytics")
-    if found is None or not found.submodule_search_locations:
+    path = photograph("bus")
+    if path is None:
         raise ModelProblem("The picture of the benchmarks is in the package ultralytics: install it or name another.")
-    return Path(found.submodule_search_locations[0], "assets", "bus.jpg")
+    return path
 
 
 def adapter(model: str) -> tuple[Adapter, str]:

@@ -1,4 +1,4 @@
-"""What only a GPU can tell: what crosses the bus, and what is left of the time when no kernel waits for Python."""
+"""Measurements on a GPU only: transfers to the host, and times as CUDA graphs, without waiting for Python."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def contenders(case: Case) -> list[Contender]:
-    """The bare pass and Sightglass's, each recorded once as a CUDA graph; none where that cannot be recorded."""
+    """Return the bare pass and Sightglass's, each recorded as a CUDA graph, unless that fails."""
     module = case.module()
 
     @torch.no_grad()
@@ -77,7 +77,7 @@ def _recorded(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 
 def facts(case: Case) -> dict[str, Any]:
-    """Bytes from device to host while raw maps become heatmaps, beside the bytes that the maps themselves have."""
+    """Return the bytes sent to the host while raw maps become heatmaps, beside the size of the maps."""
     evidence = Evidence(case.resident, case.given, (case.layer,))
     raws = raw_maps(evidence, GRADCAM, case.targets)
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]

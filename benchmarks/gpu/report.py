@@ -1,7 +1,7 @@
-"""What a GPU does to maps. Some of it is seen without one: what its rounding would do, and how much it is asked to do.
+"""Measure what a GPU does to maps; without one, the effect of its rounding and the number of launches.
 
-The rest (the same maps as on the CPU, the same bits twice, memory, threads, speed) is measured where there is a CUDA
-device, and said to be missing where there is none.
+The rest (the same maps as on the CPU, the same bits twice, memory, threads, speed) needs a CUDA device, and is reported
+as missing without one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.classifiers.case import picture
 from benchmarks.classifiers.sightglass import FAST
 from benchmarks.classifiers.speed import measure
 from benchmarks.contender import Contender
-from benchmarks.report import FOLDER, grid, load, machine
+from benchmarks.report import FOLDER, grid, load, machine, where
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from models.adapters.folding import unfolded
@@ -36,7 +35,7 @@ COUNT = {"classify": 5, "detect": 10}
 CALLS = 500
 THREADS = 4
 SETTLED = 20
-"""Calls after which whatever grows is growth."""
+"""Calls after which any increase counts as growth."""
 ROUNDS = 11
 VIEWS = {
     "aten::view", "aten::_unsafe_view", "aten::expand", "aten::t", "aten::transpose", "aten::permute", "aten::slice",
@@ -44,13 +43,13 @@ VIEWS = {
     "aten::unbind", "aten::split", "aten::split_with_sizes", "aten::empty", "aten::empty_like", "aten::new_empty",
     "aten::lift_fresh",
 }  # fmt: skip
-"""What launches nothing."""
+"""Operations that launch nothing."""
 OUT = FOLDER / "GPU.md"
 aten = torch.ops.aten
 
 
 class Rounded(TorchDispatchMode):
-    """Convolutions as a GPU may do them: TF32's operands of 10 bits, or float32's own last bit another one."""
+    """Convolutions as on a GPU: operands rounded to TF32's 10 bits, or float32's last bit at random."""
 
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -71,13 +70,13 @@ class Rounded(TorchDispatchMode):
 
 
 def tf32(values: torch.Tensor) -> torch.Tensor:
-    """Rounded to nearest, ties to even, to the 10 bits behind the point that TF32 has."""
+    """Round to nearest, ties to even, to the 10 fraction bits of TF32."""
     bits = values.clone().view(torch.int32)
     return ((bits + 0xFFF + ((bits >> 13) & 1)) & ~0x1FFF).view(torch.float32)
 
 
 class Counted(TorchDispatchMode):
-    """How many operations would be launched."""
+    """Count the operations that would be launched."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,9 +87,9 @@ class Counted(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def gpu(models: Sequence[str], path: Path | None, device: torch.device, rounds: int | None) -> dict[str, Any]:
-    """Everything, as plain values; `here` is None where `device` is no CUDA one."""
-    path, named = path or picture(), models or MODELS
+def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None) -> dict[str, Any]:
+    """Measure everything; `here` is None unless `device` is a CUDA one."""
+    named = models or MODELS
     result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), str(device), PACKAGES)}
     result["rounding"] = [row for model in named for row in rounding(model, path)]
     result["launches"] = [row for model in named for row in launches(model, path, device, rounds or ROUNDS)]
@@ -103,7 +102,7 @@ def gpu(models: Sequence[str], path: Path | None, device: torch.device, rounds: 
 
 
 def asked(explainer: Explainer) -> dict[str, Any]:
-    """The strongest boxes, or the best classes."""
+    """Return the options for the strongest boxes, or the best classes."""
     detects = explainer.model.task == "detect"
     return {"top_k": COUNT[explainer.model.task]} | ({"per": "detection", "confidence": 0.1} if detects else {})
 
@@ -114,7 +113,7 @@ def fresh(explainer: Explainer, path: Path, **options: Any) -> Explanation:
 
 
 def apart(first: Explanation, second: Explanation) -> float:
-    """The largest difference of their maps of the same targets, 0..1."""
+    """Return the largest difference of their maps of the same targets, 0..1."""
     pairs = zip(first.heatmaps, second.heatmaps, strict=True)
     return max(float(np.abs(a.at_input - b.at_input).max()) for a, b in pairs)
 
@@ -124,31 +123,31 @@ def by_method(first: Explanation, second: Explanation) -> dict[str, float]:
 
 
 def named(explanation: Explanation) -> tuple[Any, ...]:
-    """Its targets, so that another explanation has the same."""
+    """Return its targets, for another explanation."""
     targets = (heatmap.target for heatmap in explanation.heatmaps)
     return tuple((t.anchors[0], t.index) if explanation.options.per == "detection" else t.index for t in targets)
 
 
 def rounding(model: str, path: Path) -> list[dict[str, Any]]:
-    """How far a model's maps move on the CPU where its convolutions are rounded otherwise, by method."""
+    """Return how much a model's maps change on the CPU under other rounding, by method."""
     explainer = Explainer(model, device="cpu")
     options = asked(explainer)
     found = []
-    # A CPU's own steps, which take more than a convolution at once, are not a GPU's.
+    # The CPU's fused steps do not exist on a GPU.
     with unfolded():
         options["targets"] = named(fresh(explainer, path, **options))
         plain = fresh(explainer, path, **options)
         for how in HOW:
             with Rounded(how):
                 moved = fresh(explainer, path, **options)
-                # Here and not later: the gradients are part of it.
+                # Within the mode, since it covers the gradients too.
                 differences = by_method(plain, moved)
             found.append({"model": model, "how": how, "differences": differences})
     return found
 
 
 def launches(model: str, path: Path, device: torch.device, rounds: int) -> list[dict[str, Any]]:
-    """Ways to the gradients of several targets: operations launched, and milliseconds on the device."""
+    """Compare ways to the gradients of several targets: operations launched, and milliseconds on the device."""
     explainer = Explainer(model, device=str(device))
     made = fresh(explainer, path, **asked(explainer))
     evidence, targets = made.evidence, [heatmap.target for heatmap in made.heatmaps]
@@ -194,7 +193,7 @@ def _timed(
             with Counted() as counted:
                 call()
             counts[name] = counted.count
-        # How long launching takes says nothing on a device that computes in the meantime.
+        # The time of launching means nothing on a device that computes asynchronously.
         if device.type == "cuda":
             contenders = [Contender(name, name, lambda _, call=call: call()) for name, call in lines.items()]  # type: ignore[misc]
             times = measure(contenders, rounds, device)
@@ -206,7 +205,7 @@ def _timed(
 
 
 def there(model: str, path: Path, device: torch.device, calls: int = CALLS) -> dict[str, Any]:
-    """On one device: the difference to the CPU's maps, whether the same comes twice, from several threads, memory."""
+    """Compare a device's maps with the CPU's, with a second run and with several threads, and measure memory."""
     cpu, here = Explainer(model, device="cpu"), Explainer(model, device=str(device))
     options = asked(cpu)
     options["targets"] = named(fresh(cpu, path, **options))
@@ -214,7 +213,7 @@ def there(model: str, path: Path, device: torch.device, calls: int = CALLS) -> d
     differences = by_method(fresh(cpu, path, **options), first)
     again = by_method(fresh(here, path, **options), first)
     with ThreadPoolExecutor(THREADS) as pool:
-        # Each with a method of its own, so that all of them are in it at once.
+        # Each with another method, so that all run at once.
         wanted = [method.id for method in FAST] * 2
         threaded = list(pool.map(lambda name: fresh(here, path, method=name, **options), wanted))
     others = [apart(made, first.with_method(name)) for made, name in zip(threaded, wanted, strict=True)]
@@ -238,77 +237,71 @@ def _held(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
-def _power(value: float) -> str:
-    return f"{value:.0e}" if value else "0"
-
-
 def markdown(result: dict[str, Any]) -> str:
-    """The whole file."""
-    at = result["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
-    names = [method.name for method in FAST]
-    rows = [
-        (
-            row["model"],
-            "TF32" if row["how"] == "tf32" else "float32",
-            *(f"{v:.0e}" for v in row["differences"].values()),
-        )
-        for row in result["rounding"]
-    ]
+    """Return the whole report."""
+    at = result["machine"] | ({"processor": result["name"]} if "name" in result else {})
     parts = [
         "# On a GPU",
         "Written by `python -m benchmarks gpu`, with `--device cuda` where there is a GPU; do not edit by hand.",
-        f"{at['date']}, {result.get('name') or at['processor']}, {at['cores']} cores, {at['threads']} threads, device "
-        f"{at['device']}, {at['system']}; {versions}. Load average of the machine before: {at['load']:.2f}, after: "
-        f"{at['load_after']:.2f}.",
+        where(at),
+        *_rounded(result["rounding"]),
+        *_launched(result["launches"]),
+        "## On the device",
+        *_on_device(result["here"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rounded(found: Sequence[dict[str, Any]]) -> list[str]:
+    names = {"tf32": "TF32", "float32": "float32"}
+    rows = [(row["model"], names[row["how"]], *(f"{v:.0e}" for v in row["differences"].values())) for row in found]
+    return [
         "## Rounding, emulated on the CPU",
         "PyTorch lets cuDNN round the operands of a convolution to TF32's 10 bits on GPUs that can. Here they are "
         "rounded like that on the CPU, forward and backward, and beside it by half of float32's last bit at random, as "
         "another order of summing does. The largest difference of any map, on its scale of 0 to 1: "
         f"{COUNT['classify']} classes, or {COUNT['detect']} boxes at most. That is why passes on a GPU are in whole "
         "float32 (`explain/evidence/determinism.py`).",
-        grid(("model", "rounded to", *names), rows),
+        grid(("model", "rounded to", *(method.name for method in FAST)), rows),
+    ]
+
+
+def _launched(found: Sequence[dict[str, Any]]) -> list[str]:
+    rows = [
+        (
+            *(row["model"], str(row["targets"]), row["what"]),
+            *(f"{row['launches']:,}", f"{row['ms']:.2f}" if "ms" in row else ""),
+        )
+        for row in found
+    ]
+    return [
         "## What is launched",
         "Operations that launch something, views left out; on a GPU also their median in milliseconds. A small model "
         "waits for its launches there. Sightglass walks a box back in windows where there are rules for that: more "
         "operations, on fewer numbers. Which way is quicker on a GPU, and from which size of model on, only the "
         "milliseconds can say.",
-        grid(
-            ("model", "targets", "what", "launches", "ms"),
-            [
-                (
-                    row["model"],
-                    str(row["targets"]),
-                    row["what"],
-                    f"{row['launches']:,}",
-                    f"{row['ms']:.2f}" if "ms" in row else "",
-                )
-                for row in result["launches"]
-            ],
-        ),
-        "## On the device",
+        grid(("model", "targets", "what", "launches", "ms"), rows),
     ]
-    if result["here"] is None:
-        parts.append(
+
+
+def _on_device(found: Sequence[dict[str, Any]] | None) -> list[str]:
+    if found is None:
+        return [
             "**Not measured: this machine has no CUDA device.** Whether maps equal the CPU's there, to the same bits "
             "twice and from several threads, whether memory stays flat, and how fast it is, nobody has seen yet. What "
             "could be seen without one is above and in `tests/unit/test_elsewhere.py`, where a device made of the "
             "CPU's memory stands in."
-        )
-        return "\n\n".join(parts) + "\n"
-    made = [
+        ]
+    rows = [
         (
             row["model"],
-            *map(_power, row["differences"].values()),
-            _power(row["again"]),
-            _power(row["threads"]),
+            *(f"{v:.0e}" if v else "0" for v in (*row["differences"].values(), row["again"], row["threads"])),
             f"{row['growth'] / 2**20:+.1f} MB over {row['calls']} calls",
         )
-        for row in result["here"]
+        for row in found
     ]
-    parts += [
+    return [
         "The largest difference to the CPU's maps by method; between two runs on the device; between one thread and "
         f"{THREADS}; and what the device's memory grew by.",
-        grid(("model", *names, "again", "threads", "memory"), made),
+        grid(("model", *(method.name for method in FAST), "again", "threads", "memory"), rows),
     ]
-    return "\n\n".join(parts) + "\n"

@@ -1,8 +1,9 @@
-"""What the browser does by itself: a slider's step, a drag, another class of maps that are held."""
+"""Time what the browser does alone: a slider's step, a drag, another class of the loaded maps."""
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -26,20 +27,22 @@ from benchmarks.viewer.browser import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Page
 
 STEP_MS, FRAMES, CLASS_MS = 16.0, 50.0, 50.0
 BLOCKS = 5
 TURN = 50
-"""Moves from one end of a drag to the other: each is one step of a slider or more."""
+"""Moves from one end of a drag to the other: each is at least one step of a slider."""
 NATIVE = '[data-testid="stSlider"] input[type=range]'
 WHOLE = "/?fit=squash"
-"""The model sees the whole picture, so that every pixel is blended and none only copied."""
+"""The model sees the whole picture, so that every pixel is blended and none is only copied."""
 WAYS = ("as opened", "all under the map")
 
 
 def slider(rounds: int) -> dict[str, Any]:
-    """Steps of the opacity in the viewer, and beside it of Streamlit's own slider and picture."""
+    """Step the opacity in the viewer, and beside it Streamlit's own slider and picture."""
     ours: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
     theirs: list[float] = []
     with (
@@ -54,34 +57,22 @@ def slider(rounds: int) -> dict[str, Any]:
         pages = dict(zip(WAYS, (page, squeezed), strict=True))
         window, _ = (_full_size(each, path) for each in pages.values())
         other.locator(NATIVE).wait_for()
-        counted = np.zeros(2, int)
+        counts = np.zeros(2, int)
         values = [0.1 + 0.08 * (7 * i % 11) for i in range(rounds)]
         for block in range(BLOCKS):
             for name, each in pages.items():
                 each.bring_to_front()
-                before = _counted(each)
-                ours[name] += each.evaluate("values => bench.steps('.alpha', values)", values[block::BLOCKS])
-                each.evaluate("() => bench.settled()")
-                counted += np.subtract(_counted(each), before)
+                with _counting(each) as more:
+                    ours[name] += each.evaluate("values => bench.steps('.alpha', values)", values[block::BLOCKS])
+                counts += more
             other.bring_to_front()
             theirs += _pressed(other, max(2, rounds // 2 // BLOCKS), block)
-        page.bring_to_front()
-        before = _counted(page)
-        held = drag(browser, page, ".alpha", 1.0)
-        page.evaluate("() => bench.settled()")
-        let_go = int(np.subtract(_counted(page), before)[1])
-        before = _counted(page)
-        page.locator(".rows button").nth(1).click()
-        page.evaluate("() => bench.settled()")
-        noticed = int(np.subtract(_counted(page), before)[1])
-        other.bring_to_front()
-        before = _counted(other)
-        still = drag(browser, other, NATIVE, 1.0)
-        other.evaluate("() => bench.settled()")
-        released = int(np.subtract(_counted(other), before)[1])
-    if not noticed:
-        raise BrowserProblem("the counter of script runs did not notice the run that another class causes")
-    told, ran = counted.tolist()
+        facts = [
+            f"Messages to the server while the viewer's slider stepped {len(WAYS) * rounds} times: {counts[0]}, runs "
+            f"of the script: {counts[1]}. That a run is noticed: a click on another class afterwards was counted as "
+            f"{_noticed(page)}.",
+            _dragged(browser, page, other),
+        ]
     steps = {name: [step["ms"] for step in found] for name, found in ours.items()}
     return {
         "how": f"A canvas of {SIZE[0]}x{SIZE[1]} pixels in a window of {window[0]}x{window[1]}: `input` on the opacity "
@@ -97,18 +88,36 @@ def slider(rounds: int) -> dict[str, Any]:
             ),
             row("Streamlit's own slider and picture", theirs),
         ],
-        "facts": [
-            f"Messages to the server while the viewer's slider stepped {len(WAYS) * rounds} times: {told}, runs of the "
-            f"script: {ran}. That a run is noticed: a click on another class afterwards was counted as {noticed}.",
-            f"Mouse held and moved for a second: the viewer drew {_draws(held)} times, told the server {held['sent']} "
-            f"times and ran the script {let_go} times at the release. Streamlit's own showed {len(still['images'])} "
-            f"new pictures while it was held, and ran {released} times at the release.",
-        ],
+        "facts": facts,
         "goals": [
             *(goal(f"slider to pixels, 1280x853, {name}, median", median(s), STEP_MS) for name, s in steps.items()),
-            goal("messages and runs of the script meanwhile", told + ran, 0, ""),
+            goal("messages and runs of the script meanwhile", int(counts.sum()), 0, ""),
         ],
     }
+
+
+def _noticed(page: Page) -> int:
+    """Return the runs of the script that a click on another class causes; raise BrowserProblem if none is counted."""
+    page.bring_to_front()
+    with _counting(page) as counts:
+        page.locator(".rows button").nth(1).click()
+    if not counts[1]:
+        raise BrowserProblem("the counter of script runs did not notice the run that another class causes")
+    return counts[1]
+
+
+def _dragged(browser: Chromium, page: Page, other: Page) -> str:
+    page.bring_to_front()
+    with _counting(page) as ours:
+        held = drag(browser, page, ".alpha", 1.0)
+    other.bring_to_front()
+    with _counting(other) as theirs:
+        still = drag(browser, other, NATIVE, 1.0)
+    return (
+        f"Mouse held and moved for a second: the viewer drew {min(map(len, held['draws']), default=0)} times, sent "
+        f"{held['sent']} messages to the server and ran the script {ours[1]} times at the release. Streamlit's own "
+        f"showed {len(still['images'])} new pictures while it was held, and ran {theirs[1]} times at the release."
+    )
 
 
 def _full_size(page: Page, path: Path) -> tuple[int, int]:
@@ -122,7 +131,7 @@ def _full_size(page: Page, path: Path) -> tuple[int, int]:
 
 
 def frames(rounds: int) -> dict[str, Any]:
-    """Redraws a second while the mouse is held, four panels at once."""
+    """Count redraws a second while the mouse is held, with four panels."""
     found: dict[str, list[dict[str, float]]] = {".alpha": [], ".threshold": []}
     with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
         explained(page)
@@ -162,7 +171,7 @@ def frames(rounds: int) -> dict[str, Any]:
 
 
 def classes(rounds: int) -> dict[str, Any]:
-    """Clicks in the list of answers."""
+    """Click in the list of answers."""
     times = []
     with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
         explained(page)
@@ -180,9 +189,15 @@ def classes(rounds: int) -> dict[str, Any]:
     }
 
 
-def _counted(page: Page) -> tuple[int, int]:
-    sent, runs = page.evaluate("() => [bench.sent.length, bench.runs.length]")
-    return sent, runs
+@contextmanager
+def _counting(page: Page) -> Iterator[list[int]]:
+    """Count the messages to the server and the runs of the script until the page is idle again."""
+    counts = [0, 0]
+    before = page.evaluate("() => [bench.sent.length, bench.runs.length]")
+    yield counts
+    page.evaluate("() => bench.settled()")
+    after = page.evaluate("() => [bench.sent.length, bench.runs.length]")
+    counts[:] = [int(now - then) for now, then in zip(after, before, strict=True)]
 
 
 def _pressed(page: Page, times: int, block: int) -> list[float]:
@@ -197,7 +212,7 @@ def _pressed(page: Page, times: int, block: int) -> list[float]:
 
 
 def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[str, Any]:
-    """Hold a slider's thumb and move it to and fro; what the probe saw before it was let go."""
+    """Hold a slider's thumb and move it back and forth; return what the probe saw before the release."""
     box = page.locator(selector).first.bounding_box()
     if box is None:
         raise BrowserProblem(f"{selector} is not on the page")
@@ -214,12 +229,8 @@ def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[s
     return seen
 
 
-def _draws(seen: dict[str, Any]) -> int:
-    return min(map(len, seen["draws"]), default=0)
-
-
 def _speed(seen: dict[str, Any]) -> dict[str, float]:
-    """Per second between the first and the last event of the slider."""
+    """Return rates per second between the first and the last event of the slider."""
     if not seen["inputs"]:
         raise BrowserProblem("the slider did not move with the mouse")
     start, end = seen["inputs"][0], seen["inputs"][-1]
