@@ -117,7 +117,7 @@ class Idle:
         return {"number": [int(given["number"][0])], "said": [b'{"entries": []}']}
 
 
-class Handing(ray_engine.Ray):
+class Handing(ray_engine.RayEngine):
     """The engine with such workers."""
 
     worker = Idle

@@ -1,7 +1,7 @@
-"""One pass of a classifier over several pictures: the same Evidence for each as a pass of its own gives.
+"""Run a classifier once over several pictures, with the same Evidence for each as from a separate pass.
 
-In eval mode no picture of a batch touches another, so the gradient of the sum of their scalars holds each one's own
-gradient at its own place: one vector-Jacobian product serves them all.
+In eval mode the pictures of a batch do not affect each other, so the gradient of the sum of their scalars holds each
+picture's own gradient: one vector-Jacobian product serves all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def possible(resident: Resident, options: Options) -> bool:
 
 
 class Part(Evidence):
-    """One picture's part of a pass over several; it keeps the whole pass alive."""
+    """One picture's share of a pass over several; it keeps the whole pass alive."""
 
     def __init__(self, whole: Evidence, place: int, geometry: Geometry) -> None:
         self.whole, self.place = whole, place
@@ -58,7 +58,7 @@ class Part(Evidence):
 
 
 def backward(parts: Sequence[Part], targets: Sequence[Target]) -> None:
-    """The gradients of one target for each part of one pass, by one vector-Jacobian product."""
+    """Compute the gradients of one target for each part of a pass by one vector-Jacobian product."""
     whole, adapter = parts[0].whole, parts[0].resident.adapter
     with whole.resident.lock, torch.enable_grad():
         total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
@@ -82,13 +82,13 @@ def explained(
     options: Options,
     maps: int,
 ) -> list[Explanation]:
-    """An Explanation of each picture, in order: of the targets that are asked for, else of its `maps` best classes."""
+    """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
     whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
     parts = [Part(whole, place, one.geometry) for place, one in enumerate(given)]
     asked = [chosen(options, decode(part, options), maps) for part in parts]
     if find_method(options.method or resident.adapter.spec.method).gradients:
         targets = [resolve(option, (), part) for option, part in zip(asked, parts, strict=True)]
-        # Every picture has the same number of them: those asked for, or the best.
+        # Every picture has the same number of targets.
         for column in zip(*targets, strict=True):
             backward(parts, column)
     made = []
@@ -98,7 +98,7 @@ def explained(
 
 
 def chosen(options: Options, predictions: Sequence[Any], maps: int) -> Options:
-    """The options with the targets that a picture's predictions lead to: its `maps` best classes."""
+    """Return the options with a picture's `maps` best classes as targets, unless targets are given."""
     if options.targets:
         return options
     return replace(options, targets=tuple(prediction.index for prediction in predictions[:maps]))

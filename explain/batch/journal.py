@@ -1,8 +1,8 @@
-"""What is done, on the disk: one line for each batch of pictures, written whole or not at all.
+"""Record the progress of a run: one line for each batch of pictures.
 
-A line is appended once the files of its pictures are in place. A process that is killed leaves at most one line without
-an end, which is cut off; its pictures, and those that had no line yet, are done again. A power cut is another thing:
-nothing is forced onto the disk here.
+A line is appended once the files of its pictures are written. A killed process leaves at most one incomplete line,
+which is cut off; its pictures, and those without a line, are processed again. A power cut may lose
+more: nothing is synced.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-Entry = dict[str, Any]
-"""Of one picture: `key`, `stamp`, and its `rows` or the `problem` it had."""
+Outcome = dict[str, Any]
+"""A picture's `key`, `stamp`, and its `rows` or its `problem`."""
 NAME = "journal.jsonl"
 
 
 class Journal:
-    """The journal in a folder, held by one run at a time."""
+    """The journal in a folder, locked by one run at a time."""
 
     def __init__(self, folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
-        """Open it, or begin it; raises ModelProblem where another run holds it or it is of other settings."""
+        """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
         self._path = folder / NAME
         self._lock = threading.Lock()
         self.done: dict[str, tuple[str, int, int]] = {}
-        """By key: its stamp, where its line starts, and its place in it."""
+        """By key: the stamp, the start of the line, and the position in it."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            _hold(self._file, folder)
+            _lock_file(self._file, folder)
             if not resume:
                 os.ftruncate(self._file, 0)
             self._read(settings, folder)
@@ -44,7 +44,7 @@ class Journal:
             raise
 
     def _read(self, settings: dict[str, Any], folder: Path) -> None:
-        # As JSON has it: a tuple comes back as a list.
+        # As read from JSON: tuples become lists.
         settings = json.loads(json.dumps(settings))
         good = 0
         for start, line in _lines(self._path):
@@ -56,7 +56,7 @@ class Journal:
             if start == 0:
                 if found != {"settings": settings}:
                     raise ModelProblem(
-                        f"{folder} holds results of other settings ({_differing(found, settings)}): "
+                        f"{folder} holds results of other settings ({differing(found, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
                     )
                 continue
@@ -73,21 +73,21 @@ class Journal:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError:
-            # The disk is full: half a line would take the next one with it.
+            # The disk is full: half a line would spoil the next one.
             os.ftruncate(self._file, start)
             raise
         return start
 
-    def add(self, entries: list[Entry]) -> None:
-        """Write down what a batch came to; from here on it counts as done."""
+    def add(self, outcomes: list[Outcome]) -> None:
+        """Append the outcomes of a batch, which then counts as done."""
         with self._lock:
-            start = self._write(entries)
-            for place, entry in enumerate(entries):
+            start = self._write(outcomes)
+            for place, entry in enumerate(outcomes):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
 
-    def entries(self, keys: list[str]) -> Iterator[Entry]:
-        """What became of the pictures that are done, in the order asked for; a line is read once for neighbours."""
-        last, held = -1, []
+    def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
+        """Yield the outcomes of these pictures, as far as they are done; neighbours share one read of their line."""
+        last, line = -1, []
         with self._path.open("rb") as file:
             for key in keys:
                 if key not in self.done:
@@ -95,17 +95,17 @@ class Journal:
                 _, start, place = self.done[key]
                 if start != last:
                     file.seek(start)
-                    last, held = start, json.loads(file.readline())
-                yield held[place]
+                    last, line = start, json.loads(file.readline())
+                yield line[place]
 
     def close(self) -> None:
-        """Let another run have it."""
+        """Release the lock."""
         with contextlib.suppress(OSError):
             os.close(self._file)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """The settings of the results in a folder; raises ModelProblem where there are none."""
+    """Return the settings of the results in a folder; raise ModelProblem if there are none."""
     try:
         _, line = next(_lines(folder / NAME))
         found: dict[str, Any] = json.loads(line)["settings"]
@@ -115,7 +115,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Where each whole line starts, and the line; one without an end is none."""
+    """Yield the start and the bytes of each complete line."""
     start = 0
     with path.open("rb") as file:
         for line in file:
@@ -125,11 +125,11 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             start += len(line)
 
 
-def _hold(file: int, folder: Path) -> None:
+def _lock_file(file: int, folder: Path) -> None:
     try:
         import fcntl
     except ImportError:
-        # Windows has no such lock; there it is left to whoever starts two runs into one folder.
+        # Windows has no such lock.
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,8 +137,8 @@ def _hold(file: int, folder: Path) -> None:
         raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
 
 
-def _differing(found: Any, settings: dict[str, Any]) -> str:
-    """The names of the settings that are not the same."""
+def differing(found: Any, settings: dict[str, Any]) -> str:
+    """Return the names of the settings that differ."""
     held = found.get("settings", {}) if isinstance(found, dict) else {}
 
     def flat(value: dict[str, Any]) -> dict[str, Any]:

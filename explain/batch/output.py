@@ -1,4 +1,4 @@
-"""Where results go: a folder of this machine, or any storage that fsspec knows."""
+"""Write results to a local folder, or to any storage that fsspec knows."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PARTS = "journal"
-"""In a storage, the folder of the journal's parts."""
-OFTEN = 10.0
-"""Seconds of work that a kill can cost where the journal is in a storage."""
+"""Folder of the journal's parts in a storage."""
+INTERVAL = 10.0
+"""Seconds between uploads of the journal to a storage, the work that a kill can cost."""
 TRIES = 3
 
 
 class Local:
-    """A folder of this machine, or one that several machines share."""
+    """A local folder, or one that several machines share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name: Path | str = folder
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file by its name below the folder, whole or not at all."""
+        """Write a file by its name below the folder, atomically."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
 
     @contextlib.contextmanager
-    def desk(self, resume: bool) -> Iterator[Desk]:
-        """Where the journal and the tables are worked on: here it is where they stay."""
+    def workspace(self, resume: bool) -> Iterator[Workspace]:
+        """Yield the folder itself as the place for the journal and the tables."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        yield Desk(self.folder)
+        yield Workspace(self.folder)
 
 
 class Remote:
-    """A folder in a storage; one object is put at once, and is there whole or not at all as the storage has it."""
+    """A folder in a storage; each file is put as one object."""
 
     def __init__(self, url: str) -> None:
         self.name: Path | str = url.rstrip("/")
@@ -54,29 +54,29 @@ class Remote:
         self._made: set[str] = set()
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file by its name below the folder; tried again where the network fails, then an OSError."""
+        """Write a file by its name below the folder; retry if the network fails, then raise OSError."""
         path = f"{self._root}/{name}"
         self._parent(path)
-        self._surely(lambda: self._fs.pipe_file(path, data))
+        self._retried(lambda: self._fs.pipe_file(path, data))
 
     def send(self, name: str, file: Path) -> None:
-        """Put a file of this machine, however large; where there is none, nothing is left under its name either."""
+        """Upload a local file of any size; if there is none, delete the remote one."""
         path = f"{self._root}/{name}"
         if file.exists():
             self._parent(path)
-            self._surely(lambda: self._fs.put_file(str(file), path))
-        elif self._surely(lambda: self._fs.exists(path)):
-            self._surely(lambda: self._fs.rm_file(path))
+            self._retried(lambda: self._fs.put_file(str(file), path))
+        elif self._retried(lambda: self._fs.exists(path)):
+            self._retried(lambda: self._fs.rm_file(path))
 
     def _parent(self, path: str) -> None:
         parent = path.rpartition("/")[0]
         if parent not in self._made:
-            # Object stores have no folders, and some let nobody ask for one; a real lack shows when the file is put.
+            # Object stores have no folders, and some forbid creating one; a real problem shows when the file is put.
             with contextlib.suppress(Exception):
                 self._fs.makedirs(parent, exist_ok=True)
             self._made.add(parent)
 
-    def _surely(self, work: Callable[[], T]) -> T:
+    def _retried(self, work: Callable[[], T]) -> T:
         for left in reversed(range(TRIES)):
             try:
                 return work()
@@ -88,45 +88,45 @@ class Remote:
         raise AssertionError
 
     @contextlib.contextmanager
-    def desk(self, resume: bool) -> Iterator[Desk]:
-        """A folder of this machine for as long as the run lasts, with the journal that earlier runs left."""
-        parts = self._surely(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
+    def workspace(self, resume: bool) -> Iterator[Workspace]:
+        """Yield a temporary local folder with the journal of earlier runs."""
+        parts = self._retried(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
         with tempfile.TemporaryDirectory(prefix="sightglass-") as held:
             if resume:
                 with Path(held, journal.NAME).open("wb") as file:
                     for part in parts:
-                        file.write(self._surely(lambda part=part: self._fs.cat_file(part)))  # type: ignore[misc]
+                        file.write(self._retried(lambda part=part: self._fs.cat_file(part)))  # type: ignore[misc]
                 last = max((int(stem) for part in parts if (stem := PurePosixPath(part).stem).isdecimal()), default=-1)
             else:
                 for part in parts:
-                    self._surely(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
+                    self._retried(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
                 last = -1
-            desk = Shipped(Path(held), self, last + 1)
+            space = UploadedWorkspace(Path(held), self, last + 1)
             try:
-                yield desk
+                yield space
             except BaseException:
-                # What went wrong first is what is told.
+                # The first error is the one to report.
                 with contextlib.suppress(OSError):
-                    desk.save()
+                    space.save()
                 raise
-            desk.save()
+            space.save()
 
 
-class Desk:
-    """A folder with a journal and tables, which stay where they are."""
+class Workspace:
+    """A folder in which the journal and the tables are written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, often: float = 0.0) -> None:
-        """Bring out what is new, where the last time is `often` seconds ago."""
+    def save(self, interval: float = 0.0) -> None:
+        """Upload new lines, unless the last upload was less than `interval` seconds ago."""
 
     def finish(self, names: tuple[str, ...]) -> None:
-        """Bring out these files, as far as they are there."""
+        """Upload these files, as far as they exist."""
 
 
-class Shipped(Desk):
-    """One whose files are brought to a storage: the journal in parts, as objects cannot be added to."""
+class UploadedWorkspace(Workspace):
+    """A temporary folder that is uploaded: the journal in parts, since objects cannot be appended to."""
 
     def __init__(self, folder: Path, store: Remote, number: int) -> None:
         super().__init__(folder)
@@ -135,14 +135,14 @@ class Shipped(Desk):
         self._sent = path.stat().st_size if path.exists() else 0
         self._last = time.monotonic()
 
-    def save(self, often: float = 0.0) -> None:
+    def save(self, interval: float = 0.0) -> None:
         path = self.folder / journal.NAME
-        if time.monotonic() - self._last < often or not path.exists():
+        if time.monotonic() - self._last < interval or not path.exists():
             return
         with path.open("rb") as file:
             file.seek(self._sent)
             new = file.read()
-        # Another thread may be in the middle of a line.
+        # Another thread may be writing a line.
         if new := new[: new.rfind(b"\n") + 1]:
             self._store.put(f"{PARTS}/{self._number:06}.jsonl", new)
             self._sent += len(new)
@@ -155,7 +155,7 @@ class Shipped(Desk):
 
 
 def at(out: str | Path) -> Local | Remote:
-    """The store of a path or of an address with `://`; raises ModelProblem where nothing here can reach it."""
+    """Return the store of a path or an address with `://`; raise ModelProblem if it cannot be reached."""
     text = os.fspath(out)
     if (path := remote.local_path(text)) is not None:
         return Local(path)

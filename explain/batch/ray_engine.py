@@ -1,8 +1,7 @@
-"""Past one machine: the same batches, handed to the workers of a Ray cluster by Ray Data.
+"""Run batches on the workers of a Ray cluster, through Ray Data.
 
-The dataset's rows are batches as the plain engine makes them, so that each picture has the same company and comes out
-the same. Workers write files where results go and send back rows; the journal and the table are written here, by one
-process. Everything of Ray is imported when it is asked for, and stays quiet.
+The dataset's rows are the batches of the plain engine, so that results are the same. Workers write the files and return
+rows; this process writes the journal and the table. Ray is imported on demand, and its output is silenced.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import pickle
 import threading
 import uuid
@@ -23,22 +21,21 @@ from common.errors import ModelProblem
 from explain.batch import ray_worker
 from explain.batch.output import Local
 from explain.batch.ray_cluster import ENDING, cluster, library
+from explain.batch.threads import processor_cores
 from explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from explain.batch.item import Item
-    from explain.batch.journal import Entry
+    from explain.batch.journal import Outcome
     from explain.batch.output import Remote
     from explain.batch.worker import Work
 
-__all__ = ["MOST", "Ray", "engine", "library"]
+__all__ = ["RayEngine", "engine", "library"]
 
-MOST = 5_000_000
-"""Pictures in one run; their names are held in this process."""
-AT_ONCE = 4
-"""Batches that a worker is sent together, at most."""
+MAX_TOGETHER = 4
+"""Maximum number of batches sent to a worker together."""
 
 
 @contextlib.contextmanager
@@ -51,10 +48,10 @@ def engine(
     workers: int | None,
     gpus: float,
     address: str | None,
-) -> Iterator[Ray]:
-    """The workers of a cluster, for as long as this lasts.
+) -> Iterator[RayEngine]:
+    """Yield the engine of a cluster and leave the cluster afterwards.
 
-    `work` is what this machine would do; `sample` any of the pictures, which others have to see, too.
+    `work`: this machine's own; `sample`: any of the pictures, to check that other machines see it.
     """
     library()
     if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
@@ -63,11 +60,11 @@ def engine(
     if kind not in ("auto", "cpu", "cuda"):
         raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
     with contextlib.ExitStack() as stack:
-        yield Ray(stack, work, store, given, sample, kind, workers, gpus, address)
+        yield RayEngine(stack, work, store, given, sample, kind, workers, gpus, address)
 
 
-class Ray:
-    """The workers of a cluster, which is joined or begun once there is something to do."""
+class RayEngine:
+    """The workers of a cluster, which is joined or started on demand."""
 
     worker: type = ray_worker.Worker
 
@@ -94,14 +91,14 @@ class Ray:
         self.device = "cuda:0" if kind == "cuda" else "cpu"
 
     def _cluster(self) -> tuple[bool, dict[str, float]]:
-        """Whether it is this machine's own, and what it has."""
+        """Join or start the cluster; return whether it is a local one, and its resources."""
         if self._joined is None:
-            own = self._stack.enter_context(cluster(self._address, self._workers or _cores()))
+            own = self._stack.enter_context(cluster(self._address, self._workers or processor_cores()))
             self._joined = own, library().cluster_resources()
         return self._joined
 
     def _plan(self) -> tuple[ray_worker.Plan, int]:
-        """What the workers are told, and how many there are."""
+        """Return the workers' configuration and their number."""
         own, has = self._cluster()
         on_gpu, store = self.device != "cpu", self._store
         if on_gpu and has.get("GPU", 0) < self._gpus:
@@ -135,12 +132,12 @@ class Ray:
     def run(
         self,
         batches: Sequence[Sequence[Item]],
-        take: Callable[[list[Entry]], None],
+        take: Callable[[list[Outcome]], None],
         tick: Callable[[str], bool],
     ) -> None:
-        """As `job.Engine` has it."""
+        """See `runner.Engine`."""
         ray = library()
-        tick("Waking the cluster")
+        tick("Starting the cluster…")
         plan, workers = self._plan()
         gate = ray.remote(num_cpus=0)(ray_worker.Gate).remote()
         done: set[int] = set()
@@ -162,20 +159,20 @@ class Ray:
             finally:
                 over.set()
 
-        # Apart, so that whoever waits here hears a stop at once.
+        # In a thread of its own, so that a stop takes effect at once.
         thread = threading.Thread(target=hear, name="ray", daemon=True)
         thread.start()
         try:
             while not over.wait(0.25):
-                if tick("" if done else f"Waking {plural(workers, 'worker')}") and wanted is None:
+                if tick("" if done else f"Starting {plural(workers, 'worker')}…") and wanted is None:
                     wanted = set(ray.get(gate.close.remote()))
                     if wanted <= done:
                         break
         finally:
-            # Nothing of it is left in a cluster that stays.
+            # Leave nothing behind in a cluster that stays.
             with contextlib.suppress(Exception):
                 ray.get(gate.close.remote(), timeout=5)
-            # A thread that still asks the cluster while it ends takes the whole process with it.
+            # A thread that uses the cluster during its shutdown kills the whole process.
             over.wait(ENDING)
         if failure:
             raise _plain(failure[0])
@@ -183,14 +180,14 @@ class Ray:
     def _answers(
         self, batches: Sequence[Sequence[Item]], plan: ray_worker.Plan, workers: int, gate: Any
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What each batch came to, as they come."""
+        """Yield the outcomes of each batch, in the order of completion."""
         import ray.data
         from ray.data import ActorPoolStrategy, DataContext
 
         rows = [{"number": n, "items": pickle.dumps(list(batch))} for n, batch in enumerate(batches)]
-        together = max(1, min(AT_ONCE, len(rows) // (4 * workers)))
+        together = max(1, min(MAX_TOGETHER, len(rows) // (4 * workers)))
         context = DataContext.get_current()
-        # Each batch is told of as soon as it is done, and not with those that a worker was sent together.
+        # Each batch is reported as soon as it is done, not with the others that were sent together.
         with (
             _quiet(),
             _set(context, enable_progress_bars=False, print_on_execution_start=False, target_max_block_size=1),
@@ -206,7 +203,7 @@ class Ray:
                 runtime_env={"env_vars": {"OMP_NUM_THREADS": str(plan.threads)}},
             )
             del rows
-            # iter_batches leaves a thread behind, each time.
+            # iter_batches leaks a thread each time.
             for bundle in made.iter_internal_ref_bundles():
                 for block in library().get(list(bundle.block_refs)):
                     for row in block.to_pylist():
@@ -214,7 +211,7 @@ class Ray:
 
 
 def _raise(said: dict[str, Any]) -> None:
-    """What keeps every worker from going on."""
+    """Raise a problem that concerns every worker."""
     if "problem" in said:
         raise ModelProblem(said["problem"])
     if "unwritten" in said:
@@ -224,22 +221,18 @@ def _raise(said: dict[str, Any]) -> None:
 
 
 def _plain(error: BaseException) -> BaseException:
-    """A failure of the cluster as one sentence."""
+    """Return a failure of the cluster as a one-sentence problem."""
     import ray.exceptions
 
     if not isinstance(error, ray.exceptions.RayError):
         return error
     said = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-    return ModelProblem(f"The cluster failed ({said}): what is done is kept, and the same call goes on with it.")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ModelProblem(f"The cluster failed ({said}): finished work is kept, and the same call resumes it.")
 
 
 @contextlib.contextmanager
 def _set(context: Any, **values: Any) -> Iterator[None]:
-    """Attributes that have these values for as long as this lasts."""
+    """Set attributes temporarily."""
     before = {name: getattr(context, name) for name in values}
     for name, value in values.items():
         setattr(context, name, value)
@@ -252,7 +245,7 @@ def _set(context: Any, **values: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Ray Data tells of every run on stderr, where the bar is."""
+    """Silence Ray Data, which reports every run on stderr, over the progress bar."""
     log = logging.getLogger("ray.data")
     before = log.level
     log.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What runs on the machines of a cluster: a worker that keeps its model, and the gate that says who may go on."""
+"""Code for the machines of a cluster: a worker that keeps its model loaded, and the gate that admits batches."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from explain.batch.item import Item
-    from explain.batch.journal import Entry
+    from explain.batch.journal import Outcome
     from explain.batch.output import Local, Remote
     from explain.batch.worker import Work
 
 DEATHS = 2
-"""Workers that may end over one batch until its pictures are taken one by one."""
+"""Number of workers that one batch may kill before its pictures are processed one by one."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What every worker is told before its first batch."""
+    """A worker's configuration."""
 
     model: str
     given: dict[str, Any]
@@ -37,15 +37,15 @@ class Plan:
     threads: int
     store: Local | Remote
     settings: dict[str, Any] = field(repr=False)
-    """What results depend on, as the machine that started the run has it."""
+    """Settings of the machine that started the run, on which results depend."""
     seen: tuple[tuple[str, Path], ...] = ()
-    """What lies on that machine and has to be seen from the others: what it is, and its path."""
+    """Files of that machine that workers must see: description and path."""
 
     def work(self) -> Work:
-        """The model, resident; raises ModelProblem or WeightsProblem where this machine is not as that one."""
+        """Load the model; raise ModelProblem or WeightsProblem if this machine differs from that one."""
         import torch
 
-        from explain.batch.journal import _differing
+        from explain.batch.journal import differing
         from explain.batch.worker import Work
         from explain.explainer import Explainer
 
@@ -59,7 +59,7 @@ class Plan:
         work = Work(Explainer(self.model, device=self.device), self.given, self.maps, self.side, self.store.put)
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
-            names = _differing({"settings": self.settings}, settings)
+            names = differing({"settings": self.settings}, settings)
             raise ModelProblem(
                 f"The worker on {socket.gethostname()} would make other maps ({names}): "
                 "install the same version and weights on every machine."
@@ -68,34 +68,34 @@ class Plan:
 
 
 class Gate:
-    """Asked before each batch: which try it is, and whether anything new may be begun."""
+    """Counts the tries of each batch, and stops new ones."""
 
     def __init__(self) -> None:
         self._open = True
         self._tries: dict[Hashable, int] = {}
 
     def enter(self, what: Hashable) -> int:
-        """Which try of this it is, from 1; 0 where it may not be begun any more."""
+        """Return the number of this try, from 1; 0 if it must not start any more."""
         if not self._open and what not in self._tries:
             return 0
         self._tries[what] = self._tries.get(what, 0) + 1
         return self._tries[what]
 
     def leave(self, what: Hashable) -> None:
-        """This was survived; where it is done again, that is a first try."""
+        """Report success: a repetition is a first try again."""
         self._tries.pop(what, None)
 
     def close(self) -> list[int]:
-        """Let nothing new begin; the numbers of the batches that were begun."""
+        """Admit nothing new; return the numbers of the batches in progress."""
         self._open = False
         return [what for what in self._tries if isinstance(what, int)]
 
 
 class Worker:
-    """One of a pool; its model is loaded once."""
+    """A worker of the pool, which loads its model once."""
 
     def __init__(self, plan: Plan, gate: Any) -> None:
-        # Raised here, it would be a failure of the cluster and no sentence.
+        # Raised here, it would be reported as a failure of the cluster.
         self._gate, self._work, self._problem = gate, None, ""
         try:
             self._work = plan.work()
@@ -105,46 +105,46 @@ class Worker:
             self._problem = f"A worker on {socket.gethostname()} could not start ({type(error).__name__}: {error})."
 
     def __call__(self, given: dict[str, Any]) -> dict[str, list[Any]]:
-        """One batch: its number, and as JSON what it came to."""
+        """Process one batch; return its number and its outcomes as JSON."""
         number = int(given["number"][0])
-        return {"number": [number], "said": [json.dumps(self._said(number, given["items"][0])).encode()]}
+        return {"number": [number], "said": [json.dumps(self._answer(number, given["items"][0])).encode()]}
 
-    def _said(self, number: int, packed: bytes) -> dict[str, Any]:
+    def _answer(self, number: int, packed: bytes) -> dict[str, Any]:
         if self._work is None:
             return {"problem": self._problem}
         try:
-            tries = self._asked(number)
+            tries = self._enter(number)
             if not tries:
                 return {"left": True}
             items: list[Item] = pickle.loads(packed)
-            return {"entries": self._work.entries(items) if tries <= DEATHS else self._alone(self._work, items)}
+            return {"entries": self._work.process(items) if tries <= DEATHS else self._one_by_one(self._work, items)}
         except OSError as error:
             return {"unwritten": error.strerror or str(error)}
         except Exception as error:
             return {"broken": f"{type(error).__name__}: {error}"}
 
-    def _alone(self, work: Work, items: Sequence[Item]) -> list[Entry]:
-        """Something in this batch ends its worker: each picture by itself tells which."""
+    def _one_by_one(self, work: Work, items: Sequence[Item]) -> list[Outcome]:
+        """Process the pictures of a batch that kills its workers one by one, to find the culprit."""
         import ray
 
-        found: list[Entry] = []
+        found: list[Outcome] = []
         for item in items:
-            if self._asked(item.key) <= 1:
-                found += work.entries([item])
+            if self._enter(item.key) <= 1:
+                found += work.process([item])
                 ray.get(self._gate.leave.remote(item.key))
                 continue
             sentence = f"{item.name} ended the worker that looked at it, each time: leave it out."
             found.append({"key": item.key, "stamp": item.stamp, "problem": sentence})
         return found
 
-    def _asked(self, what: Hashable) -> int:
+    def _enter(self, what: Hashable) -> int:
         import ray
 
         return int(ray.get(self._gate.enter.remote(what)))
 
 
 def file(item: Item) -> Path | None:
-    """The file of this machine that a picture is read from, where it is."""
+    """Return the local file that a picture is read from, if any."""
     read = item.read
     if not isinstance(read, partial):
         return None

@@ -1,4 +1,4 @@
-"""What is kept of one explained picture: a row of numbers for each map, a small map, and its files."""
+"""Turn one explained picture into table rows, a small map, and files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from explain.maps.heatmap import Heatmap
 
 CELLS = 32
-"""Rows and columns of the small maps that pictures are compared by, whatever their size."""
+"""Rows and columns of the small maps for comparing pictures of any size."""
 SCORES = 5
 FOLDER = "maps"
 MAX_NAME = 60
@@ -40,10 +40,10 @@ Row = dict[str, Any]
 
 
 def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
-    """One row for each map, or one without a map; plain values, ready for JSON.
+    """Return one row for each map, or one without a map; plain values for JSON.
 
-    What `explain.export.table` says of a map, and besides: `labelled` is the folder's word for the picture, `margin`
-    how far the best class is ahead of the next, `scores` the best ones, `cells` the small map.
+    Adds to the columns of `explain.export.table`: `labelled`, the label of the folder or list; `margin`, the lead of
+    the best class over the next; `scores`, the best ones; `cells`, the small map.
     """
     found = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
@@ -85,20 +85,20 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
 
 
 def _anchor(explanation: Explanation, number: int) -> int | None:
-    """The raw candidate that a map of a single detection is of."""
+    """Return the raw candidate that a single detection's map explains."""
     anchors = explanation.heatmaps[number].target.anchors
     return anchors[0] if explanation.options.per == "detection" and anchors else None
 
 
 def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
-    """A map over the whole picture on a grid of `CELLS` x `CELLS`, 0 to 255; 0 where the model did not see."""
+    """Return a map of the whole picture on `CELLS` x `CELLS` cells, 0 to 255; 0 outside of what the model saw."""
     return np.rint(_at_size(heatmap.measured, (CELLS, CELLS))[0] * 255).astype(np.uint8)
 
 
 def _at_size(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
-    """A map over its picture as if that had another size (h, w): float32 (h, w) in 0..1, and what was seen of it.
+    """Return a map at another size (h, w) of its picture: float32 (h, w) in 0..1, and the area that the model saw.
 
-    To a thirty-second of a cell what `Geometry.to_original` gives, which would need a hundred times as long.
+    Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """
     (height, width), (sy, sx) = heatmap.geometry.original, heatmap.geometry.scale
     geometry = replace(heatmap.geometry, original=size, scale=(sy * height / size[0], sx * width / size[1]))
@@ -116,15 +116,15 @@ def _at_size(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float3
 
 
 def stem(item: Item) -> str:
-    """Where the files of a picture go, below the results: safe whatever its name, and no other picture's."""
+    """Return the path of a picture's files without suffix: safe for any name, and unique."""
     digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
     name = f"{file_stem(PurePosixPath(item.name).stem, max_length=MAX_NAME)}-{digest}"
     return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
 
 
 def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation, side: int | None) -> None:
-    """The picture under its first map as a JPEG that carries its recipe, its longer side at most `side` pixels; and the
-    raw maps. `put` writes a file by its name, whole or not at all."""
+    """Write the picture under its first map as a JPEG with its recipe, its longer side at most `side` pixels, and the
+    raw maps. `put` writes a file by its name, atomically."""
     view = embedded_recipe.view_of(explanation, 0) if explanation.heatmaps else None
     drawn = embedded_recipe.write(to_jpeg(overlay(explanation, side), QUALITY), explanation.recipe, view)
     put(f"{stem}.jpg", drawn)
@@ -143,13 +143,13 @@ def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation
 
 
 def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
-    """The picture under its first map, uint8 (h, w, 3) RGB; None: at its own size."""
+    """Return the picture under its first map, uint8 (h, w, 3) RGB; `side` None: at full size."""
     pixels = explanation.image.pixels
     scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
     small = pixels
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        # By area takes five times as long, and tells only where pixels would be left out.
+        # INTER_AREA takes five times as long, and differs only where pixels would be skipped.
         way = cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA
         small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
     if not explanation.heatmaps:
@@ -159,8 +159,8 @@ def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
 
 
 def recipe(settings: dict[str, Any], row: Row) -> Recipe:
-    """What makes one row's map again; `settings` as the journal has them."""
-    # In a table, a row without a map has NaN where others have their class.
+    """Return the recipe of one row's map; `settings` as in the journal."""
+    # In a table, a row without a map has NaN as its class.
     target, anchor = (None if (n := row.get(name)) is None or n != n else int(n) for name in ("class", "anchor"))
     targets = () if target is None else ((anchor, target) if anchor is not None else target,)
     return Recipe.model_validate(

@@ -1,14 +1,13 @@
-"""A run over many pictures: what is to be done, who does it, and what came of it; resumable after a kill.
+"""Explain many pictures in one resumable run.
 
-Two engines take the same batches and do the same with each (`work.Work`): threads of this process (`lanes`), and
-workers of a Ray cluster (`ray_engine`).
+Two engines process the same batches in the same way (`worker.Work`): threads of this process (`threads`), and workers
+of a Ray cluster (`ray_engine`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,63 +18,66 @@ from common.errors import ModelProblem
 from explain.batch import output, records, table, threads
 from explain.batch.journal import Journal
 from explain.batch.source import MAX_PICTURES, find
+from explain.batch.threads import processor_cores
 from explain.batch.worker import Work
 from explain.explainer import Explainer
 from explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from explain.batch.item import Item
-    from explain.batch.journal import Entry
+    from explain.batch.journal import Outcome
     from explain.explanation import Explanation
     from explain.progress import Progress
 
 SIDE = 320
+MAX_RAY_PICTURES = 5_000_000
+"""Maximum number of pictures in a run on a cluster; their names are held in this process."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to."""
+    """The result of a run."""
 
     folder: Path | str
-    """An address where the results are on no machine's disk."""
+    """An address if the results are in a storage."""
     pictures: int
-    """In the source."""
+    """Number of pictures in the source."""
     done: int
-    """Explained, in this run or before."""
+    """Number explained, in this run or before."""
     resumed: int
-    """Pictures that an earlier run had done, or found that they cannot be used."""
+    """Number that an earlier run had explained, or found unusable."""
     failed: tuple[tuple[str, str], ...] = field(repr=False)
-    """(picture, one sentence) of those that could not be used."""
+    """(picture, one sentence) of the unusable ones."""
     seconds: float
     cancelled: bool
-    """Stopped before the last picture; what is done is in the table."""
+    """Stopped before the last picture; the table holds what was done."""
 
     @property
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
         said = f"{self.done:,} of {self.pictures:,} pictures explained"
-        # Where all of it was done before, nobody needs to be told.
+        # Not worth mentioning if all of them were.
         more = [f"{self.resumed:,} were done before"] if 0 < self.resumed < self.pictures else []
         more += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([said, *more, *(["stopped"] if self.cancelled else [])])
 
 
 class Engine(Protocol):
-    """Who does the work."""
+    """Runs the batches."""
 
     device: str
-    """Where the model runs, as a recipe has it."""
+    """The model's device, as in a recipe."""
 
     def run(
         self,
         batches: Sequence[Sequence[Item]],
-        take: Callable[[list[Entry]], None],
+        take: Callable[[list[Outcome]], None],
         tick: Callable[[str], bool],
     ) -> None:
-        """Do every batch. `take` hears, from any thread, what one came to; `tick` is called a few times a second with
-        what is waited for, or nothing, and says whether to stop."""
+        """Process every batch. `take` receives the outcomes of each, in any thread; `tick` is called a few times a
+        second with a reason for waiting, or an empty text, and returns whether to stop."""
 
 
 def run(
@@ -100,108 +102,109 @@ def run(
 ) -> Summary:
     """Explain every picture of a source and write files and a table to `out`.
 
-    `source`, `within`: as `explain.batch.source.find` takes them. `out`: a folder, or one in a storage as
-    `s3://bucket/out`. `options`: as for an Explainer's call, `question` among them. `maps`: how many of a classifier's
-    best classes have a map, where no targets are named. `workers`: by default one a core, of a cluster one a GPU where
-    it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`: the longer side of the
-    pictures written, in pixels; None: as large as they are. `resume`: go on where an earlier run into `out` stopped;
-    False: start over. `progress` hears the share that is done and what is left, in words.
+    `source`, `within`: see `explain.batch.source.find`. `out`: a folder, or an address such as `s3://bucket/out`.
+    `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
+    explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
+    `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`: the longer side of the written
+    pictures in pixels; None: full size. `resume`: continue an earlier run into `out`; False: start over. `progress`
+    receives the share that is done and the time left, in words.
 
-    `engine`: `plain`, this process; or `ray`, the workers of a cluster: one of this machine's own for as long as the
-    run lasts, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU, above 0.
+    `engine`: `plain`, this process; or `ray`, the workers of a cluster: a temporary one on this machine, or the one at
+    `address`. There `device` is each worker's, and `gpus` its share of a GPU, above 0.
 
-    `watch` is shown every explanation that this process makes, from any of its threads: a monitor's, say. With `ray`
-    there are none.
+    `watch` receives every explanation made in this process, in any thread (for example a monitor's `watch`); not with
+    `ray`.
 
-    Raises ModelProblem where the source, the model or an option is none, or `out` holds results of other settings. A
-    picture that cannot be used is skipped and named in the summary and in problems.csv.
+    Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings.
+    An unusable picture is skipped and listed in the summary and in problems.csv.
+
+    >>> run("pictures/", "efficientnet-lite0", "out/").words
+    '160 of 160 pictures explained'
     """
     if engine not in ("plain", "ray"):
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
     if any(number is not None and number < 1 for number in (workers, batch_size)):
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
-    kept = output.at(out)
+    store = output.at(out)
     if engine == "ray":
         from explain.batch import ray_engine
 
-        # In the cluster the model is on the workers' devices; here it is only asked what it takes.
         ray_engine.library()
-        explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu")
-        items = find(source, within=within, skip=kept.name, most=ray_engine.MOST)
-        work = Work(explainer, options or {}, maps, side, kept.put)
-        chosen: contextlib.AbstractContextManager[Engine] = ray_engine.engine(
-            work, kept, options or {}, items[0], device, workers, gpus, address
+    items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
+    # In a cluster the workers run the model; this process only reads its properties.
+    explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
+    work = Work(explainer, options or {}, maps, side, store.put)
+    if engine == "ray":
+        context: contextlib.AbstractContextManager[Engine] = ray_engine.engine(
+            work, store, options or {}, items[0], device, workers, gpus, address
         )
     else:
-        items = find(source, within=within, skip=kept.name, most=MAX_PICTURES)
-        explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
-        work = Work(explainer, options or {}, maps, side, kept.put)
         work.watch = watch
-        chosen = _plain(work, workers)
-    with chosen as doer:
-        # One by one nothing is gained by a batch, and a stop loses less.
-        size = batch_size or (1 if not work.batched else 4 if doer.device == "cpu" else 32)
-        settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
-        settings["recipe"]["device"] = doer.device
+        context = contextlib.nullcontext(threads.ThreadEngine(work, workers or processor_cores()))
+    with context as chosen:
+        # A batch gains nothing where pictures are explained one by one, and a stop loses less.
+        size = batch_size or (1 if not work.batched else 4 if chosen.device == "cpu" else 32)
         try:
-            with kept.desk(resume) as desk, contextlib.closing(Journal(desk.folder, settings, resume=resume)) as held:
-                for draft in (desk.folder / records.FOLDER).rglob(".*.part"):
-                    draft.unlink()
-                return _run(items, doer, desk, held, kept.name, size, progress, cancel)
+            return _run(items, chosen, work, store, size, progress, cancel, resume=resume)
         except OSError as error:
             raise ModelProblem(
-                f"Results cannot be written to {kept.name} ({error.strerror}): make room or choose another folder, "
+                f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder, "
                 "then go on."
             ) from error
-
-
-@contextlib.contextmanager
-def _plain(work: Work, workers: int | None) -> Iterator[Engine]:
-    cores = len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    yield threads.Lanes(work, workers or cores)
 
 
 def _run(
     items: list[Item],
     engine: Engine,
-    desk: output.Desk,
-    held: Journal,
-    out: Path | str,
+    work: Work,
+    store: output.Local | output.Remote,
     size: int,
     progress: Progress | None,
     cancel: threading.Event | None,
+    *,
+    resume: bool,
 ) -> Summary:
-    begun, finished = time.monotonic(), 0
-    todo = {item.key for item in items if held.done.get(item.key, ("",))[0] != item.stamp}
-    resumed = len(items) - len(todo)
-    # By the place in the source, not by what is left: a batch that was begun is done again with the same company, and
-    # so comes out the same to the last bit.
-    batches = [part for i in range(0, len(items), size) if (part := [o for o in items[i : i + size] if o.key in todo])]
-    lock = threading.Lock()
+    settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
+    settings["recipe"]["device"] = engine.device
+    with (
+        store.workspace(resume) as space,
+        contextlib.closing(Journal(space.folder, settings, resume=resume)) as journal,
+    ):
+        for draft in (space.folder / records.FOLDER).rglob(".*.part"):
+            draft.unlink()
+        begun, finished = time.monotonic(), 0
+        todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp}
+        resumed = len(items) - len(todo)
+        # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
+        # and so gives the same results to the last bit.
+        chunks = (items[i : i + size] for i in range(0, len(items), size))
+        batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in todo])]
+        lock = threading.Lock()
 
-    def take(entries: list[Entry]) -> None:
-        nonlocal finished
-        held.add(entries)
-        with lock:
-            finished += len(entries)
+        def take(outcomes: list[Outcome]) -> None:
+            nonlocal finished
+            journal.add(outcomes)
+            with lock:
+                finished += len(outcomes)
 
-    def tick(words: str) -> bool:
-        desk.save(output.OFTEN)
+        def tick(words: str) -> bool:
+            space.save(output.INTERVAL)
+            if progress is not None:
+                progress((resumed + finished) / len(items), words or _left(resumed, finished, len(items), begun))
+            return cancel is not None and cancel.is_set()
+
+        if batches:
+            engine.run(batches, take, tick)
         if progress is not None:
-            progress((resumed + finished) / len(items), words or _left(resumed, finished, len(items), begun))
-        return cancel is not None and cancel.is_set()
-
-    if batches:
-        engine.run(batches, take, tick)
-    if progress is not None:
-        progress(1.0, "Writing the table")
-    keys = [item.key for item in items]
-    desk.save()
-    table.write(desk.folder, held, keys)
-    desk.finish((table.PARQUET, table.CSV, table.PROBLEMS))
-    failed = tuple((entry["key"], entry["problem"]) for entry in held.entries(keys) if "problem" in entry)
-    known = sum(key in held.done for key in keys)
-    return Summary(out, len(items), known - len(failed), resumed, failed, time.monotonic() - begun, known < len(items))
+            progress(1.0, "Writing the table")
+        keys = [item.key for item in items]
+        space.save()
+        table.write(space.folder, journal, keys)
+        space.finish((table.PARQUET, table.CSV, table.PROBLEMS))
+        failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
+        known = sum(key in journal.done for key in keys)
+        seconds = time.monotonic() - begun
+        return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
 
 
 def _left(resumed: int, finished: int, total: int, begun: float) -> str:

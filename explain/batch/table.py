@@ -1,4 +1,4 @@
-"""The table of a run: every row as Parquet and as CSV, written from the journal a part at a time."""
+"""Write the table of a run as Parquet and as CSV, from the journal, in chunks."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from explain.batch.records import Row
 
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
-AT_ONCE = 512
-"""Pictures in memory at a time."""
+CHUNK = 512
+"""Number of pictures in memory."""
 
 
 def write(folder: Path, journal: Journal, keys: list[str]) -> None:
-    """`results.parquet`, `results.csv` and, where pictures could not be used, `problems.csv`; each whole or not."""
-    types = _types(row for entry in journal.entries(keys) for row in entry.get("rows", ()))
+    """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`."""
+    types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
     columns = [name for name in types if name != "cells"]
-    problems = [(entry["key"], entry["problem"]) for entry in journal.entries(keys) if "problem" in entry]
+    problems = [(one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one]
     _parquet(folder / PARQUET, types, journal, keys)
     with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        for entry in journal.entries(keys):
-            writer.writerows(_harmless(row) for row in entry.get("rows", ()))
+        for one in journal.outcomes(keys):
+            writer.writerows(_harmless(row) for row in one.get("rows", ()))
     if not problems:
         (folder / PROBLEMS).unlink(missing_ok=True)
         return
@@ -44,14 +44,14 @@ def write(folder: Path, journal: Journal, keys: list[str]) -> None:
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The table of a folder of results, one row a map; `cells` as bytes."""
+    """Return the table of a folder of results, one row a map; `cells` as bytes."""
     import pandas as pd
 
     return pd.read_parquet(folder / PARQUET)
 
 
 def _types(rows: Iterable[Row]) -> dict[str, str]:
-    """The columns in the order of their first appearance, each with the narrowest type that holds all its values."""
+    """Return the columns in order of appearance, each with the narrowest type for all its values."""
     order = ("null", "bool_", "int64", "float64", "string")
     kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
     found: dict[str, str] = {}
@@ -62,7 +62,7 @@ def _types(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _harmless(row: Row) -> Row:
-    """Names come from anywhere: what a spreadsheet would take for a formula begins with an apostrophe."""
+    """Prefix text that a spreadsheet would read as a formula with an apostrophe: names are not trusted."""
     return {
         name: f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
         for name, value in row.items()
@@ -75,9 +75,9 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
 
     schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in types.items()])
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for start in range(0, len(keys), AT_ONCE):
-            entries = journal.entries(keys[start : start + AT_ONCE])
-            held = [_typed(row, types) for entry in entries for row in entry.get("rows", ())]
+        for start in range(0, len(keys), CHUNK):
+            outcomes = journal.outcomes(keys[start : start + CHUNK])
+            held = [_typed(row, types) for one in outcomes for row in one.get("rows", ())]
             if held:
                 writer.write_table(pa.Table.from_pylist(held, schema))
 

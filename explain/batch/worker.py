@@ -1,4 +1,4 @@
-"""What is done to a batch of pictures, whoever hands it out: decoded, explained, written, and its rows made."""
+"""Process a batch of pictures: decode, explain, write files, and make table rows."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
     from models.adapter import Layer
 
-AT_ONCE = 64 * 2**20
-"""Bytes of decoded pictures that one worker holds; a batch of larger ones goes through the model in parts."""
+MAX_DECODED_BYTES = 64 * 2**20
+"""Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""
 
 
 class Work:
-    """What is done to each batch; `lane` gives each worker its own."""
+    """Processes batches; `for_worker` returns each worker's own instance."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class Work:
         side: int | None,
         put: Callable[[str, bytes], None],
     ) -> None:
-        """`given`: options as for an Explainer's call, `question` among them. `put` writes a file by its name.
+        """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
 
-        Raises ModelProblem where the model or an option is none.
+        Raises ModelProblem if the model or an option is not valid.
         """
         given = dict(given)
         question = given.pop("question", None)
@@ -61,34 +61,34 @@ class Work:
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         self.explainer, self.maps, self.side, self.put = explainer, maps, side, put
-        self._plainly = dict(given) | ({"question": question} if question else {})
-        # Words are the same for all pictures; examples are boxes of one.
+        self._call_options = dict(given) | ({"question": question} if question else {})
+        # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
         self.batched = batched_pass.possible(resident, options)
-        self.apart = self.batched and resident.device.type == "cpu"
-        """Whether each worker runs the model by itself."""
+        self.parallel = self.batched and resident.device.type == "cpu"
+        """Whether workers run the model at the same time."""
         self.stop = threading.Event()
-        """Set where nobody waits for the rest any more."""
+        """Set to stop the run."""
         self.watch: Callable[[Explanation], object] | None = None
-        """Is shown every explanation, in any worker's thread."""
+        """Receives every explanation, in any worker's thread."""
         self.device = str(resident.device)
         self._resident = resident
-        self._turn: AbstractContextManager[Any] = nullcontext() if self.apart else threading.Lock()
+        self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
         names = layer_paths(resident, options.layers) or resident.default_layers
         self._layers: tuple[Layer, ...] = find_layers(resident.layers[0], names, resident.adapter.module)
-        # Made once, for all workers.
+        # Made once for all workers.
         resident.fastest_adapter(self._layers)
         if options.preprocessing not in resident.adapter.preprocessings:
             raise ModelProblem(f"{explainer.model.id} cannot take a picture as {options.preprocessing!r}.")
-        # Said once and now, not of every picture.
+        # Checked once, not for every picture.
         for named in (*options.targets, *options.classes):
             if isinstance(named, str):
                 class_index(named, resident.adapter.labels)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that results depend on: what an earlier run had differently cannot be gone on with."""
+        """Everything that results depend on; an earlier run with other settings cannot be resumed."""
         resident, options = self._resident, self.options
         spec = resident.adapter.spec
         recipe = Recipe(
@@ -111,20 +111,19 @@ class Work:
             "side": self.side,
         }
 
-    def lane(self) -> Work:
-        """The same for one more worker: where all run the model at once, each holds a lock of its own."""
-        if not self.apart:
+    def for_worker(self) -> Work:
+        """Return the instance for one more worker, with its own lock if workers run the model at the same time."""
+        if not self.parallel:
             return self
-        # What is recorded in a pass is told apart by its thread (explain/evidence/evidence.py), so one module serves
-        # them all.
+        # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
         own = copy.copy(self)
         own._resident = copy.copy(self._resident)
         own._resident.lock = PassLock(own._resident.device)
         return own
 
-    def entries(self, batch: Sequence[Item]) -> list[journal.Entry]:
-        """What becomes of each picture; its files are written. Raises Cancelled where nobody waits any more."""
-        found: dict[str, journal.Entry] = {}
+    def process(self, batch: Sequence[Item]) -> list[journal.Outcome]:
+        """Explain each picture and write its files; return the outcomes. Raises Cancelled if the run was stopped."""
+        found: dict[str, journal.Outcome] = {}
         for part in self._opened(batch, found):
             for item, made in zip(part, self._explained(list(part.values())), strict=True):
                 if isinstance(made, Problem):
@@ -137,17 +136,17 @@ class Work:
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": records.rows(item, made, stem)}
         return [found[item.key] for item in batch]
 
-    def _opened(self, batch: Sequence[Item], found: dict[str, journal.Entry]) -> Iterator[dict[Item, Image]]:
-        """The batch's pictures, decoded, in parts that fit the memory; what cannot be read is in `found`."""
+    def _opened(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
+        """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""
         part: dict[Item, Image] = {}
         for item in batch:
             try:
                 part[item] = item.open()
             except ImageProblem as problem:
-                # What could not be fetched today may be there tomorrow: no picture has an empty stamp.
+                # What could not be fetched is tried again by the next run: no picture has an empty stamp.
                 stamp = "" if isinstance(problem, Unreachable) else item.stamp
                 found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(problem)}
-            if sum(image.pixels.nbytes for image in part.values()) > AT_ONCE:
+            if sum(image.pixels.nbytes for image in part.values()) > MAX_DECODED_BYTES:
                 yield part
                 part = {}
         if part:
@@ -155,37 +154,37 @@ class Work:
 
     def _explained(self, images: list[Image]) -> list[Explanation | Problem]:
         if not self.batched:
-            return [self._alone(image) for image in images]
+            return [self._explain_one(image) for image in images]
         adapter = self._resident.adapter
         channels, way = adapter.channels, self.options.preprocessing
         try:
             given = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
         except Problem:
-            # Of those that are not what the model takes, each is told so by itself.
-            return [self._alone(image) for image in images]
+            # One by one, so that each unsuitable picture gets its own message.
+            return [self._explain_one(image) for image in images]
         try:
-            with self._turn:
+            with self._model_lock:
                 made = batched_pass.explained(self._resident, images, given, self._layers, self.options, self.maps)
             return [*made]
         except (Problem, torch.OutOfMemoryError):
             if len(images) == 1:
-                return [self._alone(images[0])]
+                return [self._explain_one(images[0])]
         half = len(images) // 2
         return [*self._explained(images[:half]), *self._explained(images[half:])]
 
-    def _alone(self, image: Image) -> Explanation | Problem:
-        """One picture the plain way: a detector, a slow method, or what did not work in company."""
-        options = self._plainly
+    def _explain_one(self, image: Image) -> Explanation | Problem:
+        """Explain one picture on its own: with a detector, a slow method, or after a failure in a batch."""
+        options = self._call_options
         if self.stop.is_set():
             raise Cancelled
-        with self._turn:
+        with self._model_lock:
             try:
                 if self.explainer.model.task == "classify" and not self.options.targets:
-                    said = self.explainer(image, maps=False, **options)
-                    options = options | {"targets": tuple(p.index for p in said.predictions[: self.maps])}
+                    found = self.explainer(image, maps=False, **options)
+                    options = options | {"targets": tuple(p.index for p in found.predictions[: self.maps])}
                 made = self.explainer(image, cancel=self.stop, **options)
             except Problem as problem:
                 return problem
-        # Thousands of pictures that nobody looks at again would push out those that somebody does.
+        # Thousands of pictures that are not viewed again would evict those that are.
         EVIDENCE.discard(lambda evidence: evidence is made.evidence)
         return made

@@ -125,7 +125,7 @@ def test_a_cluster_makes_what_one_process_makes(cluster: None, many: Path, whole
     assert summary.folder == tmp_path / "out"
     same(tmp_path / "out", whole)
     assert lines(tmp_path / "out") == lines(whole)
-    assert heard[0] == (0, "Waking the cluster") and heard[-1] == (1.0, "Writing the table")
+    assert heard[0] == (0, "Starting the cluster…") and heard[-1] == (1.0, "Writing the table")
     assert any("of 24 pictures, " in words and words.endswith(" left") for _, words in heard)
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith(".")]
 

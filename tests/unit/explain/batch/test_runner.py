@@ -259,8 +259,8 @@ def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, m
     from explain.batch.worker import Work
 
     seen: list[int] = []
-    entries = Work.entries
-    monkeypatch.setattr(Work, "entries", lambda *given: seen.append(torch.get_num_threads()) or entries(*given))
+    process = Work.process
+    monkeypatch.setattr(Work, "process", lambda *given: seen.append(torch.get_num_threads()) or process(*given))
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
