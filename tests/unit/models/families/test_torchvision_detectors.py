@@ -15,14 +15,9 @@ from common.errors import ModelProblem, WeightsProblem
 from explain.evidence.survey import survey
 from models import catalog, checkpoint, labels
 from models.adapter import ModelSpec, Target
-from models.families.torchvision.detectors import (
-    CELLS,
-    TorchvisionDetections,
-    TorchvisionDetector,
-    _softmax_beside,
-    adapt,
-    build,
-)
+from models.families.torchvision.detector import TorchvisionDetections, TorchvisionDetector, softmax_beside
+from models.families.torchvision.detectors import adapt, build
+from models.families.torchvision.two_stage import CELLS
 from models.load import load
 from tests.conftest import asset
 
@@ -376,7 +371,7 @@ def test_without_a_proposal_the_picture_itself_can_be_asked_about_and_nothing_is
 
 def test_further_classes_take_part_in_a_softmax() -> None:
     everything = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
-    scoring = _softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
+    scoring = softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
     assert torch.allclose(scoring(everything[:, 3:], None), everything.softmax(1)[:, 3:])
 
 
