@@ -8,13 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from components import canvas
 from components.choices import sidebar
 from explain import Explainer
 from explain.phrases import percent
 from models import drawing
 from tests.pages.conftest import headline, shown, texts
-from tests.unit.components.test_joined import misfit
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
 OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
@@ -34,10 +32,6 @@ def pads(app) -> int:
 def drawn(app, turn: int, *strokes: dict):
     app.session_state["pad"] = {"drawing": {"turn": turn, "strokes": list(strokes)}}
     return app.run()
-
-
-def test_the_pad_is_one_script():
-    assert misfit(canvas._HERE, canvas._MODULES) == ""
 
 
 def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
