@@ -26,7 +26,7 @@ KEY = "pad"
 NAME = "drawing.png"
 PLAIN: Paper = "black on white"
 """The colours where the model does not say which it wants."""
-_MODULES = ("../frontend/component.js", "sheet.js", "post.js", "canvas.js")
+_MODULES = ("../frontend/component.js", "../frontend/steps.js", "sheet.js", "post.js", "canvas.js")
 _COLOURS = {"white": "#ffffff", "black": "#000000"}
 _component = declare("canvas", Path(__file__).parent, _MODULES)
 

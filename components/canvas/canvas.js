@@ -1,8 +1,8 @@
 // A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
-import { find, render } from "../frontend/component.js";
+import { ARROWS, find, render } from "../frontend/component.js";
 import { post } from "./post.js";
-import { described, extend, sheet } from "./sheet.js";
+import { Sheet, described, extend } from "./sheet.js";
 
 /**
  * @typedef {import("./sheet.js").Stroke} Stroke @typedef {import("../frontend/component.js").Send} Send
@@ -13,9 +13,7 @@ const MOVE = 0.02, FAR = 0.1;
 /** Shares of the canvas's side. @type {Record<string, number>} */
 const WIDTHS = { thin: 1 / 28, medium: 1 / 16, thick: 1 / 9 };
 const ERASER = 2;
-/** @type {Record<string, [number, number]>} */
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-/** Drawings outlive the place on the page that they are drawn in. @type {Map<string, ReturnType<typeof sheet>>} */
+/** Drawings outlive the place on the page that they are drawn in. @type {Map<string, Sheet>} */
 const sheets = new Map();
 const CLOCK = {
   after: (/** @type {number} */ ms, /** @type {() => void} */ call) => void setTimeout(call, ms),
@@ -24,7 +22,7 @@ const CLOCK = {
 
 class Pad {
   #gone = new AbortController();
-  #sheet = sheet();
+  #sheet = new Sheet(/** @type {Stroke[]} */ ([]));
   #id = "";
   #colours = { ink: "white", paper: "black" };
   #erasing = false;
@@ -67,7 +65,7 @@ class Pad {
     context.fillStyle = paper;
     context.fillRect(0, 0, side, side);
     context.lineCap = context.lineJoin = "round";
-    for (const { points, width, erases } of this.#sheet.strokes()) {
+    for (const { points, width, erases } of this.#sheet.value) {
       context.strokeStyle = context.fillStyle = erases ? paper : ink;
       context.lineWidth = Math.max(1, width * side);
       context.beginPath();
@@ -98,11 +96,11 @@ class Pad {
   }
 
   #describe() {
-    const text = described(this.#sheet.strokes());
+    const text = described(this.#sheet.value);
     this.canvas.setAttribute("aria-label", `Canvas to draw on. ${text}`);
     find(this.root, ".said").textContent = text;
-    find(this.root, ".undo").disabled = !this.#sheet.steps();
-    find(this.root, ".clear").disabled = !this.#sheet.strokes().length;
+    find(this.root, ".undo").disabled = !this.#sheet.back;
+    find(this.root, ".clear").disabled = !this.#sheet.value.length;
   }
 
   /** @param {number} x @param {number} y @param {boolean} [rubber] */
@@ -207,11 +205,11 @@ class Pad {
     this.#send = setStateValue;
     this.#colours = { ink: data.ink, paper: data.paper };
     if (data.id !== this.#id) {
-      const page = sheets.get(data.id) ?? sheet(data.strokes);
+      const page = sheets.get(data.id) ?? new Sheet(data.strokes);
       this.#id = data.id;
       this.#sheet = page;
       sheets.set(data.id, page);
-      this.#post = post((turn) => this.#send("drawing", { turn, strokes: page.strokes() }), CLOCK, data.turn);
+      this.#post = post((turn) => this.#send("drawing", { turn, strokes: page.value }), CLOCK, data.turn);
     }
     this.#post.heard(data.turn);
     this.#describe();

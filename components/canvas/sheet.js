@@ -1,38 +1,26 @@
 // The strokes of a drawing. Every step can be undone, clearing too.
 
+import { Steps } from "../frontend/steps.js";
+
 /** @typedef {{points: number[], width: number, erases: boolean}} Stroke  x, y, x, y, ... and width as shares of the side */
 
 const STEP = 0.003;
 
-/** @param {Stroke[]} [drawn] */
-export function sheet(drawn = []) {
-  let strokes = drawn;
-  /** @type {Stroke[][]} */
-  const before = [];
+/** @extends {Steps<Stroke[]>} */
+export class Sheet extends Steps {
+  /** @param {number} x @param {number} y @param {number} width @param {boolean} erases */
+  begin(x, y, width, erases) {
+    const stroke = { points: [round(x), round(y)], width, erases };
+    this.set([...this.value, stroke]);
+    return stroke;
+  }
 
-  return {
-    strokes: () => strokes,
-    steps: () => before.length,
-    /** @param {number} x @param {number} y @param {number} width @param {boolean} erases */
-    begin(x, y, width, erases) {
-      const stroke = { points: [round(x), round(y)], width, erases };
-      before.push(strokes);
-      strokes = [...strokes, stroke];
-      return stroke;
-    },
-    undo() {
-      const last = before.pop();
-      if (!last) return false;
-      strokes = last;
-      return true;
-    },
-    clear() {
-      if (!strokes.length) return false;
-      before.push(strokes);
-      strokes = [];
-      return true;
-    },
-  };
+  /** Return whether there was anything to clear. */
+  clear() {
+    if (!this.value.length) return false;
+    this.set([]);
+    return true;
+  }
 }
 
 /** Add a point, unless it is at the last one. @param {Stroke} stroke @param {number} x @param {number} y */

@@ -10,6 +10,8 @@
  *   sent; request: what Python should make, and response what it made; texts: of the maps of one payload
  */
 
+/** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const live = new WeakMap();
 
 /**

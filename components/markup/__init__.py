@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MODULES: tuple[str, ...] = (
-    "../frontend/component.js",
-    "../frontend/unpack.js",
-    "../viewer/geometry.js",
-    "shapes.js",
-    "steps.js",
-)
-_MODULES += ("figure.js", "list.js", "board.js", "hand.js", "markup.js")
+_SHARED = ("../frontend/component.js", "../frontend/unpack.js", "../frontend/steps.js", "../viewer/geometry.js")
+_MODULES = (*_SHARED, "shapes.js", "steps.js", "figure.js", "list.js", "board.js", "hand.js", "markup.js")
 _component = declare("markup", Path(__file__).parent, _MODULES)
 
 

@@ -5,7 +5,7 @@ import { WHOLE, visible, zoomAt } from "../viewer/geometry.js";
 import { drawMark } from "./figure.js";
 import { listMarks, showStatus } from "./list.js";
 import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
-import { createSteps } from "./steps.js";
+import { MarkSteps } from "./steps.js";
 
 /**
  * @typedef {import("./shapes.js").Mark} Mark @typedef {import("./shapes.js").Point} Point
@@ -16,11 +16,11 @@ import { createSteps } from "./steps.js";
  */
 
 const WAIT_MS = 150;
-/** Marks outlive the place on the page that they are drawn in. @type {Map<string, ReturnType<typeof createSteps>>} */
+/** Marks outlive the place on the page that they are drawn in. @type {Map<string, MarkSteps>} */
 const pages = new Map();
 
 export class Board {
-  page = createSteps();
+  page = new MarkSteps(/** @type {Mark[]} */ ([]));
   id = "";
   size = [1, 1];
   about = "";
@@ -55,10 +55,10 @@ export class Board {
     const { id, size, about } = head;
     Object.assign(this, { id, size, about, chosen: -1, editing: -1, viewport: WHOLE, drag: null });
     this.#maxHeight = head.height;
-    this.page = pages.get(id) ?? createSteps(head.marks);
+    this.page = pages.get(id) ?? new MarkSteps(head.marks);
     pages.set(id, this.page);
     this.entry.hidden = true;
-    this.tool = this.page.marks().length ? "choose" : "arrow";
+    this.tool = this.page.value.length ? "choose" : "arrow";
     URL.revokeObjectURL(this.#url);
     this.#url = URL.createObjectURL(jpegBlob(jpeg));
     const attributes = { href: this.#url, width: size[0], height: size[1] };
@@ -90,7 +90,7 @@ export class Board {
   }
 
   get selected() {
-    return this.page.marks()[this.chosen];
+    return this.page.value[this.chosen];
   }
 
   /** @param {{clientX: number, clientY: number}} event @returns {Point} in fractions of the stage */
@@ -119,7 +119,7 @@ export class Board {
     this.#frame = 0;
     const { viewport, size, unit, drag, page, stage } = this, [x0, y0, x1, y1] = visible(viewport, size);
     stage.setAttribute("viewBox", `${x0} ${y0} ${x1 - x0} ${y1 - y0}`);
-    const shown = drag?.kind === "draw" ? [...page.marks(), drag.mark] : page.marks();
+    const shown = drag?.kind === "draw" ? [...page.value, drag.mark] : page.value;
     // Text that is being written is seen in its input.
     const marks = shown.filter((_, i) => i !== this.editing).map((mark) => drawMark(mark, unit, size));
     find(this.root, ".marks").replaceChildren(...marks);
@@ -154,7 +154,7 @@ export class Board {
   }
 
   #placeEntry() {
-    const { entry, stage, size } = this, mark = this.page.marks()[this.editing];
+    const { entry, stage, size } = this, mark = this.page.value[this.editing];
     if (!mark) return;
     const { words } = drawingOf({ ...mark, text: mark.text || "x" }, this.unit, size), [x, y] = words?.at ?? mark.points[0];
     const [x0, y0, x1, y1] = visible(this.viewport, size), room = stage.clientWidth - entry.offsetWidth;
@@ -169,13 +169,13 @@ export class Board {
     this.#timer = 0;
     // By its step Python knows what it has seen already, in a run that something else began.
     const step = `${Date.now()} ${Math.random()}`;
-    const marks = this.page.marks().filter(({ kind, text }) => kind !== "text" || text.trim());
+    const marks = this.page.value.filter(({ kind, text }) => kind !== "text" || text.trim());
     this.send("marks", { id: this.id, step, marks });
   }
 
   /** Take note of a change. @param {boolean} [listed] whether the list is rebuilt: not while its text is being edited */
   changed(listed = true) {
-    if (this.chosen >= this.page.marks().length) this.chosen = -1;
+    if (this.chosen >= this.page.value.length) this.chosen = -1;
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => this.#tell(), WAIT_MS);
     if (listed) listMarks(this);
@@ -234,7 +234,7 @@ export class Board {
 
   /** @param {Mark} mark */
   finish(mark) {
-    if (this.page.marks().length >= MAX_MARKS || !isLargeEnough(mark, this.unit)) return;
+    if (this.page.value.length >= MAX_MARKS || !isLargeEnough(mark, this.unit)) return;
     this.chosen = this.page.add(mark, mark.kind === "text" ? "new" : "");
     this.changed();
     if (mark.kind === "text") this.write(this.chosen);
@@ -244,7 +244,7 @@ export class Board {
   write(place) {
     this.editing = place;
     this.entry.hidden = false;
-    this.entry.value = this.page.marks()[place].text;
+    this.entry.value = this.page.value[place].text;
     this.#draw();
     this.entry.focus({ preventScroll: true });
     this.entry.select();
@@ -254,12 +254,12 @@ export class Board {
   written(accepted) {
     const { page, editing: place, entry } = this;
     if (place < 0) return;
-    const mark = page.marks()[place], text = entry.value.trim();
+    const mark = page.value[place], text = entry.value.trim();
     this.editing = -1;
     entry.hidden = true;
     if (!mark) return;
     if (accepted && text !== mark.text) page.change(place, { ...mark, text }, mark.kind === "text" && !mark.text ? "new" : "");
-    if (page.marks()[place].kind === "text" && !page.marks()[place].text) {
+    if (page.value[place].kind === "text" && !page.value[place].text) {
       page.undo();
       this.chosen = -1;
     }

@@ -1,5 +1,6 @@
 // Mouse, touch, pen and keys on the picture.
 
+import { ARROWS } from "../frontend/component.js";
 import { panned } from "../viewer/geometry.js";
 import { listMarks } from "./list.js";
 import { inside, markAt, reshaped, shifted } from "./shapes.js";
@@ -7,8 +8,6 @@ import { inside, markAt, reshaped, shifted } from "./shapes.js";
 /** @typedef {import("./board.js").Board} Board @typedef {import("./shapes.js").Point} Point */
 
 const REACH = 12, STEP = 0.01, FAR = 0.05;
-/** @type {Record<string, [number, number]>} */
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** @param {Board} board @param {AbortSignal} signal */
 export function wirePointer(board, signal) {
@@ -46,7 +45,7 @@ export function wirePointer(board, signal) {
   }
   stage.addEventListener("dblclick", (event) => {
     const { page, unit, size } = board, reach = REACH * board.scale;
-    const place = board.tool === "choose" ? markAt(page.marks(), board.pointOf(event), reach, unit, size) : -1;
+    const place = board.tool === "choose" ? markAt(page.value, board.pointOf(event), reach, unit, size) : -1;
     if (place >= 0) board.write(place);
   }, { signal });
   stage.addEventListener("wheel", (event) => {
@@ -66,12 +65,12 @@ function begunDrag(board, event) {
   if (begun) return { kind: "draw", mark: begun };
   const { page, selected, chosen, viewport } = board, reach = REACH * board.scale * (event.pointerType === "mouse" ? 0.7 : 1.6);
   const point = selected ? selected.points.findIndex(([x, y]) => Math.hypot(x - at[0], y - at[1]) <= reach) : -1;
-  const place = point < 0 ? markAt(page.marks(), at, reach, board.unit, board.size) : chosen;
+  const place = point < 0 ? markAt(page.value, at, reach, board.unit, board.size) : chosen;
   page.close();
   board.chosen = place;
   const movable = point >= 0 && selected.kind !== "text" && !(selected.kind === "circle" && point === 0);
   if (movable) return { kind: "bend", place, point };
-  if (place >= 0) return { kind: "move", place, from: at, mark: page.marks()[place] };
+  if (place >= 0) return { kind: "move", place, from: at, mark: page.value[place] };
   return viewport.zoom > 1 ? { kind: "pan", viewport, x: event.clientX, y: event.clientY } : null;
 }
 
@@ -85,7 +84,7 @@ function drag(board, event) {
     page.change(hand.place, shifted(hand.mark, at[0] - hand.from[0], at[1] - hand.from[1], size), "drag");
     board.changed(false);
   } else if (hand?.kind === "bend") {
-    page.change(hand.place, reshaped(page.marks()[hand.place], hand.point, at, size), "drag");
+    page.change(hand.place, reshaped(page.value[hand.place], hand.point, at, size), "drag");
     board.changed(false);
   } else if (hand?.kind === "pan") {
     const { width, height } = board.stage.getBoundingClientRect();
@@ -113,7 +112,7 @@ export function wireKeys(board, signal) {
     v: () => board.take("choose"), a: () => board.take("arrow"), c: () => board.take("circle"), t: () => board.take("text"),
     u: () => board.undo(), U: () => board.redo(), Enter: set, " ": set, Delete: remove, Backspace: remove,
     "+": () => board.zoom(1.5), "=": () => board.zoom(1.5), "-": () => board.zoom(1 / 1.5),
-    n: () => board.page.marks().length && board.choose((board.chosen + 1) % board.page.marks().length),
+    n: () => board.page.value.length && board.choose((board.chosen + 1) % board.page.value.length),
     Escape: () => board.take("choose"),
   };
   board.stage.addEventListener("keydown", (event) => {

@@ -22,7 +22,7 @@ function titled(mark, size) {
 /** @param {Board} board */
 export function listMarks(board) {
   const { page, size } = board;
-  find(board.root, ".list").replaceChildren(...page.marks().map((mark, i) => {
+  find(board.root, ".list").replaceChildren(...page.value.map((mark, i) => {
     const row = document.createElement("li"), what = describe(mark, size);
     row.innerHTML = '<button type="button" title="Select this mark"><span class="icon" aria-hidden="true"></span>' +
       '<span class="what"></span></button><input type="text" maxlength="120" placeholder="no text">' +
@@ -35,7 +35,7 @@ export function listMarks(board) {
     away.setAttribute("aria-label", `Delete: ${titled(mark, size)}`);
     find(row, "button").addEventListener("click", () => board.choose(i));
     input.addEventListener("input", () => {
-      page.change(i, { ...page.marks()[i], text: input.value }, `words ${i}`);
+      page.change(i, { ...page.value[i], text: input.value }, `words ${i}`);
       board.changed(false);
     });
     input.addEventListener("change", () => page.close());
@@ -46,8 +46,8 @@ export function listMarks(board) {
 
 /** Show which tool and mark are selected, and say it to screen readers. @param {Board} board */
 export function showStatus({ root, page, stage, chosen, viewport, about, size, tool, ink }) {
-  const count = page.marks().length, mark = page.marks()[chosen];
-  const disabled = { undo: !page.back(), redo: !page.forth(), delete: !mark, out: viewport.zoom === 1 };
+  const count = page.value.length, mark = page.value[chosen];
+  const disabled = { undo: !page.back, redo: !page.forth, delete: !mark, out: viewport.zoom === 1 };
   for (const [name, off] of Object.entries(disabled)) find(root, `.${name}`).disabled = off;
   const status = mark ? `Selected: ${titled(mark, size)}.` : count ? `${count} ${count === 1 ? "mark" : "marks"}.` :
     "No marks yet: draw an arrow or a circle, or write text.";

@@ -1,6 +1,6 @@
 // Two pictures with what makes them similar and what sets them apart; pointing at a place joins it to its best match.
 
-import { find, jpegBlob, render, svgElement, themeOf } from "../frontend/component.js";
+import { ARROWS, find, jpegBlob, render, svgElement, themeOf } from "../frontend/component.js";
 import { bytes, grids, inflate, unpack } from "../frontend/unpack.js";
 import { differenceGradient } from "../viewer/table.js";
 import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
@@ -22,8 +22,6 @@ const MIN_NOTED = 170;
 /** Width over height from which pictures are stacked on a phone. */
 const WIDE = 1.15;
 const STORE = "sightglass:pairs";
-/** @type {Record<string, number[]>} */
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** Return the settings of before, also of before a reload. @returns {import("./picture.js").PairSettings} */
 function storedSettings() {

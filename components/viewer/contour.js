@@ -1,13 +1,13 @@
-// Lines of equal heat: marching squares.
+// Contour lines by marching squares.
 
-/** Cells of a block's side: most blocks of a map lie wholly over a level or under it. */
+/** Cells of a block's side: most blocks of a map lie entirely above or below a level. */
 const BLOCK = 8;
-/** @type {WeakMap<Float32Array, Float32Array>} of each field its blocks' smallest and largest value, in turn */
+/** @type {WeakMap<Float32Array, Float32Array>} smallest and largest value of each block of a field, in turn */
 const ranges = new WeakMap();
 
 /**
- * Segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples lie at the centres
- * of cells. The field goes on unchanged over its edge, so lines run up to it and none runs along it.
+ * Return segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples lie at the
+ * centres of cells. The field continues unchanged beyond its edge, so lines run up to it and none runs along it.
  * @param {Float32Array} field w x h values, which stay as they are @param {number} w @param {number} h
  * @param {number} level @returns {number[]}
  */
@@ -43,7 +43,7 @@ function rangesOf(field, w, h) {
 }
 
 /**
- * The segments of one block of cells.
+ * Add the segments of one block of cells.
  * @param {number[]} segments @param {Float32Array} field @param {number} w @param {number} h @param {number} level
  * @param {number} x0 @param {number} y0
  */
@@ -66,8 +66,8 @@ function crossed(segments, field, w, h, level, x0, y0) {
 }
 
 /**
- * Where the level crosses one cell, whose corners are given from the upper left one round. Apart from the loop: what its
- * inner functions see would make every variable of the loop slow.
+ * Add where the level crosses one cell, whose corners are given clockwise from the upper left. Not in the loop: what its
+ * inner functions capture would make every variable of the loop slow.
  * @param {number[]} segments @param {number} code @param {number[]} corners @param {number} level
  * @param {number} left @param {number} right @param {number} top @param {number} bottom
  */

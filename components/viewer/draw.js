@@ -1,4 +1,4 @@
-// Pixels of one panel. Nothing here knows of the page: canvas, rectangle and settings in, picture out.
+// Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
 import { differenceSpotlightTable, inverted, blend, fade } from "./table.js";
@@ -17,7 +17,7 @@ import { cover, planes, stroke } from "./strokes.js";
  *   packs it; own, shared: places in the list of grids
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
  * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Style  range:
- *   raw, of all maps; quick: a hand moves the picture just now
+ *   raw, of all maps; quick: the picture is being moved
  * @typedef {import("./picture.js").Picture} Picture
  */
 
@@ -56,7 +56,7 @@ export function createMap(head, values, shared) {
 }
 
 /**
- * Which values a map is shown by, and how they become a share of the scale that is set.
+ * Return the values that a map is shown by, and gain and offset to the chosen scale.
  * @param {HeatMap} map @param {Settings} settings @param {number[]|null} range
  * @returns {{grid: CachedGrid, gain: number, offset: number}}
  */
@@ -69,7 +69,7 @@ export function scaling(map, { scale, top }, range) {
 }
 
 /**
- * What a map says at one point of the original: on the scale that is set, and the raw values that scale's ends stand for.
+ * Read a map at one point of the original: on the chosen scale, and the raw values at the ends of that scale.
  * @param {HeatMap} map @param {number[]} point @param {Style} style @returns {import("./readout.js").Reading}
  */
 export function readingAt(map, [x, y], { settings, range }) {
@@ -84,7 +84,7 @@ export function readingAt(map, [x, y], { settings, range }) {
   };
 }
 
-/** The hottest value on the scale that is set. @param {HeatMap} map @param {Settings} settings @param {number[]|null} range */
+/** Return the maximum on the chosen scale. @param {HeatMap} map @param {Settings} settings @param {number[]|null} range */
 export function peakOf(map, settings, range) {
   const { grid, gain, offset } = scaling(map, settings, range);
   return offset + (gain * grid.peak) / 65535;
@@ -95,7 +95,7 @@ function coarseOf(grid, cells) {
   return (grid.coarse ??= cellsOf(/** @type {import("./sample.js").Grid} */ (grid), cells));
 }
 
-/** The share of a true cell, 0..1. @param {CachedGrid} grid @param {number[]} cells @param {number} x @param {number} y */
+/** Return the value of a true cell, 0..1. @param {CachedGrid} grid @param {number[]} cells @param {number} x @param {number} y */
 function cellAt(grid, cells, x, y) {
   const { values, w, h, extent: [x0, y0, x1, y1] } = coarseOf(grid, cells);
   const column = Math.min(w - 1, Math.max(0, Math.floor(((x - x0) / (x1 - x0)) * w)));
@@ -103,15 +103,15 @@ function cellAt(grid, cells, x, y) {
   return values[row * w + column] / 65535;
 }
 
-/** One panel's levels, lines and pixels, kept from draw to draw: most changes of a setting leave much as it is. */
+/** Create the cache of one panel's levels, lines and pixels: most changes of a setting leave much as it is. */
 export function createLayer() {
   return {
     /** @type {ImageData|null} */
     out: null,
-    /** what lies in `out` outside of what the model saw; null where nothing of it can be kept @type {object|null} */
+    /** the picture that `out` has outside of what the model saw; null if that must be drawn anew @type {object|null} */
     part: null,
     outside: "",
-    /** what the canvas has of that @type {object|null} */
+    /** the same of the canvas @type {object|null} */
     put: null,
     key: "",
     levels: new Uint8Array(0),
@@ -153,7 +153,7 @@ function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut
 }
 
 /**
- * All but the last step of `paint`, a part at a time, so that another frame may go on. Gives what `paint` then takes.
+ * Take all but the last step of `paint`, a part at a time, so that another frame may go on; return what `paint` then takes.
  * @param {number} width @param {number} height @param {Picture} picture @param {number[]} rect
  * @param {HeatMap|null} map @param {Layer} layer @param {Style} style @param {number} unit
  */
@@ -175,7 +175,7 @@ export function* prepare(width, height, picture, rect, map, layer, style, unit) 
 }
 
 /**
- * The pixels of some rows of a panel with a map, in its layer; the last of them make it whole.
+ * Draw some rows of a panel with a map into its layer; the last of them complete it.
  * @param {number} width @param {number} height @param {import("./picture.js").Part} part @param {number[]} rect
  * @param {HeatMap} map @param {Layer} layer @param {Style} style @param {number} unit
  * @param {number} from @param {number} to row
@@ -210,10 +210,10 @@ function compose(width, height, part, rect, map, layer, style, unit, from, to) {
 }
 
 /**
- * Fills the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
+ * Fill the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
  * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {number[]} rect @param {HeatMap|null} map
  * @param {Layer} layer @param {Style} style @param {number} unit
- * @param {import("./picture.js").Part|null} [made] what `prepare` gave for the very same, with nothing painted since
+ * @param {import("./picture.js").Part|null} [made] what `prepare` returned for the same arguments, with nothing painted since
  */
 export function paint(context, picture, rect, map, layer, style, unit, made = null) {
   const { width, height } = context.canvas, { settings } = style;
@@ -224,7 +224,7 @@ export function paint(context, picture, rect, map, layer, style, unit, made = nu
     return;
   }
   if (made !== part) compose(width, height, part, rect, map, layer, style, unit, 0, height);
-  // What the model did not see is on the canvas already.
+  // What the model did not see may be on the canvas already.
   const seen = inCanvas(map.seen, rect, width, height), kept = layer.put === part && layer.part === part;
   const [x, y, right, bottom] = kept ? seen : [0, 0, width, height];
   context.putImageData(/** @type {ImageData} */ (layer.out), 0, 0, x, y, right - x, bottom - y);
@@ -232,7 +232,7 @@ export function paint(context, picture, rect, map, layer, style, unit, made = nu
 }
 
 /**
- * The plain picture within a rectangle.
+ * Copy the plain picture within a rectangle.
  * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} within
  */
 function copy(out, source, width, [x0, y0, x1, y1]) {
@@ -242,7 +242,7 @@ function copy(out, source, width, [x0, y0, x1, y1]) {
   }
 }
 
-/** Which lines a mode has, as [level of the scale, thickness]. @param {HeatMap} map @param {Settings} settings */
+/** Return the lines of a mode, as [level of the scale, thickness]. @param {HeatMap} map @param {Settings} settings */
 function linesWanted(map, { mode, alpha, threshold, cells }) {
   if (mode === "contour") return CONTOUR_LINES;
   if (mode !== "overlay" || cells || map.kind === "difference" || alpha === 0) return [];
@@ -272,10 +272,10 @@ function linesOf(layer, map, { grid, gain, offset }, settings, rect, width, heig
   return layer.lines;
 }
 
-/** The segments of a level, in original pixels. A difference is asked for with its sign. @param {CachedGrid} grid @param {number} at */
+/** Return the segments of a level, signed for a difference, in original pixels. @param {CachedGrid} grid @param {number} at */
 function segmentsOf(grid, at) {
-  const held = grid.lines.get(at);
-  if (held) return held;
+  const cached = grid.lines.get(at);
+  if (cached) return cached;
   const longest = Math.max(grid.w, grid.h), scale = longest < FINE / 2 || longest > FINE ? FINE / longest : 1;
   const w = Math.max(1, Math.round(grid.w * scale)), h = Math.max(1, Math.round(grid.h * scale));
   const share = grid.kind === "difference" ? (/** @type {number} */ v) => v / 32767.5 - 1 : (/** @type {number} */ v) => v / 65535;

@@ -1,6 +1,6 @@
 // What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
 
-import { broadcast, find, onBroadcast, themeOf } from "../frontend/component.js";
+import { ARROWS, broadcast, find, onBroadcast, themeOf } from "../frontend/component.js";
 import { wireControls } from "./controls.js";
 import { WHOLE, contains, panned, smallestBox, zoomAt } from "./geometry.js";
 import { isFree, listen } from "./gestures.js";
@@ -90,11 +90,9 @@ export class Input {
   #key(event, figure) {
     const { store, display } = this, { marker, viewport } = store, { key } = event, [w, h] = store.head.size;
     const step = (event.shiftKey ? 0.01 : 0.05) / viewport.zoom, [x, y] = store.point ?? store.original(0.5, 0.5);
-    /** @type {Record<string, number[]>} */
-    const arrows = { ArrowLeft: [-w, 0], ArrowRight: [w, 0], ArrowUp: [0, -h], ArrowDown: [0, h] };
-    if (arrows[key]) {
+    if (ARROWS[key]) {
       const inside = (/** @type {number} */ value, /** @type {number} */ max) => Math.min(max - 0.5, Math.max(0.5, value));
-      display.pointAt([inside(x + step * arrows[key][0], w), inside(y + step * arrows[key][1], h)], true);
+      display.pointAt([inside(x + step * w * ARROWS[key][0], w), inside(y + step * h * ARROWS[key][1], h)], true);
     } else if (key === "Enter" && marker.tool) marker.corner([x, y], [w, h], this.#brush());
     else if (key === "Enter") this.#click([x, y], figure);
     else if (key === "Escape") {

@@ -1,9 +1,9 @@
-// A map on another grid: bilinear between pixel centres, clamped at the edges, as OpenCV and PyTorch do it.
+// Resample a map: bilinear between pixel centres, clamped at the edges, as OpenCV and PyTorch do it.
 
 /** @typedef {{values: Uint16Array, w: number, h: number, extent: number[], kind: string}} Grid */
 
 /**
- * For each of `count` target pixels over `from`..`to`: the two source samples and how far towards the second.
+ * Return for each of `count` target pixels over `from`..`to` the two source samples and how far it is towards the second.
  * @param {number} count @param {number} from @param {number} to @param {number} low @param {number} high
  * @param {number} size
  */
@@ -20,7 +20,7 @@ function axis(count, from, to, low, high, size) {
 }
 
 /**
- * The map (0..65535) at the centres of width x height pixels over `rect`, in the unit of `extent`.
+ * Resample the map (0..65535) at the centres of width x height pixels over `rect`, in the unit of `extent`.
  * @template {Uint8Array|Uint16Array|Float32Array} T
  * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height
  * @param {(value: number) => number} convert applied to each sample @param {T} out array to fill @returns {T}
@@ -41,7 +41,7 @@ export function resample({ values, w, h, extent }, rect, width, height, convert,
 }
 
 /**
- * 0..65535 to a level: 0..255 after `gain` and `offset`, or for a difference 1..255 around 128.
+ * Return the function from 0..65535 to a level: 0..255 after `gain` and `offset`, or for a difference 1..255 around 128.
  * @param {string} kind @param {number} [gain] @param {number} [offset] @returns {(value: number) => number}
  */
 export function level(kind, gain = 1, offset = 0) {
@@ -51,7 +51,7 @@ export function level(kind, gain = 1, offset = 0) {
 }
 
 /**
- * `resample` with `level`, several times as fast: each row is brought to its height first, and nothing is called.
+ * Resample to levels several times as fast as `resample` with `level`: each row is interpolated once, without any call.
  * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height @param {number} gain
  * @param {number} offset @param {Uint8Array} out @returns {Uint8Array}
  */
@@ -75,7 +75,7 @@ export function levelsAt({ values, w, h, extent, kind }, rect, width, height, ga
 }
 
 /**
- * The map's true cells as a map of their own: what the model computed, before anything was made smooth.
+ * Return the map's true cells as a grid of their own: what the model computed, before smoothing.
  * @template {Grid} G @param {G} grid @param {number[]} cells rows and columns @returns {G}
  */
 export function cellsOf(grid, [rows, columns]) {
@@ -84,7 +84,7 @@ export function cellsOf(grid, [rows, columns]) {
 }
 
 /**
- * As `resample`, but each pixel takes the cell it lies in.
+ * Resample so that each pixel takes the cell it lies in.
  * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height
  * @param {(value: number) => number} convert @param {Uint8Array} out
  */
@@ -109,7 +109,7 @@ function cellsAlong(count, from, to, low, high, size) {
   });
 }
 
-/** The value at one point, 0..1 or, for a difference, -1..1. @param {Grid} grid @param {number} x @param {number} y */
+/** Return the value at one point, 0..1 or, for a difference, -1..1. @param {Grid} grid @param {number} x @param {number} y */
 export function valueAt(grid, x, y) {
   const [value] = resample(grid, [x - 1e-6, y - 1e-6, x + 1e-6, y + 1e-6], 1, 1, (v) => v / 65535, new Float32Array(1));
   return grid.kind === "difference" ? 2 * value - 1 : value;

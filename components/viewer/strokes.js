@@ -1,4 +1,4 @@
-// Lines of equal heat as pixels: how far each pixel is covered, from its distance to the nearest piece of the line.
+// Draw contour lines: how far each pixel is covered follows from its distance to the nearest segment.
 // The same arithmetic as explain/rendering/contours.py, so that a file from the server has the very same lines.
 
 const HALO_RGB = 20;
@@ -7,7 +7,7 @@ const HALO_MORE = 1.75;
 
 /** @typedef {{halo: Uint8Array, line: Uint8Array, box: [number, number, number, number]}} Planes */
 
-/** @param {number} width @param {number} height @param {Planes|null} [used] @returns {Planes} nothing covered yet */
+/** Create empty planes. @param {number} width @param {number} height @param {Planes|null} [used] to reuse @returns {Planes} */
 export function planes(width, height, used) {
   if (used?.halo.length === width * height) {
     used.halo.fill(0);
@@ -18,7 +18,7 @@ export function planes(width, height, used) {
 }
 
 /**
- * Adds segments x0, y0, x1, y1, ... in pixels, their line `thick` pixels wide and its halo somewhat more.
+ * Add segments x0, y0, x1, y1, ... in pixels, their line `thick` pixels wide and its halo somewhat more.
  * @param {Planes} into @param {number} width @param {number} height @param {ArrayLike<number>} segments
  * @param {number} thick @param {number} unit pixels in one of the screen, for the halo
  */
@@ -53,7 +53,7 @@ export function cover({ halo, line, box }, width, height, segments, thick, unit)
 }
 
 /**
- * Draws what is covered into `out` (RGBA), within the rectangle: dark halo first, white line over it.
+ * Draw what is covered into `out` (RGBA), within the rectangle: dark halo first, white line over it.
  * @param {Uint8ClampedArray} out @param {number} width @param {Planes} drawn @param {number[]} within
  */
 export function stroke(out, width, { halo, line, box }, [x0, y0, x1, y1]) {

@@ -1,4 +1,4 @@
-// The colour of a level: everything that can be changed without a new map is folded into one table of 256 entries,
+// Colour tables: every setting that needs no new map is folded into one table of 256 entries,
 // so that a redraw is one multiply and one add a channel. The same formula as explain/rendering/render.py.
 
 /**
@@ -11,7 +11,7 @@ const FIRST = [0x1f, 0x5f, 0xd0];
 const SECOND = [0xc8, 0x32, 0x1f];
 
 /**
- * Rounds halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
+ * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
  * @param {number} value
  */
 export function rint(value) {
@@ -37,7 +37,7 @@ export function overlayTable(lut, opacity) {
 }
 
 /**
- * The map alone; below the threshold a flat ground that is in no colormap.
+ * Return the table of the map alone; below the threshold a flat ground that is in no colormap.
  * @param {Uint8Array} lut @param {number} threshold @param {number} ground grey @returns {Table}
  */
 export function mapTable(lut, threshold, ground) {
@@ -46,7 +46,7 @@ export function mapTable(lut, threshold, ground) {
   return { K: new Float32Array(256), A };
 }
 
-/** The picture darkened where it is cold. @param {number} alpha @param {number} threshold @returns {Table} */
+/** Return the table of the picture, darkened where the map is cold. @param {number} alpha @param {number} threshold @returns {Table} */
 export function spotlightTable(alpha, threshold) {
   const K = new Float32Array(256), first = rint(255 * threshold);
   for (let i = 0; i < 256; i++) {
@@ -57,7 +57,7 @@ export function spotlightTable(alpha, threshold) {
 }
 
 /**
- * The same table read from the other end: what was hot is cold, what one map has more of the other has.
+ * Return the same table read from the other end: hot becomes cold, and more in the one map more in the other.
  * @param {Table} table @param {string} kind @returns {Table}
  */
 export function inverted({ K, A }, kind) {
@@ -69,12 +69,12 @@ export function inverted({ K, A }, kind) {
   return out;
 }
 
-/** For levels 1..255 around 128: how far a level is from no difference, 0..1. @param {number} level */
+/** Return how far a level, 1..255 around 128, is from no difference, 0..1. @param {number} level */
 function distance(level) {
   return Math.min(Math.abs(level - 128) / 127, 1);
 }
 
-/** More in the first map is blue, more in the second red, over a grey picture. @param {Opacity} opacity @returns {Table} */
+/** Return the table of a difference: more in the first map is blue, in the second red, over a grey picture. @param {Opacity} opacity @returns {Table} */
 export function differenceTable({ alpha, even, threshold }) {
   const K = new Float32Array(256), A = new Float32Array(768);
   for (let i = 0; i < 256; i++) {
@@ -86,7 +86,7 @@ export function differenceTable({ alpha, even, threshold }) {
 }
 
 /**
- * The difference alone, from a neutral ground to its two colours.
+ * Return the table of the difference alone, from a neutral ground to its two colours.
  * @param {number} threshold @param {number} ground @returns {Table}
  */
 export function differenceMapTable(threshold, ground) {
@@ -106,7 +106,7 @@ export function differenceSpotlightTable(alpha, threshold) {
 }
 
 /**
- * Writes source * K + A into `out`, only within the rectangle; both are RGBA, `width` pixels wide.
+ * Write source * K + A into `out`, only within the rectangle; both are RGBA, `width` pixels wide.
  * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {Uint8Array} levels @param {Table} table
  * @param {number} width @param {number[]} within
  */
@@ -118,7 +118,7 @@ export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
   for (let y = y0; y < y1; y++) {
     for (let i = y * width + x0, end = y * width + x1; i < end; i++) {
       const m = k[levels[i]], t = 3 * levels[i], p = from[i];
-      // Below a threshold lies the picture as it is.
+      // Below a threshold the picture stays as it is.
       if (m === 65536) {
         to[i] = 0xff000000 | p;
         continue;
@@ -129,7 +129,7 @@ export function blend(out, source, levels, { K, A }, width, [x0, y0, x1, y1]) {
   }
 }
 
-/** The same picture in grey, with OpenCV's weights. @param {Uint8ClampedArray} source */
+/** Return the picture in grey, with OpenCV's weights. @param {Uint8ClampedArray} source */
 export function grey(source) {
   const out = new Uint8ClampedArray(source.length);
   for (let p = 0; p < source.length; p += 4) {
@@ -140,7 +140,7 @@ export function grey(source) {
 }
 
 /**
- * Grey and two thirds into the page outside the rectangle, what the model was never given; inside `out` stays as it is.
+ * Fade the picture, grey and by two thirds into the page, outside the rectangle that the model saw; leave its inside.
  * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen
  * @param {number} ground grey @param {number[]} [rows] those alone, from and to
  */
@@ -161,13 +161,13 @@ export function fade(out, source, width, [x0, y0, x1, y1], ground, rows) {
   }
 }
 
-/** The table as a CSS gradient. @param {Uint8Array} table */
+/** Return the table as a CSS gradient. @param {Uint8Array} table */
 export function gradient(table) {
   const stops = Array.from({ length: 33 }, (_, i) => `rgb(${table.subarray(3 * Math.min(255, 8 * i)).slice(0, 3).join()})`);
   return `linear-gradient(90deg, ${stops.join()})`;
 }
 
-/** A difference's colours from the second's to the first's, over a ground. @param {number} ground */
+/** Return a difference's colours as a CSS gradient, from the second's to the first's. @param {number} ground */
 export function differenceGradient(ground) {
   return `linear-gradient(90deg, rgb(${SECOND.join()}), rgb(${[ground, ground, ground].join()}), rgb(${FIRST.join()}))`;
 }

@@ -1,94 +1,95 @@
 // Draw the report's maps. Levels, colours and opacities are computed in Python and only looked up here.
-"use strict";
-(() => {
-  const $ = (selector, within = document) => within.querySelector(selector);
-  const data = JSON.parse($("#data").textContent);
-  const luts = Object.fromEntries(Object.entries(data.colormaps).map(([name, text]) => [
-    name, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)),
-  ]));
-  const form = $(".controls");
-  const settings = () => ({
-    alpha: Number(form.alpha.value), lut: luts[form.colormap.value], mode: form.mode.value, boxes: form.boxes?.checked,
-  });
 
-  async function pixels(url, [width, height]) {
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width, height });
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(image, 0, 0);
-    return context.getImageData(0, 0, width, height).data;
-  }
+const $ = (selector, within = document) => within.querySelector(selector);
+const data = JSON.parse($("#data").textContent);
+const luts = Object.fromEntries(Object.entries(data.colormaps).map(([name, text]) => [
+  name, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)),
+]));
+const form = $(".controls");
+const settings = () => ({
+  alpha: Number(form.alpha.value), lut: luts[form.colormap.value], mode: form.mode.value, boxes: form.boxes?.checked,
+});
 
-  /** Mount one picture with its maps, and return what draws it; images are decoded once it scrolls into view. */
-  function mount(section, view) {
-    const canvas = $(".stage canvas", section), context = canvas.getContext("2d"), [width, height] = view.size;
-    const out = context.createImageData(width, height), bar = $(".bar", section).getContext("2d");
-    const levels = new Map();
-    let picture = null, faded = null, visible = false, latest = 0;
-    const chosen = () => Number($(".answers input:checked", section)?.value ?? 0);
+async function pixels(url, [width, height]) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, width, height).data;
+}
 
-    async function draw() {
-      if (!visible) return;
-      const own = ++latest, index = chosen(), { alpha, lut, mode, boxes } = settings(), map = view.maps[index];
-      picture ??= await pixels(view.picture, view.size);
-      faded ??= view.faded ? await pixels(view.faded, view.size) : picture;
-      if (map && !levels.has(index)) levels.set(index, await pixels(map.levels, view.size));
-      if (own !== latest) return;
-      const level = levels.get(index), over = map && mode !== "picture", [x0, y0, x1, y1] = view.seen;
-      out.data.set(over ? faded : picture);
-      for (let y = y0; over && y < y1; y++) {
-        for (let x = x0; x < x1; x++) {
-          const p = 4 * (y * width + x), v = level[p], a = mode === "map" ? 1 : alpha * data.opacity[v];
-          for (let c = 0; c < 3; c++) out.data[p + c] = faded[p + c] * (1 - a) + lut[3 * v + c] * a;
-        }
+/** Mount one picture with its maps, and return what draws it; images are decoded once it scrolls into view. */
+function mount(section, view) {
+  const canvas = $(".stage canvas", section), context = canvas.getContext("2d"), [width, height] = view.size;
+  const out = context.createImageData(width, height), bar = $(".bar", section).getContext("2d");
+  /** Promises of pixels, of the levels by their map. */
+  const levels = new Map();
+  let picture = null, faded = null, visible = false, latest = 0, shown = {};
+  const chosen = () => Number($(".answers input:checked", section)?.value ?? 0);
+
+  async function draw() {
+    if (!visible) return;
+    const own = ++latest, index = chosen(), { alpha, lut, mode, boxes } = settings(), map = view.maps[index];
+    picture ??= pixels(view.picture, view.size);
+    faded ??= view.faded ? pixels(view.faded, view.size) : picture;
+    if (map && !levels.has(index)) levels.set(index, pixels(map.levels, view.size));
+    const [source, under, level] = await Promise.all([picture, faded, levels.get(index)]);
+    if (own !== latest) return;
+    shown = { map, level };
+    const over = map && mode !== "picture", [x0, y0, x1, y1] = view.seen, bottom = over ? y1 : y0;
+    out.data.set(over ? under : source);
+    for (let y = y0; y < bottom; y++) {
+      for (let x = x0; x < x1; x++) {
+        const p = 4 * (y * width + x), v = level[p], a = mode === "map" ? 1 : alpha * data.opacity[v];
+        for (let c = 0; c < 3; c++) out.data[p + c] = under[p + c] * (1 - a) + lut[3 * v + c] * a;
       }
-      context.putImageData(out, 0, 0);
-      const strip = bar.createImageData(256, 1);
-      for (let v = 0; v < 256; v++) strip.data.set([...lut.subarray(3 * v, 3 * v + 3), 255], 4 * v);
-      bar.putImageData(strip, 0, 0);
-      for (const part of section.querySelectorAll("[data-map]")) part.hidden = Number(part.dataset.map) !== index;
-      for (const part of section.querySelectorAll("svg [data-maps]")) {
-        const belongs = part.dataset.maps.split(" ").includes(String(index));
-        const wanted = part.matches(".half") ? belongs && mode === "overlay" && alpha > 0 : boxes && (belongs || mode === "picture");
-        part.toggleAttribute("hidden", !wanted);
-      }
-      canvas.dataset.drawn = String(index);
     }
-
-    const readout = $(".read", section), idle = readout.textContent;
-    canvas.addEventListener("pointermove", (event) => {
-      const box = canvas.getBoundingClientRect();
-      const x = Math.floor(((event.clientX - box.left) / box.width) * width);
-      const y = Math.floor(((event.clientY - box.top) / box.height) * height);
-      const [x0, y0, x1, y1] = view.seen, map = view.maps[chosen()], level = levels.get(chosen());
-      if (!map || !level || x < 0 || y < 0 || x >= width || y >= height) return;
-      const at = `at ${Math.floor((x + 0.5) * view.unit)}, ${Math.floor((y + 0.5) * view.unit)}`;
-      if (x < x0 || y < y0 || x >= x1 || y >= y1) {
-        readout.textContent = `The model did not see this part of the picture, ${at}`;
-        return;
-      }
-      const value = level[4 * (y * width + x)] / 255;
-      const raw = map.ends ? `, raw ${Number((map.ends[0] + value * (map.ends[1] - map.ends[0])).toPrecision(3))}` : "";
-      readout.textContent = `${map.title} ${value.toFixed(2)} of the scale${raw.replace("-", "\u2212")} ${at}`;
-    });
-    canvas.addEventListener("pointerleave", () => (readout.textContent = idle));
-    section.addEventListener("change", draw);
-    new IntersectionObserver((entries) => {
-      visible ||= entries.some((entry) => entry.isIntersecting);
-      draw();
-    }, { rootMargin: "400px" }).observe(section);
-    return draw;
+    context.putImageData(out, 0, 0);
+    const strip = bar.createImageData(256, 1);
+    for (let v = 0; v < 256; v++) strip.data.set([...lut.subarray(3 * v, 3 * v + 3), 255], 4 * v);
+    bar.putImageData(strip, 0, 0);
+    for (const part of section.querySelectorAll("[data-map]")) part.hidden = Number(part.dataset.map) !== index;
+    for (const part of section.querySelectorAll("svg [data-maps]")) {
+      const belongs = part.dataset.maps.split(" ").includes(String(index));
+      const wanted = part.matches(".half") ? belongs && mode === "overlay" && alpha > 0 : boxes && (belongs || mode === "picture");
+      part.toggleAttribute("hidden", !wanted);
+    }
+    canvas.dataset.drawn = String(index);
   }
 
-  const redraws = [...document.querySelectorAll("section.view")].map((section, i) => mount(section, data.views[i]));
-  const all = () => {
-    $("output", form).textContent = `${Math.round(100 * form.alpha.value)} %`;
-    form.alpha.disabled = form.mode.value !== "overlay";
-    for (const redraw of redraws) redraw();
-  };
-  form.addEventListener("input", all);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  all();
-})();
+  const readout = $(".read", section), idle = readout.textContent;
+  canvas.addEventListener("pointermove", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const x = Math.floor(((event.clientX - box.left) / box.width) * width);
+    const y = Math.floor(((event.clientY - box.top) / box.height) * height);
+    const [x0, y0, x1, y1] = view.seen, { map, level } = shown;
+    if (!map || !level || x < 0 || y < 0 || x >= width || y >= height) return;
+    const at = `at ${Math.floor((x + 0.5) * view.unit)}, ${Math.floor((y + 0.5) * view.unit)}`;
+    if (x < x0 || y < y0 || x >= x1 || y >= y1) {
+      readout.textContent = `The model did not see this part of the picture, ${at}`;
+      return;
+    }
+    const value = level[4 * (y * width + x)] / 255;
+    const raw = map.ends ? `, raw ${Number((map.ends[0] + value * (map.ends[1] - map.ends[0])).toPrecision(3))}` : "";
+    readout.textContent = `${map.title} ${value.toFixed(2)} of the scale${raw.replace("-", "\u2212")} ${at}`;
+  });
+  canvas.addEventListener("pointerleave", () => (readout.textContent = idle));
+  section.addEventListener("change", draw);
+  new IntersectionObserver((entries) => {
+    visible ||= entries.some((entry) => entry.isIntersecting);
+    draw();
+  }, { rootMargin: "400px" }).observe(section);
+  return draw;
+}
+
+const redraws = [...document.querySelectorAll("section.view")].map((section, i) => mount(section, data.views[i]));
+const all = () => {
+  $("output", form).textContent = `${Math.round(100 * form.alpha.value)} %`;
+  form.alpha.disabled = form.mode.value !== "overlay";
+  for (const redraw of redraws) redraw();
+};
+form.addEventListener("input", all);
+form.addEventListener("submit", (event) => event.preventDefault());
+all();

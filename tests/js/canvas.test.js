@@ -1,25 +1,25 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { described, extend, sheet } from "../../components/canvas/sheet.js";
+import { Sheet, described, extend } from "../../components/canvas/sheet.js";
 import { post } from "../../components/canvas/post.js";
 
 test("every step on a sheet can be taken back, rubbing out and clearing too", () => {
-  const page = sheet();
+  const page = new Sheet([]);
   extend(page.begin(0.1, 0.1, 0.05, false), 0.5, 0.5);
   page.begin(0.5, 0.5, 0.1, true);
   assert.ok(page.clear());
-  assert.deepEqual(page.strokes(), []);
+  assert.deepEqual(page.value, []);
   assert.ok(!page.clear());
   assert.ok(page.undo());
-  assert.deepEqual(page.strokes().map(({ erases }) => erases), [false, true]);
+  assert.deepEqual(page.value.map(({ erases }) => erases), [false, true]);
   page.undo();
-  assert.deepEqual(page.strokes(), [{ points: [0.1, 0.1, 0.5, 0.5], width: 0.05, erases: false }]);
+  assert.deepEqual(page.value, [{ points: [0.1, 0.1, 0.5, 0.5], width: 0.05, erases: false }]);
   page.undo();
-  assert.deepEqual([page.strokes(), page.steps(), page.undo()], [[], 0, false]);
+  assert.deepEqual([page.value, page.back, page.undo()], [[], 0, false]);
 });
 
 test("a hand that rests adds no points", () => {
-  const line = sheet().begin(0.5, 0.5, 0.05, false);
+  const line = new Sheet([]).begin(0.5, 0.5, 0.05, false);
   assert.ok(!extend(line, 0.501, 0.501));
   assert.ok(extend(line, 0.51, 0.5));
   assert.deepEqual(line.points, [0.5, 0.5, 0.51, 0.5]);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 import { apart, reshaped, distance, drawingOf, inside, textBox, lineAt, wrapped, isLargeEnough, shifted, describe, markAt,
   unitOf } from "../../components/markup/shapes.js";
-import { createSteps } from "../../components/markup/steps.js";
+import { MarkSteps } from "../../components/markup/steps.js";
 
 const SIZE = [1000, 800];
 const arrow = (points, text = "") => ({ kind: "arrow", points, text, ink: "accent" });
@@ -94,28 +94,28 @@ test("marks are described in words", () => {
 });
 
 test("every step is taken back, and done again", () => {
-  const [a, b] = [arrow([[0, 0], [50, 50]]), words([5, 5], "x")], page = createSteps([a]);
+  const [a, b] = [arrow([[0, 0], [50, 50]]), words([5, 5], "x")], page = new MarkSteps([a]);
   assert.equal(page.add(b), 1);
   page.change(0, { ...a, ink: "dark" });
   page.remove(1);
   page.remove(7);
-  assert.deepEqual(page.marks().map(({ ink }) => ink), ["dark"]);
-  assert.equal(page.back(), 3);
+  assert.deepEqual(page.value.map(({ ink }) => ink), ["dark"]);
+  assert.equal(page.back, 3);
   while (page.undo());
-  assert.deepEqual(page.marks(), [a]);
+  assert.deepEqual(page.value, [a]);
   while (page.redo());
-  assert.deepEqual(page.marks().map(({ ink }) => ink), ["dark"]);
+  assert.deepEqual(page.value.map(({ ink }) => ink), ["dark"]);
   page.undo();
   page.add(b);
   assert.ok(!page.redo(), "what was undone is gone once something else is done");
 });
 
 test("a drag, and the letters of a word, are one step", () => {
-  const a = arrow([[0, 0], [50, 50]]), page = createSteps([a]);
+  const a = arrow([[0, 0], [50, 50]]), page = new MarkSteps([a]);
   for (let x = 1; x < 20; x++) page.change(0, shifted(a, x, 0, SIZE), "drag");
   page.close();
   page.change(0, shifted(a, 40, 0, SIZE), "drag");
-  assert.equal(page.back(), 2);
+  assert.equal(page.back, 2);
   page.undo();
-  assert.deepEqual(page.marks()[0].points[0], [19, 0]);
+  assert.deepEqual(page.value[0].points[0], [19, 0]);
 });
