@@ -50,9 +50,9 @@ def explore() -> None:
 
 def _papered(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator | None]:
     """Where everything else stands, and where the paper does, if there is one."""
-    if canvas.repainted(explainer):
+    if canvas.needs_repaint(explainer):
         st.rerun()
-    if not canvas.asked(explainer):
+    if not canvas.is_offered(explainer):
         return main, None
     paper, rest = main.columns([2, 5], gap="medium")
     return rest, paper

@@ -31,10 +31,10 @@ _COLOURS = {"white": "#ffffff", "black": "#000000"}
 _component = declare("canvas", Path(__file__).parent, _MODULES)
 
 
-def arrived() -> tuple[Image, str | None] | None:
-    """The drawing that came in since the last run, and the sha256 of the one whose place it takes; None where none did.
+def take_drawing() -> tuple[Image, str | None] | None:
+    """Return the drawing that came in since the last run and the sha256 of the one it replaces; None if there is none.
 
-    Before the page is drawn, when the choice of picture may still be set.
+    Call it before the page is drawn, while the choice of picture may still be set.
     """
     state = st.session_state
     if state.pop("drawing-due", False):
@@ -51,10 +51,10 @@ def arrived() -> tuple[Image, str | None] | None:
     return _picture()
 
 
-def repainted(explainer: Explainer) -> bool:
-    """Whether the chosen picture is a drawing and this model wants it in other colours: the next run has it so."""
+def needs_repaint(explainer: Explainer) -> bool:
+    """Whether the chosen picture is a drawing that this model needs in other colours: the next run has it in those."""
     state, before = st.session_state, st.session_state.get("drawing-paper", PLAIN)
-    state["drawing-paper"] = paper = _wanted(explainer) or PLAIN
+    state["drawing-paper"] = paper = _paper_of(explainer) or PLAIN
     chosen = state.get("picture")
     state["drawing-due"] = paper != before and chosen is not None and chosen == state.get("drawn")
     return bool(state["drawing-due"])
@@ -70,18 +70,17 @@ def _picture() -> tuple[Image, str | None]:
     return image, before
 
 
-def _wanted(explainer: Explainer) -> Paper | None:
+def _paper_of(explainer: Explainer) -> Paper | None:
     return explainer.resident.adapter.paper
 
 
-def asked(explainer: Explainer) -> bool:
-    """Whether there is to be a paper: for a model of drawings, and for whoever wants to draw."""
-    return _wanted(explainer) is not None or bool(st.session_state.get("memory", {}).get("draw"))
+def is_offered(explainer: Explainer) -> bool:
+    """Whether the page has a canvas: for a model of drawings, and if the user wants to draw."""
+    return _paper_of(explainer) is not None or bool(st.session_state.get("memory", {}).get("draw"))
 
 
 def pad(explainer: Explainer) -> None:
-    """The paper, with what is on it in the colours that the model was trained with. Last in a run: it says that the
-    drawing has been shown."""
+    """Show the canvas in the colours that the model was trained with; last in a run, as it confirms the drawing."""
     state = st.session_state
     paper: Paper = state.get("drawing-paper", PLAIN)
     ink, _, ground = paper.partition(" on ")
@@ -94,13 +93,13 @@ def pad(explainer: Explainer) -> None:
     }
     st.markdown("##### Draw")
     _component(key=KEY, data=given, on_drawing_change=no_callback)
-    why = "as this model was trained" if _wanted(explainer) else "this model does not say which it knows"
+    why = "as this model was trained" if _paper_of(explainer) else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    if _wanted(explainer) and (state.get("drawn") is None or state.get("picture") != state.get("drawn")):
-        about += f" It knows drawings, for instance of {_some(explainer.labels)}."
+    if _paper_of(explainer) and (state.get("drawn") is None or state.get("picture") != state.get("drawn")):
+        about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
     st.caption(about)
 
 
-def _some(labels: Sequence[str], most: int = 4) -> str:
-    """A few names from all over the list."""
-    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])
+def _examples(labels: Sequence[str], count: int = 4) -> str:
+    """List a few names, spread over all labels."""
+    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // count)][:count])

@@ -10,7 +10,7 @@ import streamlit as st
 from common import packaged
 from common.errors import ImageProblem, Problem
 from components import canvas
-from components.dropzone import intake
+from components.dropzone import take_files
 from components.session import reopen, url_state
 from explain.phrases import pixels
 from explain.picture.image import Image
@@ -51,7 +51,7 @@ example = st.cache_data(show_spinner=False, max_entries=12)(bundled)
 def choose() -> Image:
     """The picture's place at the top of the sidebar: thumbnail, name, and every way to change it."""
     url_state.recall("example", EXAMPLES, FIRST, name="example")
-    intake(take, key="intake")
+    take_files(take, key="intake")
     reopen.go()
     _drawn()
     st.session_state.pop("news", None)
@@ -170,7 +170,7 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
 
 def _drawn() -> None:
     """Turn to a drawing that came in just now."""
-    if (found := canvas.arrived()) is not None:
+    if (found := canvas.take_drawing()) is not None:
         image, before = found
         # A drawing is one picture of the session, not one for each of its strokes.
         st.session_state.setdefault("pictures", {}).pop(before, None)

@@ -18,7 +18,7 @@ _HTML = '<div class="veil" hidden>Drop the picture anywhere</div>'
 _component = declare("dropzone", Path(__file__).parent, _MODULES, html=_HTML)
 
 
-def intake(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> None:
+def take_files(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> None:
     """Call `take` with (name, bytes) of the files that were dropped or pasted, before the page is drawn.
 
     The files come through Streamlit's own uploaders, one for each drop, hidden until the files have arrived: as a

@@ -7,12 +7,12 @@ from pathlib import Path
 from components.frontend import declare
 
 HOT = "{hot}"
-"""Stands in a sentence for whatever looks hot in the viewer: a colour, or the inside of lines."""
+"""Placeholder in a sentence for whatever looks hot in the viewer: a colour, or the inside of lines."""
 
 _MODULES = ("../frontend/component.js", "headline.js")
 _component = declare("headline", Path(__file__).parent, _MODULES, html="<h2></h2>")
 
 
 def headline(text: str, *, key: str, hot: str = "Yellow") -> None:
-    """Show the sentences; those with `{hot}` are left out while the viewer shows no map. `hot`: until it says."""
+    """Show the sentences; those with `{hot}` are left out while the viewer shows no map. `hot`: its first value."""
     _component(key=key, data={"text": text, "hot": hot})

@@ -25,8 +25,8 @@ _component = declare("markup", Path(__file__).parent, _MODULES)
 
 
 @dataclass(frozen=True)
-class Said:
-    """`step`: another one each time that the browser tells of something. `marks`: all of them, not checked."""
+class Step:
+    """What the browser sent after a step. `step`: new each time. `marks`: all of them, not validated."""
 
     step: str
     marks: list[Any]
@@ -40,25 +40,24 @@ def markup(
     about: str,
     key: str,
     height: int = 496,
-) -> Said | None:
-    """Draw on uint8 (H, W, 3) pixels; what the browser said last of its marks, None while it said nothing.
+) -> Step | None:
+    """Let the user draw on uint8 (H, W, 3) pixels; return the last step that the browser sent, None before the first.
 
     `marks`: as they were when the record was opened, each `kind`, `points`, `text` and `ink`. `id` changes with the
-    pixels and each time that a record is opened: by it the browser knows its own marks again. `about`: a sentence for
-    who does not see the picture. `height`: at most, at a window height of 900 px. What is returned came from a browser:
-    it is to be checked.
+    pixels and each time that a record is opened: by it the browser recognizes its own marks. `about`: a sentence for
+    screen readers. `height`: at most, at a window height of 900 px. What is returned came from a browser: validate it.
     """
-    said = _component(
+    sent = _component(
         key=key, data=pack(pixels, marks, id=id, about=about, height=height), on_marks_change=no_callback
     ).marks
-    if not isinstance(said, dict) or said.get("id") != id or not isinstance(said.get("marks"), list):
+    if not isinstance(sent, dict) or sent.get("id") != id or not isinstance(sent.get("marks"), list):
         return None
-    step = said.get("step")
-    return Said(step if isinstance(step, str) else "", said["marks"])
+    step = sent.get("step")
+    return Step(step if isinstance(step, str) else "", sent["marks"])
 
 
 def pack(pixels: NDArray[np.uint8], marks: Sequence[dict[str, Any]], *, id: str, about: str, height: int) -> bytes:
-    """The payload: [u32 header length][JSON][JPEG]."""
+    """Return the payload: [u32 header length][JSON][JPEG]."""
     size = [pixels.shape[1], pixels.shape[0]]
     head = {"id": id, "size": size, "marks": list(marks), "about": about, "height": height}
     return packed(head, [jpeg(pixels, MAX_SIDE, f"markup {id}")])

@@ -19,7 +19,7 @@ _component = declare("history_grid", Path(__file__).parent, _MODULES, html=_HTML
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture with what is said of it; `about` is all of it in one sentence, `marks` how many are drawn on it."""
+    """One record; `about` describes it in one sentence, `marks` is how many are drawn on it."""
 
     id: str
     title: str
@@ -34,24 +34,24 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """`opened`: for one run only. `chosen`: as they were ticked, those that are shown no more too."""
+class Choice:
+    """`opened`: for one run only. `chosen`: in the order they were ticked, also those that are no longer shown."""
 
     opened: str | None
     chosen: tuple[str, ...]
 
 
-def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Asked:
-    """Show them; `pictures`: a JPEG each, empty where there is none. With another `turn` nothing is chosen any more."""
+def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Choice:
+    """Show records; `pictures`: a JPEG each, empty if there is none. A new `turn` clears what was chosen."""
     data = pack(tiles, pictures, turn)
     result = _component(key=key, data=data, on_open_change=no_callback, on_chosen_change=no_callback)
-    said = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
-    ids = said.get("ids")
+    sent = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
+    ids = sent.get("ids")
     chosen = tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else ()
-    return Asked(result.open if isinstance(result.open, str) else None, chosen)
+    return Choice(result.open if isinstance(result.open, str) else None, chosen)
 
 
 def pack(tiles: Sequence[Tile], pictures: Sequence[bytes], turn: str) -> bytes:
-    """The payload: [u32 header length][JSON][JPEG][JPEG]..., the same for the same tiles."""
+    """Return the payload: [u32 header length][JSON][JPEG][JPEG]..., the same for the same tiles."""
     head = {"turn": turn, "chosen": [], "tiles": [asdict(tile) for tile in tiles]}
     return packed_by_content(head, pictures)[1]

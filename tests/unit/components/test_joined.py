@@ -53,6 +53,13 @@ def test_every_component_is_one_script(component: ModuleType):
     assert {path.name for path in folder.glob("*.js")} == used
 
 
+def test_no_type_is_any():
+    loose = re.compile(r"@(?:param|type|typedef|returns) \{[^\n]*\bany\b[^\n]*\}")
+    root = Path(str(frontend.__file__)).parents[2]
+    for path in (*root.glob("components/**/*.js"), *root.glob("pages/**/*.js")):
+        assert not loose.search(path.read_text("utf-8")), path
+
+
 @pytest.mark.parametrize(
     ("second", "wrong"),
     [
