@@ -1,9 +1,11 @@
-"""Find files that installed packages carry, such as photographs, without importing the packages."""
+"""Find files that installed packages carry, photographs and fonts, without importing the packages."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+
+from common.errors import Problem
 
 PHOTOGRAPHS = {
     "bus": ("ultralytics", "assets/bus.jpg"),
@@ -29,3 +31,11 @@ def photograph(name: str) -> Path | None:
 def photographs() -> dict[str, Path]:
     """Return the paths of the installed photographs by name."""
     return {name: path for name in PHOTOGRAPHS if (path := photograph(name)) is not None}
+
+
+def font(name: str = "DejaVuSans") -> Path:
+    """Return the TrueType file of matplotlib's `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`."""
+    file = packaged_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf")
+    if file is None:
+        raise Problem("The font of reports comes with matplotlib, which is not installed: install requirements.txt.")
+    return file

@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from common import packaged
 from common.errors import Problem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.explanation import explain
-from explain.export import caption, fonts, scaled
+from explain.export import caption, scaled
 from explain.methods import METHODS
 from explain.options import Wanted
 from explain.phrases import shortened
@@ -122,7 +123,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
     if heatmap.state != "ok":
         words += f": {caption.STATES[heatmap.state]}"
-    font = ImageFont.truetype(str(fonts.path()), 15)
+    font = ImageFont.truetype(str(packaged.font()), 15)
     words = shortened(words, page.width - 16, lambda text: pen.textlength(text, font))
     pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
     pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))

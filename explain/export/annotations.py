@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import cv2
 import numpy as np
 
-from explain.export import fonts
+from common import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +178,7 @@ def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, 
     from PIL import ImageDraw, ImageFont
 
     # Scaled to the width of the browser's letters: DejaVu is wider.
-    font: Any = ImageFont.truetype(str(fonts.path("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
+    font: Any = ImageFont.truetype(str(packaged.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
     made = Pillow.fromarray(out)
     pen = ImageDraw.Draw(made)
     anchor = {"start": "lm", "middle": "mm", "end": "rm"}[words.anchor]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from explain.export import caption, command, embedded_recipe, fonts, scaled, table
+from common import packaged
+from explain.export import caption, command, embedded_recipe, scaled, table
 from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
 from explain.phrases import pixels, shortened
@@ -78,7 +79,7 @@ def _document(explanation: Explanation, index: int) -> FPDF:
     page.set_auto_page_break(True, _EDGE)
     page.c_margin = 0
     for family, style, name in (("", "", "DejaVuSans"), ("", "B", "DejaVuSans-Bold"), ("mono", "", "DejaVuSansMono")):
-        page.add_font(family or "sans", style, str(fonts.path(name)))
+        page.add_font(family or "sans", style, str(packaged.font(name)))
     page.set_title(f"{explanation.image.name}: {caption.title(explanation, index)}")
     page.set_creator("Sightglass")
     page.set_lang("en")
