@@ -1,4 +1,4 @@
-"""What a model does in use, watched: how sure it is, where it looks, what is odd, and what has changed.
+"""Monitor a model in use: its confidence, where it looks, odd explanations, and drift.
 
     from explain.monitor import Monitor
     monitor = Monitor("watched", threshold=0.5)

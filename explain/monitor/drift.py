@@ -1,4 +1,4 @@
-"""Whether what a model does now is what it did on the reference, number by number, in words.
+"""Compare a model's recent observations with its reference, number by number, in words.
 
 Kolmogorov and Smirnov's statistic of two samples (scipy.stats.ks_2samp) says how far two distributions are apart, and
 how likely chance alone would do that; over all numbers and the labels these likelihoods are corrected after Holm
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-FEWEST = 30
-"""Pictures below which nothing is said of a distribution."""
+MIN_PICTURES = 30
+"""Minimum number of pictures for comparing a distribution."""
 ALPHA = 0.01
-"""How likely a false alarm may be, over everything that is compared."""
-SMALLEST = 0.1
-"""Kolmogorov and Smirnov's statistic below which a difference is none that matters, however sure."""
-SMALLEST_JS = 0.02
-"""The same for the labels, in bits."""
+"""Probability of a false alarm over all comparisons."""
+MIN_KS = 0.1
+"""Minimum Kolmogorov-Smirnov statistic of a difference that matters, however significant."""
+MIN_JS = 0.02
+"""Minimum divergence of the labels that matters, in bits."""
 BINS = 10
 DRAWS = 1999
 NAMES: dict[str, str] = {
@@ -54,7 +54,7 @@ NAMES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Shift:
-    """One number, now against the reference."""
+    """One number compared with the reference."""
 
     name: str
     """One of `explain.monitor.NUMBERS`."""
@@ -65,16 +65,16 @@ class Shift:
     ks: float
     """0..1: the largest gap between the two cumulative distributions."""
     p: float
-    """How likely chance alone puts them that far apart."""
+    """Probability of such a gap by chance alone."""
     psi: float
-    """The population stability index: below 0.1 is taken for stable, above 0.25 for changed."""
+    """The population stability index: below 0.1 counts as stable, above 0.25 as changed."""
     corrected: float = 1.0
     """`p` after Holm, over all numbers and the labels."""
 
     @property
     def changed(self) -> bool:
-        """Beyond chance, and by so much that it matters."""
-        return self.corrected < ALPHA and self.ks >= SMALLEST
+        """Whether the change is significant and large enough to matter."""
+        return self.corrected < ALPHA and self.ks >= MIN_KS
 
     @property
     def way(self) -> str:
@@ -96,7 +96,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Labels:
-    """The best answers, now against the reference."""
+    """The best predictions compared with the reference."""
 
     count: int
     reference_count: int
@@ -109,8 +109,8 @@ class Labels:
 
     @property
     def changed(self) -> bool:
-        """Beyond chance, and by so much that it matters."""
-        return self.corrected < ALPHA and self.divergence >= SMALLEST_JS
+        """Whether the change is significant and large enough to matter."""
+        return self.corrected < ALPHA and self.divergence >= MIN_JS
 
     @property
     def words(self) -> str:
@@ -123,26 +123,26 @@ class Labels:
 
 @dataclass(frozen=True)
 class Drift:
-    """A model now against its reference."""
+    """A model compared with its reference."""
 
     model: str
     reference: str
-    """Where the reference comes from, in words."""
+    """Origin of the reference, in words."""
     count: int
     reference_count: int
     since: datetime | None
-    """Of the first and the last that was compared."""
+    """Times of the first and the last observation."""
     until: datetime | None
     numbers: tuple[Shift, ...]
-    """Those of which there are enough, most changed first."""
+    """Numbers with enough pictures, most changed first."""
     labels: Labels | None
-    """None where there are too few, or the model names nothing."""
+    """None if there are too few, or the model has no labels."""
     notes: tuple[str, ...] = ()
-    """What could not be compared, and why."""
+    """Sentences on what could not be compared."""
 
     @property
     def enough(self) -> bool:
-        """Whether there was anything that could be compared."""
+        """Whether anything could be compared."""
         return bool(self.numbers) or self.labels is not None
 
     @property
@@ -151,7 +151,7 @@ class Drift:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What changed, a sentence each; or that nothing did, or that there are too few to say."""
+        """A sentence for each change, or one that nothing changed or that there are too few pictures."""
         if not self.enough:
             return self.notes
         found = [one.words for one in self.numbers if one.changed]
@@ -163,21 +163,23 @@ class Drift:
 
 
 def compare(known: Known, now: Sequence[Observation]) -> Drift:
-    """What was observed of a model, against its reference."""
+    """Compare a model's observations with its reference."""
     times = sorted(one.time for one in now if one.time is not None)
     notes: list[str] = []
     held = numbers(now, known.way)
     shifts: list[Shift] = []
     for name, then in known.numbers.items():
         values = held.get(name, np.empty(0))
-        if min(len(values), len(then)) >= FEWEST:
+        if min(len(values), len(then)) >= MIN_PICTURES:
             shifts.append(_shift(name, values, then))
     labels = Counter(one.label for one in now if one.label is not None)
-    compared = _labels(labels, known.labels) if min(labels.total(), sum(known.labels.values())) >= FEWEST else None
+    compared = (
+        _labels(labels, known.labels) if min(labels.total(), sum(known.labels.values())) >= MIN_PICTURES else None
+    )
     if not shifts and compared is None:
         notes.append(
             f"There are too few pictures to say whether anything changed: {len(now):,} against {known.count:,} in the "
-            f"reference, and {FEWEST} of each are needed."
+            f"reference, and {MIN_PICTURES} of each are needed."
         )
     elif others := sum(1 for one in now if one.way and one.way != known.way):
         notes.append(
@@ -204,7 +206,7 @@ def compare(known: Known, now: Sequence[Observation]) -> Drift:
 def _shift(name: str, now: Values, then: Values) -> Shift:
     from scipy.stats import ks_2samp
 
-    # The exact likelihood takes long for many and is for values without ties.
+    # The exact probability is slow for many values, and assumes no ties.
     found = ks_2samp(now, then, method="asymp")
     return Shift(
         name=name,
@@ -219,8 +221,8 @@ def _shift(name: str, now: Values, then: Values) -> Shift:
 
 
 def psi(now: Values, then: Values) -> float:
-    """The population stability index over the reference's tenths; each counts half a picture more than it holds, so
-    that an empty one does not make it endless."""
+    """Return the population stability index over the reference's deciles; half a picture is added to each, so that an
+    empty one does not make it infinite."""
     edges = np.unique(np.quantile(then, np.linspace(0, 1, BINS + 1)[1:-1]))
     shares = []
     for values in (now, then):
@@ -233,7 +235,7 @@ def _labels(now: Mapping[str, int], then: Mapping[str, int]) -> Labels:
     names = sorted({*now, *then})
     counts = np.array([[now.get(name, 0), then.get(name, 0)] for name in names], np.int64)  # (labels, 2)
     found = float(divergence(counts[None, :, 0], counts[None, :, 1])[0])
-    # Were both of one kind, any of the labels could as well have been the other's.
+    # Permutation test: draw the labels at random from both together.
     drawn = np.random.default_rng(0).multivariate_hypergeometric(counts.sum(1), int(counts[:, 0].sum()), size=DRAWS)
     by_chance = divergence(drawn, counts.sum(1) - drawn)
     shares = counts / counts.sum(0)
@@ -250,7 +252,7 @@ def _labels(now: Mapping[str, int], then: Mapping[str, int]) -> Labels:
 
 
 def divergence(a: NDArray[np.integer], b: NDArray[np.integer]) -> Values:
-    """Jensen and Shannon's in bits, of each row of counts (n, labels) of one and the other; (n,)."""
+    """Return the Jensen-Shannon divergence in bits between rows of counts, (n, labels) each; (n,)."""
     p, q = a / a.sum(1, keepdims=True), b / b.sum(1, keepdims=True)
     middle = (p + q) / 2
     total = np.zeros(len(a))
@@ -261,7 +263,7 @@ def divergence(a: NDArray[np.integer], b: NDArray[np.integer]) -> Values:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Likelihoods corrected for having been many, after Holm (doi:10.2307/4615733)."""
+    """Correct p-values for multiple comparisons after Holm (doi:10.2307/4615733)."""
     order = np.argsort(ps, kind="stable")
     found, highest = [1.0] * len(ps), 0.0
     for rank, place in enumerate(order):

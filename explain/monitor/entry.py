@@ -1,4 +1,4 @@
-"""An odd explanation as it was logged: one line that stands for itself, and files beside it."""
+"""An odd explanation in the log: one self-contained line, and its files."""
 
 from __future__ import annotations
 

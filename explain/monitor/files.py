@@ -1,4 +1,4 @@
-"""What lies beside an entry: the map as 8-bit PNG, the raw map, on request the picture; and both drawn again."""
+"""Write and read the files of an entry: the map as an 8-bit PNG, the raw map, and optionally the picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def of(explanation: Explanation, *, pictures: bool) -> dict[str, tuple[str, bytes]]:
-    """(name, bytes) of an explanation's files, by kind: `heatmap`, `raw`, `picture`."""
+    """Return (name, bytes) of an explanation's files by kind: `heatmap`, `raw`, `picture`."""
     found: dict[str, tuple[str, bytes]] = {}
     if explanation.heatmaps:
         heatmap = explanation.heatmaps[0].measured
@@ -43,7 +43,7 @@ def of(explanation: Explanation, *, pictures: bool) -> dict[str, tuple[str, byte
 
 
 def heatmap(entry: Entry) -> NDArray[np.float32]:
-    """float32 (h, w) in 0..1 over what the model saw, from the raw map; raises Problem where there is none."""
+    """Return float32 (h, w) in 0..1 over what the model saw, from the raw map; raise Problem if there is none."""
     import torch
 
     from explain.maps.heatmap import scaled
@@ -58,7 +58,7 @@ def heatmap(entry: Entry) -> NDArray[np.float32]:
 
 
 def raw(entry: Entry) -> tuple[NDArray[np.float32], ...]:
-    """The map as computed, signed, one float32 (h, w) a layer; raises Problem where there is none."""
+    """Return the map as computed, signed, one float32 (h, w) per layer; raise Problem if there is none."""
     if entry.raw is None or entry.geometry is None:
         raise Problem(f"The entry {entry.id} has no map.")
     try:
@@ -72,7 +72,7 @@ def raw(entry: Entry) -> tuple[NDArray[np.float32], ...]:
 
 
 def levels(entry: Entry) -> NDArray[np.float32]:
-    """The map of the PNG, float32 (h, w) in steps of 1/255: quick, and enough to draw."""
+    """Return the map of the PNG, float32 (h, w) in steps of 1/255: fast, and enough for drawing."""
     if entry.heatmap is None:
         raise Problem(f"The entry {entry.id} has no map.")
     try:
@@ -85,7 +85,7 @@ def levels(entry: Entry) -> NDArray[np.float32]:
 
 
 def overlay(entry: Entry, colormap: str, alpha: float, side: int) -> bytes:
-    """JPEG of the map over the picture, or alone; at most `side` pixels long."""
+    """Return a JPEG of the map over the picture, or alone, at most `side` pixels long."""
     picture = Image.open(entry.kept).thumbnail(side) if entry.kept is not None and entry.kept.is_file() else None
     if entry.heatmap is None:
         if picture is None:

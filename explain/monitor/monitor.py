@@ -1,4 +1,4 @@
-"""The monitor: every explanation leaves a short line, an odd one is logged whole; the caller never fails for it."""
+"""Log a short line for every explanation and odd ones in full; the caller never fails because of it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 OFF = "off"
 TREND, ODD = "trend", "odd"
 TREND_SHARE = 4
-"""A file of short lines is that much smaller than one of the log: it holds some 10,000."""
+"""Ratio of the size of a full log file to one of short lines, which holds some 10,000."""
 SHOWN = 5
-"""Predictions that an entry names."""
+"""Number of predictions in an entry."""
 
 
 @dataclass(frozen=True)
 class State:
-    """How the monitor of this process is doing, and what its folder holds."""
+    """Counters of this process's monitor, and the size of its folder."""
 
     folder: Path | None
     """None: switched off."""
@@ -47,14 +47,14 @@ class State:
     odd: int
     logged: int
     left_out: int
-    """Odd, and not logged whole because there were too many a minute."""
+    """Number of odd explanations not logged in full because of the limit per minute."""
     failed: int
-    """Could not be written, or not be looked at."""
+    """Number that could not be written or examined."""
     problems: tuple[str, ...]
     bytes: int
-    """Of everything in the folder that rotates."""
+    """Size of all rotating files."""
     most_bytes: int
-    """What that can grow to, about."""
+    """Approximate maximum of that size."""
 
 
 class Monitor(Reading):
@@ -93,7 +93,7 @@ class Monitor(Reading):
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
-        # Whatever was left out last is said at the end of the process.
+        # The last count of left out explanations is logged at the end of the process.
         weakref.finalize(self, _say_left, self._log, left := [self._left])
         self._held = left
 
@@ -110,7 +110,7 @@ class Monitor(Reading):
         except OSError as error:
             self._fail(_unwritten(self.folder, error))
         except Exception as error:
-            # Whoever is watched must not fail for it; the sentence says what to report.
+            # Monitoring must not make the caller fail; the sentence says what to report.
             self._fail(f"An explanation could not be looked at ({type(error).__name__}: {error}).")
         return None
 
@@ -178,14 +178,14 @@ class Monitor(Reading):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What went wrong in this process, a sentence each, with how often."""
+        """Problems of this process, a sentence each, with their number."""
         with self._lock:
             return tuple(
                 f"{text} {f'{count} times.' if count > 1 else ''}".strip() for text, count in self._problems.items()
             )
 
     def state(self) -> State:
-        """How the monitor of this process is doing, and how much its folder holds."""
+        """Return the counters of this process's monitor, and the size of its folder."""
         problems = self.problems
         with self._lock:
             counts = {name: self._counts[name] for name in ("watched", "odd", "logged", "left_out", "failed")}
@@ -194,7 +194,7 @@ class Monitor(Reading):
         return State(folder=self.folder, problems=problems, bytes=held, most_bytes=most, **counts)
 
     def flush(self) -> None:
-        """Write down now how many were left out so far; else it is done with the next quiet moment, or at the end."""
+        """Log now how many were left out; otherwise that happens in the next quiet moment, or at the end."""
         with self._lock:
             due = self._take_left() if self._left.count else None
         if due is not None:
@@ -213,7 +213,7 @@ class Monitor(Reading):
             raise
 
     def clear(self) -> int:
-        """Delete every line, map and picture of the folder, but not the reference; returns how many bytes that were."""
+        """Delete every line, map and picture, but not the reference; return the number of bytes."""
         if self.folder is None:
             return 0
         return self._trend.clear() + self._log.clear()
@@ -251,7 +251,7 @@ class Monitor(Reading):
     def _fail(self, text: str) -> None:
         with self._lock:
             self._counts["failed"] += 1
-            # Every sentence is kept once; of endlessly different ones the last are not.
+            # Each sentence is stored once; beyond a limit new ones are dropped.
             if text in self._problems or len(self._problems) < 20:
                 self._problems[text] += 1
 

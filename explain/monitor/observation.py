@@ -1,4 +1,4 @@
-"""What is kept of every explanation that is watched: who said what, how sure, and the numbers of its first map."""
+"""Reduce an explanation to one line of the trend: model, label, confidence, and the numbers of its first map."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ MEANING: dict[str, str] = {
     "box_inside": "How much of the heat lies inside the boxes that the map is of.",
     "box_ratio": "How much more heat those boxes hold than an even map would put there: 1 is no more.",
 }
-"""Everything that is followed over time, in words."""
+"""The numbers followed over time, in words."""
 NUMBERS = tuple(MEANING)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One explanation as a short line of the trend has it."""
+    """One explanation as a line of the trend."""
 
     model: str
     task: str
     """`classify`, `detect` or `embed`."""
     label: str | None
-    """The best answer, or the best box's class; None where there is none."""
+    """The best prediction, or the best box's class, if any."""
     state: str
     """Of the first map: `ok`, `flat`, `no evidence`, `not a number`; `none` where there is no map."""
     numbers: Mapping[str, float] = field(default_factory=dict)
-    """Some of `NUMBERS`; what does not apply is not there."""
+    """Those of `NUMBERS` that apply."""
     box_area: float | None = None
     """Of a map with boxes: their share of what the model saw."""
     source: str = ""
@@ -59,7 +59,7 @@ class Observation:
         return self.numbers.get("confidence")
 
     def line(self) -> dict[str, Any]:
-        """As the trend log has it: flat, without the picture's name."""
+        """Return the line for the trend: flat, without the picture's name."""
         said: dict[str, Any] = {
             "time": stamp(self.time) if self.time else None,
             "model": self.model,
@@ -74,7 +74,7 @@ class Observation:
 
     @staticmethod
     def read(line: Mapping[str, Any]) -> Observation:
-        """One line of the trend; raises KeyError, TypeError or ValueError where it is none."""
+        """Read one line of the trend; raise KeyError, TypeError or ValueError if it is not valid."""
         odd = line.get("odd", ())
         if not isinstance(line["model"], str) or not isinstance(odd, list | tuple):
             raise TypeError("A model is named by a text, and reasons are a list.")
@@ -99,7 +99,7 @@ def observe(
     time: datetime | None = None,
     statistics: Statistics | None = None,
 ) -> Observation:
-    """An explanation as a short line; the statistics of its first map are made where they are not given."""
+    """Return the observation of an explanation; the statistics of its first map are computed unless given."""
     found, statistics = explanation.predictions, statistics or statistics_of(explanation)
     numbers: dict[str, float] = {}
     best = max(found, key=lambda p: p.score) if found else None
@@ -130,7 +130,7 @@ def observe(
 
 
 def from_rows(rows: Sequence[Mapping[str, Any]], *, source: str = "batch") -> list[Observation]:
-    """The rows of a folder run's results as observations: of each picture its first map."""
+    """Convert the rows of a run's results to observations, one per picture, of its first map."""
     made, seen = [], set()
     for row in rows:
         key = row.get("picture")
@@ -213,7 +213,7 @@ def stamp(time: datetime) -> str:
 
 
 def read_stamp(text: Any) -> datetime:
-    """Raises ValueError or TypeError where it is no time with a zone."""
+    """Read a time; raise ValueError or TypeError if it is not a time with a zone."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text} has no time zone.")
@@ -221,5 +221,5 @@ def read_stamp(text: Any) -> datetime:
 
 
 def _short(value: float) -> float:
-    """Six digits are more than any of these numbers is good for, and a third of the line."""
+    """Round to six digits, enough for any of these numbers, at a third of the length."""
     return float(f"{value:.6g}")

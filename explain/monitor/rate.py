@@ -1,4 +1,4 @@
-"""How much is logged whole: so many a minute, in bursts of as many at most; the rest is counted."""
+"""Limit full log entries per minute, and count the rest."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from explain.monitor.observation import stamp
 
 
 class Rate:
-    """A bucket of tokens that fills evenly; not safe for threads by itself."""
+    """A token bucket; not thread-safe."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = per_minute, clock
         self._tokens, self._at = float(per_minute), clock()
 
     def take(self) -> bool:
-        """Whether one more may be logged now; if so it is counted."""
+        """Take a token; return whether there was one."""
         if not self.free:
             return False
         self._tokens -= 1
@@ -27,7 +27,7 @@ class Rate:
 
     @property
     def free(self) -> bool:
-        """Whether one more could be logged now."""
+        """Whether there is a token."""
         now = self._clock()
         self._tokens = min(float(self._most), self._tokens + (now - self._at) * self._most / 60)
         self._at = now
@@ -35,7 +35,7 @@ class Rate:
 
 
 class LeftOut:
-    """What was odd and is not in the log, until a line there says so; not safe for threads by itself."""
+    """Counts odd explanations left out of the log, until a line reports them; not thread-safe."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -50,12 +50,12 @@ class LeftOut:
         self._kinds.update(kinds)
 
     def join(self, earlier: LeftOut) -> None:
-        """Count on from what was left out before."""
+        """Add an earlier count."""
         self._from = earlier._from
         self._to = self._to if self.count else earlier._to
         self.count += earlier.count
         self._kinds.update(earlier._kinds)
 
     def line(self) -> dict[str, Any]:
-        """As the log has it."""
+        """Return the line for the log."""
         return {"left_out": self.count, "from": stamp(self._from), "to": stamp(self._to), "why": dict(self._kinds)}

@@ -1,4 +1,4 @@
-"""What a monitor's folder says: the trend, the odd ones with their maps, the reference, and what has drifted."""
+"""Read a monitor's folder: the trend, odd entries with their maps, the reference, and drift."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference.json"
 LIMIT = 5000
-"""Short lines that are read at most where nothing else is asked for."""
+"""Default maximum number of lines of the trend."""
 LATE = timedelta(minutes=5)
-"""Lines of several processes are not strictly in the order of their times."""
+"""Lines of several processes are not strictly ordered by time."""
 
 
 class Reading:
-    """The half of a monitor that reads."""
+    """The reading half of a monitor."""
 
     folder: Path | None
     _trend: Log
@@ -48,10 +48,10 @@ class Reading:
         until: datetime | None = None,
         limit: int = LIMIT,
     ) -> dict[str, list[Any]]:
-        """The trend as columns, oldest first, the newest `limit` lines: ready for a DataFrame.
+        """Return the newest `limit` lines of the trend as columns, oldest first, ready for a DataFrame.
 
         `time` (aware, UTC), `model`, `task`, `source`, `label`, `state`, `way`, `odd` (a tuple of kinds), and each of
-        `explain.monitor.NUMBERS`, None where it does not apply. `since` is within, `until` is not.
+        `explain.monitor.NUMBERS`, None where it does not apply. `since` is inclusive, `until` exclusive.
         """
         found = self.observations(model=model, source=source, since=since, until=until, limit=limit)
         columns: dict[str, list[Any]] = {
@@ -69,7 +69,7 @@ class Reading:
         until: datetime | None = None,
         limit: int = LIMIT,
     ) -> list[Observation]:
-        """What `seen` gives as columns, one by one, oldest first."""
+        """Return the observations that `seen` gives as columns, oldest first."""
         since, until = aware(since), aware(until)
         found: list[Observation] = []
         for _, line in self._trend.read() if self.folder else ():
@@ -88,7 +88,7 @@ class Reading:
         return sorted(found, key=lambda one: one.time or datetime.min.replace(tzinfo=UTC))
 
     def models(self) -> dict[str, int]:
-        """The models of the trend and how many lines there are of each, most first."""
+        """Return the models of the trend and the number of lines of each, most first."""
         lines = self._trend.read() if self.folder else ()
         return dict(Counter(line["model"] for _, line in lines if isinstance(line.get("model"), str)).most_common())
 
@@ -103,9 +103,9 @@ class Reading:
         limit: int = 60,
         offset: int = 0,
     ) -> list[Entry]:
-        """Odd explanations that were logged whole; `why`: one of `explain.monitor.KINDS`.
+        """Return odd explanations that were logged in full; `why`: one of `explain.monitor.KINDS`.
 
-        `worst`: those first that are farthest beyond their limits, all reasons together.
+        `worst` sorts by how far they are beyond their limits, over all reasons.
         """
         if order not in ("worst", "newest"):
             raise Problem(f"There is no order {order!r}: use worst or newest.")
@@ -129,32 +129,32 @@ class Reading:
                 try:
                     yield Entry.read(line, self._log.beside(number))
                 except (KeyError, TypeError, ValueError, AttributeError):
-                    # Of another version, or not ours.
+                    # From another version, or not ours.
                     continue
 
     def entry(self, id: str) -> Entry:
-        """One entry by its id; raises Problem where it is gone."""
+        """Return one entry by its id; raise Problem if it is gone."""
         for found in self._entries():
             if found.id == id:
                 return found
         raise Problem(f"There is no entry {id[:40]}: the log has thrown it away, or is another one.")
 
     def heatmap(self, entry: Entry) -> NDArray[np.float32]:
-        """An entry's map, float32 (h, w) in 0..1 on its own scale, at the model's input, over what the model saw.
+        """Return an entry's map, float32 (h, w) in 0..1 on its own scale, at the model's input, where the model saw.
 
-        Exactly as it was, from the raw map. Raises Problem where the entry has no map, or its files are gone.
+        Exact, from the raw map. Raises Problem if the entry has no map, or its files are gone.
         """
         return files.heatmap(entry)
 
     def overlay(self, entry: Entry, *, colormap: str = "inferno", alpha: float = 0.5, side: int = 480) -> bytes:
-        """JPEG: an entry's map over its picture, or alone where the picture is not kept; at most `side` pixels long.
+        """Return a JPEG of an entry's map over its picture (if that was saved), at most `side` pixels long.
 
         What the model did not see is faded, or hatched. Raises Problem as `heatmap` does.
         """
         return files.overlay(entry, colormap, alpha, side)
 
     def left_out(self, *, since: datetime | None = None) -> int:
-        """Odd ones that were not logged whole because there were too many a minute, as far as the log says."""
+        """Return the number of odd explanations that were not logged in full because of the limit per minute."""
         since = aware(since)
         lines = (line for _, line in self._log.read() if self.folder and isinstance(line.get("left_out"), int))
         return sum(line["left_out"] for line in lines if since is None or line.get("to", "") >= since.isoformat())
@@ -168,10 +168,10 @@ class Reading:
         until: datetime | None = None,
         name: str = "",
     ) -> Reference:
-        """What `drift` compares with from now on, saved whole; of models that are not in it the old one stays.
+        """Set and save the reference for `drift`; models that are not in the new one keep theirs.
 
-        `source`: None takes what was watched (`since`, `until`, `model`); a path takes a folder run's results
-        (results.parquet, results.csv, or their folder); or explanations. Raises Problem where there is nothing in it.
+        `source`: None for the trend (`since`, `until`, `model`); a path for a run's results (results.parquet,
+        results.csv, or their folder); or explanations. Raises Problem if it is empty.
         """
         until = aware(until)
         if source is None:
@@ -188,14 +188,14 @@ class Reading:
         try:
             kept = self.reference()
         except Problem:
-            # Damaged: the way out of that is to set it again.
+            # Damaged: setting it again is the remedy.
             kept = None
         made = reference.Reference({**(kept.models if kept else {}), **made.models})
         reference.save(made, self._place() / REFERENCE)
         return made
 
     def reference(self) -> Reference | None:
-        """What `drift` compares with; None where nothing was set. Raises Problem where its file is damaged."""
+        """Return the reference for `drift`, None if none was set; raise Problem if its file is damaged."""
         return reference.load(self.folder / REFERENCE) if self.folder is not None else None
 
     def drift(
@@ -207,9 +207,9 @@ class Reading:
         source: str | None = None,
         limit: int = LIMIT,
     ) -> Drift:
-        """How what was watched of a model differs from the reference; raises Problem where there is none of it.
+        """Compare a model's observations with its reference; raise Problem if it has none.
 
-        By default everything since the reference was taken, where that was a part of what was watched.
+        By default all observations since the reference was taken, if it was taken from the trend.
         """
         held = self.reference()
         if held is None or model not in held.models:
@@ -225,5 +225,5 @@ class Reading:
 
 
 def aware(time: datetime | None) -> datetime | None:
-    """A time without a zone is taken for UTC."""
+    """Return a time with a zone; a time without one is read as UTC."""
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

@@ -1,4 +1,4 @@
-"""What drift is compared with: the numbers of pictures that were as they should be, by model, in one file."""
+"""The reference for drift: numbers of known good pictures, by model, in one file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WATCHED = "what was watched until"
-"""How the name of a reference begins that was watched; its time follows."""
+"""Start of the name of a reference taken from the trend; its time follows."""
 MOST = 5000
-"""Values of a number that are kept; of more, evenly many of all."""
+"""Maximum number of values to save; of more, evenly spaced ones."""
 OF_ANSWERS = ("confidence", "found")
-"""Numbers that do not depend on how the map was made."""
+"""Numbers that do not depend on the method."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,29 +37,29 @@ class Known:
 
     model: str
     name: str
-    """Where it comes from, in words."""
+    """Its origin, in words."""
     made: datetime
     count: int
-    """Pictures."""
+    """Number of pictures."""
     numbers: Mapping[str, Values] = field(repr=False)
-    """float64 (n,) by name, in the order that they came in; a number that did not apply to a picture is left out."""
+    """float64 (n,) by name, in order of arrival, without pictures to which a number does not apply."""
     labels: Mapping[str, int] = field(repr=False)
-    """How often each label was the best answer."""
+    """Number of pictures by best label."""
     way: str = ""
-    """The method and layers that most maps were made by; numbers of maps are of these alone."""
+    """The most frequent method and layers; numbers of maps are restricted to them."""
     until: datetime | None = None
-    """Of a reference that was watched: what came from here on is not in it."""
+    """End of a reference taken from the trend, exclusive."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference for each of some models."""
+    """References by model."""
 
     models: Mapping[str, Known]
 
 
 def known(observations: Sequence[Observation], name: str, *, until: datetime | None = None) -> Known:
-    """The reference that observations of one model make."""
+    """Return the reference made of one model's observations."""
     ways = Counter(one.way for one in observations if one.way)
     way = ways.most_common(1)[0][0] if ways else ""
     return Known(
@@ -75,7 +75,7 @@ def known(observations: Sequence[Observation], name: str, *, until: datetime | N
 
 
 def numbers(observations: Iterable[Observation], way: str) -> dict[str, Values]:
-    """float64 (n,) by name; numbers of maps only of those that were made in this way."""
+    """Return float64 (n,) by name; numbers of maps only for this method and layers."""
     found: dict[str, list[float]] = {}
     for one in observations:
         for name, value in one.numbers.items():
@@ -100,7 +100,7 @@ def gather(
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """A folder run's table, from results.parquet, results.csv or their folder; raises Problem where it is none."""
+    """Return a run's table from results.parquet, results.csv or their folder; raise Problem if there is none."""
     if path.is_dir():
         named = [path / name for name in ("results.parquet", "results.csv") if (path / name).is_file()]
         if not named:
@@ -124,7 +124,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def save(reference: Reference, path: Path) -> None:
-    """Write it, whole or not at all; raises Problem where it cannot be written."""
+    """Write a reference atomically; raise Problem if that fails."""
     models = {
         model: {
             "name": one.name,
@@ -146,7 +146,7 @@ def save(reference: Reference, path: Path) -> None:
 
 
 def load(path: Path) -> Reference | None:
-    """As it was saved; None where there is none. Raises Problem where it is damaged."""
+    """Read a reference; None if there is none. Raises Problem if it is damaged."""
     try:
         held = json.loads(path.read_bytes())["models"]
         return Reference(

@@ -1,4 +1,4 @@
-"""When an explanation is odd: each rule looks at one number that was measured, has one limit, and can be off."""
+"""Decide whether an explanation is odd: each rule checks one number against one limit, and can be switched off."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS: dict[str, str] = {
     "no evidence": "Nothing in the picture speaks for the answer by this method.",
     "not a number": "The map broke down.",
 }
-"""Every reason there is, in words."""
+"""The kinds of reasons, in words."""
 _BROKEN = ("flat", "no evidence", "not a number")
 
 
@@ -41,7 +41,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Rules:
-    """The limits; None or False switches a rule off. What is usual was measured: docs/monitoring.md."""
+    """The limits; None or False switches a rule off. For measured typical values see docs/monitoring.md."""
 
     border: float | None = 0.5
     """Share of the heat in the outer tenth along the edges, above which a map is odd; even heat has 0.36 there."""
@@ -63,16 +63,16 @@ class Rules:
 
     @staticmethod
     def off() -> Rules:
-        """No rule but the threshold of confidence."""
+        """Return rules that are all off; only the confidence threshold remains."""
         return Rules(None, None, None, False, False)
 
     def settings(self) -> dict[str, Any]:
-        """By name, ready for JSON."""
+        """Return the limits by name, for JSON."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def check(seen: Observation, threshold: float, rules: Rules) -> tuple[Reason, ...]:
-    """Why an explanation is odd, in the order of `KINDS`; nothing where it is not."""
+    """Return why an explanation is odd, in the order of `KINDS`; empty if it is not."""
     numbers = seen.numbers
     found: list[Reason] = []
     confidence = numbers.get("confidence")

@@ -1,4 +1,4 @@
-"""Numbers over time: what was watched, put into bins with their median and quartiles, and told in one sentence."""
+"""Bin observations over time, with median and quartiles, and summarise them in one sentence."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def signature(folder: Path | None) -> tuple[tuple[str, int, int], ...]:
 
 
 def forget_reference(monitor: Monitor, model: str) -> None:
-    """A model has no reference any more; those of others stay. Raises Problem where that cannot be written."""
+    """Delete a model's reference and leave the others; raise Problem if that cannot be written."""
     held = monitor.reference()
     if held is None or monitor.folder is None or model not in held.models:
         return

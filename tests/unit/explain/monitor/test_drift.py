@@ -16,7 +16,7 @@ from common.errors import Problem
 from explain import Explainer
 from explain.batch import run
 from explain.monitor import Monitor, Observation, Rules
-from explain.monitor.drift import FEWEST, NAMES, compare, divergence, holm, psi
+from explain.monitor.drift import MIN_PICTURES, NAMES, compare, divergence, holm, psi
 from explain.monitor.observation import NUMBERS, from_rows, observe
 from explain.monitor.reference import Known, known, load, rows
 from explain.picture.image import Image
@@ -126,11 +126,11 @@ def test_a_tiny_difference_of_very_many_is_no_alarm() -> None:
 
 
 def test_too_few_are_said_to_be_too_few() -> None:
-    found = compare(known(drawn(1, 500), ""), drawn(2, FEWEST - 1, lower=0.5))
+    found = compare(known(drawn(1, 500), ""), drawn(2, MIN_PICTURES - 1, lower=0.5))
     assert not found.enough and not found.changed and found.numbers == ()
     (said,) = found.words
     assert said.startswith("There are too few pictures") and "29 against 500" in said
-    assert compare(known(drawn(1, 500), ""), drawn(2, FEWEST, lower=0.5)).changed
+    assert compare(known(drawn(1, 500), ""), drawn(2, MIN_PICTURES, lower=0.5)).changed
 
 
 def test_maps_made_in_another_way_are_not_compared() -> None:
