@@ -30,7 +30,6 @@ from screen import (
 )
 
 from components.session.page import HELP
-from models import catalog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,24 +199,23 @@ def test_an_address_opens_its_screen_though_a_fresh_server_is_asked_for_it_first
         page.context.close()
 
 
-@pytest.mark.skipif(not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here")
 def test_another_class_right_after_a_click_in_the_picture_is_kept(visit):
-    page = visit("/?model=yolo11n")
+    page = visit("/?model=demo-s&example=scene%203")
     page.locator(CANVAS).first.wait_for()
     settled(page)
     for _ in range(3):
         box = page.locator(CANVAS).first.bounding_box()
-        # The woman on the left.
-        page.mouse.click(box["x"] + 0.18 * box["width"], box["y"] + 0.6 * box["height"])
-        page.get_by_role("button", name="person", pressed=True).wait_for()
-        page.get_by_role("combobox", name="Another class").fill("zebra")
-        page.get_by_role("option", name="zebra", exact=True).click()
-        page.get_by_role("button", name="zebra", pressed=True).wait_for()
-        asked(page, "class", "zebra")
+        # The dotted ball on the left.
+        page.mouse.click(box["x"] + 0.37 * box["width"], box["y"] + 0.48 * box["height"])
+        page.get_by_role("button", name="ball-dots", pressed=True).wait_for()
+        page.get_by_role("combobox", name="Another class").fill("rod-ring")
+        page.get_by_role("option", name="rod-ring", exact=True).click()
+        page.get_by_role("button", name="rod-ring", pressed=True).wait_for()
+        asked(page, "class", "rod-ring")
         # What came before must not take it away again.
         settled(page)
-        expect(page.get_by_role("button", name="zebra", pressed=True)).to_have_count(1)
-        asked(page, "class", "zebra")
+        expect(page.get_by_role("button", name="rod-ring", pressed=True)).to_have_count(1)
+        asked(page, "class", "rod-ring")
 
 
 def test_an_area_belongs_to_its_picture(visit):

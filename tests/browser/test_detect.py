@@ -29,17 +29,15 @@ from screen import (
 )
 
 from benchmarks.viewer.browser import FLAGS
-from models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here"),
-]
+pytestmark = pytest.mark.browser
+SCENE = "detect?model=demo-s&example=scene%203"
+"""A packaged model, and a drawn scene in which it finds 1 ball-dots, 2 gear, 3 ball-dots and 4 rod-cross."""
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -66,32 +64,34 @@ def click(page: Page, x: float, y: float) -> None:
 
 
 def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: Browser, server: str):
-    page = opened(browser, f"{server}/detect?model=yolo11n")
-    expect(headline(page)).to_have_text("yolo11n found 1 bus and 4 persons. Choose a box to see why.")
+    page = opened(browser, f"{server}/detect?model=demo-s&example=scene%201")
+    expect(headline(page)).to_have_text(
+        "demo-s found 1 star, 1 gear, 1 moon-inside and 1 moon-outside. Choose a box to see why."
+    )
     before = at_rest(page)
-    # The man in black, who stands in the bus's box too: the smaller one is meant.
-    click(page, 0.35, 0.6)
-    page.get_by_role("button", name="4 person", pressed=True).wait_for()
+    # It lies in two boxes: the smaller one is meant.
+    click(page, 0.225, 0.7)
+    page.get_by_role("button", name="3 moon-inside", pressed=True).wait_for()
     until_changed(page, before)
-    asked(page, "box", "4")
-    page.get_by_text("lies inside its own box").filter(has_text="person 4").wait_for()
-    page.get_by_role("button", name="1 bus").click()
+    asked(page, "box", "3")
+    page.get_by_text("lies inside its own box").filter(has_text="moon-inside 3").wait_for()
+    page.get_by_role("button", name="1 star").click()
     asked(page, "box")
-    page.get_by_text("lies inside its own box").filter(has_text="bus 1").wait_for()
+    page.get_by_text("lies inside its own box").filter(has_text="star 1").wait_for()
     page.screenshot(path=ARTEFACTS / "detect.png")
     page.context.close()
 
 
 def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server: str):
-    page = opened(browser, f"{server}/detect?model=yolo11n")
-    click(page, 0.5, 0.1)
+    page = opened(browser, f"{server}/{SCENE}")
+    click(page, 0.25, 0.75)
     page.get_by_text("is the strongest candidate here").wait_for()
     candidate = page.get_by_role("button", name=re.compile(r"^\?"), pressed=True)
     candidate.wait_for()
     page.screenshot(path=ARTEFACTS / "detect-missing.png")
     # The candidate stays beside the others until it is let go.
-    page.get_by_role("button", name="2 person").click()
-    page.get_by_text("lies inside its own box").filter(has_text="person 2").wait_for()
+    page.get_by_role("button", name="2 gear").click()
+    page.get_by_text("lies inside its own box").filter(has_text="gear 2").wait_for()
     expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(1)
     expect(page.get_by_text("is the strongest candidate here")).to_have_count(0)
     page.get_by_role("button", name="Back to the boxes").click()
@@ -99,35 +99,35 @@ def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server:
     page.get_by_role("button", name=re.compile(r"^\?")).wait_for(state="detached")
     at_rest(page)
     # The same spot again is a new question.
-    click(page, 0.5, 0.1)
+    click(page, 0.25, 0.75)
     page.get_by_text("is the strongest candidate here").wait_for()
     page.context.close()
 
 
 def test_a_place_in_the_box_of_a_candidate_can_be_asked_about_too(browser: Browser, server: str):
-    page = opened(browser, f"{server}/detect?model=yolo11n")
-    click(page, 0.5, 0.1)
+    page = opened(browser, f"{server}/{SCENE}")
+    click(page, 0.25, 0.75)
     candidate = page.get_by_role("button", name=re.compile(r"^\?"), pressed=True)
     candidate.wait_for()
-    asked(page, "ask", "405,108")
+    asked(page, "ask", "144,432")
     at_rest(page)
-    click(page, 0.2, 0.1)
-    asked(page, "ask", "162,108")
+    click(page, 0.375, 0.75)
+    asked(page, "ask", "216,432")
     candidate.wait_for()
     at_rest(page)
     # A box that is shown is chosen all the same, and the candidate by its label, which stands over its box.
-    click(page, 0.35, 0.6)
-    page.get_by_role("button", name="4 person", pressed=True).wait_for()
+    click(page, 0.7, 0.73)
+    page.get_by_role("button", name="2 gear", pressed=True).wait_for()
     at_rest(page)
-    click(page, 0.02, 0.07)
+    click(page, 0.2, 0.605)
     candidate.wait_for()
     settled(page)
-    asked(page, "ask", "162,108")
+    asked(page, "ask", "216,432")
     page.context.close()
 
 
 def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
-    page = opened(browser, f"{server}/detect?model=yolo11n&iou=55")
+    page = opened(browser, f"{server}/{SCENE}&iou=55")
     page.get_by_role("button", name="More", exact=True).click()
     page.get_by_text("55 %").wait_for()
     page.get_by_role("combobox", name="What is explained").click()
@@ -136,8 +136,8 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
     page.keyboard.press("Escape")
     page.get_by_role("combobox", name="What is explained").wait_for(state="detached")
     settled(page)
-    for number in ("3", "4"):
-        page.get_by_role("button", name=f"{number} person").click()
+    for number, label in (("3", "ball-dots"), ("4", "rod-cross")):
+        page.get_by_role("button", name=f"{number} {label}").click()
         asked(page, "box", number)
         settled(page)
     query = parse_qs(urlsplit(page.url).query)
@@ -146,7 +146,7 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
 
 
 def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
-    page = opened(browser, f"{server}/detect?model=yolo11n")
+    page = opened(browser, f"{server}/{SCENE}")
     before = at_rest(page)
     page.get_by_text("Layers and fit").click()
     page.get_by_role("button", name="Choose in a drawing").click()
@@ -182,7 +182,7 @@ def camera(browser: Browser) -> Iterator[Browser]:
 
 
 def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path):
-    page = opened(camera, f"{server}/detect?model=yolo11n", permissions=["camera"])
+    page = opened(camera, f"{server}/{SCENE}", permissions=["camera"])
     before = set(kept.glob("heatmap_*.jpg"))
 
     def taken() -> set[Path]:
@@ -217,7 +217,7 @@ def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str
     for lens in ("one", "layers"):
         page = opened(
             browser,
-            f"{server}/detect?model=yolo11n&lens={lens}",
+            f"{server}/{SCENE}&lens={lens}",
             viewport={"width": width, "height": 900 if width > 800 else 844},
             color_scheme=scheme,
         )
@@ -230,7 +230,7 @@ def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str
 @pytest.mark.parametrize("lens", ["one", "layers"])
 def test_nothing_keeps_anybody_out(browser: Browser, server: str, lens: str, scheme: str):
     size = {"width": 1440, "height": HEIGHT}
-    page = opened(browser, f"{server}/detect?model=yolo11n&lens={lens}", viewport=size, color_scheme=scheme)
+    page = opened(browser, f"{server}/{SCENE}&lens={lens}", viewport=size, color_scheme=scheme)
     still(page)
     assert serious(page) == []
     page.context.close()
