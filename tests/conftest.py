@@ -48,6 +48,17 @@ def pictures(bus: Path) -> list[Path]:
     return [bus, bus.with_name("zidane.jpg"), *sorted(asset("sklearn", "datasets", "images").glob("*.jpg"))]
 
 
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the example `scene 3`, in which the packaged demo-s finds 2 ball-dots, a gear and a rod-cross."""
+    from components.choices.image_picker import bundled
+    from explain.picture.image import to_png
+
+    path = tmp_path_factory.mktemp("scenes") / "scene 3.png"
+    path.write_bytes(to_png(bundled("scene 3").pixels))
+    return path
+
+
 @pytest.fixture
 def as_built() -> Iterator[None]:
     """Models run as they were built: untrained ones carry a last bit that differs far."""

@@ -22,7 +22,6 @@ from explain.history import History, Mark
 from explain.maps import statistics
 from explain.phrases import percent
 from pages.history import files, grid
-from tests.conftest import weight
 from tests.pages.conftest import ROOT, shown, texts
 
 if TYPE_CHECKING:
@@ -140,8 +139,7 @@ def test_compare_keeps_every_model_with_its_map(page, store):
 
 
 def test_a_box_is_kept_on_detect(page, store):
-    weight("yolo11n.pt")
-    app = page("pages/detect.py", model="yolo11n")
+    app = page("pages/detect.py", model="demo-s", example="scene 3")
     button(app, "Keep").click().run()
     assert not app.exception and not app.error
     (record,) = store.search().records

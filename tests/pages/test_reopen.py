@@ -75,12 +75,8 @@ def test_the_question_where_leaves_the_layers_to_the_model(page, bus):
     assert app.multiselect(key="layers-efficientnet-lite0").value == []
 
 
-def test_a_box_is_opened_on_its_own_screen(page, bus):
-    from models import catalog
-
-    if not catalog.available(catalog.spec("yolo11n")):
-        pytest.skip("yolo11n has no weights here")
-    explanation = Explainer("yolo11n")(bus, per="detection", confidence=0.4, within="inside")
+def test_a_box_is_opened_on_its_own_screen(page, scene):
+    explanation = Explainer("demo-s")(scene, per="detection", confidence=0.4, within="inside")
     data = figure.figure(explanation, 2)
     app = page()
     app.file_uploader[0].upload("box.png", data, "image/png").run()

@@ -10,7 +10,6 @@ import pytest
 from cli import main
 from explain import Explainer, Recipe, replay
 from explain.rendering.render import samples
-from tests.conftest import weight
 from tests.pages.conftest import shown
 
 CHOICES = {
@@ -58,11 +57,10 @@ def test_library_command_line_and_screen_give_the_same_map(page, bus, tmp_path, 
         np.testing.assert_array_equal(heatmap.at_input, first)
 
 
-def test_and_so_do_a_detectors_boxes(page, bus, tmp_path):
-    weight("yolo11n.pt")
-    view = shown(page("pages/detect.py", model="yolo11n"))
-    result = Explainer("yolo11n")(bus, per="detection")
-    recipe, maps, values = written(["detect", bus, "--model", "yolo11n", "--save-all"], tmp_path / "out")
+def test_and_so_do_a_detectors_boxes(page, scene, tmp_path):
+    view = shown(page("pages/detect.py", model="demo-s", example="scene 3"))
+    result = Explainer("demo-s")(scene, per="detection")
+    recipe, maps, values = written(["detect", scene, "--model", "demo-s", "--save-all"], tmp_path / "out")
     same(result, recipe, maps, values, view)
     summary = json.loads((tmp_path / "out/analysis_summary.json").read_text("utf-8"))
     assert [tuple(p["box"]) for p in summary["predictions"]] == [p.box for p in result.predictions]

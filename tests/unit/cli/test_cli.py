@@ -31,9 +31,10 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, bus):
-    """A folder with a small picture in it, which is where commands run."""
+def here(tmp_path, monkeypatch, bus, scene):
+    """A folder with a small picture and a drawn scene in it, which is where commands run."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "scene.png").write_bytes(scene.read_bytes())
     Pillow.open(bus).resize((270, 360)).save("bus.png")
     return tmp_path
 
@@ -131,7 +132,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
             2,
             r"--missing is 300,20, and bus\.png is 270 by 360 pixels: give a place that lies in the picture\.",
         ),
-        ("detect bus.png --box 99", 2, r"There is no box 99: \d are shown, counted from 1; .*"),
+        ("detect scene.png --box 99", 2, r"There is no box 99: \d are shown, counted from 1; .*"),
         ("detect bus.png --score-thr 2", 2, r"--score-thr is 2: it goes from 0 to 1\."),
         ("detect bus.png --iou -1", 2, r"--iou is -1: it goes from 0 to 1\."),
         ("detect bus.png --ratio 0 --per picture", 2, r"--ratio is 0: give a share .* over 0 and at most 1\."),
@@ -151,8 +152,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
 )
 def test_what_goes_wrong_is_one_sentence_and_an_exit_code(call, monkeypatch, arguments, code, sentence) -> None:
     if arguments.startswith("detect") and "--model" not in arguments:
-        weight("yolo11n.pt")
-        arguments += " --model yolo11n"
+        arguments += " --model demo-s"
     got, out, err = call(*arguments.split(), "--json")
     assert got == code
     assert re.fullmatch(sentence + "\n", err), err
@@ -312,28 +312,26 @@ def test_detect_has_the_words_that_its_users_know(answer, here, bus) -> None:
     assert second["recipe"]["targets"] == [[result.predictions[1].anchor, result.predictions[1].index]]
 
 
-def test_what_is_missing_can_be_looked_at(answer, call, bus) -> None:
-    weight("yolo11n.pt")
-    detect = ("detect", bus, "--model", "yolo11n")
-    (dog,) = answer(*detect, "--class", "dog")["results"][0]["missing"]
-    candidate = f"{dog['anchor']},dog"
-    _, out, _ = call(*detect, "--class", "dog")
-    assert f"{dog['words']} Its map: --candidate {candidate}\n" in out
+def test_what_is_missing_can_be_looked_at(answer, call, scene) -> None:
+    detect = ("detect", scene, "--model", "demo-s")
+    (star,) = answer(*detect, "--class", "star")["results"][0]["missing"]
+    candidate = f"{star['anchor']},star"
+    _, out, _ = call(*detect, "--class", "star")
+    assert f"{star['words']} Its map: --candidate {candidate}\n" in out
     mapped = answer(*detect, "--candidate", candidate)["results"][0]
-    assert mapped["recipe"]["targets"] == [[dog["anchor"], dog["index"]]]
+    assert mapped["recipe"]["targets"] == [[star["anchor"], star["index"]]]
     (said,) = mapped["candidates"]
-    assert said == dog | {"words": dog["words"].replace(" is the strongest candidate here:", " is")}
-    assert f"Candidate {dog['anchor']}: A dog at " in call(*detect, "--candidate", candidate)[1]
+    assert said == star | {"words": star["words"].replace(" is the strongest candidate here:", " is")}
+    assert f"Candidate {star['anchor']}: A star at " in call(*detect, "--candidate", candidate)[1]
 
 
-@pytest.mark.parametrize("place", ["700,300", "600,100,800,300", "800,300,600,100"])
-def test_a_place_is_asked_what_is_missing_there(answer, call, bus, place) -> None:
-    weight("yolo11n.pt")
-    x0, y0, x1, y1 = (700, 300, 700, 300) if place == "700,300" else (600, 100, 800, 300)
-    result = Explainer("yolo11n")(bus, per="detection")
-    for label in (None, "person"):
-        given = ("--model", "yolo11n", "--missing", place, *(("--class", label) if label else ()))
-        said = answer("detect", bus, *given)["results"][0]
+@pytest.mark.parametrize("place", ["144,432", "80,330,260,500", "260,500,80,330"])
+def test_a_place_is_asked_what_is_missing_there(answer, call, scene, place) -> None:
+    x0, y0, x1, y1 = (144, 432, 144, 432) if place == "144,432" else (80, 330, 260, 500)
+    result = Explainer("demo-s")(scene, per="detection")
+    for label in (None, "star"):
+        given = ("--model", "demo-s", "--missing", place, *(("--class", label) if label else ()))
+        said = answer("detect", scene, *given)["results"][0]
         wanted = result.missing((x0, y0, x1, y1), label)
         assert said["recipe"]["targets"] == [[wanted.candidate.anchor, wanted.candidate.index]]
         (one,) = said["missing"]
@@ -344,7 +342,7 @@ def test_a_place_is_asked_what_is_missing_there(answer, call, bus, place) -> Non
             list(wanted.candidate.box),
         )
         assert "maps.npz" in said["files"]
-        assert one["words"] in call("detect", bus, *given)[1]
+        assert one["words"] in call("detect", scene, *given)[1]
 
 
 def test_a_threshold_below_one_per_cent_is_said_as_a_number(call, bus) -> None:

@@ -227,16 +227,15 @@ def test_a_slow_method_goes_one_by_one_and_can_be_stopped(many: Path, tmp_path: 
     assert set(table.read(tmp_path)["method"]) == {"drise"}
 
 
-@pytest.mark.skipif(not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here")
-def test_a_detector_goes_the_plain_way(bus: Path, many: Path, tmp_path: Path) -> None:
-    files = [bus, sorted(many.rglob("[0-9]*.jpg"))[1]]
-    run(files, "yolo11n", tmp_path, options={"per": "detection", "top_k": 3})
+def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) -> None:
+    files = [scene, sorted(many.rglob("[0-9]*.jpg"))[1]]
+    run(files, "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
     found = table.read(tmp_path)
-    mine = found[found["picture"].str.endswith("bus.jpg")]
-    single = Explainer("yolo11n")(bus, per="detection", top_k=3)
+    mine = found[found["picture"].str.endswith("scene 3.png")]
+    single = Explainer("demo-s")(scene, per="detection", top_k=3)
     assert list(mine["label"]) == [h.target.label for h in single.heatmaps]
     assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)
-    again = replay(records.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), bus)
+    again = replay(records.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
     np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
 
 

@@ -19,7 +19,6 @@ from common.errors import Problem
 from explain import Explainer, Explanation
 from explain.export import animation, caption, command, embedded_recipe, figure, html_report, pdf_report, table
 from explain.picture.image import Image
-from tests.conftest import weight
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
 
@@ -31,9 +30,8 @@ def made(bus) -> Explanation:
 
 
 @pytest.fixture(scope="module")
-def boxes(bus) -> Explanation:
-    weight("yolo11n.pt")
-    return Explainer("yolo11n")(Image(Image.open(bus).thumbnail(640), "bus.png"), per="detection", top_k=3)
+def boxes(scene) -> Explanation:
+    return Explainer("demo-s")(Image(Image.open(scene).pixels, "bus.png"), per="detection", top_k=3)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "svg", "pdf"])
@@ -54,7 +52,13 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     root = ElementTree.fromstring(figure.figure(boxes, format="svg"))
     space = "{http://www.w3.org/2000/svg}"
     words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))
-    for part in ("bus.png", "HiResCAM: bus", caption.with_score(boxes.predictions[0]), "sightglass 0.1.0", "model.16"):
+    for part in (
+        "bus.png",
+        "HiResCAM: ball-dots",
+        caption.with_score(boxes.predictions[0]),
+        "sightglass 0.1.0",
+        "model.16",
+    ):
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
     white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]
@@ -115,9 +119,8 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     assert caption.number(low) in page and caption.number(high) in page
 
 
-def test_a_model_that_found_nothing_still_has_a_page(bus) -> None:
-    weight("yolo11n.pt")
-    nothing = Explainer("yolo11n")(Image(np.full((80, 120, 3), 90, np.uint8), "grey.png"))
+def test_a_model_that_found_nothing_still_has_a_page() -> None:
+    nothing = Explainer("demo-s")(Image(np.full((80, 120, 3), 90, np.uint8), "grey.png"))
     assert not nothing.heatmaps
     assert "No detections" in html_report.html([nothing])
     for make in (figure.figure, animation.sweep, pdf_report.pdf):
