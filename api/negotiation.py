@@ -195,16 +195,16 @@ def form_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a form from that of the same fields in JSON: an empty field is null, a picture a file."""
     properties = {}
     for name, about in schema["properties"].items():
-        kept = {key: value for key, value in about.items() if key not in ("anyOf", "default")}
+        form = {key: value for key, value in about.items() if key not in ("anyOf", "default")}
         if name in PICTURES:
-            kept = {"type": "string", "format": "binary", "description": "The picture's file, or its base64 as text."}
+            form = {"type": "string", "format": "binary", "description": "The picture file, or its base64 as text."}
         elif "anyOf" in about:
             branches = [one for one in about["anyOf"] if one.get("type") != "null"]
-            kept |= branches[0] if len(branches) == 1 else {"anyOf": branches}
-        if "items" in kept and "anyOf" in kept["items"]:
-            branches = [one for one in kept["items"]["anyOf"] if one.get("type") != "array"]
-            kept["items"] = {"anyOf": branches}
+            form |= branches[0] if len(branches) == 1 else {"anyOf": branches}
+        if "items" in form and "anyOf" in form["items"]:
+            branches = [one for one in form["items"]["anyOf"] if one.get("type") != "array"]
+            form["items"] = {"anyOf": branches}
         if about.get("default") not in (None, []):
-            kept["default"] = about["default"]
-        properties[name] = kept if name in schema["required"] else {"anyOf": [kept, EMPTY]}
+            form["default"] = about["default"]
+        properties[name] = form if name in schema["required"] else {"anyOf": [form, EMPTY]}
     return schema | {"title": schema["title"].replace("Request", "Form"), "properties": properties}

@@ -181,16 +181,16 @@ def full_answer(
     from explain.phrases import plain_text
 
     chosen = map_colours(request)
-    said = plain(result_folder.summary(explanation, chosen))
+    answer = plain(result_folder.summary(explanation, chosen))
     every = range(len(explanation.heatmaps))
-    said["heatmaps"] = [map_answer(explanation, i, request, chosen, cancel) for i in every]
-    said |= {"width": explanation.image.width, "height": explanation.image.height}
+    answer["heatmaps"] = [map_answer(explanation, i, request, chosen, cancel) for i in every]
+    answer |= {"width": explanation.image.width, "height": explanation.image.height}
     if isinstance(request, DetectRequest):
-        # Of single detections a number is a box.
+        # For single detections a number means a box.
         single = explanation.options.per == "detection"
-        asked = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-        said["missing"] = [plain_text(one.words) for one in missed(explanation, asked)]
-    return said | {"monitor": monitor(explanation, request.monitor, settings)}
+        wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
+        answer["missing"] = [plain_text(one.words) for one in missed(explanation, wanted)]
+    return answer | {"monitor": monitor(explanation, request.monitor, settings)}
 
 
 def class_answer(
@@ -223,13 +223,13 @@ def comparison_answer(
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
     from explain.export import comparison_folder
 
-    chosen, said = map_colours(request), plain(comparison_folder.comparison(comparison))
-    for model, explanation in zip(said["models"], comparison.explanations, strict=True):
+    chosen, answer = map_colours(request), plain(comparison_folder.comparison(comparison))
+    for model, explanation in zip(answer["models"], comparison.explanations, strict=True):
         model["heatmaps"] = [
             map_answer(explanation, i, request, chosen, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
         model["monitor"] = monitor(explanation, request.monitor, settings)
-    return said
+    return answer
 
 
 def map_answer(
@@ -244,7 +244,7 @@ def map_answer(
     """Return one map, as `results.Mapped`; raise Cancelled."""
     raise_if_cancelled(cancel)
     one = explanation.heatmaps[index]
-    said = {
+    answer = {
         "label": one.target.label,
         "method": one.method,
         "layers": one.layers,
@@ -256,10 +256,10 @@ def map_answer(
     }
     if pixels:
         single = _single_map(explanation, index)
-        said |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
+        answer |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
         raise_if_cancelled(cancel)
-        said |= {"overlay": base64_text(overlay_png(explanation, index, chosen, single))} if request.overlay else {}
-    return finite(said)  # type: ignore[no-any-return]
+        answer |= {"overlay": base64_text(overlay_png(explanation, index, chosen, single))} if request.overlay else {}
+    return finite(answer)  # type: ignore[no-any-return]
 
 
 def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
