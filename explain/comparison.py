@@ -1,4 +1,4 @@
-"""One picture through several models: what each said, where it looked, and how far they agree."""
+"""Compare explanations of one picture by several models: predictions, maps, agreement and speed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 KINDS = 2
-"""Kinds of objects that a detector's answer names."""
+"""Kinds of objects named in a detector's answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Comparison:
 
     @cached_property
     def common(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels of what every model saw; only there are maps compared."""
+        """xyxy in original pixels of the part that every model saw; maps are compared only there."""
         seen = np.array([e.evidence.geometry.seen for e in self.explanations])
         left, top = seen[:, :2].max(0)
         right, bottom = seen[:, 2:].min(0)
@@ -63,11 +63,11 @@ class Comparison:
         return agreement_matrix(self.maps)
 
     def agreement(self, first: int, second: int) -> Agreement:
-        """How alike two models' maps are; computed once for all of them."""
+        """Return how similar two models' maps are; computed once for all pairs."""
         return self._agreements[first][second]
 
     def best(self, index: int) -> Prediction | None:
-        """What a model said first."""
+        """Return a model's first prediction; None without one."""
         return next(iter(self.explanations[index].predictions), None)
 
     @property

@@ -1,4 +1,4 @@
-"""What a screen about boxes asks beyond one explanation: weaker boxes, a map per layer, the same object elsewhere."""
+"""Answer questions about boxes: weaker and hidden boxes, a map per layer, the same object in another model."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
     from models.geometry import Box
 
 FLOOR = 0.1
-"""Score below which a box that is not shown is not worth a word."""
+"""Score below which hidden boxes are not mentioned."""
 KINDS = 3
-"""Kinds of objects that a headline names."""
+"""Kinds of objects named in a headline."""
 
 
 def found(explanation: Explanation) -> str:
-    """`yolo11n found 1 bus and 4 persons.`, or what came nearest."""
+    """Return `yolo11n found 1 bus and 4 persons.`, or the strongest candidate where no box is shown."""
     if not explanation.predictions:
         return nothing_found(explanation)
     return f"{explanation.model.id} found {kinds(explanation.predictions)}."
 
 
 def kinds(predictions: Sequence[Prediction]) -> str:
-    """`1 bus and 4 persons`."""
+    """Return `1 bus and 4 persons`."""
     # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
 def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
-    """Boxes that are sure enough and hidden by the filter of classes alone, best first."""
+    """Return the boxes above the threshold that only the filter of classes hides, best first."""
     shown = {p.index for p in explanation.predictions}
     return tuple(p for p in explanation.every if p.index not in shown)
 
 
 def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
-    """Of each class that was asked for and is not among the boxes: what came nearest, and why it is not shown."""
+    """Return, for each wanted class without a box, its strongest candidate and why it is not shown."""
     labels = explanation.evidence.resident.adapter.labels
     shown = {p.index for p in explanation.predictions}
     indices = dict.fromkeys(class_index(one, labels) for one in wanted)
@@ -66,7 +66,7 @@ def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missin
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
-    """Boxes that are hidden by the threshold alone, best first, down to `FLOOR`."""
+    """Return the boxes that only the threshold hides, best first, down to `FLOOR`."""
     options = explanation.options
     if options.confidence <= FLOOR:
         return ()
@@ -75,7 +75,7 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
 
 
 def lies(explanation: Explanation, index: int, name: str) -> str | None:
-    """Where one map lies to its boxes, in one sentence; None where it has no box, or no heat."""
+    """Return the shares of one map's heat inside its boxes, as one sentence; None without a box, or without heat."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
@@ -91,16 +91,16 @@ def lies(explanation: Explanation, index: int, name: str) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class LayerMap:
-    """One layer's own map of an object."""
+    """The map of an object at one layer."""
 
     path: str
     heatmap: Heatmap
     inside: float | None
-    """Share of its heat inside the object's boxes; None where it has none."""
+    """Share of its heat inside the object's boxes; None without heat."""
 
 
 def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
-    """Every layer's map of one target, in the order of the layers, and how much of each lies in its boxes."""
+    """Return every layer's map of one target, in the order of the layers, with its share of heat in the boxes."""
     own = explanation.own(index)
 
     def inside(heatmap: Heatmap) -> float | None:
@@ -112,18 +112,18 @@ def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What one of several models makes of the same object."""
+    """One model's explanation of an object that several models are asked about."""
 
     explanation: Explanation
-    """Of one target: the object, or the candidate for it."""
+    """Its one target is the object, or the candidate for it."""
     prediction: Prediction | None
-    """What this model says it is; None where it has no candidate there at all."""
+    """This model's prediction for the object; None where it has no candidate there."""
     missing: Missing | None = None
-    """Where this model does not show the object."""
+    """The candidate, where this model does not show the object."""
 
 
 def side(explanation: Explanation, wanted: Prediction) -> Side:
-    """The object that `wanted` is, in another model's explanation of the same picture; no model pass."""
+    """Find the object `wanted` in another model's explanation of the same picture; without a model pass."""
     shown = explanation.predictions
     own = None if wanted in shown else _itself(explanation, wanted)
     place = shown.index(wanted) if wanted in shown else None if own else same_object(wanted, shown)
@@ -139,7 +139,7 @@ def side(explanation: Explanation, wanted: Prediction) -> Side:
 
 
 def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
-    """`wanted` where it is a candidate of this very explanation: that one, and not another that lies like it."""
+    """Return `wanted` where it is a candidate of this explanation itself; None otherwise."""
     labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
     if wanted.anchor is None or wanted.anchor >= count or wanted.index >= len(labels):
         return None
@@ -148,7 +148,7 @@ def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
 
 
 def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
-    """The sides' maps on one scale, where 1 is the hottest of all; None where their grids are not of one size."""
+    """Return the sides' maps on one scale, where 1 is the hottest of all; None where their grids differ."""
     maps = [one.explanation.heatmaps[0] for one in sides]
     shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
@@ -165,26 +165,26 @@ def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
 
 
 def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
-    """Both maps on one grid over what both models saw, and what that is in original pixels."""
+    """Return both maps on one grid over the part that both models saw, and that part in original pixels."""
     pair = Comparison((first.explanation, second.explanation), ("", ""), ())
     return (*pair.maps, pair.common)  # type: ignore[return-value]
 
 
 def backbone_at(stages: Sequence[Stage], stride: int) -> str | None:
-    """The last stage of the backbone whose cells are `stride` pixels: where it still knows what and already where."""
+    """Return the path of the backbone's last stage whose cells are `stride` pixels; None without one."""
     found = [stage.path for stage in stages if stage.part == "backbone" and stage.stride == stride]
     return found[-1] if found else None
 
 
 def stages(resident: Resident) -> tuple[Stage, ...]:
-    """The model's top-level steps that a map can be taken at; none of a model without layers."""
+    """Return the model's top-level stages that have maps; none of a model without layers."""
     layers = resident.layers[1]
     paths = {layer.path for layer in layers}
     return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
 
 
 def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """xyxy in whole pixels of the part of a picture, (width, height), that shows a box and what is around it."""
+    """Return xyxy in whole pixels of the crop of a picture, (width, height), that shows a box and its surroundings."""
     width, height = size
     x0, y0, x1, y1 = box
     margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)

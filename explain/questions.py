@@ -1,8 +1,8 @@
-"""Two questions that a map can answer, each with the target, the method and the layers that answer it.
+"""Map the two questions that an explanation can answer to the options that answer them.
 
-"Where is it?" is answered by what the class score rests on, near the output. "Why this class and not another?" is
-answered by what sets the class apart: its logit against the others', early enough in the model for a part of an object.
-On scenes whose cause is known each fails at the other's question (`python -m benchmarks truth`).
+"Where is it?" is answered by the class score near the output. "Why this class and not another?" is answered by the
+class's logit against the others', early enough in the model to show parts of an object. On scenes with a known cause
+each of the two settings fails at the other's question (`python -m benchmarks truth`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 Question = Literal["where", "why"]
 STRIDE = 8
-"""Pixels of the input to a cell of the map that says why: coarser ones blur a mark into the object that carries it."""
+"""Pixels of the input per cell of the map that answers why: coarser cells blur a mark into the object around it."""
 
 
 def settings(resident: Resident, question: str) -> dict[str, Any]:
-    """The options that ask a model this: `part`, `method` and `layers`, the latter empty for the model's own.
+    """Return the options `part`, `method` and `layers` for a question; empty layers are the model's default.
 
     Raises ModelProblem for an unknown question, and for one that this model cannot answer.
     """
@@ -38,13 +38,13 @@ def settings(resident: Resident, question: str) -> dict[str, Any]:
 
 
 def answers_why(resident: Resident) -> bool:
-    """Whether a model has layers to look at, and sets classes apart only where it is asked to."""
+    """Return whether a model has accessible layers and a contrast that is not its default."""
     return resident.gradients and "contrast" in resident.adapter.parts[1:]
 
 
 def _fine(resident: Resident) -> tuple[str, ...]:
-    """The last of a model's outer layers with cells of `STRIDE` pixels, of a detector in its backbone; none where all
-    are coarser."""
+    """Return the last outer layer with cells of `STRIDE` pixels, of a detector in its backbone; none where all are
+    coarser."""
     if resident.adapter.spec.task == "detect":
         path = backbone_at(stages(resident), STRIDE)
         return (path,) if path else ()

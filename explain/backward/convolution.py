@@ -1,4 +1,4 @@
-"""The quickest ways to the gradient of a convolution with respect to what it was given, within a window.
+"""Fast gradients of a convolution with respect to its input, within a window.
 
 A window has whatever size a detection's place makes it, and oneDNN compiles a convolution anew for every size it has
 not met: 0.2 to 0.6 ms each, several times what the work itself takes. A window goes back by matrix products instead,
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CELLS = 128
-"""From as many places on oneDNN is worth its start, in which it orders the weights anew,"""
+"""Minimum number of cells at which oneDNN pays for its setup, in which it reorders the weights,"""
 PRODUCTS = 3_000_000
-"""and from as many multiplications: twice as fast as a matrix product then, and slower below."""
+"""and minimum number of multiplications: above both it is twice as fast as a matrix product, below slower."""
 LARGE = 30_000_000
-"""From as many multiplications on oneDNN, a third quicker once compiled, makes up for that within two boxes."""
-TAPS = 9
-"""Places of a kernel that looks at each channel by itself, up to which one after the other beats oneDNN."""
-WIDEST = 49
-"""Places of any kernel up to which what lies around an output is worth gathering."""
+"""Multiplications from which oneDNN, a third faster once compiled, pays for compiling within two boxes."""
+MAX_DEPTHWISE = 9
+"""Maximum taps of a depthwise kernel for which a loop over its taps beats oneDNN."""
+MAX_GATHERED = 49
+"""Maximum taps of any kernel for which gathering the neighbourhood of an output pays."""
 
 
 def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tensor:
-    """(1, C, h, w) from a (1, K, h, w) and weights (K, C, 1, 1); `whole`: of a whole map, not of a window.
+    """Return (1, C, h, w) from a (1, K, h, w) and weights (K, C, 1, 1); `whole`: of a whole map, not of a window.
 
-    Which way is taken hangs on sizes alone, so that the bits depend on nothing else.
+    The algorithm depends on sizes alone, so that the bits depend on nothing else.
     """
     cells = gradient.shape[2] * gradient.shape[3]
     if whole and cells >= CELLS and cells * weight.numel() >= PRODUCTS and _suits(gradient):
@@ -48,7 +48,7 @@ def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tens
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """One convolution's way back over windows; its weights are laid out for it once."""
+    """The backward pass of one convolution over windows, with its weights laid out for it."""
 
     weight: Tensor
     """With strides (K, kh, kw, C) as it is; without them (C, kh, kw, K) turned round.
@@ -60,11 +60,11 @@ class Kernel:
 
     @classmethod
     def of(cls, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
-        """From (K, C / groups, kh, kw); None for one that is better left to PyTorch."""
+        """Lay out (K, C / groups, kh, kw); None for a convolution that PyTorch computes better."""
         height, width = weight.shape[2:]
-        if weight.device.type != "cpu" or set(dilation) != {1} or height * width > WIDEST:
+        if weight.device.type != "cpu" or set(dilation) != {1} or height * width > MAX_GATHERED:
             return None
-        alone = groups == len(weight) and weight.shape[1] == 1 and height * width <= TAPS
+        alone = groups == len(weight) and weight.shape[1] == 1 and height * width <= MAX_DEPTHWISE
         if alone and set(stride) == {1}:
             laid = weight[:, 0].permute(1, 2, 0)
         elif groups > 1:
@@ -74,11 +74,11 @@ class Kernel:
         return cls(laid.contiguous(), (height, width), (stride[0], stride[1]))
 
     def convolves(self, padding: Sequence[int]) -> bool:
-        """Whether `convolved` has a way for this padding."""
+        """Return whether `convolved` supports this padding."""
         return self.stride == (1, 1) and padding[0] < self.size[0] and padding[1] < self.size[1]
 
     def convolved(self, gradient: Tensor, padding: Sequence[int]) -> Tensor:
-        """(1, C, h', w') from a (1, K, h, w) by one convolution; of the inputs without `padding`."""
+        """Return (1, C, h', w') of the inputs without `padding`, from a (1, K, h, w), by one convolution."""
         around = (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
         if self.weight.ndim == 3:
             alone = self.weight.flip(0, 1).permute(2, 0, 1)[:, None]
@@ -90,7 +90,7 @@ class Kernel:
         return self.weight.nbytes
 
     def gradient(self, gradient: Tensor) -> Tensor:
-        """(1, C, h', w') of all inputs that a window's outputs (1, K, h, w) have read, padding among them."""
+        """Return (1, C, h', w') of all inputs that a window's outputs (1, K, h, w) read, including padding."""
         rows = gradient[0].permute(1, 2, 0)
         if self.weight.ndim == 3:
             out = _each_channel(rows, self.weight)
@@ -101,25 +101,25 @@ class Kernel:
         return out.permute(2, 0, 1)[None]
 
 
-_HELD: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = WeakTensorKeyDictionary()
-"""By the weights: with them they go."""
+_KERNELS: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = WeakTensorKeyDictionary()
+"""By weights, with which they are freed."""
 
 
 def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
-    """`Kernel.of` some input channels of a convolution, laid out once for all pictures."""
+    """Return `Kernel.of` some input channels of a convolution, laid out once for all pictures."""
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
     key = (state, wanted.start, wanted.stop, *stride, *dilation, groups)
-    held = _HELD.get(weight, {})
+    held = _KERNELS.get(weight, {})
     if key not in held:
-        # Of weights that were changed nothing is kept.
+        # Kernels of weights that have changed are dropped.
         kept = {old: one for old, one in held.items() if old[0] == state}
-        held = _HELD[weight] = kept | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
+        held = _KERNELS[weight] = kept | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
     return held[key]
 
 
 def nbytes(weights: Iterable[Tensor]) -> int:
-    """Bytes that are held besides these weights, laid out for the way back."""
-    return sum(one.nbytes for weight in weights for one in _HELD.get(weight, {}).values() if one is not None)
+    """Return the bytes of all kernels laid out for these weights."""
+    return sum(one.nbytes for weight in weights for one in _KERNELS.get(weight, {}).values() if one is not None)
 
 
 def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:

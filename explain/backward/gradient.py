@@ -1,6 +1,6 @@
-"""What a method works from: one layer's activations, and one target's gradient there.
+"""The inputs of a method: one layer's activations, and one target's gradient there.
 
-A gradient is values in the window where it is not 0, or products not worked out.
+A gradient is its values in the window where it is not 0, or products that are not computed yet.
 
 The gradient before a 1x1 convolution is its weights, transposed, times the gradient after it, often of several times
 the channels. A map that is linear in it needs none of them: sum_c a_c (W'g)_c is sum_k g_k (Wa)_k, and Wa is the same
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """What one layer returned, and what several targets' maps need of it."""
+    """One layer's output, with the values that several targets' maps share."""
 
     values: Tensor
     """(C, h, w)"""
@@ -37,7 +37,7 @@ class Activation:
         return self.values.sum((1, 2))
 
     def project(self, weight: Tensor) -> Tensor:
-        """(K, h, w): what a 1x1 convolution of weights (K, C, 1, 1) makes of it, computed once."""
+        """Return (K, h, w), its 1x1 convolution with weights (K, C, 1, 1); computed once."""
         key = weight.data_ptr(), *weight.shape, *weight.stride()
         if key not in self._projections:
             # No convolution: outside of a pass a GPU's may round to ten bits.
@@ -46,7 +46,7 @@ class Activation:
 
     @property
     def nbytes(self) -> int:
-        """Of what is held besides the activations."""
+        """Bytes held besides the activations."""
         # Copied in one step: another thread may be adding.
         return sum(one.nbytes for one in list(self._projections.values()))
 
@@ -67,7 +67,7 @@ class Term:
     weight: Tensor | None = None
     """(K, C, 1, 1)"""
 
-    def worked_out(self, *, whole: bool) -> Tensor:
+    def computed(self, *, whole: bool) -> Tensor:
         """(C, h', w')"""
         return (
             self.values if self.weight is None else pointwise_gradient(self.values[None], self.weight, whole=whole)[0]
@@ -89,7 +89,7 @@ class Gradient:
     """One target's gradient at one layer: (C, h', w') from row `top` and column `left` on, 0 elsewhere."""
 
     terms: tuple[Term, ...]
-    """What it is the sum of; one at least."""
+    """The terms it is the sum of; at least one."""
     shape: tuple[int, int]
     """(h, w) of the layer's whole map."""
 
@@ -114,24 +114,24 @@ class Gradient:
 
     @property
     def nbytes(self) -> int:
-        """Weights are the model's."""
+        """Bytes of its values; weights belong to the model."""
         return sum(term.values.nbytes for term in self.terms)
 
     @cached_property
     def values(self) -> Tensor:
         """(C, h', w')"""
-        return self._sum([term.worked_out(whole=self.size == self.shape) for term in self.terms])
+        return self._sum([term.computed(whole=self.size == self.shape) for term in self.terms])
 
     def total(self) -> Tensor:
-        """(C,) the sum over all places."""
+        """Return (C,), the sum over all places."""
         return torch.stack([term.total() for term in self.terms]).sum(0)
 
     def along(self, a: Activation) -> Tensor:
-        """(h', w') the sum over channels of its product with the layer's activations."""
+        """Return (h', w'), the sum over channels of its product with the layer's activations."""
         return self._sum([term.along(a) for term in self.terms])
 
     def _sum(self, parts: list[Tensor]) -> Tensor:
-        """Each term's part (..., h', w') added up in one window."""
+        """Add up each term's part (..., h', w') in one window."""
         if len(parts) == 1:
             return parts[0]
         out = parts[0].new_zeros(*parts[0].shape[:-2], *self.size)
@@ -141,12 +141,12 @@ class Gradient:
         return out
 
     def part(self, activations: Tensor) -> Tensor:
-        """The window's part of a (C, h, w)."""
+        """Return the window's part of a (C, h, w)."""
         height, width = self.size
         return activations[:, self.top : self.top + height, self.left : self.left + width]
 
     def placed(self, part: Tensor, elsewhere: float | Tensor = 0.0) -> Tensor:
-        """A map of the window (h', w') as a whole one (h, w)."""
+        """Return a map of the window (h', w') as a whole one (h, w)."""
         height, width = part.shape
         if (height, width) == self.shape:
             return part

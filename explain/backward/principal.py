@@ -13,21 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEW = 48
-"""Rows up to which a full decomposition is quicker than a search for the first vector."""
-STEPS = 60
-"""Of the search at most; ten are the rule."""
+"""Rows up to which a full decomposition is faster than a search for the first vector."""
+MAX_STEPS = 60
+"""Steps of the search; ten are usual."""
 NEAR = 1e-6
-"""How far a vector that was found may be off, as a share of the largest eigenvalue."""
-_ALONE = threading.Lock()
+"""Tolerated error of the vector, as a share of the largest eigenvalue."""
+_CUDA_LOCK = threading.Lock()
 """PyTorch loads its linear algebra for CUDA when first asked, and fails where two threads ask at once."""
 
 
 def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """First principal component scores of (C, h', w') over `places` places, of which all others are 0.
+    """Return the first principal component scores of (C, h', w') over `places` places, of which all others are 0.
 
-    Returns them as (h', w'), and the score () of the places that are 0. Without a singular value decomposition, and
-    many times faster than one. The sign, arbitrary there too, is set so that the map rises where the channels' mean
-    rises.
+    They are (h', w'), and the score () of the places that are 0. Many times faster than a singular value decomposition.
+    The sign, which is arbitrary, is set so that the map rises where the channels' mean rises.
     """
     channels, height, width = x.shape
     rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
@@ -52,7 +51,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 
 def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """The first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None where it is slow to find.
+    """Return the first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None if it is slow.
 
     Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
     a step is of few numbers, where NumPy is done before PyTorch has started.
@@ -60,10 +59,10 @@ def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None
-    found = rows.new_empty(STEPS, len(start))
+    found = rows.new_empty(MAX_STEPS, len(start))
     found[0] = start / start.norm()
-    vectors, away, small = found.numpy(), shift.numpy(), np.zeros((STEPS, STEPS))
-    for step in range(STEPS - 1):
+    vectors, away, small = found.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
+    for step in range(MAX_STEPS - 1):
         scores = (rows @ found[step]).numpy()
         scores -= away @ vectors[step]
         next_one = (torch.from_numpy(scores) @ rows).numpy()
@@ -85,12 +84,12 @@ def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
 
 
 def _decomposed(rows: Tensor) -> Tensor:
-    """The first right singular vector (C,) of (n, C), by the first eigenvector of the smaller Gram matrix."""
+    """Return the first right singular vector (C,) of (n, C), from the first eigenvector of the smaller Gram matrix."""
     count, channels = rows.shape
     gram = rows.T @ rows if channels <= count else rows @ rows.T
     # It squares the condition number, so its own vectors want more digits than its rows; MPS has no more.
     precise = gram if gram.device.type == "mps" else gram.double()
-    with nullcontext() if gram.device.type == "cpu" else _ALONE:
+    with nullcontext() if gram.device.type == "cpu" else _CUDA_LOCK:
         vector: Tensor = torch.linalg.eigh(precise).eigenvectors[:, -1].to(rows.dtype)
     if channels <= count:
         return vector

@@ -1,4 +1,4 @@
-"""Gradients of transformers that multiply no zeros.
+"""Compute gradients of transformers without multiplying rows of zeros.
 
 Past a ViT's last attention only the class token's row reaches the logits, so what a plain backward pass carries through
 the last MLP, norm and projection is a row or two of numbers and 196 rows of zeros, and through the attention the

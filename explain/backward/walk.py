@@ -101,7 +101,7 @@ class Walk:
             self.products.setdefault(at, []).append(term)
         else:
             whole = self.whole(at) and term.values.shape[1:] == self.shapes[at][2:]
-            self.add(at, term.worked_out(whole=whole)[None], term.top, term.left, fresh=True)
+            self.add(at, term.computed(whole=whole)[None], term.top, term.left, fresh=True)
 
     def _buffer(self, at: Place) -> Tensor:
         """The gradient at a place, to be added to."""

@@ -1,13 +1,12 @@
-"""What a transformer's attention says of a picture: weights of one layer, all layers rolled together, with gradients.
+"""Record a transformer's attention weights, and their gradients, in one pass over a picture.
 
 Inside `Adapter.record_attention(record)` attention is computed step by step, and `record(path, weights)` is called for
 each module that attends, in the order of execution, with (B, heads, queries, keys) after the softmax, in the graph.
 What `record` returns takes the weights' place, so that it can cut the graph there.
 `models.adapters.attention.record_attention(module, record)` does that for any torch module.
-Which modules attend, the engine sees in the pass by which it finds the layers (`Resident.attentions`). Keys are to be
-the picture's tokens: those before the grid (CLS, registers) first, then the patches row by row; an adapter whose keys
-are anything else (words of a text) leaves that module out. Queries may be the same tokens or others: a single query
-that pools the patches, the words of a text.
+The attention modules are found in the same pass as the layers (`Resident.attentions`). Keys must be the picture's
+tokens: those before the grid (CLS, registers) first, then the patches row by row; an adapter omits modules with other
+keys (words of a text). Queries may be the same tokens or others: a single query that pools the patches, or words.
 """
 
 from __future__ import annotations
@@ -37,26 +36,25 @@ COMPUTED_OPENLY = "Attention was computed step by step for this map, because fus
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """One module's attention in one pass over one picture, as it is read for a map."""
+    """One module's attention in one pass over one picture."""
 
     seen: Attended
     weights: Tensor
     """(heads, queries, keys), rows sum to 1."""
     rows: Tensor
-    """(queries,) bool: whose attention counts. The class token's where the answer is read from it, else every patch's;
-    of other queries all."""
+    """(queries,) bool: the queries that count: the class token where the prediction is read from it, else every patch;
+    all queries that are other tokens than the keys."""
 
     def to_map(self, row: Tensor) -> Tensor:
-        """(..., keys) as (..., h, w): without the tokens before the grid's."""
+        """Return (..., keys) as (..., h, w), without the tokens before the grid's."""
         assert self.seen.grid is not None
         return row[..., self.seen.prefix :].reshape(*row.shape[:-1], *self.seen.grid)
 
 
 def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> list[Weighed]:
-    """The weights of some modules, by one pass in which attention is computed openly; no gradient leads through them.
+    """Return the weights of some modules, from one pass in which attention is computed step by step.
 
-    Whose attention counts is not guessed from the model's kind: it is that of the tokens through which the target
-    hangs on the last attention.
+    The queries that count are those of the last attention on which the target's gradient is not 0.
     """
     resident = evidence.resident
     seen = {one.path: one for one in attentions(resident)}
@@ -86,9 +84,9 @@ def follow(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Iterator[list[tuple[Weighed, Tensor]]]:
-    """For each target every module's weights and the gradient of the target's scalar with respect to them, in order.
+    """Yield, for each target, every module's weights and the gradient of the target's scalar with respect to them.
 
-    One pass for all targets, and one walk back for each; what they keep is let go at the end.
+    One forward pass for all targets, and one backward pass for each.
     """
     resident = evidence.resident
     seen = {one.path: one for one in attentions(resident)}
@@ -121,7 +119,7 @@ def follow(
 
 
 def attentions(resident: Resident) -> tuple[Attended, ...]:
-    """The modules whose attention a map can be made of; raises ModelProblem where there are none."""
+    """Return the modules whose attention is over the whole picture; raises ModelProblem where there are none."""
     usable = tuple(one for one in resident.attentions if one.grid is not None)
     if not usable:
         windows = " over the whole picture" if resident.attentions else ""
@@ -130,7 +128,7 @@ def attentions(resident: Resident) -> tuple[Attended, ...]:
 
 
 def chosen(evidence: Evidence) -> tuple[str, ...]:
-    """The attention that stands for each target layer: that of its own block, the last one for a layer of no block."""
+    """Return the attention module of each layer: that of its own block, else the last one."""
     paths = [one.path for one in attentions(evidence.resident)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
 
@@ -147,7 +145,7 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
 
 
 def _rows(one: Attended, last: Attended, read: Tensor | None) -> Tensor:
-    """(queries,) bool for one module, from which queries of the last one are `read` (None where nothing says so)."""
+    """Return which queries of a module count, (queries,) bool; `read`: those of the last one, None if unknown."""
     queries = torch.arange(one.queries)
     if not one.same:
         # A query that pools the patches, or words.

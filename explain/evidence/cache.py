@@ -1,4 +1,4 @@
-"""A cache bounded by bytes, least recently used first out. What is evicted is let go, never torn down."""
+"""A cache bounded by bytes; the least recently used values are evicted first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class ByteCache(Generic[Value]):
-    """Keeps values up to `budget` bytes as `size` tells them; sizes are asked again whenever something is added."""
+    """Holds values up to `budget` bytes; `size` is called again for all of them whenever one is added."""
 
     def __init__(self, budget: int | Callable[[], int], size: Callable[[Value], int]) -> None:
         """`budget` in bytes, or a function that reads it from the settings."""
@@ -37,14 +37,14 @@ class ByteCache(Generic[Value]):
             return self._values.get(key)
 
     def put(self, key: Hashable, value: Value) -> None:
-        """Keep a value; the newest stays even where it alone is larger than the budget."""
+        """Add a value; the newest stays even where it alone exceeds the budget."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
             self.shrink(self.budget)
 
     def shrink(self, budget: int) -> None:
-        """Let the least recently used go until at most `budget` bytes, or one value, are left."""
+        """Evict the least recently used until at most `budget` bytes, or one value, are left."""
         with self._lock:
             while len(self._values) > 1 and self.nbytes > budget:
                 self._values.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Convolutions on a GPU as on a CPU: in whole float32, and to the same bits every time.
+"""Make convolutions on a GPU deterministic and computed in full float32.
 
 PyTorch lets cuDNN round what it multiplies to 10 bits (TF32) and choose algorithms whose sums come in any order.
 Emulated on a CPU, TF32 moved maps by up to 0.02 of their range, and detectors' GradCAM++ and XGradCAM by nearly all of
@@ -23,9 +23,9 @@ _undo: list[Callable[[], None]] = []
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """For as long as anybody is inside, in any thread: the switches are the whole process's.
+    """Set cuDNN's switches, which are process-wide, while any thread is inside; the last one out restores them.
 
-    They are put back as they were by the last one out. Where `device` is no CUDA one nothing is switched.
+    Does nothing where `device` is no CUDA device.
     """
     global _inside
     if device.type != "cuda":
@@ -46,7 +46,7 @@ def exact(device: torch.device) -> Iterator[None]:
 
 
 def _switched() -> Iterator[Callable[[], None]]:
-    """Turn each switch, and say how to turn it back."""
+    """Set each switch, and yield a function that restores it."""
     cudnn: Any = torch.backends.cudnn
     yield _set(cudnn, "deterministic", value=True)
     yield _set(cudnn, "benchmark", value=False)
@@ -65,7 +65,7 @@ def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
 
 
 class PassLock:
-    """A re-entrant lock, held for the passes of a model: on a GPU they are exact."""
+    """A re-entrant lock for the passes of a model, which are `exact` on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from models.adapters.detector import Detections
     from models.geometry import Geometry, ModelInput
 
-CROWD = 16
-"""Detections in one target up to which its gradient is walked back where it is not 0. Of more, that is everywhere."""
+MAX_WINDOWED = 16
+"""Maximum detections in a target whose gradient is walked back in windows: of more it is not 0 nearly everywhere."""
 
 
 class _Overwritten(Exception):
@@ -42,7 +42,7 @@ class _Overwritten(Exception):
 
 
 class Evidence:
-    """Activations at the target layers and, for each target asked for, their gradients; all on the model's device."""
+    """Activations at some layers of one pass and, per target, their gradients; all on the model's device."""
 
     def __init__(self, resident: Resident, given: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
@@ -52,15 +52,15 @@ class Evidence:
         self.tensor = resident.place(given.tensor)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
-        """What each method made of it, by (method, target): one (h, w) map per layer."""
+        """Raw maps by (method, target): one (h, w) per layer."""
         self.decoded: tuple[object, tuple[Prediction, ...]] | None = None
-        """What the model shows, as it was asked for last, and what that was."""
+        """The arguments of the latest decoding, and its predictions."""
         self._graph: Graph | None = None
         self._adapter = resident.fastest_adapter(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
         self.recorded = [recorded[layer.path] for layer in layers]
-        """The layers' outputs as they are, in the graph that the gradients come from."""
+        """The layers' outputs in the graph from which the gradients are computed."""
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
 
@@ -71,7 +71,7 @@ class Evidence:
 
     @cached_property
     def layered(self) -> list[Activation]:
-        """The activations with what several maps need of them."""
+        """The activations with the values that several maps share."""
         return [Activation(one[0]) for one in self.activations]
 
     def _forward(self) -> tuple[dict[str, Tensor], Any]:
@@ -84,7 +84,7 @@ class Evidence:
         return self._passed(copied=True)
 
     def _passed(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
-        """One pass; raises _Overwritten where what was recorded is not what the layer returned any more."""
+        """Run one pass; raises _Overwritten where a recorded output was changed later."""
         recorded: dict[str, Tensor] = {}
         versions: dict[str, int] = {}
 
@@ -110,7 +110,7 @@ class Evidence:
 
     @contextmanager
     def _hooked(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
-        """Hand what each target layer returns to `record`; what that returns takes its place."""
+        """Replace the output of each target layer with what `record` returns for it."""
         module, caller = self._adapter.module, threading.get_ident()
 
         def seen(path: str, output: Tensor) -> Tensor | None:
@@ -130,7 +130,7 @@ class Evidence:
                 handle.remove()
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
-        """For each layer the gradient of each target's scalar. No model pass, only its tail backward."""
+        """Return, for each layer, the gradient of each target's scalar; only the tail of the model runs, backward."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
             with self.resident.lock, torch.enable_grad():
@@ -141,8 +141,8 @@ class Evidence:
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
     def _windowed(self, target: Target) -> list[Gradient] | None:
-        """The gradients of a few detections, only where they are not 0; None for what has to go PyTorch's way."""
-        small = self.resident.adapter.detects and len(target.anchors) <= CROWD
+        """Return the gradients of a few detections, in windows; None where PyTorch has to compute them."""
+        small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
         if not small or any(layer.layout != "nchw" for layer in self.layers):
             return None
         seeds = self._seeds(target)
@@ -157,7 +157,7 @@ class Evidence:
                 return None
 
     def _seeds(self, target: Target) -> list[Gradient | None] | None:
-        """A target's gradient at each of the network's outputs that have any; None where it has none at all."""
+        """Return a target's gradient at each of the network's outputs; None where it has none at all."""
         outputs: Detections = self.outputs
         top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:
@@ -184,7 +184,7 @@ class Evidence:
         return [seeds.get(place) for place in wanted] if seeds else None
 
     def _slopes(self, given: Detections, target: Target) -> Sequence[Tensor | None]:
-        """The gradient of a target's scalar at each leaf; None where it has none, or where it leads nowhere."""
+        """Return the gradient of a target's scalar at each leaf; None where it has none, or where it leads nowhere."""
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
         scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
         if not scalar.requires_grad:
@@ -211,7 +211,7 @@ class Evidence:
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes it keeps alive: activations, gradients, and what is behind them for later targets."""
+        """Estimated bytes: activations, gradients, raw maps, and the graph for later targets."""
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from models.adapter import Adapter
 
 NUMBERED = 16
-"""Modules of one kind, counted from 0, that another tool's name with a star is tried for."""
+"""Numbers from 0 that are tried for a star in another tool's name of a layer."""
 
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:
-    """A layer's output or gradient as (B, C, h, w)."""
+    """Return a layer's output or gradient as (B, C, h, w)."""
     if layer.layout == "nhwc":
         return output.permute(0, 3, 1, 2)
     if layer.layout == "tokens":
@@ -33,7 +33,7 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
 
 
 def find(known: Mapping[str, Layer], paths: tuple[str, ...], module: nn.Module) -> tuple[Layer, ...]:
-    """The layers at dotted paths; raises ModelProblem, one sentence, for a path that gives no map."""
+    """Return the layers at dotted paths; raises ModelProblem for a path that gives no map."""
     for path in paths:
         if path in known:
             continue
@@ -42,7 +42,7 @@ def find(known: Mapping[str, Layer], paths: tuple[str, ...], module: nn.Module) 
 
 
 def named(resident: Resident, typed: str) -> tuple[str, ...]:
-    """The paths of what a person calls one layer or several.
+    """Return the paths of one or several layers, by any name a user types.
 
     That is a path, a preset or another tool's name, one of these with `*` in it, several presets at once (`neck P3/P4`)
     or a list of all this with commas or spaces. Raises ModelProblem, one sentence with the name as it was typed.
@@ -85,7 +85,7 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
 
 
 def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[str, ...]:
-    """The layers that a name with stars stands for, in the order of execution; a star ends at a dot."""
+    """Return the layers that match a name with stars, in the order of execution; a star does not match a dot."""
     parts = name.split("*")
     pattern = re.compile("[^.]*".join(map(re.escape, parts)))
     found = {path for path in known if pattern.fullmatch(path)}
@@ -104,7 +104,7 @@ def _refused(
     presets: Collection[str] = (),
     default: Collection[str] = (),
 ) -> ModelProblem:
-    """Why there is no map at `path`, which was called `name`, and where there is one."""
+    """Return the error for a `path`, typed as `name`, without a map; it says where there is one."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(module.named_modules()):

@@ -1,4 +1,4 @@
-"""Models that stay loaded: one lock a model, one load however many ask, least recently used out by bytes."""
+"""Keep models loaded within a budget of bytes: one lock per model, one load for all who wait for it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Resident:
         self.device = device
         self.lock = PassLock(device)
         self.origin = self
-        """Itself; of one that was asked for other classes, the one whose module it shares."""
+        """The resident whose module this one shares; itself unless it looks for other classes."""
         self.vocabularies: dict[object, Resident] = {}
-        """The latest ones that share its module and look for other classes, by what they were asked for."""
+        """The latest residents that share its module and look for other classes, by vocabulary and examples."""
         self.source: object = None
-        """What it was loaded from: its table may be another now, or its file."""
+        """The table and the files it was loaded from; where they have changed it is loaded again."""
         self.mutates = False
-        """Whether a module was seen to write into its input."""
+        """Whether a module is known to write into its input."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
         channels_last = adapter.spec.channels_last and device.type == "cpu"
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -57,7 +57,7 @@ class Resident:
         return [*self.adapter.module.parameters(), *self.adapter.module.buffers()]
 
     def place(self, tensor: Tensor) -> Tensor:
-        """A (B, 3, h, w) on the model's device, laid out as the model wants it."""
+        """Return a (B, 3, h, w) on the model's device, in its memory format."""
         return tensor.to(device=self.device, memory_format=self.memory_format)
 
     @property
@@ -66,32 +66,32 @@ class Resident:
 
     @property
     def parameters(self) -> int:
-        """Numbers that were trained."""
+        """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self.adapter.module.parameters()) - self.adapter.padding
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its weights, also as they are laid out besides to be quicker."""
+        """Bytes of its weights, including copies that are laid out for speed."""
         found: Twin | None = self.__dict__.get("_twin")
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *([found.module] if found else [])]))
         return self._loaded_bytes + laid_out + convolution.nbytes(self.adapter.module.parameters())
 
     @cached_property
     def _loaded_bytes(self) -> int:
-        # What another runtime holds (ONNX, OpenVINO) is in no tensor of ours.
+        # Another runtime (ONNX, OpenVINO) keeps its weights outside of PyTorch.
         return self.adapter.extra_bytes + sum(tensor.nbytes for tensor in self._tensors())
 
     @cached_property
     def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
-        """All layers that can be explained by path, and the short list for a picker, in order of execution.
+        """All layers that can be explained, by path, and the short list for a picker, in order of execution.
 
-        None of either for a model that only answers (`gradients` is False).
+        Both are empty for a model without gradients.
         """
         return self._survey.known, self._survey.short
 
     @property
     def attentions(self) -> tuple[Attended, ...]:
-        """What attends, in the order of execution; nothing in a CNN."""
+        """The attention modules, in the order of execution; none in a CNN."""
         return self._survey.attentions
 
     @cached_property
@@ -104,8 +104,8 @@ class Resident:
             return survey(adapter, blank)
 
     def _blank(self) -> tuple[Adapter, Tensor]:
-        """An adapter that answers, and an empty picture for it on the device."""
-        # One that is still to be told what to look for has layers all the same.
+        """Return an adapter that can run, and an empty picture for it on the device."""
+        # Before an open-vocabulary model has its words, its probe has the same layers.
         adapter = self.adapter.probe()
         return adapter, self.place(adapter.flat_input())
 
@@ -115,8 +115,7 @@ class Resident:
             return folding.twin(*self._blank())
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
-        """The adapter to explain these layers with: itself or, where nothing that this skips is among them, its
-        quicker twin."""
+        """Return the adapter to explain these layers with: the folded twin's, unless it lacks one of them."""
         if not folding.folds() or self._twin is None or any(layer.path in self._twin.missing for layer in layers):
             return self.adapter
         own = copy.copy(self.adapter)
@@ -124,7 +123,7 @@ class Resident:
         return own
 
     def with_adapter(self, adapter: Adapter) -> Resident:
-        """The same module, lock and layers for another adapter of it, which looks for other classes."""
+        """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
         _ = self.layers, self._twin  # found once for both
         other = copy.copy(self)
         other.adapter = adapter
@@ -132,11 +131,12 @@ class Resident:
 
     @property
     def gradients(self) -> bool:
-        """Whether there is anything inside the model to look at: an exported file or a service only answers."""
+        """Whether layers and gradients are accessible: an exported file or a service only returns predictions."""
         return self.adapter.gradients
 
     @cached_property
     def default_layers(self) -> tuple[str, ...]:
+        """Paths of the layers used where none are named; none without gradients."""
         if not self.gradients:
             return ()
         named = self.adapter.spec.target_layers
@@ -147,53 +147,53 @@ class Resident:
 
 
 def _source(spec: ModelSpec) -> object:
-    """A model's table and when its own files were written: for another one of either it is loaded again."""
+    """Return a model's table and the modification times of its own files."""
     named = (spec.weights.get("path"), spec.arch.rpartition(":")[0])
     files = [name for name in named if isinstance(name, str) and name]
     return spec, [os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)]
 
 
 class Residency:
-    """The models that are loaded, by id and device, within a budget of bytes."""
+    """The loaded models, by id and device, within a budget of bytes."""
 
     def __init__(self, budget: int | None = None) -> None:
         """`budget` in bytes; None: SIGHTGLASS_MODELS_MB."""
-        self._held: ByteCache[Resident] = ByteCache(
+        self._residents: ByteCache[Resident] = ByteCache(
             budget if budget is not None else lambda: int(settings().models_mb * MIB), lambda resident: resident.nbytes
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
-        """The model on that device, loaded now if need be; many who ask at once wait for one load."""
+        """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
         key, source = (spec.id, str(device)), _source(spec)
-        if (resident := self._held.get(key)) is not None and resident.source == source:
+        if (resident := self._residents.get(key)) is not None and resident.source == source:
             return resident
         with self._loading[key]:
-            if (resident := self._held.get(key)) is None or resident.source != source:
+            if (resident := self._residents.get(key)) is None or resident.source != source:
                 resident = Resident(load(spec, progress=_of_download(spec.id, progress)), device)
                 resident.source = source
-                self._held.put(key, resident)
+                self._residents.put(key, resident)
         return resident
 
     def free(self, keep: Resident | None = None) -> None:
-        """Let every model go but one, and hand the GPU's memory back."""
-        kept = [r for r in self._held.values() if r is keep]
-        self._held.clear()
-        for resident in kept:
-            self._held.put((resident.adapter.spec.id, str(resident.device)), resident)
+        """Unload every model but one, and return the GPU's memory."""
+        remaining = [r for r in self._residents.values() if r is keep]
+        self._residents.clear()
+        for resident in remaining:
+            self._residents.put((resident.adapter.spec.id, str(resident.device)), resident)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def residents(self) -> list[Resident]:
-        return self._held.values()
+        return self._residents.values()
 
     @property
     def nbytes(self) -> int:
-        return self._held.nbytes
+        return self._residents.nbytes
 
 
 def _of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
-    """Bytes done and in all, as a share and words."""
+    """Return a callback of (bytes done, total) that reports share and text."""
     if progress is None:
         return None
     return lambda done, total: progress(
@@ -202,11 +202,11 @@ def _of_download(name: str, progress: Progress | None) -> Callable[[int, int], N
 
 
 RESIDENCY = Residency()
-"""The process's own: library, dashboard and API share it."""
+"""The process's residency, shared by library, dashboard and API."""
 
 
 def device(name: str = "auto") -> torch.device:
-    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` as a device that is there; raises ModelProblem where it is not."""
+    """Return the device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; raises ModelProblem where it is missing."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")

@@ -1,4 +1,4 @@
-"""From what a person asks to be explained to targets: classes, boxes, raw candidates, the whole picture."""
+"""Decode predictions, and resolve options to targets: classes, boxes, raw candidates, the whole picture."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from models.adapter import Prediction
 
 EMBEDDING = -1
-"""How a recipe names the one target of a model without classes."""
+"""The target in the recipe of a model without classes."""
 UNSHOWN = "the map is of its strongest candidate alone."
-"""How the note on a class ends that has a map and no box."""
+"""The end of the note on a class that has a map but no box."""
 
 
 def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-    """The targets asked for, or the best `top_k` among the predictions."""
+    """Return the targets that the options name, or the best `top_k` among the predictions."""
     adapter = evidence.resident.adapter
     if adapter.spec.task == "embed":
         if any(target != EMBEDDING for target in options.targets):
@@ -55,7 +55,7 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
 
 
 def unshown(options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
-    """A note on each class of a detector that has a map and no box: what the map is of instead."""
+    """Return a note on each class of a detector that has a map but no box."""
     if options.per != "class" or not evidence.resident.adapter.detects:
         return ()
     return tuple(
@@ -67,7 +67,7 @@ def unshown(options: Options, targets: Sequence[Target], evidence: Evidence) -> 
 
 
 def _detections(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
-    """The candidates, as (anchor, class), of the boxes asked for."""
+    """Return the candidates, as (anchor, class), of the boxes that the options name."""
     labels, count = evidence.resident.adapter.labels, evidence.outputs.count
     shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
     found: list[tuple[int, int]] = []
@@ -88,7 +88,7 @@ def _detections(options: Options, predictions: Sequence[Prediction], evidence: E
 
 
 def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
-    """What the model shows with these options, of the classes that are asked for."""
+    """Return the predictions for these options, filtered by class."""
     adapter = evidence.resident.adapter
     if options.classes and adapter.spec.task != "detect":
         raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")

@@ -1,4 +1,4 @@
-"""How long a model takes, measured here and now: a median of warm passes, never a figure from somewhere else."""
+"""Measure the time of a model's forward pass on this machine, as the median of warm passes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Timing:
     slowest: float
 
     def apart(self, other: Timing) -> bool:
-        """Whether the two ranges do not touch, so that calling one the faster is fair."""
+        """Return whether the two ranges are disjoint, so that one model is clearly faster."""
         return self.slowest < other.fastest or other.slowest < self.fastest
 
 
 def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
-    """Run the model `rounds` times on the picture that the Evidence is of, after one pass that does not count."""
+    """Run the model `rounds` times on the picture of the Evidence, after one warm-up pass."""
     import torch
 
     resident, took = evidence.resident, []

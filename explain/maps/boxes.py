@@ -1,4 +1,4 @@
-"""A detector's boxes and its maps: how much of a map lies in a box, maps kept to boxes, the same object elsewhere."""
+"""Relate a detector's maps to its boxes: shares of heat in boxes, maps confined to boxes, and matching boxes."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from models.geometry import Box
 
 SAME = 0.5
-"""IoU from which two models' boxes are taken for the same object."""
+"""IoU from which boxes of two models count as the same object."""
 
 
 @dataclass(frozen=True)
 class BoxNumbers:
-    """How a map lies to its own box and to the others; shares are 0..1."""
+    """The shares, 0..1, of a map's heat in its own box and in others."""
 
     inside: float
     """Share of the heat inside its own box (or boxes)."""
     area: float
     """That box's share of what the model saw."""
     ratio: float
-    """`inside / area`: 1 is what an even map would have."""
+    """`inside / area`; 1 for an even map."""
     hit: bool
     """Whether the hottest place lies in the box: the pointing game (Zhang et al., doi:10.1007/s11263-017-1059-x)."""
     elsewhere: float
     """Share of the heat in boxes of other objects, outside its own."""
     entropy: float
-    """How scattered the heat is: 0 a single point, 1 the same everywhere."""
+    """Normalised entropy of the heat: 0 for a single point, 1 for an even map."""
 
 
 def place(where: Any, width: int, height: int) -> Box:
-    """A point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
+    """Return a point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
 
     Raises ModelProblem, one sentence, for what is neither and for what lies beside the picture.
     """
@@ -64,7 +64,7 @@ def place(where: Any, width: int, height: int) -> Box:
 
 
 def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:
-    """How much of each cell of an (h, w) grid over `extent` (xyxy, original pixels) lies in any of the boxes, 0..1."""
+    """Return the share 0..1 of each cell of an (h, w) grid over `extent` (xyxy, pixels) that lies in any box."""
     out = np.zeros(shape, np.float32)
     (height, width), (left, top, right, bottom) = shape, extent
     sx, sy = width / (right - left), height / (bottom - top)
@@ -84,14 +84,14 @@ def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -
 
 
 def _overlaps(cells: int, low: float, high: float) -> NDArray[np.float32]:
-    """How much of each cell i..i+1 lies between low and high."""
+    """Return how much of each cell i..i+1 lies between low and high."""
     edges = np.arange(cells + 1)
     inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
     return np.asarray(np.clip(inside, 0, 1), np.float32)
 
 
 def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
-    """Share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
+    """Return the share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
     values = heatmap.measured.coarse
     height, width = values.shape
     rows, columns = (_overlaps(side, RING * side, side - RING * side) for side in (height, width))
@@ -100,7 +100,7 @@ def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
 
 
 def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
-    """The numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
+    """Compute the numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
     values, extent = heatmap.measured.coarse, heatmap.geometry.extent
     total = float(values.sum(dtype=np.float64)) or 1.0
     mine = coverage(values.shape, extent, own)
@@ -118,7 +118,7 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
 
 
 def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
-    """The map kept to its boxes as `Within` says; a display step: `raw` and every number stay as they were."""
+    """Return the map confined to its boxes as `Within` says; only for display: `raw` and all numbers stay."""
     if within == "picture" or not own or heatmap.state != "ok":
         return heatmap
     left, top, right, bottom = heatmap.geometry.content
@@ -142,7 +142,7 @@ def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Hea
 
 
 def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:
-    """The place of the box that is the same object in another model's answers: same label first, then overlap."""
+    """Return the index of the box that is the same object: same label first, then most overlap; None without one."""
     found = [
         (prediction.label == wanted.label, overlap, place)
         for place, prediction in enumerate(among)

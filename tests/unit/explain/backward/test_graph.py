@@ -451,8 +451,8 @@ def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_o
     given = SimpleNamespace(tensor=held.tensor, geometry=held.geometry)
     # Passes that nothing has been asked of.
     first, second = (replace(shown, evidence=Evidence(held.resident, given, held.layers)) for _ in range(2))
-    worked_out, count = Term.worked_out, []
-    monkeypatch.setattr(Term, "worked_out", lambda term, **how: count.append(term) or worked_out(term, **how))
+    computed, count = Term.computed, []
+    monkeypatch.setattr(Term, "computed", lambda term, **how: count.append(term) or computed(term, **how))
     together = first.with_methods(*names)
     assert len(count) == len({id(term) for term in count}) > 0
     for name, one in zip(names, together, strict=True):
