@@ -171,8 +171,7 @@ def similarity(
     """Compare two pictures and explain the cosine of their embeddings, a . b / (|a| |b|).
 
     Pictures are anything that `Image.open` takes; `layers` are dotted paths, by default the model's own; `method` is
-    one of the gradient family (`OFFERED`), by default HiResCAM. Raises ModelProblem for a model without an embedding
-    and for an option that it does not have.
+    one of `OFFERED`, by default HiResCAM. Raises ModelProblem without an embedding and for an unknown option.
 
         found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         found.score, found.query.signed.shape  # 0.26, (224, 224)
@@ -195,7 +194,6 @@ def similarity(
         found = [explainer.evidence(resident, image, options) for image in (one, other)]
         for evidence, key, _ in found:
             EVIDENCE.put(key, evidence)
-        notes = (*one.notes, *other.notes, *more, *resident.adapter.notes)
         evidences = [evidence for evidence, _, _ in found]
         vectors, score, state, raws, carried = _compared(evidences, chosen, of)
         first, second = (
@@ -215,7 +213,7 @@ def similarity(
             preprocessing,
             state,
             matches(evidences[0], evidences[1], carried),
-            tuple(dict.fromkeys(notes)),
+            tuple(dict.fromkeys((*one.notes, *other.notes, *more, *resident.adapter.notes))),
         )
 
     return explainer.with_oom_fallback(work)
