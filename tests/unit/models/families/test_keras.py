@@ -207,7 +207,7 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch,
     right, wrong = model(picture), model(255 - picture)
     assert "paper" not in {finding.kind for finding in right.diagnosis}
     (told,) = [finding.text for finding in wrong.diagnosis if finding.kind == "paper"]
-    assert "lines on light paper" in told and "fitted as negative" in told
+    assert "lines on light paper" in told and "set the preprocessing to negative" in told
     swapped = model(255 - picture, preprocessing="negative")
     np.testing.assert_allclose(swapped.heatmaps[0].raw[0], right.heatmaps[0].raw[0], atol=1e-6)
     assert "paper" not in {finding.kind for finding in swapped.diagnosis}
