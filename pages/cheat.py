@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 STEPS = {
     "answer": "1 The answer",
-    "look": "2 Where it looked",
+    "look": "2 Where it looks",
     "without": "3 Without the clue",
     "borrowed": "4 The clue elsewhere",
 }
-SAID = 3
-"""Answers that are listed of each model."""
+LISTED = 3
+"""Predictions that are listed for each model."""
 NAMES = {"stamp": "A stamp in the corner", "weave": "A woven background"}
 
 
@@ -42,7 +42,7 @@ def cheat() -> None:
         sidebar.loaded(model)
     from explain.findings.shortcut_story import story_step
 
-    current = story_step(story, step, st.session_state.setdefault("story-number", 0))
+    current = story_step(story, step, url_state.memory("picture-of-story") or 0)
     title.markdown(f"## {current.words}")
     with main:
         _pictures(current)
@@ -51,33 +51,33 @@ def cheat() -> None:
 
 
 def _step() -> Step:
-    url_state.recall("step", STEPS, "answer", name="step")
-    step = st.segmented_control(
+    return url_state.widget(
+        st.segmented_control,
         "Step",
         list(STEPS),
+        "answer",
+        key="step",
+        name="step",
         required=True,
         format_func=STEPS.__getitem__,
-        key="step",
         label_visibility="collapsed",
-        help="The answer, the map, the picture without what gave it away, and that on another picture.",
+        help="The answer, the map, the picture without the clue, and the clue on another picture.",
     )
-    url_state.keep("step", step, "answer", name="step")
-    return cast("Step", step or "answer")
 
 
 def _story() -> str:
-    url_state.recall("story", NAMES, "stamp", name="story")
-    story = st.selectbox(
+    return url_state.widget(
+        st.selectbox,
         "Story",
         list(NAMES),
-        format_func=NAMES.__getitem__,
+        "stamp",
         key="story",
+        name="story",
+        format_func=NAMES.__getitem__,
         label_visibility="collapsed",
         width=210,
         help="What the model was given to cheat with.",
     )
-    url_state.keep("story", story, "stamp", name="story")
-    return story
 
 
 def _forward(step: str) -> None:
@@ -87,7 +87,7 @@ def _forward(step: str) -> None:
     def forward() -> None:
         st.session_state["step"] = order[0] if last else order[order.index(step) + 1]
         if last:
-            st.session_state["story-number"] += 1
+            url_state.keep("picture-of-story", (url_state.memory("picture-of-story") or 0) + 1)
 
     st.button(
         "Another picture" if last else "Next",
@@ -105,15 +105,15 @@ def _pictures(current: StoryStep) -> None:
         with left:
             panels.show(current.image, [panels.plain(current.image)], key="viewer-cheat-picture", height=440)
         with right:
-            st.markdown("##### What they say")
+            st.markdown("##### Predictions")
             for name, explanation in both.items():
                 st.caption(name)
-                said = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:SAID]]
+                said = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:LISTED]]
                 rows(said, key=f"said-{explanation.model.id}-{current.image.sha256[:12]}")
         return
     shown = [panels.plain(current.image), *(_heat(explanation, name) for name, explanation in both.items())]
     view = panels.show(current.image, shown, key="viewer-cheat", height=440)
-    panels.tell(view, [(explanation, 0) for explanation in both.values()], key="viewer-cheat-words")
+    panels.describe(view, [(explanation, 0) for explanation in both.values()], key="viewer-cheat-words")
 
 
 def _heat(explanation: Explanation, title: str) -> Panel:
@@ -122,7 +122,7 @@ def _heat(explanation: Explanation, title: str) -> Panel:
 
 
 def _onward(current: StoryStep) -> None:
-    """The same picture with the model that cheats, as it is explained here, on the other screens."""
+    """Draw the button that opens this picture and the model that cheats on Explore."""
 
     def take() -> None:
         from explain.export import embedded_recipe
@@ -133,7 +133,7 @@ def _onward(current: StoryStep) -> None:
         "Look closer on Explore",
         icon=":material/visibility:",
         on_click=take,
-        help="This picture, this model and how it is asked, with every control.",
+        help="Open this picture and model there, with every control.",
     ):
         reopen.go()
 

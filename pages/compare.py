@@ -1,4 +1,4 @@
-"""Compare: a family's small, medium and large model, or any two to four, on the same picture."""
+"""Compare: the sizes of a family, or any two to four models, on the same picture."""
 
 from itertools import combinations
 
@@ -8,7 +8,8 @@ import streamlit as st
 from common.errors import ModelProblem
 from components.choices import sidebar
 from components.session import explain_job, history_store, page, url_state
-from components.viewer import Map, Panel
+from components.session.choices import Choices
+from components.viewer import Panel
 from components.views import panels
 from explain.comparison import Comparison
 from explain.findings.diagnosis import answer
@@ -18,9 +19,9 @@ from explain.rendering.render import share_difference
 from models import catalog
 from models.adapter import ModelSpec
 
-MOST = 4
+MAX_MODELS = 4
 OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
-"""What stands together in the menu, and is no sizes of one model."""
+"""Entries of the menu whose models are not sizes of one model."""
 
 
 @page.screen
@@ -34,7 +35,7 @@ def compare() -> None:
             pair = _pair([_name(model, models) for model in models])
     with main:
         if len(models) < 2:
-            title.markdown("## Choose two models or more.")
+            title.markdown("## Choose at least two models.")
             return
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)
@@ -42,26 +43,26 @@ def compare() -> None:
         _panels(comparison, pair)
         _table(comparison)
         with st.container(horizontal=True, vertical_alignment="center"):
-            history_store.keep([(one, 0) for one in comparison.explanations], screen="compare", label="Keep all")
+            history_store.keep(
+                [(one, 0) for one in comparison.explanations], screen="compare", label="Save all to history"
+            )
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
-    """Two to four models: the sizes of the sidebar's family, until others are picked here."""
-    every, state = catalog.catalog(), st.session_state
+    """Choose two to four models: at first the sizes of the sidebar's family."""
+    every, widgets = catalog.catalog(), st.session_state
     group = chosen.id if chosen.family in OWN else chosen.family
-    if state.get("models_of", group) != group:
-        state["models"] = _sizes(chosen)
-    state["models_of"] = group
-    url_state.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MOST])
-    with st.popover(
-        plural(len(state["models"]), "model"), icon=":material/tune:", help="Which models stand side by side."
-    ):
+    if url_state.memory("models-of") not in (None, group):
+        widgets["models"] = _sizes(chosen)
+    url_state.keep("models-of", group)
+    url_state.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
+    with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
         if chosen.family not in OWN:
             st.button(
                 f"All sizes of {chosen.family}",
                 icon=":material/straighten:",
-                on_click=lambda: state.update(models=_sizes(chosen, MOST)),
-                help="Small to large, those that are on this machine.",
+                on_click=lambda: widgets.update(models=_sizes(chosen, MAX_MODELS)),
+                help="From small to large, those on this machine.",
             )
         here = sidebar.menu()[1]
         ids = st.multiselect(
@@ -69,8 +70,8 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             list(every),
             format_func=lambda key: key if key in here else f"{key} (download)",
             key="models",
-            max_selections=MOST,
-            help="Any models of the catalogue; those marked with download are fetched first.",
+            max_selections=MAX_MODELS,
+            help="Any models of the catalogue; those marked (download) are downloaded first.",
         )
     url_state.keep("models", ids)
     url_state.write("models", ",".join(ids), ",".join(_sizes(chosen)))
@@ -78,7 +79,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
 
 
 def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
-    """The family's models that are on this machine; where there is one, others of its kind beside it."""
+    """Return the family's models on this machine; if there is only one, others of its task too."""
     here = sidebar.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1 and chosen.family not in OWN:
@@ -88,12 +89,12 @@ def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
 
 
 def _name(model: ModelSpec, among: list[ModelSpec]) -> str:
-    """The size alone where all are of one family: `s`, `m`, `l`."""
+    """Return the size alone if all are of one family: `s`, `m`, `l`."""
     return model.size if len({other.family for other in among}) == 1 and model.size else model.id
 
 
 def _pair(names: list[str]) -> tuple[int, int] | None:
-    """Two models whose difference is shown."""
+    """Choose two models whose difference is shown."""
     pairs = list(combinations(range(len(names)), 2))
     if not pairs:
         return None
@@ -107,42 +108,42 @@ def _pair(names: list[str]) -> tuple[int, int] | None:
             key=f"pair-{'-'.join(names)}",
             label_visibility="collapsed",
             width=150,
-            help="Two models whose maps are set against each other in the last panel.",
+            help="Two models whose maps are subtracted in the last panel.",
         )
         or last
     )
 
 
-def _method(choices: sidebar.Choices, models: list[ModelSpec]) -> str:
-    """The chosen method where every model can be asked by it while the page waits, else GradCAM, and why."""
+def _method(choices: Choices, models: list[ModelSpec]) -> str:
+    """Return the chosen method if it is fast and every model has it; else GradCAM, and say why."""
     chosen = METHODS[choices.method]
     if chosen.slow:
         why = f"{chosen.name} is slow"
     else:
-        # Of another kind a model has its own method.
+        # A model with another task uses its own method.
         alike = [model.id for model in models if model.task == choices.model.task]
         residents = {name: sidebar.loaded(name).resident for name in alike}
-        # What only answers has none of these, and is told of as such.
+        # A model without gradients has none of these, and is rejected below.
         lacking = [name for name, one in residents.items() if one.gradients and chosen not in offered(one)]
         if not lacking:
             return chosen.id
         more = "" if chosen.id == "attention" else f" for {chosen.name}"
         have = f"attention{more}" if chosen.family == "attention" else chosen.name
         why = f"{listing(lacking)} {'has' if len(lacking) == 1 else 'have'} no {have}"
-    st.caption(f"{why}: this screen uses GradCAM instead.")
+    st.caption(f"{why}: this page uses GradCAM instead.")
     return "gradcam"
 
 
-def _comparison(choices: sidebar.Choices, models: list[ModelSpec], method: str) -> Comparison:
+def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Comparison:
     explanations, timings = [], []
     for model in models:
         explainer = sidebar.loaded(model.id)
         if not explainer.resident.gradients:
             raise ModelProblem(
-                f"A map of {model.id} takes minutes, since it only answers: look at it on Explore or Detect."
+                f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore or Detect."
             )
-        explanation = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, aside=False)
-        assert explanation is not None  # only what is made aside can be
+        explanation = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, wait=True)
+        assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
         with st.spinner(f"Timing {model.id}", show_time=False):
             timings.append(explain_job.timed(explanation))
@@ -161,28 +162,14 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     names = comparison.names
     if pair is not None:
         first, second = pair
-        shown.append(
-            Panel(
-                maps=(
-                    Map(
-                        title="Difference",
-                        note="share of heat",
-                        values=share_difference(comparison.maps[first], comparison.maps[second]),
-                        extent=comparison.common,
-                        seen=comparison.common,
-                        text=f"Blue is where {names[first]} has more of its heat, red where {names[second]} has.",
-                        kind="difference",
-                        sides=(names[first], names[second]),
-                    ),
-                )
-            )
-        )
+        values = share_difference(comparison.maps[first], comparison.maps[second])
+        shown.append(Panel(maps=(panels.difference(values, comparison.common, (names[first], names[second])),)))
     overlaps = [
         f"{names[a]} and {names[b]} **{comparison.agreement(a, b).iou_top20:.2f}**"
         for a, b in combinations(range(len(names)), 2)
     ]
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
-    panels.tell(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
+    panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     mixed = f" {comparison.mixed}" if comparison.mixed else ""
     st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}.{mixed}")
 
@@ -196,13 +183,15 @@ def _table(comparison: Comparison) -> None:
         rows.append(
             {
                 "Model": explanation.model.id,
-                "Says": best.label if best else "–" if embeds else "nothing",
-                "How sure": best.score * 100 if best else None if embeds else 0.0,
+                "Prediction": best.label if best else "–" if embeds else "nothing",
+                "Score": best.score * 100 if best else None if embeds else 0.0,
                 "One pass": round(timing.median, 1),
                 "Spread": f"{timing.fastest:.0f} to {timing.slowest:.0f}",
                 "Parameters": count(resident.parameters),
                 "Input": f"{width} × {height} px",
-                "Half the heat on": percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
+                "Half of the heat on": percent(explanation.statistics[0].half_heat_area)
+                if explanation.heatmaps
+                else "–",
                 f"Same place as {comparison.names[0]}": round(comparison.agreement(0, i).iou_top20, 2),
                 "Rank correlation": round(comparison.agreement(0, i).rank_correlation, 2),
             }
@@ -211,15 +200,16 @@ def _table(comparison: Comparison) -> None:
         pd.DataFrame(rows),
         hide_index=True,
         column_config={
-            "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
+            "Score": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
             "One pass": st.column_config.NumberColumn(
-                format="%.1f ms", help="Median of five warm passes on this machine, measured once a session."
+                format="%.1f ms",
+                help="Median of five passes after a warm-up, measured on this machine once per session.",
             ),
             "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms."),
         },
     )
     if comparison.fastest:
-        st.caption(f"{comparison.fastest} is the fastest here: its slowest pass beats the others' fastest.")
+        st.caption(f"{comparison.fastest} is the fastest: its slowest pass is faster than the others' fastest.")
 
 
 compare()

@@ -1,17 +1,18 @@
-"""Detect: every box and why it is there, and every missing box and why it is not."""
+"""Detect: why each box is there, and why a missing one is not."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import Cancelled, WeightsProblem
-from components.choices import detection_options, image_picker, sidebar
-from components.session import explain_job, history_store, page, reopen, url_state
+from components.choices import detection_options, sidebar
+from components.session import explain_job, history_store, image_source, page, reopen, state, url_state
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, panels, snapshots, visual_prompts
+from components.views.detections import Lookup, Place
 from explain.methods import METHODS
 from explain.phrases import article, listing, percent
 from models import catalog, weights
@@ -19,8 +20,8 @@ from models import catalog, weights
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.choices.detection_options import Asked
-    from components.choices.sidebar import Choices
+    from components.choices.detection_options import DetectOptions
+    from components.session.choices import Choices
     from components.viewer import View
     from components.views.detections import Item
     from explain import Explainer, Explanation
@@ -29,7 +30,27 @@ if TYPE_CHECKING:
 
 VIEWER = "viewer-detect"
 FIRST = "yolo11n"
-"""The detector to name where there is none."""
+"""The detector to recommend where there is none."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked: everything chosen in the sidebar and on this page."""
+
+    lens: str
+    choices: Choices
+    explainer: Explainer
+    asked: DetectOptions
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of the page are drawn."""
+
+    title: DeltaGenerator
+    left: DeltaGenerator
+    rows: DeltaGenerator
+    right: DeltaGenerator
 
 
 @page.screen
@@ -49,117 +70,119 @@ def detect() -> None:
         with right:
             choices = visual_prompts.given(choices, explainer)
         if visual_prompts.lacking(choices, explainer):
-            title.markdown("## What shall it look for?")
+            title.markdown("## What should it look for?")
             with left:
                 visual_prompts.ask(choices, explainer)
             return
         with right:
             head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-            listed = st.container()
-            choices = replace(choices, options=choices.options | {"confidence": detection_options.above()})
+            rows = st.container()
+            choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
         with head:
             st.markdown("##### Boxes", width="content")
             asked = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
-        _show(lens, choices, explainer, asked, title, left, listed, right)
+        _show(Query(lens, choices, explainer, asked), Layout(title, left, rows, right))
 
 
-def _show(
-    lens: str,
-    choices: Choices,
-    explainer: Explainer,
-    asked: Asked,
-    title: DeltaGenerator,
-    left: DeltaGenerator,
-    rows: DeltaGenerator,
-    right: DeltaGenerator,
-) -> None:
-    """What the lens shows of the chosen box, beside the list of all."""
+def _show(query: Query, layout: Layout) -> None:
+    """Draw the list of boxes, and what the lens shows of the chosen one."""
     from explain.detections import found
 
-    base = detections.first(choices, explainer, asked)
-    _arrive(base)
+    base = detections.first(query.choices, query.explainer, query.asked)
+    _read_address(base)
     detections.arrive(base)
-    missing = _missing(base, asked)
-    _keep(_about(base))
-    pair = st.session_state["box"]
-    candidate = None if missing is None else missing.candidate
-    known = None if candidate is None else detections.pair_of(candidate)
-    explanation, state = None, "is at work"
-    with left:
-        try:
-            explanation = detections.explained(choices, explainer, asked, base, pair, known)
-        except Cancelled:
-            state = "was stopped"
-            explain_job.again()
+    missing = _missing(base, query.asked)
+    _write_address(_place(base))
+    explanation = _explained(query, layout, base, missing)
     if explanation is None:
-        title.markdown(f"## {METHODS[choices.method].name} {state}.")
-        _waiting(lens, base, asked, missing, left, rows)
+        _waiting(query, layout, base, missing)
         return
-    listed = detections.items(explanation, candidate)
+    pair, per_picture = state.of(state.ChosenBox).pair, query.asked.per == "picture"
+    listed = detections.items(explanation, None if missing is None else missing.candidate)
     index = detections.place(listed, pair)
-    with rows:
+    with layout.rows:
         if listed:
             index = detections.listing(explanation, listed, index)
         else:
-            _none(explanation, asks=lens == "one" and asked.per == "detection")
+            _none(explanation, asks=query.lens == "one" and query.asked.per == "detection")
         _hidden(explanation)
     if listed and listed[index].pair != pair:
         detections.choose(listed[index].pair)
-        if index >= len(explanation.heatmaps) and asked.per != "picture":
+        if index >= len(explanation.heatmaps) and not per_picture:
             st.rerun()
     detections.keep(listed, index)
-    said = f"{found(base)}{' Choose a box to see why.' if base.predictions and not index else ''}"
-    title.markdown(f"## {said}")
-    at = 0 if asked.per == "picture" else index
-    with left:
-        if lens == "all":
-            comparisons.every_box(explanation, listed)
-        elif lens != "one" and not listed:
-            panels.show(choices.image, [panels.plain(choices.image)], key=f"viewer-{lens}")
-        elif lens == "layers":
-            said = comparisons.every_layer(choices, explainer, asked, listed[index])
-        elif lens == "sizes":
-            said = comparisons.every_size(choices, explainer, asked, listed[index].prediction)
-        else:
-            _one(explanation, listed, at, asked, missing)
-        if said:
-            title.markdown(f"## {said}")
-        # Layers and sizes have maps of their own on the page.
-        offered = lens in ("one", "all") and at < len(explanation.heatmaps)
+    heading = f"{found(base)}{' Choose a box to see why.' if base.predictions and not index else ''}"
+    layout.title.markdown(f"## {heading}")
+    at = 0 if per_picture else index
+    # The lenses Layers and Sizes have other maps on the page.
+    offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
+    with layout.left:
+        if heading := _through_lens(query, explanation, listed, index, missing):
+            layout.title.markdown(f"## {heading}")
         _below(explanation, at, offered)
     if offered:
-        with right:
+        with layout.right:
             st.markdown("##### What the map says")
             detections.numbers(explanation, at)
 
 
-def _waiting(
-    lens: str, base: Explanation, asked: Asked, missing: Missing | None, left: DeltaGenerator, rows: DeltaGenerator
-) -> None:
-    """The boxes while there is no map: another one can be chosen, or a place asked about, all the same."""
-    listed, pair = detections.items(base, missing.candidate if missing else None), st.session_state["box"]
+def _explained(query: Query, layout: Layout, base: Explanation, missing: Missing | None) -> Explanation | None:
+    """Return the maps; while a slow method runs, and after it was stopped, say so and return None."""
+    candidate = None if missing is None else detections.pair_of(missing.candidate)
+    pair, status = state.of(state.ChosenBox).pair, "is running"
+    with layout.left:
+        try:
+            made = detections.explained(query.choices, query.explainer, query.asked, base, pair, candidate)
+        except Cancelled:
+            made, status = None, "was stopped"
+            explain_job.restart_button()
+    if made is None:
+        layout.title.markdown(f"## {METHODS[query.choices.method].name} {status}.")
+    return made
+
+
+def _through_lens(
+    query: Query, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None
+) -> str:
+    """Draw the maps, and return the heading that a comparison gives, if any."""
+    if query.lens == "all":
+        comparisons.every_box(explanation, listed)
+    elif query.lens == "one":
+        _one(explanation, listed, index, query.asked, missing)
+    elif not listed:
+        panels.show(explanation.image, [panels.plain(explanation.image)], key=f"viewer-{query.lens}")
+    elif query.lens == "layers":
+        return comparisons.every_layer(query.choices, query.explainer, query.asked, listed[index])
+    else:
+        return comparisons.every_size(query.choices, query.explainer, query.asked, listed[index].prediction)
+    return ""
+
+
+def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing | None) -> None:
+    """Draw the boxes while there is no map: another box, or a place, can be chosen all the same."""
+    listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
     chosen = detections.place(listed, pair)
     if listed:
-        with rows:
+        with layout.rows:
             chosen = detections.listing(base, listed, chosen)
         detections.keep(listed, chosen)
         if listed[chosen].pair != (pair or listed[0].pair):
             detections.choose(listed[chosen].pair)
             st.rerun()
-    with left:
-        marks = detections.marks(base, listed, asked.tags, chosen)
-        view = panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=lens == "one")
-        if lens == "one" and asked.per == "detection":
-            _places(view, base, listed, chosen, missing)
+    with layout.left:
+        marks = detections.marks(base, listed, query.asked.tags, chosen)
+        view = panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=query.lens == "one")
+        if query.lens == "one" and query.asked.per == "detection":
+            _about_places(view, base, listed, chosen, missing)
         with st.container(horizontal=True, vertical_alignment="center"):
             snapshots.camera()
             snapshots.gallery()
 
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
-    """The camera, and where the map is `offered`, what can be taken along of it."""
+    """Draw the camera, and the downloads of the map where it is `offered`."""
     snapshots.follow(explanation)
-    reopen.told(explanation)
+    reopen.warn_of_other_weights(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
         snapshots.camera()
         snapshots.gallery()
@@ -173,24 +196,26 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
         st.caption(charts.timings(explanation), width="content")
 
 
-def _one(explanation: Explanation, listed: list[Item], index: int, asked: Asked, missing: Missing | None) -> None:
-    """One map, which follows the list, and what is to be said of it."""
-    image = explanation.image
+def _one(
+    explanation: Explanation, listed: list[Item], index: int, asked: DetectOptions, missing: Missing | None
+) -> None:
+    """Draw one map, which follows the list, and what it says."""
+    image, at = explanation.image, 0 if asked.per == "picture" else index
     maps = detections.heats(explanation, listed)
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, asked.tags)
     view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True)
     if asked.per == "detection":
-        _places(view, explanation, listed, index, missing)
+        _about_places(view, explanation, listed, at, missing)
     if maps:
-        panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
-        _say(explanation, index, "the whole picture" if asked.per == "picture" else listed[index].name)
+        panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
+        _where(explanation, at, "the whole picture" if asked.per == "picture" else listed[at].name)
         if view.region is not None:
-            charts.marked(explanation, view.region, index)
-        charts.findings(explanation, index)
+            charts.marked(explanation, view.region, at)
+        charts.findings(explanation, at)
 
 
-def _say(explanation: Explanation, index: int, name: str) -> None:
+def _where(explanation: Explanation, index: int, name: str) -> None:
     from explain.detections import lies
 
     if (sentence := lies(explanation, index, name)) is not None:
@@ -198,18 +223,18 @@ def _say(explanation: Explanation, index: int, name: str) -> None:
 
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
-    """Why there is no box in the list; `asks`: what is missing can be asked for here."""
+    """Say why the list is empty; `asks`: a click in the picture asks for a missing box."""
     from explain.detections import filtered, kinds
 
-    why = "No box is sure enough to be shown."
+    why = "No box has a high enough score."
     if hidden := filtered(explanation):
-        why = f"The filter of classes, in More, hides {kinds(hidden)}."
-    ask = "Click anywhere in the picture" if asks else "Choose One box, and A map for one box in More, then click"
-    st.caption(f"{why} {ask} to ask for what is missing there.")
+        why = f"The class filter, under More, hides {kinds(hidden)}."
+    ask = "Click in the picture" if asks else "Choose One box, and under More one map for one box, then click"
+    st.caption(f"{why} {ask} to find out what is missing there.")
 
 
 def _hidden(explanation: Explanation) -> None:
-    """What a lower threshold would show."""
+    """Say what a lower threshold would show."""
     from explain.detections import weaker
 
     if hidden := weaker(explanation):
@@ -219,93 +244,93 @@ def _hidden(explanation: Explanation) -> None:
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
 
 
-def _arrive(base: Explanation) -> None:
-    """A session that starts with an address: the place that it asks about, chosen unless a box is."""
-    state, query = st.session_state, st.query_params
-    if "missing" in state:
+def _read_address(base: Explanation) -> None:
+    """Take over the place that the address asks about, once a session; a box in the address stays chosen."""
+    lookup, query = state.of(Lookup), st.query_params
+    if lookup.read:
         return
-    state["missing"] = None
-    width, height = base.image.width, base.image.height
-    label, where = query.get("ask-for"), detection_options.place(query.get("ask", ""), width, height)
+    lookup.read = True
+    label, where = (
+        query.get("ask-for"),
+        detection_options.place(query.get("ask", ""), base.image.width, base.image.height),
+    )
     if where is not None:
         label = label if label in base.evidence.resident.adapter.labels else None
-        state["missing"] = _asking(base, where, label) | {"fresh": "box" not in query}
+        lookup.place = replace(_asked(base, where, label), fresh="box" not in query)
 
 
-def _asking(explanation: Explanation, where: tuple[float, ...], label: str | None) -> dict[str, Any]:
-    """A question about a place, in whole pixels as the address has them."""
+def _asked(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
     x0, y0, x1, y1 = (float(round(edge)) for edge in where)
-    of = (explanation.image.sha256, explanation.model.id)
-    return {"of": of, "where": (x0, y0, x1, y1), "label": label, "fresh": True}
+    return Place((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
 
 
-def _keep(about: dict[str, Any] | None) -> None:
-    """The place in the address, of a picture that the address can name."""
-    told = about is not None and st.session_state.get("picture") is None
-    url_state.write("ask", detection_options.written(about["where"]) if about and told else None)
-    url_state.write("ask-for", about["label"] if about and told else None)
+def _write_address(place: Place | None) -> None:
+    """Write the place to the address, if the address can name the picture."""
+    named = place is not None and not image_source.is_own()
+    url_state.write("ask", detection_options.written(place.where) if place and named else None)
+    url_state.write("ask-for", place.label if place and named else None)
 
 
-def _about(explanation: Explanation) -> dict[str, Any] | None:
-    """The place that was asked about in this picture with this model."""
-    about: dict[str, Any] | None = st.session_state.get("missing")
-    return about if about is not None and about["of"] == (explanation.image.sha256, explanation.model.id) else None
+def _place(explanation: Explanation) -> Place | None:
+    """Return the place that was asked about in this picture with this model."""
+    place = state.of(Lookup).place
+    return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
 
 
-def _missing(base: Explanation, asked: Asked) -> Missing | None:
-    """The candidate at the place that was asked about, for as long as it is."""
-    about = _about(base)
-    if about is None or asked.per != "detection":
+def _missing(base: Explanation, asked: DetectOptions) -> Missing | None:
+    """Return the candidate at the place that was asked about, and choose it once."""
+    place = _place(base)
+    if place is None or asked.per != "detection":
         return None
-    found = base.missing(about["where"], about["label"])
-    if found is not None and about["fresh"]:
-        about["fresh"] = False
-        detections.choose(detections.pair_of(found.candidate))
-        detections.turn()
+    found = base.missing(place.where, place.label)
+    if found is not None and place.fresh:
+        place.fresh = False
+        detections.choose(detections.pair_of(found.candidate), new_list=True)
     return found
 
 
-def _places(view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None) -> None:
-    """A new question about a place, or what is to be said of the last one."""
+def _about_places(
+    view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None
+) -> None:
+    """Take a new question about a place, or answer the last one."""
     _ask_about(view, explanation)
-    if (about := _about(explanation)) is None:
+    if (place := _place(explanation)) is None:
         return
-    asked_of = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
-    if asked_of and listed[index] not in asked_of:
-        _looked_up(asked_of[0])
+    looked_up = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
+    if looked_up and listed[index] not in looked_up:
+        _looked_up(looked_up[0])
     else:
-        _about_missing(missing, about, explanation)
+        _about_missing(missing, place, explanation)
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:
-    """A click beside every box, or a rectangle: what is the model's best candidate there?"""
-    state = st.session_state
-    where = None
-    # A click is told once, and this run starts anew right after it.
-    if view.point is not None and view.box is None and view.point != state.get("asked-point"):
+    """Take a click beside every box, or a rectangle, as the question: what is the best candidate there?"""
+    lookup, where = state.of(Lookup), None
+    # The viewer reports a click once, and this run starts anew right after it.
+    if view.point is not None and view.box is None and view.point != lookup.point:
         where = (*view.point, *view.point)
-    state["asked-point"] = view.point
-    region = view.region if view.region is not None and view.region.kind == "rectangle" else None
-    if region is not None and region.xyxy != state.get("asked-region"):
-        where = region.xyxy
-    state["asked-region"] = region.xyxy if region is not None else None
+    lookup.point = view.point
+    rectangle = view.region.xyxy if view.region is not None and view.region.kind == "rectangle" else None
+    if rectangle is not None and rectangle != lookup.rectangle:
+        where = rectangle
+    lookup.rectangle = rectangle
     if where is not None:
-        state["missing"] = _asking(explanation, where, (_about(explanation) or {}).get("label"))
+        before = _place(explanation)
+        lookup.place = _asked(explanation, where, before.label if before else None)
         st.rerun()
 
 
-def _about_missing(missing: Missing | None, about: dict[str, Any], explanation: Explanation) -> None:
-    """Why the candidate is not shown, for which class it is asked, and the way back."""
-    state = st.session_state
+def _about_missing(missing: Missing | None, place: Place, explanation: Explanation) -> None:
+    """Say why the candidate is not shown; ask for another class there, or go back."""
 
     def other() -> None:
-        about["label"], about["fresh"] = state["missing-class"], True
+        place.label, place.fresh = st.session_state["missing-class"], True
 
-    words = missing.words if missing is not None else "There is no candidate at all at this place."
+    words = missing.words if missing is not None else "There is no candidate at this place."
     with st.container(gap="xsmall"):
         st.markdown(f":material/search: {words}")
         with st.container(horizontal=True, vertical_alignment="center"):
-            state["missing-class"] = about["label"]
+            st.session_state["missing-class"] = place.label
             st.selectbox(
                 "Candidate for",
                 sorted(set(explanation.evidence.resident.adapter.labels)),
@@ -317,30 +342,31 @@ def _about_missing(missing: Missing | None, about: dict[str, Any], explanation: 
                 width=200,
                 help="The strongest candidate of this class at that place.",
             )
-            visual_prompts.offer(explanation, about["where"])
+            visual_prompts.offer(explanation, place.where)
             _back()
 
 
 def _looked_up(item: Item) -> None:
-    """What is left of a candidate while another box is looked at."""
+    """Keep the candidate within reach while another box is shown."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        words = f"{article(item.label).capitalize()} was looked up: choose {item.number} in the list."
+        words = f"You looked up {article(item.label)}: choose {item.number} in the list."
         st.caption(words, width="content")
         _back()
 
 
 def _back() -> None:
     def back() -> None:
-        st.session_state["missing"] = None
-        detections.choose(None)
-        detections.turn()
+        state.of(Lookup).place = None
+        detections.choose(None, new_list=True)
 
     st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
 
 
 def _no_detector(choices: Choices) -> None:
-    """Of another kind of model: what it is, and the way to a detector."""
-    does = "compares pictures: it predicts no class" if choices.model.task == "embed" else "names what it sees"
+    """Say that this model is no detector, and offer one."""
+    does = (
+        "compares pictures: it predicts no class" if choices.model.task == "embed" else "classifies the whole picture"
+    )
     st.markdown(f"## {choices.model.id} {does} and draws no boxes.")
     spec = _detector()
     if spec is None:
@@ -355,23 +381,22 @@ def _no_detector(choices: Choices) -> None:
             icon=":material/select_all:",
             on_click=_use,
             args=(spec,),
-            help="A detector that is on this machine; the picture stays.",
+            help="A detector on this machine; your picture stays.",
         )
     panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
 
 
 def _detector() -> ModelSpec | None:
-    """A detector whose weights are here: of the catalogue's order, real ones only."""
+    """Return the catalogue's first detector whose weights are here; no random ones."""
     here = sidebar.menu()[1]
     every = [spec for spec in catalog.catalog().values() if spec.task == "detect" and spec.id in here]
     return next((spec for spec in every if "random" not in spec.weights), None)
 
 
 def _use(spec: ModelSpec) -> None:
-    st.session_state["family"] = spec.family
-    st.session_state[f"size-{spec.family}"] = spec.id
-    if spec.example and image_picker.photograph():
-        image_picker.turn_to(spec.example)
+    reopen.choose_model(spec)
+    if spec.example and image_source.is_photograph():
+        image_source.turn_to_example(spec.example)
 
 
 detect()

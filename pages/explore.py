@@ -1,4 +1,4 @@
-"""Explore: what a model sees in a picture, and where it looked."""
+"""Explore: what a model sees in a picture, and where it looks."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from explain.methods import METHODS
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.choices.sidebar import Choices
+    from components.session.choices import Choices
     from components.viewer import View
     from explain import Explainer, Explanation
 
 AHEAD = 0.08
-"""Seconds for which a new picture's map has the browser to itself."""
+"""Seconds that the browser has for a new picture's map before anything else is sent."""
 
 
 @page.screen
 def explore() -> None:
-    # No st.empty: what stood there would go at once, and everything below jump up, also from under a hand that draws.
+    # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     title, main = st.container(), st.container()
     if (foreseen := sidebar.foreseen()) is not None and not visual_prompts.lacking(*foreseen):
-        main, paper = _papered(foreseen[1], main)
-        try:
-            _map_first(*foreseen, title, main)
-        finally:
-            _draw_on(paper, foreseen[1])
-        return
-    choices, explainer = sidebar.draw()
-    main, paper = _papered(explainer, main)
+        choices, explainer = foreseen
+        draw = _map_first
+    else:
+        choices, explainer = sidebar.draw()
+        draw = _explained
+    main, paper = _with_canvas(explainer, main)
     try:
-        _explained(choices, explainer, title, main)
+        draw(choices, explainer, title, main)
     finally:
-        # Also where there is no map: what is drawn next may have one.
-        _draw_on(paper, explainer)
+        # Also where there is no map: the next stroke may bring one.
+        if paper is not None:
+            with paper:
+                canvas.pad(explainer)
 
 
-def _papered(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator | None]:
-    """Where everything else stands, and where the paper does, if there is one."""
+def _with_canvas(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator | None]:
+    """Return the place of everything else, and of the canvas to draw on, if any."""
     if canvas.needs_repaint(explainer):
         st.rerun()
     if not canvas.is_offered(explainer):
@@ -58,15 +58,9 @@ def _papered(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator
     return rest, paper
 
 
-def _draw_on(paper: DeltaGenerator | None, explainer: Explainer) -> None:
-    if paper is not None:
-        with paper:
-            canvas.pad(explainer)
-
-
 def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
     if visual_prompts.lacking(choices, explainer):
-        title.markdown("## What shall it look for?")
+        title.markdown("## What should it look for?")
         with main:
             visual_prompts.ask(choices, explainer)
         return
@@ -78,10 +72,10 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
             explanation = (
                 class_picker.one(choices, explainer, wanted) if slow else explain_job.explained(choices, explainer)
             )
-            heading = f"{name} is at work."
+            heading = f"{name} is running."
         except Cancelled:
             explanation, heading = None, f"{name} was stopped."
-            explain_job.again()
+            explain_job.restart_button()
         if explanation is None:
             title.markdown(f"## {heading}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
@@ -92,23 +86,23 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
             index = _answers(explanation, index)
         with title:
             panels.say(headline(explanation, HOT, index), key="headline")
-        # The picture before the numbers: they take longer to make and are read second.
+        # The picture before the numbers: they take longer to compute and are read second.
         with left:
             view = _picture(explanation, index)
         _rest(explanation, index, view, left, right)
 
 
 def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
-    """A picture came in and nothing else changed: its map is what is waited for, so all that goes with it comes after.
+    """Draw a new picture's map before everything else, since it is what a person waits for.
 
-    Drawing a sidebar and a list anew holds a browser up for longer than drawing a map.
+    Redrawing the sidebar and the list takes a browser longer than drawing a map.
     """
     with main:
         left, right = st.columns([3, 1], gap="medium")
     try:
         with left:
             place = st.container(gap=None)
-            with explain_job.at_work(explainer):
+            with explain_job.spinner(explainer):
                 explanation = explain_job.explained(choices, explainer, quiet=True)
                 assert explanation is not None
                 explanation, index = explain_job.class_of(explanation, class_picker.wanted(choices.image))
@@ -126,9 +120,9 @@ def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
 
 
 def _answers(explanation: Explanation, index: int) -> int:
-    st.markdown("##### What it says")
+    st.markdown("##### Predictions")
     if not explanation.heatmaps:
-        st.caption("No box is sure enough to be shown.")
+        st.caption("No box has a high enough score.")
         return 0
     return class_picker.answers(explanation, index)
 
@@ -136,7 +130,7 @@ def _answers(explanation: Explanation, index: int) -> int:
 def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None = None) -> View:
     image = explanation.image
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
-    # A wide picture fills the room alone; the plain one is a key away (hold space).
+    # A wide picture fills the page by itself; the space key shows it without the map.
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
     marks = panels.boxes(explanation, index)
     return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True, place=place)
@@ -152,24 +146,24 @@ def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator
 
 
 def _below(explanation: Explanation, index: int, view: View) -> None:
-    panels.tell(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words")
+    panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words")
     if view.region is not None and explanation.heatmaps:
         charts.marked(explanation, view.region, index)
     charts.findings(explanation, index)
-    reopen.told(explanation)
+    reopen.warn_of_other_weights(explanation)
     if not explanation.heatmaps:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if explanation.finished:
             charts.downloads(explanation, index)
             history_store.keep([(explanation, index)], screen="explore")
-        # Made when it is opened: tables and a chart, and with them pandas and plotly, for what few people ask.
+        # Computed when it is opened: few people do, and it loads pandas and plotly.
         every = st.popover(
             "All numbers",
             icon=":material/table_rows:",
             key="all-numbers",
             on_change="rerun",
-            help="Every statistic of this map, in words.",
+            help="Every statistic of this map, with its meaning.",
         )
         if every.open:
             with every:

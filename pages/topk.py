@@ -1,4 +1,4 @@
-"""Top-k: the best classes side by side, and the difference of any two."""
+"""Top-k: the best classes side by side, and the difference between any two."""
 
 from __future__ import annotations
 
@@ -32,31 +32,33 @@ def topk() -> None:
     ):
         title = st.container(width="content").empty()
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            url_state.recall("k", COUNTS, 4, name="k", read=int)
-            count = st.segmented_control(
+            count = url_state.widget(
+                st.segmented_control,
                 "How many classes",
                 COUNTS,
+                4,
+                key="k",
+                name="k",
+                read=int,
                 required=True,
                 format_func=lambda k: f"Top {k}",
-                key="k",
                 label_visibility="collapsed",
                 help="How many of the model's best classes are shown.",
             )
-    url_state.keep("k", count, 4, name="k")
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")
-            # What only answers has no other methods than those.
-            quick = "choose a quick method for this screen, or " if explainer.resident.gradients else ""
+            # A model that exposes no internals has slow methods only.
+            quick = "choose a fast method for this page, or " if explainer.resident.gradients else ""
             st.info(
                 f"{METHODS[choices.method].name} takes minutes for several classes: {quick}look at one class on "
                 "Explore.",
                 icon=":material/hourglass:",
             )
             return
-        explanation = explain_job.explained(choices, explainer, top_k=count or 4)
+        explanation = explain_job.explained(choices, explainer, top_k=count)
         if explanation is None:
-            title.markdown(f"## {METHODS[choices.method].name} is at work.")
+            title.markdown(f"## {METHODS[choices.method].name} is running.")
             return
         if not explanation.heatmaps:
             title.markdown(f"## {agreement_sentence(explanation)}")
@@ -64,7 +66,7 @@ def topk() -> None:
             charts.findings(explanation, 0)
             return
         _panels(explanation)
-        # The maps before what they have in common: it takes longer to work out.
+        # The maps before their agreement, which takes longer to compute.
         title.markdown(f"## {agreement_sentence(explanation)}")
         _table(explanation)
 
@@ -80,41 +82,34 @@ def _panels(explanation: Explanation) -> None:
     with above:
         marks = panels.boxes(explanation)
         view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True)
-        panels.tell(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
+        panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
             charts.marked(explanation, view.region, 0)
 
 
 def _pair(labels: list[str]) -> tuple[str, str] | None:
-    """Two classes to set against each other, or none."""
+    """Choose two classes to compare, or none."""
     if len(labels) < 2:
         return None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("What speaks for", width="content")
         first = st.selectbox(
             "For", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="a class", help="The class that something speaks for.",
+            placeholder="a class", help="The class that the evidence supports.",
         )  # fmt: skip
         st.markdown("and not for", width="content")
         second = st.selectbox(
             "Not for", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="another", help="The class that it does not speak for.",
+            placeholder="another", help="The class that it does not support.",
         )  # fmt: skip
     return (first, second) if first and second and first != second else None
 
 
 def _difference(explanation: Explanation, first: int, second: int) -> Map:
     a, b = explanation.heatmaps[first], explanation.heatmaps[second]
-    return Map(
-        title="Difference",
-        note="share of heat",
-        values=share_difference(a.content, b.content),
-        extent=explanation.evidence.geometry.extent,
-        seen=a.seen,
-        text=f"Blue is where **{a.target.label}** has more of its heat, red where **{b.target.label}** has.",
-        kind="difference",
-        sides=(a.target.label, b.target.label),
-    )
+    values, extent = share_difference(a.content, b.content), explanation.evidence.geometry.extent
+    sides = (a.target.label, b.target.label)
+    return panels.difference(values, a.seen, (f"**{sides[0]}**", f"**{sides[1]}**"), extent=extent, sides=sides)
 
 
 def _table(explanation: Explanation) -> None:
@@ -124,9 +119,9 @@ def _table(explanation: Explanation) -> None:
         rows.append(
             {
                 "Class": heatmap.target.label,
-                "How sure": None if score is None else score * 100,
-                "Half the heat on": percent(statistics.half_heat_area),
-                # One map for all classes is no finding about them.
+                "Score": None if score is None else score * 100,
+                "Half of the heat on": percent(statistics.half_heat_area),
+                # One map for all classes says nothing about their agreement.
                 "Same place as the first": round(explanation.overlap(0, i), 2) if per_class else None,
                 "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
                 "Map": None if heatmap.state == "ok" else heatmap.state,
@@ -136,12 +131,12 @@ def _table(explanation: Explanation) -> None:
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
         hide_index=True,
         column_config={
-            "How sure": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
+            "Score": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
             "Same place as the first": st.column_config.NumberColumn(
-                format="%.2f", help="Overlap of the hottest fifths: 1 the same, 0 none in common."
+                format="%.2f", help="Overlap of the hottest fifths: 1 is the same place, 0 none in common."
             ),
             "Strongest value, raw": st.column_config.TextColumn(
-                help="Before any scaling; only this one compares maps."
+                help="Before any scaling: the only value that can be compared between maps."
             ),
         },
     )

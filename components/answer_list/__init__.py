@@ -29,7 +29,7 @@ class Row:
 def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
     """Show the list and return the index of the chosen row.
 
-    `chosen` is where it starts; after that `st.session_state[key]["chosen"]` holds, which a page may set before.
+    `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
     """
     if not items:
         raise ValueError("A list of answers needs at least one row.")

@@ -1,19 +1,21 @@
-"""A canvas to draw on: the drawing becomes the session's picture while the pen still moves.
+"""Draw by hand: the drawing becomes the session's picture while the pen still moves.
 
-The browser stores and draws the strokes. It sends Python all of them, waits until Python has made a picture of them
-(`models.drawing.draw`), and only then sends newer ones: no stroke is lost, and no map is begun only to be stopped by a
-newer one before anybody saw it.
+The browser holds the strokes and draws them; Python receives all of them at once, makes a picture of them
+(`models.drawing.draw`) and acknowledges it; only then does the browser send more. So no stroke is lost, and no map is
+started that a newer one would stop before anybody saw it.
 """
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from components.frontend import declare, no_callback
+from components.session import state, url_state
 from models import drawing
 
 if TYPE_CHECKING:
@@ -25,48 +27,66 @@ if TYPE_CHECKING:
 KEY = "pad"
 NAME = "drawing.png"
 PLAIN: Paper = "black on white"
-"""The colours where the model does not say which it wants."""
+"""The colours for a model that does not name its own."""
 _MODULES = ("../frontend/component.js", "../frontend/steps.js", "sheet.js", "post.js", "canvas.js")
 _COLOURS = {"white": "#ffffff", "black": "#000000"}
 _component = declare("canvas", Path(__file__).parent, _MODULES)
 
 
-def take_drawing() -> tuple[Image, str | None] | None:
-    """Return the drawing that came in since the last run and the sha256 of the one it replaces; None if there is none.
+@dataclass
+class Drawing:
+    """The session's drawing."""
 
-    Call it before the page is drawn, while the choice of picture may still be set.
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    strokes: list[Any] = field(default_factory=list)
+    """As the browser sent them, not checked."""
+    turn: int = 0
+    """The browser's message that they came with."""
+    paper: Paper = PLAIN
+    picture: str | None = None
+    """SHA-256 of the picture made of them."""
+    due: bool = False
+    """Whether the picture must be made again, in other colours."""
+
+
+def take_drawing() -> tuple[Image, str | None] | None:
+    """Return the drawing that came in since the last run, and the SHA-256 of the one it replaces; None without any.
+
+    Called before the page is drawn, when the choice of picture may still be set.
     """
-    state = st.session_state
-    if state.pop("drawing-due", False):
-        return _picture()
-    given = (state.get(KEY) or {}).get("drawing")
+    held = state.of(Drawing)
+    if held.due:
+        held.due = False
+        return _picture(held)
+    given = (st.session_state.get(KEY) or {}).get("drawing")
     if not isinstance(given, dict):
         return None
-    turn = given.get("turn")
-    if not isinstance(turn, int) or turn == state.get("drawing-turn"):
+    turn, strokes = given.get("turn"), given.get("strokes")
+    if not isinstance(turn, int) or turn == held.turn:
         return None
-    state["drawing-turn"] = turn
-    strokes = given.get("strokes")
-    state["drawing"] = strokes if isinstance(strokes, list) else []
-    return _picture()
+    held.turn = turn
+    held.strokes = strokes if isinstance(strokes, list) else []
+    return _picture(held)
 
 
 def needs_repaint(explainer: Explainer) -> bool:
-    """Whether the chosen picture is a drawing that this model needs in other colours: the next run has it in those."""
-    state, before = st.session_state, st.session_state.get("drawing-paper", PLAIN)
-    state["drawing-paper"] = paper = _paper_of(explainer) or PLAIN
-    chosen = state.get("picture")
-    state["drawing-due"] = paper != before and chosen is not None and chosen == state.get("drawn")
-    return bool(state["drawing-due"])
+    """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
+    held = state.of(Drawing)
+    before, held.paper = held.paper, _paper_of(explainer) or PLAIN
+    held.due = held.paper != before and _is_chosen(held)
+    return held.due
 
 
-def _picture() -> tuple[Image, str | None]:
+def _is_chosen(held: Drawing) -> bool:
+    return held.picture is not None and st.session_state.get("picture") == held.picture
+
+
+def _picture(held: Drawing) -> tuple[Image, str | None]:
     from explain.picture.image import Image
 
-    state = st.session_state
-    pixels = drawing.draw(drawing.strokes(state["drawing"]), state.get("drawing-paper", PLAIN))
-    image, before = Image(pixels, NAME), state.get("drawn")
-    state["drawn"] = image.sha256
+    pixels = drawing.draw(drawing.strokes(held.strokes), held.paper)
+    image, before = Image(pixels, NAME), held.picture
+    held.picture = image.sha256
     return image, before
 
 
@@ -75,31 +95,30 @@ def _paper_of(explainer: Explainer) -> Paper | None:
 
 
 def is_offered(explainer: Explainer) -> bool:
-    """Whether the page has a canvas: for a model of drawings, and if the user wants to draw."""
-    return _paper_of(explainer) is not None or bool(st.session_state.get("memory", {}).get("draw"))
+    """Return whether the canvas is shown: for a model of drawings, and for anybody who wants to draw."""
+    return _paper_of(explainer) is not None or bool(url_state.memory("draw"))
 
 
 def pad(explainer: Explainer) -> None:
-    """Show the canvas in the colours that the model was trained with; last in a run, as it confirms the drawing."""
-    state = st.session_state
-    paper: Paper = state.get("drawing-paper", PLAIN)
-    ink, _, ground = paper.partition(" on ")
+    """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
+    held = state.of(Drawing)
+    ink, _, ground = held.paper.partition(" on ")
     given: dict[str, Any] = {
-        "id": state.setdefault("drawing-id", secrets.token_hex(8)),
+        "id": held.id,
         "ink": _COLOURS[ink],
         "paper": _COLOURS[ground],
-        "turn": state.get("drawing-turn", 0),
-        "strokes": state.get("drawing", []),
+        "turn": held.turn,
+        "strokes": held.strokes,
     }
     st.markdown("##### Draw")
     _component(key=KEY, data=given, on_drawing_change=no_callback)
     why = "as this model was trained" if _paper_of(explainer) else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    if _paper_of(explainer) and (state.get("drawn") is None or state.get("picture") != state.get("drawn")):
+    if _paper_of(explainer) and not _is_chosen(held):
         about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
     st.caption(about)
 
 
-def _examples(labels: Sequence[str], count: int = 4) -> str:
-    """List a few names, spread over all labels."""
-    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // count)][:count])
+def _examples(labels: Sequence[str], most: int = 4) -> str:
+    """Return a few names from all over the list."""
+    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])

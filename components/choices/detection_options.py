@@ -1,4 +1,4 @@
-"""What a person asks about boxes: which are shown, what of them is explained, and where the map is drawn."""
+"""Choose what is asked of a detector: which boxes are shown, what is explained, and where the map is drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
 
-from components.session import url_state
+from components.session import state, url_state
 from explain.findings.reliability import reliability
 from explain.methods import METHODS
 from models.adapter import Part
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from explain.findings.reliability import Reliability
     from explain.questions import Question
 
-LENSES = ("one", "all", "layers", "sizes")
-_LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
+LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
 PARTS: dict[str, str] = {
     "class": "its class",
     "contrast": "why this class and not another",
@@ -27,9 +26,9 @@ PARTS: dict[str, str] = {
     "top": "its top side",
     "right": "its right side",
     "bottom": "its bottom side",
-    "objectness": "that something is there",
+    "objectness": "that there is an object",
     "mask": "its mask",
-    "all": "all of it",
+    "all": "everything about it",
 }
 PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}
 WITHIN = {
@@ -42,15 +41,25 @@ TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
 RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Percent of all candidates."""
 MASKED = ("class", "box", "all")
-"""The parts that a method which hides the picture can explain."""
+"""The parts that a method which masks the picture can explain."""
+
+
+@dataclass
+class Popover:
+    """The state of the popover `More`."""
+
+    open: bool = False
+    just_opened: bool = False
 
 
 @dataclass(frozen=True)
-class Asked:
-    """`options` are keyword arguments of an Explainer; `tags` is what stands at a box that is not chosen."""
+class DetectOptions:
+    """What is asked of a detector beyond the sidebar."""
 
     options: dict[str, Any]
+    """Keyword arguments of an Explainer."""
     tags: str
+    """What is written at a box that is not chosen: `number`, `name` or `score`."""
 
     @property
     def per(self) -> str:
@@ -58,43 +67,42 @@ class Asked:
 
 
 def lens() -> str:
-    """One box, all of them, one through all layers, or one through several models."""
-    url_state.recall("lens", LENSES, "one", name="lens")
-    chosen = st.segmented_control(
+    """Choose what is shown: one box, all boxes, one box at all layers, or one box in several models."""
+    return url_state.widget(
+        st.segmented_control,
         "What is shown",
         LENSES,
-        required=True,
-        format_func=_LENSES.__getitem__,
+        "one",
         key="lens",
+        name="lens",
+        required=True,
+        format_func=LENSES.__getitem__,
         label_visibility="collapsed",
-        help="One box's map, every box's, one box's map at every layer, or the same object in models of several sizes.",
+        help="One box's map, every box's map, one box's map at every layer, or the same object in models of different "
+        "sizes.",
     )
-    url_state.keep("lens", chosen, "one", name="lens")
-    return chosen or "one"
 
 
 def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
-    """Two ready-made questions, each a part, a method and layers at once; none is marked when something differs.
+    """Choose a predefined question, each a part, a method and layers at once; None where the choices are neither.
 
     `options`: what the sidebar has so far.
     """
-    spec, state = explainer.model, st.session_state
-    ready = asked_of(explainer)
+    spec, widgets = explainer.model, st.session_state
+    ready = questions(explainer)
     if len(ready) < 2:
         return None
     part = options.get("part") or url_state.remembered("part", PARTS, "class", name="part")
-    if state.get("more-open"):
-        part = state.get("part", part)
+    if state.of(Popover).open:
+        part = widgets.get("part", part)
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
-    state["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
+    widgets["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
 
     def ask() -> None:
-        if (chosen := state["question"]) is not None:
+        if (chosen := widgets["question"]) is not None:
             wanted = ready[chosen]
-            state[f"method-{spec.task}"], state[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
-            url_state.keep("part", wanted["part"])
-            if "part" in state:
-                state["part"] = wanted["part"]
+            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
+            url_state.put("part", wanted["part"], drawn_only=True)
 
     return st.segmented_control(
         "Question",
@@ -104,45 +112,45 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
         on_change=ask,
         width="stretch",
         wrap=True,
-        help="Where is it: the class score, near the model's output. Why this class: its score against the other "
-        "classes, by LayerCAM, early enough in the model for parts of an object.",
+        help="Where is it: the class score, at a late layer. Why this class: its score against the other classes, by "
+        "LayerCAM, at a layer early enough to show parts of an object.",
     )
 
 
-def asked_of(explainer: Explainer) -> dict[Question, dict[str, Any]]:
-    """What each question that a model can answer stands for; none of a model without layers."""
+def questions(explainer: Explainer) -> dict[Question, dict[str, Any]]:
+    """Return the part, method and layers of each question that a model can answer; none without layers."""
     from explain.questions import Question, answers_why, settings
 
     resident = explainer.resident
     return {asked: settings(resident, asked) for asked in get_args(Question)} if answers_why(resident) else {}
 
 
-def found(task: str) -> dict[str, Reliability]:
-    """What drawn scenes said of each method, for what is asked now."""
+def reliabilities(task: str) -> dict[str, Reliability]:
+    """Return what tests on drawn scenes found about each method, for the current question."""
     part = url_state.remembered("part", PARTS, "class", name="part")
     made = {method: reliability(task, "why" if part == "contrast" else "where", method) for method in METHODS}
     return {method: one for method, one in made.items() if one is not None}
 
 
 def part(explainer: Explainer) -> Part:
-    """What of a class is explained, for the screens that have no more than that to ask."""
+    """Choose what of a class is explained, on the pages without the popover."""
     parts = explainer.resident.adapter.parts
-    # A model that starts with another part (of prompts, their contrast) remembers its own.
-    first, key = parts[0], "part" if parts[0] == "class" else f"part-{parts[0]}"
-    url_state.recall(key, parts, first, name="part")
-    chosen: Part = st.selectbox(
+    # A model that starts with another part (for prompts, the contrast) remembers its own.
+    key = "part" if parts[0] == "class" else f"part-{parts[0]}"
+    return url_state.widget(
+        st.selectbox,
         "What is explained",
         parts,
-        format_func=PARTS.__getitem__,
+        parts[0],
         key=key,
-        help="What the model computed that the map shows the reasons of.",
+        name="part",
+        format_func=PARTS.__getitem__,
+        help="The output of the model that the map explains.",
     )
-    url_state.keep(key, chosen, first, name="part")
-    return chosen
 
 
-def more(explainer: Explainer, *, masks: bool) -> Asked:
-    """What is seldom changed, in a popover; each choice is in the address. `masks`: the method hides the picture."""
+def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
+    """Choose what is seldom changed, in a popover. `masks`: the method masks pictures."""
     adapter = explainer.resident.adapter
     popover = st.popover(
         "More",
@@ -151,45 +159,58 @@ def more(explainer: Explainer, *, masks: bool) -> Asked:
         on_change="rerun",
         help="What is explained, and which boxes are shown.",
     )
-    # A slider that is in the page before it is seen comes up at its lowest value and tells Python so: what is in here
-    # is drawn when it is opened, and set anew in that run.
-    state = st.session_state
-    state["more-opened"], state["more-open"] = popover.open and not state.get("more-open"), popover.open
+    # A slider drawn before it is visible starts at its lowest value and reports that to Python: the contents are drawn
+    # once the popover is open, and set anew in that run.
+    held = state.of(Popover)
+    held.just_opened, held.open = bool(popover.open) and not held.open, bool(popover.open)
     options: dict[str, Any] = {}
     with popover:
-        parts = [part for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)]
-        options["part"] = _select("part", parts, "class", PARTS, "What is explained",
-            "Of the chosen box: what the model computed that the map explains.")  # fmt: skip
-        options["per"] = _select("per", list(PER), "detection", PER, "A map for",
+        parts = {
+            part: PARTS[part] for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)
+        }
+        options["part"] = _select("part", parts, "What is explained",
+            "The output for the chosen box that the map explains.", first="class")  # fmt: skip
+        options["per"] = _select("per", PER, "One map for",
             "One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
         if options["per"] == "picture":
             options["ratio"] = _ratio()
-        options["within"] = _select("within", list(WITHIN), "picture", WITHIN, "Show the map",
-            "A matter of display: what lies outside of the boxes is computed all the same.")  # fmt: skip
+        options["within"] = _select("within", WITHIN, "Show the map in",
+            "Only changes the display: the map is computed everywhere.", first="picture")  # fmt: skip
         options["classes"] = _only(f"only-{explainer.model.id}", sorted(set(adapter.labels)))
         options["iou"] = _overlap()
-        tags = _select("tags", list(TAGS), "number", TAGS, "At the boxes", "What stands at a box that is not chosen.")
-    return Asked(options, tags)
+        tags = _select("tags", TAGS, "Box labels", "What is written at a box that is not chosen.")
+    return DetectOptions(options, tags)
 
 
-def _drawn(key: str, value: Any) -> bool:
-    """Whether the popover is open; a widget that comes with it is given its value. A closed one is left alone: what is
-    set under the name of a widget that is not there comes up again when the widget has gone."""
-    state = st.session_state
-    if state["more-opened"] or (state["more-open"] and key not in state):
-        state[key] = value
-    return bool(state["more-open"])
+def _in_popover(key: str, value: Any) -> bool:
+    """Return whether the popover is open, and set the value of a widget in it.
+
+    While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
+    """
+    held = state.of(Popover)
+    if held.just_opened or (held.open and key not in st.session_state):
+        st.session_state[key] = value
+    return held.open
+
+
+def _select(key: str, words: dict[str, str], label: str, help: str, *, first: str = "") -> str:
+    first = first or next(iter(words))
+    chosen: str = url_state.remembered(key, words, first, name=key)
+    if _in_popover(key, chosen):
+        chosen = st.selectbox(label, list(words), format_func=words.__getitem__, key=key, help=help)
+    url_state.keep(key, chosen, first, name=key)
+    return chosen
 
 
 def _ratio() -> float:
     share: float = url_state.remembered("ratio", RATIOS, 2.0, name="ratio", read=float)
-    if _drawn("ratio", share):
+    if _in_popover("ratio", share):
         share = st.select_slider(
             "Strongest candidates",
             RATIOS,
             format_func=lambda share: f"{share:g} %",
             key="ratio",
-            help="The map sums this share of all raw candidates, the strongest ones, shown as boxes or not.",
+            help="The map sums this share of all raw candidates, strongest first, whether shown as boxes or not.",
         )
     url_state.keep("ratio", share, 2.0, name="ratio")
     return share / 100
@@ -197,13 +218,13 @@ def _ratio() -> float:
 
 def _only(key: str, labels: list[str]) -> tuple[str, ...]:
     only: list[str] = url_state.remembered(key, labels, [], name="only", read=lambda text: text.split(","))
-    if _drawn(key, only):
+    if _in_popover(key, only):
         only = st.multiselect(
             "Only these classes",
             labels,
             key=key,
             placeholder="all classes",
-            help="Boxes of other classes are left out.",
+            help="Hide the boxes of all other classes.",
         )
     url_state.keep(key, only)
     url_state.write("only", ",".join(only), "")
@@ -212,38 +233,41 @@ def _only(key: str, labels: list[str]) -> tuple[str, ...]:
 
 def _overlap() -> float:
     most: int = url_state.remembered("iou", range(5, 101), 70, name="iou", read=int)
-    if _drawn("iou", most):
+    if _in_popover("iou", most):
         most = st.slider(
-            "Overlap that is allowed",
+            "Maximum overlap",
             5,
             100,
             step=5,
             format="%d %%",
             key="iou",
-            help="Of two boxes of a class that overlap more than this, the weaker one is left out. Models that need no "
-            "such step pass it over.",
+            help="Of two boxes of a class that overlap more than this, the weaker one is removed (non-maximum "
+            "suppression). No effect on models that need no such step.",
         )
     url_state.keep("iou", most, 70, name="iou")
     return most / 100
 
 
-def above() -> float:
-    """The score from which boxes are shown, 0..1."""
-    url_state.recall("confidence", range(1, 96), 25, name="confidence", read=int)
-    share = st.slider(
+def confidence() -> float:
+    """Choose the score from which boxes are shown, 0..1."""
+    share = url_state.widget(
+        st.slider,
         "Show boxes above",
-        1,
-        95,
-        format="%d %%",
+        range(1, 96),
+        25,
         key="confidence",
-        help="Boxes whose score is lower are left out.",
+        name="confidence",
+        read=int,
+        min_value=1,
+        max_value=95,
+        format="%d %%",
+        help="Boxes with a lower score are hidden.",
     )
-    url_state.keep("confidence", share, 25, name="confidence")
     return share / 100
 
 
 def place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
-    """xyxy of a place as an address has it, `x,y` or `x0,y0,x1,y1` in pixels; None where that is not in the picture."""
+    """Read a place, `x,y` or `x0,y0,x1,y1` in pixels, as xyxy; None where that is not in the picture."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
@@ -255,14 +279,6 @@ def place(text: str, width: int, height: int) -> tuple[float, float, float, floa
 
 
 def written(place: tuple[float, float, float, float]) -> str:
-    """A place for the address; a point by its two numbers."""
+    """Write a place for the address; a point as two numbers."""
     numbers = [f"{edge:.0f}" for edge in place]
     return ",".join(numbers[:2] if place[:2] == place[2:] else numbers)
-
-
-def _select(key: str, options: list[str], first: str, words: dict[str, str], label: str, help: str) -> str:
-    chosen: str = url_state.remembered(key, options, first, name=key)
-    if _drawn(key, chosen):
-        chosen = st.selectbox(label, options, format_func=lambda option: words.get(option, option), key=key, help=help)
-    url_state.keep(key, chosen, first, name=key)
-    return chosen

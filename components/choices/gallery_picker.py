@@ -1,27 +1,29 @@
-"""What the query is compared with: examples, this session's pictures, what is uploaded, or a folder of the operator."""
+"""Choose what a picture is compared with: examples, the session's pictures, uploads, or a permitted folder."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from common import packaged
-from components.choices import image_picker
-from components.choices.permitted_folders import folders, permitted
-from components.session import url_state
+from components.choices import permitted_folders
+from components.session import image_source, state, url_state
 from explain.batch.item import Item
 from explain.batch.source import find
 from explain.phrases import plural
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from explain import Explainer
 
-MOST = 2000
-"""Pictures that are ranked on the screen; the command line takes more."""
+MAX_PICTURES = 2000
+"""Pictures that are ranked on the page; the command line takes more."""
 WAYS = {"examples": "Examples", "yours": "Your pictures", "upload": "Upload", "folder": "Folder"}
 CLOSE = {
     "bus": (0.1, 0.2, 0.98, 0.7),
@@ -29,34 +31,46 @@ CLOSE = {
     "china": (0.2, 0.1, 0.8, 0.8),
     "flower": (0.1, 0.0, 0.9, 0.9),
 }
-"""A part of each example, as shares of its sides: shown mirrored it is another picture of the same thing."""
+"""A part of each example, as shares of its sides: mirrored, it is another picture of the same thing."""
+
+
+@dataclass
+class Gallery:
+    """The session's gallery."""
+
+    count: int = 0
+    uploaded: tuple[Item, ...] = ()
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
-    """The pictures to compare with, chosen in a popover; never the query itself where there is another."""
-    given: dict[str, Image] = st.session_state.get("pictures", {})
-    others = {key: image for key, image in given.items() if key != query.sha256}
-    ways = [way for way in WAYS if (way != "yours" or others) and (way != "folder" or folders())]
-    url_state.recall("gallery-way", ways, ways[0], name="gallery")
+    """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
+    others = {key: image for key, image in image_source.own().items() if key != query.sha256}
+    ways = {
+        way: label
+        for way, label in WAYS.items()
+        if (way != "yours" or others) and (way != "folder" or permitted_folders.folders())
+    }
     place = st.container(width="content").empty()
-    count = st.session_state.get("gallery-count", 0)
+    held = state.of(Gallery)
     with place.popover(
-        f"Against {plural(count, 'picture')}" if count else "Against",
+        f"Against {plural(held.count, 'picture')}" if held.count else "Against",
         icon=":material/photo_library:",
         help="What the picture in the sidebar is compared with.",
     ):
-        way = st.segmented_control(
+        way = url_state.widget(
+            st.segmented_control,
             "Compare with",
-            ways,
-            format_func=WAYS.__getitem__,
+            list(ways),
+            next(iter(ways)),
             key="gallery-way",
+            name="gallery",
             required=True,
-            help="One other picture, or many, which are ranked. What you upload is forgotten with the session.",
+            format_func=ways.__getitem__,
+            help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
-        url_state.keep("gallery-way", way, ways[0], name="gallery")
-        found = _found(way or ways[0], explainer, query, others)
-    if len(found) != count:
-        st.session_state["gallery-count"] = len(found)
+        found = _found(way, explainer, query, others)
+    if len(found) != held.count:
+        held.count = len(found)
         st.rerun()
     return found
 
@@ -68,7 +82,7 @@ def _found(way: str, explainer: Explainer, query: Image, others: dict[str, Image
         return _uploaded()
     if way == "folder":
         return _folder()
-    st.caption("Other pictures of the kind that this model knows, and a mirrored part of some.")
+    st.caption("Other pictures of the kind this model knows, and mirrored parts of some.")
     return tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256)
 
 
@@ -90,7 +104,7 @@ def _examples(explainer: Explainer) -> list[Image]:
     found = []
     for name in packaged.PHOTOGRAPHS:
         try:
-            image = image_picker.example(name)
+            image = image_source.example(name)
         except ValueError:
             continue  # its package is not installed
         found += [image, _part(image, CLOSE[name])]
@@ -106,32 +120,25 @@ def _part(image: Image, share: tuple[float, float, float, float]) -> Image:
 
 def _uploaded() -> tuple[Item, ...]:
     files = st.file_uploader(
-        "Pictures, one or many",
+        "Upload one or several",
         accept_multiple_files=True,
         key="gallery-files",
         help="They stay on this machine.",
     )
-    state = st.session_state
+    held = state.of(Gallery)
     if files:
+        # Read once: the page runs again at every click.
         ids = tuple(file.file_id for file in files)
-        # Read once: the screen runs again at every click.
-        if state.get("gallery-uploaded", ((), ()))[0] != ids:
-            items = tuple(find([(file.name, file.getvalue()) for file in files], most=MOST))
-            state["gallery-uploaded"] = (ids, items)
-    held: tuple[Item, ...] = state.get("gallery-uploaded", ((), ()))[1]
-    return held
+        held.uploaded = state.latest("gallery", ids, lambda: _find([(file.name, file.getvalue()) for file in files]))
+    return held.uploaded
+
+
+def _find(source: Any, within: Path | None = None) -> tuple[Item, ...]:
+    """Return the pictures of a source, at most `MAX_PICTURES`."""
+    return tuple(find(source, within=within, most=MAX_PICTURES))
 
 
 def _folder() -> tuple[Item, ...]:
-    allowed = folders()
-    url_state.recall("gallery-folder", None, str(allowed[0]), name="gallery-folder")
-    text = st.text_input(
-        "Folder",
-        key="gallery-folder",
-        help=f"A folder, a list of paths, a .zip or a pattern with *, below {' or '.join(map(str, allowed))}.",
-    )
-    url_state.keep("gallery-folder", text, str(allowed[0]), name="gallery-folder")
-    if not text.strip():
-        return ()
-    path, root = permitted(text.strip(), allowed)
-    return tuple(find(str(path), within=root, most=MOST))
+    named = permitted_folders.ask("Folder", key="gallery-folder", name="gallery-folder",
+        help="A folder, a list of paths, a .zip or a pattern with *")  # fmt: skip
+    return _find(str(named[0]), named[1]) if named else ()

@@ -1,14 +1,17 @@
-"""The model as a drawing in which target layers are chosen: from left to right in the order of its steps, each as low
-as its cells are large, joined to what it reads."""
+"""Choose target layers in a diagram of the model.
+
+Steps go from left to right in the order of execution, lower the larger their cells are, each joined to what it reads.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components.session import url_state
+from components.session import state, url_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,126 +21,147 @@ if TYPE_CHECKING:
     from explain import Explainer
     from models.adapter import Stage
 
-MOST = 8
+MAX_LAYERS = 8
 SHAPES = {"backbone": "circle", "neck": "diamond", "head": "square"}
 COLOURS = {"backbone": "#6B6B6B", "neck": "#0B6F78", "head": "#B5651D"}
-"""Told apart by shape and by word as well."""
+"""Shape and legend tell the parts apart as well."""
+
+
+@dataclass
+class Diagram:
+    """What is chosen in the diagram while it is open."""
+
+    model: str | None = None
+    """The model whose diagram is open."""
+    chosen: dict[str, list[str]] = field(default_factory=dict)
+    """Layers by the key of the widget that they are for."""
+    used: dict[str, list[str]] = field(default_factory=dict)
+    """The same once the dialog was confirmed: the next run takes them over."""
+    generation: int = 0
+    """Counts redraws: a chart under another key has nothing selected."""
 
 
 def picker(explainer: Explainer, key: str) -> None:
-    """The named choices of layers, and the drawing behind a button: a sidebar is too narrow for it."""
-    adapter = explainer.resident.adapter
-    listed = {layer.path for layer in explainer.layers}
-    presets = {name: paths for name, paths in adapter.presets(explainer.layers).items() if listed.issuperset(paths)}
-    state = st.session_state
-    if len(presets) > 1:
-        pills = f"preset-{explainer.model.id}"
-        now = tuple(state[key]) or explainer.default_layers
-        state[pills] = next((name for name, paths in presets.items() if tuple(paths) == now), None)
-
-        def take() -> None:
-            state[key] = list(presets[state[pills]]) if state[pills] else []
-
-        st.pills(
-            "Ready choices",
-            list(presets),
-            key=pills,
-            on_change=take,
-            help="Layers that are worth looking at together, by what they are in this model.",
-        )
+    """Draw the model's presets of layers, and a button that opens the diagram: a sidebar is too narrow for it."""
+    _presets(explainer, key)
     if st.button(
-        "Choose in a drawing",
+        "Choose in a diagram",
         icon=":material/account_tree:",
         width="stretch",
-        help="The model step by step; a click takes a layer or lets it go.",
+        help="The model step by step: click a layer to add or remove it.",
     ):
-        state["drawing"] = explainer.model.id
-    if state.get("drawing") == explainer.model.id:
+        state.of(Diagram).model = explainer.model.id
+    if state.of(Diagram).model == explainer.model.id:
         _dialog(explainer, key)
+
+
+def _presets(explainer: Explainer, key: str) -> None:
+    listed = {layer.path for layer in explainer.layers}
+    every = explainer.resident.adapter.presets(explainer.layers)
+    presets = {name: paths for name, paths in every.items() if listed.issuperset(paths)}
+    if len(presets) < 2:
+        return
+    pills, widgets = f"preset-{explainer.model.id}", st.session_state
+    now = tuple(widgets[key]) or explainer.default_layers
+    widgets[pills] = next((name for name, paths in presets.items() if tuple(paths) == now), None)
+
+    def take() -> None:
+        widgets[key] = list(presets[widgets[pills]]) if widgets[pills] else []
+
+    st.pills(
+        "Presets",
+        list(presets),
+        key=pills,
+        on_change=take,
+        help="Layers worth looking at together, named by what they do in this model.",
+    )
 
 
 def _dialog(explainer: Explainer, key: str) -> None:
     from explain.detections import stages
 
     order = [step.path for step in stages(explainer.resident)]
+    title = f"Layers of {explainer.model.id}"
 
-    def closed() -> None:
-        for name in ("drawing", "drawn-layers"):
-            st.session_state.pop(name, None)
-
-    @st.dialog(f"Layers of {explainer.model.id}", width="large", icon=":material/account_tree:", on_dismiss=closed)
+    @st.dialog(title, width="large", icon=":material/account_tree:", on_dismiss=_close)
     def show() -> None:
-        state = st.session_state
-        chosen: list[str] = list(state.get("drawn-layers", {}).get(key, state.get(key) or explainer.default_layers))
+        held = state.of(Diagram)
+        chosen = held.chosen.get(key, list(st.session_state.get(key) or explainer.default_layers))
         st.caption(
-            "Left to right: the order of the steps. Up: small cells, which know where. Down: large ones, which know "
-            "what. Click a step to take its map or to let it go."
+            "Left to right: the order of execution. Top: small cells, which know where. Bottom: large cells, which "
+            "know what. Click a step to add or remove its map."
         )
-        turn = state.setdefault("drawing-turn", 0)
-
-        def again(layers: list[str]) -> None:
-            state["drawn-layers"] = {key: layers}
-            # A chart under another name has nothing selected, so that the same step can be clicked again.
-            state["drawing-turn"] = turn + 1
-            st.rerun(scope="fragment")
-
         event = st.plotly_chart(
-            drawing(explainer.resident.adapter.stages(explainer.layers), chosen),
-            key=f"drawing-{turn}",
+            diagram(explainer.resident.adapter.stages(explainer.layers), chosen),
+            key=f"diagram-{held.generation}",
             on_select="rerun",
             selection_mode="points",
             config={"displayModeBar": False, "scrollZoom": False},
             alt=f"{len(order)} steps of the model; chosen: {', '.join(chosen)}",
         )
-        clicked = [path for path in _clicked(event) if path in order]
-        if clicked:
-            again(toggled(chosen, clicked[0], order))
+        if clicked := [path for path in _clicked(event) if path in order]:
+            _redraw(key, toggled(chosen, clicked[0], order))
+        offered = [path for path in chosen if path in order]
         picked = st.pills(
             "Chosen",
             order,
             selection_mode="multi",
-            default=[path for path in chosen if path in order],
-            key=f"drawing-list-{turn}",
-            help=f"The same steps as a list, {MOST} at most.",
+            default=offered,
+            key=f"diagram-list-{held.generation}",
+            help=f"The same steps as a list; at most {MAX_LAYERS}.",
         )
-        if sorted(picked) != sorted(path for path in chosen if path in order):
-            again(sorted(picked, key=order.index)[:MOST])
-
-        def use(layers: list[str]) -> None:
-            state["layers-next"] = {key: layers}
-            closed()
-            st.rerun()
-
+        if sorted(picked) != sorted(offered):
+            _redraw(key, sorted(picked, key=order.index)[:MAX_LAYERS])
         with st.container(horizontal=True):
-            if st.button("Use these", icon=":material/check:", disabled=not picked, help="The map is taken here."):
-                use(list(picked))
-            if st.button("Automatic", icon=":material/auto_awesome:", help="What the model's family starts with."):
-                use([])
+            if st.button(
+                "Use these", icon=":material/check:", disabled=not picked, help="Take the map at these layers."
+            ):
+                _use(key, list(picked))
+            if st.button("Automatic", icon=":material/auto_awesome:", help="Use the default layers of this model."):
+                _use(key, [])
 
     show()
 
 
+def _redraw(key: str, layers: list[str]) -> None:
+    held = state.of(Diagram)
+    held.chosen = {key: layers}
+    held.generation += 1
+    st.rerun(scope="fragment")
+
+
+def _use(key: str, layers: list[str]) -> None:
+    state.of(Diagram).used = {key: layers}
+    _close()
+    st.rerun()
+
+
+def _close() -> None:
+    held = state.of(Diagram)
+    held.model, held.chosen = None, {}
+
+
 def settle(key: str) -> None:
-    """Take over what was chosen in the drawing, before the widget of that name is drawn."""
-    state = st.session_state
-    if (chosen := state.pop("layers-next", {}).get(key)) is not None:
-        state[key] = chosen
-        url_state.keep(key, chosen)
+    """Take over what was confirmed in the diagram, before the widget of that key is drawn."""
+    held = state.of(Diagram)
+    chosen, held.used = held.used.get(key), {}
+    if chosen is not None:
+        url_state.put(key, chosen)
 
 
 def toggled(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]:
-    """The choice with one layer more, or less, in the order of execution; at most `MOST`."""
+    """Return the choice with one layer added or removed, in the order of execution; at most `MAX_LAYERS`."""
     wanted = [one for one in chosen if one != path] if path in chosen else [*chosen, path]
-    if len(wanted) > MOST:
+    if len(wanted) > MAX_LAYERS:
         return list(chosen)
     known = {name: i for i, name in enumerate(order)}
     return sorted(wanted, key=lambda one: known.get(one, len(known)))
 
 
-def drawing(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
-    """Steps as marks, joined to what they read; the chosen ones filled, large and named.
+def diagram(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
+    """Return a chart of the steps, joined to what they read; the chosen ones filled, large and named.
 
-    A step that returns no map stands where it reads, and cannot be chosen.
+    A step that returns no map is drawn at the height of what it reads, and cannot be chosen.
     """
     import plotly.graph_objects as go
 
@@ -150,41 +174,12 @@ def drawing(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
         for source in step.inputs:
             if source in at:
                 edges += [at[source], at[step.path], (None, None)]
-    figure = go.Figure(
-        go.Scatter(
-            x=[x for x, _ in edges],
-            y=[y for _, y in edges],
-            mode="lines",
-            line={"color": "#B5B5B5", "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
-    for part, shape in SHAPES.items():
-        own = [step for step in steps if step.part == part]
-        if not own:
-            continue
-        taken = [step.path in chosen for step in own]
-        figure.add_scatter(
-            x=[at[step.path][0] for step in own],
-            y=[at[step.path][1] for step in own],
-            mode="markers+text",
-            name=part,
-            text=[step.path.rpartition(".")[2] if on else "" for step, on in zip(own, taken, strict=True)],
-            textposition="top center",
-            customdata=[step.path if step.shape else "" for step in own],
-            hovertext=[_said(step) for step in own],
-            hoverinfo="text",
-            marker={
-                "symbol": [shape if on else f"{shape}-open" for on in taken],
-                "size": [18 if on else 13 for on in taken],
-                "color": COLOURS[part],
-                "line": {"width": 2},
-            },
-            # Chosen is what is filled; plotly's own fading of the rest would say something else.
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
-        )
+    x, y = zip(*edges, strict=True) if edges else ((), ())
+    line = {"color": "#B5B5B5", "width": 1}
+    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+    for part in SHAPES:
+        if own := [step for step in steps if step.part == part]:
+            figure.add_scatter(**_marks(part, own, at, chosen))
     strides = sorted({step.stride for step in steps if step.stride})
     figure.update_layout(
         height=360,
@@ -194,7 +189,7 @@ def drawing(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
         dragmode=False,
         xaxis={"title": "step", "showgrid": False, "zeroline": False, "fixedrange": True},
         yaxis={
-            "title": "pixels a cell",
+            "title": "pixels per cell",
             "tickvals": [-math.log2(stride) for stride in strides],
             "ticktext": [f"{stride:g}" for stride in strides],
             "zeroline": False,
@@ -204,13 +199,38 @@ def drawing(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
     return figure
 
 
-def _said(step: Stage) -> str:
+def _marks(part: str, own: list[Stage], at: dict[str, tuple[int, float]], chosen: Collection[str]) -> dict[str, Any]:
+    """Return the scatter of one part's steps."""
+    shape, taken = SHAPES[part], [step.path in chosen for step in own]
+    return {
+        "x": [at[step.path][0] for step in own],
+        "y": [at[step.path][1] for step in own],
+        "mode": "markers+text",
+        "name": part,
+        "text": [step.path.rpartition(".")[2] if on else "" for step, on in zip(own, taken, strict=True)],
+        "textposition": "top center",
+        "customdata": [step.path if step.shape else "" for step in own],
+        "hovertext": [_described(step) for step in own],
+        "hoverinfo": "text",
+        "marker": {
+            "symbol": [shape if on else f"{shape}-open" for on in taken],
+            "size": [18 if on else 13 for on in taken],
+            "color": COLOURS[part],
+            "line": {"width": 2},
+        },
+        # A filled mark means chosen; plotly's own fading of the rest would contradict that.
+        "selected": {"marker": {"opacity": 1}},
+        "unselected": {"marker": {"opacity": 1}},
+    }
+
+
+def _described(step: Stage) -> str:
     size = f", {step.shape[0]} × {step.shape[1]} × {step.shape[2]}" if step.shape else ""
     return f"{step.path}: {step.kind}{size} ({step.part})"
 
 
 def _clicked(event: Any) -> list[str]:
-    """The paths of the steps whose marks were clicked."""
+    """Return the paths of the steps whose marks were clicked."""
     points = getattr(getattr(event, "selection", None), "points", None) or []
     found = [point.get("customdata") for point in points]
     # Plotly gives a mark's own data in a list of one, or as it is.

@@ -1,4 +1,4 @@
-"""Limit the folders that screens may read to those that the operator named."""
+"""Limit the folders that pages may read to those that the operator named."""
 
 from __future__ import annotations
 
@@ -6,28 +6,49 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import streamlit as st
+
 from common.errors import ModelProblem
 from common.settings import settings
+from components.session import url_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def folders() -> list[Path]:
-    """The folders that may be read, as `SIGHTGLASS_FOLDERS` names them."""
+    """Return the folders that may be read, as `SIGHTGLASS_FOLDERS` names them."""
     return [folder.resolve() for folder in settings().folders]
 
 
+def ask(label: str, *, key: str, name: str, help: str) -> tuple[Path, Path] | None:
+    """Ask for a path, and return it with the permitted folder it lies in; None while the field is empty.
+
+    Raises ModelProblem for a path that is not permitted.
+    """
+    allowed = folders()
+    text = url_state.widget(
+        st.text_input,
+        label,
+        None,
+        str(allowed[0]),
+        key=key,
+        name=name,
+        help=f"{help}, below {' or '.join(map(str, allowed))}.",
+    )
+    return permitted(text.strip(), allowed) if text.strip() else None
+
+
 def permitted(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
-    """The path that was asked for and the named folder it lies in; raises ModelProblem for any other."""
+    """Return the path and the permitted folder it lies in; raises ModelProblem for any other path."""
     for root in allowed:
         try:
             path = Path(os.path.normpath(root / Path(text).expanduser()))
-            # A link must not lead out either; of a pattern, what comes before its first star counts.
+            # A link must not lead out either; of a pattern, what comes before its first wildcard counts.
             fixed = Path(str(path).split("*")[0].split("?")[0].split("[")[0])
             real = fixed.resolve()
         except (OSError, ValueError, RuntimeError):
             break
         if real == root or root in real.parents:
             return path, root
-    raise ModelProblem(f"That is not below {' or '.join(map(str, allowed))}: only these folders may be read here.")
+    raise ModelProblem(f"That path is not below {' or '.join(map(str, allowed))}: only these folders may be read here.")

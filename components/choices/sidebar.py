@@ -1,14 +1,17 @@
-"""What a person chose, once for all screens: picture, model, method, layers."""
+"""Draw the sidebar, the same on every page: picture, model, method, layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.errors import ModelProblem
 from components.choices import detection_options, image_picker, layer_picker
-from components.session import url_state
+from components.session import image_source, state, url_state
+from components.session.choices import Choices
 from components.session.reopen import OTHER
 from explain.methods import METHODS
 from explain.phrases import megabytes, plural
@@ -16,45 +19,29 @@ from models import catalog
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from explain import Explainer
     from explain.findings.reliability import Reliability
-    from explain.picture.image import Image
-    from explain.questions import Question
     from models.adapter import ModelSpec
-from common.errors import ModelProblem
 
 FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Picture, model and options as the sidebar has them."""
-
-    image: Image
-    model: ModelSpec
-    method: str
-    options: dict[str, Any]
-    """More keyword arguments for an Explainer: part, layers, preprocessing, confidence."""
-    question: Question | None = None
-    """The ready-made question that method and options amount to, where they do."""
-
-
 def draw(*, threshold: bool = True, methods: Sequence[str] = ()) -> tuple[Choices, Explainer]:
-    """The whole sidebar, the same on every screen; the model is loaded on the way, for its layers are in it.
+    """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
 
-    `threshold`: whether a detector's boxes are chosen by their score in here, or by the screen itself. `methods`: those
-    of a screen that asks something else than where a class is, its default first.
+    `threshold`: whether the score from which boxes are shown is chosen in here, or by the page. `methods`: those of a
+    page that does not explain a class, its default first.
     """
     with st.sidebar:
         image = image_picker.choose()
         model = _model()
         _example(model)
-        asked, by, below = st.container(), st.container(), st.container(gap="small")
+        question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
     explainer = loaded(model.id)
-    with by:
+    with method_place:
         method = _method(explainer, methods)
     with below:
         options = _details(explainer, threshold)
@@ -65,18 +52,19 @@ def draw(*, threshold: bool = True, methods: Sequence[str] = ()) -> tuple[Choice
         _residents()
     question = None
     if not methods:
-        with asked:
+        with question_place:
             question = detection_options.question(explainer, method, options)
-    choices = st.session_state["choices"] = Choices(image, model, method, options, question)
+    choices = state.of(state.Sidebar).choices = Choices(image, model, method, options, question)
     return choices, explainer
 
 
 def foreseen() -> tuple[Choices, Explainer] | None:
-    """What `draw` is going to return, in a run for which only a new picture came in; else None.
+    """Return what `draw` is going to return, in a run caused by nothing but a new picture; else None.
 
-    The picture is what a person waits for then: a screen may show it first, and the sidebar after it.
+    A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
     """
-    image, last = image_picker.news(), st.session_state.get("choices")
+    held = state.of(state.Sidebar)
+    image, last = image_picker.just_given(), held.choices
     if image is None or last is None or not METHODS[last.method].quick:
         return None
     from explain import Explainer
@@ -84,13 +72,25 @@ def foreseen() -> tuple[Choices, Explainer] | None:
 
     if not any(resident.adapter.spec.id == last.model.id for resident in RESIDENCY.residents()):
         return None
-    st.session_state["current"] = image
+    held.picture = image
     return replace(last, image=image), Explainer(last.model.id)
 
 
 def loaded(model_id: str) -> Explainer:
-    """A model, resident; the first time with what is being done on the screen."""
+    """Return a resident model; while it is loaded for the first time, the page shows the progress."""
     place = st.empty()
+    with place, st.spinner("Loading the model…", show_time=False):
+        from explain import Explainer
+
+        explainer = Explainer(model_id, progress=progress_in(place))
+    place.empty()
+    if model_id not in menu()[1]:
+        menu.clear()  # it was downloaded just now
+    return explainer
+
+
+def progress_in(place: Any) -> Callable[[float, str], None]:
+    """Return a function that reports progress in a bar, drawn in `place` on its first call."""
     bar: Any = None
 
     def progress(share: float, words: str) -> None:
@@ -98,19 +98,12 @@ def loaded(model_id: str) -> Explainer:
         bar = bar or place.progress(0.0)
         bar.progress(min(share, 1.0), words)
 
-    with place, st.spinner("Waking the model", show_time=False):
-        from explain import Explainer
-
-        explainer = Explainer(model_id, progress=progress)
-    place.empty()
-    if model_id not in menu()[1]:
-        menu.clear()  # it came just now
-    return explainer
+    return progress
 
 
 @st.cache_data(show_spinner=False, ttl=300)
 def menu() -> tuple[list[str], set[str]]:
-    """Families in the catalogue's order, those with weights on this machine first; and the ids that are here."""
+    """Return the families, those with weights on this machine first, and the ids of the models that are here."""
     families = catalog.families()
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
@@ -120,75 +113,75 @@ def menu() -> tuple[list[str], set[str]]:
 def _model() -> ModelSpec:
     names, here = menu()
     families = catalog.families()
-    asked = _asked()
-    url_state.recall(
-        "family", [*names, OTHER], asked.family if asked and asked.family in families else OTHER if asked else names[0]
-    )
-    family = st.selectbox(
+    addressed = _addressed()
+    first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
+    family = url_state.widget(
+        st.selectbox,
         "Model",
         [*names, OTHER],
-        format_func=lambda name: name if name == OTHER or _any(families[name], here) else f"{name} (download)",
+        first,
         key="family",
-        help="A family of models. Those marked with download are fetched when you choose them.",
+        format_func=lambda name: name if name == OTHER or _any(families[name], here) else f"{name} (download)",
+        help="A family of models. Those marked (download) are downloaded when you choose them.",
     )
-    url_state.keep("family", family)
-    spec = _by_name(asked) if family == OTHER else _size(families[family], here, asked)
+    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
     url_state.write("model", spec.id, FIRST)
     return spec
 
 
 def _example(model: ModelSpec) -> None:
-    """Of a model that knows no photographs: a picture of the kind that it knows."""
-    if model.example and image_picker.photograph():
+    """Offer an example picture of what a model knows that was not trained on photographs."""
+    if model.example and image_source.is_photograph():
         st.button(
-            "Show it what it knows",
+            "Show an example it knows",
             icon=":material/image:",
-            on_click=image_picker.turn_to,
+            on_click=image_source.turn_to_example,
             args=(model.example,),
             width="stretch",
-            help="This model was made for other pictures than photographs: an example of those.",
+            help="This model was not trained on photographs: choose a picture of the kind it was trained on.",
         )
 
 
-def _asked() -> ModelSpec | None:
-    """The model that the address names."""
+def _addressed() -> ModelSpec | None:
+    """Return the model that the address names."""
     try:
         return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
     except ModelProblem:
         return None
 
 
-def _by_name(asked: ModelSpec | None) -> ModelSpec:
-    url_state.recall("timm", None, asked.id.removeprefix("timm/") if asked and asked.id.startswith("timm/") else "")
-    name = st.text_input(
+def _by_name(addressed: ModelSpec | None) -> ModelSpec:
+    timm = addressed is not None and addressed.id.startswith("timm/")
+    name = url_state.widget(
+        st.text_input,
         "Name in timm",
+        None,
+        addressed.id.removeprefix("timm/") if addressed and timm else "",
         key="timm",
         placeholder=TIMM_EXAMPLE,
         help="Any model of the timm library with ImageNet weights.",
     )
-    url_state.keep("timm", name)
     return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
 
 
-def _size(specs: list[ModelSpec], here: set[str], asked: ModelSpec | None) -> ModelSpec:
+def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -> ModelSpec:
     if len(specs) == 1:
         return specs[0]
-    sizes, key = {spec.id: spec for spec in specs}, f"size-{specs[0].family}"
+    sizes = {spec.id: spec for spec in specs}
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
-    url_state.recall(key, sizes, asked.id if asked and asked.id in sizes else first)
-    name = "Size" if all(spec.size for spec in specs) else "Which"
-    about: dict[str, Any] = {
-        "format_func": lambda spec_id: sizes[spec_id].size or spec_id,
-        "key": key,
-        "help": "From small and fast to large and slow." if name == "Size" else "Each is a model of its own.",
-        "width": "stretch",
-    }
-    if len(sizes) <= 5:
-        chosen = st.segmented_control(name, list(sizes), required=True, **about)
-    else:
-        chosen = st.selectbox(name, list(sizes), **about)
-    url_state.keep(key, chosen)
-    return sizes[chosen or first]
+    sized, few = all(spec.size for spec in specs), len(sizes) <= 5
+    draw: Any = partial(st.segmented_control, required=True) if few else st.selectbox
+    chosen = url_state.widget(
+        draw,
+        "Size" if sized else "Variant",
+        list(sizes),
+        addressed.id if addressed and addressed.id in sizes else first,
+        key=f"size-{specs[0].family}",
+        format_func=lambda spec_id: sizes[spec_id].size or spec_id,
+        help="From small and fast to large and slow." if sized else "Each is a separate model.",
+        width="stretch",
+    )
+    return sizes[chosen]
 
 
 def _any(specs: list[ModelSpec], here: set[str]) -> bool:
@@ -206,14 +199,15 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     if possible := [method for method in methods if method in offered]:
         key, offered, first = "method-screen", possible, possible[0]
     url_state.recall_own(key, offered, first, name="method")
-    found = detection_options.found(model.task)
+    found = detection_options.reliabilities(model.task)
     name = st.selectbox(
         "Method",
         offered,
         format_func=lambda method: METHODS[method].name + _marked(method, found),
         key=key,
-        help="How the map is made. Slow ones run the model hundreds of times; they show progress and can be stopped. "
-        "Those marked with failed found what decides on drawn scenes no better than maps that know no model.",
+        help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
+        "stopped. On drawn scenes, the methods marked as failed located the evidence no better than maps made without "
+        "a model.",
     )
     url_state.keep_own(key, name, offered, first, name="method")
     st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
@@ -229,7 +223,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     options: dict[str, Any] = {}
     if adapter.takes_words:
-        options["vocabulary"] = _words(adapter.labels)
+        options["vocabulary"] = _vocabulary(adapter.labels)
     else:
         url_state.write("words", None)
     with st.expander("Layers and fit"):
@@ -237,57 +231,60 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
             options["part"] = detection_options.part(explainer)
         options["layers"] = _layers(explainer)
         if len(adapter.preprocessings) > 1:
-            fit = f"fit-{spec.task}"
-            url_state.recall(fit, adapter.preprocessings, adapter.preprocessings[0], name="fit")
-            options["preprocessing"] = st.selectbox(
+            options["preprocessing"] = url_state.widget(
+                st.selectbox,
                 "How the picture is fitted",
                 list(adapter.preprocessings),
+                adapter.preprocessings[0],
+                key=f"fit-{spec.task}",
+                name="fit",
                 format_func=WAYS.__getitem__,
-                key=fit,
-                help="Models look at a small picture of one size. What a crop cuts off is faded on the screen; "
-                "ways other than the first are off the model's training.",
+                help="Models take a picture of one small size. What a crop cuts off is shown faded. Only the first way "
+                "is the one used in training.",
             )
-            url_state.keep(fit, options["preprocessing"], adapter.preprocessings[0], name="fit")
         if spec.task == "detect" and threshold:
-            options["confidence"] = detection_options.above()
+            options["confidence"] = detection_options.confidence()
     return options
 
 
 def _head(explainer: Explainer) -> int | None:
-    """One head of the attention that is looked at, counted from 0; None for the mean of all."""
-    count = max(one.heads for one in explainer.resident.attentions)
-    every = -1
-    url_state.recall("head", range(every, count), every, name="head", read=int)
-    head = st.selectbox(
+    """Choose one attention head, counted from 0; None for the mean of all."""
+    count, mean = max(one.heads for one in explainer.resident.attentions), -1
+    head = url_state.widget(
+        st.selectbox,
         "Head",
-        range(every, count),
-        format_func=lambda head: "mean of all" if head == every else f"head {head}",
+        range(mean, count),
+        mean,
         key="head",
-        help="Attention is weighed several times side by side. All of them are below the picture.",
+        name="head",
+        read=int,
+        format_func=lambda head: "mean of all" if head == mean else f"head {head}",
+        help="Attention is computed in several heads side by side. All of them are below the picture.",
     )
-    url_state.keep("head", head, every, name="head")
-    return None if head == every else head
+    return None if head == mean else head
 
 
-def _words(own: tuple[str, ...]) -> tuple[str, ...]:
-    """What a model with an open vocabulary looks for; nothing where that is left to the model."""
-    url_state.recall("words", None, "", name="words")
-    words = st.text_input(
+def _vocabulary(own: tuple[str, ...]) -> tuple[str, ...]:
+    """Choose the classes that a model with an open vocabulary looks for; none: its own."""
+    words = url_state.widget(
+        st.text_input,
         "Look for",
+        None,
+        "",
         key="words",
+        name="words",
         placeholder=f"its own {len(own)} classes" if own else "red bus, person",
         help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
-        "without any it looks for its own.",
+        "if empty, it uses its own classes.",
     )
-    url_state.keep("words", words, "", name="words")
     return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
 
 
 def _layers(explainer: Explainer) -> tuple[str, ...]:
-    """Target layers; none where they are left to the model."""
+    """Choose target layers; none: the model's default."""
     shapes, key = {layer.path: layer.shape for layer in explainer.layers}, f"layers-{explainer.model.id}"
     if not shapes:
-        st.caption("This model only answers: nothing inside it can be looked at.")
+        st.caption("This model exposes no internals: it has no layers to choose.")
         return ()
     layer_picker.settle(key)
     url_state.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
@@ -298,10 +295,10 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
         list(shapes),
         format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
         key=key,
-        max_selections=layer_picker.MOST,
+        max_selections=layer_picker.MAX_LAYERS,
         select_all=False,
         placeholder=f"automatic: {', '.join(explainer.default_layers)}",
-        help="Where in the model the map is taken, in the order of execution. Several are averaged. "
+        help="Where in the model the map is taken, in the order of execution; several are averaged. "
         "Late layers know what, early ones know where.",
     )
     url_state.keep(key, layers)
@@ -320,8 +317,11 @@ def _residents() -> None:
 
 
 def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
-    """The same choices for another model: the same question, else its own layers; its own method where it is of another
-    kind than the chosen one; and the way of fitting a picture and the part only where it has them."""
+    """Return the same choices for another model.
+
+    The same question if there is one, else its own layers; its own method if its task differs; the way of fitting a
+    picture and the part only where it has them.
+    """
     if explainer.model.task != choices.model.task:
         method = explainer.model.method
     kept = ("confidence", "vocabulary") if explainer.resident.adapter.takes_words else ("confidence",)
@@ -331,12 +331,12 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
         options["preprocessing"] = way
     parts = explainer.resident.adapter.parts
     if (part := choices.options.get("part")) in parts:
-        # What every model of the other kind starts with is not what this one starts with.
+        # The default part of the chosen model is not the default of this one.
         own = part == "class" and explainer.model.id != choices.model.id
         options["part"] = parts[0] if own else part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]
-    elif choices.question in (asked := detection_options.asked_of(explainer)):
+    elif choices.question in (asked := detection_options.questions(explainer)):
         wanted = asked[choices.question]
         options |= {"part": wanted["part"], "layers": wanted["layers"]}
         method = wanted["method"]

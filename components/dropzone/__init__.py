@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from components.frontend import declare, no_callback
+from components.session import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,14 +20,20 @@ _HTML = '<div class="veil" hidden>Drop the picture anywhere</div>'
 _component = declare("dropzone", Path(__file__).parent, _MODULES, html=_HTML)
 
 
+@dataclass
+class Bays:
+    """The uploaders that are waiting for files, by number."""
+
+    open: list[int] = field(default_factory=list)
+
+
 def take_files(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str) -> None:
     """Call `take` with (name, bytes) of the files that were dropped or pasted, before the page is drawn.
 
     The files come through Streamlit's own uploaders, one for each drop, hidden until the files have arrived: as a
     component's value they would be text, and encoding 12 MB stops the page for 200 ms.
     """
-    state = st.session_state
-    bays: list[int] = state.setdefault(f"{key}-bays", [])
+    bays = state.of(Bays).open
     result = _component(
         key=key,
         data={"bay": f".st-key-{key}-", "megabytes": st.get_option("server.maxUploadSize")},
@@ -49,6 +57,5 @@ def take_files(take: Callable[[Iterable[tuple[str, bytes]]], None], *, key: str)
 
 
 def _arrived(take: Callable[[Iterable[tuple[str, bytes]]], None], key: str, bay: int) -> None:
-    state = st.session_state
-    take((file.name, file.getvalue()) for file in state[f"{key}-{bay}"])
-    state[f"{key}-bays"].remove(bay)
+    take((file.name, file.getvalue()) for file in st.session_state[f"{key}-{bay}"])
+    state.of(Bays).open.remove(bay)

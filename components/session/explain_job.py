@@ -1,4 +1,4 @@
-"""From choices to explanations: kept while asked for, and the slow ones made aside, with progress and a stop."""
+"""Turn choices into explanations: cached, and the slow ones in a thread, with progress and a stop button."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ import sys
 import threading
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from common.errors import Cancelled, Problem
 from common.settings import cache_bytes
+from components.session import monitoring, state
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from components.choices.sidebar import Choices
+    from components.session.choices import Choices
     from explain import Explainer, Explanation
     from explain.evidence.timing import Timing
 
 ABANDONED = 15.0
-"""Seconds after which a slow method that no screen asks after is stopped."""
+"""Seconds after which a slow method that no page polls any more is stopped."""
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
+Key = tuple[Any, ...]
 
 
 @st.cache_resource(show_spinner=False)
-def _kept() -> ByteCache[Explanation]:
-    """Explanations by everything they depend on, so that two sessions can share what is equal and nothing else."""
+def _cache() -> ByteCache[Explanation]:
+    """Explanations by everything they depend on: sessions share what is equal and nothing else."""
 
     def size(explanation: Explanation) -> int:
-        # A map that was once grown to the picture's own grid stays grown.
+        # A map that was once resampled to the picture's own grid stays so.
         grown = [heatmap.__dict__.get("values", heatmap.at_input) for heatmap in explanation.heatmaps]
         maps = sum(array.nbytes for array in grown)
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
@@ -48,161 +51,160 @@ class Job:
     def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
         self.share, self.words = 0.0, "Starting"
         self.cancel = threading.Event()
-        self.watched = time.monotonic()
+        self.polled = time.monotonic()
         self.result: Explanation | None = None
         self.partial: Explanation | None = None
-        """What a map that comes bit by bit is so far."""
-        self.news = False
-        """Whether that has not been on the screen yet."""
+        """The unfinished map of a method that refines one step by step."""
+        self.unseen = False
+        """Whether that has not been on the page yet."""
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(explainer, choices, options), daemon=True)
         self._thread.start()
 
     def _run(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
         if sys.platform == "linux":
-            # Pages come first, and with them the hand that stops this. Threads that torch starts from here inherit it.
+            # Pages and their stop button come first. Threads that torch starts from here inherit this.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
-            about: dict[str, Any] = {"progress": self._progress, "cancel": self.cancel, "partial": self._so_far}
-            self.result = explainer(choices.image, **about, **options)
+            self.result = explainer(
+                choices.image, progress=self._progress, cancel=self.cancel, partial=self._refined, **options
+            )
         except (Exception, Cancelled) as failure:
             self.failure = failure
 
     def _progress(self, share: float, words: str) -> None:
         self.share, self.words = share, words
         # The page was left or its tab closed: nobody is waiting.
-        if time.monotonic() - self.watched > ABANDONED:
+        if time.monotonic() - self.polled > ABANDONED:
             self.cancel.set()
 
-    def _so_far(self, made: Explanation) -> None:
-        self.partial, self.news = made, True
+    def _refined(self, made: Explanation) -> None:
+        self.partial, self.unseen = made, True
 
     def finished(self, wait: float = 0.0) -> bool:
+        """Return whether it has ended, after waiting at most `wait` seconds."""
         self._thread.join(wait)
         return not self._thread.is_alive()
 
 
+@dataclass
+class Running:
+    """The session's slow explanation, if any, and how long models took."""
+
+    key: Key = ()
+    job: Job | None = None
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+
 def is_slow(method: str) -> bool:
-    """Whether a method is made aside: it runs the model again, or belongs to a library that does."""
+    """Return whether a method runs in a thread: it runs the model many times, or belongs to a library that does."""
     return not METHODS[method].quick
 
 
 def explained(
-    choices: Choices, explainer: Explainer, *, quiet: bool = False, aside: bool = True, **more: Any
+    choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
 ) -> Explanation | None:
-    """The explanation of what was chosen; while a slow one is in the making, which is then on the screen, what it is so
-    far, or None.
+    """Return the explanation of what was chosen; while a slow one is running, the unfinished one, or None.
 
-    `quiet`: the screen itself says who is at work. `aside` False: the page waits, whatever the method; the result is
-    never None.
+    `quiet`: no spinner. `wait`: the page waits, however slow the method; the result is then never None.
     """
     options = {"method": choices.method, **choices.options, **more}
     image = choices.image
-    # Name and notes too: the same pixels under another session's file name are another session's.
-    key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, choices.model.id)
+    # Name and notes too: the same pixels under another file name belong to another session.
+    key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, choices.model.id)
     key += tuple(sorted(options.items()))
     _stop(but=key)
     from explain.evidence.resident import RESIDENCY
 
-    # What was let go to make room must not live on here.
+    # A model that was evicted to make room must not live on here.
     residents = RESIDENCY.residents()
-    _kept().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
-    if (found := _kept().get(key)) is not None:
-        return _watched(key, found)
-    made: Explanation | None
-    if not aside or not is_slow(options["method"]):
-        with nullcontext() if quiet else at_work(explainer):
-            made = explainer(choices.image, **options)
-    else:
-        made, whole = _aside(key, choices, explainer, options)
-        if not whole:
-            return made
-    if made is not None:
-        _kept().put(key, made)
-        _watched(key, made)
+    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
+    made = _cache().get(key)
+    if made is None:
+        if wait or not is_slow(options["method"]):
+            with nullcontext() if quiet else spinner(explainer):
+                made = explainer(image, **options)
+        else:
+            made, finished = _in_thread(key, choices, explainer, options)
+            if made is None or not finished:
+                return made
+        _cache().put(key, made)
+    if monitoring.on():
+        monitoring.note(key, made)
     return made
 
 
-def _watched(key: tuple[Any, ...], explanation: Explanation) -> Explanation:
-    """The same; noted for the monitor, where this session asked for that on Watch."""
-    if st.session_state.get("memory", {}).get("watch-session"):
-        from components.session import monitoring
-
-        monitoring.note(key, explanation)
-    return explanation
+def spinner(explainer: Explainer) -> AbstractContextManager[None]:
+    """Return a spinner that names the model at work."""
+    return st.spinner(f"Running {explainer.model.id}…", show_time=False)
 
 
-def at_work(explainer: Explainer) -> AbstractContextManager[None]:
-    """Who is at work, said once that has taken a while."""
-    return st.spinner(f"{explainer.model.id} is looking", show_time=False)
-
-
-def _aside(
-    key: tuple[Any, ...], choices: Choices, explainer: Explainer, options: dict[str, Any]
+def _in_thread(
+    key: Key, choices: Choices, explainer: Explainer, options: dict[str, Any]
 ) -> tuple[Explanation | None, bool]:
-    """What there is so far, and whether that is all."""
-    if "job" not in st.session_state:
-        st.session_state.job = (key, Job(explainer, choices, options))
-    job: Job = st.session_state.job[1]
-    # Nobody waits for a stopped thread: it ends by itself before the model's next module.
+    """Return what there is so far, and whether it is finished."""
+    running = state.of(Running)
+    if running.job is None:
+        running.key, running.job = key, Job(explainer, choices, options)
+    job = running.job
+    # Nobody waits for a cancelled thread: it ends before the model's next module.
     if job.cancel.is_set():
         if job.partial is None:
             raise Cancelled
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Stopped, and unfinished: {job.words}.", width="content")
-            again()
+            st.caption(f"Stopped before it finished: {job.words}.", width="content")
+            restart_button()
         return job.partial, False
     if not job.finished(PATIENCE):
-        # Before the watch looks: it would start this run again.
-        job.news = False
+        # Before polling: it would run the page again.
+        job.unseen = False
         with st.container(horizontal=True, vertical_alignment="center"):
-            _watch()
-            # Outside of what is drawn anew twice a second: one run is then between the click and the end.
+            _poll()
+            # Outside of what is redrawn twice a second: one run is then between the click and the end.
             st.button(
                 "Stop",
                 icon=":material/stop_circle:",
                 on_click=job.cancel.set,
-                help="Stop this method; everything else goes on.",
+                help="Stop this method.",
             )
         return job.partial, False
-    # Kept as it is after a failure, so that a rerun says the same and does not start it all again.
+    # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.failure is not None:
         raise job.failure
-    del st.session_state.job
+    running.job = None
     return job.result, True
 
 
 @st.fragment(run_every=0.5)
-def _watch() -> None:
-    if "job" not in st.session_state:
+def _poll() -> None:
+    if (job := state.of(Running).job) is None:
         return
-    job: Job = st.session_state.job[1]
-    job.watched = time.monotonic()
-    if job.finished() or job.news:
+    job.polled = time.monotonic()
+    if job.finished() or job.unseen:
         st.rerun()
     st.progress(job.share, job.words)
 
 
-def _stop(but: tuple[Any, ...]) -> None:
-    """Whoever chooses something else no longer waits for the slow one."""
-    key, job = st.session_state.get("job", (but, None))
-    if key != but and job is not None:
-        job.cancel.set()
-        del st.session_state.job
+def _stop(but: Key) -> None:
+    """Cancel the slow explanation if something else was chosen since."""
+    running = state.of(Running)
+    if running.job is not None and running.key != but:
+        running.job.cancel.set()
+        running.job = None
 
 
-def again() -> None:
-    """The way back from a stop."""
-    st.button("Start again", icon=":material/replay:", on_click=forget, help="Or choose a quicker method.")
+def restart_button() -> None:
+    """Draw the button that starts a stopped method again."""
+    st.button("Start again", icon=":material/replay:", on_click=forget, help="Or choose a faster method.")
 
 
 def forget() -> None:
-    """Clear a stopped job, so that the next run starts it again."""
-    st.session_state.pop("job", None)
+    """Drop a stopped job: the next run starts it again."""
+    state.of(Running).job = None
 
 
 def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
-    """The explanation with the wanted class among its maps, and its place there; the first where none is wanted."""
+    """Return the explanation with the wanted class among its maps, and that map's index; the first by default."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if wanted is None or wanted in labels:
         return explanation, labels.index(wanted) if wanted else 0
@@ -214,11 +216,11 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
 
 
 def timed(explanation: Explanation) -> Timing:
-    """A model's time on this picture, measured once a session."""
-    held: dict[str, Timing] = st.session_state.setdefault("timings", {})
+    """Return how long a model takes on this picture, measured once in a session."""
+    timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
-    if key not in held:
+    if key not in timings:
         from explain.evidence.timing import measure
 
-        held[key] = measure(explanation.evidence)
-    return held[key]
+        timings[key] = measure(explanation.evidence)
+    return timings[key]

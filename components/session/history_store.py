@@ -1,7 +1,8 @@
-"""The history for the screens: one store a process, and the button that keeps what is shown."""
+"""Give pages the history: one store per process, and the button that saves what is shown."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import streamlit as st
 
 from common.errors import Problem
 from common.settings import settings
+from components.session import page, state
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -18,19 +20,39 @@ if TYPE_CHECKING:
     from explain import Explanation
     from explain.history import History, Record
 
-SCREEN = "pages/history/page.py"
 NOTE, TAG = 10_000, 60
-"""Letters of a note and of a tag, at most: what the store takes."""
-_KEPT = "history-kept"
+"""Maximum characters of a note and of a tag in the store."""
+
+
+@dataclass
+class Pressed:
+    """What came of the last click on a page's button."""
+
+    view: str = ""
+    problem: str = ""
+    again: bool = False
+    """Whether everything was in the history before."""
+
+
+@dataclass
+class Saved:
+    """What this session saved."""
+
+    ids: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The records of each view."""
+    pressed: dict[str, Pressed] = field(default_factory=dict)
+    """By page."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """What was wrong with a note or tags, by the key of their widgets."""
 
 
 def store() -> History:
-    """The history that this process keeps to; a line of the environment that changes is another one."""
+    """Return this process's history; another one once its environment variables change."""
     return _store(settings().history, settings().history_mb)
 
 
 def off() -> bool:
-    """Whether nothing is to be kept here at all."""
+    """Return whether the history is switched off."""
     return settings().history is None
 
 
@@ -38,102 +60,99 @@ def off() -> bool:
 def _store(folder: Path | None, limit: float) -> History:
     from explain.history import History
 
-    # It reads the environment itself: the two are what tells one from another.
+    # It reads the environment itself: the two only tell one store from another.
     del folder, limit
     return History()
 
 
-def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label: str = "Keep") -> None:
-    """The button that keeps these explanations, each with the map at its index, and below it what came of it.
+def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label: str = "Save to history") -> None:
+    """Draw the button that saves these explanations, each with the map at its index, and the result below it.
 
-    None where the history is switched off.
+    Draws nothing where the history is switched off.
     """
     if off():
         return
-    state = st.session_state
-    held: dict[str, tuple[str, ...]] = state.setdefault(_KEPT, {})
-    name = f"keep-{screen}"
-    told: dict[str, Any] = state.get(f"{name}-told", {})
+    saved = state.of(Saved)
     view = "|".join(_named(explanation, index) for explanation, index in explanations)
     st.button(
         label,
         icon=":material/bookmark_add:",
-        key=name,
-        on_click=_pressed,
-        args=(tuple(explanations), screen, view, name),
-        help="Keep it in History, with its map.",
+        key=f"keep-{screen}",
+        on_click=_save,
+        args=(tuple(explanations), screen, view),
+        help="Save the picture, its maps and all numbers to History.",
     )
-    if told.get("problem") and told.get("view") == view:
-        st.markdown(f":material/error: {told['problem']}")
-    elif ids := held.get(view):
-        again = told.get("view") == view and told.get("again")
+    pressed = saved.pressed.get(screen, Pressed())
+    now = pressed.view == view
+    if now and pressed.problem:
+        st.markdown(f":material/error: {pressed.problem}")
+    elif ids := saved.ids.get(view):
         st.page_link(
-            SCREEN,
-            label="It is already in History" if again else "Kept in History",
+            page.script("history"),
+            label="Already in History" if now and pressed.again else "Saved to History",
             icon=":material/bookmark_added:",
             query_params={"kept": ids[0]} if len(ids) == 1 else None,
-            help="Open what was kept.",
+            help="Open the saved record." if len(ids) == 1 else "Open History.",
             width="content",
         )
-        _say_more(ids, name)
+        _details(ids, f"keep-{screen}")
 
 
 def _named(explanation: Explanation, index: int) -> str:
     return f"{explanation.recipe.model_dump_json()} {index} {explanation.image.name}"
 
 
-def _pressed(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str, name: str) -> None:
-    """Before the page is drawn again; what fails is said where the button is, and the page goes on."""
-    state = st.session_state
-    held: dict[str, tuple[str, ...]] = state[_KEPT]
-    told: dict[str, Any] = {"view": view}
+def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str) -> None:
+    """Save in a callback; an error is shown at the button, and the page goes on."""
+    saved = state.of(Saved)
+    pressed = saved.pressed[screen] = Pressed(view)
     try:
-        there = [_found(one, index) for one, index in explanations]
-        told["again"] = all(there)
-        held[view] = tuple(
+        there = [_existing(one, index) for one, index in explanations]
+        pressed.again = all(there)
+        saved.ids[view] = tuple(
             found or store().keep(one, index=index, look=look(), screen=screen).id
             for found, (one, index) in zip(there, explanations, strict=True)
         )
     except Problem as problem:
-        told["problem"] = str(problem)
-        held.pop(view, None)
-    state[f"{name}-told"] = told
+        pressed.problem = str(problem)
+        saved.ids.pop(view, None)
 
 
-def _found(explanation: Explanation, index: int) -> str | None:
-    """The record of just this view, whoever kept it."""
-    recipe, found = explanation.recipe, store()
-    alike = found.search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
-    same = (one.id for one in alike if one.recipe == recipe and one.index == index)
-    return next(same, None)
+def _existing(explanation: Explanation, index: int) -> str | None:
+    """Return the record of this view, whoever saved it."""
+    recipe = explanation.recipe
+    alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
+    return next((one.id for one in alike if one.recipe == recipe and one.index == index), None)
 
 
 def look() -> dict[str, Any]:
-    """How the viewer was set by the link that this session came with; what was moved since the browser alone knows."""
-    initial: dict[str, str] = st.session_state.get("initial_view") or {}
-    return {name: value for name, value in initial.items() if name != "id"}
+    """Return the viewer's settings as a link gave them; what was changed since, only the browser knows."""
+    settings = state.of(state.ViewerStart).settings or {}
+    return {name: value for name, value in settings.items() if name != "id"}
 
 
-def _say_more(ids: Sequence[str], name: str) -> None:
-    more = st.popover("Note, tags", icon=":material/edit_note:", key=f"{name}-more", on_change="rerun", help="Say why.")
+def _details(ids: Sequence[str], name: str) -> None:
+    more = st.popover(
+        "Note, tags", icon=":material/edit_note:", key=f"{name}-more", on_change="rerun", help="Add a note or tags."
+    )
     if not more.open:
         return
     with more:
         try:
-            said(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
+            words(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
         except Problem as problem:
             st.error(str(problem), icon=":material/error:")
 
 
-def said(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """A person's own words on a record, kept as they are written; `ids`: all that they are of."""
-    state = st.session_state
+def words(record: Record, ids: Sequence[str], *, key: str) -> None:
+    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
+    widgets = st.session_state
 
     def keep_note() -> None:
-        _annotate(ids, key, note=state[f"{key}-note"])
+        _annotate(ids, key, note=widgets[f"{key}-note"])
 
     def keep_tags() -> None:
-        _annotate(ids, key, tags=state[f"{key}-tags"])
+        _annotate(ids, key, tags=widgets[f"{key}-tags"])
 
     st.text_area(
         "Note",
@@ -142,8 +161,8 @@ def said(record: Record, ids: Sequence[str], *, key: str) -> None:
         max_chars=NOTE,
         height=100,
         on_change=keep_note,
-        placeholder="What is to be seen here?",
-        help="In your own words; it is searched too. Kept when you leave the field.",
+        placeholder="What do you see here?",
+        help="In your own words; the search finds it. Saved when you leave the field.",
     )
     known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
     st.multiselect(
@@ -155,22 +174,22 @@ def said(record: Record, ids: Sequence[str], *, key: str) -> None:
         max_selections=20,
         on_change=keep_tags,
         placeholder="Choose or type one",
-        help=f"Words of your own to find it by, at most {TAG} letters each.",
+        help=f"Your own keywords, at most {TAG} characters each.",
     )
-    if problem := state.pop(f"{key}-problem", None):
+    if problem := state.of(Saved).problems.pop(key, None):
         st.error(problem, icon=":material/error:")
 
 
-def _annotate(ids: Sequence[str], key: str, **said_now: Any) -> None:
+def _annotate(ids: Sequence[str], key: str, **changed: Any) -> None:
     try:
         for one in ids:
-            store().annotate(one, **said_now)
+            store().annotate(one, **changed)
     except Problem as problem:
-        st.session_state[f"{key}-problem"] = str(problem)
+        state.of(Saved).problems[key] = str(problem)
 
 
 def when(then: datetime) -> str:
-    """`just now`, `3 minutes ago`, `20 Nov 2026`."""
+    """Return a time as `just now`, `3 minutes ago` or `20 Nov 2026`."""
     seconds = (datetime.now(UTC) - then).total_seconds()
     if seconds < 45:
         return "just now"
@@ -181,5 +200,5 @@ def when(then: datetime) -> str:
 
 
 def exact(then: datetime) -> str:
-    """`20 Nov 2026, 23:51 UTC`."""
+    """Return a time as `20 Nov 2026, 23:51 UTC`."""
     return f"{then.day} {then:%b %Y, %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""What this session explains, put before the monitor where a person asked for it: aside, after it is shown."""
+"""Send what a session explains to the monitor, where a person switched that on: in a thread, after it is shown."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import queue
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components.session import url_state
+from components.session import page, state, url_state
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -20,50 +21,57 @@ if TYPE_CHECKING:
     from explain import Explanation
 
 KEY = "watch-session"
-MOST = 16
-"""Explanations that wait to be watched; what comes when so many do is left out."""
+MAX_WAITING = 16
+"""Explanations in the queue; more at once are not monitored."""
 AFTER = 0.3
 """Seconds that the page has for itself first."""
-_TOLD = 512
-"""Explanations of a session that are known to have been watched."""
+MAX_NOTED = 512
+"""Explanations of a session that are remembered as sent."""
+
+
+@dataclass
+class Sent:
+    """The explanations of this session that were sent to the monitor."""
+
+    keys: dict[Hashable, None] = field(default_factory=dict)
 
 
 def toggle() -> None:
-    """The switch, off until it is chosen."""
-    url_state.recall(KEY, (True, False), False)
-    on = st.toggle(
-        "Watch what this session explains",
+    """Draw the switch, off by default."""
+    url_state.widget(
+        st.toggle,
+        "Monitor this session",
+        (True, False),
+        False,
         key=KEY,
-        help="Every picture that you explain on the other screens, until the session ends, goes into the server's log: "
-        "its numbers, and of an odd one the map and the name. The picture itself is kept only where the server was "
-        "told to.",
+        help="Adds every picture you explain until the session ends to the server's log: its numbers, and for an odd "
+        "one also the map and the file name. Pictures are saved only if the server is set up to do so.",
     )
-    url_state.keep(KEY, on)
 
 
 def on() -> bool:
-    """Whether it was asked for; costs nothing."""
-    return bool(st.session_state.get("memory", {}).get(KEY))
+    """Return whether the session is monitored."""
+    return bool(url_state.memory(KEY))
 
 
 def note(key: Hashable, explanation: Explanation) -> None:
-    """Have an explanation watched once a session, by a thread; never waits, never fails."""
-    told: dict[Hashable, None] = st.session_state.setdefault("watched", {})
-    if key in told:
+    """Send an explanation to the monitor once a session; never waits, never fails."""
+    sent = state.of(Sent).keys
+    if key in sent:
         return
     try:
-        _waiting().put_nowait((time.monotonic() + AFTER, explanation))
+        _queue().put_nowait((time.monotonic() + AFTER, explanation))
     except queue.Full:
         return
-    told[key] = None
-    while len(told) > _TOLD:
-        del told[next(iter(told))]
+    sent[key] = None
+    while len(sent) > MAX_NOTED:
+        del sent[next(iter(sent))]
 
 
 @st.cache_resource(show_spinner=False)
-def _waiting() -> queue.Queue[Any]:
-    """What waits, with the one thread that takes it."""
-    waiting: queue.Queue[Any] = queue.Queue(MOST)
+def _queue() -> queue.Queue[Any]:
+    """The queue of the process, and the one thread that empties it."""
+    waiting: queue.Queue[Any] = queue.Queue(MAX_WAITING)
     threading.Thread(target=_watch, args=(waiting,), name="watch", daemon=True).start()
     return waiting
 
@@ -75,13 +83,11 @@ def _watch(waiting: queue.Queue[Any]) -> None:
     while True:
         due, explanation = waiting.get()
         time.sleep(max(0.0, due - time.monotonic()))
-        from components.session.page import LOGGER
-
         try:
             from explain.monitor import default
 
             default().watch(explanation, source="dashboard")
         except Exception:
-            LOGGER.exception("an explanation could not be watched")
-        # Not held while the next one is waited for.
+            page.LOGGER.exception("an explanation could not be monitored")
+        # Release it before waiting for the next one.
         del explanation

@@ -1,4 +1,4 @@
-"""What every screen stands in: errors as sentences, the process as threads share it."""
+"""Draw a page: turn its errors into sentences, and set up the process for several threads."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Problem
-from components.session import url_state
+from components.session import state, url_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
-# second visitor, one pass was measured to take 1,500 ms instead of 17. One core left free costs a few and spares that.
+# second visitor, one pass took 1,500 ms instead of 17 when measured. Leaving one core free costs little and avoids
+# that.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
-# A run of a script and the loop that sends what it draws take turns. Python's 5 ms a turn, once for nearly each message
-# and for each file that a browser asks for, add up to more than the work itself while torch is being imported.
+# The script and the loop that sends its messages take turns. Python's 5 ms a turn, once for nearly every message and
+# every file that a browser requests, add up to more than the work itself while torch is being imported.
 sys.setswitchinterval(0.0005)
 ROOT = Path(__file__).parents[2]
 HELP = {
-    "explore": "What the model sees in a picture, and where it looked.",
-    "topk": "The model's best classes side by side, and what speaks for one and not for another.",
-    "detect": "Every box and why it is there, and every missing box and why it is not.",
+    "explore": "What a model sees in a picture, and where it looks.",
+    "topk": "The model's best classes side by side, and what speaks for one but not for another.",
+    "detect": "Why each box is there, and why a missing one is not.",
     "cheat": "A model that is right for the wrong reason, and how its map gives it away.",
-    "batch": "A folder of pictures at once: a gallery, each class on average, confusions, and the odd ones out.",
-    "watch": "How sure a model is over time, where it looks, whether that has changed, and the worst cases.",
-    "history": "What you kept: found again, marked, and held against each other; no model runs.",
-    "similarity": "Two pictures, or one against a gallery: how alike they are, and which regions make them so.",
-    "compare": "A small, a medium and a large model, or any four, on the same picture.",
+    "batch": "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
+    "watch": "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
+    "history": "What you saved: search, annotate and compare it; no model runs.",
+    "similarity": "How alike two pictures are to a model, or one and a gallery, and which regions make them so.",
+    "compare": "Two to four models on the same picture.",
 }
-SOMETHING_BROKE = "Something broke in here, not in your picture: choose another model or method, or reload the page."
+SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."
 
 
 def script(name: str) -> str:
@@ -45,7 +46,7 @@ def script(name: str) -> str:
 
 
 def screen(draw: Callable[[], None]) -> Callable[[], None]:
-    """A page's own function, with every failure shown as one sentence where the result would be."""
+    """Decorate a page's function: an error is shown as one sentence where the result would be."""
 
     @wraps(draw)
     def drawn() -> None:
@@ -54,11 +55,11 @@ def screen(draw: Callable[[], None]) -> Callable[[], None]:
             draw()
         except Problem as problem:
             st.error(str(problem), icon=":material/error:")
-            # Who sees what went wrong still sees what it was about.
-            if (image := st.session_state.get("current")) is not None:
+            # The picture stays in sight.
+            if (image := state.of(state.Sidebar).picture) is not None:
                 st.image(image.thumbnail(720), caption=image.name)
         except Exception:
-            LOGGER.exception("a screen failed")
+            LOGGER.exception("a page failed")
             st.error(SOMETHING_BROKE, icon=":material/error:")
 
     return drawn

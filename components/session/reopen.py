@@ -1,14 +1,14 @@
-"""From the recipe of a file or a result back to the view it is of: model, method, layers, class or box, colours."""
+"""Open a view again from the recipe of a file or a result: model, method, layers, class or box, colours."""
 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import ModelProblem
-from components.session import page, url_state
+from components.session import image_source, page, state, url_state
 from components.viewer import SETTINGS
 from explain.methods import METHODS
 from models import catalog
@@ -21,118 +21,119 @@ if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
 OTHER = "timm, by name"
-"""The family of models that no list holds."""
-LONGEST = 1000
-"""Letters of a list of words that is taken over from a file."""
+"""The family of models that are in no catalogue."""
+MAX_VOCABULARY = 1000
+"""Characters of a vocabulary that is taken over from a file."""
 
 
-def view(found: Contents) -> None:
-    """Set everything but the picture as the file has it; before the page is drawn, in a widget's callback.
+def view(contents: Contents) -> None:
+    """Set everything but the picture as a file has it; in a widget's callback, before the page is drawn.
 
-    What an offered choice does not have is left out where the choice is drawn. Raises ModelProblem, one sentence, for a
-    model that is not on this machine: a file must not start a download.
+    A choice that is not offered here is dropped where its widget is drawn. Raises ModelProblem for a model whose
+    weights are not on this machine: a file must not start a download.
     """
-    recipe, state = found.recipe, st.session_state
+    recipe = contents.recipe
     spec = catalog.spec(recipe.model)
     if not catalog.available(spec):
         raise ModelProblem(
             f"{recipe.picture_name} was explained by {spec.id}, whose weights are not on this machine: choose it under "
-            "Model, then give the file again."
+            "Model, then open the file again."
         )
-    _model(spec)
+    choose_model(spec)
     if recipe.method in METHODS:
-        # Whether it only answers is known when it is loaded; then one of the two is drawn.
+        # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
         for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
-            _put(f"method-{kind}", recipe.method)
-    _put(f"layers-{spec.id}", [] if found.view.automatic else list(recipe.layers))
-    _put(f"fit-{spec.task}", recipe.preprocessing)
+            url_state.put(f"method-{kind}", recipe.method)
+    url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
+    url_state.put(f"fit-{spec.task}", recipe.preprocessing)
     for key in ("part", "part-contrast"):
-        _put(key, recipe.part, drawn_only=True)
-    if len(words := ", ".join(recipe.vocabulary)) <= LONGEST:
-        _put("words", words)
+        url_state.put(key, recipe.part, drawn_only=True)
+    if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
+        url_state.put("words", words)
     if spec.task == "detect":
         _detector(spec, recipe)
-        _box(spec, found)
-    state["class"], state["class_of"] = found.view.label, recipe.picture_sha256
-    # Lists and viewers keep what they show: others take their places.
-    state["rows"] = state.get("rows", 0) + 1
-    _look(found.view.settings)
-    state["reopened"] = recipe
-    if state.get("page") != found.view.screen:
-        state["go"] = page.script(found.view.screen)
+        _box(spec, contents)
+    chosen = state.of(state.ChosenClass)
+    chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
+    # Lists and viewers on the page keep what they show: new ones take their places.
+    chosen.generation += 1
+    _start_viewer(contents.view.settings)
+    state.of(state.Reopened).recipe = recipe
+    navigation = state.of(state.Navigation)
+    if navigation.page != contents.view.screen:
+        navigation.go_to = page.script(contents.view.screen)
 
 
 def result(image: Image, recipe: Recipe, how: View) -> None:
-    """Set everything, the picture too, as a result of another screen has it; in a widget's callback, before `go`.
+    """Set everything, the picture too, as another page's result has it; in a widget's callback, before `go`.
 
     Raises ModelProblem as `view` does.
     """
-    # That one turns to files by this module.
-    from components.choices import image_picker
     from explain.export.embedded_recipe import Contents
 
     view(Contents(recipe=recipe, view=how))
-    image_picker.own(image)
+    image_source.turn_to(image)
 
 
 def go(*keeping: str) -> None:
-    """Turn to the screen that the view is of; `keeping`: what stays in the address, so that Back finds it there."""
-    if (to := st.session_state.pop("go", None)) is not None:
+    """Switch to the page that was asked for; `keeping`: parameters that stay in the address, for the browser's Back."""
+    navigation = state.of(state.Navigation)
+    to, navigation.go_to = navigation.go_to, None
+    if to is not None:
         query = st.query_params
         st.switch_page(to, query_params={name: query[name] for name in keeping if name in query} or None)
 
 
-def told(explanation: Explanation) -> None:
-    """Whether a view that was opened again is what it was."""
-    recipe: Recipe | None = st.session_state.get("reopened")
+def warn_of_other_weights(explanation: Explanation) -> None:
+    """Say so if a reopened view was made with other weights than these."""
+    recipe = state.of(state.Reopened).recipe
     if recipe is None or (recipe.picture_sha256, recipe.model) != (explanation.image.sha256, explanation.model.id):
         return
     if recipe.weights_sha256 != explanation.recipe.weights_sha256:
-        words = f"The weights of {recipe.model} here are not those that the file was made with: its map was another."
-        st.caption(f":material/warning: {words}")
+        st.caption(
+            f":material/warning: The weights of {recipe.model} on this machine are not those that the file was made "
+            "with: its map was different."
+        )
 
 
-def _model(spec: ModelSpec) -> None:
+def choose_model(spec: ModelSpec) -> None:
+    """Choose a model in the sidebar, in a callback."""
     if spec.id.startswith("timm/"):
-        _put("family", OTHER)
-        _put("timm", spec.id.removeprefix("timm/"))
+        url_state.put("family", OTHER)
+        url_state.put("timm", spec.id.removeprefix("timm/"))
     else:
-        _put("family", spec.family)
-        _put(f"size-{spec.family}", spec.id)
+        url_state.put("family", spec.family)
+        url_state.put(f"size-{spec.family}", spec.id)
 
 
 def _detector(spec: ModelSpec, recipe: Recipe) -> None:
-    """Which boxes are shown, and what is made of them."""
-    _put("confidence", min(95, max(1, round(100 * recipe.confidence))))
-    _put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
+    """Set which boxes are shown, and what is explained of them."""
+    url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
+    url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
     for name in ("per", "within"):
-        _put(name, getattr(recipe, name), drawn_only=True)
-    _put("ratio", 100 * recipe.ratio, drawn_only=True)
-    _put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
-    _put("lens", "one")
+        url_state.put(name, getattr(recipe, name), drawn_only=True)
+    url_state.put("ratio", 100 * recipe.ratio, drawn_only=True)
+    url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
+    url_state.put("lens", "one")
 
 
-def _box(spec: ModelSpec, found: Contents) -> None:
-    state, targets = st.session_state, found.recipe.targets
-    target = targets[found.view.index] if found.view.index < len(targets) else None
-    state["box"] = target if isinstance(target, tuple) else (-1, target) if target is not None else None
-    state["box_of"] = (found.recipe.picture_sha256, spec.id)
-    state["boxes-turn"] = state.get("boxes-turn", 0) + 1
+def _box(spec: ModelSpec, contents: Contents) -> None:
+    targets, index = contents.recipe.targets, contents.view.index
+    target = targets[index] if index < len(targets) else None
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
+    chosen.of = (contents.recipe.picture_sha256, spec.id)
+    chosen.generation += 1
 
 
-def _look(settings: dict[str, bool | float | str]) -> None:
-    """As a link does it: it wins over what this browser remembers, once for its id."""
-    kept = {name: str(int(value) if isinstance(value, bool) else value) for name, value in settings.items()}
-    kept = {name: value for name, value in kept.items() if name in SETTINGS}
-    if kept:
-        state = st.session_state
-        state["initial_view"] = kept | {"id": secrets.token_hex(8)}
-        state["viewer-turn"] = state.get("viewer-turn", 0) + 1
-
-
-def _put(key: str, value: Any, *, drawn_only: bool = False) -> None:
-    """Set a widget and what is remembered of it. `drawn_only`: what is set under the name of a widget that may not be
-    there would come up again when it has gone."""
-    if not drawn_only or key in st.session_state:
-        st.session_state[key] = value
-    url_state.keep(key, value)
+def _start_viewer(settings: dict[str, bool | float | str]) -> None:
+    """Give the viewer a file's settings, as a link does: they override what this browser remembers, once."""
+    taken = {
+        name: str(int(value) if isinstance(value, bool) else value)
+        for name, value in settings.items()
+        if name in SETTINGS
+    }
+    if taken:
+        start = state.of(state.ViewerStart)
+        start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
+        start.generation += 1

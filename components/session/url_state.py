@@ -1,82 +1,138 @@
-"""What is chosen follows from screen to screen and lives in the page's address, by ids that stay.
+"""Keep the values of widgets across pages and in the page's address, under ids that never change.
 
-Streamlit's own binding writes the words of a menu into the address; those change, and an id does not. A widget that is
-not on the page loses its value, so what was chosen is remembered here.
+Streamlit's own binding writes a menu's label into the address; labels change, ids do not. Streamlit also drops the
+value of a widget that is not on the page, so values are remembered here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
+
+from components.session import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+T = TypeVar("T")
+SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8").replace("export ", "")
+"""JavaScript for one component of each page: it makes the browser's Back lead to the page before."""
+_WITHOUT_OPTIONS = ("slider", "text_input", "toggle")
+
+
+@dataclass
+class Memory:
+    """The last value of every widget, by its key, and the defaults that differ from model to model."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
 
 def arrive(page: str) -> None:
-    """Note on which screen this run is: a widget of another screen does not hand its value on by itself."""
-    state = st.session_state
-    state["arrived"], state["page"] = state.get("page") != page, page
+    """Note which page this run draws: a widget of another page does not pass its value on."""
+    navigation = state.of(state.Navigation)
+    navigation.arrived, navigation.page = navigation.page != page, page
+
+
+def memory(key: str) -> Any:
+    """Return the last value of a widget, also while it is not drawn; None where it never was."""
+    return state.of(Memory).values.get(key)
+
+
+def put(key: str, value: Any, *, drawn_only: bool = False) -> None:
+    """Set and remember a widget's value, in a callback.
+
+    `drawn_only`: only remember it while the widget is not on the page, where a value set now would come up again after
+    the widget was removed.
+    """
+    if not drawn_only or key in st.session_state:
+        st.session_state[key] = value
+    keep(key, value)
+
+
+def widget(
+    draw: Callable[..., T | None],
+    label: str,
+    options: Collection[Any] | None,
+    first: T,
+    *,
+    key: str,
+    name: str = "",
+    read: Callable[[str], Any] = str,
+    **about: Any,
+) -> T:
+    """Draw a widget that starts at its remembered value, the address's, or `first`, and remember what it returns.
+
+    `options`: the values that are valid, None for any text. `name`: the parameter of the address, if any; `read` turns
+    its text into a value.
+    """
+    recall(key, options, first, name=name, read=read)
+    menu = {} if getattr(draw, "__name__", "") in _WITHOUT_OPTIONS else {"options": options}
+    chosen = draw(label, key=key, **menu, **about)
+    keep(key, chosen, first, name=name)
+    return first if chosen is None else chosen
 
 
 def recall(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> None:
-    """Set a widget's value before it is drawn: as it was left, else as the address `name` says, else the default.
-
-    `options` None: anything goes.
-    """
-    state = st.session_state
-    memory: dict[str, Any] = state.setdefault("memory", {})
-    for found in (state.get(key), memory.get(key), None if key in memory else _addressed(name, read), default):
+    """Set a widget's value before it is drawn: its last one, else what the address names, else the default."""
+    values = state.of(Memory).values
+    for found in (
+        st.session_state.get(key),
+        values.get(key),
+        None if key in values else _addressed(name, read),
+        default,
+    ):
         if found is not None and (options is None or _within(found, options)):
             break
-    # Not on every run: what a hand is changing right now would be set back.
-    if state.get("arrived", True) or key not in state or state[key] != found:
-        state[key] = found
+    # Not on every run: it would undo what a person is changing right now.
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != found:
+        st.session_state[key] = found
 
 
 def remembered(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> Any:
-    """What `recall` would set, for a widget that is not drawn: as it was kept, else the address's, else the default."""
-    memory: dict[str, Any] = st.session_state.setdefault("memory", {})
-    for found in (memory.get(key), None if key in memory else _addressed(name, read)):
+    """Return what `recall` would set, for a widget that is not drawn."""
+    values = state.of(Memory).values
+    for found in (values.get(key), None if key in values else _addressed(name, read)):
         if found is not None and (options is None or _within(found, options)):
             return found
     return default
 
 
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
-    """Remember what a widget returned, and write it to the address where it is not what everybody starts with."""
-    st.session_state.setdefault("memory", {})[key] = value
+    """Remember what a widget returned, and write it to the address where it is not the default."""
+    state.of(Memory).values[key] = value
     if name:
         write(name, value, default)
 
 
 def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -> None:
-    """As `recall`, where each model has a default of its own: what nobody chose does not go along to the next model."""
-    state = st.session_state
-    defaults: dict[str, Any] = state.setdefault("defaults", {})
-    if defaults.get(key, default) != default and state.get(key) == defaults[key]:
-        del state[key]
+    """Recall a value whose default differs from model to model: an untouched default does not follow to the next."""
+    defaults = state.of(Memory).defaults
+    if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
+        del st.session_state[key]
     defaults[key] = default
     recall(key, options, default, name=name)
 
 
 def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, name: str) -> None:
-    """As `keep`, after `recall_own`: a choice that this model cannot follow, or starts with, stays for the others."""
-    memory: dict[str, Any] = st.session_state.setdefault("memory", {})
+    """Keep a value after `recall_own`: a choice that this model does not offer stays for the others."""
+    values = state.of(Memory).values
     if value != default:
-        memory[key] = value
-    elif memory.get(key) in options and memory[key] != value:
-        memory[key] = None
+        values[key] = value
+    elif values.get(key) in options and values[key] != value:
+        values[key] = None
     write(name, value, default)
 
 
 def write(name: str, value: Any, default: Any = None) -> None:
-    """Put a value into the address, or take it out where it is the default."""
+    """Write a value to the address, or remove it where it is the default."""
     if value is None or value == default:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != str(value):

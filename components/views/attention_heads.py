@@ -1,4 +1,4 @@
-"""All heads of one attention side by side."""
+"""Show all heads of an attention layer side by side."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def strip(explanation: Explanation) -> None:
-    """What each head of the attention weighs, in a popover, made when it is opened."""
+    """Draw each head's weights in a popover; they are computed when it is opened."""
     path = explanation.heatmaps[0].layers[0]
     every = st.popover(
         "All heads",
         icon=":material/grid_view:",
         key="all-heads",
         on_change="rerun",
-        help=f"What each head of {path} weighs, side by side.",
+        help=f"The attention weights of every head of {path}.",
     )
     if not every.open:
         return
@@ -43,6 +43,6 @@ def strip(explanation: Explanation) -> None:
         shown = [Panel(maps=(one,)) for one in maps]
         panels.show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
         st.caption(
-            f"Each head of {path} on its own scale, with the most that one patch gets. Attention says where numbers "
+            f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "
             "were read, not that they decided: compare it with Chefer or a CAM."
         )

@@ -1,4 +1,4 @@
-"""What stands beside and below the pictures: three numbers, all numbers, downloads."""
+"""Draw what is beside and below the maps: three numbers, all numbers, findings, downloads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from explain.methods import METHODS
 from explain.phrases import listing, milliseconds, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from components.viewer import Region
     from explain import Explanation
+    from explain.findings.diagnosis import Finding
 
     Offer = tuple[str, str, str, Callable[[], Any]]
 
@@ -30,14 +31,14 @@ CLIPS = {"gif": "image/gif", "mp4": "video/mp4"}
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
-    """A number in three parts: what it is, the number, and what it is measured by."""
+    """Draw a number with its name above and its unit below."""
     st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help)
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """The three numbers that say most about a map; a map that shows nothing has none."""
+    """Draw the three most telling numbers of a map; an empty map has none."""
     if explanation.heatmaps[index].state != "ok":
-        st.caption("There is nothing to measure on this map.")
+        st.caption("This map is empty: there is nothing to measure.")
         return
     statistics = explanation.statistics[index]
     part = "of the visible area" if unseen(explanation) else "of the picture"
@@ -62,12 +63,12 @@ def numbers(explanation: Explanation, index: int) -> None:
             f"Same place as {explanation.heatmaps[other].target.label}",
             f"{explanation.overlap(index, other):.2f}",
             "overlap of the hottest fifths",
-            "1 is the very same places, 0 none in common. Near 1, the map does not say what sets the two apart.",
+            "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
         )
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
-    """Every statistic of one map with its meaning, its histogram, and how alike the maps are."""
+    """Draw every statistic of one map with its meaning, its hot regions and its histogram."""
     import pandas as pd
     import plotly.graph_objects as go
 
@@ -78,7 +79,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     regions = statistics.pop("regions")
     st.markdown(f"##### {explanation.heatmaps[index].target.label}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
-    st.caption(f"Taken for this picture: {took}. A step that was held and not run again is not named.")
+    st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
     table = pd.DataFrame(
         [
             {"number": name, "value": value, "meaning": meaning}
@@ -109,11 +110,13 @@ def all_numbers(explanation: Explanation, index: int) -> None:
 
 
 def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
-    """All numbers in a window of their own: a popover that fills later than it opens is cut off at the page's foot.
+    """Draw the button that opens all numbers in a dialog: a popover filled after opening is cut off at the page's end.
 
     `first` draws what comes before them.
     """
-    if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic of this map, in words."):
+    if not st.button(
+        "All numbers", icon=":material/table_rows:", help="Every statistic of this map, with its meaning."
+    ):
         return
 
     @st.dialog("All numbers", width="large", icon=":material/table_rows:")
@@ -126,26 +129,30 @@ def numbers_button(explanation: Explanation, index: int, first: Callable[[], Non
 
 
 def findings(explanation: Explanation, index: int) -> None:
-    """What is to be said against the map, one line each, the most serious first."""
+    """Draw the findings, one line each, the most serious first."""
+    lines(diagnose(explanation, index))
+
+
+def lines(findings: Sequence[Finding]) -> None:
+    """Draw findings, one line each."""
     icons = {"serious": "error", "caution": "warning", "note": "info"}
-    lines = [f":material/{icons[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
-    st.markdown("  \n".join(lines))
+    st.markdown("  \n".join(f":material/{icons[finding.level]}: {finding.text}" for finding in findings))
 
 
 def timings(explanation: Explanation) -> str:
-    """`model 11 ms, maps 2 ms`; what was held and not run again is not named."""
+    """Return `model 11 ms, maps 2 ms`, without steps answered from a cache."""
     took = explanation.milliseconds
     return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
 
 
 def marked(explanation: Explanation, region: Region, first: int) -> None:
-    """How much of each map's heat lies in the area that was marked; the map at `first` comes first."""
+    """Draw how much of each map's heat is in the marked area; the map at `first` comes first."""
     mask = region.mask(explanation.image.height, explanation.image.width)
     left, top, right, bottom = explanation.heatmaps[first].seen
     area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
     part = "of the visible area" if unseen(explanation) else "of the picture"
     if not area:
-        st.markdown(":material/ink_selection: The marked area is not in the part that the model saw.")
+        st.markdown(":material/ink_selection: The marked area is outside the part that the model saw.")
         return
     order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
     shares = [
@@ -158,7 +165,7 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
 
 
 def downloads(explanation: Explanation, index: int) -> None:
-    """Everything that can be taken along of one map, each file made when it is asked for."""
+    """Draw the menu of downloads of one map; each file is made when it is requested."""
     heatmap = explanation.heatmaps[index]
     stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
     popover = st.popover(
@@ -166,9 +173,9 @@ def downloads(explanation: Explanation, index: int) -> None:
         icon=":material/download:",
         key="downloads",
         on_change="rerun",
-        help="Figures, reports, clips and data of this map. What you see is downloaded in the viewer's own bar.",
+        help="Figures, reports, clips and data of this map. To download what you see, use the viewer's toolbar.",
     )
-    # Drawn when it is opened: a dozen buttons in every run would cost more than the map.
+    # Drawn when it is opened: a dozen buttons in every run cost more time than the map.
     if not popover.open:
         return
     with popover:
@@ -186,11 +193,11 @@ def downloads(explanation: Explanation, index: int) -> None:
                             key=f"download-{ending}",
                             help=f"{stem}-{ending}",
                         )
-        st.caption("A figure as PNG or JPG, dropped on Explore, opens this view again.")
+        st.caption("Drop a PNG or JPG figure on Explore to open this view again.")
 
 
 def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[Offer]]]:
-    """(title, what it is, files) of each row of the menu."""
+    """Return (title, help, files) of each row of the menu."""
 
     def figure(kind: Any) -> bytes:
         from explain.export.figure import figure as drawn
@@ -211,11 +218,11 @@ def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[O
     def each(name: str, make: Callable[[str], Any], kinds: dict[str, str]) -> list[Offer]:
         return [(kind.upper(), f"{name}.{kind}", mime, partial(make, kind)) for kind, mime in kinds.items()]
 
-    vectors = "Picture, map and overlay with colour bar and caption. SVG and PDF have boxes and words as vectors."
-    page = "HTML: one file that opens without a server, with opacity, colormap and class to choose. PDF: for paper."
+    vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
+    page = "HTML: one file that needs no server, with opacity, colormap and class to choose. PDF: for printing."
     offers = [("Figure", vectors, each("figure", figure, FIGURES)), ("Report", page, each("report", report, REPORTS))]
     if METHODS[explanation.heatmaps[index].method].quick:
-        through = "This map at each layer of the model, from the first to the last."
+        through = "This map at every layer of the model, from the first to the last."
         offers.append(("Layer by layer", through, each("layers", sweep, CLIPS)))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[Offer] = [
@@ -224,7 +231,7 @@ def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[O
         ("All numbers, .json", "numbers.json", "application/json", lambda: json.dumps(explanation.summary(), indent=1)),
         ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
     ]
-    return [*offers, ("Data", "The raw values, every number of every map, and what makes them again.", data)]
+    return [*offers, ("Data", "The raw values, every number of every map, and the recipe to reproduce them.", data)]
 
 
 def _table(explanation: Explanation) -> str:
@@ -234,7 +241,7 @@ def _table(explanation: Explanation) -> str:
 
 
 def _raw(explanation: Explanation, index: int) -> bytes:
-    """The map as it was computed, one array for each layer."""
+    """Return the map as it was computed, one array for each layer."""
     heatmap, buffer = explanation.heatmaps[index], io.BytesIO()
     if len(heatmap.raw) == 1:
         np.save(buffer, heatmap.raw[0])

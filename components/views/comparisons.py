@@ -1,4 +1,4 @@
-"""Several maps at once: of every box, of one box at every layer, of one object in several models."""
+"""Show several maps at once: of every box, of one box at every layer, of one object in several models."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from explain.rendering.render import share_difference
 from models import catalog
 
 if TYPE_CHECKING:
-    from components.choices.detection_options import Asked
-    from components.choices.sidebar import Choices
+    from components.choices.detection_options import DetectOptions
+    from components.session.choices import Choices
     from components.views.detections import Item
     from explain import Explainer, Explanation, Image
     from explain.detections import Side
     from explain.maps.heatmap import Heatmap
     from models.adapter import ModelSpec, Prediction
 
-MOST = 3
-"""Models side by side."""
+MAX_MODELS = 3
 
 
 def every_box(explanation: Explanation, listed: list[Item]) -> None:
-    """All maps that are held, each with its own boxes; the viewer's scale makes them one scale."""
+    """Draw all maps, each with its own boxes; the viewer can put them on one scale."""
     shown = []
     for i in range(len(explanation.heatmaps)):
         whole = explanation.options.per == "picture"
@@ -45,27 +44,27 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
     columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
     height = 268 if len(shown) > 3 else 440
     view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns)
-    panels.tell(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
+    panels.describe(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
     rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
-    more = f" {rest} weaker ones have no map here yet: choose one in the list." if rest > 0 else ""
+    more = f" {rest} weaker ones have no map yet: choose one in the list." if rest > 0 else ""
     st.caption(
-        "Each map is brightest at its own hottest place; the shared scale is in the viewer's settings, and makes maps "
-        f"with little evidence pale.{more}"
+        "Each map is brightest at its own hottest place. The viewer's settings have a shared scale, on which maps with "
+        f"little evidence are pale.{more}"
     )
 
 
-def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item) -> str:
-    """One box's map at every stage of the model, from one pass; returns where most of it lies in the box."""
+def every_layer(choices: Choices, explainer: Explainer, asked: DetectOptions, item: Item) -> str:
+    """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
     from explain.detections import around, stages, strip
 
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:
-        st.info(f"{explainer.model.id} shows no layers: it only answers.", icon=":material/layers:")
+        st.info(f"{explainer.model.id} exposes no internals: there are no layers to show.", icon=":material/layers:")
         return ""
     method = detections.quick_method(choices, explainer)
     if method != choices.method:
         name = METHODS[choices.method].name
-        st.caption(f"{name} runs the model again for each map: for all layers this is {METHODS[method].name} instead.")
+        st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[asked.per]
     explanation = explain_job.explained(chosen, explainer, targets=target, **asked.options)
@@ -103,16 +102,15 @@ def every_layer(choices: Choices, explainer: Explainer, asked: Asked, item: Item
         return ""
     best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
     st.caption(
-        f"Maps of {name} from the first layer to the last, with the pixels of the model's input that a cell is and the "
-        f"share of the heat inside {within}: least at {least.path}, {percent(least.inside or 0.0)}. Zoom into one map "
-        "and all follow."
+        f"Maps of {name} from the first layer to the last, with the size of a cell in input pixels and the share of "
+        f"the heat inside {within}: lowest at {least.path}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     verb = "are" if asked.per == "class" and len(own) > 1 else "is"
     return f"{_upper(name)} {verb} clearest at {best.path}: {percent(best.inside or 0.0)} inside {within}."
 
 
 def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:
-    """What the maps are of, and the boxes that their heat is measured in."""
+    """Name what the maps explain, and the boxes their heat is measured in."""
     if per == "picture":
         return "the whole picture", "its box" if boxes == 1 else "the boxes"
     if per == "class" and boxes > 1:
@@ -121,12 +119,12 @@ def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:
 
 
 def _upper(words: str) -> str:
-    """With a capital letter, the rest as it is: `capitalize` would write names small."""
+    """Capitalise the first letter only: `capitalize` would make names lower-case."""
     return words[:1].upper() + words[1:]
 
 
 def tails(paths: list[str]) -> list[str]:
-    """The ends of layers' paths that tell them apart, for narrow panels; a bare number only where all are."""
+    """Return the ends of layers' paths that tell them apart; bare numbers only where all are."""
     parts = [path.split(".") for path in paths]
 
     def tail(whole: list[str], least: int = 1) -> list[str]:
@@ -139,18 +137,18 @@ def tails(paths: list[str]) -> list[str]:
     return [".".join(end) for end in short]
 
 
-def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Prediction) -> str:
-    """The same object in several models, on one scale where their grids are alike, and a map of what differs.
+def every_size(choices: Choices, explainer: Explainer, asked: DetectOptions, wanted: Prediction) -> str:
+    """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
 
-    Returns who finds it.
+    Return which models find it.
     """
     from explain.detections import around, one_scale, side
 
     models = sizes(explainer.model)
     if len(models) < 2:
         st.info(
-            f"{explainer.model.id} is the only detector on this machine: put another one's weights beside it to see "
-            "the same object in both.",
+            f"{explainer.model.id} is the only detector on this machine: add the weights of another one to see the "
+            "same object in both.",
             icon=":material/straighten:",
         )
         return ""
@@ -183,31 +181,31 @@ def every_size(choices: Choices, explainer: Explainer, asked: Asked, wanted: Pre
         columns = _columns(image, len(shown), 2)
         view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
         told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
-        panels.tell(view, told, key="viewer-sizes-words")
+        panels.describe(view, told, key="viewer-sizes-words")
     for one, name in zip(sides, names, strict=True):
         if one.prediction is None or one.missing:
-            words = one.missing.words if one.missing else "It has no candidate there at all."
+            words = one.missing.words if one.missing else "It has no candidate there."
             st.markdown(f":material/search: **{name}**: {words}")
     if alike is None and len(sides) > 1:
-        st.caption("Their layers are not of one size, so each map is on its own scale.")
+        st.caption("Their layers differ in size, so each map is on its own scale.")
     return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
 
 
 def _columns(image: Image, count: int, wide: int) -> int | None:
-    """How many panels stand in a row where fewer should than fit: a wide picture would be a ribbon."""
+    """Return how many panels go in a row, for wide pictures: more would leave each a narrow strip."""
     return min(count, wide) if image.width > 1.2 * image.height else None
 
 
 def _close_up() -> bool:
-    help = "Only the object and what is around it. All numbers are of the whole picture either way."
+    help = "Show only the object and its surroundings. All numbers are of the whole picture either way."
     return _toggle("close", "close", "Close-up", help)
 
 
 def _together(alike: bool) -> bool:
-    """`alike`: the models are of one family; others' raw values are often of quite another size."""
+    """`alike`: the models are of one family; raw values of other models often differ in magnitude."""
     help = (
-        "1 is the hottest place of all of them, and a map with lower raw values looks pale. Off: each on its own. Raw "
-        "values of different models have no common unit: paler is not less sure."
+        "1 is the hottest place of all maps, and a map with lower raw values looks pale. Off: each map on its own "
+        "scale. Raw values of different models have no common unit: paler does not mean less confident."
     )
     return _toggle("together" if alike else "together-mixed", "together", "One scale", help, alike)
 
@@ -217,27 +215,28 @@ def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> b
     url_state.recall(key, [True, False], first, name=name, read=lambda text: text != "0")
     on = st.toggle(label, key=key, help=help)
     url_state.keep(key, on)
+    # As a number: `False` would be read as true.
     url_state.write(name, int(on), int(first))
     return on
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
-    """The family's detectors that are on this machine; where there is one, others beside it."""
+    """Return the family's detectors on this machine; if there is only one, others too."""
     here = sidebar.menu()[1]
     every = [
         s for s in catalog.catalog().values() if s.id in here and s.task == chosen.task and "random" not in s.weights
     ]
     family = [spec for spec in every if spec.family == chosen.family and spec.size]
     if chosen in family and len(family) > 1:
-        return family[:MOST] if chosen in family[:MOST] else [*family[: MOST - 1], chosen]
-    return [chosen, *(spec for spec in every if spec.id != chosen.id)][:MOST]
+        return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
+    return [chosen, *(spec for spec in every if spec.id != chosen.id)][:MAX_MODELS]
 
 
 def _one_family(models: list[ModelSpec]) -> bool:
     return len({spec.family for spec in models}) == 1
 
 
-def _other(choices: Choices, spec: ModelSpec, asked: Asked, method: str) -> Explanation:
+def _other(choices: Choices, spec: ModelSpec, asked: DetectOptions, method: str) -> Explanation:
     explainer = sidebar.loaded(spec.id)
     options = asked.options | {"per": "detection", "classes": (), "top_k": 1}
     if options["part"] not in explainer.resident.adapter.parts:
@@ -266,24 +265,13 @@ def _difference(first: Side, second: Side, one: str, other: str) -> Panel:
 
     a, b, seen = common(first, second)
     return Panel(
-        maps=(
-            Map(
-                title="Difference",
-                note="share of heat",
-                values=share_difference(a, b),
-                extent=seen,
-                seen=seen,
-                text=f"Blue is where {one} has more of its heat, red where {other} has.",
-                kind="difference",
-                sides=apart(one, other),
-            ),
-        ),
+        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),),
         boxes=(),
     )
 
 
 def apart(one: str, other: str) -> tuple[str, str]:
-    """What tells two models' names apart, from where a word or a number starts in either: `11n` and `26n`."""
+    """Return what tells two models' names apart, from the start of a word or number: `11n` and `26n`."""
     words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
     shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
     at = max(shared, default=0)
@@ -291,11 +279,12 @@ def apart(one: str, other: str) -> tuple[str, str]:
 
 
 def verdict(shown: list[bool], names: list[str], label: str) -> str:
-    """Which of the models show an object, as one sentence."""
+    """Say which of the models find an object, in one sentence."""
     found = [name for name, one in zip(names, shown, strict=True) if one]
     missed = [name for name, one in zip(names, shown, strict=True) if not one]
     if not missed:
         return f"{'Both' if len(found) == 2 else 'All'} find this {label}."
     if not found:
-        return f"None of them shows this {label}."
-    return f"{listing(found)} {'finds' if len(found) == 1 else 'find'} this {label}, {listing(missed)} not."
+        return f"None of them finds this {label}."
+    finds, do = "finds" if len(found) == 1 else "find", "does" if len(missed) == 1 else "do"
+    return f"{listing(found)} {finds} this {label}; {listing(missed)} {do} not."

@@ -1,4 +1,4 @@
-"""The boxes of a detector as rows, as rectangles and as maps that go by the same place, and the one that is chosen."""
+"""List a detector's boxes as rows, rectangles and maps in one order, and remember which one is chosen."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components.answer_list import Row, rows
-from components.session import explain_job, url_state
+from components.session import explain_job, state, url_state
 from components.viewer import Box
 from components.views import panels
 from components.views.charts import metric
 from explain.phrases import percent
 
 if TYPE_CHECKING:
-    from components.choices.detection_options import Asked
-    from components.choices.sidebar import Choices
+    from components.choices.detection_options import DetectOptions
+    from components.session.choices import Choices
     from components.viewer import Map
     from explain import Explainer, Explanation
     from models.adapter import Prediction
 
-HELD = 12
-"""Boxes whose maps are made at once; another's is made when it is chosen."""
+MAX_MAPS = 12
+"""Boxes whose maps are computed at once; any other's is computed when it is chosen."""
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One row, one rectangle and, where it is held, one map: all at the same place in their lists."""
+    """One row, one rectangle and, if computed, one map: all with the same index in their lists."""
 
     pair: Pair
-    """The candidate and its class."""
+    """The candidate and its class, which identify a box."""
     label: str
     score: float
     number: str
-    """Its place among what is shown, from 1; `?` for a candidate that is not shown."""
+    """Its number among the boxes shown, from 1; `?` for a candidate that is not shown."""
     prediction: Prediction
     count: int = 1
-    """Boxes that it stands for."""
+    """Boxes that it represents."""
 
     @property
     def name(self) -> str:
@@ -53,26 +53,56 @@ class Item:
         return f"{self.number}  {self.label}".strip()
 
 
-def first(choices: Choices, explainer: Explainer, asked: Asked) -> Explanation:
-    """What is shown and why not, by a quick method: a slow one is asked for a single box, and that has to be known."""
+@dataclass
+class Place:
+    """A place in the picture for which a person asked why there is no box."""
+
+    of: tuple[str, str]
+    """SHA-256 of the picture, and the id of the model."""
+    where: tuple[float, float, float, float]
+    """xyxy in whole pixels, as the address has them; a point twice."""
+    label: str | None = None
+    """The class that is missing; None: any."""
+    fresh: bool = True
+    """Whether its candidate is still to be chosen in the list."""
+
+
+@dataclass
+class Lookup:
+    """The session's question about a place, and the last click and rectangle in the viewer."""
+
+    place: Place | None = None
+    read: bool = False
+    """Whether the address was read."""
+    point: tuple[float, float] | None = None
+    rectangle: tuple[float, ...] | None = None
+
+
+def first(choices: Choices, explainer: Explainer, asked: DetectOptions) -> Explanation:
+    """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
     if explain_job.is_slow(choices.method):
         return explainer(choices.image, maps=False, **choices.options | asked.options)
-    made = explain_job.explained(choices, explainer, top_k=HELD, **asked.options)
-    assert made is not None  # only slow methods are made aside
+    made = explain_job.explained(choices, explainer, top_k=MAX_MAPS, **asked.options)
+    assert made is not None  # only slow methods run in a thread
     return made
 
 
 def quick_method(choices: Choices, explainer: Explainer) -> str:
-    """The chosen method, or where that is slow the model's own."""
+    """Return the chosen method, or the model's default where that is slow."""
     if not explain_job.is_slow(choices.method):
         return choices.method
     return "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
 
 
 def explained(
-    choices: Choices, explainer: Explainer, asked: Asked, base: Explanation, pair: Pair | None, candidate: Pair | None
+    choices: Choices,
+    explainer: Explainer,
+    asked: DetectOptions,
+    base: Explanation,
+    pair: Pair | None,
+    candidate: Pair | None,
 ) -> Explanation | None:
-    """The maps of the best boxes, of the chosen one and of a candidate; None while a slow one is in the making."""
+    """Return the maps of the best boxes, the chosen one and a candidate; None while a slow method is running."""
     every = [pair_of(p) for p in base.predictions]
     if explain_job.is_slow(choices.method):
         known = [*every, candidate] if candidate else every
@@ -85,19 +115,19 @@ def explained(
         return base
     # A class is known by its index alone.
     known = every if asked.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
-    best = known[:HELD]
+    best = known[:MAX_MAPS]
     extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
     if not extra:
         return base
     wanted = [*best, *dict.fromkeys(extra)]
     targets = tuple(wanted) if asked.per == "detection" else tuple(kind for _, kind in wanted)
-    return explain_job.explained(choices, explainer, top_k=HELD, targets=targets, **asked.options)
+    return explain_job.explained(choices, explainer, top_k=MAX_MAPS, targets=targets, **asked.options)
 
 
 def items(explanation: Explanation, candidate: Prediction | None = None) -> list[Item]:
-    """Everything to choose from: first what has a map, in the maps' order, then the rest.
+    """Return everything to choose from: first what has a map, in the order of the maps, then the rest.
 
-    `candidate`: what was looked up, which is chosen before it has a map: a slow method makes the chosen one's alone.
+    `candidate`: what was looked up; it can be chosen before it has a map.
     """
     per, found = explanation.options.per, explanation.predictions
     if per == "picture":
@@ -118,7 +148,7 @@ def items(explanation: Explanation, candidate: Prediction | None = None) -> list
 
 
 def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
-    """Every class once: those that have a map in their order, then the rest."""
+    """Return every class once: those with a map in the order of the maps, then the rest."""
     shown = [p.index for p in found]
     return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))
 
@@ -128,65 +158,62 @@ def _item(prediction: Prediction, number: str) -> Item:
 
 
 def _kind(explanation: Explanation, index: int) -> Item:
-    """All boxes of a class as one."""
+    """Return all boxes of a class as one item."""
     own = [p for p in explanation.predictions if p.index == index]
     best = max(own, key=lambda p: p.score)
     return Item((-1, index), best.label, best.score, "", best, len(own))
 
 
 def pair_of(prediction: Prediction) -> Pair:
-    """What a box is known by: its candidate and its class."""
+    """Return what identifies a box: its candidate and its class."""
     return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
 
 
 def place(listed: list[Item], pair: Pair | None) -> int:
-    """Where the chosen box is in the list; of another kind of list, the first of its class; else the first of all."""
+    """Return the index of the chosen box; else of the first of its class, else 0."""
     exact = [i for i, item in enumerate(listed) if item.pair == pair]
     alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
     return next(iter([*exact, *alike]), 0)
 
 
 def arrive(explanation: Explanation) -> None:
-    """Another picture or model starts at its best box; the first one at the box that the address names."""
-    state = st.session_state
+    """Choose the best box of another picture or model; at first, the box that the address names."""
+    chosen = state.of(state.ChosenBox)
     of = (explanation.image.sha256, explanation.model.id)
-    if state.get("box_of") == of:
+    if chosen.of == of:
         return
-    asked = st.query_params.get("box", "") if "box_of" not in state else ""
-    number, found = int(asked) if asked.isdecimal() else 0, explanation.predictions
-    state["box"] = pair_of(found[number - 1]) if 0 < number <= len(found) else None
-    state["box_of"] = of
+    text = st.query_params.get("box", "") if chosen.of is None else ""
+    number, found = int(text) if text.isdecimal() else 0, explanation.predictions
+    chosen.pair = pair_of(found[number - 1]) if 0 < number <= len(found) else None
+    chosen.of = of
 
 
-def choose(pair: Pair | None) -> None:
-    """Remember the box that is looked at."""
-    st.session_state["box"] = pair
+def choose(pair: Pair | None, *, new_list: bool = False) -> None:
+    """Remember the chosen box. `new_list`: a list on the page keeps its own choice, a new one starts at this box."""
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = pair
+    chosen.generation += new_list
 
 
 def keep(listed: list[Item], chosen: int) -> None:
-    """The chosen box in the address, by its number; the first is where everybody starts, or a candidate is."""
+    """Write the number of the chosen box to the address, unless it is the first one or a candidate."""
     number = listed[chosen].number if listed else ""
     first = None if any(item.number == "?" for item in listed) else "1"
     url_state.write("box", number if number.isdecimal() else None, first)
 
 
 def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:
-    """The list; returns the place of the row that is chosen. A click is seen in the viewer before this runs again."""
+    """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
     told = repr([(item.pair, item.number, item.score) for item in listed])
     digest = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
-    # A choice that the screen made itself is another list, which starts there.
-    turn = st.session_state.setdefault("boxes-turn", 0)
-    key = f"boxes-{turn}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
+    # A choice that the page made itself is another list, which starts there.
+    generation = state.of(state.ChosenBox).generation
+    key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
     return rows([Row(item.title, item.score, percent(item.score)) for item in listed], key=key, chosen=chosen)
 
 
-def turn() -> None:
-    """The next list starts at what is chosen by then."""
-    st.session_state["boxes-turn"] = st.session_state.get("boxes-turn", 0) + 1
-
-
 def marks(explanation: Explanation, listed: list[Item], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
-    """The rectangles of the viewer, by their places in the list. `chosen` counts only where there is no map."""
+    """Return the rectangles of the viewer, by their index in the list. `chosen` counts only where there is no map."""
     if explanation.options.per == "class":
         return panels.boxes(explanation, chosen)
     return tuple(
@@ -210,7 +237,7 @@ def _tag(item: Item, tags: str) -> str:
 
 
 def heats(explanation: Explanation, listed: list[Item]) -> tuple[Map, ...]:
-    """A map for each place that has one."""
+    """Return the maps, in the order of the list."""
     if explanation.options.per == "picture":
         return tuple(panels.heat(explanation, i, note="") for i in range(len(explanation.heatmaps)))
     return tuple(
@@ -220,11 +247,11 @@ def heats(explanation: Explanation, listed: list[Item]) -> tuple[Map, ...]:
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """How the map lies to its boxes, in numbers."""
+    """Draw the numbers that relate the map to its boxes."""
     lies = explanation.box_numbers(index)
     if lies is None:
         if explanation.heatmaps[index].state != "ok":
-            st.caption("There is nothing to measure on this map.")
+            st.caption("This map is empty: there is nothing to measure.")
         return
     several = len(explanation.own(index)) > 1
     own = "the boxes" if several else "its box"
@@ -232,30 +259,30 @@ def numbers(explanation: Explanation, index: int) -> None:
         f"Heat inside {own}",
         percent(lies.inside),
         f"on {percent(lies.area)} of the picture",
-        "The share of the heat inside, and the share of the visible area that it covers.",
+        "The share of the heat inside, and the share of the visible area that this is.",
     )
     times = f"{lies.ratio:.0f} ×" if lies.ratio >= 10 else f"{lies.ratio:.1f} ×"
     metric(
-        "Times its area",
+        "Heat over area",
         times,
         "hottest place inside" if lies.hit else "hottest place outside",
-        "The share of heat inside by the share of the picture: 1 is what an even map would have. "
-        "Whether the hottest place of all lies inside is called the pointing game.",
+        "The share of the heat inside divided by the share of the picture: an even map has 1. "
+        "Whether the hottest place is inside is known as the pointing game.",
     )
 
 
 def table(explanation: Explanation, index: int) -> None:
-    """Every number of a map and its boxes, with what it means."""
+    """Draw every number that relates a map to its boxes, with its meaning."""
     if (lies := explanation.box_numbers(index)) is None:
         return
     import pandas as pd
 
     said = [
-        ("heat inside", percent(lies.inside), "share of the heat within its own boxes"),
+        ("heat inside", percent(lies.inside), "share of the heat inside its own boxes"),
         ("area", percent(lies.area), "share of the visible area that these boxes cover"),
-        ("ratio", f"{lies.ratio:.2f}", "heat inside by area: 1 is what an even map would have"),
-        ("hit", "yes" if lies.hit else "no", "whether the hottest place lies inside, the pointing game"),
-        ("elsewhere", percent(lies.elsewhere), "share of the heat in boxes of other objects, outside its own"),
+        ("ratio", f"{lies.ratio:.2f}", "heat inside divided by area: an even map has 1"),
+        ("hit", "yes" if lies.hit else "no", "whether the hottest place is inside (pointing game)"),
+        ("elsewhere", percent(lies.elsewhere), "share of the heat in the boxes of other objects, outside its own"),
         ("entropy", f"{lies.entropy:.2f}", "how scattered the heat is: 0 a single point, 1 the same everywhere"),
     ]
     st.markdown("##### The map and its boxes")

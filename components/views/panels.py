@@ -1,4 +1,4 @@
-"""Explanations as the viewer wants them, and the sentence over it."""
+"""Turn explanations into panels of the viewer, and draw the sentence above it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components import headline
+from components.session import image_source, state
 from components.viewer import SETTINGS, Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from explain.findings.diagnosis import describe_map, unseen
 from explain.phrases import percent, pixels
@@ -17,6 +18,8 @@ from explain.rendering.colormaps import colormaps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from streamlit.delta_generator import DeltaGenerator
 
     from explain import Explanation, Image
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
-    """One heatmap of an explanation for a panel."""
+    """Return one heatmap of an explanation for a panel."""
     heatmap = explanation.heatmaps[index]
     cells, score = heatmap.raw[0].shape, best_score(explanation, index)
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
@@ -35,9 +38,9 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
         values=heatmap.content,
         extent=explanation.evidence.geometry.extent,
         seen=heatmap.seen,
-        # A map with nothing to see has nothing on any scale.
+        # An empty map is empty on every scale.
         raw=heatmap.ends or ((0.0, 0.0) if len(heatmap.raw) == 1 else None),
-        # Several layers have no one raw value at full heat: their shared scale is a map of its own.
+        # Several layers have no single raw value at full heat: on the shared scale they are another map.
         shared=explanation.shared[index].content if several else None,
         cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
         kind="heat",
@@ -46,12 +49,12 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
 
 
 def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
-    """What a file of this map carries; nothing of one that is not finished."""
+    """Return what a file of this map carries; None while it is unfinished."""
     if not explanation.finished:
         return None
     from explain.export.embedded_recipe import view_of
 
-    screen = "detect" if st.session_state.get("page") == "detect" else "explore"
+    screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
     return explanation.recipe, view_of(explanation, index).model_copy(update={"screen": screen})
 
 
@@ -62,8 +65,8 @@ def _line(explanation: Explanation, index: int) -> str | None:
     return line(*recipe) if recipe is not None else None
 
 
-def tell(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
-    """Its sentence to each map that `show` has just shown, in their order: its numbers take longer to make than it."""
+def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
+    """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map."""
     texts = [describe_map(explanation, index) + _faded(explanation) for explanation, index in maps]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
@@ -73,17 +76,38 @@ def plain(image: Image) -> Panel:
 
 
 def best_score(explanation: Explanation, index: int) -> float | None:
-    """How sure the model is of the class of one map, 0..1; None where it is not among the predictions."""
+    """Return the score of one map's class, 0..1; None where it is not among the predictions."""
     target = explanation.heatmaps[index].target.index
     return max((p.score for p in explanation.predictions if p.index == target), default=None)
 
 
+def difference(
+    values: NDArray[np.float32],
+    seen: tuple[int, int, int, int],
+    names: tuple[str, str],
+    *,
+    extent: tuple[float, float, float, float] | None = None,
+    sides: tuple[str, str] | None = None,
+) -> Map:
+    """Return the map of a difference, -1..1; `extent` is what the values cover, `seen` unless given."""
+    return Map(
+        title="Difference",
+        note="share of heat",
+        values=values,
+        extent=extent or seen,
+        seen=seen,
+        text=f"Blue is where {names[0]} has more of its heat, red where {names[1]} has.",
+        kind="difference",
+        sides=sides or names,
+    )
+
+
 def _faded(explanation: Explanation) -> str:
-    return " The faded edges were cropped away before the model looked." if unseen(explanation) else ""
+    return " The faded edges were cropped before the picture reached the model." if unseen(explanation) else ""
 
 
 def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
-    """A detector's boxes, each with the place of its class's map; those of the map at `index` are marked."""
+    """Return a detector's boxes, each with the index of its class's map; those of the map at `index` are marked."""
     places = [heatmap.target.index for heatmap in explanation.heatmaps]
     return tuple(
         Box(p.box, f"{p.label} {percent(p.score)}", places.index(p.index), places.index(p.index) == index)
@@ -93,12 +117,12 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
 
 
 def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
-    """The boxes of one map's class, for a panel of their own."""
+    """Return the boxes of one map's class, for a panel of their own."""
     return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
 def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) -> tuple[Image, list[Panel]]:
-    """A part of the picture, xyxy in whole pixels, as a picture of its own, and the panels over it."""
+    """Return a part of the picture, xyxy in whole pixels, and the panels over it."""
     from explain.picture.image import Image as Picture
 
     x0, y0, x1, y1 = part
@@ -110,7 +134,7 @@ def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) 
     def over(item: Map) -> Map:
         left, top, right, bottom = moved(item.seen)
         kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
-        # Of a part that the model did not see nothing is shown as seen.
+        # In a part that the model did not see, nothing is shown as seen.
         seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
         return replace(item, extent=moved(item.extent), seen=seen)  # type: ignore[arg-type]
 
@@ -140,34 +164,34 @@ def show(
     area: bool = False,
     place: DeltaGenerator | None = None,
 ) -> View:
-    """The viewer; `area`: areas can be marked in it. `columns`: of panels, where there is room for as many.
+    """Draw the viewer; `area`: areas can be marked in it. `columns`: the most panels in a row.
 
-    `place`: a container without gaps, where there is one.
+    `place`: a container without gaps to draw in.
     """
-    private = st.session_state.get("picture") is not None
+    initial, generation = _initial(), state.of(state.ViewerStart).generation
+    private = image_source.is_own()
     return viewer(
         Scene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
-        Options(_initial(), height=height, columns=columns, beside=beside, marks=area, private=private),
-        # A view that was opened again is another viewer: one that is there keeps to what it shows.
-        key=f"{key}-{turn}" if (turn := st.session_state.get("viewer-turn")) else key,
+        Options(initial, height=height, columns=columns, beside=beside, marks=area, private=private),
+        # A reopened view gets a new viewer: one that is on the page keeps its settings.
+        key=f"{key}-{generation}" if generation else key,
         place=place,
     )
 
 
 def say(text: str, *, key: str) -> None:
-    """The sentence that a screen opens with; `{hot}` in it is the word for what looks hot in the viewer."""
+    """Draw the sentence at the top of a page; `{hot}` in it becomes what looks hot in the viewer."""
     initial = _initial() or {}
     known = {colormap.name: colormap.hot for colormap in colormaps()}
     headline.headline(text, key=key, hot=known.get(initial.get("colormap", ""), known["inferno"]).capitalize())
 
 
 def _initial() -> dict[str, str] | None:
-    """The view of the link that this session was opened with. From here on it is the viewer's, not the address's."""
-    state = st.session_state
-    if "initial_view" not in state:
+    """Return the viewer's settings in the link that opened this session; from then on the viewer keeps them."""
+    start = state.of(state.ViewerStart)
+    if not start.read:
         found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
-        state["initial_view"] = found | {"id": secrets.token_hex(8)} if found else None
+        start.settings, start.read = found | {"id": secrets.token_hex(8)} if found else None, True
     for name in SETTINGS:
         st.query_params.pop(name, None)
-    initial: dict[str, str] | None = state["initial_view"]
-    return initial
+    return start.settings

@@ -1,4 +1,4 @@
-"""Pictures that were kept: each photo of the camera with its map, in a folder, newest first."""
+"""Save photos from the camera with their maps to a folder, and show them, newest first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import streamlit as st
 from common.errors import ImageProblem
 from common.settings import settings
 from components.choices import image_picker
+from components.session import state
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -29,39 +31,53 @@ if TYPE_CHECKING:
 
 PATTERN = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 STRIP = 8
-"""Kept pictures that are shown at once."""
+"""Photos that are shown at once."""
 ACROSS = 4
 
 
+@dataclass
+class Photos:
+    """The session's photo on its way to the folder, and the gallery."""
+
+    to_save: str | None = None
+    """SHA-256 of the photo that is saved once it is explained."""
+    taken: bool = False
+    saved: tuple[str, str] = ("", "")
+    """SHA-256 of the last saved photo, and a sentence about it."""
+    opened: str = ""
+    """File name of the photo that the gallery shows in full."""
+    shown: int = STRIP
+
+
 def folder() -> Path:
-    """Where pictures are kept: `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
+    """Return where photos are saved: `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
     return settings().heatmaps
 
 
 def keep(data: bytes, where: Path, now: datetime) -> Path:
-    """Write one picture under a name that is free, whole or not at all; raises OSError."""
+    """Write one picture under an unused name, whole or not at all; raises OSError."""
     return place(data, where, f"heatmap_{now:%Y%m%d_%H%M%S}.jpg")
 
 
 def place(data: bytes, where: Path, name: str) -> Path:
-    """Write a file into a folder; where the name is taken, `_2` and so on is added. Raises OSError."""
+    """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
     where.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=".sightglass-", dir=where)
+    handle, temporary = tempfile.mkstemp(prefix=".sightglass-", dir=where)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        # A draft is its owner's alone; what is kept is read like any other picture.
-        os.chmod(draft, 0o644)
+        # A temporary file is private; the photo is readable like any other picture.
+        os.chmod(temporary, 0o644)
         to = _free(where, name)
-        os.replace(draft, to)
+        os.replace(temporary, to)
         return to
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
 def _free(where: Path, name: str) -> Path:
-    """A name that was free until now, taken by an empty file: two photos in one second do not meet."""
+    """Reserve an unused name with an empty file: two photos in one second do not collide."""
     stem, suffix = os.path.splitext(name)
     for number in itertools.count(1):
         path = where / (name if number == 1 else f"{stem}_{number}{suffix}")
@@ -74,7 +90,7 @@ def _free(where: Path, name: str) -> Path:
 
 
 def kept(where: Path) -> list[Path]:
-    """The pictures that were kept, newest first; other files are none of ours."""
+    """Return the saved photos, newest first; other files are ignored."""
     try:
         with os.scandir(where) as entries:
             names = [entry.name for entry in entries if PATTERN.fullmatch(entry.name) and entry.is_file()]
@@ -89,7 +105,7 @@ def _order(name: str) -> tuple[str, int]:
 
 
 def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Files as one archive; pictures do not get smaller in it."""
+    """Return files as one archive, uncompressed: pictures would not get smaller."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in files:
@@ -98,64 +114,64 @@ def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def camera() -> None:
-    """A button to the camera; a photo becomes the picture, and `follow` keeps it with its map."""
+    """Draw the button to the camera; a photo becomes the picture, and `follow` saves it with its map."""
     if st.button(
-        "Camera", icon=":material/photo_camera:", help="Take a photo: it is explained at once and kept with its map."
+        "Camera", icon=":material/photo_camera:", help="Take a photo: it is explained and saved with its map."
     ):
         _shoot()
 
 
 @st.dialog("Take a photo", icon=":material/photo_camera:")
 def _shoot() -> None:
-    # Closed by starting anew as soon as there is a photo: until then the camera is on.
-    if st.session_state.pop("photographed", False):
+    # A rerun closes the dialog, and with it the camera, as soon as there is a photo.
+    photos = state.of(Photos)
+    if photos.taken:
+        photos.taken = False
         st.rerun()
     st.camera_input(
         "Take a photo",
         key="snapshot",
         on_change=_taken,
         label_visibility="collapsed",
-        help=f"The photo stays on this machine; it is kept with its map in {folder()}.",
+        help=f"The photo stays on this machine; it is saved with its map in {folder()}.",
     )
 
 
 def _taken() -> None:
-    state = st.session_state
-    if (photo := state["snapshot"]) is None:
+    if (photo := st.session_state["snapshot"]) is None:
         return
-    data = photo.getvalue()
+    data, photos = photo.getvalue(), state.of(Photos)
     image_picker.take([("camera.jpg", data)])
-    state["photographed"] = True
+    photos.taken = True
     try:
-        state["to-keep"] = Image.open(data, name="camera.jpg").sha256
+        photos.to_save = Image.open(data, name="camera.jpg").sha256
     except ImageProblem:
-        # What is wrong with it is said where pictures are chosen.
-        state["to-keep"] = None
+        # The sidebar says what is wrong with it.
+        photos.to_save = None
 
 
 def follow(explanation: Explanation) -> None:
-    """Keep the photo that was just taken, once it is explained, and say where it is."""
+    """Save the photo that was just taken, once it is explained, and say where it is."""
     from explain.export.detection_images import every_map, tagger
     from explain.picture.image import to_jpeg
 
-    state = st.session_state
-    sha256 = explanation.image.sha256
-    if state.get("to-keep") == sha256 and explanation.finished:
-        state["to-keep"] = None
+    photos, sha256 = state.of(Photos), explanation.image.sha256
+    if photos.to_save == sha256 and explanation.finished:
+        photos.to_save = None
         try:
             path = keep(tagger(explanation)(to_jpeg(every_map(explanation)), 0), folder(), datetime.now())
-            state["kept"] = (sha256, f":material/check: Kept as {path}.")
+            photos.saved = (sha256, f":material/check: Saved as {path}.")
         except OSError as error:
-            words = f"The photo could not be kept in {folder()} ({error.strerror or error}): "
-            state["kept"] = (sha256, f":material/error: {words}name another folder in SIGHTGLASS_HEATMAPS.")
-    of, words = state.get("kept", ("", ""))
+            words = f"The photo could not be saved in {folder()} ({error.strerror or error}): "
+            photos.saved = (sha256, f":material/error: {words}name another folder in SIGHTGLASS_HEATMAPS.")
+    of, words = photos.saved
     if of == sha256:
         st.caption(words)
 
 
 def save(explanation: Explanation) -> None:
-    """All of it as files: an archive to download, or the same files in the folder."""
-    with st.popover("Save all", icon=":material/save:", help="The picture, its boxes, and every map as pictures."):
+    """Draw the menu that saves all pictures: as an archive to download, or in the folder."""
+    with st.popover("Save all", icon=":material/save:", help="The picture, its boxes and every map, as pictures."):
         from explain.export.detection_images import files
 
         stem = explanation.image.name.rsplit(".", 1)[0]
@@ -166,10 +182,10 @@ def save(explanation: Explanation) -> None:
             mime="application/zip",
             on_click="ignore",
             type="tertiary",
-            help="Original, boxes, all maps in one, and one picture for each map.",
+            help="The original, its boxes, all maps in one, and one picture per map.",
         )
         if st.button(
-            "Into the folder", icon=":material/folder:", type="tertiary", help=f"The same files in {folder()}."
+            "Save to the folder", icon=":material/folder:", type="tertiary", help=f"The same files in {folder()}."
         ):
             try:
                 paths = [place(data, folder(), name) for name, data in files(explanation)]
@@ -179,52 +195,55 @@ def save(explanation: Explanation) -> None:
 
 
 def gallery() -> None:
-    """A button to the earlier photos."""
-    if st.button("Kept", icon=":material/photo_library:", help="Photos of the camera that were kept with their maps."):
-        st.session_state.pop("kept-shown", None)
-        st.session_state["kept-many"] = STRIP
+    """Draw the button to the saved photos."""
+    if st.button("Photos", icon=":material/photo_library:", help="Photos from the camera, saved with their maps."):
+        photos = state.of(Photos)
+        photos.opened, photos.shown = "", STRIP
         _gallery()
 
 
-@st.dialog("Kept photos", width="large", icon=":material/photo_library:")
+@st.dialog("Saved photos", width="large", icon=":material/photo_library:")
 def _gallery() -> None:
-    """Newest first, each to be seen in full and downloaded; only as many are read as are shown."""
-    state, paths = st.session_state, kept(folder())
+    """Show the photos, newest first; only as many are read as are shown."""
+    photos, paths = state.of(Photos), kept(folder())
     if not paths:
-        st.caption(f"Nothing is kept in {folder()} yet: take a photo with Camera.")
+        st.caption(f"No photos in {folder()} yet: take one with Camera.")
         return
-    shown = next((path for path in paths if path.name == state.get("kept-shown")), None)
-    if shown is not None:
-        _full(shown)
+    opened = next((path for path in paths if path.name == photos.opened), None)
+    if opened is not None:
+        _full(opened)
         return
-    many = state["kept-many"]
-    for row in range(0, min(many, len(paths)), ACROSS):
-        for column, path in zip(st.columns(ACROSS), paths[row : min(row + ACROSS, many)], strict=False):
+    for row in range(0, min(photos.shown, len(paths)), ACROSS):
+        for column, path in zip(st.columns(ACROSS), paths[row : min(row + ACROSS, photos.shown)], strict=False):
             with column:
                 _thumbnail(path)
-    if len(paths) > many:
-        st.button(
-            f"Show more of {len(paths)}",
-            type="tertiary",
-            on_click=lambda: state.update({"kept-many": many + STRIP}),
-            help="Older ones.",
-        )
+    if len(paths) > photos.shown:
+        st.button(f"Show more of {len(paths)}", type="tertiary", on_click=_show_more, help="Show older photos.")
+
+
+def _show_more() -> None:
+    state.of(Photos).shown += STRIP
+
+
+def _open(name: str) -> None:
+    state.of(Photos).opened = name
 
 
 def _full(path: Path) -> None:
     try:
         data = path.read_bytes()
     except OSError:
-        st.caption(f"{path.name} can no longer be read.")
+        st.caption(f"{path.name} cannot be read any more.")
         data = b""
     if data:
-        st.image(data, width="stretch", alt=f"Kept picture {path.name}")
+        st.image(data, width="stretch", alt=f"Saved photo {path.name}")
     with st.container(horizontal=True):
         st.button(
-            "All of them",
+            "All photos",
             icon=":material/arrow_back:",
-            on_click=lambda: st.session_state.pop("kept-shown", None),
-            help="Back to the earlier photos.",
+            on_click=_open,
+            args=("",),
+            help="Back to all photos.",
         )
         if data:
             _download(path, "Download")
@@ -236,7 +255,7 @@ def _thumbnail(path: Path) -> None:
     except (OSError, ImageProblem):
         st.caption(f"{path.name} cannot be read.")
         return
-    st.image(small, width="stretch", alt=f"Kept picture {path.name}")
+    st.image(small, width="stretch", alt=f"Saved photo {path.name}")
     st.caption(_when(path.name))
     with st.container(horizontal=True, gap="xsmall"):
         st.button(
@@ -244,8 +263,9 @@ def _thumbnail(path: Path) -> None:
             icon=":material/open_in_full:",
             key=f"open-{path.name}",
             type="tertiary",
-            on_click=lambda: st.session_state.update({"kept-shown": path.name}),
-            help=f"See {path.name} in full.",
+            on_click=_open,
+            args=(path.name,),
+            help=f"Show {path.name} in full size.",
         )
         _download(path, "")
 
@@ -265,7 +285,7 @@ def _download(path: Path, label: str) -> None:
 
 
 def _when(name: str) -> str:
-    """`20 November 2026, 14:28`, as its name says."""
+    """Return `20 November 2026, 14:28` from a file name."""
     taken = datetime.strptime(name[8:23], "%Y%m%d_%H%M%S")
     return f"{taken.day} {taken:%B %Y, %H:%M}"
 

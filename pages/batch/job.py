@@ -1,4 +1,4 @@
-"""A run over many pictures beside the page: with progress and a stop, and one model after the other."""
+"""Run one or two models over many pictures in a thread, with progress and a stop button."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Leg:
+class Plan:
     """One model's run, and where its results go."""
 
     model: str
@@ -32,8 +32,8 @@ class Leg:
 
 
 @dataclass
-class State:
-    """What the thread tells the page."""
+class Status:
+    """What the thread reports to the page."""
 
     share: float = 0.0
     words: str = "Starting"
@@ -42,65 +42,74 @@ class State:
 
 
 class Job:
-    """One or two runs in a thread of their own; it goes on while the session shows other screens, and ends with it."""
+    """One or two runs in a thread, which goes on while other pages are shown and ends with the session."""
 
-    def __init__(self, source: Source, legs: tuple[Leg, ...], *, resume: bool = True) -> None:
-        self.source, self.legs, self.state = source, legs, State()
+    def __init__(self, source: Source, plans: tuple[Plan, ...], *, resume: bool = True) -> None:
+        self.source, self.plans, self.status = source, plans, Status()
         self.cancel = threading.Event()
-        # The thread does not know this object: when the session lets go of it, nobody waits any more.
+        # The thread holds no reference to this object: when the session drops it, the run is cancelled.
         weakref.finalize(self, self.cancel.set)
         self._thread = threading.Thread(
-            target=_run, args=(source, legs, self.state, self.cancel, resume), name="batch", daemon=True
+            target=_run, args=(source, plans, self.status, self.cancel, resume), name="batch", daemon=True
         )
         self._thread.start()
 
     @property
     def folders(self) -> tuple[Path, Path | None]:
-        """Where the first model's results are, and the second's."""
-        return self.legs[0].folder, self.legs[1].folder if self.legs[1:] else None
+        """The results of the first model, and of the second."""
+        return self.plans[0].folder, self.plans[1].folder if self.plans[1:] else None
 
     @property
     def stopped(self) -> bool:
-        return any(summary.cancelled for summary in self.state.summaries)
+        return any(summary.cancelled for summary in self.status.summaries)
 
     def finished(self, wait: float = 0.0) -> bool:
         self._thread.join(wait)
         return not self._thread.is_alive()
 
 
-def _run(source: Source, legs: tuple[Leg, ...], state: State, cancel: threading.Event, resume: bool) -> None:
+def _run(source: Source, plans: tuple[Plan, ...], status: Status, cancel: threading.Event, resume: bool) -> None:
     if sys.platform == "linux":
-        # Pages come first, and with them the hand that stops this.
+        # Pages and their stop button come first.
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
     try:
         from explain.batch import run
 
-        for number, leg in enumerate(legs):
-            before = f"{leg.model}: " if len(legs) > 1 else ""
+        for number, plan in enumerate(plans):
+            before = f"{plan.model}: " if len(plans) > 1 else ""
 
             def tell(share: float, words: str, number: int = number, before: str = before) -> None:
-                state.share, state.words = (number + share) / len(legs), before + words
+                status.share, status.words = (number + share) / len(plans), before + words
 
             summary = run(
                 source.items,
-                leg.model,
-                leg.folder,
-                options=leg.options,
+                plan.model,
+                plan.folder,
+                options=plan.options,
                 progress=tell,
                 cancel=cancel,
                 resume=resume,
             )
-            state.summaries.append(summary)
+            status.summaries.append(summary)
             if summary.cancelled:
                 return
     except (Exception, Cancelled) as failure:
-        state.failure = failure
+        status.failure = failure
+
+
+@dataclass
+class Batch:
+    """The session's run."""
+
+    job: Job | None = None
 
 
 def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Path) -> Path:
-    """Where results go. Of a folder of the operator's always to the same place, so that a run is gone on with; of what
-    was uploaded to `scratch`, which goes with the session."""
+    """Return where results go: for a permitted folder always the same place, so that a run can be resumed.
+
+    For uploads it is `scratch`, which is deleted when the session ends.
+    """
     plain = model.replace("/", "-")
     if not source.path:
         return scratch / plain

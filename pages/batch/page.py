@@ -1,4 +1,4 @@
-"""Batch: a folder of pictures at once, as a gallery, by class, by confusion, and the odd ones out."""
+"""Batch: many pictures at once, as a gallery, by class, by confusion, and the outliers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import streamlit as st
 
 from common.errors import Problem
 from components.choices import sidebar
-from components.session import page, url_state
+from components.session import page, state, url_state
+from components.session.choices import Choices
+from components.session.image_source import Pictures
 from explain.phrases import plural
 from models import catalog
-from pages.batch.job import Job, Leg, folder_for
-from pages.batch.source import Source, choose, scratch
+from pages.batch import source as pictures
+from pages.batch.job import Batch, Job, Plan, folder_for
 
 if TYPE_CHECKING:
     from explain import Explainer
+    from pages.batch.source import Source
 
 LENSES = {
     "gallery": "Gallery",
     "classes": "Classes",
     "confusions": "Confusions",
-    "odd": "Odd ones out",
+    "odd": "Outliers",
     "table": "Table",
 }
 """Each is a function of `pages.batch.views`."""
@@ -31,15 +34,15 @@ LENSES = {
 def batch() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()
-    job: Job | None = st.session_state.get("batch-job")
+    job = state.of(Batch).job
     with main:
         if job is None:
             top.markdown("## Many pictures at once")
             _begin(choices, explainer)
         elif not job.finished():
-            top.markdown(f"## {job.legs[0].model} is looking at {plural(len(job.source.items), 'picture')}")
+            top.markdown(f"## {job.plans[0].model}: explaining {plural(len(job.source.items), 'picture')}")
             _working(job)
-        elif job.state.failure is not None:
+        elif job.status.failure is not None:
             top.markdown("## Many pictures at once")
             _failed(job)
         else:
@@ -47,7 +50,7 @@ def batch() -> None:
             from pages.batch import views
 
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                st.markdown(f"## {job.state.summaries[0].words}.", width="content")
+                st.markdown(f"## {job.status.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
                     views.downloads(job)
                     _again(job)
@@ -57,62 +60,67 @@ def batch() -> None:
             _done(job)
 
 
-def _begin(choices: sidebar.Choices, explainer: Explainer) -> None:
+def _begin(choices: Choices, explainer: Explainer) -> None:
     st.markdown(
-        "Choose a folder or upload pictures; each is explained by the model, the method and the layers of the sidebar, "
-        "and you get a gallery, the mean map of each class, what is confused with what, and the odd ones out."
+        "Choose a folder or upload pictures. Each is explained with the model, method and layers of the sidebar; the "
+        "result is a gallery, the mean map of each class, the confusions, and the outliers."
     )
     source = None
     try:
-        source = choose()
+        source = pictures.choose()
     except Problem as problem:
         st.error(str(problem), icon=":material/error:")
     second = _second(choices)
     if not explainer.resident.gradients:
-        st.caption("This model only answers: every map takes minutes. Choose another one for many pictures.")
+        st.caption("This model exposes no internals, so every map takes minutes: choose another one for many pictures.")
     if st.button(
-        "Explain them all",
+        "Explain all",
         icon=":material/play_arrow:",
         type="primary",
         disabled=source is None,
-        help="Runs beside the page, and can be stopped; what is done by then is kept.",
+        help="Runs in the background and can be stopped; finished pictures are saved.",
     ):
         assert source is not None
         _start(source, choices, second)
 
 
-def _second(choices: sidebar.Choices) -> str | None:
+def _second(choices: Choices) -> str | None:
     here = sidebar.menu()[1]
     every = [
         spec.id
         for spec in catalog.catalog().values()
         if spec.id in here and spec.task == choices.model.task and spec.id != choices.model.id
     ]
-    # The family's own sizes first: s against l is what most people want to see.
+    # Sizes of the same family first: most people want to compare those.
     every.sort(key=lambda name: catalog.spec(name).family != choices.model.family)
-    # Not None: a menu takes that for a choice that is still to be made, and asks for one.
-    url_state.recall("batch-second", ["", *every], "", name="second")
-    second = st.selectbox(
-        "A second model",
+    # Not None: a menu would show that as no choice yet.
+    second = url_state.widget(
+        st.selectbox,
+        "Second model",
         ["", *every],
-        format_func=lambda name: name or "none",
+        "",
         key="batch-second",
+        name="second",
+        format_func=lambda name: name or "none",
         width=300,
-        help="Runs after the first, on the same pictures: then you can sort by where the two disagree.",
+        help="Runs after the first, on the same pictures, so that you can sort by disagreement.",
     )
-    url_state.keep("batch-second", second, "", name="second")
     return second or None
 
 
-def _start(source: Source, choices: sidebar.Choices, second: str | None, *, resume: bool = True) -> None:
-    legs, folder = [], scratch()
+def _start(source: Source, choices: Choices, second: str | None, *, resume: bool = True) -> None:
+    plans, folder = [], pictures.scratch()
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:
             fitted = sidebar.fitting(choices, sidebar.loaded(name), choices.method)
         options = {"method": fitted.method, **fitted.options}
-        legs.append(Leg(name, options, folder_for(source, name, options, folder)))
-    st.session_state["batch-job"] = Job(source, tuple(legs), resume=resume)
+        plans.append(Plan(name, options, folder_for(source, name, options, folder)))
+    _run(Job(source, tuple(plans), resume=resume))
+
+
+def _run(job: Job) -> None:
+    state.of(Batch).job = job
     st.rerun()
 
 
@@ -123,24 +131,24 @@ def _working(job: Job) -> None:
             "Stop",
             icon=":material/stop_circle:",
             on_click=job.cancel.set,
-            help="Stop after the pictures in hand; what is done is kept and shown.",
+            help="Stop after the current pictures; finished ones are saved and shown.",
         )
-    st.caption("You may look at other screens meanwhile; this goes on.")
+    st.caption("It goes on while you use other pages.")
 
 
 @st.fragment(run_every=0.5)
 def _watch() -> None:
-    job: Job | None = st.session_state.get("batch-job")
+    job = state.of(Batch).job
     if job is None:
         return
     if job.finished():
         st.rerun()
-    words = "Stopping" if job.cancel.is_set() else job.state.words
-    st.progress(min(1.0, job.state.share), words)
+    words = "Stopping…" if job.cancel.is_set() else job.status.words
+    st.progress(min(1.0, job.status.share), words)
 
 
 def _failed(job: Job) -> None:
-    failure = job.state.failure
+    failure = job.status.failure
     if isinstance(failure, Problem):
         st.error(str(failure), icon=":material/error:")
     else:
@@ -151,36 +159,32 @@ def _failed(job: Job) -> None:
         if st.button(
             "Start over",
             icon=":material/restart_alt:",
-            help="Forget what an earlier run of these pictures left, and do them all again.",
+            help="Discard earlier results and explain all pictures again.",
         ):
-            st.session_state["batch-job"] = Job(job.source, job.legs, resume=False)
-            st.rerun()
+            _run(Job(job.source, job.plans, resume=False))
 
 
 def _again(job: Job) -> None:
     if st.button("Other pictures", icon=":material/folder_open:", help="Choose other pictures, or another model."):
         job.cancel.set()
-        del st.session_state["batch-job"]
-        # A new uploader: what was given to the old one is let go.
-        st.session_state["batch-uploads"] = st.session_state.get("batch-uploads", 0) + 1
-        for held in ("batch-uploaded", "batch-scratch"):
-            st.session_state.pop(held, None)
+        state.forget(Batch)
+        pictures.clear()
         st.rerun()
 
 
-def _anew(job: Job, choices: sidebar.Choices) -> None:
-    """The same pictures by what the sidebar has now, where that is not what they were explained by."""
-    first, *more = job.legs
+def _anew(job: Job, choices: Choices) -> None:
+    """Offer to explain the same pictures with the sidebar's choices, if they have changed."""
+    first, *more = job.plans
     if (choices.model.id, {"method": choices.method, **choices.options}) == (first.model, first.options):
         return
     if st.button(
         "Explain again with these choices",
         icon=":material/refresh:",
         type="tertiary",
-        help="The same pictures by the model, the method and the layers that the sidebar has now.",
+        help="Explain the same pictures with the model, method and layers that the sidebar has now.",
     ):
-        second = next((leg.model for leg in more if leg.model != choices.model.id), None)
-        # What was uploaded has one place for its results, whatever the choices.
+        second = next((plan.model for plan in more if plan.model != choices.model.id), None)
+        # Results of uploads go to one place, whatever the choices: they cannot be resumed.
         _start(job.source, choices, second, resume=bool(job.source.path))
 
 
@@ -189,33 +193,33 @@ def _done(job: Job) -> None:
 
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(":material/pause_circle: Stopped: this is what was done by then.")
-            if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest; what is done is not redone."):
-                st.session_state["batch-job"] = Job(job.source, job.legs)
-                st.rerun()
-    failed = job.state.summaries[0].failed
+            st.caption(":material/pause_circle: Stopped: these are the finished pictures.")
+            if st.button("Continue", icon=":material/play_arrow:", help="Explain the remaining pictures."):
+                _run(Job(job.source, job.plans))
+    failed = job.status.summaries[0].failed
     if failed:
         with st.expander(f"{plural(len(failed), 'picture')} could not be used", icon=":material/broken_image:"):
             st.dataframe(
                 [{"picture": name, "why": why} for name, why in failed[:1000]], hide_index=True, width="stretch"
             )
-    if not any(summary.done for summary in job.state.summaries):
+    if not any(summary.done for summary in job.status.summaries):
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return
-    if problem := st.session_state.get("picture_problem"):
+    if problem := state.of(Pictures).problem:
         st.error(problem, icon=":material/error:")
-    url_state.recall("batch-lens", LENSES, "gallery", name="lens")
-    lens = st.segmented_control(
+    lens = url_state.widget(
+        st.segmented_control,
         "Lens",
         list(LENSES),
-        format_func=LENSES.__getitem__,
+        "gallery",
         key="batch-lens",
+        name="lens",
         required=True,
+        format_func=LENSES.__getitem__,
         label_visibility="collapsed",
-        help="Every picture; each class on average; what is confused with what; what looks unusual; the numbers.",
+        help="Every picture; the mean map of each class; what is confused with what; unusual maps; the numbers.",
     )
-    url_state.keep("batch-lens", lens, "gallery", name="lens")
-    getattr(views, lens or "gallery")(job)
+    getattr(views, lens)(job)
 
 
 batch()

@@ -1,4 +1,4 @@
-"""What a finished run shows: a gallery, classes, confusions, the odd ones out, and the table."""
+"""Draw a finished run: the gallery, classes, confusions, outliers, and the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import streamlit as st
 
 from common.errors import Problem
 from components.choices.detection_options import PARTS
-from components.session import reopen, url_state
+from components.session import reopen, state, url_state
+from components.session.image_source import Pictures
+from components.session.markdown import escaped, shortened
 from explain.batch import analysis, journal
 from explain.batch.records import recipe as recipe_of
 from explain.batch.table import CSV, PARQUET
@@ -28,19 +30,19 @@ WIDE = 168
 ORDERS = {
     "unsure": "Lowest confidence",
     "border": "Most heat at the edges",
-    "apart": "Largest disagreement of the two models",
-    "close": "Closest to another answer",
+    "apart": "Largest disagreement between the models",
+    "close": "Smallest margin",
     "scattered": "Most scattered heat",
-    "pointed": "Most pointed heat",
+    "pointed": "Most concentrated heat",
     "sure": "Highest confidence",
-    "source": "As they come",
+    "source": "Original order",
 }
 ONLY = {
     "all": "All",
-    "wrong": "Not what the folder says",
-    "right": "What the folder says",
-    "unsure": "Less than half sure",
-    "apart": "The two models differ",
+    "wrong": "Prediction differs from the folder",
+    "right": "Prediction matches the folder",
+    "unsure": "Score below 50 %",
+    "apart": "The two models disagree",
 }
 COLUMNS = (
     *("picture", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
@@ -50,7 +52,7 @@ COLUMNS = (
 
 @st.cache_data(show_spinner=False, max_entries=4)
 def frame(first: str, second: str | None, _changed: int) -> Frame:
-    """A run's table; read again when it was written anew."""
+    """Return a run's table, read again when the file has changed."""
     return analysis.load(Path(first), Path(second) if second else None)
 
 
@@ -60,21 +62,21 @@ def _odd(first: str, second: str | None, changed: int) -> tuple[Frame, list[anal
 
 
 def key(job: Job) -> tuple[str, str | None, int]:
-    """What names a run's table for the functions above."""
+    """Return what identifies a run's table for the cached functions above."""
     first, second = job.folders
-    # Stopped before it was its turn, the second has no table yet.
-    there = second is not None and len(job.state.summaries) > 1 and job.state.summaries[1].done > 0
+    # The second model has no table if the run was stopped before it started.
+    there = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
     changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
     return str(first), str(second) if there else None, max(changed)
 
 
 def made(job: Job) -> str:
-    """What the results are of: `demo-cls-l, GradCAM at layer4, why this class`; of two models both."""
+    """Describe the run, `demo-cls-l, GradCAM at layer4, why this class`; with two models both."""
     return "; compared with ".join(_asked(Path(folder)) for folder in key(job)[:2] if folder)
 
 
 def _asked(folder: Path) -> str:
-    # As the run had it: what was left to the model has a name there.
+    # The journal names what the choices left to the model.
     recipe = journal.settings_of(folder)["recipe"]
     method, layers = METHODS[recipe["method"]], recipe["layers"]
     at = f" at {listing(layers)}" if layers and method.family != "mask" else ""
@@ -83,34 +85,41 @@ def _asked(folder: Path) -> str:
 
 
 def gallery(job: Job) -> None:
-    """Pictures under their maps, filtered and sorted, a page at a time."""
+    """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frame(*key(job))
     orders = [name for name in ORDERS if name != "apart" or "disagreement" in found]
     only = [name for name in ONLY if (name != "apart" or "disagreement" in found) and _any(found, name)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        url_state.recall("batch-order", orders, orders[0], name="order")
-        order = st.selectbox(
-            "Sort", orders, format_func=ORDERS.__getitem__, key="batch-order", width=250, help="Which ones come first."
+        order = url_state.widget(
+            st.selectbox,
+            "Sort",
+            orders,
+            orders[0],
+            key="batch-order",
+            name="order",
+            format_func=ORDERS.__getitem__,
+            width=250,
+            help="Which pictures come first.",
         )
-        url_state.keep("batch-order", order, orders[0], name="order")
-        url_state.recall("batch-only", only, "all", name="only")
-        shown = st.selectbox(
+        shown = url_state.widget(
+            st.selectbox,
             "Show",
             only,
-            format_func=ONLY.__getitem__,
+            "all",
             key="batch-only",
+            name="only",
+            format_func=ONLY.__getitem__,
             width=210,
-            help="Only some of them. A folder's name is taken for the right answer where it is the name of a class.",
+            help="Show only some. A folder's name counts as the correct class if it is the name of one.",
         )
-        url_state.keep("batch-only", shown, "all", name="only")
         names = sorted(found["predicted"].dropna().unique())
         predicted = st.selectbox(
-            "Answer",
+            "Prediction",
             [None, *names],
             format_func=lambda name: name or "any",
             key="batch-class",
             width=190,
-            help="Only pictures that the model calls this.",
+            help="Only pictures with this prediction.",
         )
         text = st.text_input(
             "Name",
@@ -122,12 +131,12 @@ def gallery(job: Job) -> None:
     chosen = analysis.ordered(analysis.kept(found, only=shown, predicted=predicted, text=text.strip()), order)
     many = len(chosen)
     if not many:
-        st.info("No picture is like that: show all, or clear the name.", icon=":material/filter_alt_off:")
+        st.info("No picture matches: show all, or clear the name.", icon=":material/filter_alt_off:")
         return
     pages = -(-many // PAGE)
     page = 1
     if pages > 1:
-        page = _page(pages, f"{order}-{shown}-{predicted}-{text}")
+        page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}"))
     st.caption(f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
     tiles(job, chosen.iloc[PAGE * (page - 1) : PAGE * page], "gallery", order)
 
@@ -136,12 +145,8 @@ def _any(found: Frame, name: str) -> bool:
     return name == "all" or not analysis.kept(found, only=name).empty
 
 
-def _page(pages: int, of: str) -> int:
-    return int(st.pagination(pages, key=f"batch-page-{of}"))
-
-
 def tiles(job: Job, rows: Frame, where: str, order: str = "") -> None:
-    """Pictures side by side, each with what was said and a button to Explore."""
+    """Draw pictures side by side, each with its prediction and a button to Explore."""
     with st.container(horizontal=True, gap="small"):
         for row in rows.to_dict("records"):
             with st.container(width=WIDE, gap="xxsmall"):
@@ -151,18 +156,18 @@ def tiles(job: Job, rows: Frame, where: str, order: str = "") -> None:
 def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
     path = job.folders[0] / row["file"]
     name = row["picture"].rsplit("/", 1)[-1]
-    # The catalogue may have lost the model since.
+    # The catalogue may not have the model any more.
     spec = catalog.catalog().get(row["model"])
     nothing = "predicts no class" if spec is not None and spec.task == "embed" else "nothing found"
     try:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
     except OSError:
-        st.caption("The picture of the map is gone: run it again.")
+        st.caption("The map's image was deleted: run it again.")
     said = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
     more = _more(row, order)
     st.markdown(f":small[{said}  \n{more}]" if more else f":small[{said}]")
     st.button(
-        _shortened(name),
+        escaped(shortened(name, 18)),
         key=f"open-{where}-{row['picture']}",
         type="tertiary",
         icon=":material/visibility:",
@@ -173,14 +178,14 @@ def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
 
 
 def _more(row: dict[str, Any], order: str) -> str:
-    """The number that a picture stands at its place for; else what its folder says."""
+    """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
     told = {
         "border": lambda: f"{percent(row['border_share'])} at the edges",
-        "apart": lambda: f"other model: {row['other_predicted']}; {percent(row['disagreement'])} apart",
-        "close": lambda: f"ahead by {percent(row['margin'])}",
+        "apart": lambda: f"other model: {row['other_predicted']}; {percent(row['disagreement'])} disagreement",
+        "close": lambda: f"margin {percent(row['margin'])}",
         "scattered": lambda: f"half of the heat on {percent(row['half_heat_area'])}",
         "pointed": lambda: f"half of the heat on {percent(row['half_heat_area'])}",
-        "odd": lambda: f"{row['oddness']:.1f} times the usual distance",
+        "odd": lambda: f"{row['oddness']:.1f} × the usual distance",
     }
     number = {"border": "border_share", "apart": "disagreement", "scattered": "half_heat_area"}
     column = number.get(order, "half_heat_area" if order == "pointed" else "oddness" if order == "odd" else "margin")
@@ -190,47 +195,42 @@ def _more(row: dict[str, Any], order: str) -> str:
     return f"folder: {label}" if label and row.get("wrong") else ""
 
 
-def _shortened(name: str, most: int = 18) -> str:
-    cut = name if len(name) <= most else f"{name[: most - 8]}…{name[-7:]}"
-    return cut.replace("*", r"\*").replace("_", r"\_").replace("[", r"\[").replace("`", r"\`").replace("$", r"\$")
-
-
 def _take(job: Job, row: dict[str, Any]) -> None:
-    """The picture as it is explained here, for the screen that comes next."""
+    """Open the picture on Explore, as it is explained here."""
     from explain.export.embedded_recipe import View
 
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is None:
         return
     label = row.get("label")
-    how = View(label=label[:200] if isinstance(label, str) else None, automatic=not job.legs[0].options.get("layers"))
+    how = View(label=label[:200] if isinstance(label, str) else None, automatic=not job.plans[0].options.get("layers"))
     try:
         reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
     except Problem as problem:
-        st.session_state["picture_problem"] = str(problem)
+        state.of(Pictures).problem = str(problem)
 
 
 def classes(job: Job) -> None:
-    """Where the model looks for each class, on average."""
+    """Draw where the model looks for each class, on average."""
     found = frame(*key(job))
     by = "predicted"
     if found["labelled"].notna().any():
         by = st.segmented_control(
             "Classes by",
             ["predicted", "labelled"],
-            format_func={"predicted": "What the model says", "labelled": "What the folder says"}.__getitem__,
+            format_func={"predicted": "Prediction", "labelled": "Folder"}.__getitem__,
             default="predicted",
             required=True,
             key="batch-by",
-            help="Whose classes the pictures are sorted into.",
+            help="Group the pictures by prediction or by folder.",
         )
     groups = analysis.classes(found, by)
     if not groups:
-        st.info("There are no maps here.", icon=":material/info:")
+        st.info("No map was computed in this run.", icon=":material/info:")
         return
     st.caption(
-        "The mean of each class's maps, every picture squeezed to a square. A warm place that is the same on all of "
-        "them, and not where the things are, may be a clue that the model cheats with. Hatched is what it never saw."
+        "The mean map of each class, every picture scaled to a square. A hot place shared by all of them, away from "
+        "the objects, may be a shortcut that the model relies on. Hatched areas were never seen."
     )
     _groups(groups[:PAGE], lambda group: f"**{group.name}**  \n{_numbers(group)}")
     if len(groups) > PAGE:
@@ -238,7 +238,7 @@ def classes(job: Job) -> None:
 
 
 def _numbers(group: analysis.Group) -> str:
-    return f"{plural(group.count, 'picture')}, {percent(float(group.frame['predicted_score'].mean()))} sure"
+    return f"{plural(group.count, 'picture')}, {percent(float(group.frame['predicted_score'].mean()))} mean score"
 
 
 def _groups(groups: list[Any], said: Any) -> None:
@@ -251,33 +251,33 @@ def _groups(groups: list[Any], said: Any) -> None:
 
 
 def confusions(job: Job) -> None:
-    """What is taken for something else, and what the model looks at then."""
+    """Draw what is mistaken for what, and where the model looks then."""
     found = frame(*key(job))
     if found["wrong"].isna().all():
         st.info(
-            "What is right is not known here: name the folders like the model's classes, such as minibus/.",
+            "The correct classes are not known: name the folders after the model's classes, such as minibus/.",
             icon=":material/folder:",
         )
         return
     pairs = analysis.confusions(found)
     if not pairs:
-        st.success("Every picture is what its folder says.", icon=":material/check:")
+        st.success("Every prediction matches its folder.", icon=":material/check:")
         return
     number = st.selectbox(
         "Confusion",
         range(len(pairs)),
         format_func=lambda i: f"predicted {pairs[i].predicted}, labelled {pairs[i].labelled}: {pairs[i].count:,}",
         key="batch-pair",
-        help="What the model says, and what the folder says; the most frequent first.",
+        help="Prediction and folder; the most frequent first.",
     )
     pair = pairs[number or 0]
     st.markdown(
-        f"**{plural(pair.count, 'picture')}** labelled {pair.labelled} {'is' if pair.count == 1 else 'are'} called "
-        f"**{pair.predicted}**. What they look at, on average, and where the model looks when it is right about either:"
+        f"**{plural(pair.count, 'picture')}** labelled {pair.labelled} {'is' if pair.count == 1 else 'are'} predicted "
+        f"as **{pair.predicted}**. Their mean map, and the mean maps of the correct predictions of both classes:"
     )
     right = [group for group in analysis.classes(analysis.kept(found, only="right")) if group.name in _either(pair)]
     titles = {id(pair): f"**{pair.name}**  \n{plural(pair.count, 'picture')}"}
-    _groups([pair, *right], lambda group: titles.get(id(group)) or f"{group.name}, rightly  \n{_numbers(group)}")
+    _groups([pair, *right], lambda group: titles.get(id(group)) or f"{group.name}, correct  \n{_numbers(group)}")
     tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion")
 
 
@@ -286,19 +286,19 @@ def _either(pair: analysis.Confusion) -> set[str]:
 
 
 def odd(job: Job) -> None:
-    """The maps that are like no other, and the groups that the rest falls into."""
-    with st.spinner("Grouping the maps", show_time=False):
+    """Draw the most unusual maps, and the groups of similar maps."""
+    with st.spinner("Grouping the maps…", show_time=False):
         found, groups = _odd(*key(job))
     if not groups:
-        st.info(f"At least {analysis.FEWEST} maps are needed to say which is unusual.", icon=":material/scatter_plot:")
+        st.info(f"At least {analysis.FEWEST} maps are needed to find unusual ones.", icon=":material/scatter_plot:")
         return
-    st.markdown("##### The odd ones out")
-    st.caption("Their maps lie furthest from the maps most like them: something unusual in the picture, or a mistake.")
+    st.markdown("##### Outliers")
+    st.caption("Their maps differ most from the most similar ones: an unusual picture, or a mistake.")
     tiles(job, analysis.ordered(found, "odd").iloc[:12], "odd", "odd")
-    st.markdown(f"##### {plural(len(groups), 'group')} of maps that look alike")
+    st.markdown(f"##### {plural(len(groups), 'group')} of similar maps")
     st.caption(
-        "After SpRAy (Lapuschkin et al. 2019): small maps, grouped by the spectrum of their neighbourhoods. A small "
-        "group of its own, in a place that makes no sense, may be a trick that the model has learnt."
+        "After SpRAy (Lapuschkin et al. 2019): downscaled maps, grouped by spectral clustering. A small separate group "
+        "that looks at an implausible place may be a shortcut that the model has learnt."
     )
     _groups(groups, lambda group: f"{plural(group.count, 'picture')}  \nmostly {_mostly(group)}")
 
@@ -309,14 +309,14 @@ def _mostly(group: analysis.Group) -> str:
 
 
 def table(job: Job) -> None:
-    """The main columns, and everything to take away."""
+    """Draw the main columns."""
     found = frame(*key(job))
     columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
     from explain.maps.statistics import MEANING
 
     help = {
-        "predicted_score": "How sure the model is of its best answer, 0 to 1.",
-        "margin": "How far the best answer is ahead of the next.",
+        "predicted_score": "The score of the best prediction, 0 to 1.",
+        "margin": "The score of the best prediction minus the next one's.",
         "disagreement": "1 minus the overlap of the two models' hottest fifths: 1 is nothing in common.",
     } | MEANING
     st.dataframe(
@@ -325,13 +325,11 @@ def table(job: Job) -> None:
         height=420,
         column_config={name: st.column_config.Column(name.replace("_", " "), help=help.get(name)) for name in columns},
     )
-    st.caption(
-        f"The main of {len(found.columns)}{NBSP}columns, one row a picture; the tables under Download hold all of them."
-    )
+    st.caption(f"The main ones of {len(found.columns)}{NBSP}columns, one row per picture; Download has all of them.")
 
 
 def downloads(job: Job) -> None:
-    """The table, and all files as one archive, made when it is asked for."""
+    """Draw the menu of downloads: tables, and an archive that is made when it is requested."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
         first, second, _ = key(job)
         if second is not None:
@@ -343,11 +341,11 @@ def downloads(job: Job) -> None:
                 on_click="ignore",
                 type="tertiary",
                 key="get-both",
-                help="The first model's table, with what the second one says and how far their maps disagree.",
+                help="The first model's table, with the second model's predictions and the disagreement of their maps.",
             )
         for folder in map(Path, filter(None, (first, second))):
-            if len(job.legs) > 1:
-                st.caption(next(leg.model for leg in job.legs if leg.folder == folder))
+            if len(job.plans) > 1:
+                st.caption(next(plan.model for plan in job.plans if plan.folder == folder))
             offers = (
                 ("Table, .csv", CSV, "text/csv"),
                 ("Table, .parquet", PARQUET, "application/vnd.apache.parquet"),
@@ -361,7 +359,7 @@ def downloads(job: Job) -> None:
                     on_click="ignore",
                     type="tertiary",
                     key=f"get-{folder.name}-{file}",
-                    help="Every number of every picture, one row a map.",
+                    help="Every number of every picture, one row per map.",
                 )
             st.download_button(
                 "Everything, .zip",

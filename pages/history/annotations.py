@@ -1,10 +1,10 @@
-"""Marks drawn on one record: each step is kept at once, and what others draw on it meanwhile stays."""
+"""Annotate a record's map: each step is saved at once, and marks that others draw meanwhile stay."""
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -12,7 +12,7 @@ import streamlit as st
 from common.errors import Problem
 from common.settings import cache_bytes
 from components.markup import markup
-from components.session import history_store
+from components.session import history_store, state
 from explain.evidence.cache import ByteCache
 from explain.phrases import plural
 from pages.history.files import files
@@ -23,11 +23,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from explain.history import Record
+    from explain.history import Mark, Record
 
-OPENED = "history-opened"
-"""What the browser that draws began with, in the session's state; without it a record is opened anew."""
 _drawn: ByteCache[NDArray[np.uint8]] = ByteCache(lambda: cache_bytes("annotations"), lambda pixels: int(pixels.nbytes))
+
+
+@dataclass
+class Opened:
+    """The record that is being annotated; the browser is sent what is here, so nothing changes while it draws."""
+
+    of: tuple[str, int, bool] | None = None
+    """Record, map, and whether the page is dark; None: the record is opened afresh."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    marks: list[dict[str, Any]] = field(default_factory=list)
+    """The marks when it was opened."""
+    last: tuple[Mark, ...] = ()
+    """The marks that this browser sent or received last."""
+    step: str | None = None
+    """The browser's last step that was saved."""
+    problem: str = ""
 
 
 def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
@@ -43,47 +57,41 @@ def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
 
 @st.fragment
 def marking(id: str, index: int) -> None:
-    """The map to draw on: a fragment, as what is drawn is kept without the page around it."""
-    state, record = st.session_state, history_store.store().get(id)
+    """Draw the map to annotate: a fragment, since marks are saved without the page around it."""
+    record = history_store.store().get(id)
     dark = st.context.theme.type == "dark"
-    # What the browser begins with; the same until the record is opened anew, so that nothing is drawn under a hand.
-    begun: dict[str, Any] = state.get(OPENED, {})
-    if begun.get("of") != (id, index, dark):
-        state[OPENED] = begun = {
-            "of": (id, index, dark),
-            "id": secrets.token_hex(8),
-            "marks": [asdict(mark) for mark in record.marks],
-            "told": record.marks,
-            "step": None,
-        }
+    if state.of(Opened).of != (id, index, dark):
+        state.forget(Opened)
+        opened = state.of(Opened)
+        opened.of, opened.marks, opened.last = (id, index, dark), [asdict(mark) for mark in record.marks], record.marks
+    opened = state.of(Opened)
     label = record.labels[index] if index < len(record.labels) else "the map"
     given = markup(
         _overlaid(record, index, dark=dark),
-        begun["marks"],
-        id=begun["id"],
+        opened.marks,
+        id=opened.id,
         about=f"{record.picture_name} under the map of {label}.",
         key=f"history-markup-{id}",
     )
-    # A step is kept once: what the browser said last is said in every run, and others draw on the same record.
-    if given is not None and given.step != begun["step"]:
-        begun["step"], begun["problem"] = given.step, ""
+    # A step is saved once: the browser repeats its last one in every run, and others annotate the same record.
+    if given is not None and given.step != opened.step:
+        opened.step, opened.problem = given.step, ""
         try:
-            record = _drawn_on(record, begun, given.marks)
+            record = _save(record, opened, given.marks)
         except Problem as problem:
-            begun["problem"] = str(problem)
-    if begun.get("problem"):
-        st.markdown(f":material/error: {begun['problem']}")
-    elif begun["step"] is not None:
-        marks = record.marks
-        st.caption(
-            f":material/check: {plural(len(marks), 'mark')} kept." if marks else ":material/check: No marks kept."
-        )
-    if Counter(record.marks) != Counter(begun["told"]) and not begun.get("problem"):
+            opened.problem = str(problem)
+    if opened.problem:
+        st.markdown(f":material/error: {opened.problem}")
+        return
+    if opened.step is not None:
+        count = len(record.marks)
+        st.caption(f":material/check: {plural(count, 'mark')} saved." if count else ":material/check: No marks saved.")
+    if Counter(record.marks) != Counter(opened.last):
         _others()
 
 
-def _drawn_on(record: Record, begun: dict[str, Any], given: Sequence[Any]) -> Record:
-    """Keep a step of this browser's; raises Problem, one sentence, for what makes no sense."""
+def _save(record: Record, opened: Opened, given: Sequence[Any]) -> Record:
+    """Save a step of this browser; raises Problem if it cannot be read."""
     from explain.history import Mark
 
     try:
@@ -92,20 +100,24 @@ def _drawn_on(record: Record, begun: dict[str, Any], given: Sequence[Any]) -> Re
             for one in given
         )
     except (KeyError, TypeError, ValueError):
-        raise Problem("What was drawn could not be understood: reload the page.") from None
-    if marks == begun["told"]:
+        raise Problem("The marks could not be read: reload the page.") from None
+    if marks == opened.last:
         return record
-    found = history_store.store().annotate(record.id, marks=marks, since=begun["told"])
-    begun["told"] = marks
+    found = history_store.store().annotate(record.id, marks=marks, since=opened.last)
+    opened.last = marks
     return found
 
 
 def _others() -> None:
-    def anew() -> None:
-        st.session_state.pop(OPENED, None)
-
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            ":material/group: Somebody else drew here meanwhile: their marks and yours are all kept.", width="content"
+            ":material/group: Somebody else is annotating this record: their marks and yours are all saved.",
+            width="content",
         )
-        st.button("Show all marks", icon=":material/refresh:", on_click=anew, help="Draw on with theirs in sight.")
+        st.button(
+            "Show all marks",
+            icon=":material/refresh:",
+            on_click=state.forget,
+            args=(Opened,),
+            help="Show their marks too.",
+        )

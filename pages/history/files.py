@@ -1,4 +1,4 @@
-"""A record's picture and maps, and what is downloaded of it: one map with its marks, or everything as one archive."""
+"""Read a record's picture and maps, and make its downloads: one map with its marks, or an archive of everything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
-    """A record's picture and maps: held for a while, as they never change."""
+    """Return a record's picture and maps, cached: they never change."""
     store = history_store.store()
     if (found := _held.get((str(store.folder), record.id))) is None:
         found = (store.picture(record), store.heatmaps(record))
@@ -36,7 +36,7 @@ _held: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(lambda: cache_b
 
 
 def marked(id: str, index: int) -> bytes:
-    """The map with its marks over the picture, at its own size, as a PNG that carries the recipe."""
+    """Return the picture under the map with its marks, in full size, as a PNG that carries the recipe."""
     from explain.history import export
 
     record = history_store.store().get(id)
@@ -45,7 +45,7 @@ def marked(id: str, index: int) -> bytes:
 
 
 def archive(ids: Sequence[str]) -> bytes:
-    """A zip with a folder for each record: picture, maps as numbers, what was said, and the map with its marks."""
+    """Return a zip with a folder per record: picture, raw maps, numbers and notes, and the map with its marks."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as held:
         for name, data in history_store.store().export(ids):

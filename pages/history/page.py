@@ -1,21 +1,20 @@
-"""History: what was kept, to be found, looked at, marked and compared again, without running any model."""
+"""History: search, view, annotate and compare what was saved, without running a model."""
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from common.errors import Problem
-from components.session import history_store, page, reopen, url_state
+from components.session import history_store, page, reopen, state, url_state
 from explain.methods import METHODS
 from explain.phrases import percent, plural
-from pages.history import annotations as board
 from pages.history import files, pair
 from pages.history import record as record_view
+from pages.history.annotations import Opened
 from pages.history.grid import Tile, grid
-from pages.history.record import size
+from pages.history.record import Browsing, size
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -23,14 +22,16 @@ if TYPE_CHECKING:
     from explain.history import Record, SearchResult, Storage
 
 PAGE = 24
-MOST = 1000
-"""Records on one page, at most: then a search is what helps."""
-NEARLY = 0.9
+MAX_SHOWN = 1000
+"""Records on one page: beyond that, a search helps."""
+NEARLY_FULL = 0.9
+FILTERS = ("find", "by-model", "by-method", "said", "tagged")
+"""Widgets are keyed `history-` and one of these; the address has them as they are."""
 ORDERS = {
     "newest": "Newest first",
     "oldest": "Oldest first",
-    "surest": "Most sure first",
-    "least sure": "Least sure first",
+    "surest": "Highest score first",
+    "least sure": "Lowest score first",
     "largest": "Largest first",
 }
 
@@ -38,7 +39,6 @@ ORDERS = {
 @page.screen
 def kept() -> None:
     reopen.go("kept")
-    state = st.session_state
     if history_store.off():
         _off()
         return
@@ -50,32 +50,44 @@ def kept() -> None:
         return
     id, other = st.query_params.get("kept"), st.query_params.get("against")
     if other == id:
-        # A record against itself says nothing: it is shown alone.
+        # A record is not compared with itself.
         other = None
     if not id or other is not None:
-        state.pop(board.OPENED, None)
+        state.forget(Opened)
     if id:
-        # No gap: a heading brings its own.
-        with st.container(gap=None):
-            _back()
-            title = st.container()
-        try:
-            (_one(id, title) if other is None else _pair(id, other, title))
-        except Problem as problem:
-            title.markdown("## This cannot be shown")
-            st.error(str(problem), icon=":material/error:")
-            for one in filter(None, (id, other)):
-                _remove_damaged(one)
+        _opened(id, other)
     elif storage.count:
         _all(storage)
     else:
         _empty()
-    if told := state.pop("history-told", None):
-        st.toast(told, icon=":material/delete:")
+    browsing = state.of(Browsing)
+    deleted, browsing.deleted = browsing.deleted, ""
+    if deleted:
+        st.toast(deleted, icon=":material/delete:")
+
+
+def _opened(id: str, other: str | None) -> None:
+    """Draw one record, or two side by side; what cannot be shown can be deleted."""
+    # No gap: a heading brings its own.
+    with st.container(gap=None):
+        _back()
+        title = st.container()
+    try:
+        if other is None:
+            _one(id, title)
+        else:
+            _pair(id, other, title)
+    except Problem as problem:
+        title.markdown("## This record cannot be shown")
+        st.error(str(problem), icon=":material/error:")
+        for one in filter(None, (id, other)):
+            _remove_damaged(one)
 
 
 def _problem() -> None:
-    if problem := st.session_state.pop("history-problem", None):
+    browsing = state.of(Browsing)
+    problem, browsing.problem = browsing.problem, ""
+    if problem:
         st.error(problem, icon=":material/error:")
 
 
@@ -83,19 +95,17 @@ def _back() -> None:
     def back() -> None:
         for name in ("kept", "against"):
             st.query_params.pop(name, None)
-        st.session_state["history-turn"] = secrets.token_hex(4)
+        state.of(Browsing).new_turn()
 
-    st.button(
-        "All that was kept", icon=":material/arrow_back:", type="tertiary", on_click=back, help="Back to the pictures."
-    )
+    st.button("All records", icon=":material/arrow_back:", type="tertiary", on_click=back, help="Back to all records.")
 
 
 def _remove_damaged(id: str) -> None:
-    """What cannot be shown can still be taken out."""
+    """Offer to delete a record that cannot be read."""
     try:
         record = history_store.store().get(id)
     except Problem:
-        return  # gone already
+        return  # deleted already
     try:
         if not record.damaged:
             files.files(record)
@@ -108,7 +118,7 @@ def _remove_damaged(id: str) -> None:
         key=f"history-remove-{id}",
         on_click=record_view.delete,
         args=((id,), None),
-        help="It cannot be read any more; the others stay.",
+        help="It cannot be read any more; all others stay.",
     )
 
 
@@ -123,8 +133,8 @@ def _one(id: str, title: DeltaGenerator) -> None:
 
 
 def _next(id: str) -> str | None:
-    """The record that comes after this one where it was found, else the one before."""
-    ids = [one.id for one in _found(MOST).records]
+    """Return the record after this one in the search results, else the one before."""
+    ids = [one.id for one in _found(MAX_SHOWN).records]
     if id not in ids:
         return ids[0] if ids else None
     place = ids.index(id)
@@ -141,23 +151,23 @@ def _pair(id: str, other: str, title: DeltaGenerator) -> None:
 def _off() -> None:
     st.markdown("## History is switched off")
     st.markdown(
-        "SIGHTGLASS_HISTORY is `off` where this dashboard was started, so nothing is kept and nothing kept is shown. "
-        "Start it without that line, or with the name of a folder there, and **Keep** stands under every map."
+        "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start it "
+        "without that variable, or set it to a folder: **Save to history** is then below every map."
     )
 
 
 def _empty() -> None:
     if problem := history_store.store().blocked():
-        st.markdown("## Nothing can be kept here")
+        st.markdown("## Nothing can be saved here")
         st.error(problem, icon=":material/error:")
         return
-    st.markdown("## Nothing is kept yet")
+    st.markdown("## Nothing saved yet")
     st.markdown(
-        "Press **Keep** under a map, in Explore, Detect or Compare: the picture, its maps, what the model said and all "
-        "numbers stay here just as they were, to be found again, marked with arrows and words, and held against others."
+        "Press **Save to history** below a map on Explore, Detect or Compare: the picture, its maps, the predictions "
+        "and all numbers are saved here, to be searched, annotated with arrows and words, and compared."
     )
     st.page_link(
-        "pages/explore.py", label="Go to Explore", icon=":material/visibility:", help="A picture is explained there."
+        page.script("explore"), label="Go to Explore", icon=":material/visibility:", help="Explain a picture there."
     )
     _where()
 
@@ -165,66 +175,69 @@ def _empty() -> None:
 def _where() -> None:
     folder = history_store.store().folder
     st.caption(
-        f":material/folder: Kept in {folder} on the machine that runs this page. Everyone who opens this dashboard "
-        "sees it."
+        f":material/folder: Saved in {folder} on the machine that runs this page. Everyone who opens this dashboard "
+        "can see it."
     )
 
 
 def _all(storage: Storage) -> None:
-    st.markdown(f"## {plural(storage.count, 'explanation')} kept")
+    st.markdown(f"## {plural(storage.count, 'saved explanation')}")
     _problem()
     chosen_filters = _filters()
     found = _found(_many())
     head = st.container()
     if not found.total:
         with head:
-            st.info("Nothing that was kept is like that.", icon=":material/filter_alt_off:")
+            st.info("No record matches.", icon=":material/filter_alt_off:")
             st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
-    # Where none is found too: what is ticked stays so.
+    # Also where none is found: the selection stays.
     _grid(found, head, narrowed=chosen_filters)
     _meter(storage)
     _where()
 
 
 def _filters() -> bool:
-    """Search, filters and order; whether anything is narrowed."""
+    """Draw search, filters and order, and return whether any of them is in use."""
     choices = history_store.store().choices()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        url_state.recall("history-find", None, "", name="find")
-        text = st.text_input(
+        text = url_state.widget(
+            st.text_input,
             "Find",
+            None,
+            "",
             key="history-find",
+            name="find",
             icon=":material/search:",
             placeholder="a class, a note, a name",
             width=230,
-            help="Words that all occur in what was said, in notes, tags and marks, or in names of pictures and models.",
+            help="Words that all occur in predictions, notes, tags and marks, or in names of pictures and models.",
         )
-        url_state.keep("history-find", text, "", name="find")
         narrowed = [bool(text.strip())]
         filters: tuple[tuple[str, str, dict[str, int], str], ...] = (
-            ("by-model", "Model", choices.models, "Only what this model said."),
+            ("by-model", "Model", choices.models, "Only this model."),
             ("by-method", "Method", choices.methods, "Only maps of this method."),
-            ("said", "Class", choices.labels, "Only where the model said this, or the map is of it."),
-            ("tagged", "Tag", choices.tags, "Only what carries this tag of yours."),
+            ("said", "Class", choices.labels, "Only records with this prediction, or a map of this class."),
+            ("tagged", "Tag", choices.tags, "Only records with this tag."),
         )
         for name, label, counts, help in filters:
             narrowed.append(_filter(name, label, counts, help))
-        url_state.recall("history-order", ORDERS, "newest", name="sorted")
-        order = st.selectbox(
+        url_state.widget(
+            st.selectbox,
             "Order",
             list(ORDERS),
-            format_func=ORDERS.__getitem__,
+            "newest",
             key="history-order",
+            name="sorted",
+            format_func=ORDERS.__getitem__,
             width=170,
-            help="Which ones come first.",
+            help="Which records come first.",
         )
-        url_state.keep("history-order", order, "newest", name="sorted")
     return any(narrowed)
 
 
 def _filter(name: str, label: str, counts: dict[str, int], help: str) -> bool:
     if len(counts) < 2 and not (name == "tagged" and counts):
-        # Nothing to choose; nor does a choice that was made before hide what is there.
+        # Nothing to choose; an earlier choice must not hide records.
         url_state.keep(f"history-{name}", "", "", name=name)
         return False
     options = ["", *counts]
@@ -235,20 +248,19 @@ def _filter(name: str, label: str, counts: dict[str, int], help: str) -> bool:
         known = METHODS[word].name if name == "by-method" and word in METHODS else word
         return f"{known} ({counts[word]})"
 
-    url_state.recall(f"history-{name}", options, "", name=name)
-    value = st.selectbox(label, options, format_func=called, key=f"history-{name}", width=170, help=help)
-    url_state.keep(f"history-{name}", value, "", name=name)
-    return bool(value)
+    key = f"history-{name}"
+    about: dict[str, Any] = {"format_func": called, "width": 170, "help": help}
+    return bool(url_state.widget(st.selectbox, label, options, "", key=key, name=name, **about))
 
 
 def _clear() -> None:
-    for name in ("find", "by-model", "by-method", "said", "tagged"):
+    for name in FILTERS:
         st.session_state[f"history-{name}"] = ""
         url_state.keep(f"history-{name}", "", "", name=name)
 
 
 def _found(limit: int) -> SearchResult:
-    """What the search and the filters leave, in order."""
+    """Return the records that match the search and the filters, in order."""
 
     def chosen(key: str, name: str, default: str = "") -> str:
         return str(url_state.remembered(f"history-{key}", None, default, name=name))
@@ -261,54 +273,50 @@ def _found(limit: int) -> SearchResult:
         label=chosen("said", "said") or None,
         tag=chosen("tagged", "tagged") or None,
         order=order if order in ORDERS else "newest",
-        limit=min(MOST, limit),
+        limit=min(MAX_SHOWN, limit),
     )
 
 
 def _many() -> int:
-    """How many are shown: more on request, and anew from one page where something else is looked for."""
-    state = st.session_state
-    memory = state.get("memory", {})
-    asked = tuple(
-        memory.get(f"history-{name}") for name in ("find", "by-model", "by-method", "said", "tagged", "order")
-    )
-    if state.get("history-asked") != asked:
-        state["history-asked"], state["history-pages"] = asked, 1
-    return PAGE * int(state["history-pages"])
+    """Return how many records are shown: more on request, and one page after a change of the filters."""
+    browsing = state.of(Browsing)
+    filters = tuple(url_state.memory(f"history-{name}") for name in (*FILTERS, "order"))
+    if browsing.filters != filters:
+        browsing.filters, browsing.pages = filters, 1
+    return PAGE * browsing.pages
 
 
 def _grid(found: SearchResult, head: Any, *, narrowed: bool) -> None:
-    state = st.session_state
-    turn = state.setdefault("history-turn", secrets.token_hex(4))
+    browsing = state.of(Browsing)
     tiles, pictures = [], []
     for record in found.records:
         tiles.append(_tile(record))
         pictures.append(_thumbnail(record))
-    asked = grid(tiles, pictures, turn=turn, key="history-grid")
-    if asked.opened in {record.id for record in found.records}:
-        st.query_params["kept"] = str(asked.opened)
-        st.rerun()
+    clicked = grid(tiles, pictures, turn=browsing.turn, key="history-grid")
     shown = {record.id: record for record in found.records}
-    chosen = [shown.get(one) or _hidden(one) for one in asked.chosen[:MOST]]
+    if clicked.opened in shown:
+        st.query_params["kept"] = str(clicked.opened)
+        st.rerun()
+    chosen = [shown.get(one) or _hidden(one) for one in clicked.chosen[:MAX_SHOWN]]
     with head, st.container(horizontal=True, vertical_alignment="center"):
         _actions(found, [one for one in chosen if one is not None], set(shown), narrowed=narrowed)
-    if len(found.records) < min(found.total, MOST):
+    if len(found.records) < min(found.total, MAX_SHOWN):
 
         def more() -> None:
-            state["history-pages"] += 1
+            browsing.pages += 1
 
         st.button(
             f"Show more ({found.total - len(found.records)} left)",
             icon=":material/expand_more:",
             on_click=more,
-            help=f"{PAGE} more.",
+            help=f"Show {PAGE} more.",
         )
-    elif found.total > MOST:
-        st.caption(f"The first {MOST:,} of {found.total:,}: search or filter to see the others.")
+    elif found.total > MAX_SHOWN:
+        st.caption(f"The first {MAX_SHOWN:,} of {found.total:,}: search or filter to see the others.")
 
 
 def _hidden(id: str) -> Record | None:
-    """One that is ticked and not shown now; None where it is gone."""
+    """Return a selected record that is not shown now; None if it was deleted."""
     try:
         return history_store.store().get(id)
     except Problem:
@@ -316,42 +324,44 @@ def _hidden(id: str) -> Record | None:
 
 
 def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
-    """What can be done with those that are ticked."""
+    """Draw the actions for the selected records."""
     if not chosen:
         if not found.total:
             return
         some = f"{found.total:,} found. " if narrowed else ""
-        st.caption(f"{some}Open one, or tick two to compare them.", width="content")
+        st.caption(f"{some}Open one, or select two to compare them.", width="content")
         return
 
     def compare() -> None:
         st.query_params["kept"], st.query_params["against"] = chosen[0].id, chosen[1].id
 
-    def clear() -> None:
-        st.session_state["history-turn"] = secrets.token_hex(4)
-
+    browsing = state.of(Browsing)
     hidden = sum(record.id not in shown for record in chosen)
     beyond = f", {hidden} of them not shown now" if hidden else ""
-    st.caption(f"{len(chosen)} ticked{beyond}", width="content")
+    st.caption(f"{len(chosen)} selected{beyond}", width="content")
     st.button(
         "Compare",
         icon=":material/compare:",
         disabled=len(chosen) != 2,
         on_click=compare,
-        help="Tick just two: their maps, their difference and their numbers side by side.",
+        help="Select exactly two: their maps, the difference and their numbers side by side.",
     )
-    key = f"history-delete-{st.session_state['history-turn']}"
-    with st.popover("Delete", icon=":material/delete:", key=key, help="Take out what is ticked; asks once more."):
+    key = f"history-delete-{browsing.turn}"
+    with st.popover(
+        "Delete", icon=":material/delete:", key=key, help="Delete the selected records; asks for confirmation."
+    ):
         most = size(sum(record.bytes for record in chosen))
-        st.markdown(f"Delete {plural(len(chosen), 'record')}{beyond}, for good? This frees up to {most}.")
+        st.markdown(f"Delete {plural(len(chosen), 'record')}{beyond} permanently? This frees up to {most}.")
         st.button(
-            "Delete for good",
+            "Delete permanently",
             icon=":material/delete_forever:",
             on_click=record_view.delete,
             args=([record.id for record in chosen], None),
-            help="Cannot be undone.",
+            help="This cannot be undone.",
         )
-    st.button("Untick", icon=":material/close:", type="tertiary", on_click=clear, help="Nothing is ticked any more.")
+    st.button(
+        "Deselect", icon=":material/close:", type="tertiary", on_click=browsing.new_turn, help="Clear the selection."
+    )
 
 
 def _thumbnail(record: Record) -> bytes:
@@ -369,7 +379,7 @@ def _tile(record: Record) -> Tile:
     boxes = sum(prediction.box is not None for prediction in record.predictions)
     what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
     if not detects and first is not None and record.label and first.label != record.label:
-        what = f"said {first.label}; {record.model}"
+        what = f"predicted {first.label}; {record.model}"
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return Tile(
         id=record.id,
@@ -386,11 +396,11 @@ def _tile(record: Record) -> Tile:
 
 
 def _meter(storage: Storage) -> None:
-    taken = f"{size(storage.bytes)} of {size(storage.limit)} taken"
+    taken = f"{size(storage.bytes)} of {size(storage.limit)} used"
     st.progress(storage.full, f":small[{taken}]", width=320)
-    if storage.full >= NEARLY:
+    if storage.full >= NEARLY_FULL:
         st.warning(
-            "History is nearly full: put the largest first and delete some, or allow more in SIGHTGLASS_HISTORY_MB.",
+            "History is nearly full: sort by size and delete some records, or raise SIGHTGLASS_HISTORY_MB.",
             icon=":material/hard_drive:",
         )
 

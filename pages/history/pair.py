@@ -1,4 +1,4 @@
-"""Two records side by side: their maps in one viewer where they are of the same picture, and what the numbers say."""
+"""Compare two records: their maps, in one viewer if they are of the same picture, and their numbers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components.session import history_store
-from components.viewer import Map, Options, Panel, Scene, View, send_texts, viewer
-from components.views import charts
+from components.viewer import Options, Panel, Scene, View, send_texts, viewer
+from components.views import charts, panels
 from explain.phrases import percent
 from models import catalog
 from pages.history.files import files
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def heading(found: RecordComparison) -> str:
-    """The sentence to open with: the numbers of the first come below it."""
-    said = found.words[0].partition(": ")[0] if found.words else "Two that were kept"
+    """Return the page's heading; the details of that sentence come below it."""
+    said = found.words[0].partition(": ")[0] if found.words else "Two records"
     return said.rstrip(".") + "."
 
 
 def show(found: RecordComparison) -> None:
-    """Maps, agreement, and statistics of the two."""
+    """Draw maps, agreement and statistics of the two."""
     first = found.words[0].partition(": ")[2] if found.words else ""
     said = [first[:1].upper() + first[1:], *found.words[1:]]
     st.markdown("  \n".join(filter(None, said)))
@@ -57,7 +57,7 @@ def show(found: RecordComparison) -> None:
                 icon=":material/open_in_full:",
                 on_click=_open,
                 args=(record.id,),
-                help="This one alone, with its note and marks.",
+                help="Show this record alone, with its note and marks.",
             )
 
 
@@ -67,13 +67,13 @@ def _open(id: str) -> None:
 
 
 def _names(one: Record, other: Record) -> tuple[str, str]:
-    """`First (lite0)`: as the sentences call them, with what sets the two apart."""
+    """Return `First (lite0)`: as the sentences call them, with what tells the two apart."""
     first, second = _apart(one, other)
     return f"First ({first})", f"Second ({second})"
 
 
 def _apart(one: Record, other: Record) -> tuple[str, str]:
-    """As short as it may be: of one family their sizes."""
+    """Return the shortest names that tell them apart: for one family their sizes."""
     specs = [catalog.catalog().get(record.model) for record in (one, other)]
     if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
         return specs[0].size or one.model, specs[1].size or other.model
@@ -104,20 +104,7 @@ def _together(
         shown.append(panel)
         looks += said
     if found.difference is not None and found.seen is not None:
-        text = f"Blue is where {names[0]} has more of its heat, red where {names[1]} has."
-        seen = found.seen
-        extent = (float(seen[0]), float(seen[1]), float(seen[2]), float(seen[3]))
-        apart = Map(
-            title="Difference",
-            note="share of heat",
-            values=found.difference,
-            extent=extent,
-            seen=seen,
-            text=text,
-            kind="difference",
-            sides=names,
-        )
-        shown.append(Panel(maps=(apart,)))
+        shown.append(Panel(maps=(panels.difference(found.difference, found.seen, names),)))
     _viewer(kept[0][1], shown, looks, key="history-pair", record=found.one, height=380)
 
 
@@ -138,19 +125,19 @@ def _agreement(found: RecordComparison) -> None:
             "Same place",
             f"{agreement.iou_top20:.2f}",
             "overlap of the hottest fifths",
-            "1: the hottest fifth of both maps is the very same place; 0: none in common.",
+            "1: the hottest fifths of both maps are the same place; 0: nothing in common.",
         )
     with ranks:
         charts.metric(
             "Same order",
             f"{agreement.rank_correlation:.2f}",
             "rank correlation",
-            "1: what is hotter in one is hotter in the other, everywhere; 0: no relation.",
+            "1: what is hotter in one map is hotter in the other, everywhere; 0: unrelated.",
         )
     with structure:
         charts.metric(
             "Same shape",
             f"{agreement.ssim:.2f}",
             "structural similarity",
-            "1: the maps have the same hills and valleys; 0: unrelated ones.",
+            "1: the maps have the same peaks and valleys; 0: unrelated.",
         )

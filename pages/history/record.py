@@ -1,9 +1,9 @@
-"""One record as it was kept: its picture under its maps, what was said of it, marks on it, and what to do with it."""
+"""Draw one record: its picture under its maps, its numbers, note, tags and marks, and what to do with it."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,12 @@ import streamlit as st
 
 from common.errors import Problem
 from components.answer_list import Row, rows
-from components.session import history_store, reopen
+from components.session import history_store, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts
 from explain.methods import METHODS
 from explain.phrases import NBSP, listing, megabytes, percent, pixels, plural
-from pages.history import annotations as board
+from pages.history.annotations import Opened, marking
 from pages.history.files import archive, files, marked
 
 if TYPE_CHECKING:
@@ -27,29 +27,46 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
 
 LOOK, MARK = "look", "mark"
-ICONS = {"serious": "error", "caution": "warning", "note": "info"}
+
+
+@dataclass
+class Browsing:
+    """What the page tells its next run."""
+
+    turn: str = field(default_factory=lambda: secrets.token_hex(4))
+    """A new one clears the grid's selection."""
+    problem: str = ""
+    deleted: str = ""
+    """A sentence about what was deleted."""
+    filters: tuple[Any, ...] = ()
+    pages: int = 1
+    """Pages of the grid that are shown with these filters."""
+
+    def new_turn(self) -> None:
+        """Clear the grid's selection."""
+        self.turn = secrets.token_hex(4)
 
 
 def show(record: Record, after: str | None) -> None:
-    """The whole view; `after`: the record to turn to when this one is deleted."""
+    """Draw the record; `after`: the record to show when this one is deleted."""
     image, maps = files(record)
     left, right = st.columns([3, 1], gap="medium")
     index = record.index if record.index < len(maps) else 0
     with right:
         if maps:
-            st.markdown("##### What it said")
+            st.markdown("##### Predictions")
             items = [
                 Row(item.label, item.score or 0.0, "" if item.score is None else percent(item.score)) for item in maps
             ]
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
             st.markdown("##### What the map says")
             numbers(maps[index])
-        st.markdown("##### Your words")
-        history_store.said(record, [record.id], key=f"history-{record.id}")
+        st.markdown("##### Note and tags")
+        history_store.words(record, [record.id], key=f"history-{record.id}")
     with left:
         way = _way(record, maps)
         if way == MARK:
-            board.marking(record.id, index)
+            marking(record.id, index)
         else:
             view = _viewer(record, image, maps, index)
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
@@ -59,29 +76,27 @@ def show(record: Record, after: str | None) -> None:
 def _way(record: Record, maps: Sequence[SavedMap]) -> str:
     if not maps:
         return LOOK
-    key = f"history-way-{record.id}"
-    state = st.session_state
-    begun = state.get(board.OPENED, {})
-    if key not in state or (state[key] == LOOK and begun and begun["told"] != record.marks):
-        # Come from elsewhere, or others drew while nobody looked here: it begins with what is kept now.
-        state.pop(board.OPENED, None)
-    # What was drawn is what is to be seen first.
-    state.setdefault(key, MARK if record.marks else LOOK)
+    key, widgets, opened = f"history-way-{record.id}", st.session_state, state.of(Opened)
+    if key not in widgets or (widgets[key] == LOOK and opened.of and opened.last != record.marks):
+        # Opened from elsewhere, or others annotated it meanwhile: start with the marks that are saved now.
+        state.forget(Opened)
+    # Marks are shown first where there are any.
+    widgets.setdefault(key, MARK if record.marks else LOOK)
     return str(
         st.segmented_control(
             "Way",
             [LOOK, MARK],
-            format_func={LOOK: ":material/visibility: Look", MARK: ":material/draw: Mark"}.__getitem__,
+            format_func={LOOK: ":material/visibility: View", MARK: ":material/draw: Annotate"}.__getitem__,
             key=key,
             required=True,
             label_visibility="collapsed",
-            help="Look: the maps in the viewer, as they were. Mark: arrows, circles and words on the chosen one.",
+            help="View: the maps in the viewer. Annotate: draw arrows, circles and words on the chosen map.",
         )
     )
 
 
 def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:
-    """A kept map for the viewer, just as it was there."""
+    """Return a saved map for the viewer."""
     return Map(
         title=title or item.label,
         note=note if note is not None else "" if item.score is None else percent(item.score),
@@ -121,11 +136,11 @@ def _own(item: SavedMap, record: Record, place: int) -> Map:
 
 
 def numbers(item: SavedMap) -> None:
-    """The numbers that say most about a map."""
+    """Draw the most telling numbers of a map."""
     from explain.maps.statistics import MEANING
 
     if item.state != "ok":
-        st.caption("There is nothing to measure on this map.")
+        st.caption("This map is empty: there is nothing to measure.")
         return
     found = item.statistics
     charts.metric(
@@ -140,11 +155,10 @@ def numbers(item: SavedMap) -> None:
 
 
 def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, after: str | None) -> None:
-    # The sentence over the page is not said again.
+    # Not the finding that is the page's heading.
     findings = [finding for finding in record.findings if finding.text != record.headline]
     if findings and index == record.index:
-        lines = [f":material/{ICONS[finding.level]}: {finding.text}" for finding in findings]
-        st.markdown("  \n".join(lines))
+        charts.lines(findings)
     with st.container(horizontal=True, vertical_alignment="center"):
         _open_again(record, image)
         _downloads(record, maps, index)
@@ -154,19 +168,19 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
 
 
 def about(record: Record) -> str:
-    """`demo-cls-m, GradCAM at layer4; kept 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
-    return f"{asked(record)}; kept {history_store.exact(record.created)}; {size(record.bytes)}."
+    """Return `demo-cls-m, GradCAM at layer4; saved 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
+    return f"{asked(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
 
 
 def asked(record: Record) -> str:
-    """`demo-cls-m, GradCAM at layer4`."""
+    """Return `demo-cls-m, GradCAM at layer4`."""
     found = METHODS.get(record.method)
     at = f" at {listing(list(record.layers))}" if record.layers and (found is None or found.family != "mask") else ""
     return f"{record.model}, {found.name if found else record.method}{at}"
 
 
 def size(nbytes: int) -> str:
-    """Of 1,000,000 bytes a MB, as the limit is given."""
+    """Return a size, with 1,000,000 bytes to a MB, as the limit is given."""
     if nbytes < 1e5:
         return f"{nbytes / 1e3:,.0f}{NBSP}kB"
     return f"{nbytes / 1e6:,.1f}{NBSP}MB" if nbytes < 1e7 else megabytes(nbytes)
@@ -178,19 +192,19 @@ def _open_again(record: Record, image: Image) -> None:
         try:
             reopen.result(image, record.recipe, record.view)
         except Problem as problem:
-            st.session_state["history-problem"] = str(problem)
+            state.of(Browsing).problem = str(problem)
 
     st.button(
         "Open in Detect" if record.view.screen == "detect" else "Open in Explore",
         icon=":material/visibility:",
         on_click=take,
         disabled=record.recipe is None,
-        help="The same picture, model, method, layers and class, where all can be changed; needs the model here.",
+        help="Open the same picture, model, method, layers and class there; the model must be on this machine.",
     )
 
 
 def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
-    """Each file is made when it is asked for."""
+    """Draw the downloads; each file is made when it is requested."""
     stem = record.picture_name.rsplit(".", 1)[0] or "record"
     if maps:
         st.download_button(
@@ -201,8 +215,7 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
             on_click="ignore",
             icon=":material/download:",
             key=f"history-marked-{record.id}",
-            help="A PNG of the map with its marks, at the picture's own size; dropped on Explore, it opens this view "
-            "again.",
+            help="A PNG of the map with its marks, in full size; drop it on Explore to open this view again.",
         )
     st.download_button(
         "Everything, .zip",
@@ -212,37 +225,37 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         on_click="ignore",
         icon=":material/download:",
         key=f"history-everything-{record.id}",
-        help="A zip with the picture, every map as numbers, the recipe, what was said, your note, tags and marks.",
+        help="A zip with the picture, the raw maps, the recipe, all numbers, your note, tags and marks.",
     )
 
 
 def _delete(record: Record, after: str | None) -> None:
-    # A name of its own: what was opened for one record must not lie open under the pointer for the next.
+    # A key of its own: opened for one record, it must not be open for the next one.
     key = f"history-delete-{record.id}"
-    with st.popover("Delete", icon=":material/delete:", key=key, help="Take it out of History; asks once more."):
+    with st.popover("Delete", icon=":material/delete:", key=key, help="Delete it from History; asks for confirmation."):
         st.markdown(
-            f"Delete it for good, with its note, tags and marks? This frees up to {size(record.bytes)}: what other "
-            "records share stays."
+            f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
+            "shared with other records stay."
         )
         st.button(
-            "Delete for good",
+            "Delete permanently",
             icon=":material/delete_forever:",
             on_click=delete,
             args=((record.id,), after),
-            help="Cannot be undone.",
+            help="This cannot be undone.",
         )
 
 
 def delete(ids: Sequence[str], after: str | None) -> None:
-    """In a widget's callback: take them out, say what was freed, and turn to the next one."""
-    state = st.session_state
+    """Delete records in a widget's callback, say how much was freed, and show the next one."""
+    browsing = state.of(Browsing)
     try:
         freed = history_store.store().delete(ids)
     except Problem as problem:
-        state["history-problem"] = str(problem)
+        browsing.problem = str(problem)
         return
-    state["history-told"] = f"{plural(len(ids), 'record')} deleted, {size(freed)} freed."
-    state["history-turn"] = secrets.token_hex(4)
+    browsing.deleted = f"{plural(len(ids), 'record')} deleted, {size(freed)} freed."
+    browsing.new_turn()
     if after is None:
         st.query_params.pop("kept", None)
     else:
@@ -260,7 +273,7 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
             st.dataframe(side_by_side([("value", maps[index].statistics)]), hide_index=True, height=360)
         st.markdown("##### Recipe")
         if record.recipe is None:
-            st.caption("The recipe of this record is damaged.")
+            st.caption("This record's recipe is damaged.")
             return
         from explain.export import command
 
@@ -271,7 +284,7 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
 
 
 def side_by_side(found: Sequence[tuple[str, Statistics]]) -> Any:
-    """Every number of one map or more in a table: its name, its value of each, its meaning."""
+    """Return a table of every number of one or more maps: its name, its values, its meaning."""
     import pandas as pd
 
     from explain.export.table import listed

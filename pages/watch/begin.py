@@ -1,4 +1,4 @@
-"""Ways to begin to watch: three doors with a line to copy, this session itself, and a trial on the bundled pictures."""
+"""Show how to start monitoring: three commands to copy, this session, and a trial on the bundled pictures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Problem
-from components.session import explain_job, monitoring, page
+from components.session import explain_job, monitoring, page, state
 from explain.phrases import percent, plural
 from pages.watch import log
+from pages.watch.log import Watching
 from pages.watch.trial import Trial
 
 if TYPE_CHECKING:
-    from components.choices.sidebar import Choices
+    from components.session.choices import Choices
     from explain.monitor import Monitor
 
 LIBRARY = """from explain import Explainer
@@ -29,71 +30,75 @@ API = """curl -F image=@a.jpg \\
   {at}/api/explain"""
 FOLDER = """python -m explain batch pictures/ \\
   --monitor {folder}"""
-"""Each runs as it stands, where there is an a.jpg, or pictures."""
+"""Each runs as it is, next to a file a.jpg or a folder pictures."""
 
 
 def begin(monitor: Monitor, way: str) -> None:
-    """What stands where nothing was watched yet."""
+    """Draw the page of an empty log."""
     st.markdown(
-        "Every explanation that is watched leaves a short line: what was said, how sure, and what its map measures. "
-        "One that is odd, because the model was unsure or looked at the border, is logged whole, with its map. Here "
-        "you see all that over time, whether it has changed, and the worst cases."
+        "Monitoring logs a short line per explanation: the prediction, its score, and measurements of its map. Odd "
+        "ones, where the model was unsure or looked at the border, are logged in full, with the map. This page shows "
+        "the log over time, what has changed, and the worst cases."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         button()
         if monitor.folder is not None and way == "server":
             monitoring.toggle()
-    st.markdown("##### Feed it")
+    st.markdown("##### Add explanations")
     for column, (title, words, code) in zip(st.columns(3, gap="medium"), _doors(monitor), strict=True):
         with column:
             st.markdown(f"**{title}**  \n{words}")
-            # Without colours: those of a language are too pale to read.
+            # Without highlighting: its colours are too pale to read.
             st.code(code, language=None, wrap_lines=True)
     if monitor.folder is None:
-        st.caption(
-            "The server's monitor is switched off: set SIGHTGLASS_MONITOR to a folder to watch what it explains."
-        )
+        st.caption("The server's monitor is off: set SIGHTGLASS_MONITOR to a folder to monitor what it explains.")
     else:
-        st.caption(f"The log is in {monitor.folder}; SIGHTGLASS_MONITOR names another folder.")
+        st.caption(f"The log is in {monitor.folder}; set SIGHTGLASS_MONITOR to use another folder.")
 
 
 def _doors(monitor: Monitor) -> list[tuple[str, str, str]]:
     folder = str(monitor.folder or "watched")
     at = (st.context.url or "http://localhost:8501/watch").rsplit("/watch", 1)[0].rstrip("/")
     return [
-        ("In your own code", "One line after each explanation.", LIBRARY.format(folder=json.dumps(folder))),
-        ("Over HTTP", "Ask for it with each picture.", API.format(at=at)),
-        ("A folder of pictures", "Each picture of the run.", FOLDER.format(folder=shlex.quote(folder))),
+        ("In your own code", "Add one line after each explanation.", LIBRARY.format(folder=json.dumps(folder))),
+        ("Over HTTP", "Send one more field with each picture.", API.format(at=at)),
+        ("A folder of pictures", "Add an option to the batch run.", FOLDER.format(folder=shlex.quote(folder))),
     ]
 
 
 def button() -> None:
-    """Starts a trial, in the run that follows the click: what model the sidebar has is known at its end."""
+    """Draw the button that starts a trial, at the end of the next run, when the sidebar's model is known."""
     st.button(
         "Try it on the bundled pictures",
         icon=":material/science:",
-        on_click=lambda: st.session_state.update({"watch-wanted": True}),
-        help="The bundled photographs, or scenes for a model that knows those, as they are and then worse, through "
-        "the model of the sidebar, into a log that goes with this session.",
+        on_click=_request,
+        help="Runs the sidebar's model on the bundled photographs (or scenes, if it was trained on those), first as "
+        "they are, then degraded. The log is deleted when the session ends.",
     )
 
 
-def wanted(choices: Choices) -> None:
-    """Start the trial that was asked for, now that the model is known."""
-    if not st.session_state.pop("watch-wanted", False):
+def _request() -> None:
+    state.of(Watching).start_trial = True
+
+
+def start_requested(choices: Choices) -> None:
+    """Start the trial that was requested, now that the model is known."""
+    watching = state.of(Watching)
+    if not watching.start_trial:
         return
-    if (held := log.trial()) is not None:
-        held.cancel.set()
-    # A slow method would take minutes over these.
-    asked = {} if explain_job.is_slow(choices.method) else {"method": choices.method, **choices.options}
-    st.session_state["watch-trial"] = Trial(choices.model, asked)
-    # The choice of the log is drawn by now: it is turned before it is drawn again.
-    st.session_state["watch-turn"] = "trial"
+    watching.start_trial = False
+    if watching.trial is not None:
+        watching.trial.cancel.set()
+    # A slow method would take minutes.
+    options = {} if explain_job.is_slow(choices.method) else {"method": choices.method, **choices.options}
+    watching.trial = Trial(choices.model, options)
+    # The choice of the log was drawn in this run: the next one switches it.
+    watching.turn_to = "trial"
     st.rerun()
 
 
-def told(held: Trial) -> None:
-    """That this is a trial, how far it is, and the ways out of it."""
+def progress(held: Trial) -> None:
+    """Draw how far the trial is, and the buttons that stop or leave it."""
     if not held.finished():
         with st.container(horizontal=True, vertical_alignment="center"):
             _progress()
@@ -101,10 +106,10 @@ def told(held: Trial) -> None:
                 "Stop",
                 icon=":material/stop_circle:",
                 on_click=held.cancel.set,
-                help="Stop after the picture in hand; what is done stays.",
+                help="Stop after the current picture; finished ones stay.",
             )
         return
-    failure = held.state.failure
+    failure = held.status.failure
     if isinstance(failure, Problem):
         st.error(str(failure), icon=":material/error:")
     elif failure is not None:
@@ -113,8 +118,8 @@ def told(held: Trial) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         stopped = " until it was stopped" if held.cancel.is_set() else ""
         st.caption(
-            f":material/science: **A trial**: {plural(held.state.done, 'picture')} through {held.model.id}{stopped}, "
-            f"bundled ones as they are, then the same blurred and noisy. {_limit(held)} It goes with this session.",
+            f":material/science: **A trial**: {held.model.id} on {plural(held.status.done, 'picture')}{stopped}, "
+            f"bundled ones as they are, then blurred and noisy. {_limit(held)} It is deleted when the session ends.",
             width="content",
         )
         st.button(
@@ -122,16 +127,14 @@ def told(held: Trial) -> None:
             icon=":material/logout:",
             type="tertiary",
             on_click=_leave,
-            help="Back to the server's own log; the trial is deleted.",
+            help="Back to the server's log; the trial is deleted.",
         )
 
 
 def _limit(held: Trial) -> str:
-    if held.state.since is None or not held.monitor.threshold:
+    if held.status.since is None or not held.monitor.threshold:
         return "The first half is the reference."
-    return (
-        f"What is less sure than three quarters of the first half, below {percent(held.monitor.threshold)}, is unsure."
-    )
+    return f"Scores below {percent(held.monitor.threshold)}, the lowest quarter of the first half, count as unsure."
 
 
 @st.fragment(run_every=0.5)
@@ -141,13 +144,12 @@ def _progress() -> None:
         return
     if held.finished():
         st.rerun()
-    words = "Stopping" if held.cancel.is_set() else f"A trial with {held.model.id}: {held.state.words}"
-    st.progress(min(1.0, held.state.share), words)
+    words = "Stopping…" if held.cancel.is_set() else f"A trial with {held.model.id}: {held.status.words}"
+    st.progress(min(1.0, held.status.share), words)
 
 
 def _leave() -> None:
-    held = log.trial()
-    if held is not None:
-        held.cancel.set()
-    st.session_state.pop("watch-trial", None)
-    st.session_state["watch-turn"] = "server"
+    watching = state.of(Watching)
+    if watching.trial is not None:
+        watching.trial.cancel.set()
+    watching.trial, watching.turn_to = None, "server"

@@ -1,4 +1,4 @@
-"""The worst cases: what was logged whole, as a gallery, and each one with its numbers, its recipe and its files."""
+"""Draw the worst cases, which were logged in full: a gallery, and each with its numbers, recipe and files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import ImageProblem, Problem
-from components.choices import image_picker
-from components.session import reopen, url_state
+from components.session import image_source, reopen, state, url_state
+from components.session.markdown import escaped, shortened
 from explain.methods import METHODS
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
@@ -19,6 +19,7 @@ from explain.monitor.trend import SAID
 from explain.phrases import listing, percent, pixels
 from explain.picture.image import Image
 from pages.watch import log
+from pages.watch.log import Watching
 
 if TYPE_CHECKING:
     from explain.monitor import Entry, Monitor
@@ -26,27 +27,23 @@ if TYPE_CHECKING:
 
 WIDE = 168
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
-"""Pixels of a picture in the gallery, twice as many as are drawn: sharp on a dense screen."""
+"""Pixels of a picture in the gallery: twice its size on the page, for high-resolution screens."""
 PAGE = 15
-MOST = 500
-"""Entries that are looked through; older ones are in the files."""
+MAX_ENTRIES = 500
+"""Entries that are read; older ones are in the log's files."""
 ORDERS = {"worst": "Worst first", "newest": "Newest first"}
 LARGE = 720
-HIGH, BROAD = 520, 470
-"""Pixels that the picture of one entry is drawn in at most, so that what can be done with it is in sight."""
+MAX_HEIGHT, MAX_WIDTH = 520, 470
+"""Pixels of an entry's picture, so that the buttons below it stay in sight."""
 
 
 def draw(chosen: Chosen, odd: int) -> None:
-    """The gallery with its choices; `odd`: how many the trend counts in the same time."""
-    stamp: tuple[object, ...] = (chosen.folder, trend.signature(chosen.folder))
-    stamp += (chosen.model, chosen.source, chosen.span)
-    if chosen.span != "all":
-        stamp += (int(chosen.now.timestamp() // 60),)
-    every: list[Entry] = log.kept(
-        "entries",
-        stamp,
+    """Draw the gallery with its filters; `odd`: how many odd pictures the trend counts in the same time."""
+    every: list[Entry] = state.latest(
+        "watch-entries",
+        chosen.stamp,
         lambda: chosen.monitor.entries(
-            model=chosen.model, source=chosen.source, since=chosen.since, order="newest", limit=MOST
+            model=chosen.model, source=chosen.source, since=chosen.since, order="newest", limit=MAX_ENTRIES
         ),
     )
     counts: dict[str, int] = {}
@@ -59,14 +56,11 @@ def draw(chosen: Chosen, odd: int) -> None:
     found = [entry for entry in every if why == "" or why in entry.why]
     if order == "worst":
         found.sort(key=lambda entry: -entry.severity)
-    # The log does not say of which model they were.
+    # The log does not name the model of those.
     left = chosen.monitor.left_out(since=chosen.since) if not (chosen.model or chosen.source) else 0
     if left:
-        many = "one" if left == 1 else f"{left:,}"
-        st.caption(
-            f"{many} more {'was' if left == 1 else 'were'} odd and not logged whole, because so many came at once: the "
-            "charts have them, the gallery has not."
-        )
+        pictures = "One more odd picture was" if left == 1 else f"{left:,} more odd pictures were"
+        st.caption(f"{pictures} not logged in full, because too many came at once: only the charts include them.")
     if not found:
         st.caption(_none(odd))
         return
@@ -84,47 +78,49 @@ def _none(odd: int) -> str:
     if not odd:
         return ":material/check: Nothing odd in this time."
     few = "1 was odd; it was not" if odd == 1 else f"{odd:,} were odd; none of them was"
-    return f"{few} logged whole: the charts have {'it' if odd == 1 else 'them'}, there is no map to show."
+    return f"{few} logged in full: the charts include {'it' if odd == 1 else 'them'}, but there is no map to show."
 
 
 def _counted(found: list[Entry], every: list[Entry], why: str, odd: int) -> str:
-    if len(every) == MOST:
-        said = f"Of the newest {MOST:,} that were logged; older ones are in the log's own files."
-        return said if why not in KINDS else f"{len(found):,} of the newest {MOST:,} that were logged. {KINDS[why]}"
+    if len(every) == MAX_ENTRIES:
+        said = f"The newest {MAX_ENTRIES:,} entries; older ones are in the log's files."
+        return said if why not in KINDS else f"{len(found):,} of the newest {MAX_ENTRIES:,} entries. {KINDS[why]}"
     if why in KINDS:
         return f"{len(found):,} of {many(len(every), 'odd one')} logged. {KINDS[why]}"
     if odd > len(every):
-        return f"{len(every):,} of {many(odd, 'odd one')} logged whole; the charts have all."
+        return f"{len(every):,} of {many(odd, 'odd one')} logged in full; the charts include all."
     return f"{many(len(every), 'odd one')} logged."
 
 
 def _choices(counts: dict[str, int]) -> tuple[str, str]:
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
         kinds = ["", *sorted(counts, key=lambda kind: -counts[kind])]
-        url_state.recall("watch-why", kinds, "", name="why")
-        why = st.selectbox(
+        why = url_state.widget(
+            st.selectbox,
             "Why",
             kinds,
-            # No counts: a menu goes on showing the words that it was chosen by.
-            format_func=lambda kind: str(SAID.get(kind, kind)).capitalize() if kind else "All reasons",
+            "",
             key="watch-why",
+            name="why",
+            # No counts: a menu keeps the label that it was chosen by.
+            format_func=lambda kind: str(SAID.get(kind, kind)).capitalize() if kind else "All reasons",
             label_visibility="collapsed",
             width=230,
-            help="Only what was odd in this way.",
+            help="Only entries that were odd in this way.",
         )
-        url_state.keep("watch-why", why, "", name="why")
-        url_state.recall("watch-order", ORDERS, "worst", name="order")
-        order = st.selectbox(
+        order = url_state.widget(
+            st.selectbox,
             "Order",
             list(ORDERS),
-            format_func=ORDERS.__getitem__,
+            "worst",
             key="watch-order",
+            name="order",
+            format_func=ORDERS.__getitem__,
             label_visibility="collapsed",
             width=150,
-            help="How far beyond the limits, all reasons together; or when.",
+            help="By how far they exceed the limits, or by time.",
         )
-        url_state.keep("watch-order", order, "worst", name="order")
-    return order or "worst", why or ""
+    return order, why
 
 
 def _tile(chosen: Chosen, entry: Entry) -> None:
@@ -132,24 +128,24 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
         over = "over the picture" if entry.kept else "alone"
         st.image(
             _drawn(chosen.monitor, str(chosen.folder), entry, id=entry.id),
-            # Streamlit makes a picture as small as a width in numbers.
+            # With a width in numbers, Streamlit downscales the picture to it.
             width="stretch",
             alt=f"Map of {entry.picture} {over}: {entry.label or 'nothing'}",
         )
     except Problem:
-        st.caption(f":material/image_not_supported: No map of {_plain(entry.picture)}.")
+        st.caption(f":material/image_not_supported: No map of {escaped(entry.picture)}.")
     sure = f" {percent(entry.confidence)}" if entry.confidence is not None else ""
     why = ", ".join(SAID.get(kind, kind) for kind in entry.why)
     st.markdown(
-        f"**{_plain(entry.label or 'nothing')}**{sure}  \n"
-        f":small[{why}]  \n:small[{trend.ago(entry.time, chosen.now)}, {_plain(entry.source)}]"
+        f"**{escaped(entry.label or 'nothing')}**{sure}  \n"
+        f":small[{why}]  \n:small[{trend.ago(entry.time, chosen.now)}, {escaped(entry.source)}]"
     )
     st.button(
-        _plain(_shortened(entry.picture)),
+        escaped(shortened(entry.picture, 20)),
         key=f"watch-open-{entry.id}",
         type="tertiary",
         icon=":material/open_in_full:",
-        help=f"Everything that was logged of {_plain(entry.picture)}.",
+        help=f"Show everything logged about {escaped(entry.picture)}.",
         on_click=_open,
         args=(entry.id,),
     )
@@ -157,7 +153,7 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
 
 @st.cache_data(show_spinner=False, max_entries=400)
 def _drawn(_monitor: Monitor, folder: str, _entry: Entry, *, id: str) -> bytes:
-    """In a box of one size, so that rows stand in rows; what is beside a picture shows the page."""
+    """Return a map on a transparent box of one size, so that the rows of the gallery align."""
     from PIL import Image as Pillow
 
     with Pillow.open(io.BytesIO(_monitor.overlay(_entry, side=max(BOX)))) as opened:
@@ -171,35 +167,35 @@ def _drawn(_monitor: Monitor, folder: str, _entry: Entry, *, id: str) -> bytes:
 
 
 def _open(id: str) -> None:
-    st.session_state["watch-entry"] = id
-    url_state.write("entry", id)
+    state.of(Watching).entry = id
+    url_state.write("entry", id or None)
 
 
 def _close() -> None:
-    st.session_state["watch-entry"] = ""
-    url_state.write("entry", None)
+    _open("")
 
 
 def opened() -> str:
-    """The entry that is open, by its id; a link may name one."""
-    state = st.session_state
-    if "watch-entry" not in state:
-        state["watch-entry"] = st.query_params.get("entry", "")
-    found: str = state["watch-entry"]
-    return found
+    """Return the id of the entry that is open; at first the one in the address."""
+    watching = state.of(Watching)
+    if watching.entry is None:
+        watching.entry = st.query_params.get("entry", "")
+    return watching.entry
 
 
 def window(monitor: Monitor) -> None:
-    """The entry that was clicked, in a window of its own; it stays open while the log goes on."""
+    """Draw the entry that was clicked in a dialog, which stays open while the log grows."""
     if not (id := opened()):
         return
 
-    @st.dialog("What was logged", width="large", icon=":material/open_in_full:", on_dismiss=_close)
+    @st.dialog("Log entry", width="large", icon=":material/open_in_full:", on_dismiss=_close)
     def show() -> None:
         if opened() != id:
-            # A click in here runs the window alone: the page under it is to turn to another, or to close it.
+            # A click in here reruns the dialog alone: the page must open another entry, or close it.
             st.rerun()
-        if failed := st.session_state.pop("watch-failed", None):
+        watching = state.of(Watching)
+        failed, watching.entry_problem = watching.entry_problem, ""
+        if failed:
             st.error(failed, icon=":material/error:")
         try:
             _entry(monitor, monitor.entry(id))
@@ -214,54 +210,50 @@ def _entry(monitor: Monitor, entry: Entry) -> None:
     with left:
         try:
             made = monitor.overlay(entry, side=LARGE)
-            with st.container(width=_broad(made)):
+            with st.container(width=_width(made)):
                 st.image(made, width="stretch", alt=f"The map of {entry.of} for {entry.picture}")
-            _ends(entry)
+            if entry.kept is None:
+                st.caption("The map alone: the picture was not saved.")
         except Problem as problem:
             st.caption(f":material/image_not_supported: {problem}")
     with right:
-        sure = f", {percent(entry.confidence)} sure" if entry.confidence is not None else ""
-        st.markdown(f"**{_plain(entry.label or 'Nothing found')}{sure}**")
-        st.markdown("  \n".join(f":material/warning: {_plain(text)}" for text in entry.words))
+        sure = f", {percent(entry.confidence)}" if entry.confidence is not None else ""
+        st.markdown(f"**{escaped(entry.label or 'Nothing found')}{sure}**")
+        st.markdown("  \n".join(f":material/warning: {escaped(text)}" for text in entry.words))
         method = METHODS[entry.method].name if entry.method in METHODS else entry.method or "no map"
         size = pixels(entry.width, entry.height)
         st.caption(
-            f"{_plain(entry.picture)}, {size}  \n{entry.model}, {method}"
+            f"{escaped(entry.picture)}, {size}  \n{entry.model}, {method}"
             f"{f' at {listing(list(entry.layers))}' if entry.layers else ''}  \n"
-            f"{clock(entry.time, log.zone())}, from {_plain(entry.source)}"
+            f"{clock(entry.time, log.zone())}, from {escaped(entry.source)}"
         )
         if len(entry.predictions) > 1:
             st.dataframe(
-                [{"answer": label, "sure": percent(score)} for label, score in entry.predictions], hide_index=True
+                [{"prediction": label, "score": percent(score)} for label, score in entry.predictions], hide_index=True
             )
         _onward(entry)
         _files(entry)
     _numbers(entry)
 
 
-def _broad(picture: bytes) -> int:
+def _width(picture: bytes) -> int:
     from PIL import Image as Pillow
 
     with Pillow.open(io.BytesIO(picture)) as opened:
-        return max(80, min(BROAD, round(HIGH * opened.width / opened.height)))
-
-
-def _ends(entry: Entry) -> None:
-    if entry.kept is None:
-        st.caption("The map alone: the picture was not kept.")
+        return max(80, min(MAX_WIDTH, round(MAX_HEIGHT * opened.width / opened.height)))
 
 
 def _onward(entry: Entry) -> None:
     known = entry.kept is not None or _example(entry) is not None
     if entry.recipe is None or not known:
-        st.caption("Give Explore the picture itself to look at it again: it was not kept here.")
+        st.caption("The picture was not saved: upload it on Explore to see this view again.")
         return
     st.button(
         "Open in Explore",
         icon=":material/visibility:",
         on_click=_take,
         args=(entry,),
-        help="The same picture, model, method and layers, with everything that Explore can do.",
+        help="Open the same picture, model, method and layers there, with every control.",
     )
 
 
@@ -271,25 +263,27 @@ def _take(entry: Entry) -> None:
     assert entry.recipe is not None
     try:
         if (name := _example(entry)) is not None:
-            image = image_picker.example(name)
+            image = image_source.example(name)
         else:
             assert entry.kept is not None
             try:
                 image = Image.open(entry.kept.read_bytes(), name=entry.picture)
             except OSError as error:
-                raise ImageProblem(f"{entry.picture} is gone: the log has thrown it away.") from error
+                raise ImageProblem(
+                    f"{entry.picture} was deleted from the log: upload it on Explore instead."
+                ) from error
         reopen.result(image, entry.recipe, View(label=entry.of[:200] if entry.of else None))
     except Problem as problem:
-        st.session_state["watch-failed"] = str(problem)
+        state.of(Watching).entry_problem = str(problem)
         return
     _close()
 
 
 def _example(entry: Entry) -> str | None:
-    """The bundled picture that it is, where it is one."""
-    for name in image_picker.EXAMPLES:
+    """Return the example that the picture is, if any."""
+    for name in image_source.EXAMPLES:
         try:
-            if image_picker.example(name).sha256 == entry.sha256:
+            if image_source.example(name).sha256 == entry.sha256:
                 return name
         except Problem:
             continue  # its package is not installed
@@ -305,7 +299,7 @@ def _numbers(entry: Entry) -> None:
         if name in MEANING and isinstance(value, int | float)
     ]
     if said:
-        with st.expander("Numbers of the map", icon=":material/table_rows:"):
+        with st.expander("Statistics of the map", icon=":material/table_rows:"):
             st.dataframe(
                 said,
                 hide_index=True,
@@ -314,7 +308,7 @@ def _numbers(entry: Entry) -> None:
             )
     if entry.recipe is not None:
         with st.expander("Recipe", icon=":material/receipt_long:"):
-            st.caption("What makes the same map again: `python -m explain replay recipe.json` with the picture.")
+            st.caption("To reproduce the map, run `python -m explain replay recipe.json` with the picture.")
             st.code(entry.recipe.model_dump_json(indent=1), language=None, height=240)
 
 
@@ -329,7 +323,7 @@ def _files(entry: Entry) -> None:
             offers.append((label, f"{stem}{path.suffix}", mime, path.read_bytes))
     named = {"heatmap": entry.heatmap, "raw": entry.raw, "picture": entry.kept}
     line = entry.line({kind: path.name for kind, path in named.items() if path})
-    offers.append(("The line, .json", f"{stem}.json", "application/json", lambda: json.dumps(line, indent=1)))
+    offers.append(("Log line, .json", f"{stem}.json", "application/json", lambda: json.dumps(line, indent=1)))
     if entry.recipe is not None:
         recipe = entry.recipe
         offers.append(
@@ -347,14 +341,3 @@ def _files(entry: Entry) -> None:
                 key=f"watch-get-{label}",
                 help=file,
             )
-
-
-def _shortened(name: str, most: int = 20) -> str:
-    return name if len(name) <= most else f"{name[: most - 8]}…{name[-7:]}"
-
-
-def _plain(text: str) -> str:
-    """What came from outside, as it is: no mark in it is one of ours."""
-    for mark in r"\*_[]`$:#<>~":
-        text = text.replace(mark, f"\\{mark}")
-    return text.replace("\n", " ")

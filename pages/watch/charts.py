@@ -1,4 +1,4 @@
-"""Numbers over time as charts, and the same as tables."""
+"""Draw numbers over time as charts, and the same as tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from explain.monitor.trend import Bin, Trend
 
 ACCENT, QUIET, ODD = "#1C8D97", "rgba(28, 141, 151, 0.25)", "#C9641B"
-"""Seen on the light and on the dark page alike."""
+"""Visible on light and dark pages."""
 SYMBOLS = {
     "low confidence": "circle-open",
     "border": "square-open",
@@ -31,10 +31,10 @@ SYMBOLS = {
     "even": "diamond-open",
     "off the box": "triangle-up-open",
 }
-"""Each reason has a shape of its own: colour says nothing that a shape does not."""
+"""Each reason has its own shape: nothing is told by colour alone."""
 OTHER = "cross-thin-open"
 POINTS = 600
-"""Odd ones that are drawn, evenly chosen and said; more would be slow, and one blot."""
+"""Odd pictures that are drawn, evenly sampled; more would be slow and overlap."""
 SHARES = ("confidence", "half_heat_area", "border_share", "box_inside", "centre_x", "centre_y")
 MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
@@ -43,22 +43,22 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False}
 def confidence(
     trend: Trend, odd: Sequence[Observation], threshold: float, threshold_since: datetime | None = None
 ) -> None:
-    """How sure the model was, with the threshold, which may have begun later, and the odd ones."""
+    """Draw the confidence, the threshold, which may have been set later, and the odd pictures."""
     figure = _band(trend, 270)
     _threshold(figure, trend, threshold, threshold_since)
     drawn = thinned(odd)
     _odd(figure, trend, drawn)
-    # The median over them.
+    # The median on top of them.
     band, median, *rest = figure.data
     figure.data = (band, *rest, median)
     said = f"{len(drawn):,} of {many(len(odd), 'odd one')} as points"
     st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, said))
     if len(drawn) < len(odd):
-        st.caption(f"{len(drawn):,} of the {len(odd):,} odd ones are drawn, evenly chosen over time and of each kind.")
+        st.caption(f"{len(drawn):,} of the {len(odd):,} odd pictures are drawn, sampled evenly over time and kinds.")
 
 
 def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:
-    """At most so many, oldest first: of each kind every so-manieth, and all of a kind of which there are few."""
+    """Return at most `most`, oldest first: evenly sampled from each kind, rare kinds whole."""
     groups: dict[str, list[Observation]] = {}
     for one in odd:
         if one.time is not None and one.odd:
@@ -73,34 +73,33 @@ def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]
 
 
 def statistic(trend: Trend) -> None:
-    """One number of the maps."""
+    """Draw one number of the maps over time."""
     st.plotly_chart(_band(trend, 190), key="watch-statistic", config=CONFIG, alt=_alt(trend))
 
 
 def choose(seen: Sequence[Observation]) -> str | None:
-    """Which number of the maps is drawn; None where there is none."""
+    """Choose which number of the maps is drawn; None where there is none."""
     there = {name for one in seen for name in one.numbers}
     offered = [name for name in NAMES if name in there and name != "confidence"]
     if not offered:
         return None
-    first = "half_heat_area" if "half_heat_area" in offered else offered[0]
-    url_state.recall("watch-number", offered, first, name="number")
-    chosen = st.selectbox(
+    return url_state.widget(
+        st.selectbox,
         "Number of the map",
         offered,
-        format_func=NAMES.__getitem__,
+        "half_heat_area" if "half_heat_area" in offered else offered[0],
         key="watch-number",
+        name="number",
+        format_func=NAMES.__getitem__,
         label_visibility="collapsed",
         width=260,
         help="What is measured on each map: how much of the picture is hot, how near the edges, how evenly, and more.",
     )
-    url_state.keep("watch-number", chosen, first, name="number")
-    return chosen or first
 
 
 def tables(*trends: Trend) -> None:
-    """What the charts draw, in figures; made when it is opened."""
-    place = st.expander("The same as a table", icon=":material/table_rows:", key="watch-tables", on_change="rerun")
+    """Draw the data of the charts as tables, when opened."""
+    place = st.expander("Show as a table", icon=":material/table_rows:", key="watch-tables", on_change="rerun")
     if not place.open:
         return
     with place:
@@ -112,7 +111,7 @@ def tables(*trends: Trend) -> None:
 def _row(trend: Trend, each: Bin) -> dict[str, Any]:
     said = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
-    names = ("a quarter is below", "median", "a quarter is above")
+    names = ("lower quartile", "median", "upper quartile")
     return {
         f"from ({named(each.start)})": when,
         "pictures": each.count,
@@ -122,43 +121,38 @@ def _row(trend: Trend, each: Bin) -> dict[str, Any]:
 
 
 def _band(trend: Trend, height: int) -> go.Figure:
-    """A rectangle from quartile to quartile for each bin, and its median."""
-    # Plotly and what it brings are not in the memory of a dashboard that nobody watches.
+    """Return a chart with the middle half of each bin as a rectangle, and its median."""
+    # Loaded here: a dashboard whose Watch page is never opened needs no plotly.
     import plotly.graph_objects as go
 
     held = [each for each in trend.bins if each.quartiles is not None]
     quartiles = [each.quartiles or (0.0, 0.0, 0.0) for each in held]
-    milliseconds = trend.step.total_seconds() * 1000
     lows, highs = [each[0] for each in quartiles], [each[2] for each in quartiles]
     most = max((each.count for each in trend.bins), default=0) or 1
-    words = [_hover(trend, each, said) for each, said in zip(held, quartiles, strict=True)]
     figure = go.Figure()
     figure.add_bar(
         x=[_plain(each.middle) for each in held],
         y=[high - low for high, low in zip(highs, lows, strict=True)],
         base=lows,
-        width=[milliseconds] * len(held),
+        width=[trend.step.total_seconds() * 1000] * len(held),
         marker={"color": QUIET, "line": {"width": 0}},
         name="middle half",
-        hovertext=words,
+        hovertext=[_hover(trend, each, said) for each, said in zip(held, quartiles, strict=True)],
         hoverinfo="text",
     )
-    # A line through every bin, broken where there is nothing: what was not watched is not drawn.
+    # The line is broken at empty bins.
     figure.add_scatter(
         x=[_plain(each.middle) for each in trend.bins],
         y=[each.quartiles[1] if each.quartiles else None for each in trend.bins],
         mode="lines+markers",
         line={"color": ACCENT, "width": 2},
-        # One picture weighs less than many.
+        # The marker's area grows with the number of pictures.
         marker={"size": [4 + 5 * (each.count / most) ** 0.5 for each in trend.bins], "color": ACCENT},
         name="median",
         hoverinfo="skip",
         connectgaps=False,
         cliponaxis=False,
     )
-    share = trend.number in SHARES
-    top = 1.0 if trend.number in ("confidence", "centre_x", "centre_y") else max((*highs, 0.0)) * 1.15
-    marks = [mark for mark in MARKS if mark <= top] if top > 0.45 else [0.0, 0.1, 0.2, 0.3, 0.4]
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 8, "t": 8, "b": 0},
@@ -167,31 +161,35 @@ def _band(trend: Trend, height: int) -> go.Figure:
         dragmode=False,
         legend={"orientation": "h", "y": -0.26, "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
         showlegend=height > 200,
-        xaxis={
-            "range": [_plain(min(trend.since, trend.bins[0].start)), _plain(max(trend.until, trend.bins[-1].end))]
-            if trend.bins
-            else None,
-            "fixedrange": True,
-            "showgrid": False,
-            "nticks": 8,
-            "tickformat": _clock(trend),
-            # Between two seconds a clock has no mark.
-            **({"dtick": 1000} if trend.until - trend.since < timedelta(seconds=8) else {}),
-        },
-        yaxis={
-            "range": [-0.02 * (top or 1.0), 1.04 * (top or 1.0)],
-            "fixedrange": True,
-            "zeroline": False,
-            **({"tickvals": marks, "ticktext": [percent(mark) for mark in marks]} if share else {"nticks": 5}),
-        },
-        # The same view after every refresh.
+        xaxis=_time_axis(trend),
+        yaxis=_value_axis(trend, max((*highs, 0.0))),
+        # Zoom stays through a refresh.
         uirevision=trend.number,
     )
     return figure
 
 
+def _time_axis(trend: Trend) -> dict[str, Any]:
+    ends = None
+    if trend.bins:
+        ends = [_plain(min(trend.since, trend.bins[0].start)), _plain(max(trend.until, trend.bins[-1].end))]
+    # Ticks closer than a second would all have the same label.
+    short = {"dtick": 1000} if trend.until - trend.since < timedelta(seconds=8) else {}
+    about = {"fixedrange": True, "showgrid": False, "nticks": 8, "tickformat": _clock(trend)}
+    return {"range": ends, **about, **short}
+
+
+def _value_axis(trend: Trend, highest: float) -> dict[str, Any]:
+    top = 1.0 if trend.number in ("confidence", "centre_x", "centre_y") else highest * 1.15
+    marks = [mark for mark in MARKS if mark <= top] if top > 0.45 else [0.0, 0.1, 0.2, 0.3, 0.4]
+    share = {"tickvals": marks, "ticktext": [percent(mark) for mark in marks]}
+    ends = [-0.02 * (top or 1.0), 1.04 * (top or 1.0)]
+    about = {"range": ends, "fixedrange": True, "zeroline": False}
+    return about | (share if trend.number in SHARES else {"nticks": 5})
+
+
 def _clock(trend: Trend) -> str:
-    # What stands after the line's end is drawn at the first mark, and where it changes.
+    # Plotly draws the second line at the first tick, and where it changes.
     zone = named(trend.until)
     if trend.until - trend.since > timedelta(hours=26) and trend.step >= timedelta(hours=6):
         return f"%d %b\n%Y, {zone}"
@@ -231,14 +229,14 @@ def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
     for kind, every in groups.items():
         figure.add_scatter(
             x=[_plain(one.time.astimezone(zone)) for one in every if one.time],
-            # What names nothing stands at the foot.
+            # Pictures without a prediction are drawn at 0.
             y=[one.confidence or 0.0 for one in every],
             mode="markers",
             marker={"symbol": SYMBOLS.get(kind, OTHER), "size": size, "color": ODD, "line": line},
             name=SAID.get(kind, kind),
             hovertext=[_said(one, zone) for one in every],
             hoverinfo="text",
-            # One of just now stands on the edge, whole.
+            # The newest one is drawn whole at the edge.
             cliponaxis=False,
         )
 
@@ -251,7 +249,7 @@ def _said(one: Observation, zone: tzinfo | None) -> str:
 
 
 def _plain(time: datetime) -> datetime:
-    """As the clock of the reader shows it: plotly knows no zones."""
+    """Return the local time without its zone: plotly knows none."""
     return time.replace(tzinfo=None)
 
 
@@ -262,5 +260,5 @@ def _alt(trend: Trend, more: str = "") -> str:
     say: Callable[[Bin], str] = lambda each: shown(trend.number, each.quartiles[1] if each.quartiles else 0.0)  # noqa: E731
     return (
         f"{NAMES[trend.number]} over time, {len(held)} bins: median {say(held[0])} at first, {say(held[-1])} last"
-        f"{f'; {more}' if more else ''}. The same is in the table below."
+        f"{f'; {more}' if more else ''}. The table below has the data."
     )

@@ -1,21 +1,24 @@
-"""Whether a model still does what it did on a reference: in words, as a table, and the choice of that reference."""
+"""Compare a model with a reference: in words, as a table, and the choice of that reference."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import Problem
 from common.settings import settings
+from components.session import state
 from explain.batch.table import PARQUET
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
 from explain.monitor.reference import WATCHED
 from explain.phrases import listing, percent, plural
+from pages.batch.job import Batch
 from pages.watch import log
+from pages.watch.log import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,24 +28,26 @@ if TYPE_CHECKING:
     from explain.monitor.reference import Known
     from pages.watch.log import Chosen
 
-COLUMNS = ("What", "Then", "Now", "Apart", "How sure")
+COLUMNS = ("What", "Then", "Now", "Distance", "Significance")
 ABOUT = (
-    "Then and now are medians. Apart is Kolmogorov and Smirnov's gap between two distributions, of labels Jensen and "
-    "Shannon's divergence: 0 is the same, 1 nothing in common. How sure: that chance alone does it is less likely than "
-    "1 in 1,000 (beyond chance) or 1 in 100 (hardly chance), corrected for everything that is compared (Holm)."
+    "Then and Now are medians. Distance is the Kolmogorov-Smirnov statistic of two distributions, for labels the "
+    "Jensen-Shannon divergence: 0 means equal, 1 nothing in common. Significance: the probability of such a distance "
+    "by chance is below 1 in 1,000 (beyond chance) or 1 in 100 (hardly chance), with Holm's correction."
 )
 RUNS = 40
-"""Finished folder runs that are offered, the newest first."""
+"""Finished batch runs that are offered, newest first."""
 
 
 def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
-    """The whole corner."""
+    """Draw what has changed."""
     model = _model(chosen, seen)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("##### What has changed", width="content", help=ABOUT)
         if chosen.own and model is not None:
             _choose(chosen, model)
-    if problem := st.session_state.pop("watch-problem", None):
+    watching = state.of(Watching)
+    problem, watching.problem = watching.problem, ""
+    if problem:
         st.error(problem, icon=":material/error:")
     if model is None:
         st.caption("Nothing to compare yet.")
@@ -55,23 +60,25 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
     known = held.models.get(model) if held else None
     if known is None:
         st.markdown(
-            f":material/flag: There is no reference of {model} yet. Take a time when all was well, or a folder of "
-            "pictures that you know, as the reference; from then on this says what has changed."
+            f":material/flag: There is no reference for {model} yet. Choose a time when all was well, or a batch run, "
+            "as the reference: what has changed since then is shown here."
             if chosen.own
-            else f":material/flag: There is no reference of {model} in this log."
+            else f":material/flag: There is no reference for {model} in this log."
         )
         return
-    # What is in the reference itself is not held against it.
+    # Pictures of the reference are not compared with it.
     since = max((time for time in (chosen.since, known.until) if time is not None), default=None)
     stamp = (chosen.folder, trend.signature(chosen.folder), model, chosen.source, chosen.span, since and known.until)
-    found = log.kept(
-        "drift", stamp, lambda: chosen.monitor.drift(model, since=since, source=chosen.source, limit=log.MOST)
+    found = state.latest(
+        "watch-drift",
+        stamp,
+        lambda: chosen.monitor.drift(model, since=since, source=chosen.source, limit=log.MAX_LINES),
     )
-    _told(found, known)
+    _show(found, known)
 
 
 def _model(chosen: Chosen, seen: Sequence[Observation]) -> str | None:
-    """The model that is compared: the chosen one, else the one that is watched most."""
+    """Return the model that is compared: the chosen one, else the most frequent one."""
     if chosen.model:
         return chosen.model
     counts: dict[str, int] = {}
@@ -80,7 +87,7 @@ def _model(chosen: Chosen, seen: Sequence[Observation]) -> str | None:
     return max(counts, key=lambda name: counts[name]) if counts else None
 
 
-def _told(found: Drift, known: Known) -> None:
+def _show(found: Drift, known: Known) -> None:
     st.markdown(verdict(found))
     if found.enough:
         st.table(rows(found), hide_index=True, border="horizontal", alt=f"{found.model} now and in the reference")
@@ -89,40 +96,40 @@ def _told(found: Drift, known: Known) -> None:
 
 
 def said(found: Drift, known: Known) -> str:
-    """Where the reference comes from, its time as every other on this screen."""
+    """Describe the reference, with its time in the reader's zone."""
     if known.until is None or not found.reference.startswith(WATCHED):
         return found.reference
     return f"{WATCHED} {clock(known.until, log.zone())}"
 
 
 def verdict(found: Drift) -> str:
-    """What changed, in one or two sentences."""
+    """Say what changed, in one or two sentences."""
     if not found.enough:
         return f":material/hourglass_empty: {' '.join(found.notes)}"
     changed = [one for one in found.numbers if one.changed]
     counts = f"{found.count:,} pictures now, {found.reference_count:,} then"
     if not found.changed:
-        return f":material/check: {found.model} does what it did: nothing has changed beyond chance ({counts})."
+        return f":material/check: {found.model} behaves as before: nothing has changed beyond chance ({counts})."
     said = []
     for one in changed[:2]:
         now, then = trend.shown(one.name, one.median), trend.shown(one.name, one.reference_median)
         said.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
         named = [f"{label} {percent(now)} instead of {percent(then)}" for label, now, then in found.labels.largest[:2]]
-        said.append(f"it names other things, {listing(named)}")
+        said.append(f"its predictions differ, {listing(named)}")
     more = len(changed) - 2
     rest = f" {plural(more, 'more number')} changed too." if more > 0 else ""
     return f":material/change_circle: **{found.model} has changed**: {'; '.join(said)}.{rest}"
 
 
 def rows(found: Drift) -> list[dict[str, str]]:
-    """The table, most changed first."""
+    """Return the rows of the table, the largest change first."""
     made = [
         _row(_name(one), trend.shown(one.name, one.reference_median), trend.shown(one.name, one.median), one.ks, one)
         for one in found.numbers
     ]
     if (labels := found.labels) is not None:
-        made.append(_row("What it names", "", "", labels.divergence, labels))
+        made.append(_row("Predictions", "", "", labels.divergence, labels))
     return made
 
 
@@ -132,7 +139,7 @@ def _row(name: str, then: str, now: str, gap: float, one: Shift | Labels) -> dic
 
 
 def sure(p: float) -> str:
-    """How likely chance is, in words."""
+    """Return how likely chance is, in words."""
     return "beyond chance" if p < 0.001 else "hardly chance" if p < 0.01 else "may be chance"
 
 
@@ -141,28 +148,28 @@ def _name(one: Shift) -> str:
 
 
 def _choose(chosen: Chosen, model: str) -> None:
-    with st.popover("Reference", icon=":material/flag:", help="What is compared with what is watched now."):
-        span = log.SPANS[chosen.span][1] or "ever watched here"
+    with st.popover("Reference", icon=":material/flag:", help="Choose what new pictures are compared with."):
+        span = log.SPANS[chosen.span][1] or "in this log"
         st.button(
-            "What is shown is how it should be",
+            "Use what is shown",
             icon=":material/flag:",
             key="watch-reference",
             on_click=_set,
             args=(chosen, model, None),
-            help=f"Everything of {model} {span} becomes the reference; what comes after is compared with it.",
+            help=f"Everything from {model} {span} becomes the reference; later pictures are compared with it.",
         )
         runs = finished()
         if runs:
             names = [""] + [str(run) for run in runs]
             run = st.selectbox(
-                "A folder run",
+                "Batch run",
                 names,
                 format_func=lambda name: Path(name).name if name else "choose one",
                 key="watch-run",
-                help="A finished run of Batch on this machine: its results become the reference of its model.",
+                help="A finished batch run on this machine, which becomes the reference of its model.",
             )
             st.button(
-                "Take it",
+                "Use this run",
                 icon=":material/check:",
                 key="watch-take-run",
                 disabled=not run,
@@ -171,42 +178,42 @@ def _choose(chosen: Chosen, model: str) -> None:
                 help="The numbers of that run become the reference.",
             )
         else:
-            st.caption("No finished run of Batch on this machine yet: one could be the reference, too.")
+            st.caption("A finished batch run could be the reference too, but there is none on this machine.")
         st.button(
-            "Forget the reference",
+            "Delete the reference",
             icon=":material/delete:",
             type="tertiary",
             key="watch-forget",
             on_click=_forget,
             args=(chosen, model),
-            help=f"{model} has none then; what was watched stays.",
+            help=f"{model} then has no reference; the log stays.",
         )
 
 
 def _set(chosen: Chosen, model: str | None, run: str | None) -> None:
     try:
         if run:
-            chosen.monitor.set_reference(run, name=f"the folder run {Path(run).name}")
+            chosen.monitor.set_reference(run, name=f"the batch run {Path(run).name}")
         else:
             chosen.monitor.set_reference(model=model, since=chosen.since)
     except Problem as problem:
-        st.session_state["watch-problem"] = str(problem)
+        state.of(Watching).problem = str(problem)
 
 
 def _forget(chosen: Chosen, model: str) -> None:
     try:
         trend.forget_reference(chosen.monitor, model)
     except Problem as problem:
-        st.session_state["watch-problem"] = str(problem)
+        state.of(Watching).problem = str(problem)
 
 
 def finished() -> list[Path]:
-    """Folders of finished runs: of this session, and where runs of an operator's folders go; the newest first."""
+    """Return the folders of finished batch runs, of this session and on this machine; newest first."""
     found: dict[Path, float] = {}
-    job: Any = st.session_state.get("batch-job")
-    places = [Path(leg.folder) for leg in job.legs] if job is not None and job.finished() else []
+    job = state.of(Batch).job
+    places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
     base = settings().batches
-    # Nothing was run yet where it is not there.
+    # The folder is missing until the first run.
     with contextlib.suppress(OSError):
         places += [path for path in base.iterdir() if path.is_dir()]
     for place in places:

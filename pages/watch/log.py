@@ -1,41 +1,60 @@
-"""Which log the Watch screen reads: the server's own, a trial of this session, or one in a folder of the operator."""
+"""Choose the log that the Watch page reads: the server's own, the session's trial, or one in a permitted folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from components.session import url_state
+from components.choices import permitted_folders
+from components.session import state, url_state
 from explain.monitor import trend
 from explain.phrases import megabytes, percent
-from pages.batch.source import folders, permitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from streamlit.delta_generator import DeltaGenerator
 
     from explain.monitor import Monitor, Observation
     from pages.watch.trial import Trial
 
-T = TypeVar("T")
-WAYS = {"server": "This server's", "trial": "The trial", "folder": "Another"}
+WAYS = {"server": "This server's", "trial": "The trial", "folder": "A folder"}
 SPANS = {
     "hour": ("Hour", "in the last hour", timedelta(hours=1)),
     "day": ("Day", "in the last 24 hours", timedelta(days=1)),
     "week": ("Week", "in the last 7 days", timedelta(days=7)),
     "all": ("All", "", None),
 }
-MOST = 10_000
-"""Lines that are looked at: more take longer than a look at a screen."""
+MAX_LINES = 10_000
+"""Lines that are read: more would take too long for a page."""
+
+
+@dataclass
+class Watching:
+    """What the page tells its next run."""
+
+    trial: Trial | None = None
+    start_trial: bool = False
+    turn_to: str | None = None
+    """The log to switch to before the choice of the log is drawn."""
+    turns: int = 0
+    """Counts these switches: a popover under a new key is closed."""
+    entry: str | None = None
+    """Id of the entry that is open, empty for none; None before the address was read."""
+    problem: str = ""
+    """What was wrong with the reference that was chosen."""
+    entry_problem: str = ""
+    drawn: Any = None
+    """Signature of the log when the page was drawn."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A log, and what of it is looked at."""
+    """A log, and what of it is shown."""
 
     monitor: Monitor
     way: str
@@ -56,103 +75,105 @@ class Chosen:
 
     @property
     def own(self) -> bool:
-        """Whether it may be written to: a folder that an operator let people read is only read."""
+        """Whether it may be written to: a permitted folder is only read."""
         return self.way != "folder"
+
+    @property
+    def stamp(self) -> tuple[Any, ...]:
+        """What the entries shown depend on; it changes once a minute where old ones drop out."""
+        minute = None if self.since is None else int(self.now.timestamp() // 60)
+        return (self.folder, trend.signature(self.folder), self.model, self.source, self.span, minute)
 
 
 def trial() -> Trial | None:
-    """This session's trial."""
-    found: Trial | None = st.session_state.get("watch-trial")
-    return found
+    """Return this session's trial."""
+    return state.of(Watching).trial
 
 
-def choose_log(place: Any) -> tuple[Monitor, str]:
-    """The log, chosen in a popover, and which way it came; raises Problem where it cannot be read."""
-    ways = [way for way in WAYS if (way != "trial" or trial()) and (way != "folder" or folders())]
+def choose_log(place: DeltaGenerator) -> tuple[Monitor, str, DeltaGenerator]:
+    """Choose the log in a popover; return it, how it was chosen, and the popover. Raises Problem if unreadable."""
+    ways = [way for way in WAYS if (way != "trial" or trial()) and (way != "folder" or permitted_folders.folders())]
     _turn()
-    url_state.recall("watch-log", ways, "server", name="log")
     with place.popover(
         "Log",
         icon=":material/database:",
-        # Under another key it is another one, and closed: what a button in it leads to is not behind it.
-        key=f"watch-popover-{st.session_state.setdefault('watch-turns', 0)}",
-        help="Which log this is, and what else can be watched.",
-    ):
+        # A new key closes it, so that it does not cover what its buttons lead to.
+        key=f"watch-popover-{state.of(Watching).turns}",
+        help="Which log is shown.",
+    ) as popover:
         if len(ways) > 1:
-            way = st.segmented_control(
+            way = url_state.widget(
+                st.segmented_control,
                 "Log",
                 ways,
-                format_func=WAYS.__getitem__,
+                "server",
                 key="watch-log",
+                name="log",
                 required=True,
-                help="The server's own is what SIGHTGLASS_MONITOR names; a trial goes with the session.",
+                format_func=WAYS.__getitem__,
+                help="The server's own log is the one SIGHTGLASS_MONITOR names; a trial is deleted when the session "
+                "ends.",
             )
         else:
             way = "server"
-        url_state.keep("watch-log", way, "server", name="log")
-        monitor = _monitor(way or "server")
+            url_state.keep("watch-log", way, "server", name="log")
+        monitor = _monitor(way)
         _about(monitor)
-        # What else is to be said here, by the screen.
-        st.session_state["watch-popover"] = st.container()
-    return monitor, way or "server"
+    return monitor, way, popover
 
 
 def _turn() -> None:
-    """To a log that a button leads to, with nothing left of what was asked of the other one."""
-    if (way := st.session_state.pop("watch-turn", None)) is None:
+    """Switch to the log that a button leads to, and drop what was chosen for the other one."""
+    watching = state.of(Watching)
+    if watching.turn_to is None:
         return
-    st.session_state["watch-turns"] = st.session_state.get("watch-turns", 0) + 1
-    st.session_state["watch-log"] = way
-    url_state.keep("watch-log", way)
-    for name in ("watch-model", "watch-source", "watch-why", "watch-entry"):
-        st.session_state[name] = ""
-        url_state.keep(name, "")
+    url_state.put("watch-log", watching.turn_to)
+    for name in ("watch-model", "watch-source", "watch-why"):
+        url_state.put(name, "")
+    watching.turn_to, watching.entry = None, ""
+    watching.turns += 1
     url_state.write("entry", None)
 
 
 def _monitor(way: str) -> Monitor:
     from explain.monitor import Monitor, default
 
-    held = trial()
-    if way == "trial" and held is not None:
+    if way == "trial" and (held := trial()) is not None:
         return held.monitor
     if way != "folder":
         return default()
-    allowed = folders()
-    url_state.recall("watch-folder", None, str(allowed[0]), name="log-folder")
-    text = st.text_input(
-        "Folder of the log",
-        key="watch-folder",
-        help=f"Below {' or '.join(map(str, allowed))}. It is only read.",
+    named = permitted_folders.ask(
+        "Folder of the log", key="watch-folder", name="log-folder", help="A folder with a log, which is only read"
     )
-    url_state.keep("watch-folder", text, str(allowed[0]), name="log-folder")
-    return Monitor(permitted(text.strip() or str(allowed[0]), allowed)[0], threshold=default().threshold)
+    return Monitor(named[0] if named else permitted_folders.folders()[0], threshold=default().threshold)
 
 
 def _about(monitor: Monitor) -> None:
     if monitor.folder is None:
-        st.caption("The server's monitor is switched off (SIGHTGLASS_MONITOR is off).")
+        st.caption("The server's monitor is off (SIGHTGLASS_MONITOR is off).")
         return
     held = monitor.state()
-    below = f"Below {percent(monitor.threshold)} a picture is unsure. " if monitor.threshold else ""
-    pictures = "Pictures are kept." if monitor.pictures else "This server keeps maps, names and numbers, not pictures."
+    below = f"Scores below {percent(monitor.threshold)} count as unsure. " if monitor.threshold else ""
+    pictures = "Pictures are saved." if monitor.pictures else "Maps, names and numbers are saved, pictures are not."
     st.caption(
-        f"{monitor.folder}  \n{megabytes(held.bytes)} of {megabytes(held.most_bytes)} at most; then the oldest goes. "
-        f"{below}{pictures}"
+        f"{monitor.folder}  \n{megabytes(held.bytes)} of {megabytes(held.most_bytes)} used; when it is full, the "
+        f"oldest entries are deleted. {below}{pictures}"
     )
 
 
 def choose_what(monitor: Monitor, way: str) -> Chosen:
-    """Model, source and span."""
+    """Choose model, source and time span."""
     changed = trend.signature(monitor.folder)
-    lines: list[Observation] = kept("every", (monitor.folder, changed), lambda: monitor.observations(limit=MOST))
+    lines: list[Observation] = state.latest(
+        "watch-every", (monitor.folder, changed), lambda: monitor.observations(limit=MAX_LINES)
+    )
     models = ["", *sorted({one.model for one in lines})]
     sources = ["", *sorted({one.source for one in lines})]
-    model = _menu("Model", models, "watch-model", "watched", "Only what this model said.")
+    model = _menu("Model", models, "watch-model", "watched", "Only this model.")
     source = _menu(
-        "From", sources, "watch-source", "from", "Where the pictures came from: the library, the API, a folder run."
+        "From", sources, "watch-source", "from", "Only pictures from here: the library, the API, a batch run."
     )
-    # A log of its own is as long as it is.
+    # A trial is short: all of it.
     first = "all" if way == "trial" else "day"
     url_state.recall_own(f"watch-span-{way}", SPANS, first, name="span")
     span = st.segmented_control(
@@ -161,40 +182,31 @@ def choose_what(monitor: Monitor, way: str) -> Chosen:
         format_func=lambda name: SPANS[name][0],
         key=f"watch-span-{way}",
         required=True,
-        help="How far back everything on this screen looks.",
+        help="The time span of everything on this page.",
     )
     url_state.keep_own(f"watch-span-{way}", span, SPANS, first, name="span")
     return Chosen(monitor, way, model or None, source or None, span or first, datetime.now(zone()))
 
 
 def _menu(label: str, options: list[str], key: str, name: str, help: str) -> str:
-    url_state.recall(key, options, "", name=name)
-    chosen = st.selectbox(
+    return url_state.widget(
+        st.selectbox,
         label,
         options,
-        format_func=lambda one: one or "all",
+        "",
         key=key,
+        name=name,
+        format_func=lambda one: one or "all",
         width=180,
         help=help,
     )
-    url_state.keep(key, chosen, "", name=name)
-    return chosen or ""
 
 
 def zone() -> tzinfo:
-    """Of the reader's clock, as the browser says; else the world's."""
+    """Return the time zone of the browser, else UTC."""
     try:
         named = st.context.timezone
         return ZoneInfo(named) if named else UTC
     except Exception:
-        # A browser may name a zone that this machine does not know.
+        # The browser may name a zone that this machine does not know.
         return UTC
-
-
-def kept(name: str, key: Any, make: Callable[[], T]) -> T:
-    """What was read of a log, until the log changes: a screen runs at every click."""
-    held = st.session_state.setdefault("watch-kept", {})
-    if name not in held or held[name][0] != key:
-        held[name] = (key, make())
-    found: T = held[name][1]
-    return found

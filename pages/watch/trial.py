@@ -1,4 +1,4 @@
-"""A trial of watching: the bundled pictures, as they are and then made worse step by step, through a model at hand."""
+"""Try the monitor: run a model on the bundled pictures, first as they are, then degraded step by step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from common import packaged
 from common.errors import Cancelled, Problem
-from components.choices import image_picker
+from components.session import image_source
 from explain.phrases import plural
 from explain.picture.image import Image
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
 SIDE = 480
-"""Pixels of the short side: as large as a quick look needs."""
+"""Pixels of the short side: enough for a demonstration."""
 SOURCE = "trial"
 AS_THEY_ARE = ("", "mirrored", "left part", "right part", "upper part", "lower part", "middle", "a little darker")
 WORSE: dict[str, tuple[float, float]] = {
@@ -41,9 +41,9 @@ WORSE: dict[str, tuple[float, float]] = {
     "quite blurred and noisy": (8, 40),
     "a little blurred and very noisy": (4, 80),
 }
-"""A lens that gets out of focus, then in the dark: standard deviations of the blur, in pixels, and of the noise."""
-USUAL = 0.25
-"""A picture is unsure where it is below this share of the first half: what is sure is a matter of the model."""
+"""A lens out of focus, then in the dark: standard deviations of the blur, in pixels, and of the noise."""
+UNSURE = 0.25
+"""The quantile of the first half's scores below which a picture counts as unsure: scores differ between models."""
 PARTS = {
     "left part": (0.0, 0.0, 0.8, 1.0),
     "right part": (0.2, 0.0, 1.0, 1.0),
@@ -54,7 +54,7 @@ PARTS = {
 
 
 class Trial:
-    """One in a thread of its own, with a log that goes with the session."""
+    """A trial in a thread, with a log that is deleted when the session ends."""
 
     def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
         from explain.monitor import Monitor
@@ -63,18 +63,18 @@ class Trial:
         self.model = model
         self.monitor = Monitor(
             Path(self._folder.name),
-            # Until the first half says what is usual.
+            # Until the first half sets it.
             threshold=0.0,
-            # As many as there are: nothing is left out of a trial. The pictures are ours to keep.
+            # Nothing is left out of a trial, and bundled pictures may be saved.
             per_minute=10_000,
             pictures=True,
         )
-        self.state = State()
+        self.status = Status()
         self.cancel = threading.Event()
-        # The thread does not know this object: when the session lets go of it, nobody waits any more.
+        # The thread holds no reference to this object: when the session drops it, the trial is cancelled.
         weakref.finalize(self, self.cancel.set)
         self._thread = threading.Thread(
-            target=_run, args=(model, options, self.monitor, self.state, self.cancel), name="watch-trial", daemon=True
+            target=_run, args=(model, options, self.monitor, self.status, self.cancel), name="watch-trial", daemon=True
         )
         self._thread.start()
 
@@ -87,24 +87,24 @@ class Trial:
         return not self._thread.is_alive()
 
 
-class State:
-    """What the thread tells the page."""
+class Status:
+    """What the thread reports to the page."""
 
     def __init__(self) -> None:
         self.share, self.words, self.done = 0.0, "Starting", 0
         self.failure: BaseException | None = None
         self.since: datetime | None = None
-        """When the first half had been seen and the threshold was set."""
+        """When the first half was done and the threshold was set."""
 
 
 def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
-    """(name, whether it is as it was, the picture) of everything that is shown to the model, in order."""
-    # A model of drawn things is unsure of every photograph, and the other way round.
-    names = [name for name in image_picker.EXAMPLES if (name in packaged.PHOTOGRAPHS) != bool(model.example)]
+    """Yield (name, whether it is unchanged, a function that makes the picture) of every picture, in order."""
+    # A model trained on scenes is unsure of every photograph, and vice versa.
+    names = [name for name in image_source.EXAMPLES if (name in packaged.PHOTOGRAPHS) != bool(model.example)]
     found = []
     for name in names:
         try:
-            found.append(image_picker.bundled(name))
+            found.append(image_source.bundled(name))
         except Problem:
             continue  # its package is not installed
     for plain, ways in ((True, AS_THEY_ARE), (False, WORSE)):
@@ -115,7 +115,7 @@ def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
 
 
 def changed(image: Image, way: str, name: str) -> Image:
-    """The picture as it is, a part of it, or made worse; the same each time."""
+    """Return the picture as it is, a part of it, or degraded; deterministic."""
     if not way:
         return image
     from PIL import Image as Pillow
@@ -147,9 +147,9 @@ def _noisy(image: Any, much: float) -> Any:
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, state: State, cancel: threading.Event) -> None:
+def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, status: Status, cancel: threading.Event) -> None:
     if sys.platform == "linux":
-        # Pages come first, and with them the hand that stops this.
+        # Pages and their stop button come first.
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
     try:
@@ -160,22 +160,22 @@ def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, state: Sta
             if cancel.is_set():
                 return
             if not plain and not begun:
-                # What was right is what the rest is held against.
+                # The first half is the reference for the rest.
                 begun = True
                 reference(monitor, model.id)
-                state.since = datetime.now(UTC)
-            state.share, state.words = number / len(every), f"{name} ({number + 1} of {len(every)})"
+                status.since = datetime.now(UTC)
+            status.share, status.words = number / len(every), f"{name} ({number + 1} of {len(every)})"
             monitor.watch(explainer(make(), cancel=cancel, **options), source=SOURCE)
-            state.done = number + 1
-        state.share, state.words = 1.0, f"{plural(len(every), 'picture')} done"
+            status.done = number + 1
+        status.share, status.words = 1.0, f"{plural(len(every), 'picture')} done"
     except Cancelled:
         return
     except Exception as failure:
-        state.failure = failure
+        status.failure = failure
 
 
 def reference(monitor: Monitor, model: str) -> None:
-    """What the trial has seen so far is what the rest is compared with, and says what is unsure."""
+    """Make what the trial has seen so far the reference, and set the threshold by it."""
     known = monitor.set_reference(model=model).models[model]
     if len(sure := known.numbers.get("confidence", ())):
-        monitor.threshold = round(float(np.quantile(sure, USUAL)), 2)
+        monitor.threshold = round(float(np.quantile(sure, UNSURE)), 2)

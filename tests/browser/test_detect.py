@@ -149,7 +149,7 @@ def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
     page = opened(browser, f"{server}/{SCENE}")
     before = at_rest(page)
     page.get_by_text("Layers and fit").click()
-    page.get_by_role("button", name="Choose in a drawing").click()
+    page.get_by_role("button", name="Choose in a diagram").click()
     step = page.locator(".scatterlayer .point").nth(4)
     step.wait_for()
     chosen = (
@@ -203,7 +203,7 @@ def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path)
     assert len(files) == 2
     assert all(re.fullmatch(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg", file.name) for file in files)
     assert np.asarray(Image.open(files[0])).ndim == 3
-    page.get_by_role("button", name="Kept", exact=True).click()
+    page.get_by_role("button", name="Photos", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.locator("img").nth(1).wait_for()
     settled(page)

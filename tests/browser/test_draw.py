@@ -33,7 +33,7 @@ def draws(visit):
 
     def go(**context: object) -> Page:
         page = visit(**context)
-        page.get_by_text("What it says").wait_for()
+        page.get_by_text("Predictions").wait_for()
         if narrow := page.viewport_size["width"] < 600:
             page.get_by_test_id("stExpandSidebarButton").click()
         page.get_by_role("button", name="Change").click()

@@ -76,7 +76,7 @@ def test_an_arrow_is_kept_and_lies_where_it_was_drawn(visit, store: History):
     page = visit(f"/history?kept={record.id}")
     stage = marking(page)
     drag(page, stage, (0.2, 0.25), (0.6, 0.75))
-    expect(page.get_by_text("1 mark kept.")).to_be_visible()
+    expect(page.get_by_text("1 mark saved.")).to_be_visible()
     (mark,) = store.get(record.id).marks
     assert mark.kind == "arrow"
     for point, share in zip(mark.points, ((0.2, 0.25), (0.6, 0.75)), strict=True):
@@ -105,14 +105,14 @@ def test_marks_are_made_moved_and_undone_by_keys(visit, store: History):
     entry = page.get_by_role("textbox", name="Text of the mark")
     entry.fill("look here")
     entry.press("Enter")
-    expect(page.get_by_text("2 marks kept.")).to_be_visible()
+    expect(page.get_by_text("2 marks saved.")).to_be_visible()
     assert [(mark.kind, mark.text) for mark in store.get(record.id).marks] == [("circle", ""), ("text", "look here")]
     stage.press("u")
     expect(page.locator(".markup .mark")).to_have_count(1)
     page.get_by_role("button", name="Redo").click()
     expect(page.locator(".markup .mark")).to_have_count(2)
     page.get_by_role("button", name="Delete: Circle").click()
-    expect(page.get_by_text("1 mark kept.")).to_be_visible()
+    expect(page.get_by_text("1 mark saved.")).to_be_visible()
     assert [mark.text for mark in store.get(record.id).marks] == ["look here"]
 
 
@@ -127,7 +127,7 @@ def test_a_mark_is_taken_by_hand_and_its_words_are_written(visit, store: History
     words = page.get_by_role("textbox", name="Text of: Arrow")
     words.fill("moved")
     words.press("Tab")
-    expect(page.get_by_text("1 mark kept.")).to_be_visible()
+    expect(page.get_by_text("1 mark saved.")).to_be_visible()
     expect(stage.get_by_text("moved")).to_be_visible()
     until(page, lambda: store.get(record.id).marks[0].text == "moved", "its words are kept")
     (mark,) = store.get(record.id).marks
@@ -138,12 +138,12 @@ def test_two_who_draw_on_one_record_keep_each_others_marks(visit, store: History
     record = noted(store, "note 2")
     first = visit(f"/history?kept={record.id}")
     drag(first, marking(first), (0.1, 0.1), (0.2, 0.3))
-    expect(first.get_by_text("1 mark kept.")).to_be_visible()
+    expect(first.get_by_text("1 mark saved.")).to_be_visible()
     second = visit(f"/history?kept={record.id}")
     expect(second.locator(".markup .mark")).to_have_count(1)
     second.locator(".markup .stage").press("a")
     drag(second, second.locator(".markup .stage"), (0.9, 0.1), (0.8, 0.3))
-    expect(second.get_by_text("2 marks kept.")).to_be_visible()
+    expect(second.get_by_text("2 marks saved.")).to_be_visible()
     # The first one only writes, then draws on: what the second drew stays.
     note = first.get_by_role("textbox", name="Note")
     note.fill("only a note")
@@ -153,7 +153,7 @@ def test_two_who_draw_on_one_record_keep_each_others_marks(visit, store: History
     assert len(store.get(record.id).marks) == 2
     first.locator(".markup .stage").press("a")
     drag(first, first.locator(".markup .stage"), (0.5, 0.8), (0.4, 0.6))
-    expect(first.get_by_text("3 marks kept.")).to_be_visible()
+    expect(first.get_by_text("3 marks saved.")).to_be_visible()
     first.get_by_role("button", name="Show all marks").click()
     expect(first.locator(".markup .stage .mark")).to_have_count(3)
     assert len(store.get(record.id).marks) == 3
@@ -177,17 +177,17 @@ def test_two_are_ticked_compared_and_one_is_deleted(visit, store: History):
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_text("Same place")).to_be_visible()
     expect(page.get_by_text("Numbers side by side")).to_be_visible()
-    page.get_by_role("button", name="All that was kept").click()
+    page.get_by_role("button", name="All records").click()
     expect(tiles).to_have_count(before)
     expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
     tiles.nth(0).locator(".open").click()
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_role("button", name="Delete permanently").click()
     expect(page.get_by_text("1 record deleted")).to_be_visible()
     # The next one is shown, and what deletes is not open for it.
-    expect(page.get_by_role("button", name="All that was kept")).to_be_visible()
-    expect(page.get_by_role("button", name="Delete for good")).to_have_count(0)
-    page.get_by_role("button", name="All that was kept").click()
+    expect(page.get_by_role("button", name="All records")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete permanently")).to_have_count(0)
+    page.get_by_role("button", name="All records").click()
     expect(tiles).to_have_count(before - 1)
 
 

@@ -25,7 +25,7 @@ def opened(browser: Browser, address: str, sent: list[object] | None = None, **c
     page.locator(".pairs .line").filter(has_text="Point at a place").wait_for()
     page.get_by_text("For comparison, unrelated").wait_for()
     # The rest of the page moves what is pointed at until it is there.
-    page.get_by_text("The most alike, with what makes them so").wait_for()
+    page.get_by_text("The most similar pictures, and why").wait_for()
     settled(page)
     steady(page)
     return page

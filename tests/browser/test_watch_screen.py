@@ -67,8 +67,8 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         page = context.new_page()
         page.set_default_timeout(LIMIT)
         page.goto(f"{server}/watch")
-        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing was watched yet")
-        expect(page.get_by_text("Waking the model")).to_have_count(0)
+        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing monitored yet")
+        expect(page.get_by_text("Loading the model")).to_have_count(0)
         still(page)
         assert serious(page) == []
         page.get_by_role("button", name="Try it on the bundled pictures").click()
@@ -96,7 +96,7 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         assert serious(page) == []
         dialog.get_by_role("button", name="Open in Explore").click()
         page.wait_for_url(re.compile(r"//[^/]+/(explore|start)?(\?.*)?$"))
-        expect(page.get_by_text("What it says")).to_be_visible()
+        expect(page.get_by_text("Predictions")).to_be_visible()
 
 
 def test_what_is_new_shows_up_by_itself(browser: Browser, server: str, log: Path):
@@ -109,7 +109,7 @@ def test_what_is_new_shows_up_by_itself(browser: Browser, server: str, log: Path
         page.goto(f"{server}/watch")
         title = page.get_by_role("heading", level=2)
         expect(title).to_have_text("20 pictures in the last 24 hours; none was odd.")
-        expect(page.get_by_text("Waking the model")).to_have_count(0)
+        expect(page.get_by_text("Loading the model")).to_have_count(0)
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         still(page)
         # Every frame from here on: nothing goes away to come again, and nothing jumps.

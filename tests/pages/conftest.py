@@ -7,13 +7,16 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from components.session import state
+
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 
 
@@ -72,6 +75,13 @@ def no_menu_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         PagesManager.uses_pages_directory = False
 
     monkeypatch.setattr(PagesManager, "__init__", without)
+
+
+def session(app: AppTest, kind: type[T]) -> T:
+    """Return what the dashboard's session remembers of one concern."""
+    if state.key(kind) not in app.session_state:
+        app.session_state[state.key(kind)] = kind()
+    return app.session_state[state.key(kind)]
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 
+from components.session.state import Sidebar
 from explain import Explainer
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import session, shown, texts
 
 
 def settled(app):
@@ -38,7 +39,7 @@ def test_one_head_is_what_the_engine_says(page):
     assert not app.exception and not app.error
     assert app.selectbox(key="head").value == 2
     explainer = Explainer("demo-vit")
-    image = app.session_state["current"]
+    image = session(app, Sidebar).picture
     expected = explainer(image, method="attention", head=2)
     np.testing.assert_allclose(shown(app).maps[0], expected.heatmaps[0].content, atol=1 / 65535)
     assert expected.heatmaps[0].layers == ("blocks.3.attn",)

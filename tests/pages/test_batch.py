@@ -11,13 +11,14 @@ from PIL import Image as Pillow
 
 from common.errors import ModelProblem
 from components.choices import sidebar
+from components.choices.permitted_folders import folders, permitted
+from components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from explain.batch import source as sources
 from explain.batch import table
 from explain.picture.image import to_jpeg
-from pages.batch import source
-from pages.batch.job import Job, Leg, folder_for
-from pages.batch.source import Source, permitted
-from tests.pages.conftest import texts
+from pages.batch.job import Batch, Job, Plan, folder_for
+from pages.batch.source import Source
+from tests.pages.conftest import session, texts
 
 SCREEN = "pages/batch/page.py"
 
@@ -45,7 +46,7 @@ def button(app, label: str):
 def finished(app):
     """Run until the job is done."""
     until = time.monotonic() + 90
-    while not app.session_state["batch-job"].finished() and time.monotonic() < until:
+    while not session(app, Batch).job.finished() and time.monotonic() < until:
         time.sleep(0.1)
     return app.run()
 
@@ -56,7 +57,7 @@ def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## Many pictures at once"
     assert "SIGHTGLASS_FOLDERS" in texts(app)
-    assert button(app, "Explain them all").disabled
+    assert button(app, "Explain all").disabled
     second = app.selectbox(key="batch-second")
     assert second.options[0] == "none" and second.value == ""
     for widget in (*app.button, *app.selectbox, *app.text_input, *app.segmented_control):
@@ -67,7 +68,7 @@ def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
 def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
     app = page(SCREEN, folder=str(many))
     assert "15 pictures in 2 folders" in texts(app)
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
     assert not app.exception and not app.error
     assert "14 of 15 pictures explained; 1 could not be used" in app.markdown[0].value
@@ -77,10 +78,10 @@ def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
     app.selectbox(key="batch-order").set_value("border").run()
     assert "at the edges" in texts(app)
     for lens, words in (
-        ("classes", "mean of each class's maps"),
+        ("classes", "mean map of each class"),
         ("confusions", "labelled"),
-        ("odd", "odd ones out"),
-        ("table", "one row a picture"),
+        ("odd", "outliers"),
+        ("table", "one row per picture"),
     ):
         app.segmented_control(key="batch-lens").set_value(lens).run()
         assert not app.exception and not app.error, lens
@@ -92,7 +93,7 @@ def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has
     app = page(
         SCREEN, folder=str(many), model="efficientnet-lite1", method="layercam", layers="blocks.4", part="contrast"
     )
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
     assert "efficientnet-lite1, LayerCAM at blocks.4, why this class" in texts(app)
     assert not [one for one in app.button if "again" in one.label]
@@ -101,14 +102,14 @@ def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has
     assert "LayerCAM at blocks.4" in texts(app)
     next(one for one in app.button if str(one.key) == "open-gallery-minibus/03.jpg").click().run()
     assert not app.exception and not app.error
-    assert app.session_state["page"] == "explore"
-    assert app.session_state["current"].name == "03.jpg"
-    choices = app.session_state["choices"]
+    assert session(app, Navigation).page == "explore"
+    assert session(app, Sidebar).picture.name == "03.jpg"
+    choices = session(app, Sidebar).choices
     assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
     assert (choices.options["layers"], choices.options["part"]) == (("blocks.4",), "contrast")
-    row = table.read(app.session_state["batch-job"].folders[0]).set_index("picture").loc["minibus/03.jpg"]
-    assert app.session_state["class_of"] == row["picture_sha256"]
-    assert app.session_state["reopened"].targets == (row["class"],)
+    row = table.read(session(app, Batch).job.folders[0]).set_index("picture").loc["minibus/03.jpg"]
+    assert session(app, ChosenClass).picture == row["picture_sha256"]
+    assert session(app, Reopened).recipe.targets == (row["class"],)
 
 
 def test_other_choices_explain_the_same_pictures_again(page, monkeypatch, pictures):
@@ -116,7 +117,7 @@ def test_other_choices_explain_the_same_pictures_again(page, monkeypatch, pictur
     app = page(SCREEN)
     uploader = next(one for one in app.file_uploader if str(one.key).startswith("batch-files"))
     uploader.set_value([("a.jpg", pictures[1].read_bytes(), "image/jpeg")]).run()
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
     app.selectbox(key="method-classify").set_value("hirescam").run()
     button(app, "Explain again with these choices").click().run()
@@ -127,23 +128,23 @@ def test_other_choices_explain_the_same_pictures_again(page, monkeypatch, pictur
 
 def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
     app = page(SCREEN, folder=str(many), second="efficientnet-lite2")
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
     assert not app.error
     app.selectbox(key="batch-order").set_value("apart").run()
     assert "other model:" in texts(app)
     assert "; compared with efficientnet-lite2, GradCAM at" in texts(app)
     again = page(SCREEN)
-    assert again.session_state["batch-job"].legs[1].model == "efficientnet-lite2"
+    assert session(again, Batch).job.plans[1].model == "efficientnet-lite2"
 
 
 def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     app = page(SCREEN, folder=str(many))
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
-    job: Job = app.session_state["batch-job"]
-    (job.legs[0].folder / "journal.jsonl").write_text('{"settings": {"recipe": {"method": "other"}}}\n')
-    app.session_state["batch-job"] = Job(job.source, job.legs)
+    job: Job = session(app, Batch).job
+    (job.plans[0].folder / "journal.jsonl").write_text('{"settings": {"recipe": {"method": "other"}}}\n')
+    session(app, Batch).job = Job(job.source, job.plans)
     app = finished(app)
     assert "other settings" in app.error[0].value
     button(app, "Start over").click().run()
@@ -153,12 +154,12 @@ def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
 
 def test_other_pictures_can_be_chosen_after_a_stop(page, many):
     app = page(SCREEN, folder=str(many))
-    button(app, "Explain them all").click().run()
-    app.session_state["batch-job"].cancel.set()
+    button(app, "Explain all").click().run()
+    session(app, Batch).job.cancel.set()
     app = finished(app)
     assert not app.exception
     button(app, "Other pictures").click().run()
-    assert "batch-job" not in app.session_state
+    assert session(app, Batch).job is None
     assert app.markdown[0].value == "## Many pictures at once"
 
 
@@ -168,7 +169,7 @@ def test_other_pictures_can_be_chosen_after_a_stop(page, many):
 def test_only_named_folders_may_be_read(page, many, text):
     app = page(SCREEN, folder=text)
     assert len(app.error) == 1 and app.error[0].value.endswith(".")
-    assert button(app, "Explain them all").disabled
+    assert button(app, "Explain all").disabled
 
 
 def test_a_link_below_a_named_folder_does_not_lead_out(many, tmp_path):
@@ -190,10 +191,10 @@ def test_uploads_are_explained_and_forgotten(page, monkeypatch, pictures):
     files = [("../../a.jpg", data, "image/jpeg"), ("b.txt", b"no picture", "text/plain")]
     next(one for one in app.file_uploader if str(one.key).startswith("batch-files")).set_value(files).run()
     assert "2 pictures" in texts(app)
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
     assert "1 of 2 pictures explained; 1 could not be used" in app.markdown[0].value
-    folder = app.session_state["batch-job"].legs[0].folder
+    folder = session(app, Batch).job.plans[0].folder
     assert folder.exists() and folder.parent.name.startswith("sightglass-batch-")
     button(app, "Other pictures").click().run()
     assert not folder.exists()
@@ -210,7 +211,7 @@ def test_results_of_a_folder_are_found_again_and_those_of_uploads_are_not_mixed(
 
 def test_a_job_ends_with_its_session(many, tmp_path):
     found = Source(tuple(sources.find(many)), "many", str(many))
-    job = Job(found, (Leg("efficientnet-lite0", {}, tmp_path / "out"),))
+    job = Job(found, (Plan("efficientnet-lite0", {}, tmp_path / "out"),))
     cancel = job.cancel
     del job
     assert cancel.wait(5)
@@ -218,7 +219,7 @@ def test_a_job_ends_with_its_session(many, tmp_path):
 
 def test_folders_are_those_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_FOLDERS", f"{tmp_path}::")
-    assert source.folders() == [tmp_path.resolve()]
+    assert folders() == [tmp_path.resolve()]
 
 
 @pytest.mark.parametrize(("model", "said"), [("demo-clip", "%"), ("persons", "**predicts no class**")])
@@ -231,7 +232,7 @@ def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, 
         file.unlink()
     sidebar.menu.clear()
     app = page(SCREEN, folder=str(many), model=model)
-    button(app, "Explain them all").click().run()
+    button(app, "Explain all").click().run()
     app = finished(app)
     sidebar.menu.clear()
     assert not app.exception and not app.error

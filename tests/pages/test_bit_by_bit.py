@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from components.choices import sidebar
-from tests.pages.conftest import shown, texts
+from components.session.explain_job import Running
+from tests.pages.conftest import session, shown, texts
 
 UNFINISHED = "This map is not finished"
 
@@ -40,11 +41,11 @@ def test_what_there_is_of_a_map_stays_when_it_is_stopped(page, monkeypatch):
     assert not app.exception
     assert shown(app).head["panels"][0]["maps"]
     assert UNFINISHED in texts(app)
-    assert "Stopped, and unfinished: " in texts(app)
+    assert "Stopped before it finished: " in texts(app)
     assert "Stop" not in [button.label for button in app.button]
     next(button for button in app.button if button.label == "Start again").click().run()
     assert "Stop" in [button.label for button in app.button]
-    app.session_state.job[1].cancel.set()
+    session(app, Running).job.cancel.set()
 
 
 def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, monkeypatch, tmp_path):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from components.session.state import Sidebar
 from explain.findings.shortcut_story import STEPS, story_step
 from explain.phrases import percent
 from models.demo.showcase import STORIES
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import session, shown, texts
 
 SCREEN = "pages/cheat.py"
 
@@ -35,6 +36,6 @@ def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
     assert not app.exception and not app.error
     assert app.selectbox(key="family").value == current.cheat.model.family
     assert current.image.name in texts(app)
-    choices, recipe = app.session_state["choices"], current.cheat.recipe
+    choices, recipe = session(app, Sidebar).choices, current.cheat.recipe
     assert (choices.method, choices.options["part"]) == (recipe.method, recipe.part)
     assert (choices.options["layers"] or recipe.layers) == recipe.layers

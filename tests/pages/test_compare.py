@@ -22,7 +22,7 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
         assert result.predictions[0].label in view.head["panels"][i]["maps"][0]["note"]
     table = app.dataframe[0].value
-    assert list(table["Says"]) == said
+    assert list(table["Prediction"]) == said
     assert (table["One pass"] > 0).all()
     assert ("disagree" in app.markdown[0].value) == (len(set(said)) > 1)
     assert "Overlap of the hottest fifths" in texts(app)
@@ -55,7 +55,7 @@ def own(tmp_path, monkeypatch):
 def test_attention_is_compared_where_every_model_has_it(page, own, bus):
     app = page("pages/compare.py", model="demo-vit", method="attention", models="demo-vit,demo-cls-s")
     assert not app.exception and not app.error
-    assert "demo-cls-s has no attention: this screen uses GradCAM instead." in texts(app)
+    assert "demo-cls-s has no attention: this page uses GradCAM instead." in texts(app)
     app.multiselect(key="models").set_value(["demo-vit", "twin"]).run()
     assert not app.exception and not app.error
     assert "instead" not in texts(app)
@@ -66,15 +66,15 @@ def test_attention_is_compared_where_every_model_has_it(page, own, bus):
 def test_a_slow_method_is_called_slow(page):
     app = page("pages/compare.py", method="scorecam")
     assert not app.exception and not app.error
-    assert "ScoreCAM is slow: this screen uses GradCAM instead." in texts(app)
+    assert "ScoreCAM is slow: this page uses GradCAM instead." in texts(app)
 
 
 def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(page, own):
     app = page("pages/compare.py", models="persons,demo-cls-s")
     assert not app.exception and not app.error
     row = app.dataframe[0].value.iloc[0]
-    assert row["Says"] == "–"
-    assert np.isnan(row["How sure"])
+    assert row["Prediction"] == "–"
+    assert np.isnan(row["Score"])
     assert shown(app).head["panels"][0]["maps"][0]["note"] == "predicts no class"
     assert "persons names nothing" in app.markdown[0].value
 

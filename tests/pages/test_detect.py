@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from components.choices import layer_picker, sidebar
+from components.session.explain_job import Running
+from components.session.state import ChosenBox
 from components.views import comparisons, detections, snapshots
 from explain import Explainer
 from explain.phrases import percent
 from models import catalog, weights
 from models.adapter import Prediction, Stage
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import session, shown, texts
 
 SCREEN = "pages/detect.py"
 VIEWER = "viewer-detect"
@@ -35,14 +37,14 @@ def click(app, x: float, y: float, box: int | None = None):
 
 
 def pick(app, row: int):
-    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-") and "turn" not in key]
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("boxes-")]
     app.session_state[key] = {"chosen": row}
     return app.run()
 
 
 @pytest.fixture
 def result(bus):
-    return Explainer("yolo11n")(bus, per="detection", top_k=detections.HELD)
+    return Explainer("yolo11n")(bus, per="detection", top_k=detections.MAX_MAPS)
 
 
 @present
@@ -166,7 +168,7 @@ def test_of_another_box_nothing_is_said_of_the_candidate(page, result):
     missing = result.missing((20, 210, 20, 210))
     pick(app, 0)
     assert missing.words not in texts(app)
-    assert "was looked up: choose ? in the list." in texts(app)
+    assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
     assert "for **bus 1** lies" in texts(app)
     # Both are in the address: the box that is looked at, and what was asked.
     assert (app.query_params["box"], app.query_params["ask"]) == ("1", "20,210")
@@ -192,7 +194,7 @@ def test_an_address_asks_about_a_place(page, result, ask, where):
 def test_a_box_in_the_address_is_looked_at_beside_what_it_asks(page):
     app = page(SCREEN, model="yolo11n", ask="20,210", box="2")
     assert "for **person 2** lies" in texts(app)
-    assert "was looked up: choose ? in the list." in texts(app)
+    assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
 
 
 @present
@@ -209,7 +211,7 @@ def test_a_filter_that_hides_every_box_says_so(page):
     app = page(SCREEN, model="yolo11n", only="tie")
     assert app.markdown[0].value.startswith("## No tie above")
     assert "hides 1 bus and 4 persons." in texts(app)
-    assert "No box is sure enough" not in texts(app)
+    assert "No box has a high enough score" not in texts(app)
 
 
 @present
@@ -226,15 +228,15 @@ def test_a_marked_rectangle_asks_for_what_fits_it(page, result):
 @present
 def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, bus):
     app = page(SCREEN, model="yolo11n", confidence="1")
-    result = Explainer("yolo11n")(bus, per="detection", confidence=0.01, top_k=detections.HELD)
-    assert len(result.predictions) > detections.HELD + 3
-    assert len(shown(app).maps) == detections.HELD
-    place = detections.HELD + 2
+    result = Explainer("yolo11n")(bus, per="detection", confidence=0.01, top_k=detections.MAX_MAPS)
+    assert len(result.predictions) > detections.MAX_MAPS + 3
+    assert len(shown(app).maps) == detections.MAX_MAPS
+    place = detections.MAX_MAPS + 2
     pick(app, place)
     wanted = result.with_targets(place).heatmaps[0]
     np.testing.assert_allclose(shown(app).maps[-1], wanted.content, atol=1e-3)
     # Its map, its row and its rectangle go by the same place, and its number stays.
-    assert shown(app).head["boxes"][detections.HELD]["tag"] == str(place + 1)
+    assert shown(app).head["boxes"][detections.MAX_MAPS]["tag"] == str(place + 1)
     assert app.query_params["box"] == str(place + 1)
 
 
@@ -317,15 +319,15 @@ def offered(app) -> set[str]:
     """What there is to take along of a map, and the camera."""
     popovers = [block.proto.popover.label for block in app.get("popover")]
     every = [*popovers, *(button.label for button in app.button)]
-    return {label for label in every if label in ("Camera", "Kept", "All numbers", "Download", "Into the folder")}
+    return {label for label in every if label in ("Camera", "Photos", "All numbers", "Download", "Save to the folder")}
 
 
 @present
 @pytest.mark.parametrize("lens", ["one", "all", "layers", "sizes"])
 def test_what_can_be_taken_is_of_a_map_on_the_page(page, lens):
     app = page(SCREEN, model="yolo11n", lens=lens)
-    of_a_map = {"All numbers", "Download", "Into the folder"} if lens in ("one", "all") else set()
-    assert offered(app) == {"Camera", "Kept"} | of_a_map
+    of_a_map = {"All numbers", "Download", "Save to the folder"} if lens in ("one", "all") else set()
+    assert offered(app) == {"Camera", "Photos"} | of_a_map
     assert bool(metrics(app)) == bool(of_a_map)
 
 
@@ -334,15 +336,15 @@ def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_MASKS", "400")
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     app = page(SCREEN, model="yolo11n", method="drise")
-    app.session_state["to-keep"] = app.session_state["box_of"][0]
+    session(app, snapshots.Photos).to_save = session(app, ChosenBox).of[0]
     seen, end = set(), time.monotonic() + 90
     while time.monotonic() < end and "whole" not in seen:
         app.run()
         assert not app.exception
         kept, part = snapshots.kept(tmp_path), "This map is not finished" in texts(app)
         seen.add("part" if part else "whole" if shown(app).maps else "none")
-        assert {"Camera", "Kept"} <= offered(app)
-        assert ("Download" in offered(app)) == ("Into the folder" in offered(app)) == bool(kept)
+        assert {"Camera", "Photos"} <= offered(app)
+        assert ("Download" in offered(app)) == ("Save to the folder" in offered(app)) == bool(kept)
         assert bool(kept) == ("whole" in seen)
         time.sleep(0.4)
     assert {"part", "whole"} <= seen
@@ -364,10 +366,10 @@ def test_a_slow_method_is_made_for_one_box(page):
 def whole(app):
     """Once the map that is made aside is finished."""
     end = time.monotonic() + 90
-    while "job" in app.session_state and time.monotonic() < end:
+    while session(app, Running).job and time.monotonic() < end:
         time.sleep(0.25)
         app.run()
-    assert "job" not in app.session_state
+    assert session(app, Running).job is None
     assert not app.exception and not app.error
     return app
 
@@ -409,7 +411,7 @@ def test_a_missing_box_gets_its_map_by_a_slow_method(page, pictures, monkeypatch
     pick(app, 1)
     for _ in range(2):
         assert chosen(app).startswith("1  ")
-        assert "was looked up: choose ? in the list." in texts(app)
+        assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
         assert (app.query_params["box"], app.query_params["ask"]) == ("1", "60,60")
         whole(app)
     next(button for button in app.button if button.label == "Back to the boxes").click().run()
@@ -487,7 +489,7 @@ def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model():
     order = [f"model.{i}" for i in range(12)]
     assert layer_picker.toggled(["model.9"], "model.2", order) == ["model.2", "model.9"]
     assert layer_picker.toggled(["model.2", "model.9"], "model.2", order) == ["model.9"]
-    full = order[: layer_picker.MOST]
+    full = order[: layer_picker.MAX_LAYERS]
     assert layer_picker.toggled(full, "model.11", order) == full
 
 
@@ -497,7 +499,7 @@ def test_the_drawing_joins_what_reads_and_what_is_read():
         Stage("b", "Conv", (8, 20, 20), 32.0, ("a",), "neck"),
         Stage("c", "Detect", None, None, ("a", "b"), "head"),
     )
-    figure = layer_picker.drawing(steps, ["b"])
+    figure = layer_picker.diagram(steps, ["b"])
     edges = figure.data[0]
     assert [x for x in edges.x if x is not None] == [0, 1, 0, 2, 1, 2]
     marks = {trace.name: trace for trace in figure.data[1:]}
@@ -535,8 +537,8 @@ def test_two_models_are_named_by_what_tells_them_apart(names, short):
     [
         ([True, True, True], "All find this bus."),
         ([True, True], "Both find this bus."),
-        ([True, False], "s finds this bus, m not."),
-        ([False, False], "None of them shows this bus."),
+        ([True, False], "s finds this bus; m does not."),
+        ([False, False], "None of them finds this bus."),
     ],
 )
 def test_the_verdict_says_who_finds_the_object(found, words):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from components.choices import sidebar
+from components.session.image_source import Pictures
+from components.session.state import Navigation, Sidebar
 from explain import Explainer
 from explain.phrases import percent
 from models import drawing
-from tests.pages.conftest import headline, shown, texts
+from tests.pages.conftest import headline, session, shown, texts
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
 OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
@@ -42,7 +44,7 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     assert shown(app).head["size"] == [810, 1080]
     drawn(app, 1, LINE)
     assert not app.exception and not app.error
-    image = app.session_state["current"]
+    image = session(app, Sidebar).picture
     np.testing.assert_array_equal(image.pixels, drawing.draw(drawing.strokes([LINE]), "black on white"))
     assert "drawing.png" in texts(app)
     result = Explainer()(image)
@@ -51,9 +53,9 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert paper(app)["turn"] == 1 and paper(app)["strokes"] == [LINE]
     drawn(app, 2, LINE, OTHER)
-    assert app.session_state["current"].sha256 != image.sha256
+    assert session(app, Sidebar).picture.sha256 != image.sha256
     # One drawing is one picture, whatever it went through.
-    assert [picture.name for picture in app.session_state["pictures"].values()] == ["drawing.png"]
+    assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
 
 
 def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(page):
@@ -61,18 +63,18 @@ def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(p
     app.toggle(key="draw").set_value(True).run()
     drawn(app, 1, LINE)
     app.pills(key="example-instead").select("china").run()
-    assert app.session_state["current"].name == "china.jpg"
+    assert session(app, Sidebar).picture.name == "china.jpg"
     app.run()
-    assert app.session_state["current"].name == "china.jpg"
+    assert session(app, Sidebar).picture.name == "china.jpg"
     assert paper(app)["strokes"] == [LINE]
     drawn(app, 2, LINE, OTHER)
-    assert app.session_state["current"].name == "drawing.png"
+    assert session(app, Sidebar).picture.name == "drawing.png"
 
 
 def test_drawing_from_another_screen_leads_to_explore_and_ends_where_it_is_switched_off(page):
     app = page("pages/topk.py")
     app.toggle(key="draw").set_value(True).run()
-    assert app.session_state["page"] == "explore"
+    assert session(app, Navigation).page == "explore"
     assert pads(app) == 1
     drawn(app, 1, LINE)
     app.switch_page("pages/topk.py").run()
@@ -146,13 +148,13 @@ def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page
         assert "White pen on black paper: as this model was trained." in texts(app)
         assert "cat, sun, star" in texts(app)
         drawn(app, 1, LINE)
-        assert app.session_state["current"].pixels[0, 0, 0] == 0
+        assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0
         assert len(shown(app).maps) == 3
         app.segmented_control(key="size-Own models").set_value("dark").run()
         assert not app.exception and not app.error
         # The same drawing, as this model wants it.
         assert paper(app)["paper"] == "#ffffff" and paper(app)["strokes"] == [LINE]
-        assert app.session_state["current"].pixels[0, 0, 0] == 255
-        assert [picture.name for picture in app.session_state["pictures"].values()] == ["drawing.png"]
+        assert session(app, Sidebar).picture.pixels[0, 0, 0] == 255
+        assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
     finally:
         sidebar.menu.clear()

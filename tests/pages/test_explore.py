@@ -10,9 +10,10 @@ import pytest
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
+from components.session.explain_job import Running
 from explain import Explainer
 from explain.phrases import percent
-from tests.pages.conftest import headline, shown, texts
+from tests.pages.conftest import headline, session, shown, texts
 
 
 def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(page, bus):
@@ -196,7 +197,7 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     assert f", {percent(mask[top:bottom, left:right].mean())} of the visible area" in said
     app.session_state["viewer"] = {"region": {"picture": sha, "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
     app.run()
-    assert any("not in the part that the model saw" in m.value for m in app.markdown)
+    assert any("outside the part that the model saw" in m.value for m in app.markdown)
     app.session_state["viewer"] = {"region": {"picture": "another", "kind": "rectangle", "xyxy": [0, 0, 20, 20]}}
     app.run()
     assert not any("marked area" in m.value for m in app.markdown)
@@ -228,9 +229,9 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     app = page()
     app.selectbox(key="method-classify").select("scorecam").run()
     assert not app.exception
-    assert "ScoreCAM is at work." in app.markdown[0].value
+    assert "ScoreCAM is running." in app.markdown[0].value
     assert shown(app).head["panels"][0]["maps"] == []
-    job = app.session_state["job"][1]
+    job = session(app, Running).job
     assert not job.finished()
     app.selectbox(key="method-classify").select("gradcam").run()
     assert job.cancel.is_set()

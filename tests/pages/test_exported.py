@@ -98,4 +98,4 @@ def test_what_only_answers_is_not_told_to_take_a_quick_method(page, models: Path
     app = page("pages/topk.py", model="black", example="china")
     assert not app.exception
     assert "takes minutes for several classes: look at one class on Explore" in texts(app)
-    assert "quick method" not in texts(app)
+    assert "fast method" not in texts(app)

@@ -17,12 +17,14 @@ from PIL import Image as Pillow
 
 from components import markup
 from components.session import history_store as kept
+from components.session.state import ChosenClass
 from explain import Explainer
 from explain.history import History, Mark
 from explain.maps import statistics
 from explain.phrases import percent
 from pages.history import files, grid
-from tests.pages.conftest import ROOT, shown, texts
+from pages.history.annotations import Opened
+from tests.pages.conftest import ROOT, session, shown, texts
 
 if TYPE_CHECKING:
     from explain import Explanation
@@ -81,7 +83,7 @@ def tiles(app) -> list[str]:
 
 def test_what_is_kept_on_explore_is_what_was_shown(page, store, pictures):
     app = page()
-    button(app, "Keep").click().run()
+    button(app, "Save to history").click().run()
     assert not app.exception
     (record,) = store.search().records
     explanation = Explainer(record.model)(pictures[0], method=record.method, layers=record.layers)
@@ -89,48 +91,49 @@ def test_what_is_kept_on_explore_is_what_was_shown(page, store, pictures):
     for held, heatmap in zip(store.heatmaps(record), explanation.heatmaps, strict=True):
         np.testing.assert_array_equal(held.values, heatmap.content)
     assert record.statistics == explanation.statistics[0]
-    assert [link.proto.label for link in app.get("page_link")] == ["Kept in History"]
+    assert [link.proto.label for link in app.get("page_link")] == ["Saved to History"]
 
-    button(app, "Keep").click().run()
+    button(app, "Save to history").click().run()
     assert store.search().total == 1
-    assert [link.proto.label for link in app.get("page_link")] == ["It is already in History"]
+    assert [link.proto.label for link in app.get("page_link")] == ["Already in History"]
     # Another map of it is another view.
-    app.session_state["class"], app.session_state["class_of"] = record.labels[1], record.picture_sha256
-    app.session_state["rows"] = app.session_state["rows"] + 1 if "rows" in app.session_state else 1
+    chosen = session(app, ChosenClass)
+    chosen.label, chosen.picture = record.labels[1], record.picture_sha256
+    chosen.generation += 1
     app.run()
     assert not app.get("page_link")
 
 
 def test_a_view_that_another_session_kept_is_there_already(page, store):
     app = page()
-    button(app, "Keep").click().run()
+    button(app, "Save to history").click().run()
     again = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=120)
     again.run()
-    button(again, "Keep").click().run()
-    assert [link.proto.label for link in again.get("page_link")] == ["It is already in History"]
+    button(again, "Save to history").click().run()
+    assert [link.proto.label for link in again.get("page_link")] == ["Already in History"]
     assert store.search().total == 1
 
 
 def test_what_cannot_be_kept_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
     app = page()
-    button(app, "Keep").click().run()
+    button(app, "Save to history").click().run()
     assert not app.exception
     assert "The history is full" in texts(app)
     assert shown(app).maps, "the map is still there"
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
-    button(app, "Keep").click().run()
+    button(app, "Save to history").click().run()
     assert not app.exception
     assert "make it writable" in texts(app)
     assert shown(app).maps
     app = page(SCREEN)
-    assert app.markdown[0].value == "## Nothing can be kept here" and "make it writable" in app.error[0].value
+    assert app.markdown[0].value == "## Nothing can be saved here" and "make it writable" in app.error[0].value
 
 
 def test_compare_keeps_every_model_with_its_map(page, store):
     app = page("pages/compare.py")
-    button(app, "Keep all").click().run()
+    button(app, "Save all to history").click().run()
     assert not app.exception and not app.error
     found = store.search().records
     assert len(found) == len({record.model for record in found}) >= 2
@@ -140,7 +143,7 @@ def test_compare_keeps_every_model_with_its_map(page, store):
 
 def test_a_box_is_kept_on_detect(page, store):
     app = page("pages/detect.py", model="demo-s", example="scene 3")
-    button(app, "Keep").click().run()
+    button(app, "Save to history").click().run()
     assert not app.exception and not app.error
     (record,) = store.search().records
     assert record.view.screen == "detect"
@@ -152,24 +155,24 @@ def test_a_box_is_kept_on_detect(page, store):
 def test_an_empty_history_says_what_it_is_for(page, store):
     app = page(SCREEN)
     assert not app.exception and not app.error
-    assert app.markdown[0].value == "## Nothing is kept yet"
+    assert app.markdown[0].value == "## Nothing saved yet"
     assert [link.proto.label for link in app.get("page_link")] == ["Go to Explore"]
-    assert str(store.folder) in texts(app) and "Everyone who opens this dashboard sees it" in texts(app)
+    assert str(store.folder) in texts(app) and "Everyone who opens this dashboard can see it" in texts(app)
 
 
 def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     app = page()
-    assert shown(app).maps and not [one for one in app.button if "Keep" in one.label]
+    assert shown(app).maps and not [one for one in app.button if "Save to history" in one.label]
     app = page(SCREEN)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## History is switched off"
-    assert "SIGHTGLASS_HISTORY" in texts(app) and "Start it without that line" in texts(app)
+    assert "SIGHTGLASS_HISTORY" in texts(app) and "Start it without that variable" in texts(app)
 
 
 def test_records_are_found_filtered_and_ordered(page, full):
     app = page(SCREEN)
-    assert app.markdown[0].value == "## 4 explanations kept"
+    assert app.markdown[0].value == "## 4 saved explanations"
     newest = [full[name] for name in ("boxes", "other", "large", "small")]
     assert tiles(app) == newest
     app.selectbox(key="history-order").set_value("oldest").run()
@@ -178,7 +181,7 @@ def test_records_are_found_filtered_and_ordered(page, full):
     app.text_input(key="history-find").set_value("nobo").run()
     assert tiles(app) == [full["other"]]
     app.text_input(key="history-find").set_value("nothing like it").run()
-    assert "Nothing that was kept is like that" in texts(app)
+    assert "No record matches" in texts(app)
     button(app, "Show all").click().run()
     assert len(tiles(app)) == 4
     app.selectbox(key="history-tagged").set_value("talk").run()
@@ -234,7 +237,7 @@ def test_notes_and_tags_are_kept_as_they_are_written(page, store, full):
 def test_a_record_that_is_deleted_makes_room_for_the_next(page, store, full):
     order = [one.id for one in store.search().records]
     app = page(SCREEN, kept=order[1])
-    button(app, "Delete for good").click().run()
+    button(app, "Delete permanently").click().run()
     assert not app.exception and not app.error
     assert [one.id for one in store.search().records] == [order[0], order[2], order[3]]
     assert app.query_params["kept"] == order[2]
@@ -249,8 +252,8 @@ def test_several_are_ticked_and_deleted_together(page, store, full):
     chosen = [full["small"], full["boxes"]]
     app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [*chosen, "nobody", 7]}}
     app.run()
-    assert "2 ticked" in texts(app)
-    button(app, "Delete for good").click().run()
+    assert "2 selected" in texts(app)
+    button(app, "Delete permanently").click().run()
     assert {one.id for one in store.search().records} == {full["large"], full["other"]}
     assert head(app, "history_grid")["turn"] != turn, "nothing is ticked any more"
 
@@ -261,10 +264,10 @@ def test_what_is_ticked_stays_so_where_a_filter_hides_it(page, store, full):
     app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
     app.text_input(key="history-find").set_value("nobody").run()
     assert tiles(app) == [full["other"]]
-    assert "2 ticked, 1 of them not shown now" in texts(app)
+    assert "2 selected, 1 of them not shown now" in texts(app)
     app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
     app.text_input(key="history-find").set_value("nothing like it").run()
-    assert "2 ticked, 2 of them not shown now" in texts(app)
+    assert "2 selected, 2 of them not shown now" in texts(app)
     app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [full["small"], full["other"]]}}
     button(app, "Compare").click().run()
     assert (app.query_params["kept"], app.query_params["against"]) == (full["small"], full["other"])
@@ -353,7 +356,7 @@ def test_marks_are_kept_at_once_and_nothing_is_drawn_anew(page, store, full):
         Mark("arrow", ((10, 20), (200.5, 300.25)), "here"),
         Mark("text", ((5, 5),), "and there", "light"),
     )
-    assert "2 marks kept" in texts(app)
+    assert "2 marks saved" in texts(app)
     assert payload(app, "markup") == before, "what the browser has is not sent to it again"
     # Opened anew, it begins with them.
     again = page(SCREEN, kept=id)
@@ -384,7 +387,7 @@ def test_what_others_draw_meanwhile_stays(page, store, full):
     # What it said last comes with every run: nothing of it is new.
     said("1", mine)
     assert store.get(id).marks[1:] == (theirs,)
-    assert "Somebody else drew here meanwhile" in texts(app)
+    assert "Somebody else is annotating this record" in texts(app)
     said("2", mine, more)
     assert {mark.text for mark in store.get(id).marks} == {"mine", "", "more"}
     said("3", more)
@@ -399,8 +402,8 @@ def test_a_record_that_is_come_back_to_begins_anew(page, store, full):
     id = full["small"]
     app = page(SCREEN, kept=id)
     app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
-    button(app, "All that was kept").click().run()
-    assert "history-opened" not in app.session_state
+    button(app, "All records").click().run()
+    assert session(app, Opened).of is None
     store.annotate(id, marks=[Mark("circle", ((100, 100), (120, 100)))])
     app.query_params["kept"] = id
     app.run()
@@ -488,7 +491,7 @@ def test_sizes_are_told_in_the_unit_of_the_limit(page, store, full, monkeypatch)
 
     assert [size(n) for n in (900, 1_200_000, 30_400_000)] == ["1\xa0kB", "1.2\xa0MB", "30\xa0MB"]
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "2048")
-    assert "of 2,048\xa0MB taken" in next(one.proto.text for one in page(SCREEN).get("progress"))
+    assert "of 2,048\xa0MB used" in next(one.proto.text for one in page(SCREEN).get("progress"))
 
 
 def test_times_are_told_as_people_do():

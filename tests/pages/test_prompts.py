@@ -57,7 +57,7 @@ def test_without_words_it_asks_for_them(page, tmp_path, monkeypatch):
     sidebar.menu.clear()
     app = page(model="mine")
     assert not app.exception and not app.error
-    assert "What shall it look for?" in texts(app)
+    assert "What should it look for?" in texts(app)
     app.text_input(key="words").set_value("a bus, a dog").run()
     assert not app.exception and not app.error
     assert len(shown(app).maps) == 2

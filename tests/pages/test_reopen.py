@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from components.session.state import ChosenBox, Navigation, Sidebar
+from components.session.url_state import Memory
 from explain import Explainer
 from explain.export import embedded_recipe, figure
 from explain.picture.image import Image, to_jpeg, to_png
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import session, shown, texts
 
 pytest.importorskip("ultralytics")
 
@@ -38,8 +40,8 @@ def test_model_method_layers_class_and_colours_come_back(page, bus):
     app = page()
     app.file_uploader[0].upload("any name.png", data, "image/png").run()
     assert not app.exception and not app.error
-    assert app.session_state["choices"].model.id == "efficientnet-lite1"
-    assert app.session_state["choices"].method == "layercam"
+    assert session(app, Sidebar).choices.model.id == "efficientnet-lite1"
+    assert session(app, Sidebar).choices.method == "layercam"
     assert app.multiselect(key="layers-efficientnet-lite1").value == ["blocks.4"]
     assert app.query_params["class"] == explanation.heatmaps[2].target.label
     assert initial(app) == {"mode": "overlay", "colormap": "viridis", "alpha": "0.35", "even": "1"}
@@ -58,7 +60,7 @@ def test_a_figure_of_a_picture_of_ones_own_brings_it_along(page, bus):
     app.file_uploader[0].upload("figure.jpg", data, "image/jpeg").run()
     assert not app.exception and not app.error
     assert shown(app).head["picture"] == own.sha256 and shown(app).head["size"] == [600, 600]
-    assert app.session_state["choices"].question == "why"
+    assert session(app, Sidebar).choices.question == "why"
     assert initial(app)["colormap"] == "magma"
     np.testing.assert_allclose(shown(app).maps[0], explanation.heatmaps[0].content, atol=2e-5)
 
@@ -71,7 +73,7 @@ def test_the_question_where_leaves_the_layers_to_the_model(page, bus):
     app = page()
     app.selectbox(key="method-classify").select("hirescam").run()
     app.file_uploader[0].upload("x.jpg", data, "image/jpeg").run()
-    assert app.session_state["choices"].question == "where"
+    assert session(app, Sidebar).choices.question == "where"
     assert app.multiselect(key="layers-efficientnet-lite0").value == []
 
 
@@ -81,10 +83,10 @@ def test_a_box_is_opened_on_its_own_screen(page, scene):
     app = page()
     app.file_uploader[0].upload("box.png", data, "image/png").run()
     assert not app.exception and not app.error
-    assert app.session_state["page"] == "detect"
-    assert app.session_state["box"] == explanation.recipe.targets[2]
+    assert session(app, Navigation).page == "detect"
+    assert session(app, ChosenBox).pair == explanation.recipe.targets[2]
     assert app.slider(key="confidence").value == 40
-    assert app.session_state["memory"]["within"] == "inside"
+    assert session(app, Memory).values["within"] == "inside"
 
 
 def test_what_cannot_be_opened_is_one_sentence(page, bus):

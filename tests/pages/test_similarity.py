@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.choices import gallery_picker, image_picker
+from components.choices import gallery_picker
+from components.session import image_source
+from components.session.state import Sidebar
 from explain import Explainer
 from explain.picture.image import Image
 from explain.similarity.ranking import context
 from explain.similarity.similarity import similarity
-from tests.pages.conftest import texts
+from tests.pages.conftest import session, texts
 
 SCREEN = "pages/similarity.py"
 
@@ -35,7 +37,7 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
     app = page(SCREEN)
     assert not app.exception and not app.error
     explainer = Explainer("efficientnet-lite0")
-    bus = image_picker.example("bus")
+    bus = image_source.example("bus")
     part = gallery_picker._part(bus, gallery_picker.CLOSE["bus"])
     expected = similarity(explainer, bus, part)
     head = sent(app)
@@ -79,10 +81,10 @@ def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(pa
 def test_the_chosen_one_becomes_the_query(page) -> None:
     app = page(SCREEN)
     name = sent(app)["sides"][1]["name"]
-    next(button for button in app.button if button.label == "Compare from this one").click().run()
+    next(button for button in app.button if button.label == "Use as the query").click().run()
     assert not app.exception and not app.error
     assert sent(app)["sides"][0]["name"] == name
-    assert isinstance(app.session_state["current"], Image)
+    assert isinstance(session(app, Sidebar).picture, Image)
 
 
 def test_a_model_that_gives_no_embedding_says_so(page) -> None:

@@ -56,7 +56,7 @@ def test_a_slow_method_is_declined_with_a_reason(page):
     app.selectbox(key="method-classify").select("scorecam").run()
     assert not app.exception
     assert "takes minutes" in texts(app)
-    assert "choose a quick method" in texts(app)
+    assert "choose a fast method" in texts(app)
 
 
 @pytest.mark.parametrize(("model", "method"), [("demo-vit", "rollout"), ("demo-cls-s", "eigencam")])

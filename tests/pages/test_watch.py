@@ -19,6 +19,7 @@ from api.app import create
 from api.schemas import Settings
 from cli import main
 from components.session import monitoring
+from components.session.state import Navigation
 from explain import Explainer
 from explain.monitor import Monitor, Observation
 from explain.monitor.phrases import clock
@@ -27,8 +28,9 @@ from explain.phrases import percent
 from explain.picture.image import Image
 from models import catalog
 from pages.watch import charts, drift
+from pages.watch.log import Watching
 from pages.watch.trial import AS_THEY_ARE, WORSE, Trial, changed, given
-from tests.pages.conftest import texts
+from tests.pages.conftest import session, texts
 
 SCREEN = "pages/watch/page.py"
 MODEL = "efficientnet-lite0"
@@ -87,7 +89,7 @@ def lines(log: Path, confidences: np.ndarray, *, hours: float, label: str = "bus
 def test_it_begins_with_three_doors_and_a_trial(page, log):
     app = page(SCREEN)
     assert not app.exception and not app.error
-    assert app.markdown[0].value == "## Nothing was watched yet"
+    assert app.markdown[0].value == "## Nothing monitored yet"
     code = "\n".join(one.value for one in app.code)
     assert f'Monitor("{log}")' in code and "monitor=true" in code and f"--monitor {log}" in code
     assert button(app, "Try it on the bundled pictures").help
@@ -137,15 +139,15 @@ def test_odd_ones_that_were_not_logged_whole_are_said_without_a_tick(page, log, 
     lines(log, np.full(1200, 0.3), hours=2, odd=("low confidence",))
     app = page(SCREEN)
     assert "1,200 were odd" in app.markdown[0].value
-    assert "1,200 were odd; none of them was logged whole" in texts(app)
+    assert "1,200 were odd; none of them was logged in full" in texts(app)
     assert ":material/check: Nothing odd" not in texts(app)
     # So many are not all drawn, and that is said.
-    assert "600 of the 1,200 odd ones are drawn" in texts(app)
+    assert "600 of the 1,200 odd pictures are drawn" in texts(app)
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
     assert len(next(trace for trace in figure["data"] if trace["name"] == "unsure")["x"]) == 600
     Monitor(log).watch(explained[1])
     app.run()
-    assert "1 of 1,201 odd ones logged whole" in texts(app)
+    assert "1 of 1,201 odd ones logged in full" in texts(app)
 
 
 def test_what_is_drawn_is_thinned_evenly_and_keeps_what_is_rare():
@@ -230,9 +232,9 @@ def test_an_entry_opens_with_its_numbers_and_its_files(page, watched):
     for text in entry.words:
         assert text.split("\N{NO-BREAK SPACE}")[0][:12] in said
     labels = {one.proto.label for one in app.get("download_button")}
-    assert {"Map, .png", "Raw map, .npy", "The line, .json", "Recipe, .json"} <= labels
+    assert {"Map, .png", "Raw map, .npy", "Log line, .json", "Recipe, .json"} <= labels
     # The picture was not kept, and is none of ours.
-    assert "it was not kept here" in said
+    assert "The picture was not saved" in said
 
 
 def test_a_link_to_an_entry_that_is_gone_is_one_sentence(page, watched):
@@ -250,7 +252,7 @@ def test_a_bundled_picture_opens_in_explore(page, log, explained):
     button(app, "Open in Explore").click().run()
     assert not app.exception and not app.error
     assert app.session_state["example"] == "bus"
-    assert app.session_state["page"] == "explore"
+    assert session(app, Navigation).page == "explore"
 
 
 def test_drift_is_told_as_the_engine_tells_it(page, log):
@@ -270,8 +272,8 @@ def test_drift_is_told_as_the_engine_tells_it(page, log):
         "What": "**Confidence**",
         "Then": f"**{round(100 * found.numbers[0].reference_median)}\N{NO-BREAK SPACE}%**",
         "Now": f"**{round(100 * found.numbers[0].median)}\N{NO-BREAK SPACE}%**",
-        "Apart": "**1.00**",
-        "How sure": "**beyond chance**",
+        "Distance": "**1.00**",
+        "Significance": "**beyond chance**",
     }
     assert "**m has changed**: confidence is lower" in texts(app)
     assert "fox 100" in texts(app)
@@ -280,7 +282,7 @@ def test_drift_is_told_as_the_engine_tells_it(page, log):
 def test_what_is_shown_becomes_the_reference_and_is_forgotten(page, log):
     lines(log, np.linspace(0.5, 0.9, 40), hours=2)
     app = page(SCREEN)
-    assert "There is no reference of m yet" in texts(app)
+    assert "There is no reference for m yet" in texts(app)
     app.button(key="watch-reference").click().run()
     assert Monitor(log).reference().models["m"].count == 40
     assert "too few pictures" in texts(app)
@@ -288,7 +290,7 @@ def test_what_is_shown_becomes_the_reference_and_is_forgotten(page, log):
     time.sleep(0.01)
     app.button(key="watch-forget").click().run()
     assert Monitor(log).reference() is None
-    assert "There is no reference of m yet" in texts(app)
+    assert "There is no reference for m yet" in texts(app)
 
 
 def test_a_finished_folder_run_becomes_the_reference(page, log, tmp_path):
@@ -307,7 +309,7 @@ def test_a_finished_folder_run_becomes_the_reference(page, log, tmp_path):
     app.button(key="watch-take-run").click().run()
     assert not app.error
     assert Monitor(log).reference().models["m"].count == 40
-    assert "the folder run mine-m-0123456789" in texts(app)
+    assert "the batch run mine-m-0123456789" in texts(app)
     assert table(app)
 
 
@@ -337,7 +339,7 @@ def test_a_monitor_that_is_off_is_said(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MONITOR", "off")
     app = page(SCREEN)
     assert not app.exception and not app.error
-    assert "switched off" in texts(app)
+    assert "monitor is off" in texts(app)
     assert button(app, "Try it on the bundled pictures")
 
 
@@ -357,16 +359,16 @@ def test_another_folder_is_read_where_the_operator_allows_it(page, log, tmp_path
 def test_a_trial_fills_the_screen(page, log):
     app = page(SCREEN, span="all")
     button(app, "Try it on the bundled pictures").click().run()
-    held: Trial = app.session_state["watch-trial"]
+    held: Trial = session(app, Watching).trial
     assert held.model.id == MODEL
     until = time.monotonic() + 300
     while not held.finished(0.2) and time.monotonic() < until:
         pass
-    assert held.state.failure is None
+    assert held.status.failure is None
     app.run()
     assert not app.exception and not app.error
     seen = held.monitor.observations()
-    assert len(seen) == held.state.done == len(list(given(held.model))) == 64
+    assert len(seen) == held.status.done == len(list(given(held.model))) == 64
     assert app.markdown[0].value == f"## {headline(seen, '')}"
     assert "**A trial**" in texts(app)
     # What is usual is what the first half was, and of that nothing is called unsure.
@@ -380,11 +382,11 @@ def test_a_trial_fills_the_screen(page, log):
     # The threshold is drawn from where it was set.
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
     line = next(trace for trace in figure["data"] if trace["name"].startswith("threshold"))
-    assert datetime.fromisoformat(line["x"][0]).replace(tzinfo=UTC) == held.state.since
+    assert datetime.fromisoformat(line["x"][0]).replace(tzinfo=UTC) == held.status.since
     assert not log.exists()
     button(app, "Leave the trial").click().run()
-    assert app.markdown[0].value == "## Nothing was watched yet"
-    assert "watch-trial" not in app.session_state
+    assert app.markdown[0].value == "## Nothing monitored yet"
+    assert session(app, Watching).trial is None
 
 
 def test_a_trial_shows_a_model_what_it_knows():

@@ -1,4 +1,4 @@
-"""Saved records as pictures in a grid: one is opened, or several are chosen."""
+"""Draw records as a grid of pictures, to open one or select several."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _component = declare("history_grid", Path(__file__).parent, _MODULES, html=_HTML
 
 @dataclass(frozen=True)
 class Tile:
-    """One record; `about` describes it in one sentence, `marks` is how many are drawn on it."""
+    """One picture and its texts; `about` says everything in one sentence, `marks` counts its marks."""
 
     id: str
     title: str
@@ -34,21 +34,21 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """`opened`: for one run only. `chosen`: in the order they were ticked, also those that are no longer shown."""
+class Clicked:
+    """`opened`: for one run only. `chosen`: in the order of selection, including those no longer shown."""
 
     opened: str | None
     chosen: tuple[str, ...]
 
 
-def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Choice:
-    """Show records; `pictures`: a JPEG each, empty if there is none. A new `turn` clears what was chosen."""
+def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Clicked:
+    """Draw the grid; `pictures`: a JPEG each, or empty. A new `turn` clears the selection."""
     data = pack(tiles, pictures, turn)
     result = _component(key=key, data=data, on_open_change=no_callback, on_chosen_change=no_callback)
     sent = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
     ids = sent.get("ids")
     chosen = tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else ()
-    return Choice(result.open if isinstance(result.open, str) else None, chosen)
+    return Clicked(result.open if isinstance(result.open, str) else None, chosen)
 
 
 def pack(tiles: Sequence[Tile], pictures: Sequence[bytes], turn: str) -> bytes:
