@@ -109,14 +109,10 @@ def run(
     pictures in pixels; None: full size. `resume`: continue an earlier run into `out`; False: start over. `progress`
     receives the share that is done and the time left, in words.
 
-    `engine`: `plain`, this process; or `ray`, the workers of a cluster: a temporary one on this machine, or the one at
-    `address`. There `device` is each worker's, and `gpus` its share of a GPU, above 0.
-
-    `watch` receives every explanation made in this process, in any thread (for example a monitor's `watch`); not with
-    `ray`.
-
-    Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings.
-    An unusable picture is skipped and listed in the summary and in problems.csv.
+    `engine`: `plain`, this process; or `ray`, a cluster: a temporary one on this machine, or that at `address`. There
+    `device` is each worker's, and `gpus` its share of a GPU, above 0. `watch` receives every explanation made in this
+    process, in any thread; not with `ray`. Raises ModelProblem if the source, the model or an option is not valid, or
+    if `out` holds results of other settings. Unusable pictures are skipped and listed in problems.csv.
 
     >>> run("pictures/", "efficientnet-lite0", "out/").words
     '160 of 160 pictures explained'
@@ -142,15 +138,29 @@ def run(
         work.watch = watch
         context = contextlib.nullcontext(threads.ThreadEngine(work, workers or processor_cores()))
     with context as chosen:
-        # A batch gains nothing where pictures are explained one by one, and a stop loses less.
-        size = batch_size or (1 if not work.batched else 4 if chosen.device == "cpu" else 32)
-        try:
-            return _run(items, chosen, work, store, size, progress, cancel, resume=resume)
-        except OSError as error:
-            raise ModelProblem(
-                f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder, "
-                "then go on."
-            ) from error
+        return _resumable(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
+
+
+def _resumable(
+    items: list[Item],
+    engine: Engine,
+    work: Work,
+    store: output.Local | output.Remote,
+    batch_size: int | None,
+    progress: Progress | None,
+    cancel: threading.Event | None,
+    *,
+    resume: bool,
+) -> Summary:
+    # A batch gains nothing where pictures are explained one by one, and a stop loses less.
+    size = batch_size or (1 if not work.batched else 4 if engine.device == "cpu" else 32)
+    try:
+        return _run(items, engine, work, store, size, progress, cancel, resume=resume)
+    except OSError as error:
+        raise ModelProblem(
+            f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder, "
+            "then go on."
+        ) from error
 
 
 def _run(
