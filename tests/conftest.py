@@ -51,7 +51,7 @@ def pictures(bus: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the example `scene 3`, in which the packaged demo-s finds 2 ball-dots, a gear and a rod-cross."""
-    from components.choices.image_picker import bundled
+    from components.session.image_source import bundled
     from explain.picture.image import to_png
 
     path = tmp_path_factory.mktemp("scenes") / "scene 3.png"

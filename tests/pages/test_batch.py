@@ -80,7 +80,7 @@ def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
     for lens, words in (
         ("classes", "mean map of each class"),
         ("confusions", "labelled"),
-        ("odd", "outliers"),
+        ("odd", "Outliers"),
         ("table", "one row per picture"),
     ):
         app.segmented_control(key="batch-lens").set_value(lens).run()
