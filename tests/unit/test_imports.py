@@ -6,8 +6,12 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ROOT = Path(__file__).parents[2]
 BELOW: dict[str, set[str]] = {
@@ -86,6 +90,57 @@ def test_imports_go_one_way(path: Path) -> None:
 )
 def test_a_wrong_import_is_found_wherever_it_hides(home: str, source: str, expected: set[str]) -> None:
     assert wrong(source, home) == expected
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project by its dotted name; a package's name stands for its `__init__.py`."""
+    paths = [*sources(), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    names = (path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in paths)
+    return dict(zip((name.removesuffix(".__init__") for name in names), paths, strict=True))
+
+
+def reads(source: str, known: Collection[str]) -> set[str]:
+    """Which of these modules a file imports anywhere in it: in functions and for types only, too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
+            # `from package import module` reads the module; of what else a package holds, its `__init__.py` is read.
+            found |= inner if len(inner) == len(node.names) else inner | {node.module}
+    return found & set(known)
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that reach each other."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen, left = set(), [*graph[start]]
+        while left:
+            if (name := left.pop()) not in seen:
+                seen.add(name)
+                left += graph.get(name, ())
+        reached[start] = seen
+    rings = {tuple(sorted(other for other in reached[name] if name in reached[other])) for name in graph}
+    return [list(ring) for ring in sorted(rings) if ring]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = modules()
+    graph = {name: reads(path.read_text("utf-8"), known) - {name} for name, path in known.items()}
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found_through_functions_and_types() -> None:
+    known = {"a", "b", "c.d", "e"}
+    graph = {
+        "a": reads("if TYPE_CHECKING:\n    from b import Thing", known),
+        "b": reads("def late():\n    from c import d", known),
+        "c.d": reads("import a", known),
+        "e": reads("import a", known),
+    }
+    assert circles(graph) == [["a", "b", "c.d"]]
 
 
 def test_every_room_is_searched() -> None:
