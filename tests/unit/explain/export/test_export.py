@@ -57,7 +57,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
         "HiResCAM: ball-dots",
         caption.with_score(boxes.predictions[0]),
         "sightglass 0.1.0",
-        "model.16",
+        boxes.heatmaps[0].layers[0],
     ):
         assert part in words
     assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
