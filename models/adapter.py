@@ -125,7 +125,7 @@ class ModelSpec:
     size: str
     """s, m, l, or the family's own word (18, 50, b0, n)."""
     loader: str
-    """Name of the module in `models/` that loads it."""
+    """A file in `models/families`, or a folder whose `loader.py` is meant (`timm`, `torchvision.detectors`)."""
     arch: str
     """What that module calls it (`resnet18`, `tf_efficientnet_lite0`, `yolo11n.pt`)."""
     task: str
@@ -181,7 +181,8 @@ class Adapter:
     """Memory that the model holds outside of its module's tensors."""
 
     detects: bool = False
-    """Whether it answers with boxes. `strongest`, `candidate`, `predictions` and `why` are for such models only."""
+    """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `predictions` and `why`
+    are for such models only."""
     has_embedding: bool = False
     """Whether its pictures can be compared by `embedding`."""
     takes_words: bool = False
@@ -225,7 +226,7 @@ class Adapter:
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
-        """Run one forward pass of (B, C, h, w); the form of the outputs is the family's own business."""
+        """Run one forward pass of (B, C, h, w). A detector returns `Detections`, another family what suits it."""
         raise NotImplementedError
 
     def decode(

@@ -198,7 +198,7 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[st
 def _packaged() -> Mapping[str, ModelSpec]:
     models, wrong = _read(PACKAGED, {})
     if wrong:
-        raise ModelProblem(" ".join(wrong.values()))
+        raise ModelProblem(" ".join(dict.fromkeys(wrong.values())))
     return models
 
 
@@ -220,7 +220,10 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
             _check(path, f"[[family]] {name}", table, _FAMILY, needed=("name", "loader", "sizes"))
-            models |= {model.id: model for model in _family(table, path)}
+            found = {model.id: model for model in _family(table, path)}
+            if twice := sorted(found.keys() & models.keys()):
+                raise ModelProblem(f"{path.name}: {twice[0]} stands in two families: rename one of them.")
+            models |= found
         except ModelProblem as error:
             sizes = table.get("sizes") if isinstance(table, dict) else None
             ids = [id_ for id_ in sizes.values() if isinstance(id_, str)] if isinstance(sizes, dict) else []
@@ -306,7 +309,7 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
         if key == "task" and value not in TASKS:
             raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
         if key == "loader" and not loaders.exists(loaders.current_name(value)):
-            raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no module of models.")
+            raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no file of models/families.")
         if key == "weights":
             _check(path, f"weights of {where}", value, _WEIGHTS)
         elif key == "why":

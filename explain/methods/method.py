@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from models.adapter import Target
 
 Family = Literal["gradient", "eigen", "attention", "library", "mask"]
-"""`library`: slow, through the grad-cam library. `mask`: slow, from the model's answers alone."""
+"""`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
+`attention`: of transformers whose attention is recorded. `library`: through the grad-cam library. `mask`: slow, from
+the model's answers alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ class Method:
     passes: int | Literal["channels"] = 0
     """Forward passes of the model for one class, roughly."""
     gradients: bool = True
+    """False where activations alone are enough."""
+    signed: bool = True
+    """False where a gradient and its opposite give the same map, so that it cannot say what sets two pictures apart."""
     per_class: bool = True
     """False where the map is the same for every class: it shows what stands out, not what speaks for the class."""
     detectors: bool = True

@@ -50,7 +50,7 @@ SAME = 1 - 1e-5
 """Cosine above which the gradient is noise: nothing could be more similar."""
 LINEAR = ("gradcam", "hirescam", "xgradcam")
 """Methods whose map of the negated scalar is the negated map; for others it is computed separately."""
-OFFERED = tuple(method.id for method in METHODS.values() if method.family == "gradient")
+OFFERED = tuple(method.id for method in METHODS.values() if method.family == "gradient" and method.signed)
 DEFAULT = "hirescam"
 """HiResCAM: on pictures joined from two, one of which is the other picture, as good as any method at the last layer and
 better at earlier ones (docs/similarity.md)."""

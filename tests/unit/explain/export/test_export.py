@@ -94,8 +94,8 @@ def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Ex
     assert {value[0] for name, value in asked if name in ("src", "href", "action", "data", "srcset")} == {"#"}
     assert not [name for name, _ in asked if name == "style" or name.startswith("on")]
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
-    for element in ("style", "script"):
-        text = re.search(rf"<{element}>(.*?)</{element}>", page, re.S)[1]
+    for element, start in (("style", "<style>"), ("script", '<script type="module">')):
+        text = re.search(rf"{start}(.*?)</{element}>", page, re.S)[1]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{element}-src 'sha256-{digest}'" in policy
     assert "default-src 'none'" in policy and "unsafe" not in policy
