@@ -9,7 +9,7 @@ help: ## what can be done here
 run: .venv/run ## install what is missing and open the dashboard
 	$(BIN)/streamlit run dashboard.py
 
-test: .venv/dev $(JS) ## everything: lint, types, unit, screens, browser
+test: .venv/dev $(JS) ## everything: lint, types, unit, pages, browser
 	$(BIN)/python tests/browser/provide.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -17,7 +17,7 @@ test: .venv/dev $(JS) ## everything: lint, types, unit, screens, browser
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no screens
+quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no pages
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit
 

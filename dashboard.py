@@ -1,4 +1,4 @@
-"""The front door: the list of screens and the HTTP routes, nothing else."""
+"""The front door: the list of pages and the HTTP routes, nothing else."""
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager

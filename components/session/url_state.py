@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8").replace("export ", "")
 """JavaScript for one component of each page: it makes the browser's Back lead to the page before."""
-_WITHOUT_OPTIONS = ("slider", "text_input", "toggle")
+_WITHOUT_OPTIONS = ("checkbox", "number_input", "slider", "text_input", "toggle")
 
 
 @dataclass

@@ -91,7 +91,7 @@ def app() -> AppTest:
 
 @pytest.fixture
 def page(app: AppTest):
-    """A screen, run once: `page("pages/topk.py")`, with query parameters as keywords."""
+    """A page after Explore, or Explore alone: `page("pages/topk.py")`, with query parameters as keywords."""
 
     def opened(path: str | None = None, **parameters: str) -> AppTest:
         for name, value in parameters.items():
