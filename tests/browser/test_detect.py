@@ -208,7 +208,7 @@ def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path)
     dialog.locator("img").nth(1).wait_for()
     settled(page)
     dialog.get_by_text("Open", exact=True).first.click()
-    dialog.get_by_role("button", name="All of them").first.wait_for()
+    dialog.get_by_role("button", name="All photos").first.wait_for()
     page.screenshot(path=ARTEFACTS / "detect-kept.png")
 
 

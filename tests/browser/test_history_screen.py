@@ -42,7 +42,7 @@ def noted(store: History, note: str) -> Record:
 
 def marking(page: Page) -> Locator:
     """The board to draw on, in its place."""
-    page.get_by_role("radio", name="Mark").click()
+    page.get_by_role("radio", name="Annotate").click()
     stage = page.locator(".markup .stage")
     expect(stage).to_be_visible()
     expect(stage.locator("image")).to_have_attribute("href", re.compile("^blob:"))
@@ -65,7 +65,7 @@ def test_back_leads_from_a_record_to_all_of_them(visit, store: History):
     expect(page.locator(".tile").first).to_be_visible()
     page.locator(".tile").first.click()
     expect(page).to_have_url(re.compile("kept="))
-    expect(page.get_by_role("radio", name="Mark")).to_be_visible()
+    expect(page.get_by_role("radio", name="Annotate")).to_be_visible()
     page.go_back()
     expect(page.locator(".tile").first).to_be_visible()
     assert "kept=" not in page.url
@@ -148,7 +148,7 @@ def test_two_who_draw_on_one_record_keep_each_others_marks(visit, store: History
     note = first.get_by_role("textbox", name="Note")
     note.fill("only a note")
     note.press("Tab")
-    expect(first.get_by_text("Somebody else drew here meanwhile")).to_be_visible()
+    expect(first.get_by_text("Somebody else is annotating this record")).to_be_visible()
     until(first, lambda: store.get(record.id).note == "only a note", "the note is kept")
     assert len(store.get(record.id).marks) == 2
     first.locator(".markup .stage").press("a")
