@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
-    heatmaps: Folder = _field(Path("heatmaps"), "Where the Detect screen saves photographs.")
+    heatmaps: Folder = _field(Path("heatmaps"), "Where the Detect page saves photographs.")
     history: FolderOrOff = _field(
         lambda: data_folder("history"),
         "The history's folder; off: nothing is saved.",

@@ -1,4 +1,4 @@
-"""Example scenes for the screens, enlarged, and the stories of models that cheat."""
+"""Example scenes for the pages, enlarged, and the stories of models that cheat."""
 
 from __future__ import annotations
 
