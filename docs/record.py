@@ -64,7 +64,7 @@ def scenes(page: Page, film: Film) -> None:
         page.get_by_role("button", name=re.compile(f"^{label}")).first.click()
         settle(page)
         film.take(1500)
-    threshold = page.locator("input[type=range][aria-label='Show from this value']").first
+    threshold = page.locator("input[type=range][aria-label='Threshold']").first
     for hundredth in [*range(0, 62, 4), *range(60, -1, -6)]:
         threshold.fill(str(hundredth / 100))
         film.take()
