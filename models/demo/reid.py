@@ -23,10 +23,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common.files import write_file
 from models.demo import person_scenes
 from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, WEIGHTS, examined, located, pictures, trained
-from models.demo.train import back
+from models.demo.train import average as move_average
+from models.demo.train import back, save
 from models.families.promptsg.files import written
 from models.families.promptsg.network import Config, PromptSG
 
@@ -227,7 +227,7 @@ def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tu
         back(loss)
         nn.utils.clip_grad_norm_(parameters, 5)
         optimiser.step()
-        _average(average, net, min(0.995, (1 + step) / (20 + step)))
+        move_average(average, net, min(0.995, (1 + step) / (20 + step)))
         now = time.monotonic()
         if now - told > TELL_SECONDS or step + 1 == recipe.steps:
             told = now
@@ -247,23 +247,6 @@ def _optimiser(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.opti
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
-
-
-def _average(kept: nn.Module, net: nn.Module, decay: float) -> None:
-    old, new = kept.state_dict(), net.state_dict()
-    floats = [key for key, value in old.items() if value.is_floating_point()]
-    torch._foreach_lerp_([old[key] for key in floats], [new[key].detach() for key in floats], 1 - decay)
-
-
-def save(net: nn.Module, path: Path) -> None:
-    """Write the weights as float16, whole or not at all."""
-    from safetensors.torch import save as as_bytes
-
-    state = {
-        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for key, value in net.state_dict().items()
-    }
-    write_file(path, as_bytes(state))
 
 
 def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int = 1) -> dict[str, Any]:

@@ -264,7 +264,7 @@ def save(net: nn.Module, path: Path) -> None:
     from safetensors.torch import save as as_bytes
 
     state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
+        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in net.state_dict().items()
     }
     write_file(path, as_bytes(state))
