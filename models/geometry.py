@@ -77,6 +77,13 @@ class Geometry:
         (sy, sx), (oy, ox) = self.scale, self.offset
         return tuple(((x - ox) / sx, (y - oy) / sy) for x, y in points)
 
+    def to_input(self, content: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Place a map (h, w) of `content` on the whole input, 0 on a letterbox's bars."""
+        left, top, right, bottom = self.content
+        out = np.zeros(self.input, np.float32)
+        out[top:bottom, left:right] = content
+        return out
+
     def to_original(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Grow an (h, w) map that covers the whole input to the picture's own grid.
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from explain.findings.diagnosis import CROPPED
-from explain.history.records import RecordComparison, grown
+from explain.history.records import RecordComparison
 from explain.maps import statistics
 from explain.maps.statistics import COARSE, describe_place
 from explain.phrases import percent
@@ -62,7 +62,8 @@ def grid(found: SavedMap, seen: Box) -> NDArray[np.float32]:
     left, top, right, bottom = seen
     shrink = min(1.0, COARSE / max(right - left, bottom - top))
     size = (max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink)))
-    part = grown(found.measured, found.geometry)[top:bottom, left:right]
+    geometry = found.geometry
+    part = np.clip(geometry.to_original(geometry.to_input(found.measured)), 0, 1)[top:bottom, left:right]
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from common.errors import Problem
 from explain.history import array_codec
-from explain.history.rows import Body, MapInfo
+from explain.history.records import Body, MapInfo
 from explain.history.store import Blob
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
-        picture_notes=explanation.image.notes,
         screen=screen,
     )
     labels = {prediction.label for prediction in predictions if prediction.box is not None}

@@ -84,7 +84,7 @@ def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: b
 
 def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
     """Return a record as plain values, ready for `result_folder.to_json`."""
-    found = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    found: dict[str, Any] = {"id": record.id} | vars(record)
     found["created"] = record.created.isoformat()
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]
     found["maps"] = [

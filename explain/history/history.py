@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
 from common.settings import settings
-from explain.history import array_codec, encoding, query, rows, schema, search_index
+from explain.history import array_codec, encoding, rows, schema, search
 from explain.history.records import (
+    Body,
     Choices,
     Mark,
     Order,
@@ -89,7 +90,7 @@ class History:
         image = explanation.image
         columns = {
             "id": secrets.token_hex(8),
-            "picture_name": query.storable(image.name),
+            "picture_name": search.storable(image.name),
             "picture_sha256": image.sha256,
             "width": image.width,
             "height": image.height,
@@ -150,7 +151,7 @@ class History:
             )
         self._store.place(database, blobs, ready)
         columns = columns | {"created": rows.now(), "bytes": sum(sizes.values())}
-        columns["text"] = search_index.text_of(columns, made.body, tags)
+        columns["text"] = search.text_of(columns, made.body, tags)
         names = ", ".join(columns)
         n = database.execute(
             f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
@@ -160,9 +161,9 @@ class History:
             database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *rows.encoded(info)))
         database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
         database.executemany(
-            "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(query.storable(word), n) for word in made.labels]
+            "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(search.storable(word), n) for word in made.labels]
         )
-        search_index.add(database, n, columns["text"], tags)
+        search.add(database, n, columns["text"], tags)
 
     def search(
         self,
@@ -178,11 +179,11 @@ class History:
     ) -> SearchResult:
         """Return one page of records. `text`: words or prefixes that must all occur in the headline, classes, note,
         tags, marks, name, model or method. `label`: a class of the record."""
-        by, (most, start) = query.order_clause(order), query.page(limit, offset)
+        by, (most, start) = search.order_clause(order), search.page(limit, offset)
         if not self._store.exists:
             return SearchResult((), 0)
         with self._store.reading() as database:
-            condition, values = query.where(
+            condition, values = search.where(
                 text=text, model=model, method=method, label=label, tag=tag, indexed=schema.searchable(database)
             )
             every = ", count(*) OVER ()" if text else ""
@@ -210,7 +211,7 @@ class History:
         if not self._store.exists:
             return Choices({}, {}, {}, {})
         with self._store.reading() as database:
-            return query.choices(database)
+            return search.choices(database)
 
     def get(self, id: str) -> Record:
         """Return one record; raise Problem if it is gone."""
@@ -254,18 +255,20 @@ class History:
             n, names = row[0], ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
             held: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
             if marks is not None and since is not None:
-                held["marks"] = rows.marks_json(checked_marks(merged(rows.read_marks(held["marks"]), since, marks)))
-            body: rows.Body | None = None
+                held["marks"] = rows.marks_json(
+                    checked_marks(merged(rows.read_list(Mark, held["marks"]) or (), since, marks))
+                )
+            body: Body | None = None
             with contextlib.suppress(ValueError):
                 body = rows.read_body(held["body"], held["crc"])
-            drawn, tagged = rows.read_marks(held["marks"]), rows.read_tags(held["tags"])
-            text = search_index.text_of(held, body, tagged, drawn)
+            marks_now, tags_now = rows.read_list(Mark, held["marks"]) or (), rows.read_list(str, held["tags"]) or ()
+            text = search.text_of(held, body, tags_now, marks_now)
             database.execute(
                 "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
                 (held["note"], held["tags"], held["marks"], text, n),
             )
-            search_index.remove(database, n)
-            search_index.add(database, n, text, tagged)
+            search.remove(database, n)
+            search.add(database, n, text, tags_now)
         return self.get(id)
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -282,7 +285,7 @@ class History:
             for id_ in ids:
                 row = database.execute("SELECT n FROM records WHERE id = ?", (id_,)).fetchone()
                 if row is not None:
-                    freed |= search_index.delete_record(database, row[0])
+                    freed |= search.delete_record(database, row[0])
         if freed:
             # Only now: a process killed here leaves files that a sweep finds, and never a record without its files.
             self._store.remove(list(freed))

@@ -6,25 +6,22 @@ import math
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common.errors import Problem
+from explain.export.embedded_recipe import View
+from explain.findings.diagnosis import Finding
+from explain.maps.statistics import Agreement, Statistics
+from explain.recipe import Recipe
+from models.adapter import Prediction
+from models.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from explain.export.embedded_recipe import View
-    from explain.findings.diagnosis import Finding
-    from explain.maps.heatmap import State
-    from explain.maps.statistics import Agreement, Statistics
-    from explain.options import Scale
-    from explain.recipe import Recipe
-    from models.adapter import Prediction
-    from models.geometry import Geometry
 
 Order = Literal["newest", "oldest", "surest", "least sure", "largest"]
 Shape = Literal["arrow", "circle", "text"]
@@ -64,23 +61,12 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A saved explanation. Its maps and its picture are read on demand."""
+class Body:
+    """The part of a record that never changes."""
 
-    id: str
-    created: datetime
-    """Aware, in UTC."""
-    picture_name: str
-    picture_sha256: str
-    """`Image.sha256`: of its pixels."""
-    width: int
-    height: int
-    model: str
-    task: str
-    method: str
-    layers: tuple[str, ...]
     headline: str
     """The sentence over the picture when it was saved."""
+    layers: tuple[str, ...]
     predictions: tuple[Prediction, ...]
     """All of them, best first."""
     labels: tuple[str, ...]
@@ -96,14 +82,31 @@ class Record:
     recipe: Recipe | None
     """None only in a damaged record."""
     view: View
+    notes: tuple[str, ...] = ()
+    """As `Explanation.notes`."""
+    screen: str = "explore"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Body):
+    """A saved explanation. Its maps and its picture are read on demand."""
+
+    id: str
+    created: datetime
+    """Aware, in UTC."""
+    picture_name: str
+    picture_sha256: str
+    """`Image.sha256`: of its pixels."""
+    width: int
+    height: int
+    model: str
+    task: str
+    method: str
     note: str
     tags: tuple[str, ...]
     marks: tuple[Mark, ...]
     bytes: int
     """Size of its files; a shared file counts for each record."""
-    notes: tuple[str, ...] = ()
-    """As `Explanation.notes`."""
-    screen: str = "explore"
     damaged: str = ""
     """One sentence if parts of the record cannot be read."""
 
@@ -114,65 +117,69 @@ class Record:
 
 
 @dataclass(frozen=True, eq=False)
-class SavedMap:
-    """A saved heatmap, bit for bit."""
+class MapInfo:
+    """Description of a map, without its arrays."""
 
     label: str
     score: float | None
     """The best score of its class among the predictions, 0..1."""
+    ends: tuple[float, float] | None
+    """`Heatmap.ends`."""
+    geometry: Geometry
+    method: str
+    layers: tuple[str, ...]
+    scale: Literal["own", "shared"]
+    state: Literal["ok", "flat", "no evidence", "not a number"]
+    """`ok`, or why the map is empty."""
+    statistics: Statistics
+    boxes: tuple[Prediction, ...] = ()
+    """A detector's boxes that the map explains."""
+    looks: str = ""
+    """Description of where the heat is."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SavedMap(MapInfo):
+    """A saved heatmap, bit for bit."""
+
     values: NDArray[np.float32]
     """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture."""
-    extent: tuple[float, float, float, float]
-    """The area that `values` cover: xyxy in original pixels."""
-    seen: tuple[int, int, int, int]
-    """The area that the model saw: xyxy in whole original pixels."""
-    raw: tuple[float, float] | None
-    """The raw values at 0 and at 1; None for several layers."""
     shared: NDArray[np.float32] | None
     """The same map on the shared scale, for several layers."""
-    cells: tuple[int, int] | None
-    """Rows and columns of the layer's grid; None for several layers."""
     measured: NDArray[np.float32]
     """As `values`, but also outside of boxes where only their inside is shown."""
     layer_maps: tuple[NDArray[np.float32], ...]
     """`Heatmap.raw`: signed, on each layer's own grid."""
-    geometry: Geometry
-    method: str
-    layers: tuple[str, ...]
-    scale: Scale
-    state: State
-    """`ok`, or why the map is empty."""
-    statistics: Statistics
-    boxes: tuple[Prediction, ...]
-    """A detector's boxes that the map explains."""
-    looks: str
-    """Description of where the heat lies."""
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The area that `values` cover: xyxy in original pixels."""
+        return self.geometry.extent
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """The area that the model saw: xyxy in whole original pixels."""
+        return self.geometry.seen
+
+    @property
+    def raw(self) -> tuple[float, float] | None:
+        """The raw values at 0 and at 1; None for several layers."""
+        return self.ends or ((0.0, 0.0) if len(self.layer_maps) == 1 else None)
+
+    @property
+    def cells(self) -> tuple[int, int] | None:
+        """Rows and columns of the layer's grid; None for several layers."""
+        return self.layer_maps[0].shape if len(self.layer_maps) == 1 else None
 
     @property
     def at_input(self) -> NDArray[np.float32]:
         """`Heatmap.at_input`: (h, w) at the model's input, 0 on a letterbox's bars."""
-        return _at_input(self.values, self.geometry)
+        return self.geometry.to_input(self.values)
 
     @property
     def at_picture(self) -> NDArray[np.float32]:
         """`Heatmap.values`: float32 (H, W) in 0..1 on the picture's own grid; 0 outside `seen`."""
-        return grown(self.values, self.geometry)
-
-
-def _at_input(values: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    import numpy as np
-
-    left, top, right, bottom = geometry.content
-    out = np.zeros(geometry.input, np.float32)
-    out[top:bottom, left:right] = values
-    return out
-
-
-def grown(content: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """Resample the picture's part of a model's input to the picture's own grid: float32 (H, W) in 0..1."""
-    import numpy as np
-
-    return np.clip(geometry.to_original(_at_input(content, geometry)), 0, 1)
+        return np.clip(self.geometry.to_original(self.at_input), 0, 1)
 
 
 @dataclass(frozen=True)

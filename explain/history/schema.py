@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from common.errors import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 APPLICATION = 0x53474849  # "SGHI"
@@ -72,6 +74,19 @@ STEPS: tuple[tuple[str, ...], ...] = (
 CREATE_INDEX = "CREATE VIRTUAL TABLE found USING fts5(text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')"
 
 
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Write exclusively; commit at the end, roll back on an exception."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
 def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bool) -> None:
     """Configure a connection and upgrade the tables; raise Problem if another program owns the database.
 
@@ -80,28 +95,19 @@ def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bo
     version = _version(database, path)
     if version == 0:
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    if not _enable_wal(database, wait):
-        # Without a write-ahead log (on a network drive): as safe, only slower.
-        database.execute("PRAGMA synchronous = EXTRA")
-    else:
-        database.execute("PRAGMA synchronous = FULL")
+    # Without a write-ahead log (on a network drive): as safe, only slower.
+    database.execute(f"PRAGMA synchronous = {'FULL' if _enable_wal(database, wait) else 'EXTRA'}")
     if version < len(STEPS):
-        database.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(database):
             # Another process may have upgraded it meanwhile.
             version = _version(database, path)
-            for step in STEPS[version:]:
-                for statement in step:
-                    database.execute(statement)
+            for statement in itertools.chain(*STEPS[version:]):
+                database.execute(statement)
             if version == 0:
                 database.execute(f"PRAGMA application_id = {APPLICATION}")
                 if others:
                     write_note(database, "others", "1")
             database.execute(f"PRAGMA user_version = {len(STEPS)}")
-            database.execute("COMMIT")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
     _create_index(database)
 
 
@@ -148,23 +154,18 @@ def searchable(database: sqlite3.Connection) -> bool:
 
 def _create_index(database: sqlite3.Connection) -> None:
     """Create the full-text index, or rebuild it after a process without FTS5; not every SQLite has it."""
-    ask = "SELECT (SELECT count(*) FROM records) = (SELECT count(*) FROM found_docsize)"
+    is_complete = "SELECT (SELECT count(*) FROM records) = (SELECT count(*) FROM found_docsize)"
     with contextlib.suppress(sqlite3.OperationalError):
-        if database.execute(ask).fetchone()[0]:
+        if database.execute(is_complete).fetchone()[0]:
             return
     if not any("ENABLE_FTS5" in name for (name,) in database.execute("PRAGMA compile_options")):
         return
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'found'").fetchone():
             database.execute(CREATE_INDEX)
-        if not database.execute(ask).fetchone()[0]:
+        if not database.execute(is_complete).fetchone()[0]:
             database.execute("DELETE FROM found")
             database.execute("INSERT INTO found (rowid, text) SELECT n, text FROM records")
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
 
 
 def read_note(database: sqlite3.Connection, name: str) -> str | None:

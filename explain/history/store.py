@@ -92,14 +92,8 @@ class Store:
         """Yield the database for exclusive writing; committed at the end, rolled back on an exception."""
         with self.reported(), _locked(self._write_lock):
             database = self._database("write")
-            database.execute("BEGIN IMMEDIATE")
-            try:
+            with schema.transaction(database):
                 yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
 
     def _database(self, role: str) -> sqlite3.Connection:
         if self._process != os.getpid():
@@ -142,19 +136,17 @@ class Store:
     def _unwritable(self) -> str:
         return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
 
-    def _database_words(self, said: str) -> str:
-        if "locked" in said or "busy" in said:
-            return (
-                f"The history is busy: another process has been writing to {self.folder} for {WAIT:.0f} seconds; try "
-                "again."
-            )
-        if "is full" in said:
-            return self._full
-        if "readonly" in said or "unable to open" in said or "disk I/O" in said:
-            return self._unwritable
-        if "malformed" in said or "not a database" in said:
-            return f"{self.path} is damaged: move it away and restore a copy, or start a new history."
-        return f"The history in {self.folder} could not be used ({said}): try again."
+    def _database_words(self, message: str) -> str:
+        sentences = {
+            ("locked", "busy"): f"The history is busy: another process has been writing to {self.folder} for "
+            f"{WAIT:.0f} seconds; try again.",
+            ("is full",): self._full,
+            ("readonly", "unable to open", "disk I/O"): self._unwritable,
+            ("malformed", "not a database"): f"{self.path} is damaged: move it away and restore a copy, or start a new "
+            "history.",
+        }
+        otherwise = f"The history in {self.folder} could not be used ({message}): try again."
+        return next((text for parts, text in sentences.items() if any(part in message for part in parts)), otherwise)
 
     def file(self, name: str) -> bytes:
         """Return the bytes of a file; raise Problem if it is missing or damaged."""

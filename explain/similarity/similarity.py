@@ -95,10 +95,7 @@ class ComparedImage:
     @cached_property
     def padded(self) -> NDArray[np.float32]:
         """`signed` on the model's whole input, 0 on the bars of a letterbox."""
-        left, top, right, bottom = self.geometry.content
-        out = np.zeros(self.geometry.input, np.float32)
-        out[top:bottom, left:right] = self.signed
-        return out
+        return self.geometry.to_input(self.signed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import pytest
 
 from explain import Explainer, Image, Problem
 from explain.history import History, Record, schema
-from explain.history.query import folded
+from explain.history.search import folded
 
 if TYPE_CHECKING:
     from explain import Explanation
