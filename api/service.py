@@ -341,7 +341,7 @@ def base64_text(data: bytes) -> str:
 
 def plain(value: Any) -> dict[str, Any]:
     """Return a value as plain JSON values, with None for numbers that are not finite."""
-    from explain.export.result_folder import to_json
+    from common.files import to_json
 
     made: dict[str, Any] = json.loads(to_json(value))
     return made

@@ -79,7 +79,7 @@ class Console:
     def result(self, value: Any) -> None:
         """Print the whole answer as JSON; nothing without --json."""
         if self.as_json:
-            from explain.export.result_folder import to_json
+            from common.files import to_json
 
             print(to_json(value), file=self._stdout)
 

@@ -1,13 +1,17 @@
-"""Write files whole, name them, and find the user's data folder."""
+"""Write files whole, encode JSON, name files, and find the user's data folder."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import re
 import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +41,29 @@ def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write a file, whole or not at all."""
     with atomic_write(path, sync=sync) as draft:
         draft.write_bytes(data)
+
+
+def to_json(value: Any) -> str:
+    """Return plain values, dataclasses and pydantic models as JSON, numbers that are not finite as null."""
+    return json.dumps(jsonable(value), indent=1)
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value as dicts, lists, texts and finite numbers."""
+    if hasattr(value, "model_dump"):
+        return jsonable(value.model_dump(mode="json"))
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if hasattr(value, "item"):
+        # A scalar of numpy.
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
 
 
 def file_stem(

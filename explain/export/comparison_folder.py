@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from explain.export.result_folder import MAPS, class_scores, label_stem, npz, tagger, to_json
+from common.files import to_json
+from explain.export.result_folder import MAPS, class_scores, label_stem, npz, tagger
 from explain.findings.diagnosis import answer
 from explain.phrases import percent, plain_text
 from explain.picture.image import to_jpeg, to_png

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common.errors import ModelProblem, Problem
-from common.files import file_stem, write_file
+from common.files import file_stem, to_json, write_file
 from explain.evidence.targets import decode
 from explain.export import command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline
@@ -145,27 +144,6 @@ def check(folder: Path) -> None:
 def label_stem(label: str) -> str:
     """Return a label as part of a file name: `Egyptian cat` is `Egyptian_cat`."""
     return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
-
-
-def to_json(value: Any) -> str:
-    """Return plain values, dataclasses and pydantic models as JSON, numbers that are not finite as null."""
-    return json.dumps(_jsonable(value), indent=1)
-
-
-def _jsonable(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return _jsonable(value.model_dump(mode="json"))
-    if is_dataclass(value) and not isinstance(value, type):
-        return _jsonable(asdict(value))
-    if isinstance(value, dict):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
 
 
 def summary(explanation: Result, colours: MapColours) -> dict[str, Any]:

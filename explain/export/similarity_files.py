@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.files import to_json
 from explain.export import table
-from explain.export.result_folder import MAPS, label_stem, npz, to_json
+from explain.export.result_folder import MAPS, label_stem, npz
 from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet

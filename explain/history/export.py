@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.files import to_json
 from explain.export import embedded_recipe
 from explain.export import result_folder as names
 from explain.phrases import plain_text
@@ -50,7 +51,7 @@ def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[
         )
         if record.marks:
             yield "marked.png", marked(record, picture, chosen, record.index)
-    yield "record.json", names.to_json(described(record, maps)).encode()
+    yield "record.json", to_json(described(record, maps)).encode()
 
 
 def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
@@ -83,7 +84,7 @@ def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: b
 
 
 def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
-    """Return a record as plain values, ready for `result_folder.to_json`."""
+    """Return a record as plain values, ready for `common.files.to_json`."""
     found: dict[str, Any] = {"id": record.id} | vars(record)
     found["created"] = record.created.isoformat()
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from explain.monitor.drift import Drift as Drift
     from explain.monitor.drift import Shift as Shift
     from explain.monitor.entry import Entry as Entry
-    from explain.monitor.environment import default as default
     from explain.monitor.monitor import Monitor as Monitor
     from explain.monitor.monitor import State as State
+    from explain.monitor.monitor import default as default
     from explain.monitor.observation import MEANING as MEANING
     from explain.monitor.observation import NUMBERS as NUMBERS
     from explain.monitor.observation import Observation as Observation
@@ -33,7 +33,7 @@ _HOMES = {
     "Entry": "entry",
     "Monitor": "monitor",
     "State": "monitor",
-    "default": "environment",
+    "default": "monitor",
     "MEANING": "observation",
     "NUMBERS": "observation",
     "Observation": "observation",

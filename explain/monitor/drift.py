@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explain.monitor.observation import Observation
+from explain.monitor.observation import NAMES, Observation
 from explain.monitor.phrases import many
 from explain.monitor.reference import Known, numbers
 from explain.phrases import listing, percent
@@ -36,20 +36,6 @@ MIN_JS = 0.02
 """Minimum divergence of the labels that matters, in bits."""
 BINS = 10
 DRAWS = 1999
-NAMES: dict[str, str] = {
-    "confidence": "Confidence",
-    "found": "The number of boxes",
-    "half_heat_area": "The area that holds half of the heat",
-    "entropy_normalised": "How scattered the heat is",
-    "gini": "How unequally the heat is shared out",
-    "spread": "How far the heat lies from its centre",
-    "border_share": "The heat on the border",
-    "n_regions": "The number of hot areas",
-    "centre_x": "The place of the heat from left to right",
-    "centre_y": "The place of the heat from top to bottom",
-    "box_inside": "The heat inside the boxes",
-    "box_ratio": "How much more heat the boxes hold than an even map",
-}
 
 
 @dataclass(frozen=True)
@@ -78,9 +64,9 @@ class Shift:
 
     @property
     def way(self) -> str:
-        """`lower`, `higher`, or `spread otherwise` where the median stayed."""
+        """`lower`, `higher`, or `distributed differently` if the median is the same."""
         if f"{self.median:.2g}" == f"{self.reference_median:.2g}":
-            return "spread otherwise"
+            return "distributed differently"
         return "lower" if self.median < self.reference_median else "higher"
 
     @property

@@ -5,19 +5,35 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic import TypeAdapter
+
+from common.files import jsonable
 from explain.monitor.observation import read_stamp, stamp
 from explain.monitor.rules import Reason
 from explain.recipe import Recipe
 from models.geometry import Geometry
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 FORMAT = 1
+_AS_IS = (
+    "id",
+    "model",
+    "task",
+    "source",
+    "label",
+    "confidence",
+    "predictions",
+    "statistics",
+    "boxes",
+    "recipe",
+    "notes",
+)
+_OF_MAP = ("method", "layers", "of", "state")
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}")
 _FILE = re.compile(r"(map\.png|raw\.npy|raw\.npz|picture\.jpg|picture\.png)")
 
@@ -32,7 +48,7 @@ class Entry:
     model: str
     task: str
     source: str
-    """Which door it came through: `library`, `api`, `batch`, ..."""
+    """Where it was made: `library`, `api`, `batch`, ..."""
     picture: str
     """The picture's bare name."""
     sha256: str
@@ -45,8 +61,8 @@ class Entry:
     """(label, score) of the best."""
     statistics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Of the first map, by the names of `explain.maps.statistics.MEANING`; empty where there is no map."""
-    boxes: Mapping[str, float] | None = field(default=None, repr=False)
-    """How the map lies to its boxes (`explain.maps.boxes.BoxNumbers`)."""
+    boxes: Mapping[str, float | None] | None = field(default=None, repr=False)
+    """Shares of the heat in its boxes and in others (`explain.maps.boxes.BoxNumbers`)."""
     method: str | None = None
     layers: tuple[str, ...] = ()
     of: str | None = None
@@ -80,34 +96,26 @@ class Entry:
         return sum(reason.beyond for reason in self.reasons)
 
     def line(self, files: Mapping[str, str]) -> dict[str, Any]:
-        """As the log has it; `files`: the names of its files by `heatmap`, `raw`, `picture`."""
-        said: dict[str, Any] = {
-            "sightglass": FORMAT,
-            "id": self.id,
-            "time": stamp(self.time),
-            "model": self.model,
-            "task": self.task,
-            "source": self.source,
-            "picture": {"name": self.picture, "sha256": self.sha256, "width": self.width, "height": self.height},
-            "label": self.label,
-            "confidence": self.confidence,
-            "why": [asdict(reason) for reason in self.reasons],
-            "predictions": [[label, score] for label, score in self.predictions],
-            "map": {"method": self.method, "layers": self.layers, "of": self.of, "state": self.state},
-            "geometry": asdict(self.geometry) if self.geometry else None,
-            "statistics": self.statistics,
-            "boxes": self.boxes,
-            "recipe": self.recipe.model_dump(mode="json") if self.recipe else None,
-            "notes": self.notes,
-            "files": dict(files),
-        }
-        plain: dict[str, Any] = finite(said)
-        return plain
+        """Return the line for the log; `files`: the names of its files by `heatmap`, `raw`, `picture`."""
+        line: dict[str, Any] = jsonable(
+            {
+                "sightglass": FORMAT,
+                **{name: getattr(self, name) for name in _AS_IS},
+                "time": stamp(self.time),
+                "picture": {"name": self.picture, "sha256": self.sha256, "width": self.width, "height": self.height},
+                "why": self.reasons,
+                "map": {name: getattr(self, name) for name in _OF_MAP},
+                "geometry": self.geometry,
+                "recipe": self.recipe,
+                "files": files,
+            }
+        )
+        return line
 
     @staticmethod
     def read(line: Mapping[str, Any], folder: Path) -> Entry:
-        """One line of the log, its files in `folder`; raises KeyError, TypeError or ValueError where it is none."""
-        name, picture, shown = line["id"], line["picture"], line["map"]
+        """Read one line of the log, its files in `folder`; raise KeyError, TypeError or ValueError if it is invalid."""
+        name, picture = line["id"], line["picture"]
         if not _ID.fullmatch(name):
             raise ValueError(f"{name!r} is no entry's name.")
 
@@ -118,48 +126,31 @@ class Entry:
                 return None
             return folder / given
 
-        return Entry(
-            id=name,
-            time=read_stamp(line["time"]),
-            model=str(line["model"]),
-            task=str(line["task"]),
-            source=str(line["source"]),
-            picture=str(picture["name"]),
-            sha256=str(picture["sha256"]),
-            width=int(picture["width"]),
-            height=int(picture["height"]),
-            label=_text(line["label"]),
-            confidence=None if line["confidence"] is None else float(line["confidence"]),
-            reasons=tuple(Reason(str(r["kind"]), str(r["text"]), float(r["beyond"])) for r in line["why"]),
-            predictions=tuple((str(label), float(score)) for label, score in line["predictions"]),
-            statistics=dict(line["statistics"] or {}),
-            boxes=line["boxes"],
-            method=_text(shown["method"]),
-            layers=tuple(map(str, shown["layers"])),
-            of=_text(shown["of"]),
-            state=str(shown["state"]),
-            geometry=_geometry(line["geometry"]),
-            recipe=_recipe(line["recipe"]),
-            notes=tuple(map(str, line["notes"])),
-            heatmap=file("heatmap"),
-            raw=file("raw"),
-            kept=file("picture"),
+        entry: Entry = _reader().validate_python(
+            {
+                **{name: line[name] for name in (*_AS_IS, "geometry")},
+                **{name: line["map"][name] for name in _OF_MAP},
+                **{name: picture[name] for name in ("sha256", "width", "height")},
+                "picture": picture["name"],
+                "time": read_stamp(line["time"]),
+                "reasons": line["why"],
+                "statistics": line["statistics"] or {},
+                "recipe": _recipe(line["recipe"]),
+                "heatmap": file("heatmap"),
+                "raw": file("raw"),
+                "kept": file("picture"),
+            }
         )
+        if (geometry := entry.geometry) is not None and not (
+            min(geometry.original + geometry.input) > 0 and all(0 < scale < math.inf for scale in geometry.scale)
+        ):
+            raise ValueError(f"{geometry} is no geometry.")
+        return entry
 
 
-def finite(value: Any) -> Any:
-    """Plain values for JSON: what is not a finite number is null."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+@cache
+def _reader() -> TypeAdapter[Any]:
+    return TypeAdapter(Entry)
 
 
 def _recipe(value: Any) -> Recipe | None:
@@ -167,14 +158,3 @@ def _recipe(value: Any) -> Recipe | None:
         return Recipe.model_validate(value)
     except ValueError:
         return None
-
-
-def _geometry(value: Any) -> Geometry | None:
-    if value is None:
-        return None
-    (height, width), (h, w) = value["original"], value["input"]
-    (sy, sx), (oy, ox) = value["scale"], value["offset"]
-    found = Geometry((int(height), int(width)), (int(h), int(w)), (float(sy), float(sx)), (float(oy), float(ox)))
-    if not (min(found.original + found.input) > 0 and all(0 < scale < math.inf for scale in found.scale)):
-        raise ValueError(f"{value} is no geometry.")
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
@@ -9,11 +10,12 @@ import weakref
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import Problem
-from common.settings import settings
+from common.settings import MIB, settings
 from explain.monitor import files
 from explain.monitor.entry import Entry
 from explain.monitor.log import Log
@@ -23,8 +25,6 @@ from explain.monitor.reader import Reading
 from explain.monitor.rules import Rules, check
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from explain.explanation import Explanation
     from explain.maps.statistics import Statistics
     from explain.monitor.rules import Reason
@@ -71,13 +71,13 @@ class Monitor(Reading):
         keep: int = 8,
         pictures: bool = False,
     ) -> None:
-        """`folder`: SIGHTGLASS_MONITOR, else a folder of the user's own; "off" watches nothing.
+        """`folder`: SIGHTGLASS_MONITOR, else a folder of the user's own; "off" monitors nothing.
 
-        `threshold`: 0..1, the confidence below which an explanation is odd; 0: never. `per_minute`: odd ones that are
-        logged whole, by each process; 0: none. `rotate_bytes`, `keep`: how large a file of the log becomes, its maps
-        counted, and how many of them are kept. `pictures`: whether an entry keeps the picture, too.
+        `threshold`: 0..1, the confidence below which an explanation is odd; 0: never. `per_minute`: odd ones that each
+        process logs in full; 0: none. `rotate_bytes`, `keep`: maximum size of a log file with its maps, and number of
+        log files. `pictures`: whether an entry includes the picture.
 
-        Raises Problem where a number is none that makes sense. The folder is made when something is written.
+        Raises Problem for a number out of range. The folder is created by the first write.
         """
         if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
             raise Problem(f"threshold is {threshold!r}: it goes from 0 to 1.")
@@ -94,14 +94,12 @@ class Monitor(Reading):
         self._counts: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
         # The last count of left out explanations is logged at the end of the process.
-        weakref.finalize(self, _say_left, self._log, left := [self._left])
-        self._held = left
+        weakref.finalize(self, _log_left_out, self._log, self._left)
 
     def watch(self, explanation: Explanation, *, source: str = "library") -> Entry | None:
-        """Look at an explanation; returns the entry where it is odd and was logged whole, else None.
+        """Observe an explanation; return its entry if it is odd and was logged in full, else None.
 
-        Never raises: what could not be written is counted, and told by `problems`. A map that is not finished is not
-        looked at.
+        Never raises: failures are counted and listed in `problems`. An unfinished map is ignored.
         """
         if self.folder is None or not explanation.finished:
             return None
@@ -123,15 +121,14 @@ class Monitor(Reading):
         with self._lock:
             self._counts["watched"] += 1
             self._counts["odd"] += bool(reasons)
-            whole = bool(reasons) and self._rate.take()
-            if reasons and not whole:
+            in_full = bool(reasons) and self._rate.take()
+            if reasons and not in_full:
                 self._counts["left_out"] += 1
                 self._left.add(seen.odd, now)
-            due = self._take_left() if self._left.count and (whole or (not reasons and self._rate.free)) else None
-        if due is not None:
-            self._say(due)
+            left = self._left.take() if in_full or (not reasons and self._rate.free) else None
+        self._append_left_out(left)
         self._trend.append(seen.line())
-        return self._logged(explanation, statistics, seen, reasons) if whole else None
+        return self._logged(explanation, statistics, seen, reasons) if in_full else None
 
     def _logged(
         self,
@@ -190,26 +187,26 @@ class Monitor(Reading):
         with self._lock:
             counts = {name: self._counts[name] for name in ("watched", "odd", "logged", "left_out", "failed")}
         most = sum(log.rotate * log.keep for log in (self._trend, self._log))
-        held = self._trend.size() + self._log.size() if self.folder else 0
-        return State(folder=self.folder, problems=problems, bytes=held, most_bytes=most, **counts)
+        size = self._trend.size() + self._log.size() if self.folder else 0
+        return State(folder=self.folder, problems=problems, bytes=size, most_bytes=most, **counts)
 
     def flush(self) -> None:
         """Log now how many were left out; otherwise that happens in the next quiet moment, or at the end."""
         with self._lock:
-            due = self._take_left() if self._left.count else None
-        if due is not None:
-            try:
-                self._say(due)
-            except OSError as error:
-                self._fail(_unwritten(self.folder, error))
-
-    def _say(self, due: LeftOut) -> None:
-        """The line of how many were left out; where it cannot be written they are counted on."""
+            left = self._left.take()
         try:
-            self._log.append(due.line())
+            self._append_left_out(left)
+        except OSError as error:
+            self._fail(_unwritten(self.folder, error))
+
+    def _append_left_out(self, left: LeftOut | None) -> None:
+        """Log how many were left out; add them to the current count if that fails."""
+        try:
+            if left is not None:
+                self._log.append(left.line())
         except OSError:
             with self._lock:
-                self._left.join(due)
+                self._left.join(left)
             raise
 
     def clear(self) -> int:
@@ -219,9 +216,9 @@ class Monitor(Reading):
         return self._trend.clear() + self._log.clear()
 
     def look_through(self, results: Path | str, *, add: bool = False) -> list[Observation]:
-        """A folder run's results as observations, each with why it is odd; `add` puts them into the trend, too.
+        """Return a batch run's results as observations, each with why it is odd; `add`: also append them to the trend.
 
-        Raises Problem where there are no results, or with `add` nothing can be written.
+        Raises Problem if there are no results, or with `add` if nothing can be written.
         """
         from explain.monitor import reference
 
@@ -242,12 +239,6 @@ class Monitor(Reading):
                 self._counts["odd"] += sum(bool(one.odd) for one in found)
         return found
 
-    def _take_left(self) -> LeftOut:
-        """What is to be said now; the count begins anew."""
-        due, self._left = self._left, LeftOut()
-        self._held[0] = self._left
-        return due
-
     def _fail(self, text: str) -> None:
         with self._lock:
             self._counts["failed"] += 1
@@ -256,13 +247,28 @@ class Monitor(Reading):
                 self._problems[text] += 1
 
 
-def _say_left(log: Log, held: Sequence[LeftOut]) -> None:
-    if held[0].count:
-        try:
-            log.append(held[0].line())
-        except OSError:
-            return
+def _log_left_out(log: Log, left: LeftOut) -> None:
+    if left.count:
+        with contextlib.suppress(OSError):
+            log.append(left.line())
 
 
 def _unwritten(folder: Path | None, error: OSError) -> str:
     return f"Nothing can be written to {folder} ({error.strerror or error}): make room, or choose another folder."
+
+
+def default() -> Monitor:
+    """Return the monitor of this process, set by the environment (docs/monitoring.md); raise Problem for a malformed
+    variable."""
+    found = settings()
+    return _monitor(
+        found.monitor or OFF,
+        threshold=found.monitor_threshold,
+        per_minute=found.monitor_per_minute,
+        rotate_bytes=int(found.monitor_mb * MIB),
+        keep=found.monitor_keep,
+        pictures=found.monitor_pictures,
+    )
+
+
+_monitor = lru_cache(maxsize=8)(Monitor)

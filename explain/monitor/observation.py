@@ -27,6 +27,21 @@ MEANING: dict[str, str] = {
 }
 """The numbers followed over time, in words."""
 NUMBERS = tuple(MEANING)
+NAMES = {
+    "confidence": "Confidence",
+    "half_heat_area": "Area with half of the heat",
+    "border_share": "Heat on the border",
+    "entropy_normalised": "Scatter (entropy)",
+    "box_inside": "Heat in the boxes",
+    "box_ratio": "Heat in the boxes relative to their size",
+    "found": "Number of boxes",
+    "gini": "Unevenness (Gini)",
+    "spread": "Spread around the centre",
+    "n_regions": "Number of hot areas",
+    "centre_x": "Horizontal position of the heat",
+    "centre_y": "Vertical position of the heat",
+}
+"""Their short names, for menus, tables and sentences."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from explain.monitor.observation import stamp
@@ -34,28 +35,34 @@ class Rate:
         return self._tokens >= 1
 
 
+@dataclass
 class LeftOut:
     """Counts odd explanations left out of the log, until a line reports them; not thread-safe."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._kinds: Counter[str] = Counter()
-        self._from = self._to = datetime.now(UTC)
+    count: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    since: datetime | None = None
+    until: datetime | None = None
 
     def add(self, kinds: tuple[str, ...], at: datetime) -> None:
-        if not self.count:
-            self._from = at
-        self._to = at
+        self.since, self.until = self.since or at, at
         self.count += 1
-        self._kinds.update(kinds)
+        self.kinds.update(kinds)
 
-    def join(self, earlier: LeftOut) -> None:
+    def take(self) -> LeftOut | None:
+        """Return the count, None if it is 0, and start again from 0."""
+        taken = replace(self)
+        self.count, self.kinds, self.since, self.until = 0, Counter(), None, None
+        return taken if taken.count else None
+
+    def join(self, earlier: LeftOut | None) -> None:
         """Add an earlier count."""
-        self._from = earlier._from
-        self._to = self._to if self.count else earlier._to
-        self.count += earlier.count
-        self._kinds.update(earlier._kinds)
+        if earlier is not None:
+            self.since, self.until = earlier.since, self.until or earlier.until
+            self.count += earlier.count
+            self.kinds.update(earlier.kinds)
 
     def line(self) -> dict[str, Any]:
         """Return the line for the log."""
-        return {"left_out": self.count, "from": stamp(self._from), "to": stamp(self._to), "why": dict(self._kinds)}
+        assert self.since is not None and self.until is not None
+        return {"left_out": self.count, "from": stamp(self.since), "to": stamp(self.until), "why": dict(self.kinds)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,6 +14,7 @@ import numpy as np
 
 from common.errors import Problem
 from explain.monitor.phrases import many
+from explain.monitor.reader import REFERENCE
 from explain.monitor.reference import Reference, save
 from explain.phrases import listing, percent, plural
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from explain.monitor.monitor import Monitor
     from explain.monitor.observation import Observation
 
-REFERENCE = "reference.json"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STEPS = (
     *(1, 2, 5, 10, 15, 30),
@@ -137,12 +138,8 @@ def _bin(start: datetime, end: datetime, held: Sequence[Observation], number: st
 
 
 def kinds(seen: Iterable[Observation]) -> dict[str, int]:
-    """How many pictures were odd in each way, the most frequent first; one may be odd in several."""
-    counts: dict[str, int] = {}
-    for one in seen:
-        for kind in one.odd:
-            counts[kind] = counts.get(kind, 0) + 1
-    return dict(sorted(counts.items(), key=lambda each: -each[1]))
+    """Return the number of pictures by kind of oddness, the most frequent first; a picture may count in several."""
+    return dict(Counter(kind for one in seen for kind in one.odd).most_common())
 
 
 def headline(seen: Sequence[Observation], when: str) -> str:
@@ -150,41 +147,25 @@ def headline(seen: Sequence[Observation], when: str) -> str:
 
     `when`: such as `in the last 24 hours`, or empty.
     """
-    pictures = f"{len(seen):,} {'picture' if len(seen) == 1 else 'pictures'}"
     if not seen:
         return f"No picture {when}." if when else "No picture yet."
-    whole = f"{pictures} {when}" if when else pictures
+    pictures = f"{many(len(seen), 'picture')} {when}".strip()
     odd = [one for one in seen if one.odd]
     if not odd:
-        return f"{whole}; none was odd."
-    every = kinds(odd)
-    told = [f"{count:,} {SAID.get(kind, kind)}" for kind, count in every.items()]
+        return f"{pictures}; none was odd."
+    counts = kinds(odd)
     if len(odd) == 1:
-        words = listing([SAID.get(kind, kind) for kind in odd[0].odd])
-        return f"{whole}; 1 was odd: {words}."
-    if len(every) == 1:
-        return f"{whole}; {len(odd):,} were odd, all of them {SAID.get(next(iter(every)), next(iter(every)))}."
-    if len(told) > 3:
-        told = [*told[:2], plural(len(told) - 2, "other reason")]
-    both = ", some in several ways" if sum(every.values()) > len(odd) else ""
-    return f"{whole}; {len(odd):,} were odd{both}: {', '.join(told)}."
+        return f"{pictures}; 1 was odd: {listing([SAID.get(kind, kind) for kind in odd[0].odd])}."
+    if len(counts) == 1:
+        (kind,) = counts
+        return f"{pictures}; {len(odd):,} were odd, all of them {SAID.get(kind, kind)}."
+    parts = [f"{count:,} {SAID.get(kind, kind)}" for kind, count in counts.items()]
+    if len(parts) > 3:
+        parts = [*parts[:2], plural(len(parts) - 2, "other reason")]
+    both = ", some in several ways" if sum(counts.values()) > len(odd) else ""
+    return f"{pictures}; {len(odd):,} were odd{both}: {', '.join(parts)}."
 
 
-NAMES = {
-    "confidence": "Confidence",
-    "half_heat_area": "Half of the heat is on",
-    "border_share": "Heat on the border",
-    "entropy_normalised": "Scatter (entropy)",
-    "box_inside": "Heat in the boxes",
-    "box_ratio": "Heat in the boxes by their size",
-    "found": "Boxes found",
-    "gini": "Unevenness (Gini)",
-    "spread": "Spread from its centre",
-    "n_regions": "Hot areas",
-    "centre_x": "Left to right",
-    "centre_y": "Top to bottom",
-}
-"""Short names of `explain.monitor.NUMBERS`, for menus and tables."""
 _DIGITS = {"found": 0, "n_regions": 0, "box_ratio": 1, "entropy_normalised": 2, "gini": 2, "spread": 2}
 
 

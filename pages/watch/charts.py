@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components.session import url_state
-from explain.monitor.observation import MEANING
+from explain.monitor.observation import MEANING, NAMES
 from explain.monitor.phrases import many, named
-from explain.monitor.trend import NAMES, SAID, shown
+from explain.monitor.trend import SAID, shown
 from explain.phrases import percent
 
 if TYPE_CHECKING:

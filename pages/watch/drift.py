@@ -13,6 +13,7 @@ from common.settings import settings
 from components.session import state
 from explain.batch.table import PARQUET
 from explain.monitor import trend
+from explain.monitor.observation import NAMES
 from explain.monitor.phrases import clock, many
 from explain.monitor.reference import WATCHED
 from explain.phrases import listing, percent, plural
@@ -144,7 +145,7 @@ def sure(p: float) -> str:
 
 
 def _name(one: Shift) -> str:
-    return trend.NAMES[one.name]
+    return NAMES[one.name]
 
 
 def _choose(chosen: Chosen, model: str) -> None:

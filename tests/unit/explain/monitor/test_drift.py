@@ -16,8 +16,8 @@ from common.errors import Problem
 from explain import Explainer
 from explain.batch import run
 from explain.monitor import Monitor, Observation, Rules
-from explain.monitor.drift import MIN_PICTURES, NAMES, compare, divergence, holm, psi
-from explain.monitor.observation import NUMBERS, from_rows, observe
+from explain.monitor.drift import MIN_PICTURES, compare, divergence, holm, psi
+from explain.monitor.observation import NAMES, NUMBERS, from_rows, observe
 from explain.monitor.reference import Known, known, load, rows
 from explain.picture.image import Image
 
