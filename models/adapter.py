@@ -199,7 +199,8 @@ class Adapter:
     def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
         self.spec = spec
         self.module = freeze(module)
-        self.labels = tuple(labels)
+        # An untrained model says so with every answer.
+        self.labels = tuple(f"{name} (untrained)" for name in labels) if "random" in spec.weights else tuple(labels)
         self.weights_sha256 = weights_sha256
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from common.errors import WeightsProblem
-from models import safe_pickle
+from models import safe_pickle, weights
 from models.safe_pickle import StandIn
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
+
+    from models.adapter import ModelSpec
+    from models.download import Progress
 
 M = TypeVar("M", bound="nn.Module")
 WRAPPERS = (
@@ -217,6 +220,17 @@ def seeded(build: Callable[[], M], seed: int) -> M:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
+
+
+def module_of(
+    spec: ModelSpec, progress: Progress | None, build: Callable[[], M], load: Callable[[Path], M]
+) -> tuple[M, str]:
+    """Return the module of a table and its sha256: built at random by the table's seed, or loaded from its file."""
+    if "random" in spec.weights:
+        module = seeded(build, spec.weights["random"])
+        return module, digest(module)
+    path = weights.locate(spec, progress=progress)
+    return load(path), weights.sha256_of(path)
 
 
 def digest(module: nn.Module) -> str:

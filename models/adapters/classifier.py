@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
 
 from common.errors import ModelProblem
-from models.adapter import ModelSpec, Part, Prediction, Target
-from models.adapters.prepared import PreparedAdapter
-from models.preprocess import Preprocessing
+from models.adapter import Part, Prediction, Target
+from models.adapters.embedder import PreparedAdapter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from models.geometry import Geometry
@@ -47,30 +45,19 @@ class Classifier(PreparedAdapter):
     parts: tuple[Part, ...] = ("class", "contrast")
     splits_batches = True
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        module: nn.Module,
-        labels: Sequence[str],
-        preprocessing: Preprocessing,
-        weights_sha256: str,
-        *,
-        fit: str = "trained",
-    ) -> None:
-        super().__init__(spec, module, labels, preprocessing, weights_sha256, fit=fit)
-        linear = [path for path, part in module.named_modules() if path and isinstance(part, nn.Linear)]
-        self._last = linear[-1] if linear else None
+    @cached_property
+    def _last(self) -> str | None:
+        """Path of the last linear layer."""
+        linear = [path for path, part in self.module.named_modules() if path and isinstance(part, nn.Linear)]
+        return linear[-1] if linear else None
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[tuple[Tensor, Tensor]] = []
         if self._last is None:
             return Logits(self._answer(tensor), None)
         last = self.module.get_submodule(self._last)
-        handle = last.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output)))
-        try:
+        with last.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output))):
             logits = self._answer(tensor)
-        finally:
-            handle.remove()
         # Another thread's pass through a shared module is seen too; only one of them returned these logits.
         features = next((given for given, output in seen if output is logits and given.ndim == 2), None)
         return Logits(logits, features)
@@ -83,12 +70,13 @@ class Classifier(PreparedAdapter):
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        scores = outputs.logits[0].detach().float().softmax(0)
-        best = scores.topk(min(top_k, len(scores)))
-        return [
-            Prediction(self.labels[index], index, score)
-            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return self._best(outputs.logits[0].detach().float().softmax(0), top_k)
+
+    def _best(self, scores: Tensor, count: int) -> list[Prediction]:
+        """Return the predictions of the highest of (classes,), best first."""
+        best = scores.topk(min(count, len(scores)))
+        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        return [Prediction(self.labels[index], index, score) for score, index in pairs]
 
     def class_logits(self, outputs: Any) -> Tensor:
         logits: Tensor = outputs.logits

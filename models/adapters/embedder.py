@@ -1,4 +1,4 @@
-"""Define the adapter of models without classes: a picture in, one vector out, to be compared with another picture's."""
+"""Define the adapters that give one vector a picture: their base, and that of models without classes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,51 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import ModelProblem
-from models.adapters.prepared import PreparedAdapter
+from models.adapter import Adapter
+from models.adapters.attention import record_attention
+from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from models.adapter import ModelSpec, Prediction, Target
-    from models.geometry import Geometry
-    from models.preprocess import Preprocessing
+    from models.adapters.attention import Record
+    from models.geometry import Geometry, ModelInput
+
+
+class PreparedAdapter(Adapter):
+    """Prepare pictures by size, mean and std, and give one vector a picture; attention can be recorded."""
+
+    preprocessings: tuple[str, ...] = CLASSIFIER_WAYS
+    preprocessing: Preprocessing
+    has_embedding = True
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: nn.Module,
+        labels: Sequence[str],
+        preprocessing: Preprocessing,
+        weights_sha256: str,
+        *,
+        fit: str = "trained",
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """`fit`: the way of `models.preprocess` that the model was trained with, where that is no crop."""
+        super().__init__(spec, module, labels, weights_sha256)
+        self.preprocessing, self.notes, self._fit = preprocessing, notes, fit
+        if fit != "trained":
+            self.preprocessings = tuple(way for way in self.preprocessings if way != fit)
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        return prepare(pixels, self.preprocessing, self._fit if preprocessing == "trained" else preprocessing)
+
+    def record_attention(self, record: Record) -> AbstractContextManager[None]:
+        return record_attention(self.module, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +68,6 @@ class Embedder(PreparedAdapter):
 
     It has no classes, so it has no predictions; what is explained of a single picture is the length of its vector.
     """
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        module: nn.Module,
-        preprocessing: Preprocessing,
-        weights_sha256: str,
-        *,
-        fit: str = "trained",
-        subject: str = "",
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(spec, module, (), preprocessing, weights_sha256, fit=fit)
-        self.subject = subject
-        self.notes = notes
 
     def run(self, tensor: Tensor) -> Embedded:
         return Embedded(self.module(tensor))

@@ -16,9 +16,11 @@ from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint
 from models.adapters.embedder import Embedder
 from models.preprocess import Preprocessing
-from models.weights import Progress, locate, sha256_of
+from models.weights import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from models.adapter import ModelSpec
 
 WIDTHS = {
@@ -135,27 +137,24 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
     def build() -> OSNet:
         return OSNet(WIDTHS[spec.arch], instance="ibn" in spec.arch)
 
+    def read(path: Path) -> OSNet:
+        tensors = {key: value for key, value in checkpoint.read(path).items() if not key.startswith("classifier.")}
+        with torch.device("meta"):
+            module = build()
+        try:
+            module.load_state_dict(tensors, assign=True)
+        except RuntimeError as problem:
+            wanted = module.state_dict()
+            wrong = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
+            which = f"{wrong[0]} is missing or of another size" if wrong else f"{problem!s}".splitlines()[-1].strip()
+            fitting = ", ".join(name for name in WIDTHS if name != spec.arch)
+            raise WeightsProblem(f"{path} does not hold {spec.arch} ({which}): is it one of {fitting}?") from problem
+        return module
+
+    module, sha256 = checkpoint.module_of(spec, progress, build, read)
     preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, Pillow.Resampling.BILINEAR)
     preprocessing = preprocessing.changed(spec.weights.get("preprocessing", {}))
-    if "random" in spec.weights:
-        module = checkpoint.seeded(build, spec.weights["random"])
-        return _adapted(spec, module, preprocessing, checkpoint.digest(module), ("It is untrained.",))
-    path = locate(spec, progress=progress)
-    tensors = {key: value for key, value in checkpoint.read(path).items() if not key.startswith("classifier.")}
-    with torch.device("meta"):
-        module = build()
-    try:
-        module.load_state_dict(tensors, assign=True)
-    except RuntimeError as problem:
-        wanted = module.state_dict()
-        wrong = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
-        which = f"{wrong[0]} is missing or of another size" if wrong else f"{problem!s}".splitlines()[-1].strip()
-        fitting = ", ".join(name for name in WIDTHS if name != spec.arch)
-        raise WeightsProblem(f"{path} does not hold {spec.arch} ({which}): is it one of {fitting}?") from problem
-    return _adapted(spec, module, preprocessing, sha256_of(path))
-
-
-def _adapted(
-    spec: ModelSpec, module: OSNet, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...] = ()
-) -> Embedder:
-    return Embedder(spec, module, preprocessing, sha256, fit="squash", subject="persons", notes=notes)
+    notes = ("It is untrained.",) if "random" in spec.weights else ()
+    made = Embedder(spec, module, (), preprocessing, sha256, fit="squash", notes=notes)
+    made.subject = "persons"
+    return made

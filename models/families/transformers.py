@@ -70,11 +70,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
     arch = _architecture(folder, config)
     if "random" in spec.weights:
         net = checkpoint.seeded(lambda: _class(arch)(_parsed(folder, config)), spec.weights["random"])
-        sha256, missing, suffix = checkpoint.digest(net), frozenset[str](), " (untrained)"
+        sha256, missing = checkpoint.digest(net), frozenset[str]()
     else:
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
-        sha256, suffix = sha256_of(weights_in(folder)), ""
+        sha256 = sha256_of(weights_in(folder))
     preprocessing, fit, notes = prepared(folder, net.config)
     given = spec.weights.get("preprocessing", {})
     channels = getattr(net.config, "num_channels", 3)
@@ -90,15 +90,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
                 f"{spec.id} has {net.config.num_labels} classes and {len(names)} labels: give a label for each."
             )
         row = replace(spec, task="classify")
-        adapter = TransformersClassifier(row, net, [name + suffix for name in names], preprocessing, sha256, fit=fit)
-        adapter.notes = notes
+        adapter = TransformersClassifier(row, net, names, preprocessing, sha256, fit=fit, notes=notes)
     else:
         if spec.task != "embed":
             raise ModelProblem(
                 f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
                 "fine-tuned to classes."
             )
-        adapter = TransformersEmbedder(spec, net, preprocessing, sha256, fit=fit, notes=notes)
+        adapter = TransformersEmbedder(spec, net, (), preprocessing, sha256, fit=fit, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     adapter.more = _stretched(net, preprocessing.size)
     return adapter

@@ -106,8 +106,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     own = labels.own(spec)
     if "random" in spec.weights:
         module = untrained(spec.arch, spec.weights["random"], classes=len(own) or 80)
-        names = tuple(f"{name} (untrained)" for name in _labels(own, module.shape.classes))
-        return YoloxDetector(spec, module, names, checkpoint.digest(module))
+        return YoloxDetector(spec, module, _labels(own, module.shape.classes), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     # The averaged weights that MMDetection keeps beside those it trains have been swapped in when it saved them.

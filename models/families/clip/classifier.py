@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from common.errors import ModelProblem
-from models.adapter import Part, Prediction
+from models.adapter import Part
 from models.adapters.classifier import Classifier, Logits
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Target
+    from models.adapter import ModelSpec, Prediction, Target
     from models.families.clip.towers import Towers
     from models.geometry import Geometry
     from models.weights import Progress
@@ -115,12 +115,8 @@ class ClipClassifier(Classifier):
                 f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
             )
         logits = self.class_logits(outputs)[0].detach().float()
-        scores = (logits.softmax(0) if self.towers.bias is None else logits.sigmoid())[: len(self.labels)]
-        best = scores.topk(min(top_k, len(scores)))
-        return [
-            Prediction(self.labels[index], index, score)
-            for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        scores = logits.softmax(0) if self.towers.bias is None else logits.sigmoid()
+        return self._best(scores[: len(self.labels)], top_k)
 
     def class_logits(self, outputs: Any) -> Tensor:
         """Return (B, K); for a single prompt (B, 2), with the logit of `NEUTRAL`, so that a softmax means something."""

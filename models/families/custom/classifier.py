@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import Layer
 
 Kind = Literal["logits", "probabilities", "logit", "probability"]
 """Outputs of a module: one number for each class, or one for yes against no."""
@@ -45,28 +45,16 @@ class Probed:
 class CustomClassifier(Classifier):
     """Find logits in whatever the module returns, and turn probabilities back into them."""
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        module: nn.Module,
-        labels: Sequence[str],
-        preprocessing: Preprocessing,
-        weights_sha256: str,
-        kind: Kind = "logits",
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(spec, module, labels, preprocessing, weights_sha256)
-        self._kind = kind
-        self.notes = notes
+    kind: Kind = "logits"
 
     def _answer(self, tensor: Tensor) -> Tensor:
         answer = answer_in(self.module(tensor))
         assert answer is not None
-        if self._kind == "probabilities":
+        if self.kind == "probabilities":
             return answer.clamp_min(_LEAST).log()
-        if self._kind == "probability":
+        if self.kind == "probability":
             answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
-        return both(answer) if self._kind in ("logit", "probability") else answer
+        return both(answer) if self.kind in ("logit", "probability") else answer
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer before pooling; of a transformer the last tokens that attention reads."""

@@ -137,12 +137,12 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
         sha256 = sha256_of(path)
     seen = probe(module, _preprocessing(held, stated), spec.id)
     names, more = _names(spec, held, 1 if seen.kind in ("logit", "probability") else seen.classes)
-    if "random" in spec.weights:
-        names = tuple(f"{name} (untrained)" for name in names)
     notes += more + seen.notes
     if not set(_STATED) <= stated.keys():
         notes += (_inferred(seen.preprocessing, seen.why),)
-    return CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, seen.kind, notes)
+    made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    made.kind = seen.kind
+    return made
 
 
 def _names(

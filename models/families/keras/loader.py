@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import runpy
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from common.errors import ModelProblem, WeightsProblem
 from models import labels
-from models.adapter import Prediction
 from models.adapters.classifier import Classifier, Logits
 from models.drawing import PAPERS, Paper, names_drawings, paper_of
 from models.families.custom.inspect import named_beside
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import Layer, ModelSpec, Prediction
     from models.families.keras.files import Facts
     from models.geometry import Geometry
 
@@ -84,20 +83,15 @@ class KerasClassifier(Classifier):
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[Tensor] = []
-        handle = None
-        if self.head is not None:
-            caller = threading.get_ident()
+        caller = threading.get_ident()
 
-            def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-                if threading.get_ident() == caller:
-                    seen.append(inputs[0])
+        def note(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if threading.get_ident() == caller:
+                seen.append(inputs[0])
 
-            handle = self.module.get_submodule(self.head).register_forward_pre_hook(note)
-        try:
+        head = None if self.head is None else self.module.get_submodule(self.head)
+        with nullcontext() if head is None else head.register_forward_pre_hook(note):
             found: Tensor = self.module(tensor)
-        finally:
-            if handle is not None:
-                handle.remove()
         if self.final == "softmax of probabilities":
             found = found.clamp_min(1e-12).log()
         if self.final == "sigmoid" and found.shape[1] == 1:
@@ -111,9 +105,7 @@ class KerasClassifier(Classifier):
         if self.final != "sigmoid" or len(self.labels) == 2:
             return super().decode(outputs, geometry, top_k=top_k, confidence=confidence, iou=iou)
         # Each class by itself: several may be there at once.
-        best = outputs.logits[0].detach().float().sigmoid().topk(min(top_k, len(self.labels)))
-        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        return [Prediction(self.labels[index], index, score) for score, index in pairs]
+        return self._best(outputs.logits[0].detach().float().sigmoid(), top_k)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer that makes a map: a pooling after it only makes that smaller."""

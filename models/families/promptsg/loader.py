@@ -15,8 +15,7 @@ from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
 from models.adapters.attention import record_attention
 from models.adapters.classifier import Classifier
-from models.adapters.embedder import Embedded, Embedder
-from models.adapters.prepared import PreparedAdapter
+from models.adapters.embedder import Embedded, Embedder, PreparedAdapter
 from models.families.promptsg.files import beside, configured, fill, named, read_config
 from models.families.promptsg.network import Config, PromptSG
 from models.preprocess import Preprocessing
@@ -150,7 +149,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
             )
         adapter = PromptClassifier(spec, module, names, preprocessing, sha256, fit="squash")
     else:
-        adapter = PromptEmbedder(spec, module, preprocessing, sha256, fit="squash", subject="persons")
+        adapter = PromptEmbedder(spec, module, (), preprocessing, sha256, fit="squash")
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.get("package") == "models.demo":
         # It knows drawn persons alone, so its scores are measured by such.

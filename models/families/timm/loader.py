@@ -12,9 +12,11 @@ from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedder
 from models.families.custom import loader as custom
 from models.families.timm.networks import fit_of, names_of, preprocessing_of
-from models.weights import Progress, locate, sha256_of
+from models.weights import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from models.adapter import ModelSpec
@@ -40,10 +42,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
         raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
     count = {"num_classes": len(own)} if own and "random" not in spec.weights else {}
     module, sha256 = _module(spec, config, progress, count, count)
-    suffix = " (untrained)" if "random" in spec.weights else ""
-    names = own or names_of(module)
     preprocessing = preprocessing_of(module).changed(spec.weights.get("preprocessing", {}))
-    return Classifier(spec, module, [name + suffix for name in names], preprocessing, sha256, fit=fit_of(module))
+    return Classifier(spec, module, own or names_of(module), preprocessing, sha256, fit=fit_of(module))
 
 
 def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedder:
@@ -56,7 +56,7 @@ def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedd
     module, sha256 = _module(spec, config, progress, options, {})
     notes = ("It is untrained.",) if "random" in spec.weights else ()
     preprocessing = preprocessing_of(module).changed(given)
-    return Embedder(spec, module, preprocessing, sha256, fit=fit_of(module), notes=notes)
+    return Embedder(spec, module, (), preprocessing, sha256, fit=fit_of(module), notes=notes)
 
 
 def _module(
@@ -65,14 +65,14 @@ def _module(
     """Build the network with `options`, its weights as the table says, and return its sha256 too."""
     import timm
 
-    if "random" in spec.weights:
-        module: nn.Module = checkpoint.seeded(lambda: timm.create_model(spec.arch, **options), spec.weights["random"])
-        return module, checkpoint.digest(module)
     if "hub" in spec.weights and config.hf_hub_id:
         spec = dataclasses.replace(spec, weights={**spec.weights, "hub": config.hf_hub_id})
-    path = locate(spec, progress=progress)
-    overlay = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
-    made = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=overlay, **options)
-    # timm keeps what it was given, and with it every tensor a second time.
-    made.pretrained_cfg.pop("state_dict", None)
-    return made, sha256_of(path)
+
+    def read(path: Path) -> nn.Module:
+        given = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
+        made: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=given, **options)
+        # timm keeps what it was given, and with it every tensor a second time.
+        made.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
+        return made
+
+    return checkpoint.module_of(spec, progress, lambda: timm.create_model(spec.arch, **options), read)

@@ -6,21 +6,22 @@ is repeated here, so that each box keeps its candidate.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from common.errors import ModelProblem, WeightsProblem
-from common.suggestions import did_you_mean
 from models import checkpoint, labels
+from models.families.torchvision import networks
 from models.families.torchvision.detector import TorchvisionDetector
+from models.families.torchvision.networks import load_tensors, published
 from models.families.torchvision.one_stage import FcosDetector, RetinaNetDetector, SsdDetector
 from models.families.torchvision.two_stage import TwoStage
-from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from torchvision.models import WeightsEnum
 
     from models.adapter import ModelSpec
     from models.weights import Progress
@@ -40,28 +41,22 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     # Class 0 is the background; COCO's own numbers have gaps.
     named = dict(enumerate(own, 1)) if own else labels.coco()
     count = len(own) + 1 if own else len(default.meta["categories"])
-    if "random" in spec.weights:
-        module = checkpoint.seeded(lambda: build(spec.arch, classes=count), spec.weights["random"])
-        named = {number: f"{name} (untrained)" for number, name in named.items()}
-        return adapt(spec, module, named, checkpoint.digest(module))
-    if not {"url", "path", "file", "package"} & spec.weights.keys():
-        spec = dataclasses.replace(spec, weights={**spec.weights, "url": default.url})
-    path = locate(spec, progress=progress)
-    module = build(spec.arch, classes=count)
-    tensors = checkpoint.read(path)
-    # A frozen norm counts no batches; torch fills that in for the ordinary norm here.
-    frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as problem:
-        raise WeightsProblem(
-            f"{path} does not hold the tensors of {spec.arch} with {count - 1} classes and the background."
-        ) from problem
-    if frozen and spec.arch in _NO_EPSILON:
-        for part in module.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.eps = 0.0
-    return adapt(spec, module, named, sha256_of(path))
+
+    def read(path: Path) -> nn.Module:
+        module, tensors = build(spec.arch, classes=count), checkpoint.read(path)
+        # A frozen norm counts no batches; torch fills that in for the ordinary norm here.
+        frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
+        load_tensors(module, path, f"{spec.arch} with {count - 1} classes and the background", tensors)
+        if frozen and spec.arch in _NO_EPSILON:
+            for part in module.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eps = 0.0
+        return module
+
+    module, sha256 = checkpoint.module_of(
+        published(spec, default), progress, lambda: build(spec.arch, classes=count), read
+    )
+    return adapt(spec, module, named, sha256)
 
 
 def build(arch: str, *, classes: int = 91) -> nn.Module:
@@ -73,15 +68,11 @@ def build(arch: str, *, classes: int = 91) -> nn.Module:
     return module
 
 
-def default_weights(arch: str) -> Any:
+def default_weights(arch: str) -> WeightsEnum:
     """Return torchvision's own choice among a detector's weights; raise ModelProblem where it has no such detector."""
-    import torchvision
+    from torchvision.models import detection
 
-    known = [name for name in torchvision.models.list_models(torchvision.models.detection) if name.startswith(_KINDS)]
-    if arch not in known:
-        hint = did_you_mean(arch, known, f"choose one of {', '.join(known)}.", n=3)
-        raise ModelProblem(f"torchvision has no detector {arch}: {hint}")
-    return torchvision.models.get_model_weights(arch).DEFAULT
+    return networks.default_weights(arch, detection, "detector", _KINDS)
 
 
 def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:

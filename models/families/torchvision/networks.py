@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem
+from common.errors import ModelProblem, WeightsProblem
 from common.suggestions import did_you_mean
-from models import architectures, checkpoint
+from models import architectures
 from models.adapters.classifier import Classifier
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
 
-    from models.adapter import Layer
+    from models.adapter import Layer, ModelSpec
 
 
 class TorchvisionClassifier(Classifier):
@@ -33,28 +35,42 @@ class TorchvisionClassifier(Classifier):
         return super().default_layers(layers)
 
 
-def build(arch: str, *, weights: Mapping[str, Any] | None = None, classes: int = 1000) -> nn.Module:
-    """Build the architecture without trained weights; `{"random": seed}` gives the same ones for the same seed."""
+def build(arch: str, *, classes: int = 1000) -> nn.Module:
+    """Build the architecture without trained weights."""
     options: dict[str, Any] = {"num_classes": classes}
     if arch.startswith("vit_"):
         options["image_size"] = default_weights(arch).meta["min_size"][0]
-
-    def make() -> nn.Module:
-        return architectures.build("torchvision", arch, blank=False, **options)
-
-    return checkpoint.seeded(make, weights["random"]) if weights else make()
+    return architectures.build("torchvision", arch, blank=False, **options)
 
 
-def default_weights(arch: str) -> WeightsEnum:
+def default_weights(
+    arch: str, module: Any = None, kind: str = "classifier", beginnings: str | tuple[str, ...] = ""
+) -> WeightsEnum:
     """Return torchvision's own choice among an architecture's weights; raise ModelProblem where it has no such one."""
     import torchvision
 
-    known = torchvision.models.list_models(module=torchvision.models)
+    known = torchvision.models.list_models(module=module or torchvision.models)
+    known = [name for name in known if name.startswith(beginnings)]
     if arch not in known:
-        hint = did_you_mean(arch, known, n=3)
-        raise ModelProblem(f"torchvision has no classifier {arch}{f': {hint}' if hint else '.'}")
+        hint = did_you_mean(arch, known, f"choose one of {', '.join(known)}." if module else "", n=3)
+        raise ModelProblem(f"torchvision has no {kind} {arch}{f': {hint}' if hint else '.'}")
     default: WeightsEnum = torchvision.models.get_model_weights(arch).DEFAULT
     return default
+
+
+def published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
+    """Return the row with the address of torchvision's own weights, where it names no others."""
+    if {"url", "path", "file", "package", "random"} & spec.weights.keys():
+        return spec
+    return replace(spec, weights={**spec.weights, "url": default.url})
+
+
+def load_tensors(module: nn.Module, path: Path, described: str, tensors: Mapping[str, Tensor]) -> None:
+    """Load a file's tensors; raise WeightsProblem where they do not fit."""
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as problem:
+        raise WeightsProblem(f"{path} does not hold the tensors of {described}.") from problem
 
 
 def preprocessing_of(weights: WeightsEnum) -> Preprocessing:

@@ -44,7 +44,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     """
     if "random" in spec.weights:
         module = untrained(spec.arch, spec.weights["random"])
-        module.names = {index: f"{name} (untrained)" for index, name in module.names.items()}
         return adapt(spec, _as_predict_shows(module), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     import_quietly()
@@ -127,7 +126,9 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.forward = MethodType(_in_one_step, part)
     if task == "classify":
         names = _labels(spec, fused, head.linear.out_features)
-        return YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+        made = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+        made._size = made.preprocessing.size[0]
+        return made
     if isinstance(head, RTDETRDecoder):
         kind: type[YoloDetector] = RtDetr
     elif isinstance(head, OBB):
@@ -178,12 +179,6 @@ def _preprocessing(module: Any) -> Preprocessing:
 
 class YoloClassifier(NumberedLayers, Classifier):
     """A `-cls` model, which in eval mode returns its probabilities and its logits."""
-
-    def __init__(
-        self, spec: ModelSpec, module: Any, labels: Sequence[str], preprocessing: Preprocessing, weights_sha256: str
-    ) -> None:
-        super().__init__(spec, module, labels, preprocessing, weights_sha256)
-        self._size = preprocessing.size[0]
 
     def _answer(self, tensor: Tensor) -> Any:
         return self.module(tensor)[1]

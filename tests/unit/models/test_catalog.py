@@ -12,7 +12,7 @@ import torch
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem, Problem, WeightsProblem
-from models import catalog, weights
+from models import catalog, checkpoint, weights
 from models.adapter import ModelSpec
 from models.adapters.classifier import Classifier
 from models.load import load
@@ -323,7 +323,7 @@ arch = "squeezenet1_1"
 weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64, mean = [0.5, 0.5, 0.5] } }
 """)
     (own_file.parent / "leaf.txt").write_text("healthy\nrust\n\n", encoding="utf-8")
-    module = build("squeezenet1_1", weights={"random": 3}, classes=2)
+    module = checkpoint.seeded(lambda: build("squeezenet1_1", classes=2), 3)
     torch.save({"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}}, own_file.parent / "leaf.pth")
     adapter = load(catalog.spec("leaf"))
     assert adapter.labels == ("healthy", "rust")
@@ -384,7 +384,7 @@ loader = "torchvision.classifiers"
 arch = "googlenet"
 weights = { path = "mine.pth", labels = ["a", "b"] }
 """)
-    module = build("googlenet", weights={"random": 0}, classes=2).eval()
+    module = checkpoint.seeded(lambda: build("googlenet", classes=2), 0).eval()
     torch.save(module.state_dict(), own_file.parent / "mine.pth")
     adapter = load(catalog.spec("mine"))
     assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
