@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import ModelProblem, WeightsProblem
-from models import checkpoint
+from common.errors import ModelProblem
 from models.demo.captioned_scenes import COLOURS, SHAPES, SYNONYMS
-from models.demo.nets import classifier
+from models.demo.nets import classifier, filled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,10 +115,5 @@ class DemoClip(nn.Module):
 
 
 def trained(path: Path) -> DemoClip:
-    """The model with a file's weights as float32, in eval mode; raises WeightsProblem where they do not fit."""
-    net = DemoClip()
-    try:
-        net.load_state_dict(checkpoint.read(path))
-    except RuntimeError as problem:
-        raise WeightsProblem(f"{path} is of another network: run python -m models.demo.clip_train.") from problem
-    return net.eval()
+    """Return the model with a file's weights, in eval mode; raise WeightsProblem where they do not fit."""
+    return filled(DemoClip(), path, "clip_train")

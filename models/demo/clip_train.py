@@ -7,14 +7,8 @@ against one vector for each meaning; then the text tower learns to find that vec
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import platform
-import time
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,18 +17,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common.files import write_file
-from models.demo import captioned_scenes
-from models.demo.clip_net import JOINT, NAME, DemoClip, tokenize
-from models.demo.clip_net import trained as clip
+from models.demo import captioned_scenes, nets
+from models.demo.clip_net import JOINT, NAME, DemoClip, tokenize, trained
 from models.demo.evaluation import as_tensor, normalised
-from models.demo.nets import WEIGHTS, trained
-from models.demo.pool import Source
+from models.demo.pool import SCENES_PER_SEED, Source
 from models.demo.recipes import Recipe
-from models.demo.train import average, back, bfloat16_helps, optimiser_of, save, turned
+from models.demo.train import Learner, Watch, bfloat16_helps, cosine, parser, settings_of, turned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -116,37 +108,34 @@ def _loss(logits: Tensor, true: NDArray[np.bool_]) -> Tensor:
     return total / len(logits)
 
 
-def fit(pool: Pool, recipe: Recipe, seed: int, words: int = WORD_STEPS) -> DemoClip:
-    """Train on a pool; the moving average of the weights, in eval mode."""
+def fit(
+    pool: Pool,
+    recipe: Recipe,
+    seed: int,
+    words: int = WORD_STEPS,
+    watch: Callable[[nn.Module, int, float], None] = lambda *_: None,
+) -> DemoClip:
+    """Train on a pool and return the moving average of the weights, in eval mode; `watch` as in `train.fit`."""
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     net = DemoClip()
-    start = trained(START)
+    start = nets.trained(START)
     for name in ("stem", "layer1", "layer2", "layer3", "layer4"):
         net.visual.get_submodule(name).load_state_dict(start.get_submodule(name).state_dict())
-    lesson = _Lesson(net).train().to(memory_format=torch.channels_last)
-    kept = deepcopy(lesson).eval().requires_grad_(False)
+    lesson = _Lesson(net)
+    learner = Learner(lesson, recipe.decay)
     steps, half = math.ceil(recipe.images / recipe.batch), bfloat16_helps()
-    optimiser, schedule = optimiser_of(lesson, recipe, steps)
-    told, running = time.monotonic(), math.nan
     for step in range(steps):
         rows = generator.choice(len(pool.pixels), recipe.batch, replace=False)
         pictures = pool.batch(rows, generator.integers(0, 8, len(rows)))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             logits = lesson(pictures)
         loss = _loss(logits.float(), pool.true[rows])
-        optimiser.zero_grad()
-        back(loss)
-        nn.utils.clip_grad_norm_(lesson.parameters(), 10)
-        optimiser.step()
-        schedule.step()
-        average(kept, lesson, min(0.998, (1 + step) / (20 + step)))
-        running = loss.item() if math.isnan(running) else 0.99 * running + 0.01 * loss.item()
-        if time.monotonic() - told > 20:
-            told = time.monotonic()
-            print(f"{NAME}: {(step + 1) * recipe.batch:,}/{recipe.images:,} images, loss {running:.2f}", flush=True)
-    net.visual, net.logit_scale, net.logit_bias = kept.visual, kept.logit_scale, kept.logit_bias
-    _teach_words(net, kept, pool, generator, words)
+        learner.step(loss, recipe.rate * cosine(step, steps))
+        watch(learner.average, (step + 1) * recipe.batch, loss.item())
+    trained: Any = learner.average
+    net.visual, net.logit_scale, net.logit_bias = trained.visual, trained.logit_scale, trained.logit_bias
+    _teach_words(net, trained, pool, generator, words)
     return net.eval().requires_grad_(False)
 
 
@@ -160,17 +149,14 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
     # What is true of every scene is what all scenes have in common.
     common = F.normalize(features, dim=1).mean(0, keepdim=True)
     wanted = torch.cat([lesson.meanings, common])
-    optimiser, schedule = optimiser_of(net.text, replace(RECIPE, rate=2e-3), steps)
-    for _ in range(steps):
+    learner = Learner(net.text, RECIPE.decay, max_norm=math.inf)
+    for step in range(steps):
         some = generator.integers(0, len(rows), 128)
         always = str(generator.choice(ALWAYS))
-        found = net.text.train()(tokenize([*(said(meaning, generator) for meaning in MEANINGS), always]))
+        found = net.text(tokenize([*(said(meaning, generator) for meaning in MEANINGS), always]))
         apart = 1 - F.cosine_similarity(found, wanted, dim=1)
         loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
-        optimiser.zero_grad()
-        back(loss)
-        optimiser.step()
-        schedule.step()
+        learner.step(loss, 2e-3 * cosine(step, steps))
     print(f"{NAME}: words, off by {apart.mean().item():.3f}", flush=True)
 
 
@@ -236,40 +222,20 @@ def _share(right: Sequence[Any]) -> float:
     return round(float(np.mean(right)), 4)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.demo.clip_train", description=__doc__)
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the scenes")
-    parser.add_argument("--images", type=int, default=RECIPE.images, help="how many pictures it sees")
-    parser.add_argument("--pool", type=int, default=RECIPE.pool, help="how many scenes are drawn")
-    parser.add_argument("--words", type=int, default=WORD_STEPS, help="steps of the text tower")
-    chosen = parser.parse_args(arguments)
-    recipe = replace(RECIPE, images=chosen.images, pool=chosen.pool)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    first = chosen.seed * 1_000_000
+def train(recipe: Recipe, *, seed: int, out: Path, words: int) -> dict[str, Any]:
+    """Train, write the weights and the card, and return the card."""
     print(f"{NAME}: drawing {recipe.pool:,} scenes", flush=True)
-    pool = pool_of([captioned_scenes.sample(seed) for seed in range(first, first + recipe.pool)])
-    began, busy = time.monotonic(), time.process_time()
-    net = fit(pool, recipe, chosen.seed, chosen.words)
-    took = ((time.monotonic() - began) / 60, (time.process_time() - busy) / 60)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    path = chosen.out / f"{NAME}.safetensors"
-    save(net, path)
-    card = described(path, recipe, chosen.seed, took)
-    write_file(path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
-    print(f"{NAME}: {took[0]:.1f} min, held out: {card['metrics']}", flush=True)
-
-
-def described(path: Path, recipe: Recipe, seed: int, minutes: tuple[float, float]) -> dict[str, Any]:
-    """The card: what it is, what it was trained on, and what the saved file gets right on held-out scenes."""
-    net = clip(path)
-    return {
-        "name": NAME,
-        "task": "classify",
-        "classes": [f"{colour} {shape}" for colour in _COLOURS for shape in captioned_scenes.SHAPES],
-        "data": {
+    first = seed * SCENES_PER_SEED
+    pool = pool_of([captioned_scenes.sample(number) for number in range(first, first + recipe.pool)])
+    out.mkdir(parents=True, exist_ok=True)
+    watch = Watch(out / f"{NAME}.safetensors", recipe.images)
+    watch.save(fit(pool, recipe, seed, words, watch))
+    net = trained(watch.path)
+    return watch.card(
+        net,
+        task="classify",
+        classes=[f"{colour} {shape}" for colour in _COLOURS for shape in captioned_scenes.SHAPES],
+        data={
             "kind": "named",
             "side": captioned_scenes.SIDE,
             "seed": seed,
@@ -277,28 +243,22 @@ def described(path: Path, recipe: Recipe, seed: int, minutes: tuple[float, float
             "held_out_scenes": HELD_OUT,
             "never_seen": [" ".join(pair) for pair in sorted(captioned_scenes.NEVER_SEEN)],
         },
-        "net": {"size": "clip", "parameters": sum(one.numel() for one in net.parameters()), "begins_with": START},
-        "training": {
-            "images": recipe.images,
-            "epochs": round(recipe.images / recipe.pool, 2),
-            "steps": math.ceil(recipe.images / recipe.batch),
-            "batch": recipe.batch,
-            "rate": recipe.rate,
-            "decay": recipe.decay,
-            "turns": True,
-            "minutes": round(minutes[0], 1),
-            "cpu_minutes": round(minutes[1], 1),
-            "threads": torch.get_num_threads(),
-        },
-        "metrics": measured(net),
-        "bytes": path.stat().st_size,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
-    }
+        net={"begins_with": START},
+        training=settings_of(recipe),
+        metrics=measured(net),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser("clip_train", __doc__)
+    options.add_argument("--images", type=int, default=RECIPE.images, help="how many pictures it sees")
+    options.add_argument("--pool", type=int, default=RECIPE.pool, help="how many scenes are drawn")
+    options.add_argument("--words", type=int, default=WORD_STEPS, help="steps of the text tower")
+    chosen = options.parse_args(arguments)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    recipe = replace(RECIPE, images=chosen.images, pool=chosen.pool)
+    train(recipe, seed=chosen.seed, out=chosen.out, words=chosen.words)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from models.demo import scenes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+N = TypeVar("N", bound=nn.Module)
 WEIGHTS = Path(__file__).parent / "weights"
 MEAN = STD = (0.5, 0.5, 0.5)
 """How classifiers want RGB in 0..1 normalised; detectors want it as it is."""
@@ -46,15 +47,18 @@ def build(name: str) -> nn.Module:
 
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
-    """A demo model with its weights as float32, in eval mode; raises WeightsProblem where the file does not fit."""
-    path = folder / f"{name}.safetensors"
+    """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
+    return filled(build(name), folder / f"{name}.safetensors", f"train {name}")
+
+
+def filled(net: N, path: Path, script: str) -> N:
+    """Load a file's weights as float32, in eval mode; raise WeightsProblem with the script that makes the file."""
     if not path.is_file():
-        raise WeightsProblem(f"{path} is not there: run python -m models.demo.train {name}.")
-    net = build(name)
+        raise WeightsProblem(f"{path} is not there: run python -m models.demo.{script}.")
     try:
         net.load_state_dict(checkpoint.read(path))
     except RuntimeError as problem:
-        raise WeightsProblem(f"{path} is of another network: run python -m models.demo.train {name}.") from problem
+        raise WeightsProblem(f"{path} is of another network: run python -m models.demo.{script}.") from problem
     return net.eval()
 
 

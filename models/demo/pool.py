@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -14,10 +14,12 @@ import numpy as np
 from models.demo import scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+R = TypeVar("R")
 CHUNK = 250
 SCENES_PER_SEED = 1_000_000
 
@@ -73,20 +75,24 @@ def drawn(specs: Sequence[scenes.Spec]) -> Pool:
 def fill(source: Source, count: int, *, seed: int = 0, processes: int = 1) -> Pool:
     """Draw `count` scenes of a source, the same for a seed with any number of processes."""
     starts = range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + count, CHUNK)
-    ends = [min(start + CHUNK, starts.start + count) for start in starts]
-    draw = partial(_chunk, source)
+    chunks = [(start, min(start + CHUNK, starts.start + count)) for start in starts]
+    return joined(in_processes(partial(_chunk, source), chunks, processes))
+
+
+def in_processes(work: Callable[[T], R], items: Sequence[T], processes: int, *, chunksize: int = 1) -> list[R]:
+    """Return what `work` makes of each item, in order; each process gets one thread."""
     if processes == 1:
-        return joined([draw(start, end) for start, end in zip(starts, ends, strict=True)])
+        return [work(item) for item in items]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_single_thread) as workers:
-        return joined(list(workers.map(draw, starts, ends)))
+        return list(workers.map(work, items, chunksize=chunksize))
 
 
 def _single_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _chunk(source: Source, start: int, end: int) -> Pool:
-    return drawn([source.spec(number) for number in range(start, end)])
+def _chunk(source: Source, ends: tuple[int, int]) -> Pool:
+    return drawn([source.spec(number) for number in range(*ends)])
 
 
 def joined(parts: Sequence[Pool]) -> Pool:

@@ -8,36 +8,30 @@ The other losses are the paper's: identity, triplets, and the symmetric contrast
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import platform
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from models.demo import person_scenes
-from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, WEIGHTS, examined, located, pictures, trained
-from models.demo.train import average as move_average
-from models.demo.train import back, save
+from models.demo.nets import WEIGHTS
+from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, examined, located, pictures, trained
+from models.demo.train import Learner, Watch, parser
 from models.families.promptsg.files import written
 from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
     from torch import Tensor
 
     from models.families.promptsg.network import Outputs
 
-TELL_SECONDS, SAVE_SECONDS = 20, 240
 ONLY_DRAWN = "Trained on drawn persons alone: what it says of a photograph means nothing."
 WORN = [0, 1, 3, 4, 5]
 OUTFIT = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
@@ -181,40 +175,36 @@ class Batch:
         return loss + functional.cross_entropy(colours[covered], colour)
 
     def words(self) -> str:
-        """Return the shares of correct predictions."""
+        """Return the shares of correct predictions, the end of a line."""
         wanted = self.outfits.unbind(1)
         garments = [
             (s.argmax(1) == a).float().mean().item() for s, a in zip(self.outfit_logits[1], wanted, strict=True)
         ]
         persons = (self.out.logits.argmax(1) == self.who).float().mean().item()
         patches = (self.patch_logits[..., :GARMENT_KINDS].argmax(-1) == self.patches).float().mean().item()
-        return f"persons {persons:.2f}, patches {patches:.2f}, outfit {' '.join(f'{one:.2f}' for one in garments)}"
+        outfit = " ".join(f"{one:.2f}" for one in garments)
+        return f", in this batch persons {persons:.2f}, patches {patches:.2f}, outfit {outfit}"
 
 
-def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tuple[PromptSG, int]:
+def fit(pool: Tensor, recipe: Recipe, seed: int, watch: Callable[..., None] = lambda *_: None) -> tuple[PromptSG, int]:
     """Train on uint8 (persons, pictures, 96, 48, 4), on the pool's device; return the averaged weights and the steps.
 
-    `keep`: a file that receives the averaged weights every few minutes.
+    `watch` is called after each step with the average, the steps so far, the loss and a note on the batch.
     """
     device = pool.device
     torch.manual_seed(seed)
     net, heads = PromptSG(CONFIG).to(device), Heads().to(device)
     tokens: list[Tensor] = []
-    hook = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, output: tokens.append(output))
     with torch.no_grad():
         net.image_encoder.positional_embedding.copy_(placed(CONFIG))
-    average = PromptSG(CONFIG).to(device).eval().requires_grad_(False)
-    average.load_state_dict(net.state_dict())
+    learner = Learner(net, recipe.decay, beta=0.98, max_norm=5, horizon=0.995, besides=[*heads.parameters()])
+    hook = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, output: tokens.append(output))
     outfits = worn(recipe.persons).to(device)
-    parameters = [*net.parameters(), *heads.parameters()]
-    optimiser = _optimiser(parameters, recipe)
-    began = told = saved = time.monotonic()
+    began = time.monotonic()
     for step in range(recipe.steps):
         share = max(step / recipe.steps, (time.monotonic() - began) / recipe.seconds)
         if share >= 1:
             break
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1, (step + 1) / 150) * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
         pair = torch.randperm(recipe.persons // 2, device=device)[: recipe.pairs]
         who = torch.stack([2 * pair, 2 * pair + 1], 1).flatten().repeat_interleave(recipe.each)
         which = torch.randint(0, pool.shape[1], (len(who),), device=device)
@@ -223,100 +213,46 @@ def fit(pool: Tensor, recipe: Recipe, seed: int, keep: Path | None = None) -> tu
             out = net(pixels)
             batch = Batch(who, outfits[who], patches, out, *heads(out, tokens.pop()))
         loss = batch.loss(recipe)
-        optimiser.zero_grad()
-        back(loss)
-        nn.utils.clip_grad_norm_(parameters, 5)
-        optimiser.step()
-        move_average(average, net, min(0.995, (1 + step) / (20 + step)))
-        now = time.monotonic()
-        if now - told > TELL_SECONDS or step + 1 == recipe.steps:
-            told = now
-            seconds = f"{step + 1:,}/{recipe.steps:,} steps, {now - began:.0f} s"
-            print(f"{seconds}, loss {loss.item():.2f}, in this batch {batch.words()}", flush=True)
-        if keep is not None and now - saved > SAVE_SECONDS:
-            saved = now
-            save(average, keep)
+        warm = min(1, (step + 1) / 150)
+        learner.step(loss, recipe.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2))
+        watch(learner.average, step + 1, loss.item(), batch.words)
     hook.remove()
-    return average.eval(), step + 1
-
-
-def _optimiser(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
-    """Return AdamW without weight decay on biases and scales."""
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
+    average: Any = learner.average
+    return average, step + 1
 
 
 def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int = 1) -> dict[str, Any]:
     """Train, write `demo-reid.safetensors` and its card, and return the card."""
     out.mkdir(parents=True, exist_ok=True)
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    began = time.monotonic()
+    count = recipe.persons * recipe.pictures
+    print(f"{NAME}: drawing {count:,} pictures", flush=True)
     drawn = pictures(range(recipe.persons), range(recipe.pictures), processes=processes)
-    print(f"{NAME}: {drawn.shape[0] * drawn.shape[1]:,} pictures in {time.monotonic() - began:.0f} s", flush=True)
-    began = time.monotonic()
-    net, steps = fit(torch.from_numpy(drawn).to(place), recipe, seed, out / f"{NAME}.partial.safetensors")
-    minutes = (time.monotonic() - began) / 60
-    path = out / f"{NAME}.safetensors"
-    save(net, path)
-    (out / f"{NAME}.partial.safetensors").unlink(missing_ok=True)
-    card = describe(recipe, seed, minutes, steps, place.type, path, processes)
-    (out / f"{NAME}.json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
-    print(card["metrics"], flush=True)
-    return card
-
-
-def describe(
-    recipe: Recipe, seed: int, minutes: float, steps: int, device: str, path: Path, processes: int = 1
-) -> dict[str, Any]:
-    """Return the card: the model, its training, and its metrics on persons that it never saw."""
-    net = trained(path.parent)
-    batch = recipe.pairs * 2 * recipe.each
-    return {
-        "name": NAME,
-        "task": "classify",
-        "data": {"kind": "figures", "size": list(person_scenes.SIZE), "seed": seed, "persons": recipe.persons,
-                 "pictures": recipe.persons * recipe.pictures},
-        "net": {"size": "reid", "parameters": sum(p.numel() for p in net.parameters()),
-                "config": {**written(CONFIG), "notes": [ONLY_DRAWN]}},
-        "training": {
-            "images": steps * batch,
-            "epochs": round(steps * batch / (recipe.persons * recipe.pictures), 1),
-            "steps": steps,
-            "batch": batch,
-            "rate": recipe.rate,
-            "decay": recipe.decay,
-            "minutes": round(minutes, 1),
-            "device": device,
-        },
-        "metrics": {**examined(net, processes=processes), "maps": located(net)},
-        "bytes": path.stat().st_size,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
-    }  # fmt: skip
+    watch = Watch(out / f"{NAME}.safetensors", recipe.steps, unit="steps")
+    net, steps = fit(torch.from_numpy(drawn).to(place), recipe, seed, watch)
+    watch.save(net)
+    saved, batch = trained(out), recipe.pairs * 2 * recipe.each
+    return watch.card(
+        saved,
+        task="classify",
+        data={"kind": "figures", "size": list(person_scenes.SIZE), "seed": seed, "persons": recipe.persons,
+              "pictures": count},
+        net={"config": {**written(CONFIG), "notes": [ONLY_DRAWN]}},
+        training={"images": steps * batch, "epochs": round(steps * batch / count, 1), "steps": steps, "batch": batch,
+                  "rate": recipe.rate, "decay": recipe.decay, "device": place.type},
+        metrics={**examined(saved, processes=processes), "maps": located(saved)},
+    )  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.demo.reid", description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=Recipe().seconds)
-    parser.add_argument("--steps", type=int, default=Recipe().steps)
-    parser.add_argument("--persons", type=int, default=Recipe().persons)
-    parser.add_argument("--pictures", type=int, default=Recipe().pictures)
-    parser.add_argument("--pairs", type=int, default=Recipe().pairs)
-    parser.add_argument("--processes", type=int, default=1)
-    given = parser.parse_args()
-    recipe = Recipe(
-        seconds=given.seconds, steps=given.steps, persons=given.persons, pictures=given.pictures, pairs=given.pairs
-    )
-    train(recipe, seed=given.seed, out=given.out, processes=given.processes)
+    options = parser("reid", __doc__)
+    for name in ("seconds", "steps", "persons", "pictures", "pairs"):
+        usual = getattr(Recipe(), name)
+        options.add_argument(f"--{name}", type=type(usual), default=usual)
+    options.add_argument("--processes", type=int, default=1)
+    given = vars(options.parse_args())
+    seed, out, processes = (given.pop(name) for name in ("seed", "out", "processes"))
+    train(Recipe(**given), seed=seed, out=out, processes=processes)
 
 
 if __name__ == "__main__":

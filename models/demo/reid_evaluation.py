@@ -6,10 +6,7 @@ twin can only be there. Maps here are plain autograd; `explain` must find the sa
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,13 +14,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from common.errors import WeightsProblem
-from models import checkpoint
 from models.demo import person_scenes
+from models.demo.nets import WEIGHTS, filled
+from models.demo.pool import in_processes
 from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from models.demo.person_scenes import Mask
 
 NAME = "demo-reid"
-WEIGHTS = Path(__file__).parent / "weights"
-MEAN = STD = (0.5, 0.5, 0.5)
 PERSONS = 300
 """Trained on: 150 pairs of twins."""
 CONFIG = Config(
@@ -54,16 +50,8 @@ CONFIG = Config(
 
 
 def trained(folder: Path = WEIGHTS) -> PromptSG:
-    """The shipped network in float32, in eval mode; raises WeightsProblem where the file does not fit."""
-    path = folder / f"{NAME}.safetensors"
-    if not path.is_file():
-        raise WeightsProblem(f"{path} is not there: run python -m models.demo.reid.")
-    net = PromptSG(CONFIG)
-    try:
-        net.load_state_dict(checkpoint.read(path))
-    except RuntimeError as problem:
-        raise WeightsProblem(f"{path} is of another network: run python -m models.demo.reid.") from problem
-    return net.eval()
+    """Return the packaged network in eval mode; raise WeightsProblem where the file does not fit."""
+    return filled(PromptSG(CONFIG), folder / f"{NAME}.safetensors", "reid")
 
 
 def pictures(
@@ -71,15 +59,7 @@ def pictures(
 ) -> NDArray[np.uint8]:
     """(persons, numbers, 96, 48, 4): each person's pictures of those numbers; the fourth channel has the place in
     GARMENTS of what can be seen there, from 1, or 0."""
-    one = partial(_of, tuple(numbers), held_out)
-    if processes == 1:
-        return np.stack([one(person) for person in persons])
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_alone) as workers:
-        return np.stack(list(workers.map(one, persons, chunksize=8)))
-
-
-def _alone() -> None:
-    cv2.setNumThreads(1)
+    return np.stack(in_processes(partial(_of, tuple(numbers), held_out), persons, processes, chunksize=8))
 
 
 def _of(numbers: tuple[int, ...], held_out: bool, person: int) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """`python -m models.demo.train NAME`: draw scenes, train one demo model on them, write its weights and its card.
 
-One thread is meant to do it: two trainings beside each other are faster than one on two threads. Nothing is looked up
-anywhere. The loop is plain: AdamW, a cosine, an exponential moving average of the weights, which is what is kept.
+It is meant for one thread: two trainings side by side are faster than one on two threads. The steps, the reports and
+the card serve the trainings of demo-clip and demo-reid too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import platform
 import subprocess
 import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from common.files import write_file
 from models.demo import scenes
 from models.demo.evaluation import as_tensor, exam, normalised
 from models.demo.nets import WEIGHTS, build, trained
-from models.demo.pool import fill
+from models.demo.pool import Pool, fill
 from models.demo.recipes import MARGINS, NAMES, NOISE, RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -35,42 +36,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.demo.pool import Pool
-
-    Loss = Callable[[Any, "Batch"], Tensor]
+    Loss = Callable[[Any, Pool], Tensor]
 
 WATCHED, HELD_OUT = 300, 1000
-"""Held-out scenes that are looked at on the way, and for the card."""
-SAVE_SECONDS, TELL_SECONDS = 120, 20
+"""Numbers of held-out scenes for the measurements during training, and for the card."""
+SAVE_SECONDS, PRINT_SECONDS = 120, 20
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """B pictures and what is on them."""
-
-    pixels: NDArray[np.uint8]
-    """(B, side, side, 3)"""
-    boxes: Sequence[NDArray[np.float32]]
-    classes: Sequence[NDArray[np.int64]]
-
-
-def batch_of(pool: Pool, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Batch:
-    """These rows of a pool, each flipped and turned in one of 8 ways; way 0 leaves it as it is."""
+def batch_of(pool: Pool, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Pool:
+    """Return these rows of a pool, each flipped and turned in one of 8 ways; way 0 leaves it as it is."""
     pairs = list(zip(rows.tolist(), ways.tolist(), strict=True))
-    return Batch(
+    return Pool(
         np.stack([turned(pool.pixels[row], way) for row, way in pairs]),
-        [turned_boxes(pool.boxes[row], way) for row, way in pairs],
-        [pool.classes[row] for row in rows],
+        tuple(turned_boxes(pool.boxes[row], way) for row, way in pairs),
+        tuple(pool.classes[row] for row in rows),
     )
 
 
 def turned(pixels: NDArray[np.uint8], way: int) -> NDArray[np.uint8]:
-    """(H, W, 3), mirrored where `way` is 4 or more, then turned left by `way` % 4 quarters."""
+    """Return (H, W, 3), mirrored where `way` is 4 or more, then turned left by `way` % 4 quarters."""
     return np.rot90(pixels[:, ::-1] if way >= 4 else pixels, way % 4)
 
 
 def turned_boxes(boxes: NDArray[np.float32], way: int) -> NDArray[np.float32]:
-    """(n, 4) xyxy in shares of the side, as `turned` moves the pixels."""
+    """Return (n, 4) xyxy in shares of the side, as `turned` moves the pixels."""
     left, top, right, bottom = boxes.T
     if way >= 4:
         left, right = 1 - right, 1 - left
@@ -80,9 +69,9 @@ def turned_boxes(boxes: NDArray[np.float32], way: int) -> NDArray[np.float32]:
 
 
 def classification_loss(_net: nn.Module) -> Loss:
-    """Cross-entropy."""
+    """Return cross-entropy."""
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
+    def loss(logits: Tensor, batch: Pool) -> Tensor:
         labels = torch.from_numpy(np.concatenate(batch.classes))
         return nn.functional.cross_entropy(logits.float(), labels)
 
@@ -90,13 +79,13 @@ def classification_loss(_net: nn.Module) -> Loss:
 
 
 def detection_loss(net: Any) -> Loss:
-    """Ultralytics' own loss, per picture."""
+    """Return Ultralytics' own loss, per picture."""
     from ultralytics.cfg import get_cfg
 
     net.args = get_cfg()
     criterion = net.init_criterion()
 
-    def loss(outputs: dict[str, Any], batch: Batch) -> Tensor:
+    def loss(outputs: dict[str, Any], batch: Pool) -> Tensor:
         boxes = torch.from_numpy(np.concatenate(batch.boxes))
         counts = torch.tensor([len(each) for each in batch.boxes])
         sides = boxes[:, 2:] - boxes[:, :2]
@@ -105,8 +94,8 @@ def detection_loss(net: Any) -> Loss:
             "cls": torch.from_numpy(np.concatenate(batch.classes)).float()[:, None],
             "bboxes": torch.cat([boxes[:, :2] + sides / 2, sides], 1),
         }
-        whole = {key: value.float() if key in ("boxes", "scores") else value for key, value in outputs.items()}
-        total: Tensor = criterion(whole, truth)[0]
+        outputs = {key: value.float() if key in ("boxes", "scores") else value for key, value in outputs.items()}
+        total: Tensor = criterion(outputs, truth)[0]
         return total.sum() / len(counts)
 
     return loss
@@ -127,9 +116,7 @@ def fit(
     generator = np.random.default_rng(seed)
     detects = recipe.source.task == "detect"
     loss_of = (detection_loss if detects else classification_loss)(net)
-    net = net.train().to(memory_format=torch.channels_last)
-    kept = deepcopy(net).eval().requires_grad_(False)
-    optimiser, schedule = optimiser_of(net, recipe, steps)
+    learner = Learner(net, recipe.decay)
     half = bfloat16_helps()
     for step, rows in zip(range(steps), _shuffled(len(pool), recipe.batch, generator), strict=False):
         ways = generator.integers(0, 8 if recipe.turns else 1, len(rows))
@@ -138,50 +125,68 @@ def fit(
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             outputs = net(pixels if detects else normalised(pixels))
         loss = loss_of(outputs, batch)
-        optimiser.zero_grad()
-        back(loss)
-        nn.utils.clip_grad_norm_(net.parameters(), 10)
-        optimiser.step()
-        schedule.step()
-        average(kept, net, min(0.998, (1 + step) / (20 + step)))
-        watch(kept, min((step + 1) * recipe.batch, recipe.images), loss.item())
-    return kept
+        learner.step(loss, recipe.rate * cosine(step, steps))
+        watch(learner.average, min((step + 1) * recipe.batch, recipe.images), loss.item())
+    return learner.average
 
 
 def _shuffled(count: int, size: int, generator: np.random.Generator) -> Any:
-    """Rows of one pass after the other, each in an order of its own, `size` at a time."""
+    """Yield the rows of one pass after another, each in a new order, `size` at a time."""
     while True:
         order = generator.permutation(count)
         yield from (order[start : start + size] for start in range(0, count - size + 1, size))
 
 
-def optimiser_of(net: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-    """AdamW, no decay of biases and norms, and a cosine after a short warming."""
-    parameters = [each for each in net.parameters() if each.requires_grad]
-    groups = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": recipe.decay},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99), fused=True)
+def cosine(step: int, steps: int) -> float:
+    """Return the share of the learning rate at a step: a short warm-up, then a cosine."""
     warm = min(150, steps // 5 + 1)
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.02 + 0.98 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2
 
 
-def average(kept: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the moving average of the weights towards what they are now."""
-    old, new = kept.state_dict(), net.state_dict()
-    floats = [key for key, value in old.items() if value.is_floating_point()]
-    torch._foreach_lerp_([old[key] for key in floats], [new[key].detach() for key in floats], 1 - decay)
+class Learner:
+    """A network in training with AdamW, and the moving average of its weights, which is what is saved."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        weight_decay: float,
+        *,
+        beta: float = 0.99,
+        max_norm: float = 10,
+        horizon: float = 0.998,
+        besides: Sequence[nn.Parameter] = (),
+    ) -> None:
+        """`max_norm` of the gradients; `horizon`: decay of the average in the end; `besides`: weights not averaged."""
+        self._net, self._max_norm, self._horizon, self._steps = net, max_norm, horizon, 0
+        net.train().to(memory_format=torch.channels_last)
+        self.average = deepcopy(net).eval().requires_grad_(False)
+        self._parameters = [*(each for each in net.parameters() if each.requires_grad), *besides]
+        # No decay of biases and norms.
+        groups = [
+            {"params": [each for each in self._parameters if each.ndim > 1], "weight_decay": weight_decay},
+            {"params": [each for each in self._parameters if each.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self._optimiser = torch.optim.AdamW(groups, betas=(0.9, beta), fused=True)
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Move the weights against the loss's gradients, and the average towards them."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.zero_grad()
+        _back(loss)
+        nn.utils.clip_grad_norm_(self._parameters, self._max_norm)
+        self._optimiser.step()
+        decay = min(self._horizon, (1 + self._steps) / (20 + self._steps))
+        old, new = self.average.state_dict(), self._net.state_dict()
+        floats = [key for key, value in old.items() if value.is_floating_point()]
+        torch._foreach_lerp_([old[key] for key in floats], [new[key].detach() for key in floats], 1 - decay)
+        self._steps += 1
 
 
-def back(loss: Tensor) -> None:
-    """The gradients of all weights.
+def _back(loss: Tensor) -> None:
+    """Compute the gradients of all weights.
 
     On Intel's AVX-512 without bfloat16 oneDNN's gradient of a 1x1 convolution's weights writes where it must not (seen
     with torch 2.15): PyTorch's own way is slower there and sound. Explaining needs no gradient of weights.
@@ -192,7 +197,7 @@ def back(loss: Tensor) -> None:
 
 
 def bfloat16_helps() -> bool:
-    """Whether the processor multiplies bfloat16; where it does not, it is slower than float32."""
+    """Return whether the processor multiplies bfloat16; where it does not, it is slower than float32."""
     known: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return known()
 
@@ -211,45 +216,91 @@ def train(
     pool = fill(recipe.source, recipe.pool, seed=seed, processes=processes)
     torch.manual_seed(seed)
     net = build(name)
-    partial = out / f"{name}.partial.safetensors"
-    watch = _Watch(name, recipe, partial)
-    busy = time.process_time()
-    kept = fit(net, pool, recipe, seed, watch)
-    minutes, busy = (time.monotonic() - watch.began) / 60, (time.process_time() - busy) / 60
-    save(kept, out / f"{name}.safetensors")
-    partial.unlink(missing_ok=True)
-    card = describe(name, recipe, seed, minutes, busy, out)
-    write_file(out / f"{name}.json", json.dumps(card, indent=2).encode() + b"\n")
-    print(f"{name}: {minutes:.1f} min, held out: {_in_words(card['metrics'])}", flush=True)
-    return card
+    watch = Watch(out / f"{name}.safetensors", recipe.images, exam=exam(recipe.source, WATCHED))
+    watch.save(fit(net, pool, recipe, seed, watch))
+    saved = trained(name, out)
+    task = recipe.source.task
+    data = {"kind": recipe.source.data, "side": scenes.sample(0, task=task).size, "held_out_scenes": HELD_OUT}
+    return watch.card(
+        saved,
+        task=task,
+        classes=list(scenes.CLASSES),
+        data={**data, "seed": seed, "scenes": recipe.pool},
+        training=settings_of(recipe),
+        metrics=exam(recipe.source, HELD_OUT)(saved),
+        noise=NOISE.get(task),
+        margins=MARGINS.get(name, {}),
+    )
 
 
-class _Watch:
-    """Says how far a training is, looks at held-out scenes ten times, and saves what there is."""
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what a card says of a training by a recipe."""
+    steps = math.ceil(recipe.images / recipe.batch)
+    chosen = asdict(recipe)
+    del chosen["source"], chosen["pool"]
+    return {**chosen, "epochs": round(recipe.images / recipe.pool, 2), "steps": steps}
 
-    def __init__(self, name: str, recipe: Recipe, partial: Path) -> None:
-        self.name, self.recipe, self.partial = name, recipe, partial
-        self.exam = exam(recipe.source, WATCHED)
-        self.began = self.told = self.saved = time.monotonic()
-        self.looked = 0
+
+class Watch:
+    """Report how far a training is, measure it ten times, save its weights, and write its card."""
+
+    def __init__(
+        self, path: Path, total: int, *, unit: str = "images", exam: Callable[[nn.Module], dict[str, Any]] | None = None
+    ) -> None:
+        """`path` of the weights; `exam` measures a network on held-out scenes."""
+        self.path, self.total, self.unit, self.exam = path, total, unit, exam
+        self.name, self.partial = path.stem, path.with_suffix(".partial.safetensors")
+        self.began = self.printed = self.saved = time.monotonic()
+        self.busy = time.process_time()
+        self.measured = 0
         self.loss = math.nan
 
-    def __call__(self, kept: nn.Module, images: int, loss: float) -> None:
+    def __call__(self, net: nn.Module, done: int, loss: float, note: Callable[[], str] = str) -> None:
+        """Take note of the moving average `net` after `done` of `total`; `note` ends the line that is printed."""
         now = time.monotonic()
         self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
-        if now - self.told > TELL_SECONDS:
-            self.told = now
-            rate = images / (now - self.began)
-            left = (self.recipe.images - images) / rate / 60
-            share = f"{images:,}/{self.recipe.images:,} images"
-            print(f"{self.name}: {share}, loss {self.loss:.3f}, {rate:.0f}/s, {left:.1f} min left", flush=True)
-        if images * 10 // self.recipe.images > self.looked and images < self.recipe.images:
-            self.looked = images * 10 // self.recipe.images
-            metrics = self.exam(kept)
-            print(f"{self.name}: {images:,} images, held out: {_in_words(metrics)}", flush=True)
+        if now - self.printed > PRINT_SECONDS:
+            self.printed = now
+            rate = done / (now - self.began)
+            left = f"{rate:.0f}/s, {(self.total - done) / rate / 60:.1f} min left"
+            share = f"{done:,}/{self.total:,} {self.unit}"
+            print(f"{self.name}: {share}, loss {self.loss:.3f}, {left}{note()}", flush=True)
+        if self.exam and done * 10 // self.total > self.measured and done < self.total:
+            self.measured = done * 10 // self.total
+            print(f"{self.name}: {done:,} {self.unit}, held out: {_in_words(self.exam(net))}", flush=True)
         if now - self.saved > SAVE_SECONDS:
             self.saved = now
-            save(kept, self.partial)
+            save(net, self.partial)
+
+    def save(self, net: nn.Module) -> None:
+        """Save the final weights, and remember how long the training took.
+
+        `minutes` passed; `cpu_minutes` are fewer on a machine that does other work too.
+        """
+        minutes, busy = (time.monotonic() - self.began) / 60, (time.process_time() - self.busy) / 60
+        self.took = {"minutes": round(minutes, 1), "cpu_minutes": round(busy, 1), "threads": torch.get_num_threads()}
+        save(net, self.path)
+        self.partial.unlink(missing_ok=True)
+
+    def card(self, module: nn.Module, *, training: dict[str, Any], **sections: Any) -> dict[str, Any]:
+        """Write and return the card: `sections` on the model and its data, `training`, and the file as it was saved."""
+        about = {"size": self.name.rpartition("-")[2], "parameters": sum(each.numel() for each in module.parameters())}
+        card = {
+            "name": self.name,
+            **sections,
+            "net": about | sections.get("net", {}),
+            "training": training | self.took,
+            "bytes": self.path.stat().st_size,
+            "commit": _commit(),
+            "versions": {
+                "python": platform.python_version(),
+                **{library: version(library) for library in ("torch", "ultralytics", "numpy")},
+                "opencv": cv2.__version__,
+            },
+        }
+        write_file(self.path.with_suffix(".json"), json.dumps(card, indent=2).encode() + b"\n")
+        print(f"{self.name}: {self.took['minutes']} min, held out: {_in_words(card['metrics'])}", flush=True)
+        return card
 
 
 def _in_words(metrics: dict[str, Any]) -> str:
@@ -270,55 +321,6 @@ def save(net: nn.Module, path: Path) -> None:
     write_file(path, as_bytes(state))
 
 
-def describe(name: str, recipe: Recipe, seed: int, minutes: float, busy: float, folder: Path) -> dict[str, Any]:
-    """A model's card: what it is, what it was trained on, and what the saved file gets right on held-out scenes.
-
-    `minutes` passed in training, `busy` of them the processor was at it: fewer on a machine that does other work too.
-    """
-    import ultralytics
-
-    net = trained(name, folder)
-    steps = math.ceil(recipe.images / recipe.batch)
-    return {
-        "name": name,
-        "task": recipe.source.task,
-        "classes": list(scenes.CLASSES),
-        "data": {
-            "kind": recipe.source.data,
-            "side": scenes.sample(0, task=recipe.source.task).size,
-            "seed": seed,
-            "scenes": recipe.pool,
-            "held_out_scenes": HELD_OUT,
-        },
-        "net": {"size": name.rpartition("-")[2], "parameters": _parameters(net)},
-        "training": {
-            "images": recipe.images,
-            "epochs": round(recipe.images / recipe.pool, 2),
-            "steps": steps,
-            **{key: value for key, value in asdict(recipe).items() if key in ("batch", "rate", "decay", "turns")},
-            "minutes": round(minutes, 1),
-            "cpu_minutes": round(busy, 1),
-            "threads": torch.get_num_threads(),
-        },
-        "metrics": exam(recipe.source, HELD_OUT)(net),
-        "noise": NOISE.get(recipe.source.task),
-        "margins": MARGINS.get(name, {}),
-        "bytes": (folder / f"{name}.safetensors").stat().st_size,
-        "commit": _commit(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "ultralytics": ultralytics.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
-    }
-
-
-def _parameters(net: nn.Module) -> int:
-    return sum(each.numel() for each in net.parameters())
-
-
 def _commit() -> str | None:
     """The project's commit, where it is a checkout and git is there."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
@@ -328,16 +330,21 @@ def _commit() -> str | None:
         return None
 
 
+def parser(module: str, purpose: str | None) -> argparse.ArgumentParser:
+    """Return the options that all trainings have."""
+    made = argparse.ArgumentParser(prog=f"python -m models.demo.{module}", description=purpose)
+    made.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
+    made.add_argument("--seed", type=int, default=0, help="seed of the weights and of the pictures")
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.demo.train", description=__doc__)
-    parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the scenes")
-    parser.add_argument("--images", type=int, help="how many pictures it sees")
-    parser.add_argument("--quick", action="store_true", help="4,000 pictures: shows that it learns, and no more")
-    parser.add_argument("--processes", type=int, default=1, help="how many draw the scenes")
-    chosen = parser.parse_args(arguments)
+    options = parser("train", __doc__)
+    options.add_argument("name", choices=NAMES)
+    options.add_argument("--images", type=int, help="how many pictures it sees")
+    options.add_argument("--quick", action="store_true", help="4,000 pictures: shows that it learns, and no more")
+    options.add_argument("--processes", type=int, default=1, help="how many draw the scenes")
+    chosen = options.parse_args(arguments)
     recipe = RECIPES[chosen.name]
     if chosen.quick:
         recipe = replace(recipe, images=4000, pool=2000)

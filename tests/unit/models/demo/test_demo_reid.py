@@ -13,7 +13,8 @@ from cli import main
 from explain import Explainer
 from explain.batch.source import find, spread
 from explain.similarity.similarity import similarity
-from models.demo import person_scenes, reid, reid_evaluation
+from models.demo import person_scenes, reid, reid_evaluation, train
+from models.demo.nets import WEIGHTS
 
 PERSONS = 24
 
@@ -42,11 +43,11 @@ def folder(tmp_path_factory):
 def card():
     import json
 
-    return json.loads((reid_evaluation.WEIGHTS / "demo-reid.json").read_text())
+    return json.loads((WEIGHTS / "demo-reid.json").read_text())
 
 
 def test_the_card_is_of_this_file():
-    path = reid_evaluation.WEIGHTS / "demo-reid.safetensors"
+    path = WEIGHTS / "demo-reid.safetensors"
     assert path.stat().st_size == card()["bytes"] < 5e6
     assert card()["net"]["parameters"] == sum(p.numel() for p in reid_evaluation.trained().parameters())
 
@@ -121,7 +122,7 @@ def test_a_training_of_seconds_learns_and_writes_a_card(tmp_path):
     pool = torch.from_numpy(reid_evaluation.pictures(range(6), range(2)))
     net, steps = reid.fit(pool, recipe, 0)
     assert steps == 3
-    reid.save(net, tmp_path / "demo-reid.safetensors")
+    train.save(net, tmp_path / "demo-reid.safetensors")
     again = reid_evaluation.trained(tmp_path)
     x = torch.zeros(1, 3, *person_scenes.SIZE)
     assert torch.allclose(again(x).embedding, net(x).embedding, atol=0.05)

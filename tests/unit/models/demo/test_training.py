@@ -103,7 +103,7 @@ def test_a_training_that_is_stopped_leaves_nothing_half_written(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "average", stop)
+    monkeypatch.setattr(train.Learner, "step", stop)
     monkeypatch.setitem(recipes.RECIPES, "demo-cls-s", replace(recipes.RECIPES["demo-cls-s"], pool=32))
     with pytest.raises(SystemExit, match="stopped"):
         train.main(["demo-cls-s", "--out", str(tmp_path)])
