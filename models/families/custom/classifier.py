@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import ModelProblem
@@ -10,7 +12,7 @@ from models.adapters.classifier import Classifier, both
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -145,26 +147,33 @@ def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tupl
     """Return (1, classes) for one flat picture and the height of the last map inside, or the exception."""
     import torch
 
-    cells = 0
-
-    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        nonlocal cells
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[-1] > 1:
-            cells = output.shape[-2]
-
-    handles = [part.register_forward_hook(look) for part in module.modules()]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), recorded(module) as calls:
             answer = answer_in(module(torch.full((1, channels, side, side), fill)))
     # It is somebody else's code.
     except Exception as problem:
         return problem
-    finally:
-        for handle in handles:
-            handle.remove()
     if answer is None or len(answer) != 1:
         return ValueError("it returns no row of classes for a picture")
-    return answer, cells
+    heights = [output.shape[-2] for *_, output in calls if output.ndim == 4 and output.shape[-1] > 1]
+    return answer, heights[-1] if heights else 0
+
+
+@contextmanager
+def recorded(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
+    """Record path, inputs and output of the module's and its parts' calls that return one tensor."""
+    import torch
+
+    calls: list[tuple[str, Any, Tensor]] = []
+
+    def record(path: str, _part: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            calls.append((path, inputs, output))
+
+    with ExitStack() as hooks:
+        for path, part in module.named_modules():
+            hooks.enter_context(part.register_forward_hook(partial(record, path)))
+        yield calls
 
 
 def _without_last(module: nn.Module, channels: int, side: int) -> bool:
@@ -172,18 +181,10 @@ def _without_last(module: nn.Module, channels: int, side: int) -> bool:
     import torch
     from torch import nn
 
-    seen: list[tuple[str, Any]] = []
-    handles = [
-        part.register_forward_hook(lambda _part, _inputs, output, path=path: seen.append((path, output)))
-        for path, part in module.named_modules()
-        if path and isinstance(part, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid))
-    ]
-    try:
-        with torch.no_grad():
-            answer = module(torch.zeros(1, channels, side, side))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), recorded(module) as calls:
+        answer = module(torch.zeros(1, channels, side, side))
+    last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
+    seen = [(path, output) for path, _, output in calls if path and isinstance(module.get_submodule(path), last)]
     if not seen or seen[-1][1] is not answer or [path for path, _ in seen].count(seen[-1][0]) > 1:
         return False
     above, _, name = seen[-1][0].rpartition(".")

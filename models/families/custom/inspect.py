@@ -50,13 +50,10 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     count = state_dicts.classes(held.tensors)
     # One number says no or yes.
     count = 2 if count == 1 else count
-    said, place = _labels(path, held, count)
-    notes += said
-    if place is not None:
-        weights["labels"] = str(place)
-    elif not said:
-        question = f"Where are the names of its {count} classes (a .json or a text file, one name a line)?"
-        unknown.append(Unknown("weights.labels", question, needed=False))
+    if count is not None and labels.carried(held.tables(), count):
+        notes.append(f"The names of its {count} classes are in the checkpoint.")
+    else:
+        find_labels(path, count, weights, notes, unknown)
     return TableDraft("custom", arch, {"arch": arch, "weights": weights}, tuple(unknown), tuple(notes))
 
 
@@ -135,13 +132,18 @@ def _far(said: list[str], name: str) -> tuple[bool, bool]:
     return not any(_mentions(word, name) for word in said), not any(family in word for word in said)
 
 
-def _labels(path: Path, held: Checkpoint, count: int | None) -> tuple[list[str], Path | None]:
-    """Return notes on the classes' names, and the file of them; nothing where there is none."""
-    if count is None:
-        return [], None
-    if labels.carried(held.tables(), count):
-        return [f"The names of its {count} classes are in the checkpoint."], None
-    return named_beside(path, count)
+def find_labels(
+    path: Path, count: int | None, weights: dict[str, Any], notes: list[str], unknown: list[Unknown]
+) -> None:
+    """Add to a draft the file of the classes' names, a note on it, or a question."""
+    said, place = ([], None) if count is None else named_beside(path, count)
+    notes += said
+    if place is not None:
+        weights["labels"] = str(place)
+    elif not said:
+        many = "" if count is None else f"{count} "
+        question = f"Where are the names of its {many}classes (a .json or a text file, one name a line)?"
+        unknown.append(Unknown("weights.labels", question, needed=False))
 
 
 def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:

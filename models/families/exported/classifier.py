@@ -12,19 +12,17 @@ from PIL import Image as Pillow
 from common.errors import ModelProblem, Problem
 from models import labels
 from models.adapters.classifier import Classifier, both
-from models.families.custom.classifier import FILLS, kind_of
+from models.families.custom.classifier import FILLS, kind_of, recorded
 from models.families.exported.files import CHANNELS, choice, named, taken
 from models.families.exported.runtime import padded, pieces, tensors
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.adapter import ModelSpec, Part
+    from models.adapter import ModelSpec
     from models.families.exported.runtime import Runtime
     from models.geometry import ModelInput
 
@@ -53,8 +51,19 @@ def classifier(
         blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
         probable = kind_of([next(tensors(runtime(blank * fill)))[:1] for fill in FILLS]) == "probability"
     noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
-    inside = _inside(runtime, noise, answer, notes)
-    return ExportedClassifier(spec, runtime, names, preprocessing, sha256, probable, inside)
+    inside, last = _inside(runtime, noise, answer, notes)
+    made = ExportedClassifier(spec, runtime if inside is None else inside, names, preprocessing, sha256)
+    made.batch = runtime.batch
+    made.probable = probable
+    made.swaps = choice(spec, "channels", CHANNELS, "rgb") == "bgr" and preprocessing.channels == 3
+    made.highest = choice(spec, "range", (1, 255), 1)
+    if inside is None:
+        made.gradients, made.parts, made.extra_bytes = False, ("class",), runtime.nbytes
+    else:
+        made.channels_last = runtime.channels_last
+    # Logarithms of probabilities are no linear layer's.
+    made._last = None if probable else last
+    return made
 
 
 def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], notes: list[str]) -> Preprocessing:
@@ -82,17 +91,22 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
     return replace(trained.changed(given | {"channels_in": channels}), size=size)
 
 
-def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> nn.Module | None:
-    """Return the file's modules where they can be rebuilt and answer as the file does; append a note either way."""
+def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:
+    """Return the file's modules and the path of their last linear layer; append a note.
+
+    The modules are None unless they can be rebuilt and answer as the file does; the path is None unless that layer's
+    output is the answer.
+    """
     name = runtime.path.name
     try:
         module = runtime.inside().eval().requires_grad_(False)
         given = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
-        with torch.no_grad():
-            mine = next(tensors(module(given)))[: len(answer)].float()
+        with torch.no_grad(), recorded(module) as calls:
+            out = next(tensors(module(given)))
+        mine = out[: len(answer)].float()
         if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
             raise ModelProblem("its rebuilt modules answer differently from the file")
-        if not any(output.ndim in (3, 4) for output in _outputs(module, given)):
+        if not any(path and output.ndim in (3, 4) for path, _, output in calls):
             raise ModelProblem("none of its modules returns a map")
     except Exception as reason:
         # The graph of a stranger's file can fail anywhere; what it answers is there all the same.
@@ -102,53 +116,15 @@ def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -
             f"{name} only answers here, without layers and gradients ({why}): its maps come from hiding parts of the "
             "picture."
         )
-        return None
+        return None, None
     notes.append(f"Layers and gradients are of the modules in {name} ({runtime.kind}), which answer as the file does.")
-    return module
-
-
-def _outputs(module: nn.Module, given: Tensor) -> list[Tensor]:
-    """Return the outputs of all modules that return one tensor."""
-    seen: list[Tensor] = []
-
-    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
-            seen.append(output)
-
-    handles = [part.register_forward_hook(look) for path, part in module.named_modules() if path]
-    try:
-        with torch.no_grad():
-            module(given)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
-
-
-def _last(module: nn.Module, given: Tensor) -> str | None:
-    """Return the path of the linear layer whose output is the module's answer, or None."""
-    found: list[tuple[str, Tensor, Tensor]] = []
-
-    def look(path: str, inputs: Any, output: Any) -> None:
-        if inputs and isinstance(inputs[0], torch.Tensor) and isinstance(output, torch.Tensor):
-            found.append((path, inputs[0], output))
-
-    handles = [
-        part.register_forward_hook(lambda _module, inputs, output, path=path: look(path, inputs, output))
-        for path, part in module.named_modules()
-        if path and getattr(getattr(part, "weight", None), "ndim", 0) == 2
-    ]
-    try:
-        with torch.no_grad():
-            answer = next(tensors(module(given)))
-    finally:
-        for handle in handles:
-            handle.remove()
-    for path, features, output in found:
-        weight = module.get_parameter(f"{path}.weight")
-        if output is answer and features.ndim == 2 and features.shape[1] == weight.shape[1]:
-            return path
-    return None
+    for path, inputs, output in calls:
+        weight: Any = getattr(module.get_submodule(path), "weight", None)
+        if path and output is out and inputs and getattr(weight, "ndim", 0) == 2:
+            features = inputs[0]
+            if isinstance(features, torch.Tensor) and features.ndim == 2 and features.shape[1] == weight.shape[1]:
+                return module, path
+    return module, None
 
 
 class ExportedClassifier(Classifier):
@@ -157,41 +133,23 @@ class ExportedClassifier(Classifier):
     It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
     """
 
-    gradients = False
-    parts: tuple[Part, ...] = ("class",)
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        runtime: Runtime,
-        names: Sequence[str],
-        preprocessing: Preprocessing,
-        weights_sha256: str,
-        probable: bool,
-        inside: nn.Module | None = None,
-    ) -> None:
-        super().__init__(spec, runtime if inside is None else inside, names, preprocessing, weights_sha256)
-        self.batch = runtime.batch
-        self.extra_bytes = runtime.nbytes if inside is None else 0
-        self._channels_last = runtime.channels_last and inside is not None
-        self._probable = probable
-        colours = preprocessing.channels == 3
-        self._swap = choice(spec, "channels", CHANNELS, "rgb") == "bgr" and colours
-        self._highest = choice(spec, "range", (1, 255), 1)
-        if inside is not None:
-            self.gradients = True
-            self.parts = Classifier.parts
-            blank = torch.zeros(self.batch or 1, preprocessing.channels, *preprocessing.size)
-            # Logarithms of probabilities are no linear layer's.
-            self._last = None if probable else _last(inside, self._given(blank))
+    batch: int | None
+    probable: bool
+    """Whether the file answers with probabilities."""
+    swaps: bool
+    """Whether it takes blue first."""
+    highest: int
+    """The value of white."""
+    channels_last = False
+    _last: str | None = None
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         given = super().prepare(pixels, preprocessing)
-        tensor = given.tensor.flip(1) if self._swap else given.tensor
-        return replace(given, tensor=tensor * self._highest)
+        tensor = given.tensor.flip(1) if self.swaps else given.tensor
+        return replace(given, tensor=tensor * self.highest)
 
     def _given(self, tensor: Tensor) -> Tensor:
-        return tensor.permute(0, 2, 3, 1).contiguous() if self._channels_last else tensor
+        return tensor.permute(0, 2, 3, 1).contiguous() if self.channels_last else tensor
 
     def _answer(self, tensor: Tensor) -> Tensor:
         rows = []
@@ -200,5 +158,5 @@ class ExportedClassifier(Classifier):
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
         answer = rows[0] if len(rows) == 1 else torch.cat(rows)
         if answer.shape[1] == 1:
-            return both(answer.clamp(1e-12, 1 - 1e-7).logit() if self._probable else answer)
-        return answer.clamp_min(1e-12).log() if self._probable else answer
+            return both(answer.clamp(1e-12, 1 - 1e-7).logit() if self.probable else answer)
+        return answer.clamp_min(1e-12).log() if self.probable else answer

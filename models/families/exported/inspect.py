@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-from models.families.custom.inspect import named_beside
+from models.families.custom.inspect import find_labels
 from models.families.exported.files import ONNX, OPENVINO, PROGRAM, TORCHSCRIPT, carried, open_file
 from models.inspect import TRUST, TableDraft, Unknown
 
@@ -80,13 +80,7 @@ def _opened(path: Path, runtime: Runtime) -> TableDraft:
     if names is not None:
         notes.append(f"The names of its {len(names)} classes are in the file.")
     elif count is not None:
-        said, place = named_beside(path, count)
-        notes += said
-        if place is not None:
-            weights["labels"] = str(place)
-        elif not said:
-            question = f"Where are the names of its {count} classes (a .json or a text file, one name a line)?"
-            unknown.append(Unknown("weights.labels", question, needed=False))
+        find_labels(path, count, weights, notes, unknown)
     else:
         unknown.append(Unknown("weights.labels", "Where are the names of its classes?", needed=False))
     if classifies and runtime.metadata.get("task") != "classify":

@@ -22,7 +22,7 @@ from common.errors import ModelProblem, WeightsProblem
 from models import labels
 from models.adapters.classifier import Classifier, Logits
 from models.drawing import PAPERS, Paper, names_drawings, paper_of
-from models.families.custom.inspect import named_beside
+from models.families.custom.inspect import find_labels
 from models.families.keras import files
 from models.families.keras.network import Net, bared, keras, opened
 from models.geometry import ModelInput
@@ -163,19 +163,14 @@ def inspect(path: Path) -> TableDraft | None:
         )
     table: dict[str, Any] = {"loader": "keras", "arch": "keras", "task": "classify"}
     weights: dict[str, Any] = {"path": str(path)}
-    notes, unknown = [f"It is a model of Keras{_takes(facts)}."], []
+    notes = [f"It is a model of Keras{_takes(facts)}."]
+    unknown: list[Unknown] = []
     if facts.needs:
         question = f"Which Python file defines {', '.join(facts.needs)}, which is no part of Keras?"
         unknown.append(Unknown("arch", question))
         table["arch"] = ""
     count = None if facts.classes is None else max(facts.classes, 2)
-    said, names = ([], None) if count is None else named_beside(path, count)
-    notes += said
-    if names is not None:
-        weights["labels"] = str(names)
-    elif not said:
-        many = "" if count is None else f"{count} "
-        unknown.append(Unknown("weights.labels", f"Where are the names of its {many}classes?", needed=False))
+    find_labels(path, count, weights, notes, unknown)
     preprocessing, words = files.way(facts.taken)
     notes.append(f"It is given {words}, as {facts.because}: say so in weights.preprocessing where that is not so.")
     if preprocessing:
