@@ -133,7 +133,7 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     take: Callable[[Any], None] = lambda _: times.append(time.perf_counter())  # noqa: E731
     with contextlib.ExitStack() as stack:
         work = Work(explainer, {}, 1, 320, store.put)
-        Handing(stack, work, store, {}, item, "cpu", 2, 1.0, None).run(batches, take, lambda _: False)
+        Handing(stack, work, store, item, "cpu", 2, 1.0, None).run(batches, take, lambda _: False)
     return (len(times) - 1) / (times[-1] - times[0])
 
 

@@ -13,7 +13,7 @@ from common.errors import ImageProblem, ModelProblem
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -69,17 +69,21 @@ def _has_recipe(data: bytes | Path | Image) -> bool:
         return False
 
 
-def list_entries(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield the path and the label of each line of a list."""
+def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the path and the label of each line of a list; raise ModelProblem if it is too large or not a text file."""
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                source = file.read(MAX_LIST_BYTES + 1)
+        lines = source.decode("utf-8").splitlines() if len(source) <= MAX_LIST_BYTES else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelProblem(f"The list {name} cannot be read: is it a text file with one path a line?") from error
+    if lines is None:
+        raise ModelProblem(f"The list {name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
     for line in lines:
         if line.strip() and not line.startswith("#"):
-            name, _, label = line.strip().partition("\t")
-            yield name, label.strip() or None
-
-
-def too_large(name: str) -> ModelProblem:
-    """Return the error for a list above `MAX_LIST_BYTES`."""
-    return ModelProblem(f"The list {name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
+            path, _, label = line.strip().partition("\t")
+            yield path, label.strip() or None
 
 
 def printable(name: str) -> str:

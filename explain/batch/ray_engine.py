@@ -12,8 +12,10 @@ import logging
 import pickle
 import threading
 import uuid
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -21,7 +23,7 @@ from common.errors import ModelProblem
 from explain.batch import ray_worker
 from explain.batch.output import Local
 from explain.batch.ray_cluster import ENDING, cluster, library
-from explain.batch.threads import processor_cores
+from explain.batch.worker import processor_cores
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -32,97 +34,72 @@ if TYPE_CHECKING:
     from explain.batch.output import Remote
     from explain.batch.worker import Work
 
-__all__ = ["RayEngine", "engine", "library"]
-
 MAX_TOGETHER = 4
 """Maximum number of batches sent to a worker together."""
 
 
-@contextlib.contextmanager
-def engine(
-    work: Work,
-    store: Local | Remote,
-    given: dict[str, Any],
-    sample: Item,
-    device: str,
-    workers: int | None,
-    gpus: float,
-    address: str | None,
-) -> Iterator[RayEngine]:
-    """Yield the engine of a cluster and leave the cluster afterwards.
-
-    `work`: this machine's own; `sample`: any of the pictures, to check that other machines see it.
-    """
-    library()
-    if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
-        raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
-    kind = device.partition(":")[0]
-    if kind not in ("auto", "cpu", "cuda"):
-        raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {device}: use auto, cpu or cuda.")
-    with contextlib.ExitStack() as stack:
-        yield RayEngine(stack, work, store, given, sample, kind, workers, gpus, address)
-
-
+@dataclass
 class RayEngine:
-    """The workers of a cluster, which is joined or started on demand."""
+    """The workers of a cluster, which is joined or started on demand and left when `stack` closes."""
 
-    worker: type = ray_worker.Worker
+    stack: contextlib.ExitStack
+    work: Work
+    """This machine's own."""
+    store: Local | Remote
+    sample: Item
+    """Any of the pictures, to check that other machines see it."""
+    wanted: str
+    """A device of the workers, or `auto`."""
+    workers: int | None
+    gpus: float
+    address: str | None
+    worker: ClassVar[type] = ray_worker.Worker
 
-    def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        work: Work,
-        store: Local | Remote,
-        given: dict[str, Any],
-        sample: Item,
-        kind: str,
-        workers: int | None,
-        gpus: float,
-        address: str | None,
-    ) -> None:
-        self._stack, self._work, self._store, self._given, self._sample = stack, work, store, given, sample
-        self._workers, self._gpus, self._address = workers, gpus, address
-        self._joined: tuple[bool, dict[str, float]] | None = None
-        if kind == "auto" and address is None and not library().is_initialized():
-            there: float = torch.cuda.device_count() if torch.cuda.is_available() else 0
-            kind = "cuda" if there >= gpus else "cpu"
+    def __post_init__(self) -> None:
+        ray, gpus, kind = library(), self.gpus, self.wanted.partition(":")[0]
+        if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
+            raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
+        if kind not in ("auto", "cpu", "cuda"):
+            raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {self.wanted}: use auto, cpu or cuda.")
         if kind == "auto":
-            kind = "cuda" if self._cluster()[1].get("GPU", 0) >= gpus else "cpu"
+            if self.address is None and not ray.is_initialized():
+                available: float = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            else:
+                available = self._cluster[1].get("GPU", 0)
+            kind = "cuda" if available >= gpus else "cpu"
         self.device = "cuda:0" if kind == "cuda" else "cpu"
 
+    @cached_property
     def _cluster(self) -> tuple[bool, dict[str, float]]:
         """Join or start the cluster; return whether it is a local one, and its resources."""
-        if self._joined is None:
-            own = self._stack.enter_context(cluster(self._address, self._workers or processor_cores()))
-            self._joined = own, library().cluster_resources()
-        return self._joined
+        own = self.stack.enter_context(cluster(self.address, self.workers or processor_cores()))
+        return own, library().cluster_resources()
 
     def _plan(self) -> tuple[ray_worker.Plan, int]:
         """Return the workers' configuration and their number."""
-        own, has = self._cluster()
-        on_gpu, store = self.device != "cpu", self._store
-        if on_gpu and has.get("GPU", 0) < self._gpus:
+        own, has = self._cluster
+        on_gpu, store = self.device != "cpu", self.store
+        if on_gpu and has.get("GPU", 0) < self.gpus:
             raise ModelProblem(f"The cluster has {has.get('GPU', 0):g} GPUs: use --device cpu, or check the cluster.")
-        count = self._workers or int(has["GPU"] / self._gpus if on_gpu else has.get("CPU", 1)) or 1
+        count = self.workers or int(has["GPU"] / self.gpus if on_gpu else has.get("CPU", 1)) or 1
         seen: list[tuple[str, Path]] = []
-        if not own and (path := ray_worker.file(self._sample)) is not None:
+        if not own and (path := ray_worker.file(self.sample)) is not None:
             seen.append(("where the pictures are", path))
         if isinstance(store, Local):
             store = Local(store.folder.absolute())
             if not own:
                 mark = store.folder / f".{uuid.uuid4().hex}.seen"
                 mark.touch()
-                self._stack.callback(mark.unlink, missing_ok=True)
+                self.stack.callback(mark.unlink, missing_ok=True)
                 seen.append(("where results go", mark))
-        settings = json.loads(json.dumps(self._work.settings))
+        settings = json.loads(json.dumps(self.work.settings))
         settings["recipe"]["device"] = self.device
         plan = ray_worker.Plan(
-            model=self._work.explainer.model.id,
-            given=self._given,
-            maps=self._work.maps,
-            side=self._work.side,
+            model=self.work.explainer.model.id,
+            given=self.work.given,
+            maps=self.work.maps,
+            side=self.work.side,
             device="cuda" if on_gpu else "cpu",
-            threads=1,
             store=store,
             settings=settings,
             seen=tuple(seen),
@@ -199,8 +176,8 @@ class RayEngine:
                 batch_format="numpy",
                 compute=ActorPoolStrategy(size=workers),
                 num_cpus=1,
-                num_gpus=self._gpus if self.device != "cpu" else None,
-                runtime_env={"env_vars": {"OMP_NUM_THREADS": str(plan.threads)}},
+                num_gpus=self.gpus if self.device != "cpu" else None,
+                runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
             )
             del rows
             # iter_batches leaks a thread each time.

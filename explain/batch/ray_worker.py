@@ -34,7 +34,6 @@ class Plan:
     maps: int
     side: int | None
     device: str
-    threads: int
     store: Local | Remote
     settings: dict[str, Any] = field(repr=False)
     """Settings of the machine that started the run, on which results depend."""
@@ -55,7 +54,7 @@ class Plan:
                     f"The worker on {socket.gethostname()} does not see {path}, {what}: give a folder that all "
                     "machines share, or a storage as s3://bucket/folder."
                 )
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(1)
         work = Work(Explainer(self.model, device=self.device), self.given, self.maps, self.side, self.store.put)
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:

@@ -43,12 +43,14 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """Return one row for each map, or one without a map; plain values for JSON.
 
     Adds to the columns of `explain.export.table`: `labelled`, the label of the folder or list; `margin`, the lead of
-    the best class over the next; `scores`, the best ones; `cells`, the small map.
+    the best class over the next; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
+    `cells`, the small map.
     """
     found = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
     best = found[0] if found else None
     more: Row = {
+        "picture": item.key,
         "labelled": item.label,
         "file": f"{stem}.jpg",
         "margin": best.score - (found[1].score if found[1:] else 0.0) if best else None,
@@ -59,35 +61,17 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "seen_bottom": bottom,
         "notes": " ".join(explanation.notes),
     }
-    made = table.rows(explanation)
-    if not made:
-        image = explanation.image
-        nothing = {
-            "picture_sha256": image.sha256,
-            "width": image.width,
-            "height": image.height,
-            "model": explanation.model.id,
-            "predicted": best.label if best else None,
-            "predicted_score": best.score if best else None,
-            "predictions": len(found),
-        }
-        return [{"picture": item.key, **more, **nothing}]
-    return [
+    per = explanation.options.per
+    made: list[Row] = [
         {
-            "picture": item.key,
-            **more,
-            **{name: value for name, value in row.items() if name != "picture"},
-            "anchor": _anchor(explanation, number),
-            "cells": base64.b64encode(cells(explanation.heatmaps[number]).tobytes()).decode(),
+            **row,
+            "anchor": heatmap.target.anchors[0] if per == "detection" and heatmap.target.anchors else None,
+            "cells": base64.b64encode(cells(heatmap).tobytes()).decode(),
         }
-        for number, row in enumerate(made)
+        for row, heatmap in zip(table.rows(explanation), explanation.heatmaps, strict=True)
     ]
-
-
-def _anchor(explanation: Explanation, number: int) -> int | None:
-    """Return the raw candidate that a single detection's map explains."""
-    anchors = explanation.heatmaps[number].target.anchors
-    return anchors[0] if explanation.options.per == "detection" and anchors else None
+    # In a table of one explanation the picture has its bare name.
+    return [more | row | {"picture": item.key} for row in made or [table.of_picture(explanation)]]
 
 
 def cells(heatmap: Heatmap) -> NDArray[np.uint8]:

@@ -22,7 +22,6 @@ from explain.batch.item import (
     list_entries,
     printable,
     short,
-    too_large,
 )
 from explain.picture.image import MAX_BYTES
 
@@ -80,8 +79,7 @@ def items(url: str, skip: str = "") -> Iterator[Item]:
             found, root = {path: system.info(path)}, path.rpartition("/")[0]
         elif ends in LISTS:
             with system.open(path, "rb") as file:
-                text = file.read(MAX_LIST_BYTES + 1)
-            return _listed(url, text)
+                return _listed(url, file.read(MAX_LIST_BYTES + 1))
         elif ends == ".zip":
             raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
         else:
@@ -109,14 +107,8 @@ def _found(system: Any, found: dict[str, Any], root: str, skip: str | None, *, e
 
 
 def _listed(url: str, data: bytes) -> Iterator[Item]:
-    if len(data) > MAX_LIST_BYTES:
-        raise too_large(short(url))
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ModelProblem(f"The list {short(url)} cannot be read: is it a text file with one path a line?") from error
     folder = url.rpartition("/")[0]
-    for name, label in list_entries(lines):
+    for name, label in list_entries(short(url), data):
         # A remote list must not name local files.
         if _ADDRESS.match(name) and local_path(name) is not None:
             continue

@@ -1,7 +1,7 @@
 """Explain many pictures in one resumable run.
 
-Two engines process the same batches in the same way (`worker.Work`): threads of this process (`threads`), and workers
-of a Ray cluster (`ray_engine`).
+Two engines process the same batches in the same way (`worker.Work`): threads of this process (`worker.ThreadEngine`),
+and workers of a Ray cluster (`ray_engine`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from common.errors import ModelProblem
-from explain.batch import output, records, table, threads
+from explain.batch import output, records, table
 from explain.batch.journal import Journal
 from explain.batch.source import MAX_PICTURES, find
-from explain.batch.threads import processor_cores
-from explain.batch.worker import Work
+from explain.batch.worker import ThreadEngine, Work
 from explain.explainer import Explainer
 from explain.phrases import plural
 
@@ -107,12 +106,10 @@ def run(
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`: the longer side of the written
     pictures in pixels; None: full size. `resume`: continue an earlier run into `out`; False: start over. `progress`
-    receives the share that is done and the time left, in words.
-
+    receives the share that is done and the time left; `watch` every explanation made in this process, in any thread.
     `engine`: `plain`, this process; or `ray`, a cluster: a temporary one on this machine, or that at `address`. There
-    `device` is each worker's, and `gpus` its share of a GPU, above 0. `watch` receives every explanation made in this
-    process, in any thread; not with `ray`. Raises ModelProblem if the source, the model or an option is not valid, or
-    if `out` holds results of other settings. Unusable pictures are skipped and listed in problems.csv.
+    `device` is each worker's, and `gpus` its share of a GPU. Raises ModelProblem if the source, the model or an option
+    is not valid, or if `out` holds results of other settings; unusable pictures are only listed in problems.csv.
 
     >>> run("pictures/", "efficientnet-lite0", "out/").words
     '160 of 160 pictures explained'
@@ -123,25 +120,28 @@ def run(
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
     store = output.at(out)
     if engine == "ray":
-        from explain.batch import ray_engine
+        from explain.batch import ray_cluster, ray_engine
 
-        ray_engine.library()
+        ray_cluster.library()
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
     work = Work(explainer, options or {}, maps, side, store.put)
-    if engine == "ray":
-        context: contextlib.AbstractContextManager[Engine] = ray_engine.engine(
-            work, store, options or {}, items[0], device, workers, gpus, address
-        )
-    else:
-        work.watch = watch
-        context = contextlib.nullcontext(threads.ThreadEngine(work, workers or processor_cores()))
-    with context as chosen:
-        return _resumable(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
+    work.watch = watch
+    with contextlib.ExitStack() as stack:
+        chosen: Engine = ThreadEngine(work, workers)
+        if engine == "ray":
+            chosen = ray_engine.RayEngine(stack, work, store, items[0], device, workers, gpus, address)
+        try:
+            return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
+        except OSError as error:
+            raise ModelProblem(
+                f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder, "
+                "then go on."
+            ) from error
 
 
-def _resumable(
+def _run(
     items: list[Item],
     engine: Engine,
     work: Work,
@@ -154,26 +154,6 @@ def _resumable(
 ) -> Summary:
     # A batch gains nothing where pictures are explained one by one, and a stop loses less.
     size = batch_size or (1 if not work.batched else 4 if engine.device == "cpu" else 32)
-    try:
-        return _run(items, engine, work, store, size, progress, cancel, resume=resume)
-    except OSError as error:
-        raise ModelProblem(
-            f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder, "
-            "then go on."
-        ) from error
-
-
-def _run(
-    items: list[Item],
-    engine: Engine,
-    work: Work,
-    store: output.Local | output.Remote,
-    size: int,
-    progress: Progress | None,
-    cancel: threading.Event | None,
-    *,
-    resume: bool,
-) -> Summary:
     settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
     settings["recipe"]["device"] = engine.device
     with (

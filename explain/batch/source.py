@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
 from explain.batch import archive, remote
-from explain.batch.item import LISTS, MAX_LIST_BYTES, PICTURES, Item, list_entries, printable, short
+from explain.batch.item import LISTS, PICTURES, Item, list_entries, printable, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,22 +102,10 @@ def _folder(root: Path, within: Path | None, skip: Path | None) -> Iterator[Item
 
 
 def _listed(path: Path, within: Path | None) -> Iterator[Item]:
-    try:
-        if path.stat().st_size > MAX_LIST_BYTES:
-            raise ModelProblem(
-                f"The list {path.name} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts."
-            )
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelProblem(f"The list {path.name} cannot be read: is it a text file with one path a line?") from error
-    return _named(lines, path.parent, within)
-
-
-def _named(lines: Iterable[str], root: Path, within: Path | None) -> Iterator[Item]:
     """Yield the pictures of a list, local or remote."""
-    for name, label in list_entries(lines):
-        if (path := remote.local_path(name)) is not None:
-            yield from _files([(root / path, label)], root, within)
+    for name, label in list_entries(path.name, path):
+        if (local := remote.local_path(name)) is not None:
+            yield from _files([(path.parent / local, label)], path.parent, within)
         elif within is None:
             yield remote.item(name, label)
 

@@ -7,6 +7,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from common.files import atomic_write
+from explain.export.table import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,21 +27,15 @@ def write(folder: Path, journal: Journal, keys: list[str]) -> None:
     """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`."""
     types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
     columns = [name for name in types if name != "cells"]
-    problems = [(one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one]
+    problems = [
+        {"picture": one["key"], "problem": one["problem"]} for one in journal.outcomes(keys) if "problem" in one
+    ]
     _parquet(folder / PARQUET, types, journal, keys)
-    with atomic_write(folder / CSV) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        for one in journal.outcomes(keys):
-            writer.writerows(_harmless(row) for row in one.get("rows", ()))
-    if not problems:
+    _csv(folder / CSV, columns, (row for one in journal.outcomes(keys) for row in one.get("rows", ())))
+    if problems:
+        _csv(folder / PROBLEMS, ["picture", "problem"], problems)
+    else:
         (folder / PROBLEMS).unlink(missing_ok=True)
-        return
-    with atomic_write(folder / PROBLEMS) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        named = [{"picture": key, "problem": problem} for key, problem in problems]
-        problem_writer = csv.DictWriter(file, ("picture", "problem"))
-        problem_writer.writeheader()
-        problem_writer.writerows(map(_harmless, named))
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -61,12 +56,11 @@ def _types(rows: Iterable[Row]) -> dict[str, str]:
     return {name: "binary" if name == "cells" else kind for name, kind in found.items()}
 
 
-def _harmless(row: Row) -> Row:
-    """Prefix text that a spreadsheet would read as a formula with an apostrophe: names are not trusted."""
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
-        for name, value in row.items()
-    }
+def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
+    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({name: escaped(value) for name, value in row.items()} for row in rows)
 
 
 def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str]) -> None:

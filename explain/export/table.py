@@ -28,8 +28,14 @@ def rows(explanation: Result) -> list[dict[str, Any]]:
 
         Path("bus.csv").write_text(csv(rows(result)))
     """
+    common = of_picture(explanation)
+    return [common | _of_map(explanation, index) for index in range(len(explanation.heatmaps))]
+
+
+def of_picture(explanation: Result) -> dict[str, Any]:
+    """Return the columns that all maps of a picture share."""
     best = explanation.predictions[0] if explanation.predictions else None
-    common = {
+    return {
         "picture": explanation.image.name,
         "picture_sha256": explanation.image.sha256,
         "width": explanation.image.width,
@@ -39,20 +45,16 @@ def rows(explanation: Result) -> list[dict[str, Any]]:
         "predicted_score": best.score if best else None,
         "predictions": len(explanation.predictions),
     }
-    return [common | _of_map(explanation, index) for index in range(len(explanation.heatmaps))]
 
 
 def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
-    """
+    """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
     out, writer = StringIO(), None
     for row in table:
         if writer is None:
             writer = comma.DictWriter(out, list(row))
             writer.writeheader()
-        writer.writerow({name: _escaped(value) for name, value in row.items()})
+        writer.writerow({name: escaped(value) for name, value in row.items()})
     return out.getvalue()
 
 
@@ -93,7 +95,8 @@ def _flat(statistics: Statistics) -> dict[str, Any]:
     return flat
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would read as a formula: names are not trusted."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 

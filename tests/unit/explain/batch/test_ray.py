@@ -246,7 +246,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     store = Local(tmp_path_factory.mktemp("plan"))
     work = Work(Explainer(MODEL, device="cpu"), {}, 1, 64, store.put)
     settings = json.loads(json.dumps(work.settings))
-    return Plan(MODEL, {}, 1, 64, "cpu", 1, store, settings)
+    return Plan(MODEL, {}, 1, 64, "cpu", store, settings)
 
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path) -> None:
