@@ -20,7 +20,7 @@ from benchmarks.truth.measures import MEASURES, box_of, measured
 from benchmarks.truth.scores import Rows, Scores, named
 from explain.evidence.layers import as_map, find
 from explain.maps.heatmap import heatmaps
-from explain.methods import METHODS, grad_cam_library, rise
+from explain.methods import METHODS
 from explain.methods.from_evidence import raw_maps
 from explain.methods.method import Method
 from models.catalog import spec
@@ -208,13 +208,13 @@ def slow(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
         for name in names:
             evidence = evidence_of(held, given.scene, layers_of(model)[name])
             for method in _slow_methods(held.adapter.spec.task, len(evidence.layers)):
-                raws = grad_cam_library.raw_maps(evidence, method, [target])
+                raws = method.run(evidence, [target]).maps
                 made[method.id, "all layers" if method.id == "fullgrad" else name, "class"] = _shown(
                     evidence, raws, target
                 )
         evidence = evidence_of(held, given.scene, ())
         made["drise", "the answers alone", "class"] = _shown(
-            evidence, rise.raw_maps(evidence, METHODS["drise"], [target]), target
+            evidence, METHODS["drise"].run(evidence, [target]).maps, target
         )
         rows.add(given, made)
     return rows.scores()

@@ -69,6 +69,14 @@ class Evidence:
         """The dotted paths of the layers."""
         return tuple(layer.path for layer in self.layers)
 
+    def missing(self, name: str, targets: Sequence[Target]) -> list[Target]:
+        """Return the targets without raw maps of this name, each once."""
+        return [target for target in dict.fromkeys(targets) if (name, target) not in self.raws]
+
+    def stacked(self, name: str, targets: Sequence[Target]) -> list[Tensor]:
+        """Return the raw maps of this name: one (k, h, w) per layer."""
+        return [torch.stack(maps) for maps in zip(*(self.raws[name, target] for target in targets), strict=True)]
+
     @cached_property
     def layered(self) -> list[Activation]:
         """The activations with the values that several maps share."""

@@ -40,20 +40,18 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
             raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
         rows = [one.mean(0) if head is None else one[head] for one in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
-    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
-    if missing and method.id == "rollout":
+    if missing := evidence.missing(method.id, targets):
         _uniform(evidence, method)
+    if missing and method.id == "rollout":
         paths = [one.path for one in attentions(evidence.resident)]
         raw = rollout(weigh(evidence, missing[0], wanted=paths))
         # The same for every class: it knows of none.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing:
-        _uniform(evidence, method)
         followed = follow(evidence, missing, progress=request.progress, cancel=request.cancel)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
-    stacked = torch.stack([evidence.raws[method.id, target][0] for target in targets])
-    return RawMaps([stacked], (EVERY,), (COMPUTED_OPENLY,))
+    return RawMaps(evidence.stacked(method.id, targets), (EVERY,), (COMPUTED_OPENLY,))
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:

@@ -27,8 +27,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
     """Return a quick method's maps: one (k, h, w) per layer, signed, on the model's device; held with the Evidence."""
     compute(evidence, [method], targets)
-    held = [evidence.raws[method.id, target] for target in targets]
-    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+    return evidence.stacked(method.id, targets)
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from explain.evidence.evidence import Evidence
     from explain.evidence.resident import Resident
-    from explain.progress import Progress
     from models.adapter import Adapter, Layer, Target
 
 LOGGER = logging.getLogger(__name__)
@@ -49,31 +48,18 @@ BATCH = 16
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run a method of the library on a second set of modules over the model's weights."""
-    maps = raw_maps(evidence, method, targets, progress=request.progress, cancel=request.cancel)
-    # FullGrad sums over layers of its own.
-    return RawMaps(maps, ("all",) if method.id == "fullgrad" else evidence.paths)
-
-
-def raw_maps(
-    evidence: Evidence,
-    method: Method,
-    targets: Sequence[Target],
-    *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-) -> list[Tensor]:
-    """Return one (k, h, w) per layer, signed, held with the Evidence; raises Cancelled within one module of a stop."""
+    """Run a method of the library on a second set of modules over the model's weights; the maps are held with the
+    Evidence. Raises Cancelled within one module of a stop."""
     _check(evidence, method)
     resident = evidence.resident
-    missing = [target for target in dict.fromkeys(targets) if (method.id, target) not in evidence.raws]
+    missing = evidence.missing(method.id, targets)
     passes = _passes(evidence, method) * len(missing)
     done = 0
 
     def tick() -> None:
         nonlocal done
-        if progress is not None:
-            progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
+        if request.progress is not None:
+            request.progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
         done += 1
 
     for target in missing:
@@ -86,12 +72,13 @@ def raw_maps(
                 # FullGrad sums over the norms too.
                 adapter = resident.adapter if method.id == "fullgrad" else resident.fastest_adapter(evidence.layers)
                 shadow = _SHADOWS.get(resident)
-                if shadow is None or shadow.broken or shadow.busy or shadow.of is not adapter.module:
+                if shadow is None or shadow.broken or shadow.lock.locked() or shadow.of is not adapter.module:
                     shadow = _SHADOWS[resident] = Shadow(adapter)
-                maps = shadow.run(evidence, method, target, tick, cancel)
+                maps = shadow.run(evidence, method, target, tick, request.cancel)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
-    held = [evidence.raws[method.id, target] for target in targets]
-    return [torch.stack([raws[i] for raws in held]) for i in range(len(held[0]))]
+    # FullGrad sums over layers of its own.
+    paths = ("all",) if method.id == "fullgrad" else evidence.paths
+    return RawMaps(evidence.stacked(method.id, targets), paths)
 
 
 @contextmanager
@@ -165,7 +152,7 @@ class Shadow:
         own.module = copied(adapter.module)
         self._logits = _Logits(own)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._cancel: threading.Event | None = None
         self.broken = False
         """After a stop a layer may still be replaced."""
@@ -175,10 +162,6 @@ class Shadow:
             # The library records what a later activation in place would overwrite.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
-
-    @property
-    def busy(self) -> bool:
-        return self._lock.locked()
 
     def _stop(self, *_: Any) -> None:
         if self._cancel is not None and self._cancel.is_set():
@@ -193,58 +176,20 @@ class Shadow:
         cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]] | None:
         """Return one target's raw maps, an (h, w) per layer (FullGrad: one for all); None while broken or busy."""
-        if not self._lock.acquire(blocking=False):
+        if not self.lock.acquire(blocking=False):
             return None
         try:
-            return None if self.broken else self._run(evidence, method, target, tick, cancel)
+            if self.broken:
+                return None
+            self._cancel, self._logits.tick = cancel, tick
+            with torch.enable_grad(), exact(evidence.resident.device):
+                return _maps(self._object(method, evidence.layers), method, target, evidence.tensor)
         except BaseException:
             self.broken = True
             raise
         finally:
-            self._lock.release()
-
-    def _run(
-        self,
-        evidence: Evidence,
-        method: Method,
-        target: Target,
-        tick: Callable[[], None],
-        cancel: threading.Event | None,
-    ) -> list[NDArray[np.float32]]:
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-        with torch.enable_grad(), exact(evidence.resident.device):
-            self._cancel, self._logits.tick = cancel, tick
-            cam = self._object(method, evidence.layers)
-            base = getattr(cam, "base_cam", cam)
-            hooks = base.activations_and_grads
-            # The object stays; its hooks are on only now, so that they record nothing for the other methods.
-            base.activations_and_grads = type(hooks)(
-                base.model, base.target_layers, base.reshape_transform, base.detach
-            )
-            captured: list[NDArray[np.float32]] = []
-            original = base.get_cam_image
-
-            def capture(*args: Any, **kwargs: Any) -> NDArray[np.float32]:
-                captured.append(original(*args, **kwargs))
-                return captured[-1]
-
-            base.get_cam_image = capture
-            try:
-                # The library differentiates with respect to the picture where the weights are frozen.
-                tensor = evidence.tensor.detach().clone().requires_grad_()
-                if method.id == "finercam":
-                    final = cam(tensor, targets=None, target_idx=target.index)
-                else:
-                    final = cam(tensor, targets=[ClassifierOutputTarget(target.index)])
-            finally:
-                # Dropped here: it would detach them in place, which a view of another tensor forbids.
-                base.activations_and_grads.activations, base.activations_and_grads.gradients = [], []
-                base.activations_and_grads.release()
-                base.outputs = None
-                del base.get_cam_image
-                self._cancel, self._logits.tick = None, lambda: None
-        return [raw[0] for raw in captured] if captured else [final[0]]
+            self._cancel, self._logits.tick = None, lambda: None
+            self.lock.release()
 
     def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:
         key = (method.id, tuple(layer.path for layer in layers))
@@ -266,6 +211,39 @@ class Shadow:
                 base.get_cam_weights = functools.partial(_wired, base, base.get_cam_weights)
             self._objects[key] = cam
         return self._objects[key]
+
+
+def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDArray[np.float32]]:
+    """Return one of the library's objects' maps before it scales them."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    base = getattr(cam, "base_cam", cam)
+    # The object stays; its hooks are on only now, so that they record nothing for the other methods.
+    hooks = base.activations_and_grads = type(base.activations_and_grads)(
+        base.model, base.target_layers, base.reshape_transform, base.detach
+    )
+    captured: list[NDArray[np.float32]] = []
+    original = base.get_cam_image
+
+    def capture(*args: Any, **kwargs: Any) -> NDArray[np.float32]:
+        captured.append(original(*args, **kwargs))
+        return captured[-1]
+
+    base.get_cam_image = capture
+    finer = method.id == "finercam"
+    aim = (
+        {"targets": None, "target_idx": target.index} if finer else {"targets": [ClassifierOutputTarget(target.index)]}
+    )
+    try:
+        # The library differentiates with respect to the picture where the weights are frozen.
+        final = cam(tensor.detach().clone().requires_grad_(), **aim)
+    finally:
+        # Dropped here: it would detach them in place, which a view of another tensor forbids.
+        hooks.activations, hooks.gradients = [], []
+        hooks.release()
+        base.outputs = None
+        del base.get_cam_image
+    return [raw[0] for raw in captured] if captured else [final[0]]
 
 
 def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:

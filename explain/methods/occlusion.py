@@ -65,23 +65,3 @@ class Windows(PictureMasks):
 def _near(at: Tensor, window: Tensor) -> Tensor:
     """Return (b, p) bool: whether the places `at` (p,), in steps, lie in the windows, two steps wide each."""
     return (at[None] - (window[:, None] + 0.5)).abs() < 1
-
-
-class Drops:
-    """Sums of how much the scores fell, by place, in double precision."""
-
-    def __init__(self, masks: Windows, before: Tensor) -> None:
-        """Start from the scores `before` (k,) of the whole picture."""
-        self.masks, self._before = masks, before.double()
-        self._lost = torch.zeros(len(before), *masks.cells, dtype=torch.float64)
-        self._times = torch.zeros(masks.cells, dtype=torch.float64)
-
-    def add(self, start: int, stop: int, scores: Tensor) -> None:
-        """Add the scores (b, k) with windows start..stop hidden."""
-        hidden = 1 - self.masks.coarse(start, stop).double()
-        self._lost += torch.einsum("bk,bhw->khw", self._before - scores.double(), hidden)
-        self._times += hidden.sum(0)
-
-    def maps(self) -> Tensor:
-        """Return the maps so far, (k, h, w) float64; 0 where nothing was hidden yet."""
-        return self._lost / self._times.clamp_min(1)

@@ -27,17 +27,15 @@ from explain.methods.mask_scores import Scorer, scorer
 from explain.methods.masks import PictureMasks
 from explain.methods.method import Method, RawMaps, Request
 from explain.methods.occlusion import COUNT as WINDOWS
-from explain.methods.occlusion import Drops, Windows
+from explain.methods.occlusion import Windows
 from models.preprocess import GREY
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
-    from explain.progress import Progress
     from models.adapter import Target
     from models.geometry import Geometry
 
@@ -52,6 +50,8 @@ FINE = 4
 """Cells of the map per cell of a mask: between them it is bilinear anyway."""
 SHOWN = 0.5
 """The share of cells that a mask shows."""
+SECONDS = 1.0
+"""Minimum time between two unfinished maps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,100 +97,84 @@ def _hats(at: Tensor, shifts: Tensor, nodes: int) -> Tensor:
     return (1 - (places[:, :, None] - torch.arange(nodes, device=at.device)).abs()).clamp_min(0)
 
 
-def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run D-RISE or Occlusion on the model's whole input."""
-    reported = time.perf_counter()
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
+    """Run D-RISE, or Occlusion, whose masks hide one window each; all targets share the masked pictures.
 
-    def partial(maps: list[Tensor], done: int, total: int) -> None:
-        nonlocal reported
-        if request.partial is not None and done < total and time.perf_counter() - reported >= 1:
-            note = f"This map is not finished: {done} of {total} masks so far."
-            request.partial(RawMaps(maps, ("input",), (note,)))
-            reported = time.perf_counter()
-
-    maps = raw_maps(
-        evidence,
-        method,
-        targets,
-        progress=request.progress,
-        cancel=request.cancel,
-        partial=None if request.partial is None else partial,
-        count=request.masks,
-    )
-    return RawMaps(maps, ("input",))
-
-
-def raw_maps(
-    evidence: Evidence,
-    method: Method,
-    targets: Sequence[Target],
-    *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-    partial: Callable[[list[Tensor], int, int], None] | None = None,
-    count: int | None = None,
-    seed: int = 0,
-) -> list[Tensor]:
-    """Return one (k, h, w) in a list, signed, over the model's whole input; all k targets share the masked pictures.
-
-    `method` is D-RISE, or Occlusion, whose masks hide one window each. `count` masks, the same for the same seed;
-    None: `budget`. `partial` is called after every batch with the maps so far, the masks done and their total. Raises
-    Cancelled within one batch of a stop, ModelProblem for a target that masks cannot explain.
+    The masks are the same for the same seed; by default `budget` many. Raises Cancelled within one batch of a stop,
+    ModelProblem for a target that masks cannot explain.
     """
-    count = budget(evidence.resident.adapter.spec.task, method.id) if count is None else count
-    occludes = method.id == "occlusion"
-    masks = Windows.over(evidence.geometry, count, seed) if occludes else Masks.drawn(count, evidence.geometry, seed)
-    held, name = evidence.raws, f"{method.id}/{len(masks)}/{seed}"
-    missing = [target for target in dict.fromkeys(targets) if (name, target) not in held]
+    occludes, geometry = method.id == "occlusion", evidence.geometry
+    count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
+    masks = Windows.over(geometry, count, seed) if occludes else Masks.drawn(count, geometry, seed)
+    name = f"{method.id}/{len(masks)}/{seed}"
+    missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
 
-    def stacked(fresh: Tensor) -> list[Tensor]:
-        return [torch.stack([fresh[missing.index(t)] if t in missing else held[name, t][0] for t in targets])]
-
-    if not missing:
-        return stacked(evidence.tensor)
-    sums: Drops | _Sums = (
-        Drops(masks, score(evidence.outputs)[0].detach().cpu())
-        if isinstance(masks, Windows)
-        else _Sums(masks, len(missing))
-    )
+    def computed(sums: _Sums) -> dict[tuple[str, Target], list[Tensor]]:
+        maps = _pictured(sums.maps(), geometry).to(evidence.resident.device)
+        return {(name, target): [maps[i]] for i, target in enumerate(missing)}
 
     def report(done: int) -> None:
-        if cancel is not None and cancel.is_set():
+        if request.cancel is not None and request.cancel.is_set():
             raise Cancelled
-        if progress is not None:
-            progress(min(done / len(masks), 0.99), f"{method.name}, mask {done} of {len(masks)}")
+        if request.progress is not None:
+            request.progress(min(done / len(masks), 0.99), f"{method.name}, mask {done} of {len(masks)}")
 
-    device = evidence.resident.device
-    for done in _masked_passes(evidence, sums, score, report):
-        if partial is not None:
-            partial(stacked(_pictured(sums.maps(), masks.geometry).to(device)), done, len(masks))
-    maps = _pictured(sums.maps(), masks.geometry).to(device)
-    held |= {(name, target): [maps[i]] for i, target in enumerate(missing)}
-    return stacked(maps)
+    if missing:
+        sums = _Sums(masks, len(missing), score(evidence.outputs)[0].detach().cpu() if occludes else None)
+        reported = time.perf_counter()
+        for done in _masked_passes(evidence, sums, score, report):
+            if request.partial and done < len(masks) and time.perf_counter() - reported >= SECONDS:
+                note = f"This map is not finished: {done} of {len(masks)} masks so far."
+                unfinished = evidence.raws | computed(sums)
+                maps = [torch.stack([unfinished[name, target][0] for target in targets])]
+                request.partial(RawMaps(maps, ("input",), (note,)))
+                reported = time.perf_counter()
+        evidence.raws |= computed(sums)
+    return RawMaps(evidence.stacked(name, targets), ("input",))
 
 
-def _masked_passes(
-    evidence: Evidence, sums: Drops | _Sums, score: Scorer, report: Callable[[int], None]
-) -> Iterator[int]:
+def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
     """Add every mask's scores to `sums` and yield, after each batch, how many are done; batches halve on a full GPU."""
-    picture, total = _MaskedPicture(evidence, sums.masks), len(sums.masks)
-    size = evidence.resident.adapter.batch or (4 if evidence.resident.device.type == "cpu" else 32)
+    resident, total, grey = evidence.resident, len(sums.masks), _grey(evidence)
+    adapter = resident.fastest_adapter(())
+    left, top, right, bottom = evidence.geometry.content
+    picture = evidence.tensor[..., top:bottom, left:right]
+    size = resident.adapter.batch or (4 if resident.device.type == "cpu" else 32)
     done = 0
     while done < total:
         report(done)
         stop = min(done + size, total)
         try:
-            scores = picture.scores(done, stop, score)
+            with torch.no_grad():
+                shown = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
+                hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
+                hidden[..., top:bottom, left:right] = grey + (picture - grey) * shown
+                hidden = resident.place(hidden)
+                # Only for the pass, so that others get in between two of the hundreds.
+                with resident.lock:
+                    outputs = adapter.run(hidden)
+                scores = score(outputs).cpu()
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
             size //= 2
             torch.cuda.empty_cache()
             continue
-        sums.add(done, stop, scores.cpu())
+        sums.add(done, stop, scores)
         done = stop
         yield done
+
+
+def _grey(evidence: Evidence) -> Tensor:
+    """Return what hidden pixels are set to, (1, C, 1, 1), or (1, 1, 1, 1) of 0."""
+    # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
+    blank = evidence.resident.adapter.flat_input(GREY)
+    grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
+    if len(grey) not in (1, 3):
+        # What is no colour has no grey: what stands in for it is the mean that the model was trained with.
+        grey = torch.zeros_like(grey)
+    return grey.to(evidence.tensor).view(1, -1, 1, 1)
 
 
 def budget(task: str, method: str = "drise") -> int:
@@ -203,8 +187,10 @@ def budget(task: str, method: str = "drise") -> int:
 class _Sums:
     """Sums over all passes in double precision; their size does not depend on the number of masks."""
 
-    def __init__(self, masks: Masks, targets: int) -> None:
+    def __init__(self, masks: PictureMasks, targets: int, before: Tensor | None) -> None:
+        """`before`: the scores (k,) of the whole picture, from which Occlusion measures; None for RISE."""
         self.masks = masks
+        self._before = None if before is None else before.double()
         self._weighted = torch.zeros(targets, *masks.cells, dtype=torch.float64)
         self._weights = torch.zeros(masks.cells, dtype=torch.float64)
         self._scores = torch.zeros(targets, dtype=torch.float64)
@@ -212,17 +198,20 @@ class _Sums:
 
     def add(self, start: int, stop: int, scores: Tensor) -> None:
         """Add the scores (b, k) of masks start..stop."""
-        masks, scores = self.masks.coarse(start, stop).double(), scores.double()
-        self._weighted += torch.einsum("bk,bhw->khw", scores, masks)
-        self._weights += masks.sum(0)
+        weights, scores = self.masks.coarse(start, stop).double(), scores.double()
+        if self._before is not None:
+            weights, scores = 1 - weights, self._before - scores
+        self._weighted += torch.einsum("bk,bhw->khw", scores, weights)
+        self._weights += weights.sum(0)
         self._scores += scores.sum(0)
         self._count += stop - start
 
     def maps(self) -> Tensor:
         """Return the maps so far, (k, h, w) float64, over the whole input."""
-        mean = (self._scores / max(self._count, 1))[:, None, None]
-        maps = self._weighted / self._weights.clamp_min(1e-9) - mean
-        # A place that no mask has shown yet is not known to matter.
+        maps = self._weighted / self._weights.clamp_min(1e-9)
+        if self._before is None:
+            maps -= (self._scores / max(self._count, 1))[:, None, None]
+        # A place that no mask has shown (Occlusion: hidden) yet is not known to matter.
         maps *= self._weights > 1e-9
         return maps
 
@@ -235,35 +224,3 @@ def _pictured(maps: Tensor, geometry: Geometry) -> Tensor:
     pictured = torch.zeros_like(maps)
     pictured[:, inside[0], inside[1]] = maps[:, inside[0], inside[1]]
     return pictured.float()
-
-
-class _MaskedPicture:
-    """Runs the model on the picture under masks, batch by batch."""
-
-    def __init__(self, evidence: Evidence, masks: PictureMasks) -> None:
-        self._resident = evidence.resident
-        self._tensor = evidence.tensor
-        self._masks = masks
-        self._adapter = self._resident.fastest_adapter(())
-        adapter = self._resident.adapter
-        # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
-        blank = adapter.flat_input(GREY)
-        grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
-        if len(grey) not in (1, 3):
-            # What is no colour has no grey: what stands in for it is the mean that the model was trained with.
-            grey = torch.zeros_like(grey)
-        self._grey = grey.to(evidence.tensor).view(1, -1, 1, 1)
-
-    @torch.no_grad()
-    def scores(self, start: int, stop: int, score: Scorer) -> Tensor:
-        """Return the scores (b, k) under masks start..stop, from one pass."""
-        left, top, right, bottom = self._masks.geometry.content
-        shown = self._masks.full(start, stop, self._tensor.device)[:, None].to(self._tensor.dtype)
-        hidden = self._tensor.repeat(stop - start, 1, 1, 1)
-        picture = self._tensor[..., top:bottom, left:right]
-        hidden[..., top:bottom, left:right] = self._grey + (picture - self._grey) * shown
-        hidden = self._resident.place(hidden)
-        # Only for the pass, so that others get in between two of the hundreds.
-        with self._resident.lock:
-            outputs = self._adapter.run(hidden)
-        return score(outputs)

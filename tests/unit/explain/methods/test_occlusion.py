@@ -14,6 +14,7 @@ from common.errors import Cancelled
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, offered, rise
+from explain.methods.method import RawMaps, Request
 from explain.methods.occlusion import COUNT, Windows
 from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
@@ -47,7 +48,7 @@ def evidence(box: tuple[int, int, int, int], size: tuple[int, int] = (64, 64), w
 
 
 def occluded(given: Evidence, **options: Any) -> torch.Tensor:
-    (maps,) = rise.raw_maps(given, METHODS["occlusion"], [Target(0, "bright"), Target(1, "not")], **options)
+    (maps,) = METHODS["occlusion"].run(given, [Target(0, "bright"), Target(1, "not")], Request(**options)).maps
     return maps
 
 
@@ -68,7 +69,7 @@ def test_the_patch_that_decides_is_the_hottest_place(box: tuple[int, int, int, i
 def test_a_raw_value_is_the_fall_of_the_score() -> None:
     """With one window over a patch that fills the picture: the score of the whole minus that of the grey."""
     given = evidence((0, 0, 64, 64))
-    maps = occluded(given, count=1)
+    maps = occluded(given, masks=1)
     whole, grey = (torch.tensor([8 * light, 4.0]).softmax(0)[0] for light in (1.0, 114 / 255))
     torch.testing.assert_close(maps[0], (whole - grey).expand(2, 2), atol=1e-6, rtol=0)
 
@@ -94,18 +95,21 @@ def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     hidden = (1 - shown).sum(0)
     assert hidden.min() >= 1
     assert hidden.max() == 4
-    maps = occluded(evidence((0, 0, 64, 64), (64, 64), "letterbox"), count=98)
+    maps = occluded(evidence((0, 0, 64, 64), (64, 64), "letterbox"), masks=98)
     assert maps.isfinite().all()
 
 
-def test_it_comes_bit_by_bit_over_the_whole_picture_and_stops() -> None:
-    heard: list[tuple[torch.Tensor, int]] = []
+def test_it_comes_bit_by_bit_over_the_whole_picture_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rise, "SECONDS", 0)
+    heard: list[RawMaps] = []
     given = evidence((8, 8, 24, 24))
-    maps = occluded(given, partial=lambda raws, done, total: heard.append((raws[0], done)))
-    assert [done for _, done in heard] == list(range(4, COUNT + 1, 4))
-    assert torch.equal(heard[-1][0], maps)
+    maps = occluded(given, partial=heard.append)
+    note = "This map is not finished: {} of 196 masks so far."
+    assert [raw.notes for raw in heard] == [(note.format(done),) for done in range(4, COUNT, 4)]
+    # The last of 49 batches changes little.
+    torch.testing.assert_close(heard[-1].maps[0], maps, atol=0.05 * float(maps.max()), rtol=0)
     # Half-way the place is found: the windows come from everywhere, not row by row.
-    early = heard[len(heard) // 2][0][0]
+    early = heard[len(heard) // 2].maps[0][0]
     assert int(early.argmax()) // 28 <= 28 * 24 // 64
     stop = threading.Event()
     with pytest.raises(Cancelled):

@@ -16,6 +16,7 @@ from common.errors import Cancelled, ModelProblem, SettingProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, mask_scores, rise
+from explain.methods.method import Method, RawMaps, Request
 from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.adapters.detector import Detections, Detector
@@ -38,6 +39,10 @@ PATCHES = ((20, 20), (30, 70), (70, 30))
 
 def spec(task: str = "detect") -> ModelSpec:
     return ModelSpec("by-hand", "Tests", "", "none", "by-hand", task, "none")
+
+
+def raw_maps(evidence: Evidence, method: Method, targets: list[Target], *, seed: int = 0, **settings: Any) -> Any:
+    return rise.run(evidence, method, targets, Request(**settings), seed=seed).maps
 
 
 def geometry(height: int, width: int, bars: int = 0) -> Geometry:
@@ -152,7 +157,7 @@ def test_pictures_of_a_pixel_have_masks_too(size: tuple[int, int]) -> None:
 
 def test_each_detections_map_peaks_where_its_score_comes_from() -> None:
     evidence = evidence_of(Patches())
-    (maps,) = rise.raw_maps(evidence, METHOD, [detection(i) for i in range(3)], count=600)
+    (maps,) = raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=600)
     assert maps.shape == (3, 16, 16)
     for raw, (y, x) in zip(maps, PATCHES, strict=True):
         assert peak(raw, (96, 96)) == pytest.approx((y + 4, x + 4), abs=9)
@@ -166,7 +171,7 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
     adapter = Patches()
     evidence = evidence_of(adapter)
     targets = [detection(0, part), detection(1, part), Target(0, "cat", (0, 2), part), Target(None, "", (2, 1), part)]
-    (maps,) = rise.raw_maps(evidence, METHOD, targets, count=50)
+    (maps,) = raw_maps(evidence, METHOD, targets, masks=50)
     masks = rise.Masks.drawn(50, evidence.geometry)
 
     def match(anchor: int, index: int | None, scores: NDArray[Any]) -> float:
@@ -204,7 +209,7 @@ def test_a_linear_models_map_is_what_can_be_worked_out() -> None:
     # Only one direction of contrast is a probability: start from a sum in the middle.
     adapter._answer = lambda tensor: _halves((tensor[:, 0] * weights).sum((1, 2)))  # type: ignore[method-assign]
     adapter.batch = 500  # type: ignore[attr-defined]
-    (maps,) = rise.raw_maps(evidence_of(adapter, 64, 64), METHOD, [Target(0, "this")], count=20000)
+    (maps,) = raw_maps(evidence_of(adapter, 64, 64), METHOD, [Target(0, "this")], masks=20000)
     # Two places share a mask's cells as the hat does with itself: by a cubic B-spline of their distance in cells.
     cells = (torch.arange(16) + 0.5) * 4
     apart = ((cells[:, None] - (torch.arange(64) + 0.5)) / 16).abs()
@@ -224,7 +229,7 @@ def test_a_letterboxs_bars_are_not_picture() -> None:
     run = adapter.run
     adapter.run = lambda tensor: seen.append(tensor) or run(tensor)  # type: ignore[method-assign, func-returns-value]
     evidence = evidence_of(adapter, 96, 96, bars=16)
-    (maps,) = rise.raw_maps(evidence, METHOD, [detection(0)], count=40)
+    (maps,) = raw_maps(evidence, METHOD, [detection(0)], masks=40)
     hidden = torch.cat(seen[1:])
     assert torch.equal(hidden[:, :, :16], torch.full((40, 3, 16, 96), GREY))
     assert hidden[:, :, 16:80].std() > 0.1
@@ -243,7 +248,7 @@ def test_hidden_places_are_grey_however_the_model_wants_its_pixels() -> None:
             return ModelInput(given.tensor * 255 - 7, given.geometry)
 
     adapter = Shifted(torch.ones(32, 32) / 32**2)
-    assert float(rise._MaskedPicture(evidence_of(adapter, 32, 32), None)._grey[0, 0, 0, 0]) == pytest.approx(107)  # type: ignore[arg-type]
+    assert float(rise._grey(evidence_of(adapter, 32, 32))[0, 0, 0, 0]) == pytest.approx(107)
 
 
 # The same again, bounded, and stoppable.
@@ -254,16 +259,16 @@ def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatc
     adapter = Patches()
     targets = [detection(0), detection(1)]
     evidence = evidence_of(adapter)
-    (first,) = rise.raw_maps(evidence, METHOD, targets)
-    (again,) = rise.raw_maps(evidence_of(adapter), METHOD, targets)
+    (first,) = raw_maps(evidence, METHOD, targets)
+    (again,) = raw_maps(evidence_of(adapter), METHOD, targets)
     assert torch.equal(first, again)
     adapter.batch = 7  # type: ignore[attr-defined]
-    (other,) = rise.raw_maps(evidence_of(adapter), METHOD, targets)
+    (other,) = raw_maps(evidence_of(adapter), METHOD, targets)
     torch.testing.assert_close(other, first, atol=1e-6, rtol=0)
-    (more,) = rise.raw_maps(evidence, METHOD, targets, count=60)
+    (more,) = raw_maps(evidence, METHOD, targets, masks=60)
     assert not torch.equal(more, first)
     adapter.run = None  # type: ignore[assignment, method-assign]
-    (held,) = rise.raw_maps(evidence, METHOD, [targets[1], targets[0]])
+    (held,) = raw_maps(evidence, METHOD, [targets[1], targets[0]])
     assert torch.equal(held, first.flip(0))
 
 
@@ -274,26 +279,28 @@ def test_all_targets_cost_one_budget() -> None:
     adapter.run = lambda tensor: passes.append(len(tensor)) or run(tensor)  # type: ignore[method-assign, func-returns-value]
     evidence = evidence_of(adapter)
     passes.clear()
-    rise.raw_maps(evidence, METHOD, [detection(i) for i in range(3)], count=50)
+    raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=50)
     assert sum(passes) == 50
 
 
-def test_what_is_there_so_far_becomes_the_map() -> None:
-    heard: list[tuple[torch.Tensor, int, int]] = []
+def test_what_is_there_so_far_becomes_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rise, "SECONDS", 0)
+    heard: list[RawMaps] = []
     said: list[tuple[float, str]] = []
-    (final,) = rise.raw_maps(
+    (final,) = raw_maps(
         evidence_of(Patches()),
         METHOD,
         [detection(0), detection(1)],
-        count=400,
-        partial=lambda maps, done, total: heard.append((maps[0], done, total)),
+        masks=400,
+        partial=heard.append,
         progress=lambda share, words: said.append((share, words)),
     )
-    assert [(done, total) for _, done, total in heard] == [(done, 400) for done in range(4, 401, 4)]
-    assert torch.equal(heard[-1][0], final)
-    off = [float((maps - final).norm() / final.norm()) for maps, _, _ in heard]
-    assert off[10] > off[50] > off[90]
+    note = "This map is not finished: {} of 400 masks so far."
+    assert [raw.notes for raw in heard] == [(note.format(done),) for done in range(4, 400, 4)]
+    off = [float((raw.maps[0] - final).norm() / final.norm()) for raw in heard]
+    assert off[10] > off[50] > off[90] > off[-1] > 0
     assert off[90] < 0.3
+    assert off[-1] < 0.05
     assert all(0 <= share <= 1 for share, _ in said)
     assert [share for share, _ in said] == sorted(share for share, _ in said)
     assert said[1][1] == "D-RISE, mask 4 of 400"
@@ -312,7 +319,7 @@ def test_a_stop_is_heard_within_one_batch_and_leaves_nothing() -> None:
 
     adapter.run = counted  # type: ignore[method-assign]
     with pytest.raises(Cancelled):
-        rise.raw_maps(evidence, METHOD, [detection(0)], cancel=cancel)
+        raw_maps(evidence, METHOD, [detection(0)], cancel=cancel)
     assert len(passes) == 3
     assert evidence.raws == {}
 
@@ -332,7 +339,7 @@ def test_others_get_at_the_model_between_two_batches() -> None:
 
     def explain() -> None:
         with pytest.raises(Cancelled):
-            rise.raw_maps(evidence, METHOD, [detection(0)], count=4000, cancel=cancel)
+            raw_maps(evidence, METHOD, [detection(0)], masks=4000, cancel=cancel)
 
     thread = threading.Thread(target=explain)
     thread.start()
@@ -348,14 +355,15 @@ def test_others_get_at_the_model_between_two_batches() -> None:
     assert max(waits) < 1
 
 
-def test_memory_stays_flat() -> None:
+def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rise, "SECONDS", 0)
     evidence = evidence_of(Patches(), 320, 320)
     process, seen = psutil.Process(), []
 
-    def look(maps: list[torch.Tensor], done: int, total: int) -> None:
+    def look(_: RawMaps) -> None:
         seen.append(process.memory_info().rss)
 
-    rise.raw_maps(evidence, METHOD, [detection(i) for i in range(3)], count=1200, partial=look)
+    raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=1200, partial=look)
     assert max(seen) - seen[len(seen) // 4] < 16 * 2**20
 
 
@@ -365,7 +373,7 @@ def test_memory_stays_flat() -> None:
 def test_a_box_alone_does_not_ask_how_sure_the_model_is() -> None:
     evidence = evidence_of(Patches())
     parts = [detection(0, part) for part in ("box", "class", "all")]
-    (maps,) = rise.raw_maps(evidence, METHOD, parts, count=200)
+    (maps,) = raw_maps(evidence, METHOD, parts, masks=200)
     # Above the floor the box is there whatever its score, so nothing it could hang on is hidden often.
     assert maps[0].abs().max() < 0.2 * maps[1].max()
     assert maps[1].max() > 0.05
@@ -373,28 +381,28 @@ def test_a_box_alone_does_not_ask_how_sure_the_model_is() -> None:
 
 def test_a_class_that_is_not_the_boxs_own_is_looked_for() -> None:
     evidence = evidence_of(Patches())
-    (maps,) = rise.raw_maps(evidence, METHOD, [Target(1, "dog", (0,), "all"), detection(0)], count=100)
+    (maps,) = raw_maps(evidence, METHOD, [Target(1, "dog", (0,), "all"), detection(0)], masks=100)
     assert 0 < maps[0].max() < maps[1].max()
 
 
 @pytest.mark.parametrize("part", ["contrast", "left", "mask"])
 def test_other_parts_are_refused_in_one_sentence(part: Any) -> None:
     with pytest.raises(ModelProblem, match=f"Masks cannot explain the {part} of by-hand: they explain class, box, all"):
-        rise.raw_maps(evidence_of(Patches()), METHOD, [detection(0, part)])
+        raw_maps(evidence_of(Patches()), METHOD, [detection(0, part)])
     with pytest.raises(ModelProblem, match="they explain its classes"):
         classifier = Linear(torch.ones(32, 32) / 32**2)
-        rise.raw_maps(evidence_of(classifier, 32, 32), METHOD, [Target(0, "this", (), "box")])
+        raw_maps(evidence_of(classifier, 32, 32), METHOD, [Target(0, "this", (), "box")])
 
 
 def test_targets_that_are_not_there_are_named() -> None:
     with pytest.raises(ModelProblem, match="has 3 candidates, and 5 is not among them"):
-        rise.raw_maps(evidence_of(Patches()), METHOD, [detection(5)])
+        raw_maps(evidence_of(Patches()), METHOD, [detection(5)])
     with pytest.raises(ModelProblem, match="needs candidates"):
-        rise.raw_maps(evidence_of(Patches()), METHOD, [Target(None, "the whole picture")])
+        raw_maps(evidence_of(Patches()), METHOD, [Target(None, "the whole picture")])
 
 
 def test_a_class_without_boxes_is_its_strongest_candidate() -> None:
-    (maps,) = rise.raw_maps(evidence_of(Patches()), METHOD, [Target(1, "dog"), Target(1, "dog", (1,))], count=20)
+    (maps,) = raw_maps(evidence_of(Patches()), METHOD, [Target(1, "dog"), Target(1, "dog", (1,))], masks=20)
     assert torch.equal(maps[0], maps[1])
 
 
@@ -402,7 +410,7 @@ def test_a_class_without_boxes_is_its_strongest_candidate() -> None:
 def test_a_wrong_number_of_masks_is_said(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MASKS", said)
     with pytest.raises(SettingProblem, match=f"SIGHTGLASS_MASKS is '{said}'"):
-        rise.raw_maps(evidence_of(Patches()), METHOD, [detection(0)])
+        raw_maps(evidence_of(Patches()), METHOD, [detection(0)])
 
 
 # Real models.
@@ -420,7 +428,7 @@ def test_the_map_of_the_bus_peaks_in_the_bus(bus: Path) -> None:
     evidence = Evidence(resident, adapter.prepare(Image.open(bus).pixels, "trained"), ())
     predictions = adapter.decode(evidence.outputs, evidence.geometry, top_k=5, confidence=0.25, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,), "all") for p in predictions if p.anchor is not None]
-    (maps,) = rise.raw_maps(evidence, METHOD, targets, count=300)
+    (maps,) = raw_maps(evidence, METHOD, targets, masks=300)
     for prediction, raw in zip(predictions, maps, strict=True):
         y, x = peak(raw, evidence.geometry.input)
         (sy, sx), (oy, ox) = evidence.geometry.scale, evidence.geometry.offset
@@ -439,7 +447,7 @@ def test_a_classifier_is_explained_by_the_same_masks(bus: Path) -> None:
     adapter = load(find("efficientnet-lite0"))
     evidence = Evidence(Resident(adapter, CPU), adapter.prepare(Image.open(bus).pixels, "squash"), ())
     (best,) = adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0, iou=0)
-    (maps,) = rise.raw_maps(evidence, METHOD, [Target(best.index, best.label)], count=60)
+    (maps,) = raw_maps(evidence, METHOD, [Target(best.index, best.label)], masks=60)
     assert maps.shape == (1, 32, 32)
     # The bus is in the upper middle, the road below.
     assert maps[0, 5:20, 5:27].mean() > maps[0, 26:].mean()

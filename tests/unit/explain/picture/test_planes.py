@@ -18,7 +18,7 @@ from common.errors import ImageProblem, ModelProblem
 from explain import Explainer
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
-from explain.methods import METHODS, rise
+from explain.methods import METHODS
 from explain.picture.image import Image
 from explain.similarity.ranking import rank
 from models import catalog
@@ -220,7 +220,7 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     row, column = divmod(int(made[0].argmax()), 32)
     assert 4 <= row < 12
     assert 20 <= column < 28
-    (hidden,) = rise.raw_maps(evidence, METHODS["occlusion"], [last])
+    (hidden,) = METHODS["occlusion"].run(evidence, [last]).maps
     row, column = divmod(int(hidden[0].argmax()), hidden.shape[2])
     assert 3 <= row * 32 / hidden.shape[1] < 13
     assert 19 <= column * 32 / hidden.shape[2] < 29

@@ -19,7 +19,8 @@ from torch import nn
 from common.errors import ModelProblem, Problem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
-from explain.methods import METHODS, rise
+from explain.methods import METHODS
+from explain.methods.method import Request
 from models import catalog
 from models.adapter import ModelSpec, Target
 from models.families.exported import files
@@ -184,7 +185,7 @@ def test_an_export_is_explained_by_masks_alone(exports: Callable[[str], Path]) -
     assert (resident.layers, resident.default_layers, resident.parameters) == (({}, ()), (), 0)
     assert resident.nbytes == os.path.getsize(exports("onnx"))
     evidence = Evidence(resident, adapter.prepare(bus(), "trained"), ())
-    (maps,) = rise.raw_maps(evidence, METHODS["drise"], [Target(5, "bus", (), "all")], count=8)
+    (maps,) = METHODS["drise"].run(evidence, [Target(5, "bus", (), "all")], Request(masks=8)).maps
     assert maps.shape == (1, 44, 43)
     assert bool(maps.isfinite().all())
     assert maps.std() > 0
@@ -412,7 +413,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
         expected = Small(False)(given.tensor).softmax(1)
     torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
     evidence = Evidence(Resident(adapter, CPU), given, ())
-    (maps,) = rise.raw_maps(evidence, METHODS["drise"], [Target(1, "b")], count=20)
+    (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
 

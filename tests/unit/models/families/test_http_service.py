@@ -21,7 +21,8 @@ from PIL import Image as Pillow
 from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
-from explain.methods import METHODS, rise
+from explain.methods import METHODS
+from explain.methods.method import Request
 from models import catalog
 from models.adapter import ModelSpec, Target
 from models.families.http_service import Endpoint, load
@@ -293,7 +294,7 @@ def test_masks_find_what_the_service_looks_at_with_several_requests_in_flight(se
     assert (resident.gradients, resident.layers, resident.default_layers) == (False, ({}, ()), ())
     evidence = Evidence(resident, adapter.prepare(np.full((96, 96, 3), 255, np.uint8), "trained"), ())
     assert adapter.labels == ("lamp",)
-    (maps,) = rise.raw_maps(evidence, METHODS["drise"], [Target(0, "lamp", (0,), "all")], count=120)
+    (maps,) = METHODS["drise"].run(evidence, [Target(0, "lamp", (0,), "all")], Request(masks=120)).maps
     # A class that turned up on the way is the second, and the first still is what it was.
     assert adapter.labels == ("lamp", "new")
     y, x = divmod(int(maps[0].argmax()), maps.shape[2])
