@@ -1,9 +1,9 @@
-"""`python -m benchmarks speed | memory | all`: the engine against its peers; `viewer`: the dashboard in a browser;
-`detect`: the cost of a detector's maps; `pointing`: where they lie, by method and layers; `truth`: where maps are
-right, on drawn scenes whose cause is known; `throughput`: pictures per second, from a folder to files; `gpu`: what a
+"""`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
+`detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `truth`: where maps are
+right, on drawn scenes with a known cause; `throughput`: pictures per second, from a folder to files; `gpu`: what a
 GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer
-they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder by one process, and by a
-cluster's workers."""
+they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one process, and
+by a cluster's workers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.report import DETECTORS, load, machine, with_section
+from benchmarks.report import DETECTORS, Row, load, machine, with_section
 from benchmarks.viewer.run import LINES
 from common.errors import Problem
 
@@ -32,8 +32,8 @@ ROUNDS = 21
 class Outcome:
     """What a command measured, and where its report goes."""
 
-    result: dict[str, Any]
-    report: str
+    result: Row
+    markdown: Callable[[Row], str]
     file: Path | None = None
     """None if only a part was measured, which must not overwrite the whole."""
     shared: bool = False
@@ -53,9 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 2
-    print(outcome.report)
+    if "machine" in outcome.result:
+        outcome.result["machine"]["load_after"] = load()
+    report = outcome.markdown(outcome.result)
+    print(report)
     into: Path | None = options.markdown or outcome.file
-    report = with_section(into, options.what, outcome.report) if into and outcome.shared else outcome.report
+    report = with_section(into, options.what, report) if into and outcome.shared else report
     for file, text in ((options.json, json.dumps(outcome.result, indent=1) + "\n"), (into, report)):
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -73,30 +76,30 @@ def _device(options: argparse.Namespace) -> tuple[torch.device, Path]:
 def _classifiers(options: argparse.Namespace) -> Outcome:
     import torch
 
-    from benchmarks.classifiers.case import MODELS, WEIGHED
+    from benchmarks.classifiers import report, speed
+    from benchmarks.classifiers.case import MODELS, WEIGHED, Case
     from benchmarks.classifiers.memory import memory
-    from benchmarks.classifiers.report import goals, markdown
-    from benchmarks.classifiers.speed import speed
 
     (device, path), rounds = _device(options), options.rounds or ROUNDS
     threads = torch.get_num_threads()
-    result: dict[str, Any] = {"machine": machine(threads, str(device)), "rounds": rounds}
+    result: Row = {"machine": machine(threads, str(device)), "rounds": rounds}
     if options.what in ("speed", "all"):
-        result["speed"] = speed(options.models or MODELS, path, device, rounds=rounds, classes=options.classes)
+        cases = (Case.build(model, path, device, options.classes) for model in options.models or MODELS)
+        result["speed"] = [speed.table(case, rounds) for case in cases]
     if options.what in ("memory", "all"):
         result["memory"] = memory(
             options.models or WEIGHED, path, calls=options.calls, classes=options.classes, threads=threads
         )
-    result["machine"]["load_after"] = load()
-    result["goals"] = goals(result)
-    return Outcome(result, markdown(result))
+    result["goals"] = report.goals(result)
+    return Outcome(result, report.markdown)
 
 
 def _viewer(options: argparse.Namespace) -> Outcome:
     from benchmarks.viewer import run
 
-    result = run.viewer(options.only, options.rounds)
-    return Outcome(result, run.markdown(result), None if options.only else run.OUT, shared=True)
+    return Outcome(
+        run.viewer(options.only, options.rounds), run.markdown, None if options.only else run.OUT, shared=True
+    )
 
 
 def _truth(options: argparse.Namespace) -> Outcome:
@@ -106,7 +109,7 @@ def _truth(options: argparse.Namespace) -> Outcome:
     result, report = run.report(found)
     if options.publish:
         run.publish(result, report, found)
-    return Outcome(result, report)
+    return Outcome(result, lambda _: report)
 
 
 def _gpu(options: argparse.Namespace) -> Outcome:
@@ -114,7 +117,7 @@ def _gpu(options: argparse.Namespace) -> Outcome:
 
     device, path = _device(options)
     result = report.gpu(options.models or (), path, device, options.rounds)
-    return Outcome(result, report.markdown(result), None if options.models else report.OUT)
+    return Outcome(result, report.markdown, None if options.models else report.OUT)
 
 
 def _transformers(options: argparse.Namespace) -> Outcome:
@@ -122,15 +125,15 @@ def _transformers(options: argparse.Namespace) -> Outcome:
 
     (device, path), rounds = _device(options), options.rounds or transformers.ROUNDS
     result = transformers.transformers(options.models or (), path, device, rounds, options.classes)
-    return Outcome(result, transformers.markdown(result), None if options.models else transformers.OUT)
+    return Outcome(result, transformers.markdown, None if options.models else transformers.OUT)
 
 
 def _api(options: argparse.Namespace) -> Outcome:
     from benchmarks.api import load
 
     result = load.api(options.seconds, options.clients)
-    whole = options.seconds >= load.SECONDS and options.clients == load.CLIENTS
-    return Outcome(result, load.markdown(result), load.OUT if whole else None, code=int(bool(result["ours"]["wrong"])))
+    complete = options.seconds >= load.SECONDS and options.clients == load.CLIENTS
+    return Outcome(result, load.markdown, load.OUT if complete else None, code=int(bool(result["ours"]["wrong"])))
 
 
 def _ray(options: argparse.Namespace) -> Outcome:
@@ -138,33 +141,31 @@ def _ray(options: argparse.Namespace) -> Outcome:
 
     rounds = options.rounds or ray.ROUNDS
     result = ray.ray(rounds, options.pictures)
-    whole = rounds >= ray.ROUNDS and options.pictures >= ray.PICTURES
-    if whole:
+    complete = rounds >= ray.ROUNDS and options.pictures >= ray.PICTURES
+    if complete:
         ray.publish(result)
-    return Outcome(result, ray.markdown(result), ray.OUT if whole else None)
+    return Outcome(result, ray.markdown, ray.OUT if complete else None)
 
 
 def _throughput(options: argparse.Namespace) -> Outcome:
-    from benchmarks.batch import throughput
+    from benchmarks.batch import throughput as bench
 
-    models, rounds = options.models or throughput.MODELS, options.rounds or throughput.ROUNDS
-    result = throughput.throughput(models, rounds, options.many)
-    whole = options.many and not options.models
-    return Outcome(result, throughput.markdown(result), throughput.OUT if whole else None)
+    result = bench.throughput(options.models or bench.MODELS, options.rounds or bench.ROUNDS, options.many)
+    return Outcome(result, bench.markdown, bench.OUT if options.many and not options.models else None)
 
 
 def _detect(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import speed
 
     result = speed.detect(options.models or (), options.rounds)
-    return Outcome(result, speed.markdown(result), None if options.models else DETECTORS, shared=True)
+    return Outcome(result, speed.markdown, None if options.models else DETECTORS, shared=True)
 
 
 def _pointing(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import pointing
 
     result = pointing.pointing(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, pointing.markdown(result), None if options.models else DETECTORS, shared=True)
+    return Outcome(result, pointing.markdown, None if options.models else DETECTORS, shared=True)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
@@ -196,11 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--photographs", type=int, help="pointing: at most so many photographs of the dataset")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")
-    add(
-        "--publish",
-        action="store_true",
-        help="truth: write TRUTH.md, RESULTS.md and explain/findings/reliability.json",
-    )
+    add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")
     add("--pictures", type=int, default=256, help="ray: number of pictures in a round")

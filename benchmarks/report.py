@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from benchmarks.bootstrap import Interval
 
 LOGGER = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -56,6 +58,21 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def page(title: str, command: str, at: Row, *parts: str, note: str = "") -> str:
+    """Return a whole report that `python -m benchmarks <command>` writes; `at`: the machine."""
+    written = f"Written by `python -m benchmarks {command}`; do not edit by hand.{note}"
+    return "\n\n".join((f"# {title}", written, where(at), *parts)) + "\n"
+
+
+def section(line: Row, table: Callable[[Row], Iterable[str]]) -> list[str]:
+    """Return the part of a report on one line: how it was measured, its tables and facts, or why it failed."""
+    title = f"## {line['title']}"
+    if "failed" in line:
+        return [title, f"This {FAILED}: {line['failed']}"]
+    facts = "\n".join(f"- {fact}" for fact in line["facts"])
+    return [title, line["how"], *table(line), *([facts] if facts else [])]
 
 
 def where(at: Row) -> str:
@@ -113,13 +130,26 @@ def _goals(line: Row) -> list[tuple[str, ...]]:
 
 
 def number(value: float, unit: str) -> str:
-    if unit == "x":
-        return f"{value:.2f}x"
-    if unit == "s":
-        return f"{value:.2f} s"
-    if unit == "ms":
-        return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
-    return f"{value:.0f} {unit}".strip()
+    if unit in ("x", "s"):
+        return f"{value:.2f}{unit}" if unit == "x" else f"{value:.2f} s"
+    if not unit:
+        return f"{value:.0e}" if 0 < value < 1 else f"{value:.0f}"
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+
+
+def ends(found: Interval) -> str:
+    """Return a mean and its interval."""
+    return f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+
+
+def differences(found: Mapping[str, Interval], names: Mapping[str, str]) -> str:
+    """Return differences and their intervals; `names` are those of the measures."""
+    return ", ".join(f"{names[key]} {at:+.2f} [{low:+.2f}, {high:+.2f}]" for key, (at, low, high) in found.items())
+
+
+def means(row: Mapping[str, Any], measures: Iterable[str], names: Mapping[str, str]) -> str:
+    """Return the means of a row, which has an interval for each measure."""
+    return ", ".join(f"{names[measure]} {row[measure][0]:.2f}" for measure in measures)
 
 
 def times(lines: Sequence[Row], digits: int = 1) -> str:

@@ -10,7 +10,7 @@ import io
 import itertools
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -41,12 +41,7 @@ class Answers:
     lasted: float = 0.0
 
     def with_more(self, other: Answers) -> Answers:
-        return Answers(
-            self.seconds + other.seconds,
-            self.wrong + other.wrong,
-            self.refused + other.refused,
-            self.lasted + other.lasted,
-        )
+        return Answers(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
 
 def form(path: Path) -> bytes:
@@ -56,11 +51,11 @@ def form(path: Path) -> bytes:
 
 
 def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float) -> Answers:
-    """Ask for `seconds`; beside each picture may lie its map as .npy, to compare with."""
+    """Send requests for `seconds`; a picture may have its map beside it as .npy, to compare with."""
     bodies = [form(path) for path in paths]
     maps = [path.with_suffix(".npy") for path in paths]
     wanted = [np.load(path) if path.is_file() and accept == "application/x-npy" else None for path in maps]
-    heard, lock, numbers = Answers(), threading.Lock(), itertools.count()
+    found, lock, numbers = Answers(), threading.Lock(), itertools.count()
     start = time.perf_counter()
 
     def client() -> None:
@@ -77,19 +72,19 @@ def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds:
                 body = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 with lock:
-                    heard.wrong.append(f"{type(error).__name__}: {error}")
+                    found.wrong.append(f"{type(error).__name__}: {error}")
                 line.close()
                 continue
             took = time.perf_counter() - began
             if answer.status == 429:
                 with lock:
-                    heard.refused += 1
+                    found.refused += 1
                 time.sleep(min(float(answer.headers.get("Retry-After") or PATIENCE), PATIENCE))
                 continue
-            said = differs(answer.status, body, wanted[number])
+            problem = differs(answer.status, body, wanted[number])
             with lock:
-                heard.wrong.extend([f"{paths[number].name}: {said}"] if said else ())
-                heard.seconds.extend(() if said else (took,))
+                found.wrong.extend([f"{paths[number].name}: {problem}"] if problem else ())
+                found.seconds.extend(() if problem else (took,))
         line.close()
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
@@ -97,8 +92,8 @@ def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds:
         thread.start()
     for thread in threads:
         thread.join()
-    heard.lasted = time.perf_counter() - start
-    return heard
+    found.lasted = time.perf_counter() - start
+    return found
 
 
 def differs(status: int, body: bytes, wanted: np.ndarray | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import statistics
 import subprocess
@@ -12,14 +11,14 @@ import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.api.clients import BOUNDARY, MODEL, Answers, ask, form
 from benchmarks.batch.throughput import SIZE, written
 from benchmarks.processes import ROOT, environment, free_port, megabytes, spawned
-from benchmarks.report import FOLDER, load, machine, where
+from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, Chromium, chromium, explained, serving
 
 if TYPE_CHECKING:
@@ -31,17 +30,15 @@ MAP = "application/x-npy"
 PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
 
-def api(
-    seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTURES, pages: int = PAGES
-) -> dict[str, Any]:
+def api(seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTURES, pages: int = PAGES) -> Row:
     """Measure the API, the bare route and the pages."""
     # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
-    with tempfile.TemporaryDirectory() as held, ExitStack() as stack:
-        paths = sorted(written(Path(held), pictures).rglob("*.jpg"))
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        paths = sorted(written(Path(scratch), pictures).rglob("*.jpg"))
         stack.enter_context(environment(OMP_NUM_THREADS=str(threads), SIGHTGLASS_EVIDENCE_MB="1"))
         library(paths)
-        result: dict[str, Any] = {
+        result: Row = {
             "machine": machine(threads, "cpu", PACKAGES),
             "clients": clients,
             "seconds": seconds,
@@ -66,8 +63,7 @@ def api(
         other = other.with_more(pool.submit(ask, bare, "application/json", paths, clients, seconds / 2).result())
         result["ours"], result["bare"] = figures(ours.result()), figures(other)
         result["page"] = {"quiet": quiet, "busy": busy}
-        result["machine"]["load_after"] = load()
-    return result
+        return result
 
 
 def library(paths: Sequence[Path]) -> None:
@@ -107,10 +103,9 @@ def peer() -> Iterator[str]:
         process.wait(10)
 
 
-def _one(address: str, path: Path) -> bytes:
+def _one(address: str, path: Path) -> None:
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    with urllib.request.urlopen(urllib.request.Request(address, form(path), headers), timeout=120) as answer:
-        return io.BytesIO(answer.read()).getvalue()
+    urllib.request.urlopen(urllib.request.Request(address, form(path), headers), timeout=120).close()
 
 
 def opened(browser: Chromium, address: str, times: int) -> list[float]:
@@ -125,71 +120,61 @@ def opened(browser: Chromium, address: str, times: int) -> list[float]:
     return took
 
 
-def figures(heard: Answers) -> dict[str, Any]:
+def figures(found: Answers) -> Row:
     """Return milliseconds and counts of the answers."""
-    times = sorted(1e3 * second for second in heard.seconds) or [float("nan")]
+    times = sorted(1e3 * second for second in found.seconds) or [float("nan")]
     return {
-        "right": len(heard.seconds),
-        "wrong": len(heard.wrong),
-        "complaints": sorted(set(heard.wrong))[:5],
-        "refused": heard.refused,
-        "seconds": heard.lasted,
-        "rate": len(heard.seconds) / heard.lasted if heard.lasted else 0.0,
+        "right": len(found.seconds),
+        "wrong": len(found.wrong),
+        "complaints": sorted(set(found.wrong))[:5],
+        "refused": found.refused,
+        "seconds": found.lasted,
+        "rate": len(found.seconds) / found.lasted if found.lasted else 0.0,
         "p50": statistics.median(times),
         "p95": times[min(len(times) - 1, int(0.95 * len(times)))],
         "longest": times[-1],
     }
 
 
-def markdown(result: dict[str, Any]) -> str:
+FORMS = {"right": "d", "wrong": "d", "refused": "d", "rate": ".1f", "p50": ".0f", "p95": ".0f", "longest": ".0f"}
+HEAD = ("", "answers", "wrong", "refused (429)", "answers/s", "median ms", "95 % within ms", "longest ms")
+
+
+def markdown(result: Row) -> str:
     """Return the report."""
     ours, bare, memory = result["ours"], result["bare"], result["memory"]
-    width, height = SIZE
-    quiet, busy = (result["page"][name] or [float("nan")] for name in ("quiet", "busy"))
-    lines = [
-        "# The API, beside the dashboard's pages",
-        "",
+    waits = [
+        (name, str(len(times)), f"{statistics.median(times):.0f}", f"{max(times):.0f}")
+        for name, times in (("no other requests", result["page"]["quiet"]), ("under load", result["page"]["busy"]))
+        if times
+    ]
+    answers = [
+        (name, *(f"{row[key]:{form}}" for key, form in FORMS.items()))
+        for name, row in (("Sightglass", ours), ("bare", bare))
+    ]
+    equal = (
+        "all are equal, value for value."
+        if not ours["wrong"]
+        else f"**{ours['wrong']} answers were not right**: {'; '.join(ours['complaints'])}."
+    )
+    parts = [
         f"`streamlit run dashboard.py` as a user starts it; {result['clients']} clients for {result['seconds']:g} s, "
-        f"each with its next picture as soon as it has the answer: {result['pictures']} JPEG files of {width} x "
-        f"{height} pixels in turn, {MODEL}, the default map. Clients and browser are on the same machine. "
-        + where(result["machine"]),
-        "",
+        f"each with its next picture as soon as it has the answer: {result['pictures']} JPEG files of {SIZE[0]} x "
+        f"{SIZE[1]} pixels in turn, {MODEL}, the default map. Clients and browser are on the same machine.",
         "- **Sightglass**: `POST /api/explain`, answered with the first class's map on the picture's own grid "
         "(float32, `application/x-npy`). Five classes are explained, and every statistic is made. The cache of "
-        "evidence is turned down, so that each answer takes a pass of the model.",
+        "evidence is turned down, so that each answer takes a pass of the model.\n"
         "- **bare**: a FastAPI route without a dashboard, the same model and preprocessing, five classes and no map. "
         "Half of its time before, half after.",
-        "",
-        "| | answers | wrong | told to come back (429) | answers/s | median ms | 95 % within ms | longest ms |",
-        "|---|---|---|---|---|---|---|---|",
-        *(
-            f"| {name} | {row['right']} | {row['wrong']} | {row['refused']} | {row['rate']:.1f} | {row['p50']:.0f} "
-            f"| {row['p95']:.0f} | {row['longest']:.0f} |"
-            for name, row in (("Sightglass", ours), ("bare", bare))
-        ),
-        "",
+        grid(HEAD, answers),
         f"With its map an answer takes {ours['p50'] / bare['p50']:.2f} times the bare model's (median), "
         f"{ours['p95'] / bare['p95']:.2f} times (95 %).",
-        "",
-        f"Each of the {ours['right']} maps was held against the library's, made before in another process: "
-        + (
-            "all are the same value for value."
-            if not ours["wrong"]
-            else f"**{ours['wrong']} answers were not right**: {'; '.join(ours['complaints'])}."
-        ),
-        "",
+        f"Each of the {ours['right']} maps was compared with the library's, made before in another process: {equal}",
         "## The pages meanwhile",
-        "",
         "Explore opened in a Chromium with nothing cached, until its picture is explained:",
-        "",
-        "| | times | median ms | longest ms |",
-        "|---|---|---|---|",
-        f"| nobody else asks | {len(quiet)} | {statistics.median(quiet):.0f} | {max(quiet):.0f} |",
-        f"| while the clients ask | {len(busy)} | {statistics.median(busy):.0f} | {max(busy):.0f} |",
-        "",
+        grid(("", "times", "median ms", "longest ms"), waits),
         "## Memory",
-        "",
         f"The dashboard's process held {memory['before']:.0f} MB before the clients came and {memory['after']:.0f} MB "
         f"after {ours['right']} answers.",
     ]
-    return "\n".join(lines) + "\n"
+    return page("The API, beside the dashboard's pages", "api", result["machine"], *parts)

@@ -1,16 +1,17 @@
-"""Pictures per second of the two engines that explain a folder: one process, and the workers of a Ray cluster.
+"""Measure pictures per second of the two engines that explain a folder: one process, and the workers of a Ray cluster.
 
-Each takes its turn at the same pictures in every round, in another order. What is timed is the steady part, from the
-first batch that is done to the last; how long a cluster takes to begin and its workers to wake is told apart.
+Each takes its turn at the same pictures in every round, in another order. The steady part is timed, from the first
+finished batch to the last; how long a cluster and its workers take to start is reported apart.
 """
 
 from __future__ import annotations
 
-import gc
+import contextlib
 import shutil
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ import torch
 
 from benchmarks.batch.throughput import SIZE, linked, written
 from benchmarks.processes import ROOT
-from benchmarks.report import FOLDER, grid, load, machine, where
+from benchmarks.report import FOLDER, Row, grid, machine, page
+from benchmarks.timing import in_rounds
 from common.errors import ModelProblem
 from explain import Explainer
 from explain.batch import ray_cluster, ray_engine, run
@@ -38,7 +40,7 @@ CUTS = 96
 ROUNDS = 3
 ENGINES = (("plain", 1), ("plain", 2), ("ray", 1), ("ray", 2))
 HANDED = 1000
-"""Batches of which nothing is made, for how many a second can be handed out."""
+"""Batches of workers that do nothing, to find how many a second can be handed out."""
 MANY = 1_000_000
 WORKERS = (1, 2, 8, 32, 128)
 OUT = FOLDER / "RAY.md"
@@ -46,26 +48,28 @@ DOCS = ROOT / "docs" / "past-one-machine.md"
 MARKS = ("<!-- measured: written by `python -m benchmarks ray` -->\n", "<!-- measured: end -->\n")
 
 
-def ray(rounds: int, pictures: int) -> dict[str, Any]:
-    """Every engine's rate and what a cluster takes to begin, as plain values."""
+def ray(rounds: int, pictures: int) -> Row:
+    """Measure every engine's rate and the start of a cluster."""
     explainer = Explainer(MODEL, device="cpu")
-    with tempfile.TemporaryDirectory() as held:
-        folder = linked(written(Path(held, "pictures"), min(CUTS, pictures)), Path(held, "crowd"), pictures)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = linked(written(Path(scratch, "pictures"), min(CUTS, pictures)), Path(scratch, "crowd"), pictures)
         about = machine(torch.get_num_threads(), "cpu", ("torch", "timm", "numpy", "ray", "fsspec"))
+
+        def once(engine: str, workers: int) -> Took:
+            shutil.rmtree(Path(scratch, "out"), ignore_errors=True)
+            return timed(folder, explainer, Path(scratch, "out"), engine, workers)
+
         begun = time.perf_counter()
         with ray_cluster.cluster(None, max(workers for _, workers in ENGINES)):
             start = time.perf_counter() - begun
-            took: dict[tuple[str, int], list[Took]] = {engine: [] for engine in ENGINES}
-            for number in range(rounds + 1):
-                for engine in ENGINES[number % 4 :] + ENGINES[: number % 4]:
-                    shutil.rmtree(Path(held, "out"), ignore_errors=True)
-                    gc.collect()
-                    one = timed(folder, explainer, Path(held, "out"), *engine)
-                    # The first round warms up.
-                    if number:
-                        took[engine].append(one)
-            handed = handed_out(explainer, find(folder)[0], Path(held, "none"))
-        about["load_after"] = load()
+            took = in_rounds({engine: partial(once, *engine) for engine in ENGINES}, rounds, warm_up=1)
+            handed = handed_out(explainer, find(folder)[0], Path(scratch, "none"))
+    rows = []
+    for (engine, workers), ones in took.items():
+        rates = [one["rate"] for one in ones]
+        spread = {"rate": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
+        waking = statistics.median(one["waking"] for one in ones)
+        rows.append({"engine": engine, "workers": workers, **spread, "waking": waking})
     return {
         "machine": about,
         "model": MODEL,
@@ -73,17 +77,7 @@ def ray(rounds: int, pictures: int) -> dict[str, Any]:
         "pictures": pictures,
         "start": start,
         "handed": handed,
-        "engines": [
-            {
-                "engine": engine,
-                "workers": workers,
-                "rate": statistics.median(one["rate"] for one in ones),
-                "lowest": min(one["rate"] for one in ones),
-                "highest": max(one["rate"] for one in ones),
-                "waking": statistics.median(one["waking"] for one in ones),
-            }
-            for (engine, workers), ones in took.items()
-        ],
+        "engines": rows,
     }
 
 
@@ -108,12 +102,12 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
 
 
 class Idle:
-    """A worker that makes nothing."""
+    """A worker that does nothing."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
-    def __call__(self, given: dict[str, Any]) -> dict[str, list[Any]]:
+    def __call__(self, given: Row) -> dict[str, list[Any]]:
         return {"number": [int(given["number"][0])], "said": [b'{"entries": []}']}
 
 
@@ -124,9 +118,7 @@ class Handing(ray_engine.RayEngine):
 
 
 def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
-    """Batches a second that one process hands out and hears of, where the workers have nothing to do."""
-    import contextlib
-
+    """Return the batches a second that one process hands out, if the workers have nothing to do."""
     store = Local(out)
     times: list[float] = []
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
@@ -137,8 +129,8 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-def million(result: dict[str, Any]) -> str:
-    """What so many pictures would take, from the rate of two workers; the part that the docs hold, too."""
+def million(result: Row) -> str:
+    """Return the time that so many pictures would take, from the rate of two workers; the docs have the same part."""
     two = next(row for row in result["engines"] if (row["engine"], row["workers"]) == ("ray", 2))
     one = two["rate"] / 2
     waking = result["start"] + two["waking"]
@@ -148,7 +140,7 @@ def million(result: dict[str, Any]) -> str:
     return (
         f"Measured on {about['date']} on {about['cores']} cores ({about['processor']}), {result['model']}, JPEG files "
         f"of {SIZE[0]} x {SIZE[1]} pixels, a map each: **{one:.1f} pictures a second for each worker** of one core, "
-        f"where two work. A cluster of its own began in {result['start']:.0f} s and its workers were awake "
+        f"where two work. A local cluster started in {result['start']:.0f} s and its workers were ready "
         f"{two['waking']:.0f} s later. One process can hand out {result['handed']:,.0f} batches of 8 a second, enough "
         f"for {most:,} such workers.\n\n"
         f"seconds = {waking:.0f} + pictures / (workers × {one:.1f}), so for a million pictures:\n\n"
@@ -161,8 +153,8 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The report."""
+def markdown(result: Row) -> str:
+    """Return the report."""
     rates = {(row["engine"], row["workers"]): row["rate"] for row in result["engines"]}
     rows = [
         (
@@ -175,33 +167,24 @@ def markdown(result: dict[str, Any]) -> str:
         )
         for row in result["engines"]
     ]
-    how = (
-        f"{result['pictures']} JPEG files of {SIZE[0]} x {SIZE[1]} pixels, {result['model']}, one GradCAM map each; "
-        f"{result['rounds']} rounds in turns, medians. The rate is that of the steady part, from the first batch that "
-        "is done to the last; *awake after* is what comes before: of ray, new workers load the model. The cluster, of "
-        f"this machine's own, began in {result['start']:.1f} s. {where(result['machine'])}"
-    )
     head = ("engine", "pictures/s", "lowest .. highest", "to plain, as many workers", "to one worker", "awake after s")
-    return (
-        "\n\n".join(
-            [
-                "# A folder by one process, and by the workers of a cluster",
-                "Written by `python -m benchmarks ray`; do not edit by hand.",
-                how,
-                grid(head, rows),
-                f"Handed out and heard of, where workers make nothing: {result['handed']:,.0f} batches a second.",
-                "## A million pictures",
-                million(result).rstrip(),
-                "Workers share nothing but the storage, so this holds as long as that keeps up; it was not tried on "
-                "more than one machine.",
-            ]
-        )
-        + "\n"
-    )
+    parts = [
+        f"{result['pictures']} JPEG files of {SIZE[0]} x {SIZE[1]} pixels, {result['model']}, one GradCAM map each; "
+        f"{result['rounds']} rounds in turns, medians. The rate is that of the steady part, from the first finished "
+        "batch to the last; *awake after* is the time before: with ray, new workers load the model. The cluster, on "
+        f"this machine, started in {result['start']:.1f} s.",
+        grid(head, rows),
+        f"Handed out and returned, if workers do nothing: {result['handed']:,.0f} batches a second.",
+        "## A million pictures",
+        million(result).rstrip(),
+        "Workers share nothing but the storage, so this holds as long as that keeps up; it was not tried on "
+        "more than one machine.",
+    ]
+    return page("A folder by one process, and by the workers of a cluster", "ray", result["machine"], *parts)
 
 
-def publish(result: dict[str, Any]) -> None:
-    """The part of the docs that is measured."""
+def publish(result: Row) -> None:
+    """Write the measured part of the docs."""
     DOCS.write_text(with_part(DOCS.read_text(encoding="utf-8"), million(result)), encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from benchmarks.contender import Contender
+from benchmarks.timing import Contender
 from explain.evidence.layers import as_map
 
 if TYPE_CHECKING:

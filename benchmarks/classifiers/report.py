@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.report import Row, grid, times, where
+from benchmarks import report
+from benchmarks.report import Row, grid, number, page, times
 
 MEGABYTES = 80
 
@@ -13,42 +14,34 @@ def goals(result: Row) -> list[Row]:
     for table in result.get("speed", ()):
         lines = {line["id"]: line for line in table["lines"]}
         bare, ours = lines["bare"]["ms"], lines["maps"]
-
-        def goal(text: str, value: float, limit: float, unit: str, model: str = table["model"]) -> None:
-            found.append(
-                {"model": model, "goal": text, "result": value, "limit": limit, "unit": unit, "met": value <= limit}
-            )
-
-        goal("class maps, to a bare forward", ours["ratio"], 1.05, "x")
+        limit = max(0.05 * bare, 5.0)
+        made = [report.goal("class maps, to a bare forward", ours["ratio"], 1.05, "x")]
         if "torch_cam" in lines:
-            goal("class maps, to torch-cam's raw ones", ours["ms"], lines["torch_cam"]["ms"], "ms")
-        goal("all methods x classes, to a bare forward", lines["methods"]["ratio"], 2.0, "x")
-        for line, text in (("method", "another method on held evidence"), ("class", "a new class on held evidence")):
-            goal(text, lines[line]["ms"], max(0.05 * bare, 5.0), "ms")
+            made.append(report.goal("class maps, to torch-cam's raw ones", ours["ms"], lines["torch_cam"]["ms"]))
+        made += [
+            report.goal("all methods x classes, to a bare forward", lines["methods"]["ratio"], 2.0, "x"),
+            report.goal("another method on the same evidence", lines["method"]["ms"], limit),
+            report.goal("a new class on the same evidence", lines["class"]["ms"], limit),
+        ]
         if table["difference"] is not None:
-            goal("maps equal pytorch-grad-cam's", table["difference"], 1e-4, "")
-    for row in result.get("memory", ()):
-        if row["id"] == "maps":
-            for text, key, limit, unit in (
-                (f"memory over the bare model, {row['calls']} calls", "over", MEGABYTES, "MB"),
-                (f"hooks left after {row['calls']} calls", "hooks", 0, ""),
-            ):
-                found.append(
-                    {"model": row["model"], "goal": text, "result": row[key], "limit": limit, "unit": unit}
-                    | {"met": row[key] <= limit}
-                )
+            made.append(report.goal("maps equal pytorch-grad-cam's", table["difference"], 1e-4, ""))
+        found += [{"model": table["model"], **one} for one in made]
+    for row in (row for row in result.get("memory", ()) if row["id"] == "maps"):
+        calls = f"{row['calls']} calls"
+        made = [
+            report.goal(f"memory over the bare model, {calls}", row["over"], MEGABYTES, "MB"),
+            report.goal(f"hooks left after {calls}", row["hooks"], 0, ""),
+        ]
+        found += [{"model": row["model"], **one} for one in made]
     return found
 
 
 def markdown(result: Row) -> str:
     """Return the whole report."""
     parts = [
-        "# Benchmarks",
-        "Written by `python -m benchmarks all --markdown docs/benchmarks.md`; do not edit by hand.",
-        "What a detector's maps cost and where they lie is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
+        "What a detector's maps cost and where they point is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
         "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own section. "
         "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md).",
-        where(result["machine"]),
     ]
     if made := result["goals"]:
         parts += ["## Goals", grid(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]
@@ -62,40 +55,28 @@ def markdown(result: Row) -> str:
         parts += ["## Speed", how, *(part for table in result["speed"] for part in _speed(table))]
     if result.get("memory"):
         parts += ["## Memory", *_memory(result["memory"])]
-    return "\n\n".join(parts) + "\n"
+    return page("Benchmarks", "all --markdown docs/benchmarks.md", result["machine"], *parts)
 
 
 def _goal(row: Row) -> tuple[str, ...]:
     met = "pass" if row["met"] else "**miss**"
-    return row["model"], row["goal"], _number(row["result"], row["unit"]), _number(row["limit"], row["unit"]), met
-
-
-def _number(value: float, unit: str) -> str:
-    if unit == "x":
-        return f"{value:.2f}x"
-    if not unit:
-        return f"{value:.0e}" if 0 < value < 1 else f"{value:.0f}"
-    return f"{value:.1f} {unit}"
+    return row["model"], row["goal"], number(row["result"], row["unit"]), number(row["limit"], row["unit"]), met
 
 
 def _speed(table: Row) -> list[str]:
     height, width = table["input"]
     layout = "channels_last" if table["channels_last"] else "contiguous"
     weights = {"real": "trained weights", "random": "random weights (trained ones are not on this machine)"}
-    said = (
+    about = (
         f"{weights[table['weights']]}, layer `{table['layer']}`, input {width}x{height}; Sightglass runs it {layout}."
     )
     if table["difference"] is not None:
-        said += f" Largest difference between its maps and pytorch-grad-cam's: {table['difference']:.1e}."
+        about += f" Largest difference between its maps and pytorch-grad-cam's: {table['difference']:.1e}."
     if table["empty"]:
-        said += f" {table['empty']} of its maps are empty: no evidence for that class at this layer."
+        about += f" {table['empty']} of its maps are empty: no evidence for that class at this layer."
     if "gpu" in table:
-        said += " The input lies on the device already; Sightglass's and torch-cam's maps stay there."
-    parts = [
-        f"### {table['model']}",
-        said[0].upper() + said[1:],
-        times(table["lines"], 2),
-    ]
+        about += " The input is on the device already; Sightglass's and torch-cam's maps stay there."
+    parts = [f"### {table['model']}", about[0].upper() + about[1:], times(table["lines"], 2)]
     if "bytes_to_host" in table:
         parts.append(
             f"{table['gpu']}: while raw maps become heatmaps {table['bytes_to_host']:,} bytes go from device to host; "

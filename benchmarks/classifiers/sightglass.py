@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contender import Contender
+from benchmarks.timing import Contender
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation, explain

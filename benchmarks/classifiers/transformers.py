@@ -1,10 +1,9 @@
-"""Transformers: what five classes cost beside the peers, and at which layer maps are right."""
+"""Measure transformers: the cost of five classes beside the peers, and the layers at which maps are right."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -13,13 +12,13 @@ import torch
 from torch import nn
 
 from benchmarks.classifiers import tiny_transformers
-from benchmarks.classifiers.case import SEED, Case
+from benchmarks.classifiers.case import Case
 from benchmarks.classifiers.peers import peers
 from benchmarks.classifiers.sightglass import maps
-from benchmarks.classifiers.speed import equality, measure, row
-from benchmarks.contender import Contender
-from benchmarks.report import FOLDER, grid, load, machine, times, where
-from benchmarks.truth.measures import measured
+from benchmarks.classifiers.speed import compared
+from benchmarks.report import FOLDER, Row, grid, machine, page, times
+from benchmarks.timing import CPU, SEED, Contender
+from benchmarks.truth.measures import MEASURES, box_of, measured
 from explain.backward.transformer import sparse
 from explain.evidence import evidence as engine
 from explain.evidence.evidence import Evidence
@@ -30,11 +29,16 @@ from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import ModelSpec
 from models.adapters.classifier import Classifier
+from models.catalog import spec
+from models.demo import scenes
+from models.load import load
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from explain.explanation import Explanation
 
 OUT = FOLDER / "TRANSFORMERS.md"
 MODELS = ("vit_b_16", "timm/vit_small_patch16_224", "timm/vit_tiny_patch16_224", "swin_t")
@@ -44,56 +48,41 @@ LIMIT = 1.3
 CAMS = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigengradcam")
 ATTENTION = ("attention", "rollout", "chefer")
 STEPS, SCENES = 300, 120
+_VIT = (*(f"blocks.{i}.norm1" for i in range(4)), "blocks.3.attn", "blocks.3.norm2", "blocks.3")
 LAYERS = {
-    "vit": (*(f"blocks.{i}.norm1" for i in range(4)), "blocks.3.attn", "blocks.3.norm2", "blocks.3"),
-    "swin": (
-        *(f"layers.{i}.blocks.{j}.norm1" for i in range(2) for j in range(2)),
-        "layers.1.blocks.1.norm2",
-        "layers.1.blocks.1",
-        "norm",
-    ),
-    "demo-vit": (
-        "patch_embed.proj.4",
-        *(f"blocks.{i}.norm1" for i in range(4)),
-        "blocks.3.attn",
-        "blocks.3.norm2",
-        "blocks.3",
-    ),
-}
-SAID = {
+    "vit": _VIT,
+    "swin": (*(f"layers.{i}.blocks.{j}.norm1" for i in range(2) for j in range(2)), "layers.1.blocks.1.norm2",
+             "layers.1.blocks.1", "norm"),
+    "demo-vit": ("patch_embed.proj.4", *_VIT),
+}  # fmt: skip
+TITLES = {
     "vit": "a ViT with a class token, trained here",
     "swin": "a Swin, trained here",
     "demo-vit": "demo-vit, whose tokens are averaged",
 }
 
 
-def transformers(models: Sequence[str], path: Path, device: torch.device, rounds: int, classes: int) -> dict[str, Any]:
-    """Both halves, as plain values."""
+def transformers(models: Sequence[str], path: Path, device: torch.device, rounds: int, classes: int) -> Row:
+    """Measure both halves."""
     packages = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "numpy")
-    result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), str(device), packages), "rounds": rounds}
+    result: Row = {"machine": machine(torch.get_num_threads(), str(device), packages), "rounds": rounds}
     result["speed"] = [speed(model, path, device, rounds, classes) for model in models or MODELS]
     result["layers"] = [choice(kind) for kind in LAYERS] if not models else []
-    result["machine"]["load_after"] = load()
     return result
 
 
-def speed(model: str, path: Path, device: torch.device, rounds: int, classes: int) -> dict[str, Any]:
-    """One model's table: the peers with the reshape that they document, and ours with and without the zeros."""
+def speed(model: str, path: Path, device: torch.device, rounds: int, classes: int) -> Row:
+    """Measure one model: the peers with the reshape that they document, and ours with and without the zeros."""
     case = Case.build(model, path, device, classes)
     if case.weights == "random":
         _awaken(case.resident.adapter.module)
-    kept = ("bare", "grad_cam", "torch_cam")
-    lines = [line for line in peers(case) if line.id in kept] + [*_own(case)]
-    taken = measure(lines, rounds, device, warm_up=1)
-    bare = float(np.median(taken["bare"]))
-    same = equality(case, {line.id: line for line in lines})
+    lines = [line for line in peers(case) if line.id in ("bare", "grad_cam", "torch_cam")] + [*_own(case)]
     return {
         "model": model,
         "weights": case.weights,
         "layer": case.layer.path,
-        **same,
+        **compared(case, lines, rounds, warm_up=1),
         "plain": _plain_difference(case),
-        "lines": [row(line, taken[line.id], bare) for line in lines],
     }
 
 
@@ -110,18 +99,18 @@ def _own(case: Case) -> Iterator[Contender]:
     for name in ATTENTION if len({one.grid for one in case.resident.attentions}) == 1 else ():
         yield Contender(
             name,
-            f"{name} of {count} classes, after a pass that is held",
-            partial(_explained, case, name),
+            f"{name} of {count} classes, after the pass",
+            lambda evidence, name=name: _explained(case.image, evidence, name, case.indices),  # type: ignore[misc]
             lambda: Evidence(case.resident, case.given, (case.layer,)),
         )
 
 
-def _explained(case: Case, method: str, evidence: Any) -> Any:
-    return explain(case.image, evidence, Options(method=method, targets=case.indices), milliseconds={})
+def _explained(image: Image, evidence: Evidence, method: str, classes: tuple[int, ...]) -> Explanation:
+    return explain(image, evidence, Options(method=method, targets=classes), milliseconds={})
 
 
 def _awaken(module: nn.Module) -> None:
-    """Untrained heads of torchvision are nothing, and so would be every gradient."""
+    """Replace zeros by random numbers: torchvision's untrained heads are 0, and so would be every gradient."""
     generator = torch.Generator().manual_seed(SEED)
     for parameter in module.parameters():
         if not parameter.any():
@@ -129,7 +118,7 @@ def _awaken(module: nn.Module) -> None:
 
 
 def _plain_difference(case: Case) -> float | None:
-    """Largest difference of a gradient from plain autograd's, as a share of its largest number."""
+    """Return the largest difference of a gradient from plain autograd's, as a share of its largest number."""
     if case.layer.layout != "tokens":
         return None
     found = []
@@ -140,12 +129,11 @@ def _plain_difference(case: Case) -> float | None:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True))
 
 
-def choice(kind: str) -> dict[str, Any]:
-    """How well maps of each layer and method point at the one thing in pictures that the net names rightly."""
+def choice(kind: str) -> Row:
+    """Measure how well maps of each layer and method point at the one thing in pictures that the net names rightly."""
     resident = _resident(kind)
     layers = find(resident.layers[0], LAYERS[kind], resident.adapter.module)
-    able = ATTENTION if kind != "swin" else ()
-    sums: dict[tuple[str, str], list[list[float]]] = {}
+    scores: dict[tuple[str, str], list[list[float]]] = {}
     count = 0
     for pixels, index, mask in _pictures(kind):
         given = resident.adapter.prepare(pixels, resident.adapter.preprocessings[0])
@@ -153,81 +141,65 @@ def choice(kind: str) -> dict[str, Any]:
         if int(evidence.outputs.logits.argmax()) != index:
             continue
         count += 1
+        image = Image.open(pixels)
         for method in CAMS:
-            made = explain(Image.open(pixels), evidence, Options(method=method, targets=(index,)), milliseconds={})
-            for one in made.by_layer(0):
+            for one in _explained(image, evidence, method, (index,)).by_layer(0):
                 score = measured(one.at_input if one.state == "ok" else None, (mask, None))[0]
-                sums.setdefault((method, one.layers[0]), []).append(score)
-        last = Evidence(resident, given, find(resident.layers[0], (LAYERS[kind][-1],), resident.adapter.module))
-        for method in able:
-            (one,) = explain(
-                Image.open(pixels), last, Options(method=method, targets=(index,)), milliseconds={}
-            ).heatmaps
-            sums.setdefault((method, ""), []).append(measured(one.at_input, (mask, None))[0])
+                scores.setdefault((method, one.layers[0]), []).append(score)
+        last = Evidence(resident, given, layers[-1:])
+        for method in ATTENTION if kind != "swin" else ():
+            (one,) = _explained(image, last, method, (index,)).heatmaps
+            scores.setdefault((method, ""), []).append(measured(one.at_input, (mask, None))[0])
     rows = [
-        {
-            "method": method,
-            "layer": layer,
-            "hit": float(np.mean([s[0] for s in scores])),
-            "energy": float(np.mean([s[1] for s in scores])),
-        }
-        for (method, layer), scores in sums.items()
+        {"method": method, "layer": layer} | dict(zip(MEASURES, np.mean(values, 0).tolist(), strict=True))
+        for (method, layer), values in scores.items()
     ]
     return {"kind": kind, "pictures": count, "default": resident.default_layers[0], "rows": rows}
 
 
 def _resident(kind: str) -> Resident:
     if kind.startswith("demo"):
-        from models.catalog import spec
-        from models.load import load as load_model
-
-        return Resident(load_model(replace(spec(kind), target_layers=())), torch.device("cpu"))
-    side = tiny_transformers.SIDE
-    spec_ = ModelSpec(kind, "benchmarks", "s", "benchmarks", kind, "classify", "none")
+        return Resident(load(replace(spec(kind), target_layers=())), CPU)
+    side, half = tiny_transformers.SIDE, (0.5, 0.5, 0.5)
+    row = ModelSpec(kind, "benchmarks", "s", "benchmarks", kind, "classify", "none")
     net = tiny_transformers.train(kind, STEPS)
-    half = (0.5, 0.5, 0.5)
-    adapter = Classifier(spec_, net, tiny_transformers.NAMES, Preprocessing((side, side), side, half, half), kind)
-    return Resident(adapter, torch.device("cpu"))
+    preprocessing = Preprocessing((side, side), side, half, half)
+    return Resident(Classifier(row, net, tiny_transformers.NAMES, preprocessing, kind), CPU)
 
 
 def _pictures(kind: str) -> Iterator[tuple[Any, int, Any]]:
     for number in range(SCENES):
         if kind.startswith("demo"):
-            from models.demo import scenes
-
             scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
             (thing,) = scene.objects
-            left, top, right, bottom = (round(side) for side in thing.box)
-            mask = np.zeros(scene.pixels.shape[:2], bool)
-            mask[top:bottom, left:right] = True
+            height, width = scene.pixels.shape[:2]
+            mask = np.zeros((height, width), bool)
+            mask[box_of(thing.box, (height, width))] = True
             yield scene.pixels, thing.index, mask
         else:
             drawn = tiny_transformers.draw(10**6 + number)
             yield drawn.pixels, drawn.index, drawn.mask
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The whole report."""
+def markdown(result: Row) -> str:
+    """Return the whole report."""
     parts = [
-        "# Transformers",
-        "Written by `python -m benchmarks transformers`; do not edit by hand.",
-        where(result["machine"]),
         "## Five classes",
         "All contenders run in one process on the same picture, weights, layer and classes, once a round each, in "
-        f"another order every round; medians of {result['rounds']} rounds. The peers are told how tokens become a map "
-        "(their reshape_transform); Sightglass sees it. Behind a ViT's last attention only the rows that the answer is "
-        "read from have a gradient, and the walk back leaves the others out.",
+        f"another order every round; medians of {result['rounds']} rounds. The peers are given a reshape_transform "
+        "that makes a map of tokens; Sightglass needs none. Behind a ViT's last attention only the rows that the "
+        "answer is read from have a gradient, and the walk back leaves the others out.",
     ]
     for table in result["speed"]:
         ratio = next(x["ratio"] for x in table["lines"] if x["id"] == "maps")
-        said = f"Layer `{table['layer']}`, {table['weights']} weights."
+        about = f"Layer `{table['layer']}`, {table['weights']} weights."
         if table["difference"] is not None:
-            said += f" Largest difference of a map from pytorch-grad-cam's: {table['difference']:.0e}."
+            about += f" Largest difference of a map from pytorch-grad-cam's: {table['difference']:.0e}."
         if table["plain"] is not None:
             verdict = "pass" if ratio <= LIMIT else "**miss**"
-            said += f" Of a gradient from plain autograd's, of its largest number: {table['plain']:.0e}."
-            said += f" Goal: at most {LIMIT}x a bare forward: {verdict}."
-        parts += [f"### {table['model']}", said, times(table["lines"])]
+            about += f" Of a gradient from plain autograd's, of its largest number: {table['plain']:.0e}."
+            about += f" Goal: at most {LIMIT}x a bare forward: {verdict}."
+        parts += [f"### {table['model']}", about, times(table["lines"])]
     if result["layers"]:
         parts += [
             "## At which layer",
@@ -240,11 +212,11 @@ def markdown(result: dict[str, Any]) -> str:
             (layer + (" (default)" if layer == table["default"] else ""), *(_cell(found.get((m, layer))) for m in CAMS))
             for layer in LAYERS[table["kind"]]
         ]
-        parts += [f"### {SAID[table['kind']]}", f"{table['pictures']} pictures.", grid(("layer", *CAMS), body)]
+        parts += [f"### {TITLES[table['kind']]}", f"{table['pictures']} pictures.", grid(("layer", *CAMS), body)]
         if whole := [(m, _cell(found[m, ""])) for m in ATTENTION if (m, "") in found]:
             parts.append(grid(("of attention", "hit, share"), whole))
-    return "\n\n".join(parts) + "\n"
+    return page("Transformers", "transformers", result["machine"], *parts)
 
 
-def _cell(one: dict[str, Any] | None) -> str:
+def _cell(one: Row | None) -> str:
     return "" if one is None else f"{one['hit']:.2f}, {one['energy']:.2f}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from benchmarks.contender import Contender
+from benchmarks.timing import Contender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,7 @@
-"""Detectors: what one map and ten cost beside the bare pass of the model's own library, and what memory they take."""
+"""Measure detectors: the cost of one map and of ten beside a bare pass of the model's own library, and their memory."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,10 @@ import torch
 
 from benchmarks.classifiers.case import picture
 from benchmarks.classifiers.sightglass import FAST
-from benchmarks.classifiers.speed import measure, row
-from benchmarks.contender import Contender
 from benchmarks.detectors.case import SIZE, WEAK, DetectorCase
 from benchmarks.processes import fresh, megabytes, reset_peak
-from benchmarks.report import FAILED, Row, attempt, goal, goals, grid, load, machine, times, where
+from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
+from benchmarks.timing import CPU, Contender, measure, row, timed
 from explain.evidence.evidence import Evidence
 from explain.explanation import explain
 from explain.maps.heatmap import scaled
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.methods.method import Method
+    from models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
 LARGER = ("yolo11s", "yolox_s")
@@ -42,17 +41,16 @@ ROUNDS = 11
 SLOW = 7
 """How often the contenders that take seconds are timed."""
 PROCESSES = 5
-"""In how many resident memory is weighed: one is off another by a tenth and more."""
+"""Number of processes in which resident memory is measured: one is off another by a tenth and more."""
 HIRESCAM = METHODS["hirescam"]
-CPU = torch.device("cpu")
 
 
-def detect(models: Sequence[str] = (), rounds: int | None = None) -> dict[str, Any]:
-    """One line for each model and picture, each by itself: what fails is reported and the others go on."""
-    result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
+def detect(models: Sequence[str] = (), rounds: int | None = None) -> Row:
+    """Measure each model on each picture; a failure is reported and the others go on."""
+    result: Row = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
 
-    def line(title: str, measure: Callable[..., Row], *given: Any) -> None:
-        result["lines"].append(attempt(title, lambda: measure(*given)))
+    def line(title: str, measured: Callable[..., Row], *given: Any) -> None:
+        result["lines"].append(attempt(title, lambda: measured(*given)))
 
     for model in models or (*MODELS, *LARGER):
         for path in pictures()[: 1 if model in LARGER else None]:
@@ -60,125 +58,124 @@ def detect(models: Sequence[str] = (), rounds: int | None = None) -> dict[str, A
     for model in [one for one in models or MODELS if one not in LARGER]:
         line(f"{model}, pictures not seen before", unseen, model)
         line(f"{model}, memory", memory, model, picture())
-    result["machine"]["load_after"] = load()
     return result
 
 
 def pictures() -> list[Path]:
-    """The bus, and a crowded table of COCO where it is on this machine."""
+    """Return the bus, and a crowded table of COCO if it is on this machine."""
     table = [folder / "images" / "coco_000000000142.jpg" for folder in folders()]
     return [picture(), *(path for path in table if path.is_file())][:2]
 
 
+def evidence_of(case: DetectorCase) -> Evidence:
+    return Evidence(case.resident, case.given, case.layers)
+
+
 def maps(case: DetectorCase, targets: Sequence[Target], methods: Sequence[Method] = (HIRESCAM,)) -> list[Tensor]:
-    """One pass, and for each method (k, h, w) in 0..1 at the model's input size."""
-    return made_of(Evidence(case.resident, case.given, case.layers), targets, methods)
+    """Return (k, h, w) in 0..1 at the model's input size for each method, from one pass."""
+    return maps_of(evidence_of(case), targets, methods)
 
 
-def made_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
+def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method] = (HIRESCAM,)) -> list[Tensor]:
     compute(evidence, methods, targets)
     return [scaled(raw_maps(evidence, method, targets), evidence.geometry, "own") for method in methods]
 
 
 def raws(case: DetectorCase, methods: Sequence[Method]) -> list[list[Tensor]]:
-    """One pass, and for each method the maps on the layers' own grids."""
-    evidence = Evidence(case.resident, case.given, case.layers)
+    """Return the maps on the layers' own grids for each method, from one pass."""
+    evidence = evidence_of(case)
     compute(evidence, methods, case.boxes)
     return [raw_maps(evidence, method, case.boxes) for method in methods]
 
 
-def whole(case: DetectorCase) -> Tensor:
-    """One map of the strongest candidates of all."""
-    evidence = Evidence(case.resident, case.given, case.layers)
+def picture_map(case: DetectorCase) -> Tensor:
+    """Return one map of the strongest candidates of all."""
+    evidence = evidence_of(case)
     target = Target(None, "the whole picture", case.adapter.strongest(evidence.outputs, RATIO))
-    return made_of(evidence, [target], (HIRESCAM,))[0]
+    return maps_of(evidence, [target])[0]
 
 
 def sightglass(case: DetectorCase) -> Iterator[Contender]:
     count = len(case.boxes)
 
-    def held() -> Evidence:
-        return Evidence(case.resident, case.given, case.layers)
+    def evidence() -> Evidence:
+        return evidence_of(case)
 
-    def grown_from(evidence: Evidence) -> tuple[list[Tensor], Any]:
-        return raw_maps(evidence, HIRESCAM, case.boxes), evidence.geometry
+    def raw() -> tuple[list[Tensor], Geometry]:
+        made = evidence()
+        return raw_maps(made, HIRESCAM, case.boxes), made.geometry
 
     def explained() -> Any:
         options = Options(method=HIRESCAM.id, per="detection", top_k=count, confidence=WEAK)
-        return explain(case.image, held(), options, milliseconds={})
+        return explain(case.image, evidence(), options, milliseconds={})
 
     yield Contender("class", "Sightglass, one class map", lambda _: maps(case, [case.group]))
-    yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: whole(case))
+    yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: picture_map(case))
     yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: maps(case, case.boxes))
-    yield Contender("pass", "of it the model pass that keeps a graph", lambda _: held())
-    yield Contender("maps", "of it the maps", lambda evidence: made_of(evidence, case.boxes, (HIRESCAM,)), held)
+    yield Contender("pass", "of it the model pass that keeps a graph", lambda _: evidence())
+    yield Contender("maps", "of it the maps", lambda made: maps_of(made, case.boxes), evidence)
     yield Contender(
-        "grown",
-        "of the maps growing them to the input's size",
-        lambda given: scaled(given[0], given[1], "own"),
-        lambda: grown_from(held()),
+        "grown", "of the maps enlarging them to the input's size", lambda given: scaled(given[0], given[1], "own"), raw
     )
-    yield Contender(
-        "raws",
-        f"seven methods, {count} boxes, raw maps",
-        lambda _: raws(case, FAST),
-    )
-    yield Contender(
-        "seven", f"seven methods, {count} boxes, maps at input size", lambda _: maps(case, case.boxes, FAST)
-    )
+    yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws(case, FAST))
+    seven = f"seven methods, {count} boxes, maps at input size"
+    yield Contender("seven", seven, lambda _: maps(case, case.boxes, FAST))
     # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.
     if case.weights == "real":
         yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", lambda _: explained())
 
 
 def speed(model: str, path: Path, rounds: int) -> Row:
-    """Every line of one model and picture."""
+    """Measure every contender on one model and picture."""
     from benchmarks.detectors import peers
 
     case = DetectorCase.build(model, path, COUNT)
     quick = [*peers.bare(case), *sightglass(case)]
-    short = measure(quick, rounds, CPU)
+    short = measure(quick, rounds)
     usual = float(np.median(short["bare"]))
     rows = [row(line, short[line.id], usual) for line in quick]
     slow = [line for line in quick if line.id in ("bare", "ten")]
     slow += peers.grad_cam(case)
     if not case.yolox and case.weights == "real":
         slow += peers.visualize(case)
-    long = measure(slow, SLOW, CPU, warm_up=1)
-    # Its map is the same whatever is asked, and takes longest of all: a figure for scale, in one round.
+    long = measure(slow, SLOW, warm_up=1)
+    # Its map is the same for every target, and takes longest of all: a figure for scale, in one round.
     if path in pictures()[:1] and case.weights == "real":
         slow.append(peers.eigen_cam(case))
-        long |= measure(slow[-1:], 1, CPU, warm_up=0)
+        long |= measure(slow[-1:], 1, warm_up=0)
     beside = float(np.median(long["bare"]))
     rows += [row(line, long[line.id], beside) for line in slow if line.id not in ("bare", "ten")]
-    ratio = {one["id"]: one["ratio"] for one in rows}
+    ratio, milliseconds = ({one["id"]: one[key] for one in rows} for key in ("ratio", "ms"))
     ours, theirs = maps(case, case.boxes)[0].numpy(), np.stack(slow[2].call(None))
     left, top, right, bottom = case.given.geometry.content
     bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])
     difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
-    milliseconds = {one["id"]: one["ms"] for one in rows}
     faster, frozen = (float(np.median(long[peer]) / np.median(long["ten"])) for peer in ("grad_cam", "frozen"))
-    title = f"{model}, {path.name}"
+    count = len(case.boxes)
+    goals = (
+        ("one class map, to a bare pass", ratio["class"], 1.25),
+        ("one map of the whole picture, to a bare pass", ratio["whole"], 1.25),
+        (f"{count} boxes, to a bare pass", ratio["ten"], 2.5),
+        (f"faster than pytorch-grad-cam, {count} boxes", faster, 12),
+        ("seven methods for one, raw maps, time", ratio["raws"] / ratio["ten"], 1.1),
+        ("seven methods for one, at input size, time", ratio["seven"] / ratio["ten"], 1.1),
+    )
     return {
         "how": _how(case),
         "rows": rows,
         "difference": difference.tolist(),
         "facts": [
             f"To a bare pass of Sightglass's own: one class map {ratio['class'] / ratio['ours']:.2f}x, "
-            f"{len(case.boxes)} boxes {ratio['ten'] / ratio['ours']:.2f}x.",
-            f"A further box costs about {milliseconds['maps'] / len(case.boxes):.1f} ms.",
+            f"{count} boxes {ratio['ten'] / ratio['ours']:.2f}x.",
+            f"A further box costs about {milliseconds['maps'] / count:.1f} ms.",
             f"With its weights frozen for it, which spares pytorch-grad-cam their gradients, {frozen:.2f}x faster.",
             "Largest difference to pytorch-grad-cam's maps, a box each: "
             f"{', '.join(f'{one:.0e}' for one in difference)}"
-            + (". Its scale counts what lies on the letterbox's bars, ours does not." if bars else "."),
+            + (". Its scale counts what is on the letterbox's bars, ours does not." if bars else "."),
         ],
         "goals": [
-            goal(f"{title}: one class map, to a bare pass", ratio["class"], 1.25, "x"),
-            goal(f"{title}: one map of the whole picture, to a bare pass", ratio["whole"], 1.25, "x"),
-            goal(f"{title}: {len(case.boxes)} boxes, to a bare pass", ratio["ten"], 2.5, "x"),
-            goal(f"{title}: faster than pytorch-grad-cam, {len(case.boxes)} boxes", faster, 12, "x", least=True),
-            goal(f"{title}: seven methods for one, raw maps, time", ratio["raws"] / ratio["ten"], 1.1, "x"),
-            goal(f"{title}: seven methods for one, at input size, time", ratio["seven"] / ratio["ten"], 1.1, "x"),
+            goal(f"{model}, {path.name}: {text}", result, limit, "x", least=text.startswith("faster"))
+            for text, result, limit in goals
         ],
     }
 
@@ -195,7 +192,7 @@ def _how(case: DetectorCase) -> str:
 
 
 def unseen(model: str) -> Row:
-    """Each photograph for the first time in a fresh process, as a person has it: what a warm loop does not show."""
+    """Measure each photograph for the first time in a new process, as a user meets it and a warm loop does not."""
     taken = fresh(first_times, model, torch.get_num_threads())
     names = {
         "bare": "bare pass",
@@ -204,7 +201,7 @@ def unseen(model: str) -> Row:
     }
     usual = float(np.median(taken["bare"]))
     return {
-        "how": f"Every one of {len(taken['bare'])} photographs by itself, one after the other, HiResCAM, as many "
+        "how": f"Each of {len(taken['bare'])} photographs alone, one after the other, HiResCAM, as many "
         f"boxes as it has up to {COUNT}. A pass at each picture's size has been made before, and nothing for its "
         "boxes.",
         "rows": [row(Contender(id, name, lambda _: None), taken[id], usual) for id, name in names.items()],
@@ -214,7 +211,7 @@ def unseen(model: str) -> Row:
 
 
 def first_times(model: str, threads: int) -> dict[str, list[float]]:
-    """Milliseconds for each photograph beside the weights, or of the one there always is."""
+    """Return milliseconds for each photograph beside the weights, or for the packaged one."""
     from benchmarks.detectors import peers
 
     torch.set_num_threads(threads)
@@ -222,12 +219,9 @@ def first_times(model: str, threads: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {"bare": [], "first": [], "again": []}
     for path in found:
         case = DetectorCase.build(model, path, COUNT)
-        bare = next(iter(peers.bare(case)))
-        ways = {"bare": lambda bare=bare: bare.call(None), "first": lambda case=case: maps(case, case.boxes)}
-        for name, call in {**ways, "again": ways["first"]}.items():
-            start = time.perf_counter()
-            call()
-            taken[name].append(1000 * (time.perf_counter() - start))
+        calls = (next(iter(peers.bare(case))).call, *[lambda _, case=case: maps(case, case.boxes)] * 2)
+        for name, call in zip(taken, calls, strict=True):
+            taken[name].append(timed(call, None, CPU))
     return taken
 
 
@@ -243,37 +237,34 @@ WEIGHTS_OF = {
 
 
 def memory(model: str, path: Path) -> Row:
-    """Peak resident memory of each contender in fresh processes, over such a process with the bare passes done, and
-    what its tensors take, as PyTorch counts them."""
-    found: dict[str, float] = {}
-    for contender in WEIGHTS_OF:
-        peaks = [fresh(weigh, contender, model, path, torch.get_num_threads()) for _ in range(PROCESSES)]
-        found[contender] = float(np.median(peaks))
-    tensors = fresh(counted, model, path, torch.get_num_threads())
+    """Measure peak resident memory of each contender in new processes, and the memory of its tensors."""
+    threads = torch.get_num_threads()
+    found = {
+        contender: float(np.median([fresh(weigh, contender, model, path, threads) for _ in range(PROCESSES)]))
+        for contender in WEIGHTS_OF
+    }
+    tensors = fresh(counted, model, path, threads)
+    goals = (
+        ("memory of ten boxes, to a pass that keeps its graph", found["ten"] / found["graph"], 2),
+        ("the same of tensors", tensors["ten"] / tensors["graph"], 2),
+        ("tensors of seven methods for one, raw maps", tensors["seven raw"] / tensors["raw"], 1.1),
+    )
     return {
         "how": f"Input {SIZE} px, the picture {path.name}. Peak resident memory over the same process after ten bare "
-        f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each, which lie up to 15 MB apart. "
-        "In a process of its own the most bytes that tensors made in one call hold at any time, the same every time.",
+        f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each, which are up to 15 MB apart. "
+        "In a process of its own the most bytes that tensors made in one call take at any time, the same every time.",
         "sizes": {WEIGHTS_OF[name]: (peak, tensors.get(name)) for name, peak in found.items()},
         "facts": [
             f"Of ten boxes to a pass that keeps its graph from the picture on: "
             f"{found['ten'] / found['from the picture']:.2f}x.",
             f"Resident, seven methods for one, raw maps: {found['seven raw'] / found['raw']:.2f}x.",
         ],
-        "goals": [
-            goal(
-                f"{model}: memory of ten boxes, to a pass that keeps its graph", found["ten"] / found["graph"], 2, "x"
-            ),
-            goal(f"{model}: the same of tensors", tensors["ten"] / tensors["graph"], 2, "x"),
-            goal(
-                f"{model}: tensors of seven methods for one, raw maps", tensors["seven raw"] / tensors["raw"], 1.1, "x"
-            ),
-        ],
+        "goals": [goal(f"{model}: {text}", result, limit, "x") for text, result, limit in goals],
     }
 
 
 def counted(model: str, path: Path, threads: int) -> dict[str, float]:
-    """The most MB that tensors of one call hold at any time, of Sightglass's own contenders."""
+    """Return the most MB that tensors of one call take at any time, of Sightglass's own contenders."""
     torch.set_num_threads(threads)
     case = DetectorCase.build(model, path, COUNT)
     return {name: _peak(call) for name, call in _calls(case).items()}
@@ -292,7 +283,7 @@ def _peak(call: Callable[[], Any]) -> float:
 
 def _calls(case: DetectorCase) -> dict[str, Callable[[], Any]]:
     return {
-        "graph": lambda: Evidence(case.resident, case.given, case.layers),
+        "graph": lambda: evidence_of(case),
         "ten": lambda: maps(case, case.boxes),
         "raw": lambda: raws(case, (HIRESCAM,)),
         "seven": lambda: maps(case, case.boxes, FAST),
@@ -323,32 +314,26 @@ def weigh(contender: str, model: str, path: Path, threads: int) -> float:
     return megabytes("VmHWM") - before
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: Row) -> str:
+    """Return the whole report."""
     parts = [
-        "# Detectors: speed and memory",
-        "Written by `python -m benchmarks detect`; do not edit by hand.",
-        where(result["machine"]),
         "All contenders of a table run in one process on the same prepared picture, once a round each, in another "
         f"order every round; those that take seconds in {SLOW} rounds of their own, with the bare pass among them. "
         "The ratio is to the median pass of the model as its own library runs it, under inference mode. "
         "Threads as torch takes them.",
         "## Goals",
         goals(result["lines"]),
+        *(part for line in result["lines"] for part in section(line, _tables)),
     ]
-    for line in result["lines"]:
-        parts.append(f"## {line['title']}")
-        if "failed" in line:
-            parts.append(f"This {FAILED}: {line['failed']}")
-            continue
-        parts.append(line["how"])
-        if "rows" in line:
-            parts.append(times(line["rows"]))
-        if "sizes" in line:
-            sizes = [
-                (name, f"{peak:+.1f}", "" if tensors is None else f"{tensors:.1f}")
-                for name, (peak, tensors) in line["sizes"].items()
-            ]
-            parts.append(grid(("what", "peak MB", "of tensors, MB"), sizes))
-        if line["facts"]:
-            parts.append("\n".join(f"- {fact}" for fact in line["facts"]))
-    return "\n\n".join(parts) + "\n"
+    return page("Detectors: speed and memory", "detect", result["machine"], *parts)
+
+
+def _tables(line: Row) -> Iterator[str]:
+    if "rows" in line:
+        yield times(line["rows"])
+    if "sizes" in line:
+        sizes = [
+            (name, f"{peak:+.1f}", "" if tensors is None else f"{tensors:.1f}")
+            for name, (peak, tensors) in line["sizes"].items()
+        ]
+        yield grid(("what", "peak MB", "of tensors, MB"), sizes)

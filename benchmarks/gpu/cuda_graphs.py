@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.classifiers.sightglass import GRADCAM, maps
-from benchmarks.contender import Contender
+from benchmarks.timing import Contender
 from explain.evidence.determinism import exact
 from explain.evidence.evidence import Evidence
 from explain.maps.heatmap import heatmaps

@@ -15,9 +15,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.classifiers.sightglass import FAST
-from benchmarks.classifiers.speed import measure
-from benchmarks.contender import Contender
-from benchmarks.report import FOLDER, grid, load, machine, where
+from benchmarks.report import FOLDER, Row, grid, machine, page
+from benchmarks.timing import Contender, measure
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
 from models.adapters.folding import unfolded
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
 
 MODELS = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
-HOW = {"tf32": "TF32", "float32": "float32, another last bit"}
+HOW = {"tf32": "TF32", "float32": "float32"}
 PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "torchcam", "numpy")
 COUNT = {"classify": 5, "detect": 10}
 CALLS = 500
@@ -87,21 +86,20 @@ class Counted(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None) -> dict[str, Any]:
+def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None) -> Row:
     """Measure everything; `here` is None unless `device` is a CUDA one."""
     named = models or MODELS
-    result: dict[str, Any] = {"machine": machine(torch.get_num_threads(), str(device), PACKAGES)}
+    result: Row = {"machine": machine(torch.get_num_threads(), str(device), PACKAGES)}
     result["rounding"] = [row for model in named for row in rounding(model, path)]
     result["launches"] = [row for model in named for row in launches(model, path, device, rounds or ROUNDS)]
     result["here"] = None
     if device.type == "cuda":
-        result["here"] = [there(model, path, device) for model in named]
+        result["here"] = [on_device(model, path, device) for model in named]
         result["name"] = torch.cuda.get_device_name(device)
-    result["machine"]["load_after"] = load()
     return result
 
 
-def asked(explainer: Explainer) -> dict[str, Any]:
+def options_for(explainer: Explainer) -> Row:
     """Return the options for the strongest boxes, or the best classes."""
     detects = explainer.model.task == "detect"
     return {"top_k": COUNT[explainer.model.task]} | ({"per": "detection", "confidence": 0.1} if detects else {})
@@ -128,10 +126,10 @@ def named(explanation: Explanation) -> tuple[Any, ...]:
     return tuple((t.anchors[0], t.index) if explanation.options.per == "detection" else t.index for t in targets)
 
 
-def rounding(model: str, path: Path) -> list[dict[str, Any]]:
+def rounding(model: str, path: Path) -> list[Row]:
     """Return how much a model's maps change on the CPU under other rounding, by method."""
     explainer = Explainer(model, device="cpu")
-    options = asked(explainer)
+    options = options_for(explainer)
     found = []
     # The CPU's fused steps do not exist on a GPU.
     with unfolded():
@@ -146,49 +144,34 @@ def rounding(model: str, path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def launches(model: str, path: Path, device: torch.device, rounds: int) -> list[dict[str, Any]]:
+def launches(model: str, path: Path, device: torch.device, rounds: int) -> list[Row]:
     """Compare ways to the gradients of several targets: operations launched, and milliseconds on the device."""
     explainer = Explainer(model, device=str(device))
-    made = fresh(explainer, path, **asked(explainer))
+    made = fresh(explainer, path, **options_for(explainer))
     evidence, targets = made.evidence, [heatmap.target for heatmap in made.heatmaps]
-    resident = evidence.resident
+    resident, given = evidence.resident, ModelInput(evidence.tensor, evidence.geometry)
 
     def bare() -> None:
         with torch.no_grad():
             resident.adapter.run(evidence.tensor)
 
-    given = ModelInput(evidence.tensor, evidence.geometry)
-
-    def again() -> None:
-        Evidence(resident, given, evidence.layers)
-
-    def walked() -> None:
-        for target in targets:
-            evidence._windowed(target)
-
-    def plain() -> None:
-        for target in targets:
-            evidence._backward(target)
-
-    def together() -> None:
+    def batched() -> None:
         scalars = torch.stack([resident.adapter.scalar(evidence.outputs, target) for target in targets])
         one_each = torch.eye(len(targets), device=device)
         torch.autograd.grad(
             scalars, evidence.recorded, one_each, retain_graph=True, allow_unused=True, is_grads_batched=True
         )
 
-    lines = {"a bare pass": bare, "a pass that keeps its graph": again, "PyTorch's own way, one by one": plain}
+    lines: dict[str, Callable[[], Any]] = {
+        "a bare pass": bare,
+        "a pass that keeps its graph": lambda: Evidence(resident, given, evidence.layers),
+        "PyTorch's own way, one by one": lambda: [evidence._backward(target) for target in targets],
+    }
     if len(targets[0].anchors) == 1:
-        lines["walked back in windows"] = walked
-    lines["a batched product"] = together
-    return _timed(model, len(targets), resident.lock, lines, device, rounds)
-
-
-def _timed(
-    model: str, count: int, turn: Any, lines: dict[str, Callable[[], None]], device: torch.device, rounds: int
-) -> list[dict[str, Any]]:
+        lines["walked back in windows"] = lambda: [evidence._windowed(target) for target in targets]
+    lines["a batched product"] = batched
     counts, times = {}, {}
-    with turn, torch.enable_grad():
+    with resident.lock, torch.enable_grad():
         for name, call in lines.items():
             with Counted() as counted:
                 call()
@@ -198,16 +181,16 @@ def _timed(
             contenders = [Contender(name, name, lambda _, call=call: call()) for name, call in lines.items()]  # type: ignore[misc]
             times = measure(contenders, rounds, device)
     return [
-        {"model": model, "targets": count, "what": name, "launches": counts[name]}
+        {"model": model, "targets": len(targets), "what": name, "launches": counts[name]}
         | ({"ms": float(np.median(times[name]))} if name in times else {})
         for name in lines
     ]
 
 
-def there(model: str, path: Path, device: torch.device, calls: int = CALLS) -> dict[str, Any]:
+def on_device(model: str, path: Path, device: torch.device, calls: int = CALLS) -> Row:
     """Compare a device's maps with the CPU's, with a second run and with several threads, and measure memory."""
     cpu, here = Explainer(model, device="cpu"), Explainer(model, device=str(device))
-    options = asked(cpu)
+    options = options_for(cpu)
     options["targets"] = named(fresh(cpu, path, **options))
     first = fresh(here, path, **options)
     differences = by_method(fresh(cpu, path, **options), first)
@@ -221,40 +204,32 @@ def there(model: str, path: Path, device: torch.device, calls: int = CALLS) -> d
     for number in range(calls):
         fresh(here, path, **options)
         if number == SETTLED:
-            settled = _held(device)
+            settled = _allocated(device)
     return {
         "model": model,
         "differences": differences,
         "again": max(again.values()),
         "threads": max(others),
-        "growth": _held(device) - settled,
+        "growth": _allocated(device) - settled,
         "calls": calls,
     }
 
 
-def _held(device: torch.device) -> int:
+def _allocated(device: torch.device) -> int:
     EVIDENCE.clear()
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: Row) -> str:
     """Return the whole report."""
     at = result["machine"] | ({"processor": result["name"]} if "name" in result else {})
-    parts = [
-        "# On a GPU",
-        "Written by `python -m benchmarks gpu`, with `--device cuda` where there is a GPU; do not edit by hand.",
-        where(at),
-        *_rounded(result["rounding"]),
-        *_launched(result["launches"]),
-        "## On the device",
-        *_on_device(result["here"]),
-    ]
-    return "\n\n".join(parts) + "\n"
+    parts = (*_rounded(result["rounding"]), *_launched(result["launches"]), *_on_device(result["here"]))
+    note = " Give --device cuda where there is a GPU."
+    return page("On a GPU", "gpu", at, *parts, note=note)
 
 
-def _rounded(found: Sequence[dict[str, Any]]) -> list[str]:
-    names = {"tf32": "TF32", "float32": "float32"}
-    rows = [(row["model"], names[row["how"]], *(f"{v:.0e}" for v in row["differences"].values())) for row in found]
+def _rounded(found: Sequence[Row]) -> list[str]:
+    rows = [(row["model"], HOW[row["how"]], *(f"{v:.0e}" for v in row["differences"].values())) for row in found]
     return [
         "## Rounding, emulated on the CPU",
         "PyTorch lets cuDNN round the operands of a convolution to TF32's 10 bits on GPUs that can. Here they are "
@@ -266,31 +241,29 @@ def _rounded(found: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _launched(found: Sequence[dict[str, Any]]) -> list[str]:
-    rows = [
-        (
-            *(row["model"], str(row["targets"]), row["what"]),
-            *(f"{row['launches']:,}", f"{row['ms']:.2f}" if "ms" in row else ""),
-        )
-        for row in found
-    ]
+def _launched(found: Sequence[Row]) -> list[str]:
+    def cells(row: Row) -> tuple[str, ...]:
+        milliseconds = f"{row['ms']:.2f}" if "ms" in row else ""
+        return row["model"], str(row["targets"]), row["what"], f"{row['launches']:,}", milliseconds
+
     return [
         "## What is launched",
         "Operations that launch something, views left out; on a GPU also their median in milliseconds. A small model "
         "waits for its launches there. Sightglass walks a box back in windows where there are rules for that: more "
         "operations, on fewer numbers. Which way is quicker on a GPU, and from which size of model on, only the "
         "milliseconds can say.",
-        grid(("model", "targets", "what", "launches", "ms"), rows),
+        grid(("model", "targets", "what", "launches", "ms"), [cells(row) for row in found]),
     ]
 
 
-def _on_device(found: Sequence[dict[str, Any]] | None) -> list[str]:
+def _on_device(found: Sequence[Row] | None) -> list[str]:
     if found is None:
         return [
+            "## On the device",
             "**Not measured: this machine has no CUDA device.** Whether maps equal the CPU's there, to the same bits "
             "twice and from several threads, whether memory stays flat, and how fast it is, nobody has seen yet. What "
             "could be seen without one is above and in `tests/unit/test_elsewhere.py`, where a device made of the "
-            "CPU's memory stands in."
+            "CPU's memory stands in.",
         ]
     rows = [
         (
@@ -301,6 +274,7 @@ def _on_device(found: Sequence[dict[str, Any]] | None) -> list[str]:
         for row in found
     ]
     return [
+        "## On the device",
         "The largest difference to the CPU's maps by method; between two runs on the device; between one thread and "
         f"{THREADS}; and what the device's memory grew by.",
         grid(("model", *(method.name for method in FAST), "again", "threads", "memory"), rows),

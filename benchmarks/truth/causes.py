@@ -1,7 +1,8 @@
-"""What is claimed to be the cause, shown to be it: one number of a scene is changed, and the model is asked again."""
+"""Show that what is claimed to be the cause is it: change one number of a scene, and run the model again."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from benchmarks.truth.maps import Line, Subject, evidence_of, layers_of, maps, resident, subject, subjects
+from benchmarks.truth.maps import evidence_of, layers_of, maps, resident, subject, subjects
 from benchmarks.truth.measures import near
 from explain.maps.boxes import SAME
 from models.demo import scenes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from benchmarks.bootstrap import Line
+    from benchmarks.truth.maps import Subject
     from explain.evidence.resident import Resident
     from models.demo.scenes import Spec
     from models.geometry import Box
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 SURE = 0.25
 """A detector's score from which an object counts as found."""
 BESIDE = 4
-"""Pixels that a peak may lie beside the stamp: half a cell of a map at stride 8."""
+"""Pixels by which a peak may miss the stamp: half a cell of a map at stride 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,53 +47,49 @@ class Change:
     """Whether the answer is what the change makes it: the rival, or no more this class."""
 
 
-def turned(held: Resident, given: Subject) -> bool:
-    """Whether the mark is why: swapped, it makes the model name the rival. Of a class without a rival nobody asks."""
+def is_cause(engine: Resident, given: Subject) -> bool:
+    """Return whether the mark, swapped, makes the model name the rival; True for a class without a rival."""
     if scenes.rival(given.thing.label) is None:
         return True
-    return _changed(held, given, "mark swapped", scenes.swapped(given.spec, given.thing.thing)).flipped
+    return _changed(engine, given, "mark swapped", scenes.swapped(given.spec, given.thing.thing)).flipped
 
 
 def changes(model: str, folder: Path | None, numbers: Sequence[int]) -> list[Change]:
-    """Of one object a scene: its mark turned into the rival's, its mark taken away, the object taken away."""
-    held = resident(model, folder)
+    """Change one object a scene: turn its mark into the rival's, remove its mark, remove the object."""
+    engine = resident(model, folder)
     found: list[Change] = []
     for given in subjects(model, folder, numbers, ()):
         at = given.thing.thing
-        rival = scenes.rival(given.thing.label)
         edits: dict[str, Spec] = {"object removed": scenes.without(given.spec, at)}
-        if rival is not None:
+        if scenes.rival(given.thing.label) is not None:
             edits |= {"mark swapped": scenes.swapped(given.spec, at), "mark removed": scenes.blank(given.spec, at)}
-        found += [_changed(held, given, what, edited) for what, edited in edits.items()]
+        found += [_changed(engine, given, what, edited) for what, edited in edits.items()]
     return found
 
 
-def _changed(held: Resident, given: Subject, what: str, edited: Spec) -> Change:
+def _changed(engine: Resident, given: Subject, what: str, edited: Spec) -> Change:
     scene = scenes.draw(edited)
-    own, label = given.thing.index, given.thing.label
+    own, label, box = given.thing.index, given.thing.label, given.thing.box
     rival = scenes.rival(label)
-    box = given.thing.box
     if what == "mark swapped":
         # A pearl on the other side of its moon changes the box.
         box = next(one.box for one in scene.objects if one.thing == given.thing.thing)
-    before, after = _scores(given.evidence, given.thing.box), _scores(evidence_of(held, scene), box)
+    before, after = _scores(given.evidence, given.thing.box), _scores(evidence_of(engine, scene), box)
     other = float(after[scenes.CLASSES.index(rival)]) if rival else 0.0
     if what == "mark swapped":
         flipped = bool(rival and after.argmax() == scenes.CLASSES.index(rival))
     else:
-        flipped = bool(after[own] < SURE if held.adapter.spec.task == "detect" else after.argmax() != own)
+        flipped = bool(after[own] < SURE if engine.adapter.spec.task == "detect" else after.argmax() != own)
     return Change(what, label.partition("-")[0], (float(before[own]), float(after[own])), other, flipped)
 
 
-def _scores(evidence: Any, box: Box) -> torch.Tensor:
-    """(K,) each class's score: of a detector the best of any candidate at that place."""
+def _scores(evidence: Any, box: Box) -> Any:
+    """Return each class's score, (K,); of a detector, the best of any candidate at that place."""
     outputs = evidence.outputs
     if evidence.resident.adapter.spec.task == "classify":
-        found: torch.Tensor = outputs.logits[0].detach().softmax(0)
-        return found
+        return outputs.logits[0].detach().softmax(0)
     there = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
-    best: torch.Tensor = outputs.scores[0].masked_fill(~there, 0).amax(1)
-    return best
+    return outputs.scores[0].masked_fill(~there, 0).amax(1)
 
 
 CHEATS = {"demo-cls-cheat": "stamped", "demo-cls-texture": "textured"}
@@ -114,17 +113,15 @@ class Shortcut:
 
 
 def shortcut(model: str, data: str, folder: Path | None, most: int) -> Shortcut:
-    """The first `most` held-out scenes of the class that carries the shortcut, as one model sees them."""
-    short = SHORTCUTS[data]
-    held = resident(model, folder)
-    layers = layers_of(model)
+    """Measure one model on the first `most` held-out scenes of the class that carries the shortcut."""
+    short, engine, layers = SHORTCUTS[data], resident(model, folder), layers_of(model)
     paths = [path for own in layers.values() for path in own]
     numbers: list[int] = []
     right, values, lines = [], [], []
     for number, spec in _of_class(short.label, data, most):
-        without = evidence_of(held, scenes.draw(short.removed(spec, number)))
+        without = evidence_of(engine, scenes.draw(short.removed(spec, number)))
         stays = int(without.outputs.logits.argmax()) == scenes.CLASSES.index(short.label)
-        given = subject(held, number, spec, paths)
+        given = subject(engine, number, spec, paths)
         right.append((given is not None, stays))
         if given is None:
             continue
@@ -133,11 +130,11 @@ def shortcut(model: str, data: str, folder: Path | None, most: int) -> Shortcut:
         on = background if stamp is None else near(stamp, BESIDE)
         numbers.append(number)
         lines = list(made)
-        values.append([_lies(one, on, given.thing.mask) for one in made.values()])
+        values.append([_shares(one, on, given.thing.mask) for one in made.values()])
     return Shortcut(model, data, numbers, right, lines, np.array(values, np.float32))
 
 
-def _lies(values: Any, on: Any, thing: Any) -> tuple[float, float, float]:
+def _shares(values: Any, on: Any, thing: Any) -> tuple[float, float, float]:
     if values is None:
         return 0.0, 0.0, 0.0
     total = float(values.sum())
@@ -145,18 +142,14 @@ def _lies(values: Any, on: Any, thing: Any) -> tuple[float, float, float]:
 
 
 def _of_class(label: str, data: str, most: int) -> Iterator[tuple[int, Spec]]:
-    """Numbers and specs of held-out scenes with this class."""
-    source, number, left = Source("classify", data, held_out=True), 0, most
-    while left:
-        spec = source.spec(number)
-        if label in {thing.kind for thing in spec.things}:
-            yield number, spec
-            left -= 1
-        number += 1
+    """Return numbers and specs of the first `most` held-out scenes with this class."""
+    source = Source("classify", data, held_out=True)
+    pairs = ((number, source.spec(number)) for number in itertools.count())
+    return itertools.islice((pair for pair in pairs if label in {thing.kind for thing in pair[1].things}), most)
 
 
 def rates(found: Sequence[Change], key: Callable[[Change], str]) -> dict[tuple[str, str], tuple[int, float, float]]:
-    """By what was changed and a key: how many objects, the share that flipped, and the mean loss of the own score."""
+    """Return the number of objects, the share that flipped and the mean loss of score, by change and a key."""
     groups: dict[tuple[str, str], list[Change]] = {}
     for one in found:
         groups.setdefault((one.what, key(one)), []).append(one)

@@ -1,4 +1,4 @@
-"""One object of a drawn scene, as a demo model finds it, and its maps by every method, layers and target."""
+"""Find an object of a drawn scene with a demo model, and make its maps by every method, layers and target."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.classifiers.case import SEED
 from benchmarks.classifiers.sightglass import FAST
 from benchmarks.detectors.annotated import Photograph, matched
+from benchmarks.timing import CPU, SEED
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
@@ -29,14 +29,11 @@ from models.load import load
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from torch import Tensor
-
+    from benchmarks.bootstrap import Line
     from benchmarks.truth.measures import Map
     from models.adapter import Layer, Part, Prediction
     from models.demo.scenes import Object, Scene, Spec
 
-Line = tuple[str, str, str]
-"""Method, layers, part; a baseline is (its name, "", "")."""
 DETECTOR = {
     "backbone P2": ("model.2",),
     "backbone P3": ("model.4",),
@@ -51,15 +48,15 @@ VIT: dict[str, tuple[str, ...]] = {
     name: (name,) for name in ("patch_embed.proj.4", "blocks.0", "blocks.1", "blocks.2", "blocks.3.norm1", "blocks.3")
 }
 PARTS: tuple[Part, ...] = ("class", "contrast")
-WRONG: dict[str, str] = {"class": "wrong class", "contrast": "wrong contrast"}
+WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
 """The same of the rival at the same place."""
-MOVED = {"class": "class, moved", "contrast": "contrast, moved"}
+MOVED: dict[str, str] = {"class": "class, moved", "contrast": "contrast, moved"}
 """The same, moved by `offset`."""
 QUESTIONS = ("where", "why")
 
 
 def layers_of(name: str) -> dict[str, tuple[str, ...]]:
-    """A demo model's choices of layers, earliest first."""
+    """Return a demo model's choices of layers, earliest first."""
     if "vit" in name:
         return VIT
     return CLASSIFIER if name.startswith("demo-cls") else DETECTOR
@@ -67,15 +64,15 @@ def layers_of(name: str) -> dict[str, tuple[str, ...]]:
 
 @cache
 def resident(name: str, folder: Path | None = None) -> Resident:
-    """A demo model on the CPU, from another folder than the catalogue's if one is named."""
+    """Return a demo model on the CPU, with the weights in `folder` or those of the catalogue."""
     row = row_of(name)
     if folder is not None:
         row = replace(row, weights={"path": str(folder / f"{name}.safetensors")})
-    return Resident(load(row), torch.device("cpu"))
+    return Resident(load(row), CPU)
 
 
 def default(held: Resident, question: str) -> Line:
-    """The method, layers and part that the product answers a question with."""
+    """Return the method, layers and part that the product answers a question with."""
     chosen = settings(held, question)
     paths = chosen["layers"] or held.default_layers
     known = layers_of(held.adapter.spec.id)
@@ -97,29 +94,24 @@ class Subject:
     @property
     def targets(self) -> dict[str, Target]:
         """Its class and contrast, and those of what it could be mistaken for: its rival, else the runner-up."""
-        anchors = () if self.prediction.anchor is None else (self.prediction.anchor,)
-        own, other = self.thing.index, self._other()
-        labels = scenes.CLASSES
-        found: dict[str, Target] = {part: Target(own, labels[own], anchors, part) for part in PARTS}
-        return found | {WRONG[part]: Target(other, labels[other], anchors, part) for part in PARTS}
-
-    def _other(self) -> int:
+        anchor, own = self.prediction.anchor, self.thing.index
         rival = scenes.rival(self.thing.label)
-        if rival is not None:
-            return scenes.CLASSES.index(rival)
-        logits = logits_at(self.evidence.outputs, self.prediction.anchor).clone()
-        logits[self.thing.index] = -torch.inf
-        return int(logits.argmax())
-
-
-def logits_at(outputs: Any, anchor: int | None) -> Tensor:
-    """(K,) class logits of a classifier, or of a detector's candidate."""
-    found: Tensor = outputs.logits[0] if anchor is None else outputs.logits[0, :, anchor]
-    return found.detach()
+        if rival is None:
+            logits = self.evidence.outputs.logits[0] if anchor is None else self.evidence.outputs.logits[0, :, anchor]
+            ordered = logits.detach().argsort(descending=True, stable=True).tolist()
+            other = next(index for index in ordered if index != own)
+        else:
+            other = scenes.CLASSES.index(rival)
+        anchors = () if anchor is None else (anchor,)
+        return {
+            WRONG[part] if index == other else part: Target(index, scenes.CLASSES[index], anchors, part)
+            for index in (own, other)
+            for part in PARTS
+        }
 
 
 def subject(held: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
-    """One labelled object of the scene, drawn at random among those that the model gets right; None where none is."""
+    """Return a labelled object of the scene, drawn at random among those that the model gets right, if any."""
     scene = scenes.draw(spec)
     evidence = evidence_of(held, scene, paths)
     found = held.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
@@ -137,7 +129,7 @@ def subject(held: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Su
 
 
 def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
-    """An object of each held-out scene in which the model gets one right."""
+    """Yield an object of each held-out scene in which the model gets one right."""
     held = resident(model, folder)
     for number in numbers:
         spec = scenes.sample(number, task=held.adapter.spec.task, held_out=True)
@@ -147,7 +139,7 @@ def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Seq
 
 
 def evidence_of(held: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evidence:
-    """One pass over a scene, whose pixels are those of the model's input one to one."""
+    """Pass a scene, whose pixels are those of the model's input one to one."""
     adapter = held.adapter
     given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert given.geometry.input == given.geometry.original
@@ -155,16 +147,16 @@ def evidence_of(held: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evid
 
 
 def offset(layer: Layer, side: int) -> float:
-    """Pixels by which a map of that layer is grown too far down and right.
+    """Return the pixels by which a map of that layer is enlarged too far down and right.
 
     In a chain of 3x3 convolutions with stride 2 and a padding of 1 the cell k of stride s sees the picture around pixel
-    s k, and growing takes it for the middle of the pixels s k to s k + s - 1.
+    s k, and enlarging takes it for the middle of the pixels s k to s k + s - 1.
     """
     return (side / layer.shape[1] - 1) / 2
 
 
 def moved(values: Map | None, by: float) -> Map | None:
-    """A map moved up and left by so many pixels; what enters at the edges is what was there."""
+    """Move a map up and left by so many pixels; its edges are repeated."""
     if values is None:
         return None
     matrix = np.array([[1, 0, -by], [0, 1, -by]], np.float32)
@@ -178,7 +170,7 @@ def maps(
     targets: Mapping[str, Target],
     methods: Sequence[Any] = FAST,
 ) -> dict[Line, Map | None]:
-    """Float32 (H, W) in 0..1 by method, layers and part, as the product shows it; None for an empty map."""
+    """Return float32 (H, W) in 0..1 by method, layers and part, as the product shows it; None for an empty map."""
     at = {layer.path: i for i, layer in enumerate(evidence.layers)}
     pairs = [(method, part) for method in methods for part in targets]
     raws = {(method.id, part): raw_maps(evidence, method, [targets[part]]) for method, part in pairs}

@@ -1,4 +1,4 @@
-"""The same figures from pytorch-grad-cam's own maps, from its methods that the engine lacks, and from the slow methods.
+"""Measure pytorch-grad-cam's own maps likewise, with the methods that the engine lacks, and the slow methods.
 
 The library gets networks of its own: built anew from the weights, with its own hooks, and nothing of the engine.
 """
@@ -6,7 +6,7 @@ The library gets networks of its own: built anew from the weights, with its own 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benchmarks.truth.maps import Line, Subject
+    from benchmarks.bootstrap import Line
+    from benchmarks.truth.maps import Subject
     from benchmarks.truth.measures import Map
     from explain.evidence.evidence import Evidence
     from models.adapter import Layer, Target
@@ -61,7 +62,7 @@ class Agreement:
     task: str
     scenes: list[int]
     labels: list[str]
-    lines: list[tuple[str, str]]
+    lines: tuple[tuple[str, str], ...]
     """Question, and the method as the library calls it."""
     differences: NDArray[np.float64]
     """(objects, lines) largest difference of a map 0..1 to the engine's; NaN where the engine has no such method."""
@@ -70,51 +71,37 @@ class Agreement:
     theirs: NDArray[np.float64]
 
 
-def joined(parts: Sequence[Agreement]) -> Agreement:
-    full = [part for part in parts if part.scenes] or parts[:1]
-    return replace(
-        full[0],
-        scenes=[number for part in full for number in part.scenes],
-        labels=[label for part in full for label in part.labels],
-        differences=np.concatenate([part.differences for part in full]),
-        own=np.concatenate([part.own for part in full]),
-        theirs=np.concatenate([part.theirs for part in full]),
-    )
-
-
 def agreement(model: str, folder: Path | None, numbers: Sequence[int]) -> Agreement:
-    """Of one object a scene, at both questions' layers and targets."""
-    held, layers = resident(model, folder), layers_of(model)
-    asked = {question: default(held, question) for question in QUESTIONS}
-    paths = list(dict.fromkeys(path for _, name, _ in asked.values() for path in layers[name]))
+    """Compare the maps of one object a scene, at both questions' layers and targets."""
+    engine, layers = resident(model, folder), layers_of(model)
+    defaults = {question: default(engine, question) for question in QUESTIONS}
+    paths = list(dict.fromkeys(path for _, name, _ in defaults.values() for path in layers[name]))
     lines: list[tuple[str, str]] = []
-    kept, labels, rows = [], [], []
+    scenes, labels, rows = [], [], []
     for given in subjects(model, folder, numbers, paths):
         inside = box_of(given.thing.box, given.scene.pixels.shape[:2])
         row, lines = [], []
-        for question, (_, name, part) in asked.items():
+        for question, (_, name, part) in defaults.items():
             target, at = given.targets[part], layers[name]
             mask = (given.thing.mask, None) if question == "where" else (given.thing.cause, inside)
             for label, method, theirs in _theirs(model, folder, given, target, at):
                 nearest = None if method is None else _nearest(given.evidence, method, target, at, theirs)
                 own = [np.nan] * len(MEASURES) if nearest is None else measured(nearest[1], mask)[0]
-                row.append((np.nan if nearest is None else nearest[0], own, measured(theirs, mask)[0]))
+                row.append([np.nan if nearest is None else nearest[0], *own, *measured(theirs, mask)[0]])
                 lines.append((question, label))
-        kept.append(given.number)
+        scenes.append(given.number)
         labels.append(given.thing.label)
         rows.append(row)
-    differences, engines, library = (
-        np.array([[one[i] for one in row] for row in rows], float).reshape(len(rows), len(lines), *more)
-        for i, more in enumerate(((), (len(MEASURES),), (len(MEASURES),)))
-    )
-    task = held.adapter.spec.task
-    return Agreement(named(model, folder), task, kept, labels, lines, differences, engines, library)
+    count = len(MEASURES)
+    found = np.array(rows, float).reshape(len(rows), len(lines), 1 + 2 * count)
+    figures = found[..., 0], found[..., 1 : 1 + count], found[..., 1 + count :]
+    return Agreement(named(model, folder), engine.adapter.spec.task, scenes, labels, tuple(lines), *figures)
 
 
 def _nearest(
     evidence: Evidence, method: Method, target: Target, paths: tuple[str, ...], theirs: Map
 ) -> tuple[float, Map | None]:
-    """How far the engine's map is from the library's, and that map; of one without a sign the nearer counts."""
+    """Return how far the engine's map is from the library's, the nearer of one without a sign; and that map."""
     at = [[layer.path for layer in evidence.layers].index(path) for path in paths]
     raws = [raw_maps(evidence, method, [target])[i] for i in at]
     signs = list(itertools.product((1, -1), repeat=len(raws))) if method.id in SIGNED else [(1,) * len(raws)]
@@ -150,12 +137,12 @@ def _cam(model: str, folder: Path | None, kind: str, paths: tuple[str, ...]) -> 
 
 
 def _described(model: str, folder: Path | None, paths: tuple[str, ...]) -> tuple[Layer, ...]:
-    held = resident(model, folder)
-    return find(held.layers[0], paths, held.adapter.module)
+    engine = resident(model, folder)
+    return find(engine.layers[0], paths, engine.adapter.module)
 
 
 def _theirs(model: str, folder: Path | None, given: Subject, target: Target, paths: tuple[str, ...]) -> Any:
-    """Name, the engine's method if it has it, and the library's map (H, W) in 0..1."""
+    """Yield a name, the engine's method if it has it, and the library's map (H, W) in 0..1."""
     # A fused network is frozen: the library's gradient has to come from somewhere.
     tensor, wanted = given.evidence.tensor.clone().requires_grad_(), [_wanted(target)]
 
@@ -170,7 +157,7 @@ def _theirs(model: str, folder: Path | None, given: Subject, target: Target, pat
     for kind in LACKING:
         yield kind, None, made(kind)
     if len(paths) == 1:
-        # It multiplies the maps of several layers: those up to the one that is asked.
+        # It multiplies the maps of several layers: those up to the given one.
         stages = [own[0] for own in layers_of(model).values() if len(own) == 1]
         same = _described(model, folder, paths)[0].layout
         before = stages[: stages.index(paths[0]) + 1]
@@ -186,7 +173,7 @@ def _theirs(model: str, folder: Path | None, given: Subject, target: Target, pat
 
 
 def _wanted(target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The target as the library has it, of one picture's logits: (K,), or (N, K) of a detector."""
+    """Return the target as the library has it, of one picture's logits: (K,), or (N, K) of a detector."""
 
     def scalar(logits: torch.Tensor) -> torch.Tensor:
         row = logits[target.anchors[0]] if target.anchors else logits
@@ -199,20 +186,20 @@ def _wanted(target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def slow(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
-    """By every method that runs the model again, at both questions' layers; they explain a class and no contrast."""
-    held, rows = resident(model, folder), Rows(model, folder)
-    names = dict.fromkeys(default(held, question)[1] for question in QUESTIONS)
+    """Score every method that runs the model again, at both questions' layers; they explain a class and no contrast."""
+    engine, rows = resident(model, folder), Rows(model, folder)
+    names = dict.fromkeys(default(engine, question)[1] for question in QUESTIONS)
     for given in subjects(model, folder, numbers, ()):
         made: dict[Line, Map | None] = {}
         target = given.targets["class"]
         for name in names:
-            evidence = evidence_of(held, given.scene, layers_of(model)[name])
-            for method in _slow_methods(held.adapter.spec.task, len(evidence.layers)):
+            evidence = evidence_of(engine, given.scene, layers_of(model)[name])
+            for method in _slow_methods(engine.adapter.spec.task, len(evidence.layers)):
                 raws = method.run(evidence, [target]).maps
                 made[method.id, "all layers" if method.id == "fullgrad" else name, "class"] = _shown(
                     evidence, raws, target
                 )
-        evidence = evidence_of(held, given.scene, ())
+        evidence = evidence_of(engine, given.scene, ())
         made["drise", "the answers alone", "class"] = _shown(
             evidence, METHODS["drise"].run(evidence, [target]).maps, target
         )

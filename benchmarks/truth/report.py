@@ -1,13 +1,13 @@
-"""What was measured on drawn scenes as Markdown, and as one picture."""
+"""Report what was measured on drawn scenes: as Markdown, and as one picture."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report import grid, where
+from benchmarks.report import differences, ends, grid, means, page
 from benchmarks.truth import sections
 from benchmarks.truth.measures import MEASURES
-from benchmarks.truth.sections import ASKED, ends
+from benchmarks.truth.sections import QUESTIONS
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
@@ -19,18 +19,15 @@ if TYPE_CHECKING:
 
 Table = dict[str, Any]
 HEAD = ("hits", "energy", "IoU", "AUC")
-SAID = dict(zip(MEASURES, HEAD, strict=True))
+NAMES = dict(zip(MEASURES, HEAD, strict=True))
 GROUPS = {"detect": "Detectors", "classify": "Convolutional classifiers"}
 PLOT = "truth.png"
 
 
 def markdown(tables: Sequence[Table], found: Measured) -> str:
-    """The whole report; `tables` are `truth_verdict.table`s."""
+    """Return the whole report; `tables` are those of `verdict.table`."""
     size = found.size
     parts = [
-        "# Where maps are right",
-        "Written by `python -m benchmarks truth --full`; do not edit by hand.",
-        where(found.machine),
         f"Up to {size.scenes} drawn scenes a model that no training has seen (`models/demo/scenes.py`), of each one "
         "labelled object that the model gets right: a detector's box with IoU >= 0.5 and the right class, explained "
         "at its own candidate, drawn at random; a classifier's one object. **Where is it?** is measured against the "
@@ -57,11 +54,11 @@ def markdown(tables: Sequence[Table], found: Measured) -> str:
         *sections.slow(found.slow),
         *sections.seeds(found.seeds),
     ]
-    return "\n\n".join(parts) + "\n"
+    return page("Where maps are right", "truth --full", found.machine, *parts)
 
 
 def summary(tables: Sequence[Table]) -> str:
-    """The short section for the page of all results."""
+    """Return the short section for the page of all results."""
     rows = [
         (
             title(one).rstrip("."),
@@ -85,21 +82,22 @@ def summary(tables: Sequence[Table]) -> str:
 
 
 def title(one: Table) -> str:
-    return f"{'Transformer' if 'demo-vit' in one['models'] else GROUPS[one['task']]}, {ASKED[one['question']]}."
+    return f"{'Transformer' if 'demo-vit' in one['models'] else GROUPS[one['task']]}, {QUESTIONS[one['question']]}."
 
 
 def words(one: Table) -> str:
-    """The verdict in a paragraph; it claims only what the intervals show."""
+    """Return the verdict as a paragraph; it claims only what the intervals show."""
     default, first, over = one["default"], one["first"][0], one["over"]
+    wrong = {m: _minus(one["wrong"]["to"][m]) for m in ("hit", "auc")}
     parts = [
-        f"Best mean rank of {one['of']}: {_named(first)} ({_four(first)}).",
+        f"Best mean rank of {one['of']}: {_named(first)} ({means(first, MEASURES, NAMES)}).",
         "It is the default."
         if default["place"] == 1
-        else f"The default, {_named(default)}, has place {default['place']} ({_four(default)}); the best is "
-        f"{_differences(one['to_default'])} from it.",
-        f"Best baselines: {', '.join(f'{SAID[m]} {name} {_of(one, name)[m][0]:.2f}' for m, name in _two(one))}; the "
-        f"default is {_differences({m: over[m] for m in ('hit', 'auc')})} from them.",
-        f"The wrong class's map instead: {_differences({m: _minus(one['wrong']['to'][m]) for m in ('hit', 'auc')})}.",
+        else f"The default, {_named(default)}, has place {default['place']} ({means(default, MEASURES, NAMES)}); the "
+        f"best is {differences(one['to_default'], NAMES)} from it.",
+        f"Best baselines: {', '.join(f'{NAMES[m]} {name} {_of(one, name)[m][0]:.2f}' for m, name in _two(one))}; the "
+        f"default is {differences({m: over[m] for m in ('hit', 'auc')}, NAMES)} from them.",
+        f"The wrong class's map instead: {differences(wrong, NAMES)}.",
         f"Fail on these layers: {_failing(one) or 'none'}.",
     ]
     if one["told"]:
@@ -129,16 +127,8 @@ def _named(row: Table) -> str:
     return f"**{METHODS[method].name} on {layers}**, {part}"
 
 
-def _four(row: Table) -> str:
-    return ", ".join(f"{SAID[measure]} {row[measure][0]:.2f}" for measure in MEASURES)
-
-
 def _minus(found: Interval) -> Interval:
     return -found[0], -found[2], -found[1]
-
-
-def _differences(found: dict[str, Interval]) -> str:
-    return ", ".join(f"{SAID[name]} {at:+.2f} [{low:+.2f}, {high:+.2f}]" for name, (at, low, high) in found.items())
 
 
 def _table(one: Table) -> list[str]:
@@ -177,7 +167,7 @@ def _table(one: Table) -> list[str]:
                     row["line"][1],
                     _three(row),
                     _three(row["moved"]),
-                    _differences({m: row["to"][m] for m in ("hit", "iou")}),
+                    differences({m: row["to"][m] for m in ("hit", "iou")}, NAMES),
                 )
                 for row in one["moved"]
             ],

@@ -1,11 +1,12 @@
-"""Where maps are right: on scenes whose cause is known, by method, layers, target and model, beside baselines.
+"""Measure where maps are right: on scenes with a known cause, by method, layers, target and model, beside baselines.
 
-Two questions are asked of each map. "Where is it?": is it on the object. "Why this class?": is it on the pixels that
+Each map is measured at two questions. "Where is it?": is it on the object. "Why this class?": is it on the pixels that
 make it this class and not its rival. Nothing is timed, so as many processes of one thread run as there are cores.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -32,6 +33,7 @@ from models.catalog import available, spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
 MODELS = ("demo-s", "demo-m", "demo-l", "demo-cls-s", "demo-cls-m", "demo-cls-l", "demo-vit")
 TRUTH = FOLDER / "TRUTH.md"
@@ -43,11 +45,11 @@ CHUNK = 25
 QUICK = Size(scenes=100, seeds=50, changed=40, shortcut=40, peers=2, slow=0)
 FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=40)
 SLOW = ("demo-m", "demo-cls-m")
-"""Models that are asked by methods which take seconds a map."""
+"""Models that are also explained by methods which take seconds a map."""
 
 
 def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) -> Measured:
-    """`seeds`: folders with other trainings of the same models, under the same names."""
+    """Measure everything; `seeds`: folders with other trainings of the same models, under the same names."""
     wanted = [model for model in models or MODELS if models or available(spec(model))]
     if not wanted:
         raise ModelProblem("No demo model is here: python -m models.demo.train demo-s makes one.")
@@ -57,33 +59,32 @@ def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) 
     at = machine(1, "cpu", PACKAGES)
     # Spawned: a forked child of a process that has used torch may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _alone) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
 
         def spread(work: Any, model: str, folder: Path | None, count: int) -> list[Any]:
             return [pool.submit(work, model, folder, part) for part in _lots(count)]
 
         scores = [spread(scored, model, None, size.scenes) for model in wanted]
         again = [spread(scored, model, folder, size.seeds) for model, folder in others]
-        changed = {model: spread(causes.changes, model, None, size.changed) for model in wanted}
+        changed = [spread(causes.changes, model, None, size.changed) for model in wanted]
         short = [
-            pool.submit(causes.shortcut, model, causes.CHEATS[cheat], None, size.shortcut)
+            [pool.submit(causes.shortcut, model, causes.CHEATS[cheat], None, size.shortcut)]
             for cheat in cheats
             for model in (cheat, *honest)
         ]
         peers = [spread(compared.agreement, model, None, size.peers) for model in wanted]
         slow = [spread(compared.slow, model, None, size.slow) for model in wanted if size.slow and model in SLOW]
-        done = sum(len(one) for one in (*scores, *again, *changed.values(), *peers, *slow)) + len(short)
-        _tell([job for jobs in (*scores, *again, *changed.values(), short, *peers, *slow) for job in jobs], done)
-        return Measured(
-            size,
-            [joined([job.result() for job in jobs]) for jobs in scores],
-            [joined([job.result() for job in jobs]) for jobs in again],
-            {model: [one for job in jobs for one in job.result()] for model, jobs in changed.items()},
-            [job.result() for job in short],
-            [compared.joined([job.result() for job in jobs]) for jobs in peers],
-            [joined([job.result() for job in jobs]) for jobs in slow],
-            at | {"load_after": load()},
-        )
+        found = _results([scores, again, changed, short, peers, slow])
+    return Measured(
+        size,
+        [joined(lots) for lots in found[0]],
+        [joined(lots) for lots in found[1]],
+        {model: [one for lot in lots for one in lot] for model, lots in zip(wanted, found[2], strict=True)},
+        [lot for (lot,) in found[3]],
+        [joined(lots) for lots in found[4]],
+        [joined(lots) for lots in found[5]],
+        at | {"load_after": load()},
+    )
 
 
 GROUPS = {
@@ -95,7 +96,7 @@ GROUPS = {
 
 
 def report(found: Measured) -> tuple[dict[str, Any], str]:
-    """What follows, as it is published, and as Markdown."""
+    """Return the conclusions, as published, and as Markdown."""
     tables, findings = [], []
     for name, models in GROUPS.items():
         if not (of := _among(found.scores, models)):
@@ -108,17 +109,17 @@ def report(found: Measured) -> tuple[dict[str, Any], str]:
 
 
 def _among(scores: Sequence[Scores], models: Sequence[str]) -> list[Scores]:
-    """Those that found enough to be asked both questions."""
-    asked = labels_of(*PARTLY)
+    """Return those that found enough for both questions."""
+    labels = labels_of(*PARTLY)
     return [
         of
         for of in scores
-        if of.model in models and any(map(lambda label, cause: cause and label in asked, of.labels, of.caused))
+        if of.model in models and any(map(lambda label, cause: cause and label in labels, of.labels, of.caused))
     ]
 
 
 def publish(result: dict[str, Any], text: str, found: Measured) -> None:
-    """Write the report, its picture, its half of the page of all results, and what the screens say of methods."""
+    """Write the report, its picture, its half of the page of all results, and the findings that the pages show."""
     TRUTH.write_text(text, encoding="utf-8")
     plot(result["tables"], TRUTH.with_name(PLOT))
     RESULTS.write_text(with_section(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
@@ -130,13 +131,20 @@ def _lots(count: int) -> list[range]:
     return [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
 
 
-def _alone() -> None:
+def _single_thread() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
 
-def _tell(jobs: Sequence[Any], of: int) -> None:
-    for number, job in enumerate(jobs, 1):
-        job.result()
-        print(f"\r{number} of {of} lots of scenes", end="", file=sys.stderr, flush=True)
+def _results(groups: Sequence[Sequence[Sequence[Future[Any]]]]) -> list[list[list[Any]]]:
+    """Return the results of all lots in the same order, and print how many are done."""
+    done, count = itertools.count(1), sum(len(lots) for group in groups for lots in group)
+
+    def result(job: Future[Any]) -> Any:
+        found = job.result()
+        print(f"\r{next(done)} of {count} lots of scenes", end="", file=sys.stderr, flush=True)
+        return found
+
+    found = [[[result(job) for job in lots] for lots in group] for group in groups]
     print(file=sys.stderr)
+    return found

@@ -1,4 +1,4 @@
-"""What the report says beside its tables: causes, cheats, the reference, slow methods, other trainings."""
+"""Write the report's parts beside its tables: causes, cheats, the reference, slow methods, other trainings."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.report import grid
+from benchmarks.report import ends, grid
 from benchmarks.truth.causes import BESIDE, SURE, rates
 from benchmarks.truth.measures import MEASURES
-from benchmarks.truth.verdict import PARTLY, Judged, labels_of
+from benchmarks.truth.verdict import Judged, countable
 from explain.methods import METHODS
 from models.demo.evaluation import SHORTCUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks.bootstrap import Interval
     from benchmarks.truth.causes import Shortcut
     from benchmarks.truth.measured import Measured
     from benchmarks.truth.peers import Agreement
     from benchmarks.truth.scores import Scores
 
-ASKED = {"where": '"Where is it?"', "why": '"Why this class?"'}
+QUESTIONS = {"where": '"Where is it?"', "why": '"Why this class?"'}
+
+
+SHOWN = (("gradcam", "layer4"), ("layercam", "layer4"), ("hirescam", "layer3"), ("layercam", "layer2"))
+"""Method and layer of the maps of cheats."""
 
 
 def counterfactuals(found: Measured) -> Iterator[str]:
     yield "## Is it the cause?"
     yield (
-        "One number of the scene is changed and the model asked again. Flips: the answer becomes the rival's (mark "
+        "One number of the scene is changed and the model is run again. Flips: the answer becomes the rival's (mark "
         f"swapped), or is no longer this class (mark or object removed; a detector's score falls below {SURE}). In "
         "brackets the mean loss of the class's own score."
     )
@@ -58,12 +61,7 @@ def cheats(shortcuts: Sequence[Shortcut]) -> Iterator[str]:
     rows = []
     for one in shortcuts:
         named = np.array(one.right, float).mean(0)
-        for method, layers in (
-            ("gradcam", "layer4"),
-            ("layercam", "layer4"),
-            ("hirescam", "layer3"),
-            ("layercam", "layer2"),
-        ):
+        for method, layers in SHOWN:
             line = (method, layers, "class")
             if line not in one.lines:
                 continue
@@ -97,7 +95,7 @@ def peers(peers: Sequence[Agreement]) -> Iterator[str]:
             rows.append(
                 (
                     task,
-                    ASKED[question],
+                    QUESTIONS[question],
                     name,
                     str(sum(len(one.scenes) for one, _ in has)),
                     "the engine has none" if lacks else f"{worst:.0e}",
@@ -127,7 +125,7 @@ def slow(slow: Sequence[Scores]) -> Iterator[str]:
         of = [one for one in slow if one.task == task and one.scenes]
         for line in dict.fromkeys(line for one in of for line in one.lines if line[0] in METHODS or line[0] == "edges"):
             has = [one for one in of if line in one.lines]
-            pairs = [_pair([one.values[question][:, one.lines.index(line)] for one in has]) for question in ASKED]
+            pairs = [_pair([one.values[question][:, one.lines.index(line)] for one in has]) for question in QUESTIONS]
             name = METHODS[line[0]].name if line[0] in METHODS else line[0]
             rows.append((task, name, line[1], str(sum(len(one.scenes) for one in has)), *pairs))
     yield grid(("task", "method", "layers", "maps", "where", "why"), rows)
@@ -140,14 +138,9 @@ def seeds(seeds: Sequence[Scores]) -> Iterator[str]:
     yield "The same recipes from other seeds: the defaults' figures and the line that ranks first."
     rows = []
     for one in seeds:
-        for question, asked in ASKED.items():
-            judged = Judged([one], question, labels_of(*PARTLY) if question == "why" else None)
-            best = judged.ranked()[0][1]
+        for question, name in QUESTIONS.items():
+            judged = Judged([one], question, countable(question))
+            best = judged.best()[0][1]
             default = judged.row(judged.default)
-            rows.append((one.model, asked, ends(default["hit"]), ends(default["auc"]), " on ".join(best[:2])))
+            rows.append((one.model, name, ends(default["hit"]), ends(default["auc"]), " on ".join(best[:2])))
     yield grid(("training", "question", "default's hits", "AUC", "best"), rows)
-
-
-def ends(found: Interval) -> str:
-    """A mean and its interval."""
-    return f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"

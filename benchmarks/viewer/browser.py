@@ -1,4 +1,4 @@
-"""A real Chromium and real servers: how they are started, and what a person does in a page."""
+"""Start a real Chromium and real servers, and act in a page as a user does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.processes import ROOT, free_port
 from common.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from playwright.sync_api import Browser, Locator, Page
 
@@ -147,10 +147,23 @@ def serving(script: Path, *arguments: str) -> Iterator[Server]:
         server.end()
 
 
+def settled(page: Page) -> None:
+    """Wait until the script has finished."""
+    page.evaluate("() => bench.settled()")
+
+
 def explained(page: Page) -> None:
     """Wait until a map is on the screen and the script has finished."""
     page.evaluate("() => bench.places(['shown'])")
-    page.evaluate("() => bench.settled()")
+    settled(page)
+
+
+def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> dict[str, Any]:
+    """Act, and return what the probe saw from the event that this causes until `seen`, one of its tests."""
+    page.evaluate("([event, seen]) => bench.arm(event, seen)", [event, seen])
+    act()
+    found: dict[str, Any] = page.evaluate("() => bench.armed")
+    return found
 
 
 def uploader(page: Page) -> Locator:
@@ -165,26 +178,18 @@ def uploader(page: Page) -> Locator:
 def upload(page: Page, path: Path) -> dict[str, Any]:
     """Upload a picture; return what the probe saw from the input's `change` to the map."""
     found = uploader(page)
-    page.evaluate("() => bench.arm('change', 'shown')")
-    found.set_input_files(path)
-    seen: dict[str, Any] = page.evaluate("() => bench.armed")
-    return seen
+    return from_event(page, "change", "shown", lambda: found.set_input_files(path))
 
 
 def sized(page: Page, width: int, height: int) -> tuple[int, int]:
     """Return the width and height of the window in which every map's canvas has so many pixels, one to each of the
     screen's; raise BrowserProblem if there is none."""
-
-    def at(wide: int, high: int) -> list[int]:
-        page.set_viewport_size({"width": wide, "height": high})
-        found: list[int] = page.evaluate("() => bench.size()")
-        return found
-
     for tall in (1300, 1500, 1800):
         low, high = 700, 3200
         while low <= high:
             wide = (low + high) // 2
-            found = at(wide, tall)
+            page.set_viewport_size({"width": wide, "height": tall})
+            found: list[int] = page.evaluate("() => bench.size()")
             if found[0] == width and abs(found[1] - height) <= 1 and abs(found[2] - width) < 1:
                 return wide, tall
             low, high = (wide + 1, high) if found[2] < width else (low, wide - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median
@@ -21,7 +22,9 @@ from benchmarks.viewer.browser import (
     Chromium,
     chromium,
     explained,
+    from_event,
     serving,
+    settled,
     sized,
     upload,
 )
@@ -109,14 +112,14 @@ def _noticed(page: Page) -> int:
 def _dragged(browser: Chromium, page: Page, other: Page) -> str:
     page.bring_to_front()
     with _counting(page) as ours:
-        held = drag(browser, page, ".alpha", 1.0)
+        viewer = drag(browser, page, ".alpha", 1.0)
     other.bring_to_front()
     with _counting(other) as theirs:
-        still = drag(browser, other, NATIVE, 1.0)
+        streamlit = drag(browser, other, NATIVE, 1.0)
     return (
-        f"Mouse held and moved for a second: the viewer drew {min(map(len, held['draws']), default=0)} times, sent "
-        f"{held['sent']} messages to the server and ran the script {ours[1]} times at the release. Streamlit's own "
-        f"showed {len(still['images'])} new pictures while it was held, and ran {theirs[1]} times at the release."
+        f"Mouse held and moved for a second: the viewer drew {min(map(len, viewer['draws']), default=0)} times, sent "
+        f"{viewer['sent']} messages to the server and ran the script {ours[1]} times at the release. Streamlit's own "
+        f"showed {len(streamlit['images'])} new pictures while it was held, and ran {theirs[1]} times at the release."
     )
 
 
@@ -126,7 +129,7 @@ def _full_size(page: Page, path: Path) -> tuple[int, int]:
     upload(page, path)
     page.keyboard.press("Escape")
     window = sized(page, *SIZE)
-    page.evaluate("() => bench.settled()")
+    settled(page)
     return window
 
 
@@ -143,7 +146,7 @@ def frames(rounds: int) -> dict[str, Any]:
         window = sized(page, 640, 427)
         for _ in range(rounds):
             for selector, speeds in found.items():
-                page.evaluate("() => bench.settled()")
+                settled(page)
                 speeds.append(_speed(drag(browser, page, selector, 3.0)))
     names = {".alpha": "opacity", ".threshold": "threshold"}
     rows = [
@@ -159,13 +162,13 @@ def frames(rounds: int) -> dict[str, Any]:
         "facts": [],
         "goals": [
             goal(
-                f"redraws a second, 4 panels, {names[key]} held",
+                f"redraws a second, 4 panels, {name} dragged",
                 median(s["draws"] for s in speeds),
                 FRAMES,
                 "",
                 least=True,
             )
-            for key, speeds in found.items()
+            for name, speeds in zip(names.values(), found.values(), strict=True)
         ],
     }
 
@@ -177,15 +180,13 @@ def classes(rounds: int) -> dict[str, Any]:
         explained(page)
         rows = page.locator(".rows button")
         for i in range(1, rounds + 1):
-            page.evaluate("() => bench.settled()")
-            page.evaluate("() => bench.arm('click', 'canvas')")
-            rows.nth(i % rows.count()).click()
-            times.append(page.evaluate("() => bench.armed")["ms"])
+            settled(page)
+            times.append(from_event(page, "click", "canvas", rows.nth(i % rows.count()).click)["ms"])
     return {
-        "how": "Explore, a click on another answer whose map is held, until the map's canvas reads back other pixels.",
+        "how": "Explore, a click on another answer with a loaded map, until the map's canvas reads back other pixels.",
         "rows": [row("another class", times)],
         "facts": [],
-        "goals": [goal("another class of held maps, median", median(times), CLASS_MS)],
+        "goals": [goal("another class of loaded maps, median", median(times), CLASS_MS)],
     }
 
 
@@ -195,7 +196,7 @@ def _counting(page: Page) -> Iterator[list[int]]:
     counts = [0, 0]
     before = page.evaluate("() => [bench.sent.length, bench.runs.length]")
     yield counts
-    page.evaluate("() => bench.settled()")
+    settled(page)
     after = page.evaluate("() => [bench.sent.length, bench.runs.length]")
     counts[:] = [int(now - then) for now, then in zip(after, before, strict=True)]
 
@@ -205,9 +206,8 @@ def _pressed(page: Page, times: int, block: int) -> list[float]:
     found = []
     for _ in range(times):
         page.evaluate("() => bench.settled(100)")
-        page.evaluate("() => bench.arm('keydown', 'image')")
-        page.keyboard.press("ArrowLeft" if block % 2 == 0 else "ArrowRight")
-        found.append(page.evaluate("() => bench.armed")["ms"])
+        key = "ArrowLeft" if block % 2 == 0 else "ArrowRight"
+        found.append(from_event(page, "keydown", "image", partial(page.keyboard.press, key))["ms"])
     return found
 
 
@@ -234,11 +234,10 @@ def _speed(seen: dict[str, Any]) -> dict[str, float]:
     if not seen["inputs"]:
         raise BrowserProblem("the slider did not move with the mouse")
     start, end = seen["inputs"][0], seen["inputs"][-1]
-    seconds: float = (end - start) / 1e3
 
     def within(times: list[float]) -> float:
         # A redraw is seen up to two frames after its event.
-        return len([at for at in times if start <= at <= end + 35]) / max(seconds, 1e-3)
+        return sum(start <= at <= end + 35 for at in times) / max((end - start) / 1e3, 1e-3)
 
     return {
         "draws": min(within(times) for times in seen["draws"]),

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.photographs import large
 from benchmarks.processes import megabytes as resident
 from benchmarks.report import goal, row
-from benchmarks.viewer.browser import DASHBOARD, RATE, BrowserProblem, Chromium, chromium, explained, serving, upload
+from benchmarks.viewer.browser import (
+    DASHBOARD,
+    RATE,
+    BrowserProblem,
+    Chromium,
+    chromium,
+    explained,
+    serving,
+    settled,
+    upload,
+)
 from benchmarks.viewer.drawing import drag
 
 if TYPE_CHECKING:
@@ -43,7 +53,7 @@ def long_tasks(rounds: int) -> dict[str, Any]:
                 phase("idle", lambda page: page.wait_for_timeout(2000))
                 phase("uploaded to shown", lambda page: upload(page, path))
                 page.keyboard.press("Escape")
-                page.evaluate("() => bench.settled()")
+                settled(page)
                 weigh("shown")
                 phase("zooming", _zoomed)
                 phase("panning", lambda page: _panned(browser, page))
@@ -73,7 +83,7 @@ def _during(page: Page, act: Callable[[Page], Any]) -> list[float]:
     """Return the long tasks in milliseconds from the start of an action until the page is idle again."""
     start = page.evaluate("() => bench.now()")
     act(page)
-    page.evaluate("() => bench.settled()")
+    settled(page)
     times: list[float] = page.evaluate(
         "start => bench.tasks.filter(({ at }) => at >= start).map(({ ms }) => ms)", start
     )

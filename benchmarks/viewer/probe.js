@@ -1,4 +1,4 @@
-// Runs in every measured page before anything of it: clocks, eyes and counters, so that no time includes the wire.
+// Runs in every measured page before its own scripts: clocks and counters, so that no time includes the connection.
 (() => {
   const LIMIT_MS = 60000, QUIET_MS = 400, ROWS = [0.25, 0.4, 0.5, 0.6, 0.75];
   const sent = [], received = [], runs = [], tasks = [];
@@ -41,7 +41,7 @@
     }
     return known;
   }
-  const eye = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const copied = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   /** A number for what a canvas shows on some of its rows; another number after every visible change. */
   function print(canvas) {
     const { width, height } = canvas;
@@ -54,10 +54,10 @@
     for (const share of ROWS) {
       const y = Math.floor(share * height);
       if (!context) {
-        if (eye.canvas.width !== width) eye.canvas.width = width;
-        eye.drawImage(canvas, 0, y, width, 1, 0, 0, width, 1);
+        if (copied.canvas.width !== width) copied.canvas.width = width;
+        copied.drawImage(canvas, 0, y, width, 1, 0, 0, width, 1);
       }
-      const data = context ? context.getImageData(0, y, width, 1).data : eye.getImageData(0, 0, width, 1).data;
+      const data = context ? context.getImageData(0, y, width, 1).data : copied.getImageData(0, 0, width, 1).data;
       for (const word of new Uint32Array(data.buffer)) hash = Math.imul(hash ^ word, 16777619) >>> 0;
     }
     return hash;
@@ -65,34 +65,28 @@
   const map = () => canvases().at(-1);
   const seen = () => (map() ? print(map()) : 0);
 
-  /** Looks at every frame, and between frames, until `test` gives something. */
+  /** Resolves with what `test` returns, tried at every frame and between frames, as soon as that is truthy. */
   function until(test, limit = LIMIT_MS) {
     const start = now();
     return new Promise((resolve, reject) => {
       let done = false;
       const look = () => {
         if (done) return;
-        let found = null;
         try {
-          found = test();
+          const found = test();
+          done = Boolean(found);
+          if (found) resolve(found);
+          else if (now() - start > limit) throw new Error(`nothing was seen within ${limit} ms`);
         } catch (error) {
           done = true;
-          return reject(error);
-        }
-        if (found) {
-          done = true;
-          resolve(found);
-        } else if (now() - start > limit) {
-          done = true;
-          reject(new Error(`nothing was seen within ${limit} ms`));
+          reject(error);
         }
       };
       const frame = () => {
         look();
         if (!done) setTimeout(look), requestAnimationFrame(frame);
       };
-      look();
-      if (!done) requestAnimationFrame(frame);
+      frame();
     });
   }
 
@@ -119,19 +113,19 @@
 
   /** Draws per panel, frames and `input` events from now on, until `stop`. */
   function watch() {
-    const draws = new Map(), frames = [], inputs = [], last = new Map(), old = new Set(), from = now();
+    const draws = new Map(), frames = [], inputs = [], last = new Map();
     const images = [], known = new Set([source()]);
-    const told = sent.length;
+    const before = sent.length;
     let on = true;
-    const heard = () => inputs.push(now());
-    window.addEventListener("input", heard, true);
+    const onInput = () => inputs.push(now());
+    window.addEventListener("input", onInput, true);
     for (const canvas of canvases()) last.set(canvas, print(canvas)), draws.set(canvas, []);
     const frame = () => {
       if (!on) return;
       frames.push(now());
-      for (const [canvas, before] of last) {
+      for (const [canvas, shown] of last) {
         const hash = print(canvas);
-        if (hash !== before) last.set(canvas, hash), draws.get(canvas).push(now());
+        if (hash !== shown) last.set(canvas, hash), draws.get(canvas).push(now());
       }
       if (!known.has(source())) known.add(source()), images.push(now());
       requestAnimationFrame(frame);
@@ -139,8 +133,8 @@
     requestAnimationFrame(frame);
     return (bench.stop = () => {
       on = false;
-      window.removeEventListener("input", heard, true);
-      return { draws: [...draws.values()], frames, inputs, images, sent: sent.length - told, from, to: now() };
+      window.removeEventListener("input", onInput, true);
+      return { draws: [...draws.values()], frames, inputs, images, sent: sent.length - before };
     });
   }
 
@@ -153,12 +147,12 @@
     },
     image() {
       const before = source();
-      let ready = 0, asked = "";
+      let ready = 0, decoding = "";
       return () => {
         const image = document.querySelector('[data-testid="stImage"] img');
-        if (image && image.src !== before && image.src !== asked) {
-          asked = image.src;
-          image.decode().then(() => (ready = now()), () => (asked = ""));
+        if (image && image.src !== before && image.src !== decoding) {
+          decoding = image.src;
+          image.decode().then(() => (ready = now()), () => (decoding = ""));
         }
         return ready && { at: ready };
       };
@@ -252,6 +246,6 @@
       return now() - since > quiet;
     });
   };
-  const bench = { all, arm, seen, canvases, map, now, one, places, received, runs, sent, settled, size, steps, tasks, until, watch };
+  const bench = { arm, seen, canvases, map, now, places, runs, sent, settled, size, steps, tasks, watch };
   window.bench = bench;
 })();

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report import FAILED, RESULTS, Row, attempt, goals, grid, load, machine, number, where
+from benchmarks.report import RESULTS, Row, attempt, goals, grid, machine, number, page, section
 from benchmarks.viewer.browser import NAMES
 from benchmarks.viewer.drawing import classes, frames, slider
 from benchmarks.viewer.long_tasks import long_tasks
@@ -37,41 +37,36 @@ def viewer(only: Sequence[str] = (), rounds: int | None = None) -> dict[str, Any
         title, measure, often = LINES[name]
         line = attempt(title, lambda measure=measure, often=often: measure(rounds or often))  # type: ignore[misc]
         result["lines"].append({"id": name, **line})
-    result["machine"]["load_after"] = load()
     return result
 
 
 def markdown(result: Row) -> str:
     """Return the whole report."""
     parts = [
-        "# The dashboard in a browser",
-        "Written by `python -m benchmarks viewer`; do not edit by hand. Where a detector's maps lie, and what they "
-        "cost: [DETECTORS.md](DETECTORS.md); folders: [THROUGHPUT.md](THROUGHPUT.md).",
-        where(result["machine"]),
         "Chromium without a GPU and the server share those cores. Every time is taken inside the page, from an event "
         "to what it changes on the screen, so nothing that drives the browser is in it. Contenders take turns.",
         "## Goals",
         goals(result["lines"]),
-        *(part for line in result["lines"] for part in _line(line)),
+        *(part for line in result["lines"] for part in section(line, _table)),
     ]
-    return "\n\n".join(parts) + "\n"
+    note = (
+        " Where a detector's maps point, and what they cost: [DETECTORS.md](DETECTORS.md); folders: "
+        "[THROUGHPUT.md](THROUGHPUT.md)."
+    )
+    return page("The dashboard in a browser", "viewer", result["machine"], *parts, note=note)
 
 
-def _line(line: Row) -> list[str]:
-    title = f"## {line['title']}"
-    if "failed" in line:
-        return [title, f"This {FAILED}: {line['failed']}"]
+def _table(line: Row) -> list[str]:
     rows = [
         (one["what"], *(number(one[key], one["unit"]) for key in ("median", "p90", "worst")), str(one["n"]))
         for one in line["rows"]
     ]
-    facts = ["\n".join(f"- {fact}" for fact in line["facts"])] if line["facts"] else []
-    return [title, line["how"], grid(("what", "median", "nine of ten within", "worst", "samples"), rows), *facts]
+    return [grid(("what", "median", "nine of ten within", "worst", "samples"), rows)]
 
 
 def _chromium() -> str | None:
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         return None
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split()
-    return next((word for word in said if word[0].isdigit()), None)
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split()
+    return next((word for word in version if word[0].isdigit()), None)

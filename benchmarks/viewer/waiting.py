@@ -1,4 +1,4 @@
-"""What a person waits for: a new picture's map, the first page, the end of what was stopped."""
+"""Time what a user waits for: a new picture's map, the first page, the end of a slow method after Stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from benchmarks.viewer.browser import (
     Server,
     chromium,
     explained,
+    from_event,
     serving,
+    settled,
     upload,
     uploader,
 )
@@ -28,10 +30,18 @@ RATIO, MORE_MS, START_RATIO, STOP_MS = 1.25, 150.0, 1.3, 500.0
 PAYLOAD = 50_000
 """Bytes: the one message that is larger carries the picture and its maps."""
 WARM_UP = 3
+PARTS = {
+    "file": "1. the file to the server",
+    "ask": "2. the page asks for a run",
+    "run": "3. the run, until picture and maps are in the page",
+    "decode": "4. unpacked and decoded",
+    "draw": "5. drawn",
+}
+"""Of an upload, in order."""
 
 
 def uploads(rounds: int) -> dict[str, Any]:
-    """A file chosen in the uploader until its map is on the screen, and what the engine alone takes for such a file."""
+    """Time a file from its choice in the uploader to its map, and the engine alone on such a file."""
     seen: list[dict[str, Any]] = []
     alone: list[float] = []
     with (
@@ -45,7 +55,7 @@ def uploads(rounds: int) -> dict[str, Any]:
             explained(page)
             for number in range(-WARM_UP, rounds):
                 uploader(page)
-                page.evaluate("() => bench.settled()")
+                settled(page)
                 found = upload(page, next(paths))
                 # The first only takes away what idling left in the processor's caches.
                 explain(next(others))
@@ -61,11 +71,7 @@ def uploads(rounds: int) -> dict[str, Any]:
         "threads: such a file decoded and explained, warm. The parts follow each other.",
         "rows": [
             row("upload to map", times),
-            row("1. the file to the server", [found["file"] for found in seen]),
-            row("2. the page asks for a run", [found["ask"] for found in seen]),
-            row("3. the run, until picture and maps are in the page", [found["run"] for found in seen]),
-            row("4. unpacked and decoded", [found["decode"] for found in seen]),
-            row("5. drawn", [found["draw"] for found in seen]),
+            *(row(name, [found[part] for found in seen]) for part, name in PARTS.items()),
             row("the engine alone", alone),
         ],
         "facts": [f"Picture and maps: {median(found['bytes'] for found in seen) / 1e3:.0f} kB."],
@@ -92,7 +98,7 @@ def _parts(found: dict[str, Any]) -> dict[str, float]:
 
 
 def starts(rounds: int) -> dict[str, Any]:
-    """`streamlit run` until there is something to use, and until the first map."""
+    """Time `streamlit run` until the page can be used, and until the first map."""
     ours: list[dict[str, float]] = []
     theirs: list[float] = []
     with chromium() as browser:
@@ -110,10 +116,15 @@ def starts(rounds: int) -> dict[str, Any]:
         "rows": [
             row("dashboard: usable", usable, "s"),
             row("bare Streamlit page: usable", theirs, "s"),
-            row("dashboard: headline, cold", [full["headline"] for full in ours], "s"),
-            row("dashboard: first explained picture, cold", [full["shown"] for full in ours], "s"),
-            row("dashboard: usable, second session", [full["again_change"] for full in ours], "s"),
-            row("dashboard: first explained picture, second session", [full["again_shown"] for full in ours], "s"),
+            *(
+                row(f"dashboard: {name}", [full[place] for full in ours], "s")
+                for place, name in (
+                    ("headline", "headline, cold"),
+                    ("shown", "first explained picture, cold"),
+                    ("again_change", "usable, second session"),
+                    ("again_shown", "first explained picture, second session"),
+                )
+            ),
         ],
         "facts": [],
         "goals": [goal("usable, to a bare Streamlit page", median(usable) / median(theirs), START_RATIO, "x")],
@@ -138,8 +149,8 @@ def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool =
 
 
 def stops(rounds: int) -> dict[str, Any]:
-    """Stop, at any moment of a slow method, until the page says that it was stopped."""
-    times, asked, answered = [], [], []
+    """Time Stop, pressed at any moment of a slow method, until the page says that it was stopped."""
+    times, sent, answered = [], [], []
     pause = random.Random(0).uniform
     with (
         chromium() as browser,
@@ -152,19 +163,17 @@ def stops(rounds: int) -> dict[str, Any]:
                 page.get_by_role("button", name="Start again").click()
             stop.wait_for()
             page.wait_for_timeout(pause(800, 2000))
-            page.evaluate("() => bench.arm('click', 'stopped')")
-            stop.click()
-            found = page.evaluate("() => bench.armed")
+            found = from_event(page, "click", "stopped", stop.click)
             times.append(found["ms"])
-            asked.append(min(at for at, _ in found["sent"]))
-            answered.append(min(at for at, _ in found["received"] if at >= asked[-1]))
+            sent.append(min(at for at, _ in found["sent"]))
+            answered.append(min(at for at, _ in found["received"] if at >= sent[-1]))
     return {
         "how": "ScoreCAM on Explore, Stop pressed 0.8 to 2 s after it appeared, until the headline says that it was "
         "stopped.",
         "rows": [
             row("stop to stopped", times),
-            row("of it: until the server is asked", asked),
-            row("of it: until its first word", answered),
+            row("of it: until the server is asked", sent),
+            row("of it: until its first answer", answered),
         ],
         "facts": [],
         "goals": [goal("stop of a slow method, worst", max(times), STOP_MS)],

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("pytorch_grad_cam")
 pytest.importorskip("torchcam")
 
+
 from benchmarks import report as results
+from benchmarks import timing
 from benchmarks.__main__ import main
-from benchmarks.classifiers import speed
 from benchmarks.classifiers.report import goals
-from benchmarks.contender import Contender
 from benchmarks.viewer import run as viewer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _threads() -> Iterator[None]:
 def test_speed_writes_every_line_and_the_maps_are_the_references(
     bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(speed, "WARM_UP", 0)
+    monkeypatch.setattr(timing, "WARM_UP", 0)
     written, report = tmp_path / "out.json", tmp_path / "out.md"
     asked = ["speed", "--models", "shufflenet_v2_x0_5", "--rounds", "1", "--threads", "1", "--picture", str(bus)]
     assert main([*asked, "--json", str(written), "--markdown", str(report)]) == 0
@@ -57,9 +57,9 @@ def test_a_line_that_takes_threads_from_those_after_it_is_refused() -> None:
     import torch
 
     torch.set_num_threads(2)
-    thief = Contender("thief", "a thief", lambda _: torch.set_num_threads(1))
+    thief = timing.Contender("thief", "a thief", lambda _: torch.set_num_threads(1))
     with pytest.raises(RuntimeError, match="a thief leaves 1 threads of 2"):
-        speed.measure([thief], 1, torch.device("cpu"), warm_up=0)
+        timing.measure([thief], 1, warm_up=0)
 
 
 def test_a_miss_is_a_miss() -> None:

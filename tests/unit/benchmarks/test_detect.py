@@ -13,7 +13,7 @@ from PIL import Image
 
 pytest.importorskip("pytorch_grad_cam")
 
-from benchmarks.classifiers import speed
+from benchmarks import timing
 from benchmarks.detectors import pointing
 from benchmarks.detectors import speed as detect
 from benchmarks.detectors.annotated import Photograph, dataset, matched
@@ -62,7 +62,7 @@ def test_heat_in_another_objects_box_is_elsewhere_and_an_empty_map_is_a_miss() -
 
 
 def test_baselines_know_the_box_and_nothing_else() -> None:
-    made = pointing.baselines(GEOMETRY, OWN, OWN, np.random.default_rng(0))
+    made = pointing.baseline_maps(GEOMETRY, OWN, OWN, np.random.default_rng(0))
     found = {name: pointing.measured(one, OWN, []) for (name, _, _), one in made.items()}
     assert found["box fill"]["inside"] == pytest.approx(1)
     assert found["box fill"]["hit"] == found["random in box"]["hit"] == 1
@@ -123,15 +123,15 @@ def scores(better: float) -> pointing.Scores:
 def test_an_interval_holds_its_mean_and_leaves_out_what_was_not_measured() -> None:
     made = scores(0.0)
     line = (*pointing.DEFAULT, "class")
-    weights = pointing.resampled([made])
-    mean, low, high = pointing.interval([made.of(line, "hit")], weights)
+    found = pointing.samples([made])
+    mean, low, high = found.interval(line, "hit")
     assert low < mean == 0.5 < high
-    assert pointing.interval([made.of(line, "drop")], weights) == pytest.approx((0.1, 0.1, 0.1))
+    assert found.interval(line, "drop") == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_the_verdict_names_what_is_better_and_says_where_it_cannot_tell() -> None:
     best = pointing.verdict([scores(0.2), scores(0.2)])
-    assert best["best"] == ("layercam", "neck P5")
+    assert best["first"][0]["line"] == ("layercam", "neck P5")
     assert best["to_default"]["hit"] == pytest.approx((0.2, 0.2, 0.2))
     assert "worse in nothing" in pointing.words(best)
     assert "It is the present default" in pointing.words(pointing.verdict([scores(0.0)]))
@@ -179,7 +179,7 @@ def test_every_line_of_a_detector_is_timed_and_its_maps_are_the_references(
     bus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(weight("yolo11n.pt").parent))
-    monkeypatch.setattr(speed, "WARM_UP", 0)
+    monkeypatch.setattr(timing, "WARM_UP", 0)
     monkeypatch.setattr(detect, "SLOW", 1)
     monkeypatch.setattr(detect, "pictures", list)
     made = detect.speed("yolo11n", bus, 1)

@@ -32,7 +32,7 @@ def test_without_a_gpu_the_report_says_that_nothing_was_measured_there(bus: Path
 
 
 def test_what_is_measured_on_a_device_holds_on_this_one(bus: Path) -> None:
-    found = gpu.there(MODEL, bus, CPU, calls=2)
+    found = gpu.on_device(MODEL, bus, CPU, calls=2)
     assert max(found["differences"].values()) == found["again"] == found["threads"] == 0
     result = gpu.gpu([MODEL], bus, CPU, 1) | {"here": [found]}
     assert "2 calls" in gpu.markdown(result)

@@ -1,0 +1,95 @@
+"""Time contenders in one process, once a round each, in a new order every round."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+SEED = 0
+WARM_UP = 3
+"""Number of rounds that are not counted."""
+CPU = torch.device("cpu")
+Key = TypeVar("Key")
+Sample = TypeVar("Sample")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of a table: what is timed or weighed, and what must be there before."""
+
+    id: str
+    name: str
+    call: Callable[[Any], Any]
+    """It gets what `prepare` returned."""
+    prepare: Callable[[], Any] = lambda: None
+    """Called anew for every round and not timed."""
+
+
+def in_rounds(calls: Mapping[Key, Callable[[], Sample]], rounds: int, warm_up: int) -> dict[Key, list[Sample]]:
+    """Return what each call returned in every round after the first `warm_up`, without garbage collection meanwhile."""
+    samples: dict[Key, list[Sample]] = {key: [] for key in calls}
+    # Shuffled and not rotated: in a rotation each contender always follows the same one, which has filled the
+    # processor's caches.
+    shuffle, order, collecting = random.Random(SEED).shuffle, list(calls), gc.isenabled()
+    gc.disable()
+    try:
+        for number in range(-warm_up, rounds):
+            shuffle(order)
+            gc.collect()
+            for key in order:
+                sample = calls[key]()
+                if number >= 0:
+                    samples[key].append(sample)
+    finally:
+        if collecting:
+            gc.enable()
+    return samples
+
+
+def measure(
+    lines: Sequence[Contender], rounds: int, device: torch.device = CPU, *, warm_up: int | None = None
+) -> dict[str, list[float]]:
+    """Return the milliseconds of every round by contender; `warm_up` rounds are not counted (None: WARM_UP).
+
+    Raises RuntimeError if a contender changes the number of threads, as some libraries do.
+    """
+    threads = torch.get_num_threads()
+
+    def once(line: Contender) -> float:
+        took = timed(line.call, line.prepare(), device)
+        if torch.get_num_threads() != threads:
+            raise RuntimeError(f"{line.name} leaves {torch.get_num_threads()} threads of {threads}.")
+        return took
+
+    calls = {line.id: lambda line=line: once(line) for line in lines}
+    return in_rounds(calls, rounds, WARM_UP if warm_up is None else warm_up)
+
+
+def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> float:
+    """Return the milliseconds of one call, on a GPU until its last kernel is done."""
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize(device)
+        start.record()
+        call(argument)
+        end.record()
+        torch.cuda.synchronize(device)
+        return float(start.elapsed_time(end))
+    begin = time.perf_counter()
+    call(argument)
+    return (time.perf_counter() - begin) * 1e3
+
+
+def row(line: Contender, times: Sequence[float], bare: float) -> dict[str, Any]:
+    """Return the median milliseconds, their spread and the ratio to `bare`."""
+    p10, median, p90 = np.percentile(times, (10, 50, 90)).tolist()
+    return {"id": line.id, "name": line.name, "ms": median, "p10": p10, "p90": p90, "ratio": median / bare}
