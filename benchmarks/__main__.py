@@ -76,7 +76,7 @@ def _device(options: argparse.Namespace) -> tuple[torch.device, Path]:
 def _classifiers(options: argparse.Namespace) -> Outcome:
     import torch
 
-    from benchmarks.classifiers import report, speed
+    from benchmarks.classifiers import speed
     from benchmarks.classifiers.case import MODELS, WEIGHED, Case
     from benchmarks.classifiers.memory import memory
 
@@ -90,8 +90,8 @@ def _classifiers(options: argparse.Namespace) -> Outcome:
         result["memory"] = memory(
             options.models or WEIGHED, path, calls=options.calls, classes=options.classes, threads=threads
         )
-    result["goals"] = report.goals(result)
-    return Outcome(result, report.markdown)
+    result["goals"] = speed.goals(result)
+    return Outcome(result, speed.markdown)
 
 
 def _viewer(options: argparse.Namespace) -> Outcome:

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.api.clients import BOUNDARY, MODEL, Answers, ask, form
 from benchmarks.batch.throughput import SIZE, written
-from benchmarks.processes import ROOT, environment, free_port, megabytes, spawned
+from benchmarks.processes import ROOT, environment, free_port, fresh, megabytes, spawned
 from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, Chromium, chromium, explained, serving
 
@@ -37,7 +37,7 @@ def api(seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTUR
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         paths = sorted(written(Path(scratch), pictures).rglob("*.jpg"))
         stack.enter_context(environment(OMP_NUM_THREADS=str(threads), SIGHTGLASS_EVIDENCE_MB="1"))
-        library(paths)
+        fresh(write_maps, paths)
         result: Row = {
             "machine": machine(threads, "cpu", PACKAGES),
             "clients": clients,
@@ -66,18 +66,13 @@ def api(seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTUR
         return result
 
 
-def library(paths: Sequence[Path]) -> None:
-    """Write each picture's first map, made by the library in another process, beside the picture."""
-    code = "import sys; from benchmarks.api.load import _mapped; _mapped(sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True, cwd=ROOT)
-
-
-def _mapped(paths: Sequence[str]) -> None:
+def write_maps(paths: Sequence[Path]) -> None:
+    """Write each picture's first map, made by the library, beside the picture."""
     from explain import Explainer
 
     explainer = Explainer(MODEL)
     for path in paths:
-        np.save(Path(path).with_suffix(".npy"), explainer(path).heatmaps[0].values)
+        np.save(path.with_suffix(".npy"), explainer(path).heatmaps[0].values)
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -25,7 +23,7 @@ from PIL import Image as Pillow
 
 from benchmarks.classifiers.case import Case, picture
 from benchmarks.photographs import PHOTOGRAPHS, photograph
-from benchmarks.processes import megabytes
+from benchmarks.processes import fresh, megabytes
 from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.timing import in_rounds
 from explain import Explainer
@@ -172,29 +170,21 @@ def grad_cam(case: Case, paths: Sequence[Path], out: Path) -> Callable[[], None]
 
 def memory(folder: Path, scratch: Path, many: int) -> Row:
     """Return the MB held by the process of a long run at each tenth of it, by the number of pictures."""
-    crowd = linked(folder, scratch / "crowd", many)
-    code = "import sys; from benchmarks.batch.throughput import watched; watched(sys.argv[1], sys.argv[2])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(crowd), str(scratch / "many")], capture_output=True, text=True, check=True
-    )
-    rows = [line.split() for line in done.stdout.splitlines()]
-    return {"pictures": many, "held": {int(at): float(mb) for at, mb in rows[:-1]}, "seconds": float(rows[-1][1])}
+    held, seconds = fresh(watched, linked(folder, scratch / "crowd", many), scratch / "many")
+    return {"pictures": many, "held": held, "seconds": seconds}
 
 
-def watched(source: str, out: str) -> None:
-    """Explain a folder; print, at each tenth of it, how many are done and the memory held, and then the seconds."""
-    tenths = -1
-    total = len(list(Path(source).rglob("*.jpg")))
+def watched(source: Path, out: Path) -> tuple[dict[int, float], float]:
+    """Explain a folder; return the memory held at each tenth of the pictures, and the seconds."""
+    held: dict[int, float] = {}
+    total = len(list(source.rglob("*.jpg")))
 
     def progress(share: float, words: str) -> None:
-        nonlocal tenths
-        if int(share * 10) > tenths and words != "Writing the table":
-            tenths = int(share * 10)
-            print(round(share * total), megabytes("VmRSS"), flush=True)
+        if int(share * 10) >= len(held) and words != "Writing the table":
+            held[round(share * total)] = megabytes("VmRSS")
 
     summary = run(source, "efficientnet-lite0", out, device="cpu", progress=progress)
-    print(summary.done, megabytes("VmRSS"))
-    print("seconds", summary.seconds)
+    return held | {summary.done: megabytes("VmRSS")}, summary.seconds
 
 
 HEAD = ("model", "Sightglass /s", "bare /s", "of bare", "of bare, prepared", "loop /s", "times the loop")

@@ -23,8 +23,7 @@ from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
 from benchmarks.truth import causes
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
-from benchmarks.truth.measured import Measured, Size
-from benchmarks.truth.report import PLOT, markdown, plot, summary
+from benchmarks.truth.report import PLOT, Measured, Size, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
 from benchmarks.truth.verdict import PARTLY, labels_of, published, table
 from common.errors import ModelProblem

@@ -14,7 +14,7 @@ pytest.importorskip("torchcam")
 from benchmarks import report as results
 from benchmarks import timing
 from benchmarks.__main__ import main
-from benchmarks.classifiers.report import goals
+from benchmarks.classifiers.speed import goals
 from benchmarks.viewer import run as viewer
 
 if TYPE_CHECKING:
