@@ -95,7 +95,7 @@ def _same(image: Image) -> Image:
 
 
 def _examples(explainer: Explainer) -> list[Image]:
-    from explain.similarity.unrelated import controls
+    from explain.similarity.ranking import controls
 
     adapter = explainer.resident.adapter
     if adapter.spec.example or adapter.controls or adapter.subject:

@@ -7,7 +7,6 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from common.files import atomic_write
-from explain.export.table import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +56,9 @@ def _types(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
+    # Here, since pages that only need the tables' names are up before torch is.
+    from explain.export.table import escaped
+
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()

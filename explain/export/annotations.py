@@ -1,14 +1,13 @@
 """Draw marks into a picture's pixels as the browser draws them over it (`components/markup/shapes.js`).
 
-A mark has `kind` (arrow, circle or text), `points` in original pixels (tail and head of an arrow; centre and a point of
-a circle; start of a text), `text` and `ink`. Widths are in units: one pixel if the picture's longer side is 500.
+Points are in original pixels. Widths are in units: one pixel if the picture's longer side is 500.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from explain.history.records import Mark
 
 Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
@@ -35,19 +36,6 @@ INKS: dict[str, tuple[Colour, Colour]] = {
     "dark": ((0x14, 0x14, 0x14), (0xFF, 0xFF, 0xFF)),
 }
 """Each ink and its outline, which makes it visible on dark and on light."""
-
-
-class Mark(Protocol):
-    """A mark to draw, such as `explain.history.Mark`."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def points(self) -> Sequence[Point]: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def ink(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

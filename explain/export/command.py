@@ -62,14 +62,9 @@ def _detector(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if not detects(recipe):
         return
     yield "--per", recipe.per
-    for option, field in {
-        "--score-thr": "confidence",
-        "--iou": "iou",
-        "--ratio": "ratio",
-        "--within": "within",
-    }.items():
-        if (value := getattr(recipe, field)) != _PLAIN[field]:
-            yield option, str(value)
+    yield from _differing(
+        recipe, {"--score-thr": "confidence", "--iou": "iou", "--ratio": "ratio", "--within": "within"}
+    )
     for only in recipe.classes:
         yield "--only", str(only)
     if recipe.vocabulary:
@@ -79,11 +74,16 @@ def _detector(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _changed(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    for option, field in {"--part": "part", "--scale": "scale", "--preprocessing": "preprocessing"}.items():
-        if (value := getattr(recipe, field)) != _PLAIN[field]:
-            yield option, value
-    if recipe.top_k != _PLAIN["top_k"]:
-        yield "--topk" if detects(recipe) else "--top-k", str(recipe.top_k)
+    top_k = "--topk" if detects(recipe) else "--top-k"
+    options = {"--part": "part", "--scale": "scale", "--preprocessing": "preprocessing", top_k: "top_k"}
+    yield from _differing(recipe, options)
     if recipe.masks is not None:
         yield "--masks", str(recipe.masks)
     yield "--device", recipe.device
+
+
+def _differing(recipe: Recipe, options: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield those options, given with their fields, that are not at their defaults."""
+    for option, field in options.items():
+        if (value := getattr(recipe, field)) != _PLAIN[field]:
+            yield option, str(value)

@@ -20,7 +20,7 @@ import numpy as np
 from common.errors import ModelProblem, Problem
 from common.files import file_stem, to_json, write_file
 from explain.evidence.targets import decode
-from explain.export import command, detection_images, embedded_recipe, table
+from explain.export import caption, command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline
 from explain.phrases import percent, plain_text
 from explain.picture.image import Image, to_jpeg, to_png
@@ -258,13 +258,21 @@ def _numbers(explanation: Result) -> Iterator[File]:
 
 
 def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
-    """Return each map as `top1_cat`, float32 (h, w) in 0..1 at the model's input size, and as `top1_cat_raw_<layer>`,
-    signed, on the layer's grid."""
+    """Return the maps of an explanation as `named_arrays`."""
+    return named_arrays((h.target.label, h.at_input, h.layers, h.raw) for h in explanation.heatmaps)
+
+
+def named_arrays(
+    maps: Iterable[tuple[str, NDArray[np.float32], Sequence[str], Sequence[NDArray[np.float32]]]],
+) -> dict[str, NDArray[np.float32]]:
+    """Return each map (label, map at the model's input, layers, raw maps) as `top1_cat`, float32 (h, w) in 0..1, and as
+    `top1_cat_raw_<layer>`, signed, on the layer's grid."""
     found = {}
-    for i, heatmap in enumerate(explanation.heatmaps):
-        found[stem(explanation, i)] = heatmap.at_input
-        layers = heatmap.layers if len(heatmap.layers) == len(heatmap.raw) else map(str, range(len(heatmap.raw)))
-        found |= {f"{stem(explanation, i)}_raw_{layer}": raw for layer, raw in zip(layers, heatmap.raw, strict=True)}
+    for i, (label, at_input, layers, raws) in enumerate(maps, 1):
+        name = f"top{i}_{label_stem(label)}"
+        found[name] = at_input
+        names = layers if len(layers) == len(raws) else map(str, range(len(raws)))
+        found |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
     return found
 
 
@@ -279,12 +287,9 @@ def _sheet(explanation: Result, colours: MapColours) -> NDArray[np.uint8]:
     panels, captions = [], []
     for i, heatmap in enumerate(explanation.heatmaps):
         panels.append(explanation.overlay(i, **vars(colours)))
-        score = next(
-            (p.score for p in explanation.own(i) or explanation.predictions if p.index == heatmap.target.index), None
-        )
-        captions.append(
-            plain_text(f"{i + 1} {heatmap.target.label}" + (f" {percent(score)}" if score is not None else ""))
-        )
+        score = caption.score(explanation, i)
+        shown = "" if score is None else f" {percent(score)}"
+        captions.append(plain_text(f"{i + 1} {heatmap.target.label}{shown}"))
     return contact_sheet.grid(panels, captions)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from explain.export import caption
 from explain.maps.boxes import BoxNumbers
 from explain.maps.statistics import BINS, MEANING
 
@@ -60,14 +61,12 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
 
 def _of_map(explanation: Result, index: int) -> dict[str, Any]:
     heatmap = explanation.heatmaps[index]
-    own = explanation.own(index)
-    said = [p.score for p in own] or [p.score for p in explanation.predictions if p.index == heatmap.target.index]
     boxes, raw = explanation.box_numbers(index), heatmap.raw_range
     found = {
         "map": index,
         "label": heatmap.target.label,
         "class": heatmap.target.index,
-        "score": max(said, default=None),
+        "score": caption.score(explanation, index),
         "method": heatmap.method,
         "layers": " ".join(heatmap.layers),
         "scale": heatmap.scale,

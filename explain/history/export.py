@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from common.files import to_json
-from explain.export import embedded_recipe
-from explain.export import result_folder as names
+from explain.export import embedded_recipe, result_folder
 from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
 from explain.rendering import render
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from explain.history.records import Record, SavedMap
 
 COLORMAP, ALPHA = "inferno", 0.9
+_STYLE = TypeAdapter(Style)
 
 
 def folder(number: int, record: Record) -> str:
     """Return the folder of a record's files: `<number>_<picture>_<class>`."""
-    stem = names.label_stem(record.picture_name.rsplit(".", 1)[0])
-    return f"{number:03}_{stem}_{names.label_stem(record.label or record.task)}"
+    stem = result_folder.label_stem(record.picture_name.rsplit(".", 1)[0])
+    return f"{number:03}_{stem}_{result_folder.label_stem(record.label or record.task)}"
 
 
 def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[tuple[str, bytes]]:
@@ -38,7 +39,8 @@ def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[
     assert record.recipe is not None
     yield _picture(picture)
     if maps:
-        yield "maps.npz", _npz(maps)
+        items = ((item.label, item.at_input, item.layers, item.layer_maps) for item in maps)
+        yield result_folder.MAPS, result_folder.npz(result_folder.named_arrays(items))
         chosen = maps[record.index]
         drawn = render.shown(
             picture.pixels,
@@ -68,16 +70,9 @@ def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
 def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
     """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
     names = ("mode", "colormap", "alpha", "threshold", "even", "invert", "cells")
-    kept = {name: value for name, value in settings.items() if name in names}
     try:
-        for name in ("alpha", "threshold"):
-            if name in kept:
-                kept[name] = float(kept[name])
-        for name in ("even", "invert", "cells"):
-            if name in kept:
-                kept[name] = kept[name] in (True, 1, "1", "true")
-        style = Style(**kept)
-    except (TypeError, ValueError):
+        style: Style = _STYLE.validate_python({name: settings[name] for name in names if name in settings})
+    except ValueError:
         style = Style()
     field = Field(item.values, item.extent, item.seen, cells=item.cells)
     return render.shown(image.pixels, field, style, unseen="dark" if dark else "light")
@@ -88,21 +83,9 @@ def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
     found: dict[str, Any] = {"id": record.id} | vars(record)
     found["created"] = record.created.isoformat()
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics")
     found["maps"] = [
-        {
-            "label": kept.label,
-            "score": kept.score,
-            "method": kept.method,
-            "layers": kept.layers,
-            "scale": kept.scale,
-            "state": kept.state,
-            "raw": kept.raw,
-            "seen": kept.seen,
-            "extent": kept.extent,
-            "looks": plain_text(kept.looks),
-            "statistics": kept.statistics,
-        }
-        for kept in maps
+        {**{name: getattr(item, name) for name in names}, "looks": plain_text(item.looks)} for item in maps
     ]
     return found
 
@@ -120,14 +103,3 @@ def _picture(image: Image) -> tuple[str, bytes]:
         np.save(out, image.planes)
         return "picture.npy", out.getvalue()
     return ("picture.jpg", image.jpeg) if image.jpeg else ("picture.png", to_png(image.pixels))
-
-
-def _npz(maps: Iterable[SavedMap]) -> bytes:
-    """Return `maps.npz` as in every result folder: `top1_cat` at the model's input, `top1_cat_raw_<layer>` before."""
-    found = {}
-    for place, kept in enumerate(maps, 1):
-        stem = f"top{place}_{names.label_stem(kept.label)}"
-        found[stem] = kept.at_input
-        layers = kept.layers if len(kept.layers) == len(kept.layer_maps) else map(str, range(len(kept.layer_maps)))
-        found |= {f"{stem}_raw_{layer}": raw for layer, raw in zip(layers, kept.layer_maps, strict=True)}
-    return names.npz(found)

@@ -183,9 +183,8 @@ class History:
         if not self._store.exists:
             return SearchResult((), 0)
         with self._store.reading() as database:
-            condition, values = search.where(
-                text=text, model=model, method=method, label=label, tag=tag, indexed=schema.searchable(database)
-            )
+            filters = {"model": model, "method": method, "label": label, "tag": tag}
+            condition, values = search.where(text, filters, indexed=schema.searchable(database))
             every = ", count(*) OVER ()" if text else ""
             hits = database.execute(
                 f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",

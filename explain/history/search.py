@@ -32,26 +32,15 @@ MAX_PAGE = 1000
 """Maximum number of records on a page."""
 
 
-def where(
-    *,
-    text: str,
-    model: str | None,
-    method: str | None,
-    label: str | None,
-    tag: str | None,
-    indexed: bool,
-) -> tuple[str, list[str]]:
+_FILTERS = {name: f"{name} = ?" for name in ("model", "method")} | {
+    kind: f"n IN (SELECT record FROM words WHERE kind = '{kind}' AND word = ?)" for kind in ("label", "tag")
+}
+
+
+def where(text: str, filters: dict[str, str | None], *, indexed: bool) -> tuple[str, list[str]]:
     """Return the condition and its values. `indexed`: find words through the index, else by LIKE."""
-    parts: list[str] = []
-    values: list[str] = []
-    for name, value in (("model", model), ("method", method)):
-        if value is not None:
-            parts.append(f"{name} = ?")
-            values.append(storable(value))
-    for kind, value in (("label", label), ("tag", tag)):
-        if value is not None:
-            parts.append(f"n IN (SELECT record FROM words WHERE kind = '{kind}' AND word = ?)")
-            values.append(storable(value))
+    given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
+    parts, values = [*given], [*given.values()]
     prefixes = []
     for word in folded(text).split()[:MAX_WORDS]:
         if indexed and _is_indexed(word):

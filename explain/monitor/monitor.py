@@ -6,25 +6,27 @@ import contextlib
 import os
 import secrets
 import threading
+import time
 import weakref
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
 from common.settings import MIB, settings
 from explain.monitor import files
 from explain.monitor.entry import Entry
 from explain.monitor.log import Log
-from explain.monitor.observation import Observation, box_numbers, from_rows, observe, statistics_of
-from explain.monitor.rate import LeftOut, Rate
+from explain.monitor.observation import Observation, box_numbers, from_rows, observe, stamp, statistics_of
 from explain.monitor.reader import Reading
 from explain.monitor.rules import Rules, check
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from explain.explanation import Explanation
     from explain.maps.statistics import Statistics
     from explain.monitor.rules import Reason
@@ -55,6 +57,62 @@ class State:
     """Size of all rotating files."""
     most_bytes: int
     """Approximate maximum of that size."""
+
+
+class Rate:
+    """A token bucket; not thread-safe."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._clock = per_minute, clock
+        self._tokens, self._at = float(per_minute), clock()
+
+    def take(self) -> bool:
+        """Take a token; return whether there was one."""
+        if not self.free:
+            return False
+        self._tokens -= 1
+        return True
+
+    @property
+    def free(self) -> bool:
+        """Whether there is a token."""
+        now = self._clock()
+        self._tokens = min(float(self._most), self._tokens + (now - self._at) * self._most / 60)
+        self._at = now
+        return self._tokens >= 1
+
+
+@dataclass
+class LeftOut:
+    """Counts odd explanations left out of the log, until a line reports them; not thread-safe."""
+
+    count: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def add(self, kinds: tuple[str, ...], at: datetime) -> None:
+        self.since, self.until = self.since or at, at
+        self.count += 1
+        self.kinds.update(kinds)
+
+    def take(self) -> LeftOut | None:
+        """Return the count, None if it is 0, and start again from 0."""
+        taken = replace(self)
+        self.count, self.kinds, self.since, self.until = 0, Counter(), None, None
+        return taken if taken.count else None
+
+    def join(self, earlier: LeftOut | None) -> None:
+        """Add an earlier count."""
+        if earlier is not None:
+            self.since, self.until = earlier.since, self.until or earlier.until
+            self.count += earlier.count
+            self.kinds.update(earlier.kinds)
+
+    def line(self) -> dict[str, Any]:
+        """Return the line for the log."""
+        assert self.since is not None and self.until is not None
+        return {"left_out": self.count, "from": stamp(self.since), "to": stamp(self.until), "why": dict(self.kinds)}
 
 
 class Monitor(Reading):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,13 @@ import numpy as np
 import torch
 
 from common.errors import Cancelled, ImageProblem, ModelProblem
+from common.packaged import photograph, photographs
 from common.settings import cache_bytes
 from explain.batch.source import find
 from explain.evidence.cache import ByteCache
 from explain.phrases import plural
 from explain.picture.image import Image
 from explain.similarity.similarity import SAME, comparable
-from explain.similarity.unrelated import controls
 
 if TYPE_CHECKING:
     import threading
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.explainer import Explainer
     from explain.progress import Progress
+    from models.adapter import Adapter
 
 INDISTINCT = 0.98
 """Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
@@ -34,6 +36,15 @@ ROUNDING = 1e-4
 """Tolerance of a cosine: the same pair can be summed in another order."""
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(lambda: cache_bytes("embeddings"), lambda vector: vector.nbytes)
 """Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""
+
+PERSONS = (
+    ("bus", (48, 398, 246, 905)),
+    ("bus", (222, 404, 346, 862)),
+    ("bus", (668, 392, 810, 880)),
+    ("zidane", (744, 41, 1142, 712)),
+)
+"""Persons in the packaged photographs, xyxy in their pixels."""
+SCENES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,3 +208,43 @@ def context(explainer: Explainer, query: Image, preprocessing: str = "trained") 
     mirrored = float(embedding(explainer, query, preprocessing) @ embedding(explainer, mirror, preprocessing))
     subject = adapter.subject or ("scenes" if adapter.spec.example else "pictures")
     return Context(tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2))), mirrored, subject)
+
+
+def controls(adapter: Adapter) -> tuple[Image, ...]:
+    """Return pictures of different things, of the kind that the model was made for; none where none is installed.
+
+    An adapter may bring its own: `controls()` returns uint8 (H, W, 3) each.
+    """
+    if adapter.controls is not None:
+        return tuple(Image.open(pixels, name=f"control {i + 1}") for i, pixels in enumerate(adapter.controls()))
+    if adapter.spec.example:
+        return _scenes()
+    return _persons() if adapter.subject == "persons" else _photographs()
+
+
+@cache
+def _photographs() -> tuple[Image, ...]:
+    return tuple(Image.open(path) for path in photographs().values())
+
+
+@cache
+def _persons() -> tuple[Image, ...]:
+    found = []
+    for i, (name, (x0, y0, x1, y1)) in enumerate(PERSONS):
+        if (path := photograph(name)) is not None:
+            found.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
+    return tuple(found)
+
+
+@cache
+def _scenes() -> tuple[Image, ...]:
+    """Draw scenes of one object each, all of different classes."""
+    from models.demo.scenes import draw, sample
+
+    found: dict[str, Image] = {}
+    seed = 0
+    while len(found) < SCENES:
+        scene = draw(sample(seed, task="classify", held_out=True))
+        found.setdefault(scene.objects[0].label, Image.open(scene.pixels, name=f"scene {seed}"))
+        seed += 1
+    return tuple(found.values())

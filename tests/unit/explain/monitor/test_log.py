@@ -15,7 +15,7 @@ import pytest
 
 from explain.monitor import log as module
 from explain.monitor.log import Log
-from explain.monitor.rate import Rate
+from explain.monitor.monitor import Rate
 
 WRITER = """
 import sys

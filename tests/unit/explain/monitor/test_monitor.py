@@ -21,8 +21,8 @@ from explain.explanation import Explanation
 from explain.monitor import KINDS, NUMBERS, Monitor, Observation, Rules, default
 from explain.monitor import monitor as module
 from explain.monitor.log import Log
+from explain.monitor.monitor import Rate
 from explain.monitor.observation import observe
-from explain.monitor.rate import Rate
 from explain.monitor.rules import check
 from explain.picture.image import Image
 from models.demo.scenes import draw
