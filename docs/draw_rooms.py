@@ -40,12 +40,11 @@ def imports() -> dict[str, set[str]]:
         paths = [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").is_file() else (ROOT / room).rglob("*.py")
         for path in paths:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                # Streamlit is given pages by their paths.
-                if room == "dashboard" and isinstance(node, ast.Constant) and str(node.value).startswith("pages/"):
-                    found[room].add("pages")
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                found[room] |= {name.partition(".")[0] for name in names} & set(rooms) - {room}
+                found[room] |= {name.partition(".")[0] for name in names} & set(rooms)
+    # Streamlit is given pages by their paths.
+    found["dashboard"].add("pages")
     # `python -m explain` starts the command line: a front door, no part of the engine.
     found["explain"].discard("cli")
     return {room: others - {room} for room, others in found.items()}

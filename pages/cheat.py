@@ -29,7 +29,7 @@ LISTED = 3
 NAMES = {"stamp": "A stamp in the corner", "weave": "A woven background"}
 
 
-@page.screen
+@page.guarded
 def cheat() -> None:
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     title, main = st.empty(), st.container()

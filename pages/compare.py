@@ -24,7 +24,7 @@ OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
 """Entries of the menu whose models are not sizes of one model."""
 
 
-@page.screen
+@page.guarded
 def compare() -> None:
     top, main = st.container(), st.container()
     choices, _first = sidebar.draw()

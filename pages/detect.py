@@ -53,7 +53,7 @@ class Layout:
     right: DeltaGenerator
 
 
-@page.screen
+@page.guarded
 def detect() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw(threshold=False)

@@ -28,7 +28,7 @@ AHEAD = 0.08
 """Seconds that the browser has for a new picture's map before anything else is sent."""
 
 
-@page.screen
+@page.guarded
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     title, main = st.container(), st.container()

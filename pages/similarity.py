@@ -27,7 +27,7 @@ STRIP = 4
 OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
 
 
-@page.screen
+@page.guarded
 def similarity() -> None:
     top, main = st.container(), st.container()
     from explain.similarity.similarity import DEFAULT, OFFERED

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COUNTS = [2, 3, 4, 5]
 
 
-@page.screen
+@page.guarded
 def topk() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,12 +11,14 @@ import streamlit as st
 
 from common.errors import Cancelled, Problem
 from common.settings import cache_bytes
-from components.session import monitoring, state
+from components.session import background, monitoring, state
+from components.session.background import Status, Task
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from threading import Event
 
     from components.session.choices import Choices
     from explain import Explainer, Explanation
@@ -45,46 +44,35 @@ def _cache() -> ByteCache[Explanation]:
     return ByteCache(lambda: cache_bytes("explanations"), size)
 
 
-class Job:
+class Job(Task[Status]):
     """One slow explanation in a thread of its own."""
 
     def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
-        self.share, self.words = 0.0, "Starting"
-        self.cancel = threading.Event()
-        self.polled = time.monotonic()
+        self._polled = time.monotonic()
         self.result: Explanation | None = None
         self.partial: Explanation | None = None
         """The unfinished map of a method that refines one step by step."""
         self.unseen = False
         """Whether that has not been on the page yet."""
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(explainer, choices, options), daemon=True)
-        self._thread.start()
+        super().__init__(self._explain, Status(), explainer, choices, options)
 
-    def _run(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
-        if sys.platform == "linux":
-            # Pages and their stop button come first. Threads that torch starts from here inherit this.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        try:
-            self.result = explainer(
-                choices.image, progress=self._progress, cancel=self.cancel, partial=self._refined, **options
-            )
-        except (Exception, Cancelled) as failure:
-            self.failure = failure
+    def _explain(
+        self, status: Status, cancel: Event, explainer: Explainer, choices: Choices, options: dict[str, Any]
+    ) -> None:
+        def report(share: float, words: str) -> None:
+            status.report(share, words)
+            # The page was left or its tab closed: nobody is waiting.
+            if time.monotonic() - self._polled > ABANDONED:
+                cancel.set()
 
-    def _progress(self, share: float, words: str) -> None:
-        self.share, self.words = share, words
-        # The page was left or its tab closed: nobody is waiting.
-        if time.monotonic() - self.polled > ABANDONED:
-            self.cancel.set()
+        self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refined, **options)
 
     def _refined(self, made: Explanation) -> None:
         self.partial, self.unseen = made, True
 
-    def finished(self, wait: float = 0.0) -> bool:
-        """Return whether it has ended, after waiting at most `wait` seconds."""
-        self._thread.join(wait)
-        return not self._thread.is_alive()
+    def polled(self) -> bool:
+        self._polled = time.monotonic()
+        return self.finished() or self.unseen
 
 
 @dataclass
@@ -152,37 +140,19 @@ def _in_thread(
         if job.partial is None:
             raise Cancelled
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Stopped before it finished: {job.words}.", width="content")
+            st.caption(f"Stopped before it finished: {job.status.words}.", width="content")
             restart_button()
         return job.partial, False
     if not job.finished(PATIENCE):
         # Before polling: it would run the page again.
         job.unseen = False
-        with st.container(horizontal=True, vertical_alignment="center"):
-            _poll()
-            # Outside of what is redrawn twice a second: one run is then between the click and the end.
-            st.button(
-                "Stop",
-                icon=":material/stop_circle:",
-                on_click=job.cancel.set,
-                help="Stop this method.",
-            )
+        background.progress(job, help="Stop this method.")
         return job.partial, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
-    if job.failure is not None:
-        raise job.failure
+    if job.status.failure is not None:
+        raise job.status.failure
     running.job = None
     return job.result, True
-
-
-@st.fragment(run_every=0.5)
-def _poll() -> None:
-    if (job := state.of(Running).job) is None:
-        return
-    job.polled = time.monotonic()
-    if job.finished() or job.unseen:
-        st.rerun()
-    st.progress(job.share, job.words)
 
 
 def _stop(but: Key) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components.session import page, state, url_state
+from components.session import background, page, state, url_state
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -77,9 +74,7 @@ def _queue() -> queue.Queue[Any]:
 
 
 def _watch(waiting: queue.Queue[Any]) -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+    background.lower_priority()
     while True:
         due, explanation = waiting.get()
         time.sleep(max(0.0, due - time.monotonic()))

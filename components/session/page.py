@@ -45,7 +45,7 @@ def script(name: str) -> str:
     return f"pages/{name}/page.py" if (ROOT / "pages" / name).is_dir() else f"pages/{name}.py"
 
 
-def screen(draw: Callable[[], None]) -> Callable[[], None]:
+def guarded(draw: Callable[[], None]) -> Callable[[], None]:
     """Decorate a page's function: an error is shown as one sentence where the result would be."""
 
     @wraps(draw)
@@ -53,13 +53,19 @@ def screen(draw: Callable[[], None]) -> Callable[[], None]:
         url_state.arrive(draw.__name__)
         try:
             draw()
-        except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+        except Exception as failure:
+            show_failure(failure, "a page failed")
             # The picture stays in sight.
-            if (image := state.of(state.Sidebar).picture) is not None:
+            if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
                 st.image(image.thumbnail(720), caption=image.name)
-        except Exception:
-            LOGGER.exception("a page failed")
-            st.error(SOMETHING_BROKE, icon=":material/error:")
 
     return drawn
+
+
+def show_failure(failure: BaseException, event: str) -> None:
+    """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
+    if isinstance(failure, Problem):
+        st.error(str(failure), icon=":material/error:")
+    else:
+        LOGGER.error(event, exc_info=failure)
+        st.error(SOMETHING_BROKE, icon=":material/error:")

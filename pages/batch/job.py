@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import sys
-import threading
-import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import Cancelled
 from common.files import file_stem
 from common.settings import settings
+from components.session.background import Status, Task
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from explain.batch import Summary
     from pages.batch.source import Source
 
@@ -32,27 +29,18 @@ class Plan:
 
 
 @dataclass
-class Status:
+class BatchStatus(Status):
     """What the thread reports to the page."""
 
-    share: float = 0.0
-    words: str = "Starting"
     summaries: list[Summary] = field(default_factory=list)
-    failure: BaseException | None = None
 
 
-class Job:
-    """One or two runs in a thread, which goes on while other pages are shown and ends with the session."""
+class Job(Task[BatchStatus]):
+    """One or two runs in a thread."""
 
     def __init__(self, source: Source, plans: tuple[Plan, ...], *, resume: bool = True) -> None:
-        self.source, self.plans, self.status = source, plans, Status()
-        self.cancel = threading.Event()
-        # The thread holds no reference to this object: when the session drops it, the run is cancelled.
-        weakref.finalize(self, self.cancel.set)
-        self._thread = threading.Thread(
-            target=_run, args=(source, plans, self.status, self.cancel, resume), name="batch", daemon=True
-        )
-        self._thread.start()
+        self.source, self.plans = source, plans
+        super().__init__(_run, BatchStatus(), source, plans, resume)
 
     @property
     def folders(self) -> tuple[Path, Path | None]:
@@ -63,39 +51,28 @@ class Job:
     def stopped(self) -> bool:
         return any(summary.cancelled for summary in self.status.summaries)
 
-    def finished(self, wait: float = 0.0) -> bool:
-        self._thread.join(wait)
-        return not self._thread.is_alive()
 
+def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, ...], resume: bool) -> None:
+    from explain.batch import run
 
-def _run(source: Source, plans: tuple[Plan, ...], status: Status, cancel: threading.Event, resume: bool) -> None:
-    if sys.platform == "linux":
-        # Pages and their stop button come first.
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-    try:
-        from explain.batch import run
+    for number, plan in enumerate(plans):
+        before = f"{plan.model}: " if len(plans) > 1 else ""
 
-        for number, plan in enumerate(plans):
-            before = f"{plan.model}: " if len(plans) > 1 else ""
+        def tell(share: float, words: str, number: int = number, before: str = before) -> None:
+            status.report((number + share) / len(plans), before + words)
 
-            def tell(share: float, words: str, number: int = number, before: str = before) -> None:
-                status.share, status.words = (number + share) / len(plans), before + words
-
-            summary = run(
-                source.items,
-                plan.model,
-                plan.folder,
-                options=plan.options,
-                progress=tell,
-                cancel=cancel,
-                resume=resume,
-            )
-            status.summaries.append(summary)
-            if summary.cancelled:
-                return
-    except (Exception, Cancelled) as failure:
-        status.failure = failure
+        summary = run(
+            source.items,
+            plan.model,
+            plan.folder,
+            options=plan.options,
+            progress=tell,
+            cancel=cancel,
+            resume=resume,
+        )
+        status.summaries.append(summary)
+        if summary.cancelled:
+            return
 
 
 @dataclass

@@ -8,7 +8,7 @@ import streamlit as st
 
 from common.errors import Problem
 from components.choices import sidebar
-from components.session import page, state, url_state
+from components.session import background, page, state, url_state
 from components.session.choices import Choices
 from components.session.image_source import Pictures
 from explain.phrases import plural
@@ -30,7 +30,7 @@ LENSES = {
 """Each is a function of `pages.batch.views`."""
 
 
-@page.screen
+@page.guarded
 def batch() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()
@@ -41,7 +41,8 @@ def batch() -> None:
             _begin(choices, explainer)
         elif not job.finished():
             top.markdown(f"## {job.plans[0].model}: explaining {plural(len(job.source.items), 'picture')}")
-            _working(job)
+            background.progress(job, help="Stop after the current pictures; finished ones are saved and shown.")
+            st.caption("It goes on while you use other pages.")
         elif job.status.failure is not None:
             top.markdown("## Many pictures at once")
             _failed(job)
@@ -124,36 +125,9 @@ def _run(job: Job) -> None:
     st.rerun()
 
 
-def _working(job: Job) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _watch()
-        st.button(
-            "Stop",
-            icon=":material/stop_circle:",
-            on_click=job.cancel.set,
-            help="Stop after the current pictures; finished ones are saved and shown.",
-        )
-    st.caption("It goes on while you use other pages.")
-
-
-@st.fragment(run_every=0.5)
-def _watch() -> None:
-    job = state.of(Batch).job
-    if job is None:
-        return
-    if job.finished():
-        st.rerun()
-    words = "Stopping…" if job.cancel.is_set() else job.status.words
-    st.progress(min(1.0, job.status.share), words)
-
-
 def _failed(job: Job) -> None:
-    failure = job.status.failure
-    if isinstance(failure, Problem):
-        st.error(str(failure), icon=":material/error:")
-    else:
-        page.LOGGER.error("a batch failed", exc_info=failure)
-        st.error(page.SOMETHING_BROKE, icon=":material/error:")
+    assert job.status.failure is not None
+    page.show_failure(job.status.failure, "a batch failed")
     with st.container(horizontal=True):
         _again(job)
         if st.button(

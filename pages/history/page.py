@@ -36,7 +36,7 @@ ORDERS = {
 }
 
 
-@page.screen
+@page.guarded
 def kept() -> None:
     reopen.go("kept")
     if history_store.off():

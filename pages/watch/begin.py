@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import explain_job, monitoring, page, state
+from components.session import background, explain_job, monitoring, page, state
 from explain.phrases import percent, plural
-from pages.watch import log
 from pages.watch.log import Watching
 from pages.watch.trial import Trial
 
@@ -100,21 +98,11 @@ def start_requested(choices: Choices) -> None:
 def progress(held: Trial) -> None:
     """Draw how far the trial is, and the buttons that stop or leave it."""
     if not held.finished():
-        with st.container(horizontal=True, vertical_alignment="center"):
-            _progress()
-            st.button(
-                "Stop",
-                icon=":material/stop_circle:",
-                on_click=held.cancel.set,
-                help="Stop after the current picture; finished ones stay.",
-            )
+        label = f"A trial with {held.model.id}: "
+        background.progress(held, label=label, help="Stop after the current picture; finished ones stay.")
         return
-    failure = held.status.failure
-    if isinstance(failure, Problem):
-        st.error(str(failure), icon=":material/error:")
-    elif failure is not None:
-        page.LOGGER.error("a trial failed", exc_info=failure)
-        st.error(page.SOMETHING_BROKE, icon=":material/error:")
+    if held.status.failure is not None:
+        page.show_failure(held.status.failure, "a trial failed")
     with st.container(horizontal=True, vertical_alignment="center"):
         stopped = " until it was stopped" if held.cancel.is_set() else ""
         st.caption(
@@ -135,17 +123,6 @@ def _limit(held: Trial) -> str:
     if held.status.since is None or not held.monitor.threshold:
         return "The first half is the reference."
     return f"Scores below {percent(held.monitor.threshold)}, the lowest quarter of the first half, count as unsure."
-
-
-@st.fragment(run_every=0.5)
-def _progress() -> None:
-    held = log.trial()
-    if held is None:
-        return
-    if held.finished():
-        st.rerun()
-    words = "Stopping…" if held.cancel.is_set() else f"A trial with {held.model.id}: {held.status.words}"
-    st.progress(min(1.0, held.status.share), words)
 
 
 def _leave() -> None:

@@ -24,7 +24,7 @@ EVERY = 3.0
 """Seconds between two checks of the log for new lines."""
 
 
-@page.screen
+@page.guarded
 def watch() -> None:
     reopen.go()
     # The log first: the model, which takes longer to load, is only needed for the sidebar.

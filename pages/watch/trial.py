@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import tempfile
-import threading
-import weakref
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,11 +15,13 @@ import numpy as np
 from common import packaged
 from common.errors import Cancelled, Problem
 from components.session import image_source
+from components.session.background import Status, Task
 from explain.phrases import plural
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Event
 
     from explain.monitor import Monitor
     from models.adapter import ModelSpec
@@ -53,7 +52,16 @@ PARTS = {
 }
 
 
-class Trial:
+@dataclass
+class TrialStatus(Status):
+    """What the thread reports to the page."""
+
+    done: int = 0
+    since: datetime | None = None
+    """When the first half was done and the threshold was set."""
+
+
+class Trial(Task[TrialStatus]):
     """A trial in a thread, with a log that is deleted when the session ends."""
 
     def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
@@ -69,32 +77,7 @@ class Trial:
             per_minute=10_000,
             pictures=True,
         )
-        self.status = Status()
-        self.cancel = threading.Event()
-        # The thread holds no reference to this object: when the session drops it, the trial is cancelled.
-        weakref.finalize(self, self.cancel.set)
-        self._thread = threading.Thread(
-            target=_run, args=(model, options, self.monitor, self.status, self.cancel), name="watch-trial", daemon=True
-        )
-        self._thread.start()
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._folder.name)
-
-    def finished(self, wait: float = 0.0) -> bool:
-        self._thread.join(wait)
-        return not self._thread.is_alive()
-
-
-class Status:
-    """What the thread reports to the page."""
-
-    def __init__(self) -> None:
-        self.share, self.words, self.done = 0.0, "Starting", 0
-        self.failure: BaseException | None = None
-        self.since: datetime | None = None
-        """When the first half was done and the threshold was set."""
+        super().__init__(_run, TrialStatus(), model, options, self.monitor)
 
 
 def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
@@ -147,31 +130,22 @@ def _noisy(image: Any, much: float) -> Any:
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-def _run(model: ModelSpec, options: dict[str, Any], monitor: Monitor, status: Status, cancel: threading.Event) -> None:
-    if sys.platform == "linux":
-        # Pages and their stop button come first.
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-    try:
-        from explain import Explainer
+def _run(status: TrialStatus, cancel: Event, model: ModelSpec, options: dict[str, Any], monitor: Monitor) -> None:
+    from explain import Explainer
 
-        explainer, every, begun = Explainer(model.id), list(given(model)), False
+    explainer, every = Explainer(model.id), list(given(model))
+    with contextlib.suppress(Cancelled):
         for number, (name, plain, make) in enumerate(every):
             if cancel.is_set():
                 return
-            if not plain and not begun:
+            if not plain and status.since is None:
                 # The first half is the reference for the rest.
-                begun = True
                 reference(monitor, model.id)
                 status.since = datetime.now(UTC)
-            status.share, status.words = number / len(every), f"{name} ({number + 1} of {len(every)})"
+            status.report(number / len(every), f"{name} ({number + 1} of {len(every)})")
             monitor.watch(explainer(make(), cancel=cancel, **options), source=SOURCE)
             status.done = number + 1
-        status.share, status.words = 1.0, f"{plural(len(every), 'picture')} done"
-    except Cancelled:
-        return
-    except Exception as failure:
-        status.failure = failure
+        status.report(1.0, f"{plural(len(every), 'picture')} done")
 
 
 def reference(monitor: Monitor, model: str) -> None:

@@ -10,7 +10,7 @@ from tests.pages.conftest import ROOT
 CODE = """
 import runpy, sys
 from components.session import page
-page.screen = lambda draw: (lambda: None)
+page.guarded = lambda draw: (lambda: None)
 for name in ("explore", "topk", "detect", "compare"):
     runpy.run_path(page.script(name))
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)

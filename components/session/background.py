@@ -1,0 +1,85 @@
+"""Run work in threads beside the pages, and draw its progress with a button that stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import streamlit as st
+
+from common.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Status:
+    """What a thread reports to the page."""
+
+    share: float = 0.0
+    words: str = "Starting"
+    failure: BaseException | None = None
+
+    def report(self, share: float, words: str) -> None:
+        self.share, self.words = share, words
+
+
+S = TypeVar("S", bound=Status)
+
+
+class Task(Generic[S]):
+    """Work in a thread that goes on while other pages are shown; dropped by the session, it is cancelled."""
+
+    def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
+        """Start `work(status, cancel, *given)`; an exception becomes the status's failure."""
+        self.status, self.cancel = status, threading.Event()
+        # The thread holds no reference to this object, unless `work` is one of its methods.
+        weakref.finalize(self, self.cancel.set)
+        self._thread = threading.Thread(target=_run, args=(work, status, self.cancel, *given), daemon=True)
+        self._thread.start()
+
+    def finished(self, wait: float = 0.0) -> bool:
+        """Return whether it has ended, after waiting at most `wait` seconds."""
+        self._thread.join(wait)
+        return not self._thread.is_alive()
+
+    def polled(self) -> bool:
+        """Return whether the page must be drawn again; called twice a second while a page shows the progress."""
+        return self.finished()
+
+
+def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
+    lower_priority()
+    try:
+        work(status, *given)
+    except (Exception, Cancelled) as failure:
+        status.failure = failure
+
+
+def lower_priority() -> None:
+    """Let pages and their stop button come first; threads that torch starts from this one inherit that."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def progress(task: Task[Any], *, label: str = "", help: str) -> None:
+    """Draw how far the work is, and the button that stops it; `help` is the button's."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _bar(task, label)
+        # Outside of what is redrawn twice a second: one run is then between the click and the end.
+        st.button("Stop", icon=":material/stop_circle:", on_click=task.cancel.set, help=help)
+
+
+@st.fragment(run_every=0.5)
+def _bar(task: Task[Any], label: str) -> None:
+    if task.polled():
+        st.rerun()
+    words = "Stopping…" if task.cancel.is_set() else f"{label}{task.status.words}"
+    st.progress(min(1.0, task.status.share), words)
