@@ -54,12 +54,10 @@ def _step() -> Step:
     return url_state.widget(
         st.segmented_control,
         "Step",
-        list(STEPS),
+        STEPS,
         "answer",
         key="step",
         name="step",
-        required=True,
-        format_func=STEPS.__getitem__,
         label_visibility="collapsed",
         help="The answer, the map, the picture without the clue, and the clue on another picture.",
     )
@@ -69,11 +67,10 @@ def _story() -> str:
     return url_state.widget(
         st.selectbox,
         "Story",
-        list(NAMES),
+        NAMES,
         "stamp",
         key="story",
         name="story",
-        format_func=NAMES.__getitem__,
         label_visibility="collapsed",
         width=210,
         help="What the model was given to cheat with.",

@@ -28,11 +28,9 @@ OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
 def compare() -> None:
     top, main = st.container(), st.container()
     choices, _first = sidebar.draw()
-    with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        title = st.container(width="content").empty()
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            models = _models(choices.model)
-            pair = _pair([_name(model, models) for model in models])
+    with page.head(top) as title:
+        models = _models(choices.model)
+        pair = _pair([_name(model, models) for model in models])
     with main:
         if len(models) < 2:
             title.markdown("## Choose at least two models.")
@@ -73,8 +71,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             max_selections=MAX_MODELS,
             help="Any models of the catalogue; those marked (download) are downloaded first.",
         )
-    url_state.keep("models", ids)
-    url_state.write("models", ",".join(ids), ",".join(_sizes(chosen)))
+    url_state.keep("models", ids, _sizes(chosen), name="models")
     return [every[key] for key in ids]
 
 

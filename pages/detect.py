@@ -61,10 +61,8 @@ def detect() -> None:
         with main:
             _no_detector(choices)
         return
-    with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        title = st.container(width="content").empty()
-        with st.container(width="content"):
-            lens = detection_options.lens()
+    with page.head(top) as title:
+        lens = detection_options.lens()
     with main:
         left, right = st.columns([3, 1], gap="medium")
         with right:

@@ -33,11 +33,9 @@ def similarity() -> None:
     from explain.similarity.similarity import DEFAULT, OFFERED
 
     choices, explainer = sidebar.draw(methods=(DEFAULT, *(name for name in OFFERED if name != DEFAULT)))
-    with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        title = st.container(width="content").empty()
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            of = _of()
-            items = gallery_picker.choose(explainer, choices.image)
+    with page.head(top) as title:
+        of = _of()
+        items = gallery_picker.choose(explainer, choices.image)
     with main:
         if not items:
             title.markdown("## Choose a picture to compare with.")
@@ -89,12 +87,10 @@ def _of() -> str:
     return url_state.widget(
         st.segmented_control,
         "What the maps show",
-        list(OF),
+        {"cosine": "Similarity", "product": "Score"},
         "cosine",
         key="of",
         name="of",
-        required=True,
-        format_func={"cosine": "Similarity", "product": "Score"}.__getitem__,
         label_visibility="collapsed",
         help="Similarity: what would make the two more alike if there were more of it, and what sets them apart "
         "(gradient of the cosine). Score: what the score is made of (the same with the vectors' lengths held fixed).",

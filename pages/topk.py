@@ -19,32 +19,23 @@ from explain.rendering.render import share_difference
 if TYPE_CHECKING:
     from explain import Explanation
 
-COUNTS = [2, 3, 4, 5]
-
 
 @page.guarded
 def topk() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()
-    with (
-        top,
-        st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="topk-head"),
-    ):
-        title = st.container(width="content").empty()
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            count = url_state.widget(
-                st.segmented_control,
-                "How many classes",
-                COUNTS,
-                4,
-                key="k",
-                name="k",
-                read=int,
-                required=True,
-                format_func=lambda k: f"Top {k}",
-                label_visibility="collapsed",
-                help="How many of the model's best classes are shown.",
-            )
+    with page.head(top) as title:
+        count = url_state.widget(
+            st.segmented_control,
+            "How many classes",
+            {count: f"Top {count}" for count in range(2, 6)},
+            4,
+            key="k",
+            name="k",
+            read=int,
+            label_visibility="collapsed",
+            help="How many of the model's best classes are shown.",
+        )
     with main:
         if METHODS[choices.method].slow:
             title.markdown("## One map at a time.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import streamlit as st
 
@@ -13,10 +13,13 @@ from explain.methods import METHODS
 from models.adapter import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from explain import Explainer
     from explain.findings.reliability import Reliability
     from explain.questions import Question
 
+T = TypeVar("T")
 LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
 PARTS: dict[str, str] = {
     "class": "its class",
@@ -75,8 +78,6 @@ def lens() -> str:
         "one",
         key="lens",
         name="lens",
-        required=True,
-        format_func=LENSES.__getitem__,
         label_visibility="collapsed",
         help="One box's map, every box's map, one box's map at every layer, or the same object in models of different "
         "sizes.",
@@ -140,11 +141,10 @@ def part(explainer: Explainer) -> Part:
     return url_state.widget(
         st.selectbox,
         "What is explained",
-        parts,
+        {part: PARTS[part] for part in parts},
         parts[0],
         key=key,
         name="part",
-        format_func=PARTS.__getitem__,
         help="The output of the model that the map explains.",
     )
 
@@ -168,83 +168,90 @@ def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
         parts = {
             part: PARTS[part] for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)
         }
-        options["part"] = _select("part", parts, "What is explained",
-            "The output for the chosen box that the map explains.", first="class")  # fmt: skip
-        options["per"] = _select("per", PER, "One map for",
-            "One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
+        options["part"] = _hidden(st.selectbox, "What is explained", parts, "class", key="part",
+            help="The output for the chosen box that the map explains.")  # fmt: skip
+        options["per"] = _hidden(st.selectbox, "One map for", PER, "detection", key="per",
+            help="One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
         if options["per"] == "picture":
             options["ratio"] = _ratio()
-        options["within"] = _select("within", WITHIN, "Show the map in",
-            "Only changes the display: the map is computed everywhere.", first="picture")  # fmt: skip
+        options["within"] = _hidden(st.selectbox, "Show the map in", WITHIN, "picture", key="within",
+            help="Only changes the display: the map is computed everywhere.")  # fmt: skip
         options["classes"] = _only(f"only-{explainer.model.id}", sorted(set(adapter.labels)))
         options["iou"] = _overlap()
-        tags = _select("tags", TAGS, "Box labels", "What is written at a box that is not chosen.")
+        tags = _hidden(st.selectbox, "Box labels", TAGS, "number", key="tags",
+            help="What is written at a box that is not chosen.")  # fmt: skip
     return DetectOptions(options, tags)
 
 
-def _in_popover(key: str, value: Any) -> bool:
-    """Return whether the popover is open, and set the value of a widget in it.
+def _hidden(
+    draw: Callable[..., T | None],
+    label: str,
+    options: Collection[Any],
+    first: T,
+    *,
+    key: str,
+    name: str = "",
+    read: Callable[[str], Any] = str,
+    **about: Any,
+) -> T:
+    """Draw a widget in the popover while that is open, and return its value, as `url_state.widget` does.
 
     While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
     """
+    value: T = url_state.remembered(key, options, first, name=name or key, read=read)
     held = state.of(Popover)
     if held.just_opened or (held.open and key not in st.session_state):
         st.session_state[key] = value
-    return held.open
-
-
-def _select(key: str, words: dict[str, str], label: str, help: str, *, first: str = "") -> str:
-    first = first or next(iter(words))
-    chosen: str = url_state.remembered(key, words, first, name=key)
-    if _in_popover(key, chosen):
-        chosen = st.selectbox(label, list(words), format_func=words.__getitem__, key=key, help=help)
-    url_state.keep(key, chosen, first, name=key)
-    return chosen
+    if held.open:
+        chosen = url_state.drawn(draw, label, options, key=key, **about)
+        value = first if chosen is None else chosen
+    url_state.keep(key, value, first, name=name or key)
+    return value
 
 
 def _ratio() -> float:
-    share: float = url_state.remembered("ratio", RATIOS, 2.0, name="ratio", read=float)
-    if _in_popover("ratio", share):
-        share = st.select_slider(
-            "Strongest candidates",
-            RATIOS,
-            format_func=lambda share: f"{share:g} %",
-            key="ratio",
-            help="The map sums this share of all raw candidates, strongest first, whether shown as boxes or not.",
-        )
-    url_state.keep("ratio", share, 2.0, name="ratio")
+    share = _hidden(
+        st.select_slider,
+        "Strongest candidates",
+        {share: f"{share:g} %" for share in RATIOS},
+        2.0,
+        key="ratio",
+        read=float,
+        help="The map sums this share of all raw candidates, strongest first, whether shown as boxes or not.",
+    )
     return share / 100
 
 
 def _only(key: str, labels: list[str]) -> tuple[str, ...]:
-    only: list[str] = url_state.remembered(key, labels, [], name="only", read=lambda text: text.split(","))
-    if _in_popover(key, only):
-        only = st.multiselect(
-            "Only these classes",
-            labels,
-            key=key,
-            placeholder="all classes",
-            help="Hide the boxes of all other classes.",
-        )
-    url_state.keep(key, only)
-    url_state.write("only", ",".join(only), "")
+    only: list[str] = _hidden(
+        st.multiselect,
+        "Only these classes",
+        labels,
+        [],
+        key=key,
+        name="only",
+        read=lambda text: text.split(","),
+        placeholder="all classes",
+        help="Hide the boxes of all other classes.",
+    )
     return tuple(only)
 
 
 def _overlap() -> float:
-    most: int = url_state.remembered("iou", range(5, 101), 70, name="iou", read=int)
-    if _in_popover("iou", most):
-        most = st.slider(
-            "Maximum overlap",
-            5,
-            100,
-            step=5,
-            format="%d %%",
-            key="iou",
-            help="Of two boxes of a class that overlap more than this, the weaker one is removed (non-maximum "
-            "suppression). No effect on models that need no such step.",
-        )
-    url_state.keep("iou", most, 70, name="iou")
+    most = _hidden(
+        st.slider,
+        "Maximum overlap",
+        range(5, 101),
+        70,
+        key="iou",
+        read=int,
+        min_value=5,
+        max_value=100,
+        step=5,
+        format="%d %%",
+        help="Of two boxes of a class that overlap more than this, the weaker one is removed (non-maximum "
+        "suppression). No effect on models that need no such step.",
+    )
     return most / 100
 
 

@@ -60,12 +60,10 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
         way = url_state.widget(
             st.segmented_control,
             "Compare with",
-            list(ways),
+            ways,
             next(iter(ways)),
             key="gallery-way",
             name="gallery",
-            required=True,
-            format_func=ways.__getitem__,
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
         found = _found(way, explainer, query, others)

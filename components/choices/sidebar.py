@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -115,13 +114,13 @@ def _model() -> ModelSpec:
     families = catalog.families()
     addressed = _addressed()
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
+    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     family = url_state.widget(
         st.selectbox,
         "Model",
-        [*names, OTHER],
+        {name: f"{name} (download)" if name in absent else name for name in (*names, OTHER)},
         first,
         key="family",
-        format_func=lambda name: name if name == OTHER or _any(families[name], here) else f"{name} (download)",
         help="A family of models. Those marked (download) are downloaded when you choose them.",
     )
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
@@ -170,22 +169,17 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -
     sizes = {spec.id: spec for spec in specs}
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     sized, few = all(spec.size for spec in specs), len(sizes) <= 5
-    draw: Any = partial(st.segmented_control, required=True) if few else st.selectbox
+    draw: Any = st.segmented_control if few else st.selectbox
     chosen = url_state.widget(
         draw,
         "Size" if sized else "Variant",
-        list(sizes),
+        {spec.id: spec.size or spec.id for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
         key=f"size-{specs[0].family}",
-        format_func=lambda spec_id: sizes[spec_id].size or spec_id,
         help="From small and fast to large and slow." if sized else "Each is a separate model.",
         width="stretch",
     )
     return sizes[chosen]
-
-
-def _any(specs: list[ModelSpec], here: set[str]) -> bool:
-    return any(spec.id in here for spec in specs)
 
 
 def _method(explainer: Explainer, methods: Sequence[str]) -> str:
@@ -234,11 +228,10 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
             options["preprocessing"] = url_state.widget(
                 st.selectbox,
                 "How the picture is fitted",
-                list(adapter.preprocessings),
+                {way: WAYS[way] for way in adapter.preprocessings},
                 adapter.preprocessings[0],
                 key=f"fit-{spec.task}",
                 name="fit",
-                format_func=WAYS.__getitem__,
                 help="Models take a picture of one small size. What a crop cuts off is shown faded. Only the first way "
                 "is the one used in training.",
             )
@@ -301,8 +294,7 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
         help="Where in the model the map is taken, in the order of execution; several are averaged. "
         "Late layers know what, early ones know where.",
     )
-    url_state.keep(key, layers)
-    url_state.write("layers", ",".join(layers), "")
+    url_state.keep(key, layers, [], name="layers")
     return tuple(layers)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from common.errors import Problem
 from components.session import state, url_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from streamlit.delta_generator import DeltaGenerator
 
 LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
@@ -60,6 +63,15 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
                 st.image(image.thumbnail(720), caption=image.name)
 
     return drawn
+
+
+@contextmanager
+def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
+    """Yield the place of the page's title; what is drawn meanwhile is beside it."""
+    with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        title = st.container(width="content").empty()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            yield title
 
 
 def show_failure(failure: BaseException, event: str) -> None:

@@ -66,29 +66,35 @@ def widget(
 ) -> T:
     """Draw a widget that starts at its remembered value, the address's, or `first`, and remember what it returns.
 
-    `options`: the values that are valid, None for any text. `name`: the parameter of the address, if any; `read` turns
-    its text into a value.
+    `options`: the values that are valid, with their labels if they are a dictionary; None for any text. `name`: the
+    parameter of the address, if any; `read` turns its text into a value.
     """
     recall(key, options, first, name=name, read=read)
-    menu = {} if getattr(draw, "__name__", "") in _WITHOUT_OPTIONS else {"options": options}
-    chosen = draw(label, key=key, **menu, **about)
+    chosen = drawn(draw, label, options, key=key, **about)
     keep(key, chosen, first, name=name)
     return first if chosen is None else chosen
+
+
+def drawn(
+    draw: Callable[..., T | None], label: str, options: Collection[Any] | None, *, key: str, **about: Any
+) -> T | None:
+    """Draw a widget whose value is set, with its options and their labels if it takes any."""
+    kind = getattr(draw, "__name__", "")
+    if isinstance(options, dict):
+        about["format_func"] = options.__getitem__
+    if kind == "segmented_control":
+        about["required"] = True
+    if kind not in _WITHOUT_OPTIONS:
+        about["options"] = list(options or ())
+    return draw(label, key=key, **about)
 
 
 def recall(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> None:
     """Set a widget's value before it is drawn: its last one, else what the address names, else the default."""
-    values = state.of(Memory).values
-    for found in (
-        st.session_state.get(key),
-        values.get(key),
-        None if key in values else _addressed(name, read),
-        default,
-    ):
-        if found is not None and (options is None or _within(found, options)):
-            break
+    now = st.session_state.get(key)
+    found = now if _valid(now, options) else remembered(key, options, default, name=name, read=read)
     # Not on every run: it would undo what a person is changing right now.
     if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != found:
         st.session_state[key] = found
@@ -99,10 +105,8 @@ def remembered(
 ) -> Any:
     """Return what `recall` would set, for a widget that is not drawn."""
     values = state.of(Memory).values
-    for found in (values.get(key), None if key in values else _addressed(name, read)):
-        if found is not None and (options is None or _within(found, options)):
-            return found
-    return default
+    found = values[key] if key in values else _addressed(name, read)
+    return found if _valid(found, options) else default
 
 
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
@@ -132,11 +136,12 @@ def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, na
 
 
 def write(name: str, value: Any, default: Any = None) -> None:
-    """Write a value to the address, or remove it where it is the default."""
+    """Write a value to the address, the parts of a list separated by commas, or remove it where it is the default."""
+    text = ",".join(value) if isinstance(value, list) else str(value)
     if value is None or value == default:
         st.query_params.pop(name, None)
-    elif st.query_params.get(name) != str(value):
-        st.query_params[name] = str(value)
+    elif st.query_params.get(name) != text:
+        st.query_params[name] = text
 
 
 def _addressed(name: str, read: Callable[[str], Any]) -> Any:
@@ -146,5 +151,7 @@ def _addressed(name: str, read: Callable[[str], Any]) -> Any:
         return None
 
 
-def _within(value: Any, options: Collection[Any]) -> bool:
+def _valid(value: Any, options: Collection[Any] | None) -> bool:
+    if value is None or options is None:
+        return value is not None
     return all(part in options for part in value) if isinstance(value, list) else value in options

@@ -184,12 +184,10 @@ def _done(job: Job) -> None:
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
-        list(LENSES),
+        LENSES,
         "gallery",
         key="batch-lens",
         name="lens",
-        required=True,
-        format_func=LENSES.__getitem__,
         label_visibility="collapsed",
         help="Every picture; the mean map of each class; what is confused with what; unusual maps; the numbers.",
     )

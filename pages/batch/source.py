@@ -57,11 +57,9 @@ def choose() -> Source | None:
         way = url_state.widget(
             st.segmented_control,
             "Pictures from",
-            list(WAYS),
+            WAYS,
             "folder",
             key="batch-way",
-            required=True,
-            format_func=WAYS.__getitem__,
             help="A folder is read where it is; uploads are deleted when the session ends.",
         )
     else:

@@ -87,17 +87,17 @@ def _asked(folder: Path) -> str:
 def gallery(job: Job) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frame(*key(job))
-    orders = [name for name in ORDERS if name != "apart" or "disagreement" in found]
-    only = [name for name in ONLY if (name != "apart" or "disagreement" in found) and _any(found, name)]
+    two = "disagreement" in found
+    orders = {name: label for name, label in ORDERS.items() if name != "apart" or two}
+    only = {name: label for name, label in ONLY.items() if (name != "apart" or two) and _any(found, name)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = url_state.widget(
             st.selectbox,
             "Sort",
             orders,
-            orders[0],
+            "unsure",
             key="batch-order",
             name="order",
-            format_func=ORDERS.__getitem__,
             width=250,
             help="Which pictures come first.",
         )
@@ -108,7 +108,6 @@ def gallery(job: Job) -> None:
             "all",
             key="batch-only",
             name="only",
-            format_func=ONLY.__getitem__,
             width=210,
             help="Show only some. A folder's name counts as the correct class if it is the name of one.",
         )

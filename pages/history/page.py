@@ -224,11 +224,10 @@ def _filters() -> bool:
         url_state.widget(
             st.selectbox,
             "Order",
-            list(ORDERS),
+            ORDERS,
             "newest",
             key="history-order",
             name="sorted",
-            format_func=ORDERS.__getitem__,
             width=170,
             help="Which records come first.",
         )

@@ -94,16 +94,15 @@ def _counted(found: list[Entry], every: list[Entry], why: str, odd: int) -> str:
 
 def _choices(counts: dict[str, int]) -> tuple[str, str]:
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
-        kinds = ["", *sorted(counts, key=lambda kind: -counts[kind])]
+        kinds = sorted(counts, key=lambda kind: -counts[kind])
         why = url_state.widget(
             st.selectbox,
             "Why",
-            kinds,
+            # No counts: a menu keeps the label that it was chosen by.
+            {"": "All reasons"} | {kind: SAID.get(kind, kind).capitalize() for kind in kinds},
             "",
             key="watch-why",
             name="why",
-            # No counts: a menu keeps the label that it was chosen by.
-            format_func=lambda kind: str(SAID.get(kind, kind)).capitalize() if kind else "All reasons",
             label_visibility="collapsed",
             width=230,
             help="Only entries that were odd in this way.",
@@ -111,11 +110,10 @@ def _choices(counts: dict[str, int]) -> tuple[str, str]:
         order = url_state.widget(
             st.selectbox,
             "Order",
-            list(ORDERS),
+            ORDERS,
             "worst",
             key="watch-order",
             name="order",
-            format_func=ORDERS.__getitem__,
             label_visibility="collapsed",
             width=150,
             help="By how far they exceed the limits, or by time.",

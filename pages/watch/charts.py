@@ -80,17 +80,16 @@ def statistic(trend: Trend) -> None:
 def choose(seen: Sequence[Observation]) -> str | None:
     """Choose which number of the maps is drawn; None where there is none."""
     there = {name for one in seen for name in one.numbers}
-    offered = [name for name in NAMES if name in there and name != "confidence"]
+    offered = {name: label for name, label in NAMES.items() if name in there and name != "confidence"}
     if not offered:
         return None
     return url_state.widget(
         st.selectbox,
         "Number of the map",
         offered,
-        "half_heat_area" if "half_heat_area" in offered else offered[0],
+        "half_heat_area" if "half_heat_area" in offered else next(iter(offered)),
         key="watch-number",
         name="number",
-        format_func=NAMES.__getitem__,
         label_visibility="collapsed",
         width=260,
         help="What is measured on each map: how much of the picture is hot, how near the edges, how evenly, and more.",

@@ -92,7 +92,8 @@ def trial() -> Trial | None:
 
 def choose_log(place: DeltaGenerator) -> tuple[Monitor, str, DeltaGenerator]:
     """Choose the log in a popover; return it, how it was chosen, and the popover. Raises Problem if unreadable."""
-    ways = [way for way in WAYS if (way != "trial" or trial()) and (way != "folder" or permitted_folders.folders())]
+    there = {"server": True, "trial": trial() is not None, "folder": bool(permitted_folders.folders())}
+    ways = {way: label for way, label in WAYS.items() if there[way]}
     _turn()
     with place.popover(
         "Log",
@@ -109,8 +110,6 @@ def choose_log(place: DeltaGenerator) -> tuple[Monitor, str, DeltaGenerator]:
                 "server",
                 key="watch-log",
                 name="log",
-                required=True,
-                format_func=WAYS.__getitem__,
                 help="The server's own log is the one SIGHTGLASS_MONITOR names; a trial is deleted when the session "
                 "ends.",
             )
