@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 def raise_if_cancelled(cancel: threading.Event | None) -> None:
-    """Raise Cancelled if the work was cancelled."""
     if cancel is not None and cancel.is_set():
         raise Cancelled
 

@@ -73,7 +73,6 @@ ProcessCollector(registry=REGISTRY)
 
 
 def watch(queue: WorkQueue) -> None:
-    """Report the state of this queue."""
     _STATE.queue = queue
 
 

@@ -9,16 +9,13 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from common.errors import Problem
 from common.settings import MIB, settings
 from models.adapter import Part
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAX_MODELS = 8
 """Models in one comparison."""
@@ -61,18 +58,17 @@ class Settings:
     def from_environment(**given: Any) -> Settings:
         """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
         found = settings()
-        read: dict[str, Callable[[], Any]] = {
-            "key": lambda: found.api_key.get_secret_value() if found.api_key else None,
-            "max_bytes": lambda: int(found.api_mb * MIB),
-            "timeout": lambda: found.api_timeout,
-            "workers": lambda: found.api_workers,
-            "waiting": lambda: found.api_queue,
-            "monitor": lambda: found.api_monitor,
-            "model": lambda: found.api_model,
-            "device": lambda: found.api_device,
-        }
         given = {name: value for name, value in given.items() if value is not None}
-        return Settings(**given, **{name: value() for name, value in read.items() if name not in given})
+        # A variable that is overridden is not read, so that a malformed one does no harm.
+        if "key" not in given and found.api_key:
+            given["key"] = found.api_key.get_secret_value()
+        if "max_bytes" not in given:
+            given["max_bytes"] = int(found.api_mb * MIB)
+        if "waiting" not in given:
+            given["waiting"] = found.api_queue
+        for name in {"timeout", "workers", "monitor", "model", "device"} - given.keys():
+            given[name] = getattr(found, f"api_{name}")
+        return Settings(**given)
 
 
 def decode_picture(given: Any) -> bytes:
@@ -112,6 +108,24 @@ Target = Index | Words | tuple[Index, Index]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox"]
 
 
+Format = Literal["png", "npy", "none"]
+ModelId = Annotated[Name | None, Field(description="An id of GET /api/models; null: the server's default.")]
+Layers = Annotated[
+    tuple[Words, ...],
+    Field(max_length=MAX_LAYERS, description="Dotted paths of GET /api/layers/{model}; none: the model's default."),
+]
+Vocabulary = Annotated[
+    tuple[Words, ...],
+    Field(max_length=MAX_WORDS, description="What a model with an open vocabulary looks for."),
+]
+Scale = Annotated[
+    Literal["own", "shared"] | None,
+    Field(description="Scale each map to its own maximum or to the maximum of all maps; null: own."),
+]
+Confidence = Annotated[Share | None, Field(description="Hide boxes with a lower score; null: 0.25.")]
+Alpha = Annotated[Share, Field(description="For overlays: opacity of the colours.")]
+
+
 class _PictureRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -125,15 +139,11 @@ class _PictureRequest(BaseModel):
     method: Name | None = Field(
         default=None, description="gradcam, layercam, occlusion, ...; null: the model's default."
     )
-    layers: tuple[Words, ...] = Field(
-        default=(),
-        max_length=MAX_LAYERS,
-        description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
-    )
+    layers: Layers = ()
     preprocessing: Preprocessing | None = Field(
         default=None, description="How the picture is fitted to the model's input; null: as in training."
     )
-    maps: Literal["png", "npy", "none"] = Field(
+    maps: Format = Field(
         default="png",
         description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, `npy` float32. "
         f"Maps and overlays of one answer may have at most {MAX_PIXELS // 10**6} million pixels.",
@@ -143,14 +153,10 @@ class _PictureRequest(BaseModel):
 
 
 class _ModelRequest(_PictureRequest):
-    model: Name | None = Field(default=None, description="An id of GET /api/models; null: the server's default.")
+    model: ModelId = None
     part: Part | None = Field(default=None, description="What to explain of a class or box; null: the model's default.")
-    scale: Literal["own", "shared"] | None = Field(
-        default=None, description="Scale each map to its own maximum or to the maximum of all maps; null: own."
-    )
-    vocabulary: tuple[Words, ...] = Field(
-        default=(), max_length=MAX_WORDS, description="What a model with an open vocabulary looks for."
-    )
+    scale: Scale = None
+    vocabulary: Vocabulary = ()
     masks: Annotated[int, Field(ge=1, le=MAX_MASKS)] | None = Field(
         default=None, description="Number of masks for D-RISE, or approximate number of windows for Occlusion."
     )
@@ -172,7 +178,7 @@ class _TargetRequest(_ModelRequest):
     top_k: Annotated[int, Field(ge=1, le=MAX_MAPS)] | None = Field(
         default=None, description="Number of best predictions that get a map; null: 5."
     )
-    confidence: Share | None = Field(default=None, description="Hide boxes with a lower score; null: 0.25.")
+    confidence: Confidence = None
     iou: Share | None = Field(default=None, description="Drop the weaker of two boxes that overlap more; null: 0.7.")
     ratio: Share | None = Field(
         default=None, description='With per="picture": the share of strongest raw candidates; null: 0.02.'
@@ -191,7 +197,7 @@ class ExplainRequest(_TargetRequest):
     per: Literal["class", "detection", "picture"] | None = Field(
         default=None, description="What each map explains; null: a class."
     )
-    alpha: Share = Field(default=0.5, description="For overlays: opacity of the colours.")
+    alpha: Alpha = 0.5
 
 
 class DetectRequest(_TargetRequest):
@@ -200,14 +206,14 @@ class DetectRequest(_TargetRequest):
     per: Literal["class", "detection", "picture"] | None = Field(
         default=None, description="What each map explains; null: a box."
     )
-    alpha: Share = Field(default=0.9, description="For overlays: opacity of the colours.")
+    alpha: Alpha = 0.9
 
 
 class ClassRequest(_ModelRequest):
     """Explain what speaks for classes of the caller's choice, whatever the model predicts."""
 
     classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
-    alpha: Share = Field(default=0.5, description="For overlays: opacity of the colours.")
+    alpha: Alpha = 0.5
 
 
 class CompareRequest(_PictureRequest):
@@ -222,11 +228,9 @@ class CompareRequest(_PictureRequest):
     targets: tuple[Class, ...] = Field(
         default=(), max_length=MAX_MAPS, description="Classes by index or label; none: each model's best."
     )
-    scale: Literal["own", "shared"] | None = Field(
-        default=None, description="Scale each map to its own maximum or to the maximum of all maps; null: own."
-    )
-    confidence: Share | None = Field(default=None, description="Hide boxes with a lower score; null: 0.25.")
-    alpha: Share = Field(default=0.5, description="For overlays: opacity of the colours.")
+    scale: Scale = None
+    confidence: Confidence = None
+    alpha: Alpha = 0.5
     monitor: bool | None = Field(
         default=None, description="Whether to monitor the explanations; null: the server's setting."
     )
@@ -241,24 +245,18 @@ class SimilarityRequest(BaseModel):
     other: Picture
     name: Name | None = Field(default=None, description="Name of the first picture in the answer.")
     other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
-    model: Name | None = Field(default=None, description="An id of GET /api/models; null: the server's default.")
+    model: ModelId = None
     of: Literal["cosine", "product"] = Field(
         default="cosine",
         description="What makes the two more alike and what sets them apart, or what adds up to the score.",
     )
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
-    layers: tuple[Words, ...] = Field(
-        default=(),
-        max_length=MAX_LAYERS,
-        description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
-    )
+    layers: Layers = ()
     preprocessing: Preprocessing | None = Field(
         default=None, description="How pictures are fitted to the model's input; null: as in training."
     )
-    vocabulary: tuple[Words, ...] = Field(
-        default=(), max_length=MAX_WORDS, description="What a model with an open vocabulary looks for."
-    )
-    maps: Literal["png", "npy", "none"] = Field(
+    vocabulary: Vocabulary = ()
+    maps: Format = Field(
         default="png",
         description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, 0 to 255 for -1 to 1; "
         "`npy` float32 in -1..1.",

@@ -284,7 +284,6 @@ def grey_png(values: NDArray[np.float32]) -> bytes:
 
 
 def npy(values: NDArray[np.float32]) -> bytes:
-    """Return an array in NumPy's file format, as float32."""
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(values, dtype=np.float32))
     return buffer.getvalue()

@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _device(options: argparse.Namespace) -> tuple[torch.device, Path]:
-    from benchmarks.classifiers.case import picture
+    from benchmarks.case import picture
     from explain.evidence.resident import device
 
     return device(options.device), options.picture or picture()

@@ -30,7 +30,6 @@ def blob(shape: tuple[int, ...], y: float, x: float, high: float, wide: float) -
 
 
 def centre_blob(shape: tuple[int, ...]) -> Map:
-    """Return a Gaussian around the middle of the picture."""
     return blob(shape, shape[0] / 2, shape[1] / 2, shape[0] / 6, shape[1] / 6)
 
 

@@ -42,7 +42,6 @@ class Samples:
         return self._interval(self.values(line, measure))
 
     def difference(self, line: Line, other: Line, measure: str) -> Interval:
-        """Return the paired difference, object by object."""
         pairs = zip(self.values(line, measure), self.values(other, measure), strict=True)
         return self._interval([one - two for one, two in pairs])
 

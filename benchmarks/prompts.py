@@ -84,7 +84,6 @@ def _measured(
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
-    """Return the figures as Markdown."""
     rows = []
     for key, row in found.items():
         way, _, method = key.partition(" ")

@@ -29,7 +29,6 @@ FAILED = "could not be measured"
 
 
 def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> Row:
-    """Return the machine, the versions, the date and the load."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -76,7 +75,6 @@ def section(line: Row, table: Callable[[Row], Iterable[str]]) -> list[str]:
 
 
 def where(at: Row) -> str:
-    """Return a sentence on the machine, the versions and the load."""
     versions = ", ".join(f"{name} {number}" for name, number in at["versions"].items() if number)
     device = f"{at['threads']} threads, device {at['device']}, " if at["threads"] else ""
     return (
@@ -111,7 +109,6 @@ def goal(text: str, result: float, limit: float, unit: str = "ms", *, least: boo
 
 
 def goals(lines: Sequence[Row]) -> str:
-    """Return the goals of all lines as one table."""
     return grid(("what", "result", "goal", ""), [cells for line in lines for cells in _goals(line)])
 
 
@@ -138,7 +135,6 @@ def number(value: float, unit: str) -> str:
 
 
 def ends(found: Interval) -> str:
-    """Return a mean and its interval."""
     return f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
 
 

@@ -32,8 +32,6 @@ MAX_PICTURES = 5_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOptions:
-    """How the work is divided."""
-
     workers: int | None = cli.field("--workers N", "Workers that decode, explain and write \\[one per core].")
     batch_size: int | None = cli.field("--batch-size N", "Pictures in one pass of the model \\[8; 32 on a GPU].")
     num_samples: int | None = cli.field(
@@ -59,8 +57,6 @@ class WorkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
-    """Options of `batch`."""
-
     class_: cli.Classes = None
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes \\[1].", cli.MAP, default=1)
     score_thr: cli.ScoreThr = None
@@ -147,17 +143,12 @@ def _run(
     if options.num_samples is not None:
         pictures = spread(find(pictures, skip=folder, most=MAX_PICTURES), options.num_samples)
     # In a cluster the workers have the device.
-    explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress)
-    cli.check_options(explainer, given)
-    if options.class_:
-        given["targets"] = (
-            tuple(options.class_) if options.words else cli.class_indices(options.class_, explainer.labels)
-        )
+    explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, given)
     return run(
         pictures,
         explainer,
         folder,
-        options=given,
+        options=given | cli.class_targets(options, explainer),
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,

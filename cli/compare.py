@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(cli.OutputOptions, cli.LoadOptions):
-    """Options of `compare`."""
-
     model: list[str] | None = cli.field(
         "--model -m ID",
         "Two or more models, one option each; a single one stands for all sizes of its family on this machine "
@@ -97,8 +95,7 @@ def _compared(picture: str, options: CompareOptions, progress: Progress) -> tupl
     sides: list[Side] = []
     for i, name in enumerate(ids):
         progress(i / len(ids), name)
-        explainer = load_explainer(name, options.device, progress)
-        cli.check_options(explainer, given)
+        explainer = load_explainer(name, options.device, progress, given)
         if per_box and explainer.model.task != "detect":
             raise ModelProblem(f"{name} draws no boxes: leave --box out, or compare detectors.")
         targets = cli.class_indices(options.class_, explainer.labels)

@@ -92,7 +92,6 @@ class Console:
             print(json.dumps({"error": sentence}), file=self._stdout)
 
     def warn(self, sentence: str) -> None:
-        """Print a sentence on stderr."""
         print(sentence, file=sys.stderr)
 
     @contextlib.contextmanager

@@ -30,8 +30,6 @@ ALPHA = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class BoxOptions:
-    """Which boxes count."""
-
     score_thr: cli.ScoreThr = None
     iou: float | None = cli.field("--iou 0..1", "Drop the weaker of two boxes that overlap more \\[0.7].", cli.BOXES)
     only: list[str] | None = cli.field("--only CLASS", "Drop boxes of other classes; may be repeated.", cli.BOXES)
@@ -39,8 +37,6 @@ class BoxOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectOptions(cli.OutputOptions, BoxOptions, cli.MapOptions, cli.LoadOptions):
-    """Options of `detect`."""
-
     model: str | None = cli.field(
         "--model -m ID", "A detector listed by `models list` \\[the first on this machine].", cli.MODEL
     )
@@ -118,10 +114,9 @@ def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
     )
     name = options.model or detector()
     with console.progress(f"Loading {name}") as progress:
-        explainer = load_explainer(name, options.device, progress)
+        explainer = load_explainer(name, options.device, progress, given)
         if explainer.model.task != "detect":
             raise ModelProblem(f"{name} is a classifier and draws no boxes: use image, or a detector.")
-        cli.check_options(explainer, given)
     targets = Targets.of(options, explainer, boxes, places)
     given["classes"] = targets.only
     work = Report(console, options, targets, formats)
@@ -198,8 +193,6 @@ class Targets:
 
 @dataclass(frozen=True)
 class Report:
-    """Print an explanation and return its summary and files."""
-
     console: Console
     options: DetectOptions
     targets: Targets

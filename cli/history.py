@@ -16,7 +16,7 @@ from common.files import atomic_write
 if TYPE_CHECKING:
     from explain.history import History, Record, SavedMap, SearchResult
 
-app = typer.Typer(help="Search, show, export and delete saved explanations.")
+app = cli.group("Search, show, export and delete saved explanations.")
 Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids listed by `history list`.")]
 Folder = Annotated[
     Path | None, cli.option("--folder FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder].")
@@ -26,8 +26,6 @@ COLUMNS = ("id", "saved (UTC)", "picture", "model", "method", "of", "tags")
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """Options of `history list`."""
-
     model: str | None = cli.field("--model -m ID", "Only this model.")
     method: str | None = cli.field("--method NAME", "Only this method.")
     label: str | None = cli.field("--class LABEL", "Only this class, by its full name.")
@@ -39,13 +37,6 @@ class ListOptions:
     skip: int = cli.field("--skip N", "Records to skip before those.", show_default=True, default=0)
     folder: Folder = None
     json: cli.Json = False
-
-
-@app.callback(invoke_without_command=True)
-def history(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
 
 
 @cli.verb(

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions(cli.OutputOptions, cli.MapOptions, cli.ModelOptions):
-    """Options of `image`."""
-
     class_: cli.Classes = None
     top_k: cli.TopK = None
     scale: cli.Scale = None
@@ -36,8 +34,6 @@ class ImageOptions(cli.OutputOptions, cli.MapOptions, cli.ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassOptions(cli.OutputOptions, cli.MapOptions, cli.ModelOptions):
-    """Options of `class`."""
-
     class_: cli.Classes = None
     masks: cli.Masks = None
     head: cli.Head = None
@@ -117,11 +113,5 @@ def _loaded(console: Console, options: ImageOptions | ClassOptions) -> tuple[Exp
     """Return the explainer, and its options checked, with the classes to explain as targets."""
     given = cli.engine_options(options)
     with console.progress(f"Loading {options.model}") as progress:
-        explainer = load_explainer(options.model, options.device, progress)
-        cli.check_options(explainer, given)
-        if options.class_:
-            open_vocabulary = bool(options.words)
-            given["targets"] = (
-                tuple(options.class_) if open_vocabulary else cli.class_indices(options.class_, explainer.labels)
-            )
-    return explainer, given
+        explainer = load_explainer(options.model, options.device, progress, given)
+    return explainer, given | cli.class_targets(options, explainer)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from common.errors import ModelProblem, Problem
+from explain.methods import METHODS
+from explain.methods import method as find_method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def group(help: str) -> typer.Typer:
+    """Return a group of verbs; without a verb, it prints its help and exits with code 2."""
+    made = typer.Typer(help=help)
+
+    @made.callback(invoke_without_command=True)
+    def without_verb(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+            raise typer.Exit(2)
+
+    return made
+
+
 MODEL, MAP, BOXES, OUT = "Model", "What the map shows", "Boxes", "Output"
 
 
@@ -59,14 +76,7 @@ Question = Annotated[
         MAP,
     ),
 ]
-Method = Annotated[
-    str | None,
-    option(
-        "--method NAME",
-        "gradcam, gradcam++, layercam, eigencam, scorecam, drise, occlusion, ... \\[the model's default].",
-        MAP,
-    ),
-]
+Method = Annotated[str | None, option("--method NAME", f"{', '.join(METHODS)} \\[the model's default].", MAP)]
 Layers = Annotated[
     list[str] | None,
     option(
@@ -118,16 +128,12 @@ class LoadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(LoadOptions):
-    """Which model explains."""
-
     model: Model = "efficientnet-lite0"
     words: Words = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapOptions:
-    """How a map is made."""
-
     question: Question = None
     method: Method = None
     target_layers: Layers = None
@@ -218,9 +224,7 @@ def engine_options(options: Any, **more: Any) -> dict[str, Any]:
     if given.get("layers"):
         given["layers"] = tuple(name.strip() for text in given["layers"] for name in text.split(",") if name.strip())
     if given.get("method"):
-        from explain.methods import method
-
-        given["method"] = method(given["method"]).id
+        given["method"] = find_method(given["method"]).id
     for flag, name in {"--score-thr": "confidence", "--iou": "iou"}.items():
         if (share := given.get(name)) is not None and not 0 <= share <= 1:
             raise Problem(f"{flag} is {share:g}: it goes from 0 to 1.")
@@ -244,6 +248,14 @@ def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
         raise ModelProblem(f"{explainer.model.id} exposes no internals and so no layers: leave --target-layers out.")
     if options.get("question"):
         settings(explainer.resident, options["question"])
+
+
+def class_targets(options: Any, explainer: Explainer) -> dict[str, Any]:
+    """Return the classes named by --class as targets, if any; for an open vocabulary, by name."""
+    if not options.class_:
+        return {}
+    named = tuple(options.class_) if options.words else class_indices(options.class_, explainer.labels)
+    return {"targets": named}
 
 
 def class_indices(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:

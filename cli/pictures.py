@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from cli.options import check_options
 from common.errors import ImageProblem, Problem
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ MAX_CELLS = 100
 """Pictures on the contact sheet of several."""
 
 
-def load_explainer(model: str, device: str, progress: Progress) -> Explainer:
-    """Load a model; a download is shown as progress."""
+def load_explainer(model: str, device: str, progress: Progress, options: dict[str, Any] | None = None) -> Explainer:
+    """Load a model, and check that it supports the options; a download is shown as progress."""
     from models.catalog import spec
 
     spec(model)  # reports a typo before torch is imported
     from explain.explainer import Explainer
 
-    return Explainer(model, device=device, progress=progress)
+    explainer = Explainer(model, device=device, progress=progress)
+    check_options(explainer, options or {})
+    return explainer
 
 
 @dataclass
@@ -159,14 +162,13 @@ def extra_files(explanation: Explanation, formats: Sequence[str], colours: MapCo
     """Yield the best map as figures, reports and animations over the layers; nothing without a map."""
     from explain.export import animation, figure, html_report, pdf_report
 
-    for name in formats if explanation.heatmaps else ():
-        if name in ("svg", "pdf"):
-            kind: Literal["svg", "pdf"] = "svg" if name == "svg" else "pdf"
-            made = figure.figure(explanation, format=kind, colormap=colours.colormap, alpha=colours.alpha)
-        elif name == "html":
-            made = html_report.html([explanation]).encode()
-        elif name == "report":
-            made = pdf_report.pdf(explanation, colormap=colours.colormap)
-        else:
-            made = animation.sweep(explanation, format="gif" if name == "gif" else "mp4", colormap=colours.colormap)
-        yield FORMATS[name], made
+    colormap, alpha = colours.colormap, colours.alpha
+    makers: dict[str, Callable[[], bytes]] = {
+        "svg": lambda: figure.figure(explanation, format="svg", colormap=colormap, alpha=alpha),
+        "pdf": lambda: figure.figure(explanation, format="pdf", colormap=colormap, alpha=alpha),
+        "html": lambda: html_report.html([explanation]).encode(),
+        "report": lambda: pdf_report.pdf(explanation, colormap=colormap),
+        "gif": lambda: animation.sweep(explanation, format="gif", colormap=colormap),
+        "mp4": lambda: animation.sweep(explanation, format="mp4", colormap=colormap),
+    }
+    yield from ((FORMATS[name], makers[name]()) for name in formats if explanation.heatmaps)

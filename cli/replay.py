@@ -24,8 +24,6 @@ MAX_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOptions(cli.OutputOptions):
-    """Options of `replay`."""
-
     picture: str | None = cli.field(
         "--picture -p FILE",
         "The picture to explain \\[the one embedded in a PNG or JPG, or a nearby file of its name].",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cli import options as cli
 from cli.console import Console
 from common.errors import SettingProblem
-
-if TYPE_CHECKING:
-    pass
 
 COLUMNS = ("variable", "value", "default", "meaning")
 

@@ -11,6 +11,7 @@ from cli import options as cli
 from cli.console import Console
 from cli.pictures import load_explainer
 from common.errors import Problem
+from explain.methods import SIMILARITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,6 @@ MAX_ROWS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(cli.LoadOptions):
-    """Options of `similarity`."""
-
     gallery: str | None = cli.field(
         "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
     )
@@ -44,7 +43,7 @@ class SimilarityOptions(cli.LoadOptions):
         show_default=True,
         default="cosine",
     )
-    method: cli.Method = None
+    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)} \\[hirescam].", cli.MAP)
     target_layers: cli.Layers = None
     out: cli.Out = None
     json: cli.Json = False
@@ -175,5 +174,4 @@ def _gallery(
 
 
 def _cell(place: tuple[int, int]) -> str:
-    """Return row and column, counted from 1."""
     return f"row {place[0] + 1}, column {place[1] + 1}"

@@ -25,8 +25,6 @@ MAX_LINES = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions:
-    """Options of `watch`."""
-
     model: str | None = cli.field("--model -m ID", "Only this model.")
     since: str | None = cli.field("--since WHEN", "Only since then: 90m, 24h, 7d, or 2026-11-20T09:00 (UTC).")
     reference: str | None = cli.field(

@@ -30,9 +30,10 @@ OF = {"cosine": "Similarity and difference", "product": "What the score is made 
 @page.guarded
 def similarity() -> None:
     top, main = st.container(), st.container()
-    from explain.similarity.similarity import DEFAULT, OFFERED
+    from explain.methods import SIMILARITY
+    from explain.similarity.similarity import DEFAULT
 
-    choices, explainer = sidebar.draw(methods=(DEFAULT, *(name for name in OFFERED if name != DEFAULT)))
+    choices, explainer = sidebar.draw(methods=(DEFAULT, *(name for name in SIMILARITY if name != DEFAULT)))
     with page.head(top) as title:
         of = _of()
         items = gallery_picker.choose(explainer, choices.image)

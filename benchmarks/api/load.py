@@ -31,7 +31,6 @@ PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
 
 def api(seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTURES, pages: int = PAGES) -> Row:
-    """Measure the API, the bare route and the pages."""
     # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
@@ -116,7 +115,6 @@ def opened(browser: Chromium, address: str, times: int) -> list[float]:
 
 
 def figures(found: Answers) -> Row:
-    """Return milliseconds and counts of the answers."""
     times = sorted(1e3 * second for second in found.seconds) or [float("nan")]
     return {
         "right": len(found.seconds),
@@ -136,7 +134,6 @@ HEAD = ("", "answers", "wrong", "refused (429)", "answers/s", "median ms", "95 %
 
 
 def markdown(result: Row) -> str:
-    """Return the report."""
     ours, bare, memory = result["ours"], result["bare"], result["memory"]
     waits = [
         (name, str(len(times)), f"{statistics.median(times):.0f}", f"{max(times):.0f}")

@@ -49,7 +49,6 @@ MARKS = ("<!-- measured: written by `python -m benchmarks ray` -->\n", "<!-- mea
 
 
 def ray(rounds: int, pictures: int) -> Row:
-    """Measure every engine's rate and the start of a cluster."""
     explainer = Explainer(MODEL, device="cpu")
     with tempfile.TemporaryDirectory() as scratch:
         folder = linked(written(Path(scratch, "pictures"), min(CUTS, pictures)), Path(scratch, "crowd"), pictures)
@@ -102,8 +101,6 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
 
 
 class Idle:
-    """A worker that does nothing."""
-
     def __init__(self, *_: Any) -> None:
         pass
 
@@ -112,8 +109,6 @@ class Idle:
 
 
 class Handing(ray_engine.RayEngine):
-    """The engine with such workers."""
-
     worker = Idle
 
 
@@ -154,7 +149,6 @@ def _time(seconds: float) -> str:
 
 
 def markdown(result: Row) -> str:
-    """Return the report."""
     rates = {(row["engine"], row["workers"]): row["rate"] for row in result["engines"]}
     rows = [
         (
@@ -184,7 +178,6 @@ def markdown(result: Row) -> str:
 
 
 def publish(result: Row) -> None:
-    """Write the measured part of the docs."""
     DOCS.write_text(with_part(DOCS.read_text(encoding="utf-8"), million(result)), encoding="utf-8")
 
 

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from benchmarks.classifiers.case import Case, picture
+from benchmarks.case import picture
+from benchmarks.classifiers.case import Case
 from benchmarks.photographs import PHOTOGRAPHS, photograph
 from benchmarks.processes import fresh, megabytes
 from benchmarks.report import FOLDER, Row, grid, machine, page
@@ -54,7 +55,6 @@ Took = dict[str, float]
 
 
 def throughput(models: Sequence[str], rounds: int, many: int) -> Row:
-    """Measure every model, and the memory of a long run."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = written(Path(scratch, "pictures"), PICTURES)
         result: Row = {
@@ -191,7 +191,6 @@ HEAD = ("model", "Sightglass /s", "bare /s", "of bare", "of bare, prepared", "lo
 
 
 def markdown(result: Row) -> str:
-    """Return the report."""
     rows, goals = [], []
     for row in result["models"]:
         ratios = {line: f"{ratio['wall']:.2f} ({ratio['cpu']:.2f})" for line, ratio in row["ratios"].items()}

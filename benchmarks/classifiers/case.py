@@ -1,55 +1,38 @@
-"""One model and one picture, on one device, as every contender meets them."""
+"""One classifier and one picture, as every contender meets them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks import case
+from benchmarks.case import seeded
 from common.errors import ModelProblem
-from common.packaged import photograph
 from explain.evidence.layers import find
 from explain.evidence.resident import Residency, Resident
 from explain.picture.image import Image
 from models.adapter import Target
-from models.catalog import available, spec
+from models.catalog import spec
 from models.geometry import ModelInput
 from models.load import load
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from pathlib import Path
+
+    from torch import nn
 
     from explain.progress import Progress
-    from models.adapter import Adapter, Layer, ModelSpec
+    from models.adapter import Layer, ModelSpec
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
 WEIGHED = ("resnet18", "efficientnet-lite0")
 """For memory: 300 calls of a slow peer on a large model take very long."""
-SEED = 0
-
-
-def picture() -> Path:
-    """A street with a bus, 810x1080, that the Ultralytics package carries."""
-    path = photograph("bus")
-    if path is None:
-        raise ModelProblem("The picture of the benchmarks is in the package ultralytics: install it or name another.")
-    return path
-
-
-def adapter(model: str) -> tuple[Adapter, str]:
-    """A classifier of the catalogue with its trained weights, else with seeded ones; and which: `real` or `random`."""
-    row = spec(model)
-    if row.task != "classify":
-        raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
-    if available(row):
-        return load(row), "real"
-    return load(replace(row, weights={"random": SEED})), "random"
 
 
 class _One(Residency):
-    """A residency that gives out one model, so that an Explainer takes the case's own."""
+    """A residency with a single model, so that an Explainer takes the case's own."""
 
     def __init__(self, resident: Resident) -> None:
         super().__init__()
@@ -63,51 +46,44 @@ class _One(Residency):
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(case.Case):
     """What is explained: the model's best classes for the picture, at the model's default layer."""
 
-    path: Path
-    image: Image
-    device: torch.device
-    resident: Resident
-    weights: str
-    """`real` or `random`."""
-    given: ModelInput
-    """Already on the device."""
-    layer: Layer
-    targets: tuple[Target, ...]
     other: Target
-    """The next best class, that nobody has asked for yet."""
+    """The next best class, which no contender explains before."""
 
     @classmethod
     def build(cls, model: str, path: Path, device: torch.device, classes: int) -> Case:
-        made, weights = adapter(model)
+        row, weights = seeded(spec(model))
+        if row.task != "classify":
+            raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
+        made, image = load(row), Image.open(path)
         resident = Resident(made, device)
-        (layer,) = find(resident.layers[0], resident.default_layers, made.module)
-        image = Image.open(path)
+        layers = find(resident.layers[0], resident.default_layers, made.module)
         given = made.prepare(image.pixels, made.preprocessings[0])
         given = ModelInput(given.tensor.to(device), given.geometry)
         with torch.no_grad():
             best = made.run(resident.place(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
         *targets, other = (Target(index, made.labels[index]) for index in best)
-        return cls(path, image, device, resident, weights, given, layer, tuple(targets), other)
+        return cls(path, image, resident, weights, given, layers, tuple(targets), other)
+
+    @property
+    def layer(self) -> Layer:
+        (only,) = self.layers
+        return only
 
     @property
     def indices(self) -> tuple[int, ...]:
         return tuple(target.index for target in self.targets if target.index is not None)
 
     @property
-    def tensor(self) -> Tensor:
-        return self.given.tensor
-
-    @property
     def residency(self) -> Residency:
         return _One(self.resident)
 
     def module(self) -> nn.Module:
-        """The model as its library's users have it: in eval mode, contiguous, parameters that want gradients.
+        """Return the model as its library's users have it: in eval mode, contiguous, parameters that need gradients.
 
-        Fresh every time: hooks and gradients of one contender are nothing to the others.
+        New every time: hooks and gradients of one contender do not affect the others.
         """
         adapter = self.resident.adapter
         arch, classes = adapter.spec.arch, len(adapter.labels)
@@ -119,11 +95,13 @@ class Case:
             import timm
 
             module = timm.create_model(arch, num_classes=classes)
-        shapes = {name: held.shape for name, held in module.state_dict().items()}
+        shapes = {name: own.shape for name, own in module.state_dict().items()}
         # Ours may have zeros before a kernel's own numbers.
         given = {
-            name: held[tuple(slice(-side, None) for side in shapes.get(name, held.shape))] if held.ndim else held
-            for name, held in adapter.module.state_dict().items()
+            name: values[tuple(slice(-side, None) for side in shapes.get(name, values.shape))]
+            if values.ndim
+            else values
+            for name, values in adapter.module.state_dict().items()
         }
         module.load_state_dict(given)
         return module.eval().to(self.device)

@@ -27,7 +27,6 @@ CONTENDERS = {
 
 
 def memory(models: Sequence[str], path: Path, *, calls: int, classes: int, threads: int) -> list[dict[str, Any]]:
-    """Return one row for each model and contender, in MB."""
     if not HAS_PROC:
         raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
     rows = []
@@ -39,7 +38,6 @@ def memory(models: Sequence[str], path: Path, *, calls: int, classes: int, threa
 
 
 def weigh(contender: str, model: str, path: Path, calls: int, classes: int, threads: int) -> dict[str, Any]:
-    """Measure the bare model first, then the contender's library, objects and calls."""
     import torch
 
     from benchmarks.classifiers.case import Case
@@ -71,10 +69,10 @@ def weigh(contender: str, model: str, path: Path, calls: int, classes: int, thre
 def hooks(module: nn.Module) -> int:
     """Return the number of hooks of any kind on a module and all its parts."""
     return sum(
-        len(held)
+        len(kept)
         for part in module.modules()
-        for name, held in vars(part).items()
-        if name.endswith("_hooks") and isinstance(held, dict) and "state_dict" not in name
+        for name, kept in vars(part).items()
+        if name.endswith("_hooks") and isinstance(kept, dict) and "state_dict" not in name
     )
 
 
@@ -85,9 +83,9 @@ def _call(contender: str, case: Case, module: nn.Module) -> Callable[[int], Any]
 
         return on_new_pictures(case)
     if contender == "maps":
-        from benchmarks.classifiers.sightglass import maps
+        from benchmarks.classifiers.sightglass import GRADCAM
 
-        return lambda _: maps(case)
+        return lambda _: case.maps([GRADCAM])
     from benchmarks.classifiers import peers
 
     made = {

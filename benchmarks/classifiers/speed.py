@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.classifiers.case import Case
 from benchmarks.classifiers.peers import peers
-from benchmarks.classifiers.sightglass import maps, sightglass
+from benchmarks.classifiers.sightglass import GRADCAM, sightglass
 from benchmarks.gpu import cuda_graphs
 from benchmarks.report import Row, goal, grid, number, page, times
 from benchmarks.timing import measure, row
@@ -49,7 +49,7 @@ def compared(case: Case, lines: Sequence[Contender], rounds: int, *, warm_up: in
     """
     taken = measure(lines, rounds, case.device, warm_up=warm_up)
     bare = float(np.median(taken["bare"]))
-    ours, difference = maps(case)[0].cpu().numpy(), None
+    ours, difference = case.maps([GRADCAM])[0].cpu().numpy(), None
     for peer in (line for line in lines if line.id == "grad_cam"):
         # Both in full float32: a peer's pass on a GPU rounds to 10 bits by default.
         with exact(case.device):
@@ -90,7 +90,6 @@ def goals(result: Row) -> list[Row]:
 
 
 def markdown(result: Row) -> str:
-    """Return the whole report."""
     parts = [
         "What a detector's maps cost and where they point is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
         "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own section. "

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.classifiers import tiny_transformers
 from benchmarks.classifiers.case import Case
 from benchmarks.classifiers.peers import peers
-from benchmarks.classifiers.sightglass import maps
+from benchmarks.classifiers.sightglass import GRADCAM
 from benchmarks.classifiers.speed import compared
 from benchmarks.report import FOLDER, Row, grid, machine, page, times
 from benchmarks.timing import CPU, SEED, Contender
@@ -63,7 +63,6 @@ TITLES = {
 
 
 def transformers(models: Sequence[str], path: Path, device: torch.device, rounds: int, classes: int) -> Row:
-    """Measure both halves."""
     packages = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "numpy")
     result: Row = {"machine": machine(torch.get_num_threads(), str(device), packages), "rounds": rounds}
     result["speed"] = [speed(model, path, device, rounds, classes) for model in models or MODELS]
@@ -91,9 +90,9 @@ def _own(case: Case) -> Iterator[Contender]:
 
     def plain(_: Any) -> Any:
         with patch.object(engine, "sparse", nullcontext):
-            return maps(case)
+            return case.maps([GRADCAM])
 
-    yield Contender("maps", f"Sightglass, {count} maps at input size", lambda _: maps(case))
+    yield Contender("maps", f"Sightglass, {count} maps at input size", lambda _: case.maps([GRADCAM]))
     if case.layer.layout == "tokens":
         yield Contender("plain", f"the same {count} maps by autograd alone", plain)
     for name in ATTENTION if len({one.grid for one in case.resident.attentions}) == 1 else ():
@@ -101,7 +100,7 @@ def _own(case: Case) -> Iterator[Contender]:
             name,
             f"{name} of {count} classes, after the pass",
             lambda evidence, name=name: _explained(case.image, evidence, name, case.indices),  # type: ignore[misc]
-            lambda: Evidence(case.resident, case.given, (case.layer,)),
+            case.evidence,
         )
 
 
@@ -124,8 +123,7 @@ def _plain_difference(case: Case) -> float | None:
     found = []
     for context in (sparse, nullcontext):
         with patch.object(engine, "sparse", context):
-            evidence = Evidence(case.resident, case.given, (case.layer,))
-            found.append([one.values for one in evidence.gradients(case.targets)[0]])
+            found.append([one.values for one in case.evidence().gradients(case.targets)[0]])
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True))
 
 
@@ -182,7 +180,6 @@ def _pictures(kind: str) -> Iterator[tuple[Any, int, Any]]:
 
 
 def markdown(result: Row) -> str:
-    """Return the whole report."""
     parts = [
         "## Five classes",
         "All contenders run in one process on the same picture, weights, layer and classes, once a round each, in "

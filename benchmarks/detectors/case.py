@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.classifiers.case import SEED
+from benchmarks.case import Case, seeded
+from benchmarks.timing import SEED
 from common.errors import ModelProblem
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.picture.image import Image
 from models.adapter import Target
 from models.adapters.detector import Detector
-from models.catalog import available, spec
+from models.catalog import spec
 from models.families.ultralytics.layers import CAM_SCRIPTS
 from models.families.yolox import NECK
 from models.load import load
@@ -26,30 +28,20 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from models.adapter import Layer, ModelSpec
-    from models.geometry import ModelInput
+    from models.adapter import ModelSpec
 
 SIZE = 640
 """Pixels of the input's longer side, of every model: YOLOX nano's own is 416."""
 TWINS = {"yolo11s": "yolo11n", "yolox_s": "yolox_nano"}
-"""Sizes whose weights may be lacking, and the trained one whose boxes are taken: the candidates are numbered alike."""
+"""Sizes whose weights may be missing, and the trained one whose boxes are taken: the candidates are numbered alike."""
 WEAK = 0.01
 """Confidence from which a box may be among the ten: there are not always ten sure ones."""
 
 
 @dataclass(frozen=True, eq=False)
-class DetectorCase:
-    """The strongest boxes of a picture, and the layers that they are explained at."""
+class DetectorCase(Case):
+    """The strongest boxes of a picture, one target a box, strongest first, and the layers to explain them at."""
 
-    path: Path
-    image: Image
-    resident: Resident
-    weights: str
-    """`real` or `random`."""
-    given: ModelInput
-    layers: tuple[Layer, ...]
-    boxes: tuple[Target, ...]
-    """One target a box, strongest first."""
     scales: tuple[str, ...]
     """On which scale each box was found, P3 to P5."""
     group: Target
@@ -64,10 +56,9 @@ class DetectorCase:
         resident, image = Resident(adapter, torch.device("cpu")), Image.open(path)
         given = adapter.prepare(image.pixels, adapter.preprocessings[0])
         paths = tuple(NECK.values()) if _yolox(row) else tuple(f"model.{index}" for index in CAM_SCRIPTS)
-        layers = find(resident.layers[0], paths, adapter.module)
         if weights == "random":
             like = cls.build(TWINS[model], path, count)
-            boxes, scales = like.boxes, like.scales
+            boxes, scales = like.targets, like.scales
         else:
             with torch.no_grad():
                 outputs = adapter.run(resident.place(given.tensor))
@@ -75,10 +66,10 @@ class DetectorCase:
             pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
             boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
             scales = tuple(scale(outputs.levels, anchor) for anchor, _ in pairs)
-        classes_found = [box.index for box in boxes]
-        commonest = max(classes_found, key=classes_found.count)
+        commonest = statistics.mode(box.index for box in boxes)
         mine = [box for box in boxes if box.index == commonest]
         group = replace(mine[0], anchors=tuple(anchor for box in mine for anchor in box.anchors))
+        layers = find(resident.layers[0], paths, adapter.module)
         return cls(path, image, resident, weights, given, layers, boxes, scales, group)
 
     @property
@@ -88,10 +79,6 @@ class DetectorCase:
         return found
 
     @property
-    def tensor(self) -> Tensor:
-        return self.given.tensor
-
-    @property
     def yolox(self) -> bool:
         return _yolox(self.adapter.spec)
 
@@ -99,17 +86,19 @@ class DetectorCase:
         return locate(self.adapter.spec)
 
     def module(self) -> nn.Module:
-        """The network as its own library runs it: Ultralytics' fused, libreyolo's YOLOX as it is; fresh every time."""
+        """Return a new network as its own library runs it: Ultralytics' fused, libreyolo's YOLOX as it is."""
         row = self.adapter.spec
         if self.yolox:
             from libreyolo.models.yolox.nn import LibreYOLOXModel
 
             from models import checkpoint
-            from models.families.yolox import untrained as seeded
+            from models.families.yolox import untrained as untrained_yolox
 
             made: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
             random = self.weights == "random"
-            made.load_state_dict(seeded(row.arch, SEED).state_dict() if random else checkpoint.read(self.file()))
+            made.load_state_dict(
+                untrained_yolox(row.arch, SEED).state_dict() if random else checkpoint.read(self.file())
+            )
             return made.eval().requires_grad_(False)
         from models.families.ultralytics.loader import import_quietly, untrained
 
@@ -126,18 +115,17 @@ def _yolox(row: ModelSpec) -> bool:
 
 
 def _row(model: str) -> tuple[ModelSpec, str]:
-    """A row of the catalogue at the benchmark's size, with its trained weights or else seeded ones, and which."""
-    row = spec(model)
-    weights: dict[str, Any] = {**row.weights, "preprocessing": {"size": SIZE}} if _yolox(row) else {**row.weights}
-    if available(row):
-        return replace(row, weights=weights), "real"
-    if model not in TWINS:
+    """Return a row of the catalogue at the benchmark's size, and whether its weights are `real` or `random`."""
+    row, weights = seeded(spec(model))
+    if weights == "random" and model not in TWINS:
         raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
-    return replace(row, weights={"random": SEED}), "random"
+    if weights == "real" and _yolox(row):
+        row = replace(row, weights={**row.weights, "preprocessing": {"size": SIZE}})
+    return row, weights
 
 
 def level(levels: Sequence[Tensor], anchor: int) -> int:
-    """Which of the scales a candidate is on, 0 the finest."""
+    """Return which of the scales a candidate is on, 0 the finest."""
     start = 0
     for number, one in enumerate(levels):
         start += one.shape[2] * one.shape[3]
@@ -147,5 +135,5 @@ def level(levels: Sequence[Tensor], anchor: int) -> int:
 
 
 def scale(levels: Sequence[Tensor], anchor: int) -> str:
-    """The name of a candidate's scale, of three whose finest has a stride of 8."""
+    """Return the name of a candidate's scale, of three whose finest has a stride of 8."""
     return f"P{3 + level(levels, anchor)}"

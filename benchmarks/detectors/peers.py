@@ -76,9 +76,9 @@ def grad_cam(case: DetectorCase) -> Iterator[Contender]:
         cam.compute_input_gradient = frozen
 
         def call(cam: Any = cam) -> list[NDArray[np.float32]]:
-            return [cam(case.tensor, [lambda rows, box=box: rows[box.anchors[0], box.index]])[0] for box in case.boxes]
+            return [cam(case.tensor, [lambda rows, t=t: rows[t.anchors[0], t.index]])[0] for t in case.targets]
 
-        name = f"pytorch-grad-cam, HiResCAM, {len(case.boxes)} boxes one by one"
+        name = f"pytorch-grad-cam, HiResCAM, {len(case.targets)} boxes one by one"
         lines = ("frozen", f"{name}, its weights frozen") if frozen else ("grad_cam", name)
         yield Contender(*lines, lambda _, call=call: call())  # type: ignore[misc]
 

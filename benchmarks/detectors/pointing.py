@@ -20,7 +20,7 @@ from torchvision.ops import box_iou
 
 from benchmarks import baselines
 from benchmarks.bootstrap import Line, Samples
-from benchmarks.classifiers.sightglass import FAST
+from benchmarks.case import FAST
 from benchmarks.detectors.annotated import Photograph, carried, dataset, matched
 from benchmarks.detectors.case import level
 from benchmarks.report import Row, differences, ends, grid, machine, means, page
@@ -76,7 +76,6 @@ class Scores:
 
 
 def samples(models: Sequence[Scores]) -> Samples:
-    """Return the models' scores, to be compared."""
     return Samples(
         [of.pictures for of in models], lambda line, measure: [np.array(of.values[line][measure]) for of in models]
     )
@@ -102,7 +101,6 @@ def pointing(models: Sequence[str], folder: Path | None, most: int | None = None
 
 
 def summary(scores: dict[str, Scores]) -> Row:
-    """Return each model's table, and the verdict over all."""
     tables = [{"model": model, **table(made)} for model, made in scores.items()]
     return {"models": tables, "overall": verdict(list(scores.values()))}
 

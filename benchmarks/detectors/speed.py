@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.classifiers.case import picture
-from benchmarks.classifiers.sightglass import FAST
+from benchmarks.case import FAST, maps_of, picture, raws_of
 from benchmarks.detectors.case import SIZE, WEAK, DetectorCase
 from benchmarks.processes import fresh, megabytes, reset_peak
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
 from benchmarks.timing import CPU, Contender, measure, row, timed
-from explain.evidence.evidence import Evidence
 from explain.explanation import explain
 from explain.maps.heatmap import scaled
 from explain.methods import METHODS
-from explain.methods.from_evidence import compute, raw_maps
 from explain.options import Options
 from models.adapter import Target
 from models.weights import folders
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.methods.method import Method
     from models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
@@ -42,7 +38,7 @@ SLOW = 7
 """How often the contenders that take seconds are timed."""
 PROCESSES = 5
 """Number of processes in which resident memory is measured: one is off another by a tenth and more."""
-HIRESCAM = METHODS["hirescam"]
+HIRESCAM = (METHODS["hirescam"],)
 
 
 def detect(models: Sequence[str] = (), rounds: int | None = None) -> Row:
@@ -67,66 +63,39 @@ def pictures() -> list[Path]:
     return [picture(), *(path for path in table if path.is_file())][:2]
 
 
-def evidence_of(case: DetectorCase) -> Evidence:
-    return Evidence(case.resident, case.given, case.layers)
-
-
-def maps(case: DetectorCase, targets: Sequence[Target], methods: Sequence[Method] = (HIRESCAM,)) -> list[Tensor]:
-    """Return (k, h, w) in 0..1 at the model's input size for each method, from one pass."""
-    return maps_of(evidence_of(case), targets, methods)
-
-
-def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method] = (HIRESCAM,)) -> list[Tensor]:
-    compute(evidence, methods, targets)
-    return [scaled(raw_maps(evidence, method, targets), evidence.geometry, "own") for method in methods]
-
-
-def raws(case: DetectorCase, methods: Sequence[Method]) -> list[list[Tensor]]:
-    """Return the maps on the layers' own grids for each method, from one pass."""
-    evidence = evidence_of(case)
-    compute(evidence, methods, case.boxes)
-    return [raw_maps(evidence, method, case.boxes) for method in methods]
-
-
 def picture_map(case: DetectorCase) -> Tensor:
     """Return one map of the strongest candidates of all."""
-    evidence = evidence_of(case)
+    evidence = case.evidence()
     target = Target(None, "the whole picture", case.adapter.strongest(evidence.outputs, RATIO))
-    return maps_of(evidence, [target])[0]
+    return maps_of(evidence, [target], HIRESCAM)[0]
 
 
 def sightglass(case: DetectorCase) -> Iterator[Contender]:
-    count = len(case.boxes)
-
-    def evidence() -> Evidence:
-        return evidence_of(case)
+    count, boxes = len(case.targets), case.targets
 
     def raw() -> tuple[list[Tensor], Geometry]:
-        made = evidence()
-        return raw_maps(made, HIRESCAM, case.boxes), made.geometry
+        evidence = case.evidence()
+        return raws_of(evidence, boxes, HIRESCAM)[0], evidence.geometry
 
-    def explained() -> Any:
-        options = Options(method=HIRESCAM.id, per="detection", top_k=count, confidence=WEAK)
-        return explain(case.image, evidence(), options, milliseconds={})
+    def explained(_: None) -> Any:
+        options = Options(method="hirescam", per="detection", top_k=count, confidence=WEAK)
+        return explain(case.image, case.evidence(), options, milliseconds={})
 
-    yield Contender("class", "Sightglass, one class map", lambda _: maps(case, [case.group]))
+    yield Contender("class", "Sightglass, one class map", lambda _: case.maps(HIRESCAM, [case.group]))
     yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: picture_map(case))
-    yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: maps(case, case.boxes))
-    yield Contender("pass", "of it the model pass that keeps a graph", lambda _: evidence())
-    yield Contender("maps", "of it the maps", lambda made: maps_of(made, case.boxes), evidence)
-    yield Contender(
-        "grown", "of the maps enlarging them to the input's size", lambda given: scaled(given[0], given[1], "own"), raw
-    )
-    yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws(case, FAST))
-    seven = f"seven methods, {count} boxes, maps at input size"
-    yield Contender("seven", seven, lambda _: maps(case, case.boxes, FAST))
+    yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: case.maps(HIRESCAM))
+    yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
+    yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
+    grown = "of the maps enlarging them to the input's size"
+    yield Contender("grown", grown, lambda given: scaled(given[0], given[1], "own"), raw)
+    yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
+    yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
     # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.
     if case.weights == "real":
-        yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", lambda _: explained())
+        yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", explained)
 
 
 def speed(model: str, path: Path, rounds: int) -> Row:
-    """Measure every contender on one model and picture."""
     from benchmarks.detectors import peers
 
     case = DetectorCase.build(model, path, COUNT)
@@ -146,12 +115,12 @@ def speed(model: str, path: Path, rounds: int) -> Row:
     beside = float(np.median(long["bare"]))
     rows += [row(line, long[line.id], beside) for line in slow if line.id not in ("bare", "ten")]
     ratio, milliseconds = ({one["id"]: one[key] for one in rows} for key in ("ratio", "ms"))
-    ours, theirs = maps(case, case.boxes)[0].numpy(), np.stack(slow[2].call(None))
+    ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
     left, top, right, bottom = case.given.geometry.content
     bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])
     difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
     faster, frozen = (float(np.median(long[peer]) / np.median(long["ten"])) for peer in ("grad_cam", "frozen"))
-    count = len(case.boxes)
+    count = len(case.targets)
     goals = (
         ("one class map, to a bare pass", ratio["class"], 1.25),
         ("one map of the whole picture, to a bare pass", ratio["whole"], 1.25),
@@ -182,7 +151,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
 
 def _how(case: DetectorCase) -> str:
     height, width = case.given.geometry.input
-    found = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.boxes, case.scales, strict=True))
+    found = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
     weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
                "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip
     return (
@@ -219,7 +188,7 @@ def first_times(model: str, threads: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {"bare": [], "first": [], "again": []}
     for path in found:
         case = DetectorCase.build(model, path, COUNT)
-        calls = (next(iter(peers.bare(case))).call, *[lambda _, case=case: maps(case, case.boxes)] * 2)
+        calls = (next(iter(peers.bare(case))).call, *[lambda _, case=case: case.maps(HIRESCAM)] * 2)
         for name, call in zip(taken, calls, strict=True):
             taken[name].append(timed(call, None, CPU))
     return taken
@@ -283,11 +252,11 @@ def _peak(call: Callable[[], Any]) -> float:
 
 def _calls(case: DetectorCase) -> dict[str, Callable[[], Any]]:
     return {
-        "graph": lambda: evidence_of(case),
-        "ten": lambda: maps(case, case.boxes),
-        "raw": lambda: raws(case, (HIRESCAM,)),
-        "seven": lambda: maps(case, case.boxes, FAST),
-        "seven raw": lambda: raws(case, FAST),
+        "graph": case.evidence,
+        "ten": lambda: case.maps(HIRESCAM),
+        "raw": lambda: raws_of(case.evidence(), case.targets, HIRESCAM),
+        "seven": lambda: case.maps(FAST),
+        "seven raw": lambda: raws_of(case.evidence(), case.targets, FAST),
     }
 
 
@@ -315,7 +284,6 @@ def weigh(contender: str, model: str, path: Path, threads: int) -> float:
 
 
 def markdown(result: Row) -> str:
-    """Return the whole report."""
     parts = [
         "All contenders of a table run in one process on the same prepared picture, once a round each, in another "
         f"order every round; those that take seconds in {SLOW} rounds of their own, with the bare pass among them. "

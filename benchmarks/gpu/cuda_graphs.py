@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.classifiers.sightglass import GRADCAM, maps
+from benchmarks.classifiers.sightglass import GRADCAM
 from benchmarks.timing import Contender
 from explain.evidence.determinism import exact
-from explain.evidence.evidence import Evidence
 from explain.maps.heatmap import heatmaps
 from explain.methods.from_evidence import raw_maps
 
@@ -43,7 +42,7 @@ def contenders(case: Case) -> list[Contender]:
     lines = [Contender("bare_exact", "bare forward in whole float32, as Sightglass runs it", _ignoring(whole))]
     for name, title, call in (
         ("bare_graph", "bare forward, as a CUDA graph", bare),
-        ("sightglass_graph", f"Sightglass, {len(case.targets)} maps, as a CUDA graph", lambda: maps(case)[0]),
+        ("sightglass_graph", f"Sightglass, {len(case.targets)} maps, as a CUDA graph", lambda: case.maps([GRADCAM])[0]),
     ):
         try:
             replay = _recorded(call)
@@ -78,7 +77,7 @@ def _recorded(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 def facts(case: Case) -> dict[str, Any]:
     """Return the bytes sent to the host while raw maps become heatmaps, beside the size of the maps."""
-    evidence = Evidence(case.resident, case.given, (case.layer,))
+    evidence = case.evidence()
     raws = raw_maps(evidence, GRADCAM, case.targets)
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     torch.cuda.synchronize(case.device)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.classifiers.sightglass import FAST
+from benchmarks.case import FAST
 from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.timing import Contender, measure
 from explain.evidence.evidence import Evidence
@@ -75,8 +75,6 @@ def tf32(values: torch.Tensor) -> torch.Tensor:
 
 
 class Counted(TorchDispatchMode):
-    """Count the operations that would be launched."""
-
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
@@ -221,7 +219,6 @@ def _allocated(device: torch.device) -> int:
 
 
 def markdown(result: Row) -> str:
-    """Return the whole report."""
     at = result["machine"] | ({"processor": result["name"]} if "name" in result else {})
     parts = (*_rounded(result["rounding"]), *_launched(result["launches"]), *_on_device(result["here"]))
     note = " Give --device cuda where there is a GPU."

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.classifiers.sightglass import FAST
+from benchmarks.case import FAST
 from benchmarks.detectors.annotated import Photograph, matched
 from benchmarks.timing import CPU, SEED
 from explain.evidence.evidence import Evidence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.classifiers.sightglass import FAST
+from benchmarks.case import FAST
 from benchmarks.detectors.peers import Logits
 from benchmarks.truth.maps import QUESTIONS, default, evidence_of, layers_of, resident, subjects
 from benchmarks.truth.measures import MEASURES, box_of, measured

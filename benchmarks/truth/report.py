@@ -37,8 +37,6 @@ SHOWN = (("gradcam", "layer4"), ("layercam", "layer4"), ("hirescam", "layer3"), 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Number of held-out scenes."""
-
     scenes: int
     """For the tables, per model; one object each."""
     seeds: int
@@ -55,8 +53,6 @@ class Size:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Everything that was measured."""
-
     size: Size
     scores: list[Scores]
     seeds: list[Scores]

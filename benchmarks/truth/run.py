@@ -95,7 +95,6 @@ GROUPS = {
 
 
 def report(found: Measured) -> tuple[dict[str, Any], str]:
-    """Return the conclusions, as published, and as Markdown."""
     tables, findings = [], []
     for name, models in GROUPS.items():
         if not (of := _among(found.scores, models)):

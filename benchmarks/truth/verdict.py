@@ -34,7 +34,6 @@ PARTLY = ("a mark", "a relation")
 
 
 def labels_of(*families: str) -> set[str]:
-    """Return the classes of those families."""
     starts = tuple(start for family in families for start in FAMILIES[family])
     return {label for label in scenes.CLASSES if label.startswith(starts)}
 
@@ -98,7 +97,6 @@ class Judged(Samples):
         return [(name, "", "") for name in names if (name, "", "") in self.models[0].lines]
 
     def strongest(self, measure: str) -> Line:
-        """Return the best baseline."""
         return max(self.blind, key=lambda line: self.mean(line, measure))
 
     def fails(self, line: Line, *, bound: int = 1) -> bool:
@@ -109,7 +107,6 @@ class Judged(Samples):
         return all(self.difference(line, self.strongest(measure), measure)[bound] <= 0 for measure in DECIDING)
 
     def best(self) -> list[tuple[float, Line]]:
-        """Return lines by their mean rank over `MEASURES`, best first."""
         return self.ranked(self.lines, MEASURES)
 
     def with_part(self) -> list[Line]:
@@ -185,14 +182,12 @@ def _moved(judged: Judged) -> list[dict[str, Any]]:
 
 
 def _each(model: Scores, question: str, best: Line) -> dict[str, Any]:
-    """Return the same rows for one model."""
     judged = Judged([model], question, countable(question))
     lines = {"default": judged.default, "best": best, "own": judged.best()[0][1], "baseline": judged.strongest("hit")}
     return {"model": model.model, "objects": judged.objects[0]} | {key: judged.row(line) for key, line in lines.items()}
 
 
 def _families(models: Sequence[Scores], question: str, best: Line, default: Line) -> list[dict[str, Any]]:
-    """Return the same rows for the classes of each kind."""
     found = []
     for family in FAMILIES:
         judged = Judged(models, question, labels_of(family))

@@ -119,7 +119,6 @@ class Server:
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
 
     def wait(self) -> None:
-        """Wait until it answers."""
         while time.time() - self.started < LIMIT_MS / 1e3 and self._process.poll() is None:
             try:
                 socket.create_connection(self._at, timeout=1).close()

@@ -41,7 +41,6 @@ def viewer(only: Sequence[str] = (), rounds: int | None = None) -> dict[str, Any
 
 
 def markdown(result: Row) -> str:
-    """Return the whole report."""
     parts = [
         "Chromium without a GPU and the server share those cores. Every time is taken inside the page, from an event "
         "to what it changes on the screen, so nothing that drives the browser is in it. Contenders take turns.",

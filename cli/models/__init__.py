@@ -14,15 +14,8 @@ from cli.pictures import load_explainer
 if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
-app = typer.Typer(help="List models, their weights and layers, and add your own.")
+app = cli.group("List models, their weights and layers, and add your own.")
 Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
-
-
-@app.callback(invoke_without_command=True)
-def models(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
 
 
 @cli.verb(

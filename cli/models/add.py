@@ -40,8 +40,6 @@ RANDOM = "random numbers"
 
 @dataclass(frozen=True, kw_only=True)
 class AddOptions:
-    """Options of `models add`."""
-
     name: str | None = cli.field("--name ID", "Id of the model \\[the file's name].")
     arch: str | None = cli.field("--arch NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
     labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
@@ -301,7 +299,6 @@ def _random(channels: int, height: int, width: int) -> Image:
 
 
 def _picture() -> Path:
-    """Return the first of the packaged photographs."""
     if (found := next(iter(photographs().values()), None)) is None:
         raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
     return found
@@ -315,7 +312,6 @@ def _photographs(but: str) -> list[Image]:
 
 
 def _summary(explanation: Explanation, suspicion: Finding | None) -> dict[str, Any]:
-    """Return the trial for JSON."""
     return {
         "picture": explanation.image.name,
         "predictions": explanation.predictions,

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 _TABLE = (
     Method("gradcam", "GradCAM", "channels weighted by their mean gradient", "gradient",
-           "Selvaraju et al. 2017, arXiv:1610.02391", "gradient.gradcam"),
+           "Selvaraju et al. 2017, arXiv:1610.02391", "gradient.gradcam", linear=True),
     Method("gradcam++", "GradCAM++", "weights lean to strong positive gradients", "gradient",
            "Chattopadhay et al. 2018, arXiv:1710.11063", "gradient.gradcam_plus_plus"),
     Method("hirescam", "HiResCAM", "gradient times activation, place by place", "gradient",
-           "Draelos & Carin 2020, arXiv:2011.08891", "gradient.hirescam"),
+           "Draelos & Carin 2020, arXiv:2011.08891", "gradient.hirescam", linear=True),
     Method("xgradcam", "XGradCAM", "gradients weighted by normalised activation", "gradient",
-           "Fu et al. 2020, arXiv:2008.02312", "gradient.xgradcam"),
+           "Fu et al. 2020, arXiv:2008.02312", "gradient.xgradcam", linear=True),
     Method("layercam", "LayerCAM", "only positive gradients; good in early layers", "gradient",
            "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943", "gradient.layercam"),
     Method("eigencam", "EigenCAM", "what stands out, whatever the class", "eigen",
@@ -58,6 +58,8 @@ _TABLE = (
            "Zeiler & Fergus 2014, arXiv:1311.2901", runner_name="rise.run", passes=196, gradients=False),
 )  # fmt: skip
 METHODS = {method.id: method for method in _TABLE}
+SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient")
+"""Methods that can explain a similarity."""
 
 
 def method(name: str) -> Method:

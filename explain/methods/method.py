@@ -69,8 +69,8 @@ class Method:
     """Forward passes of the model for one class, roughly."""
     gradients: bool = True
     """False where activations alone are enough."""
-    signed: bool = True
-    """False where a gradient and its opposite give the same map, so that it cannot say what sets two pictures apart."""
+    linear: bool = False
+    """Whether the map of the negated scalar is the negated map."""
     per_class: bool = True
     """False where the map is the same for every class: it shows what stands out, not what speaks for the class."""
     detectors: bool = True

@@ -23,7 +23,7 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
 from explain.explainer import EVIDENCE
 from explain.maps.statistics import COARSE, Statistics, describe, describe_place
-from explain.methods import METHODS
+from explain.methods import METHODS, SIMILARITY
 from explain.methods import method as find_method
 from explain.options import Options
 from explain.phrases import percent
@@ -48,9 +48,6 @@ with both lengths constant: what the score consists of, picture by picture."""
 State = Literal["ok", "same", "no evidence", "not a number"]
 SAME = 1 - 1e-5
 """Cosine above which the gradient is noise: nothing could be more similar."""
-LINEAR = ("gradcam", "hirescam", "xgradcam")
-"""Methods whose map of the negated scalar is the negated map; for others it is computed separately."""
-OFFERED = tuple(method.id for method in METHODS.values() if method.family == "gradient" and method.signed)
 DEFAULT = "hirescam"
 """HiResCAM: on pictures joined from two, one of which is the other picture, as good as any method at the last layer and
 better at earlier ones (docs/similarity.md)."""
@@ -168,7 +165,7 @@ def similarity(
     """Compare two pictures and explain the cosine of their embeddings, a . b / (|a| |b|).
 
     Pictures are anything that `Image.open` takes; `layers` are dotted paths, by default the model's own; `method` is
-    one of `OFFERED`, by default HiResCAM. Raises ModelProblem without an embedding and for an unknown option.
+    one of `SIMILARITY`, by default HiResCAM. Raises ModelProblem without an embedding and for an unknown option.
 
         found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         found.score, found.query.signed.shape  # 0.26, (224, 224)
@@ -177,8 +174,8 @@ def similarity(
     if of not in get_args(Of):
         raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
-    if chosen.id not in OFFERED:
-        names = ", ".join(METHODS[name].name for name in OFFERED)
+    if chosen.id not in SIMILARITY:
+        names = ", ".join(METHODS[name].name for name in SIMILARITY)
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
 
@@ -282,7 +279,7 @@ def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
     made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
-    if method.id in LINEAR:
+    if method.linear:
         return made
     return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 

@@ -74,6 +74,11 @@ class Classifier(PreparedAdapter):
 
     def _best(self, scores: Tensor, count: int) -> list[Prediction]:
         """Return the predictions of the highest of (classes,), best first."""
+        if len(scores) > len(self.labels):
+            raise ModelProblem(
+                f"{self.spec.id} has {len(scores)} classes but {len(self.labels)} labels: give it a file with one "
+                "label for each class."
+            )
         best = scores.topk(min(count, len(scores)))
         pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         return [Prediction(self.labels[index], index, score) for score, index in pairs]

@@ -14,9 +14,10 @@ from cli import main
 from common.errors import Cancelled, ModelProblem
 from explain import Explainer
 from explain.evidence.layers import as_map
+from explain.methods import SIMILARITY
 from explain.picture.image import Image
 from explain.similarity.ranking import Context, context, embedding, rank
-from explain.similarity.similarity import OFFERED, similarity
+from explain.similarity.similarity import similarity
 from models.preprocess import place
 from tests.conftest import asset
 
@@ -126,7 +127,7 @@ def test_before_an_average_a_cosines_map_sums_to_0_and_a_products_to_the_score(
 def test_every_method_offered_has_two_signs_and_turns_with_the_pictures(
     lite: Explainer, bus: Path, zidane: Path
 ) -> None:
-    for method in OFFERED:
+    for method in SIMILARITY:
         there = similarity(lite, bus, zidane, method=method, layers=("blocks.4",))
         back = similarity(lite, zidane, bus, method=method, layers=("blocks.4",))
         assert np.array_equal(there.query.raw[0], back.gallery.raw[0])
