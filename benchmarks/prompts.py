@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 METHODS = ("gradcam", "hirescam", "layercam", "eigencam")
 WAYS = {
-    "alone": "one prompt, its logit alone",
+    "logit": "one prompt, its logit alone",
     "neutral": "one prompt against a neutral one",
     "contrast": "all prompts of the scene compete",
 }
@@ -53,7 +53,7 @@ def pointing(
             found["middle", ""].append(_measured(scene, phrase, even, middle))
             found["edge", ""].append(_measured(scene, phrase, edges))
         for way in ways:
-            part: Any = "class" if way == "alone" else "contrast"
+            part: Any = "class" if way == "logit" else "contrast"
             for prompts in [phrases] if way == "contrast" else [[phrase] for phrase in wanted]:
                 made = explainer(scene.pixels, vocabulary=prompts, targets=prompts, part=part)
                 for method in methods:

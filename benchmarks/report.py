@@ -87,7 +87,7 @@ def attempt(title: str, measure: Callable[[], Row]) -> Row:
     """Measure one line; a failure is reported in it, so that the others go on."""
     print(title, file=sys.stderr, flush=True)
     try:
-        return {"title": title, **measure()}
+        return {"title": title, "facts": [], "goals": [], **measure()}
     except Exception as error:
         LOGGER.exception("%s", title)
         return {"title": title, "failed": str(error).strip().partition("\n")[0] or type(error).__name__}

@@ -1,4 +1,4 @@
-"""The peer of the API's measurement: a FastAPI route as one writes it in ten minutes, the bare model and no map.
+"""The API's peer: a FastAPI route as one writes it in ten minutes, the bare model and no map.
 
 `python -m uvicorn benchmarks.api.bare:app`
 """
@@ -26,7 +26,7 @@ _adapter = load(spec(MODEL))
 
 @app.post("/predict")
 def predict(image: UploadFile) -> list[dict[str, Any]]:
-    """The five best classes. FastAPI runs it in a thread of its own."""
+    """Return the five best classes. FastAPI runs this in a thread."""
     pixels = np.array(Image.open(io.BytesIO(image.file.read())).convert("RGB"))
     tensor = _adapter.prepare(pixels, "trained").tensor
     with _lock, torch.no_grad():

@@ -20,8 +20,8 @@ SETTLED = 20
 CONTENDERS = {
     "maps": "Sightglass, maps of a prepared picture",
     "explainer": "Sightglass, Explainer on new pictures, with its cache of evidence",
-    "grad_cam": "pytorch-grad-cam, one object kept",
-    "torch_cam": "torch-cam, one extractor kept",
+    "grad_cam": "pytorch-grad-cam, one object reused",
+    "torch_cam": "torch-cam, one extractor reused",
     "torch_cam_unclosed": "torch-cam, an extractor per call, never closed",
 }
 
@@ -69,10 +69,10 @@ def weigh(contender: str, model: str, path: Path, calls: int, classes: int, thre
 def hooks(module: nn.Module) -> int:
     """Return the number of hooks of any kind on a module and all its parts."""
     return sum(
-        len(kept)
+        len(hooked)
         for part in module.modules()
-        for name, kept in vars(part).items()
-        if name.endswith("_hooks") and isinstance(kept, dict) and "state_dict" not in name
+        for name, hooked in vars(part).items()
+        if name.endswith("_hooks") and isinstance(hooked, dict) and "state_dict" not in name
     )
 
 

@@ -1,4 +1,4 @@
-"""The bare forward pass and the other libraries, each the way its users have it."""
+"""The bare forward pass and the other libraries, each as its users call it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def peers(case: Case) -> list[Contender]:
-    """Every line but Sightglass's own; a library that is not installed has none."""
+    """Return every line but Sightglass's own, for the libraries that are installed."""
     lines = [*bare(case)]
     for library, made in (("pytorch_grad_cam", grad_cam), ("torchcam", torch_cam), ("captum", captum)):
         if importlib.util.find_spec(library):
@@ -70,15 +70,15 @@ def torch_cam(case: Case, module: nn.Module) -> Iterator[Contender]:
         scores = module(case.tensor)
         return torch.cat([extractor(index, scores, retain_graph=True)[0] for index in case.indices])
 
-    def grown() -> Tensor:
+    def enlarged() -> Tensor:
         return F.interpolate(raw().unsqueeze(1), size, mode="bilinear", align_corners=False)
 
     yield Contender("torch_cam", f"torch-cam, one forward, {count} raw maps", lambda _: raw())
-    yield Contender("torch_cam_grown", f"torch-cam, one forward, {count} maps at input size", lambda _: grown())
+    yield Contender("torch_cam_grown", f"torch-cam, one forward, {count} maps at input size", lambda _: enlarged())
 
 
 def torch_cam_unclosed(case: Case, module: nn.Module) -> Iterator[Contender]:
-    """As many apps have it; not timed, only weighed."""
+    """Yield torch-cam as many apps use it; measured for memory only."""
     yield Contender(
         "torch_cam_unclosed",
         "torch-cam, an extractor per call, never closed",
@@ -100,5 +100,5 @@ def captum(case: Case, module: nn.Module) -> Iterator[Contender]:
 
 
 def _reshape(case: Case) -> Callable[[Tensor], Tensor] | None:
-    """How a peer is told to read the layer's output as a map."""
+    """Return how a peer reads the layer's output as a map."""
     return None if case.layer.layout == "nchw" else lambda output: as_map(output, case.layer)

@@ -10,7 +10,7 @@ import torch
 from benchmarks.classifiers.case import Case
 from benchmarks.classifiers.peers import peers
 from benchmarks.classifiers.sightglass import GRADCAM, sightglass
-from benchmarks.gpu import cuda_graphs
+from benchmarks.gpu import report as gpu
 from benchmarks.report import Row, goal, grid, number, page, times
 from benchmarks.timing import measure, row
 from explain.evidence.determinism import exact
@@ -28,7 +28,7 @@ def table(case: Case, rounds: int) -> Row:
     """Measure one model: milliseconds, their spread, the ratio to the bare forward pass, and the maps' difference."""
     lines = [*peers(case), *sightglass(case)]
     if case.device.type == "cuda":
-        lines += cuda_graphs.contenders(case)
+        lines += gpu.graphs(case)
     spec = case.resident.adapter.spec
     return {
         "model": spec.id,
@@ -37,7 +37,7 @@ def table(case: Case, rounds: int) -> Row:
         "input": case.given.geometry.input,
         "channels_last": case.resident.memory_format == torch.channels_last,
         **compared(case, lines, rounds),
-        **(cuda_graphs.facts(case) if case.device.type == "cuda" else {}),
+        **(gpu.transfers(case) if case.device.type == "cuda" else {}),
     }
 
 

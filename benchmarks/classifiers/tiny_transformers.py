@@ -20,7 +20,7 @@ NAMES = ("red", "green", "blue", "yellow", "purple", "cyan")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A grey picture with blots and one spot of a colour, which colour, and where it lies."""
+    """A grey picture with blots and one spot of a colour, which colour, and where it is."""
 
     pixels: NDArray[np.uint8]
     """(32, 32, 3)"""
@@ -30,7 +30,7 @@ class Drawn:
 
 
 def draw(number: int) -> Drawn:
-    """One picture by its number, the same every time."""
+    """Return a picture by its number, the same every time."""
     rng = np.random.default_rng([51, number])
     coarse = rng.integers(60, 196, (5, 5)).astype(np.uint8)
     grey = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
@@ -42,14 +42,14 @@ def draw(number: int) -> Drawn:
     mask = np.zeros((SIDE, SIDE), np.uint8)
     cv2.circle(mask, at, reach, 1, -1)
     pixels = np.repeat(grey[:, :, None], 3, axis=2).astype(np.float64)
-    # A colour shines through: how bright it is says nothing.
+    # The grey shows through the colour: brightness alone tells nothing.
     pixels[mask > 0] = 0.4 * pixels[mask > 0] + 0.6 * np.array(COLOURS[index])
     noisy = pixels + rng.normal(0, 10, pixels.shape)
     return Drawn(noisy.clip(0, 255).astype(np.uint8), index, mask > 0)
 
 
 def build(kind: str) -> nn.Module:
-    """`vit` with a class token, or `swin`: float32 (B, 3, 32, 32) to logits (B, 6); both end with 8 x 8 places."""
+    """Return `vit` with a class token, or `swin`: float32 (B, 3, 32, 32) to logits (B, 6), at the end on 8 x 8 cells."""
     if kind == "swin":
         from timm.models.swin_transformer import SwinTransformer
 
@@ -70,7 +70,7 @@ def build(kind: str) -> nn.Module:
 
 
 def train(kind: str, steps: int, batch: int = 64, pool: int = 3000, seed: int = 0) -> nn.Module:
-    """A net trained on pictures 0 to `pool`; held-out ones have higher numbers."""
+    """Return a net trained on pictures 0 to `pool`; held-out ones have higher numbers."""
     torch.manual_seed(seed)
     drawn = [draw(number) for number in range(pool)]
     pixels = torch.from_numpy(np.stack([one.pixels for one in drawn])).permute(0, 3, 1, 2)

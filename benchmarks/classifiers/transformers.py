@@ -210,8 +210,8 @@ def markdown(result: Row) -> str:
             for layer in LAYERS[table["kind"]]
         ]
         parts += [f"### {TITLES[table['kind']]}", f"{table['pictures']} pictures.", grid(("layer", *CAMS), body)]
-        if whole := [(m, _cell(found[m, ""])) for m in ATTENTION if (m, "") in found]:
-            parts.append(grid(("of attention", "hit, share"), whole))
+        if attended := [(m, _cell(found[m, ""])) for m in ATTENTION if (m, "") in found]:
+            parts.append(grid(("of attention", "hit, share"), attended))
     return page("Transformers", "transformers", result["machine"], *parts)
 
 

@@ -1,4 +1,4 @@
-"""Photographs whose objects people have drawn boxes around, and which of a model's boxes are those objects."""
+"""Read photographs with annotated boxes, and match a model's boxes with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Photograph:
 
 
 def carried() -> list[Photograph]:
-    """Those in `images` of the operator's folders of weights, whose labels.json has boxes."""
+    """Return those in `images` of the operator's folders of weights whose labels.json has boxes."""
     return [
         Photograph(listed.parent / name, objects)
         for folder in folders()
@@ -46,7 +46,7 @@ def carried() -> list[Photograph]:
 
 
 def dataset(folder: Path) -> list[Photograph]:
-    """A folder of COCO's classes as YOLO has it: `images/x.jpg` and, for each, `labels/x.txt`."""
+    """Return a folder of COCO's classes in YOLO's layout: `images/x.jpg` and, for each, `labels/x.txt`."""
     names, found = tuple(labels.coco().values()), []
     for path in sorted(one for one in (folder / "images").rglob("*") if one.suffix.lower() in SUFFIXES):
         listed = folder / "labels" / path.relative_to(folder / "images").with_suffix(".txt")
@@ -65,7 +65,7 @@ def dataset(folder: Path) -> list[Photograph]:
 
 
 def matched(predictions: Sequence[Prediction], photograph: Photograph) -> list[tuple[Prediction, int]]:
-    """Boxes that are an annotated object, best first, each with the object's number: its label, and IoU >= 0.5."""
+    """Return the boxes that are an annotated object (its label, IoU >= 0.5), best first, with the object's number."""
     free, found = set(range(len(photograph.objects))), []
     for prediction in predictions:
         overlaps = [

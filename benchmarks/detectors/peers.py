@@ -64,10 +64,10 @@ def bare(case: DetectorCase) -> Iterator[Contender]:
 
 
 def grad_cam(case: DetectorCase) -> Iterator[Contender]:
-    """HiResCAM called once for each box: as its users call it, and in the least time that it can be made to take.
+    """Yield HiResCAM called once for each box: as its users call it, and in the least time that it can be made to take.
 
-    It asks for parameters that need gradients. Frozen, and with a gradient asked of the picture instead, it is spared
-    those of the weights, which it throws away.
+    It needs parameters that require gradients. Frozen, and with the picture's gradient instead, it is spared those of
+    the weights, which it discards.
     """
     from pytorch_grad_cam import HiResCAM
 

@@ -170,12 +170,10 @@ def unseen(model: str) -> Row:
     }
     usual = float(np.median(taken["bare"]))
     return {
-        "how": f"Each of {len(taken['bare'])} photographs alone, one after the other, HiResCAM, as many "
+        "how": f"Each of {len(taken['bare'])} photographs, one after the other, HiResCAM, as many "
         f"boxes as it has up to {COUNT}. A pass at each picture's size has been made before, and nothing for its "
         "boxes.",
         "rows": [row(Contender(id, name, lambda _: None), taken[id], usual) for id, name in names.items()],
-        "facts": [],
-        "goals": [],
     }
 
 

@@ -71,11 +71,11 @@ def resident(name: str, folder: Path | None = None) -> Resident:
     return Resident(load(row), CPU)
 
 
-def default(held: Resident, question: str) -> Line:
+def default(engine: Resident, question: str) -> Line:
     """Return the method, layers and part that the product answers a question with."""
-    chosen = settings(held, question)
-    paths = chosen["layers"] or held.default_layers
-    known = layers_of(held.adapter.spec.id)
+    chosen = settings(engine, question)
+    paths = chosen["layers"] or engine.default_layers
+    known = layers_of(engine.adapter.spec.id)
     return chosen["method"], next(name for name, own in known.items() if own == paths), chosen["part"]
 
 
@@ -110,12 +110,12 @@ class Subject:
         }
 
 
-def subject(held: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
+def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
     """Return a labelled object of the scene, drawn at random among those that the model gets right, if any."""
     scene = scenes.draw(spec)
-    evidence = evidence_of(held, scene, paths)
-    found = held.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
-    if held.adapter.spec.task == "classify":
+    evidence = evidence_of(engine, scene, paths)
+    found = engine.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
+    if engine.adapter.spec.task == "classify":
         (thing,) = scene.objects
         right = found[0].index == thing.index and thing.cause.any()
         return Subject(number, spec, scene, thing, evidence, found[0]) if right else None
@@ -130,20 +130,20 @@ def subject(held: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Su
 
 def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
     """Yield an object of each held-out scene in which the model gets one right."""
-    held = resident(model, folder)
+    engine = resident(model, folder)
     for number in numbers:
-        spec = scenes.sample(number, task=held.adapter.spec.task, held_out=True)
-        given = subject(held, number, spec, paths)
+        spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
+        given = subject(engine, number, spec, paths)
         if given is not None:
             yield given
 
 
-def evidence_of(held: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evidence:
+def evidence_of(engine: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evidence:
     """Pass a scene, whose pixels are those of the model's input one to one."""
-    adapter = held.adapter
+    adapter = engine.adapter
     given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert given.geometry.input == given.geometry.original
-    return Evidence(held, given, find(held.layers[0], tuple(paths), adapter.module) if paths else ())
+    return Evidence(engine, given, find(engine.layers[0], tuple(paths), adapter.module) if paths else ())
 
 
 def offset(layer: Layer, side: int) -> float:

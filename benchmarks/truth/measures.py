@@ -66,7 +66,7 @@ def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
     if not (count and rest):
         return 0.5
     below = np.searchsorted(ordered, inside, "left") + np.searchsorted(ordered, inside, "right")
-    # Of all pairs within the mask one half counts, and belongs to nobody.
+    # Half of all pairs within the mask is counted above, and is no pair of this kind.
     return (float(below.sum()) - count**2) / 2 / count / rest
 
 

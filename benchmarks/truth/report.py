@@ -142,7 +142,7 @@ def words(one: Table) -> str:
     ]
     if one["told"]:
         parts.append(
-            "A box that is told the answer: "
+            "Baselines that are given the box: "
             + "; ".join(f"{row['line'][0]} hits {row['hit'][0]:.2f}, AUC {row['auc'][0]:.2f}" for row in one["told"])
             + "."
         )
@@ -183,7 +183,7 @@ def _table(one: Table) -> list[str]:
         rows[default["place"] - 1] = ("default", *rows[default["place"] - 1][1:])
     rows.append(("wrong class", *one["wrong"]["line"], "", *_numbers(one["wrong"])))
     rows += [("baseline", row["line"][0], "", "", "", *_numbers(row)) for row in one["baselines"]]
-    rows += [("told the box", row["line"][0], "", "", "", *_numbers(row)) for row in one["told"]]
+    rows += [("given the box", row["line"][0], "", "", "", *_numbers(row)) for row in one["told"]]
     methods = [
         (METHODS[row["line"][0]].name, row["line"][2], *_numbers(row), "**fails**" if row["fails"] else "")
         for row in one["methods"]

@@ -110,12 +110,12 @@ class Judged(Samples):
         return self.ranked(self.lines, MEASURES)
 
     def with_part(self) -> list[Line]:
-        """Return the lines with the part that this question is asked with."""
+        """Return the lines with the part of this question."""
         part = self.default[2]
         return [line for line in self.lines if line[2] == (part if METHODS[line[0]].per_class else "class")]
 
     def at_default(self) -> list[Line]:
-        """Return each method on the layers and with the part that this question is asked with."""
+        """Return each method on the layers and with the part of this question."""
         return [line for line in self.with_part() if line[1] == self.default[1]]
 
     @property

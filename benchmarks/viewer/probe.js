@@ -182,11 +182,11 @@
   function arm(type, test) {
     const look = TESTS[test]();
     const armed = new Promise((resolve, reject) => {
-      setTimeout(() => reject(new Error(`no ${type} was heard`)), LIMIT_MS);
+      setTimeout(() => reject(new Error(`no ${type} event came`)), LIMIT_MS);
       window.addEventListener(type, (event) => {
-        const heard = now();
+        const handled = now();
         // When it was done by hand, and not when the page had time for it.
-        const start = event.isTrusted && heard - event.timeStamp < 5000 ? event.timeStamp : heard;
+        const start = event.isTrusted && handled - event.timeStamp < 5000 ? event.timeStamp : handled;
         resolve(start);
       }, { capture: true, once: true });
     });
@@ -204,7 +204,7 @@
         received: crossed(received),
       };
     });
-    // Read later: until then nobody hears of a failure.
+    // Awaited later: until then a failure is unhandled.
     bench.armed.catch(() => {});
   }
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import RESULTS, Row, attempt, goals, grid, machine, number, page, section
 from benchmarks.viewer.browser import NAMES
-from benchmarks.viewer.drawing import classes, frames, slider
-from benchmarks.viewer.long_tasks import long_tasks
+from benchmarks.viewer.drawing import classes, frames, long_tasks, slider
 from benchmarks.viewer.waiting import starts, stops, uploads
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ PARTS = {
 def uploads(rounds: int) -> dict[str, Any]:
     """Time a file from its choice in the uploader to its map, and the engine alone on such a file."""
     seen: list[dict[str, Any]] = []
-    alone: list[float] = []
+    engine_times: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         chromium() as browser,
@@ -67,8 +67,8 @@ def uploads(rounds: int) -> dict[str, Any]:
                 took = engine.submit(engine_ms, next(others)).result()
                 if number >= 0:
                     seen.append(_parts(found))
-                    alone.append(took)
-    times, engines = [found["all"] for found in seen], median(alone)
+                    engine_times.append(took)
+    times, engines = [found["all"] for found in seen], median(engine_times)
     limit = RATIO * engines + MORE_MS
     return {
         "how": "Three photographs of 1280x853 in turn, each time with other pixels, as JPEG: from the `change` of the "
@@ -77,7 +77,7 @@ def uploads(rounds: int) -> dict[str, Any]:
         "rows": [
             row("upload to map", times),
             *(row(name, [found[part] for found in seen]) for part, name in PARTS.items()),
-            row("the engine alone", alone),
+            row("the engine alone", engine_times),
         ],
         "facts": [f"Picture and maps: {median(found['bytes'] for found in seen) / 1e3:.0f} kB."],
         "goals": [goal(f"upload to map, median, to {RATIO} x engine + {MORE_MS:.0f} ms", median(times), limit)],
@@ -108,16 +108,16 @@ def engine_ms(path: Path) -> float:
 
 def _parts(found: dict[str, Any]) -> dict[str, float]:
     uploaded = found["uploaded"]
-    asked = next((at for at, _ in found["sent"] if uploaded is not None and at >= uploaded - 1), None)
+    requested = next((at for at, _ in found["sent"] if uploaded is not None and at >= uploaded - 1), None)
     payload = next(((at, size) for at, size in found["received"] if size > PAYLOAD), None)
-    if uploaded is None or asked is None or payload is None:
+    if uploaded is None or requested is None or payload is None:
         raise BrowserProblem("an upload, its run or its picture was not seen on the wire")
     came, size = payload
     return {
         "all": found["ms"],
         "file": uploaded,
-        "ask": asked - uploaded,
-        "run": came - asked,
+        "ask": requested - uploaded,
+        "run": came - requested,
         "decode": found["switched"] - came,
         "draw": found["ms"] - found["switched"],
         "bytes": size,
@@ -153,7 +153,6 @@ def starts(rounds: int) -> dict[str, Any]:
                 )
             ),
         ],
-        "facts": [],
         "goals": [goal("usable, to a bare Streamlit page", median(usable) / median(theirs), START_RATIO, "x")],
     }
 
@@ -199,9 +198,8 @@ def stops(rounds: int) -> dict[str, Any]:
         "stopped.",
         "rows": [
             row("stop to stopped", times),
-            row("of it: until the server is asked", sent),
+            row("of it: until the server gets the request", sent),
             row("of it: until its first answer", answered),
         ],
-        "facts": [],
         "goals": [goal("stop of a slow method, worst", max(times), STOP_MS)],
     }

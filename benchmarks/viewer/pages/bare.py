@@ -1,4 +1,4 @@
-"""The least that Streamlit can be asked for: a title and a file uploader."""
+"""The smallest Streamlit page: a title and a file uploader."""
 
 import streamlit as st
 
