@@ -49,7 +49,7 @@ def draw(number: int) -> Drawn:
 
 
 def build(kind: str) -> nn.Module:
-    """Return `vit` with a class token, or `swin`: float32 (B, 3, 32, 32) to logits (B, 6), at the end on 8 x 8 cells."""
+    """Return `vit` (class token) or `swin`: float32 (B, 3, 32, 32) to logits (B, 6); both end with 8 x 8 cells."""
     if kind == "swin":
         from timm.models.swin_transformer import SwinTransformer
 
