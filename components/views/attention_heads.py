@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components.viewer import Map, Panel
+from components.viewer import Panel
 from components.views import panels
 from explain.phrases import percent
 
@@ -28,14 +28,11 @@ def strip(explanation: Explanation) -> None:
         return
     with every:
         maps = [
-            Map(
+            panels.layer(
+                explanation,
+                heatmap,
                 title=heatmap.target.label,
                 note=f"{percent(float(heatmap.raw[0].max()))} at most",
-                values=heatmap.content,
-                extent=explanation.evidence.geometry.extent,
-                seen=heatmap.seen,
-                raw=heatmap.ends or (0.0, 0.0),
-                cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
                 text=f"**{heatmap.target.label}** of {path}",
             )
             for heatmap in explanation.by_head()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import mimetypes
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from components.viewer import Region
     from explain import Explanation
     from explain.findings.diagnosis import Finding
+    from explain.maps.statistics import Statistics
 
-    Offer = tuple[str, str, str, Callable[[], Any]]
+Offer = tuple[str, str, "Callable[[], Any]"]
+"""A label, a file's name or the end of it, and what makes the file."""
 
-FIGURES = {"png": "image/png", "jpg": "image/jpeg", "svg": "image/svg+xml", "pdf": "application/pdf"}
-REPORTS = {"html": "text/html", "pdf": "application/pdf"}
-CLIPS = {"gif": "image/gif", "mp4": "video/mp4"}
+
+def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
+    """Draw a button that downloads a file of this name, made when it is clicked."""
+    mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
@@ -41,22 +46,16 @@ def numbers(explanation: Explanation, index: int) -> None:
         st.caption("This map is empty: there is nothing to measure.")
         return
     statistics = explanation.statistics[index]
-    part = "of the visible area" if unseen(explanation) else "of the picture"
-    metric("Half of the heat is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
-    if (lies := explanation.box_numbers(index)) is not None:
+    half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
+    if (boxes := explanation.box_numbers(index)) is not None:
         metric(
             "Heat inside its boxes",
-            percent(lies.inside),
-            f"on {percent(lies.area)} of the picture",
+            percent(boxes.inside),
+            f"on {percent(boxes.area)} of the picture",
             "The share of the heat inside the boxes of this class.",
         )
     else:
-        metric(
-            "Heat near the edges",
-            percent(statistics.border_share),
-            f"on {percent(statistics.border_area)} of the area",
-            MEANING["border_share"],
-        )
+        near_edges(statistics)
     if len(explanation.heatmaps) > 1:
         other = 1 if index == 0 else 0
         metric(
@@ -65,6 +64,17 @@ def numbers(explanation: Explanation, index: int) -> None:
             "overlap of the hottest fifths",
             "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
         )
+
+
+def half_heat(statistics: Statistics, part: str) -> None:
+    """Draw on how much of the `part` half of the heat is."""
+    metric("Half of the heat is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+
+
+def near_edges(statistics: Statistics) -> None:
+    """Draw how much of the heat is near the edges."""
+    area = f"on {percent(statistics.border_area)} of the area"
+    metric("Heat near the edges", percent(statistics.border_share), area, MEANING["border_share"])
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
@@ -150,7 +160,6 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
     mask = region.mask(explanation.image.height, explanation.image.width)
     left, top, right, bottom = explanation.heatmaps[first].seen
     area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
-    part = "of the visible area" if unseen(explanation) else "of the picture"
     if not area:
         st.markdown(":material/ink_selection: The marked area is outside the part that the model saw.")
         return
@@ -161,6 +170,7 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
         for i in order
         if explanation.heatmaps[i].state == "ok"
     ]
+    part = "of the visible area" if unseen(explanation) else "of the picture"
     st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
 
 
@@ -183,21 +193,15 @@ def downloads(explanation: Explanation, index: int) -> None:
             with st.container(gap="xsmall"):
                 st.markdown(f"**{title}**", help=about)
                 with st.container(horizontal=True, gap="xsmall"):
-                    for label, ending, mime, make in offers:
-                        st.download_button(
-                            label,
-                            make,
-                            file_name=f"{stem}-{ending}",
-                            mime=mime,
-                            on_click="ignore",
-                            key=f"download-{ending}",
-                            help=f"{stem}-{ending}",
-                        )
+                    for label, ending, make in offers:
+                        file = f"{stem}-{ending}"
+                        download(label, make, file, key=f"download-{ending}", help=file)
         st.caption("Drop a PNG or JPG figure on Explore to open this view again.")
 
 
 def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[Offer]]]:
     """Return (title, help, files) of each row of the menu."""
+    from explain.export.table import csv, rows
 
     def figure(kind: Any) -> bytes:
         from explain.export.figure import figure as drawn
@@ -215,29 +219,26 @@ def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[O
 
         return html([explanation]) if kind == "html" else pdf(explanation, index)
 
-    def each(name: str, make: Callable[[str], Any], kinds: dict[str, str]) -> list[Offer]:
-        return [(kind.upper(), f"{name}.{kind}", mime, partial(make, kind)) for kind, mime in kinds.items()]
+    def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[Offer]:
+        return [(kind.upper(), f"{name}.{kind}", partial(make, kind)) for kind in kinds]
 
     vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
     page = "HTML: one file that needs no server, with opacity, colormap and class to choose. PDF: for printing."
-    offers = [("Figure", vectors, each("figure", figure, FIGURES)), ("Report", page, each("report", report, REPORTS))]
+    offers = [
+        ("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
+        ("Report", page, each("report", report, "html", "pdf")),
+    ]
     if METHODS[explanation.heatmaps[index].method].quick:
         through = "This map at every layer of the model, from the first to the last."
-        offers.append(("Layer by layer", through, each("layers", sweep, CLIPS)))
+        offers.append(("Layer by layer", through, each("layers", sweep, "gif", "mp4")))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[Offer] = [
-        (f"Raw map, .{kind}", f"raw.{kind}", "application/octet-stream", lambda: _raw(explanation, index)),
-        ("Statistics, .csv", "statistics.csv", "text/csv", lambda: _table(explanation)),
-        ("All numbers, .json", "numbers.json", "application/json", lambda: json.dumps(explanation.summary(), indent=1)),
-        ("Recipe, .json", "recipe.json", "application/json", lambda: explanation.recipe.model_dump_json(indent=1)),
+        (f"Raw map, .{kind}", f"raw.{kind}", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", "statistics.csv", lambda: csv(rows(explanation))),
+        ("All numbers, .json", "numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
+        ("Recipe, .json", "recipe.json", lambda: explanation.recipe.model_dump_json(indent=1)),
     ]
     return [*offers, ("Data", "The raw values, every number of every map, and the recipe to reproduce them.", data)]
-
-
-def _table(explanation: Explanation) -> str:
-    from explain.export.table import csv, rows
-
-    return csv(rows(explanation))
 
 
 def _raw(explanation: Explanation, index: int) -> bytes:

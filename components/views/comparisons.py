@@ -11,7 +11,7 @@ import streamlit as st
 from common.errors import Problem
 from components.choices import sidebar
 from components.session import explain_job, url_state
-from components.viewer import Box, Map, Panel
+from components.viewer import Box, Panel
 from components.views import detections, panels
 from explain.methods import METHODS
 from explain.phrases import listing, percent
@@ -76,14 +76,11 @@ def every_layer(choices: Choices, explainer: Explainer, asked: DetectOptions, it
         stage = drawn[one.path]
         size = f", {stage.stride:g} px" if stage.stride else ""
         said.append(
-            Map(
+            panels.layer(
+                explanation,
+                one.heatmap,
                 title=f"{tail}{size}",
                 note="–" if one.inside is None else percent(one.inside),
-                values=one.heatmap.content,
-                extent=explanation.evidence.geometry.extent,
-                seen=one.heatmap.seen,
-                raw=one.heatmap.ends or (0.0, 0.0),
-                cells=(one.heatmap.raw[0].shape[0], one.heatmap.raw[0].shape[1]),
                 text=f"**{one.path}**, {stage.kind}, {stage.part}. {_upper(name)}: "
                 + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat inside {within}."),
             )

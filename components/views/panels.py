@@ -24,27 +24,36 @@ if TYPE_CHECKING:
 
     from explain import Explanation, Image
     from explain.export.embedded_recipe import View as Look
+    from explain.maps.heatmap import Heatmap
     from explain.recipe import Recipe
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
     """Return one heatmap of an explanation for a panel."""
     heatmap = explanation.heatmaps[index]
-    cells, score = heatmap.raw[0].shape, best_score(explanation, index)
-    several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
+    if note is None:
+        score = best_score(explanation, index)
+        note = percent(score) if score is not None else ""
+    made = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
+    if len(heatmap.raw) > 1:
+        # Several layers have no single raw value at full heat: on the shared scale they are another map.
+        shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
+        made = replace(made, raw=heatmap.ends, cells=None, shared=shared)
+    return replace(made, recipe=_recipe(explanation, index))
+
+
+def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
+    """Return the map of a single layer, or of one attention head in it."""
     return Map(
-        title=title or heatmap.target.label,
-        note=note if note is not None else percent(score) if score is not None else "",
+        title=title,
+        note=note,
         values=heatmap.content,
         extent=explanation.evidence.geometry.extent,
         seen=heatmap.seen,
         # An empty map is empty on every scale.
-        raw=heatmap.ends or ((0.0, 0.0) if len(heatmap.raw) == 1 else None),
-        # Several layers have no single raw value at full heat: on the shared scale they are another map.
-        shared=explanation.shared[index].content if several else None,
-        cells=(cells[0], cells[1]) if len(heatmap.raw) == 1 else None,
-        kind="heat",
-        recipe=_recipe(explanation, index),
+        raw=heatmap.ends or (0.0, 0.0),
+        cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
+        text=text,
     )
 
 

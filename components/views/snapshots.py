@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import re
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import ImageProblem
+from common.files import write_file
 from common.settings import settings
 from components.choices import image_picker
 from components.session import state
+from components.views import charts
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -62,18 +63,13 @@ def keep(data: bytes, where: Path, now: datetime) -> Path:
 def place(data: bytes, where: Path, name: str) -> Path:
     """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
     where.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".sightglass-", dir=where)
+    to = _free(where, name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # A temporary file is private; the photo is readable like any other picture.
-        os.chmod(temporary, 0o644)
-        to = _free(where, name)
-        os.replace(temporary, to)
-        return to
+        write_file(to, data)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        to.unlink(missing_ok=True)
         raise
+    return to
 
 
 def _free(where: Path, name: str) -> Path:
@@ -175,13 +171,12 @@ def save(explanation: Explanation) -> None:
         from explain.export.detection_images import files
 
         stem = explanation.image.name.rsplit(".", 1)[0]
-        st.download_button(
+        charts.download(
             "All pictures, .zip",
             lambda: zipped(files(explanation)),
-            file_name=f"{stem}-{explanation.model.id}.zip",
-            mime="application/zip",
-            on_click="ignore",
+            f"{stem}-{explanation.model.id}.zip",
             type="tertiary",
+            key=None,
             help="The original, its boxes, all maps in one, and one picture per map.",
         )
         if st.button(
@@ -271,14 +266,12 @@ def _thumbnail(path: Path) -> None:
 
 
 def _download(path: Path, label: str) -> None:
-    st.download_button(
+    charts.download(
         label,
         path.read_bytes,
+        path.name,
         icon=":material/download:",
-        file_name=path.name,
-        mime="image/jpeg",
         key=f"get-{path.name}",
-        on_click="ignore",
         type="tertiary",
         help=f"Download {path.name}.",
     )

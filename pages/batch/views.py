@@ -13,6 +13,7 @@ from components.choices.detection_options import PARTS
 from components.session import reopen, state, url_state
 from components.session.image_source import Pictures
 from components.session.markdown import escaped, shortened
+from components.views import charts
 from explain.batch import analysis, journal
 from explain.batch.records import recipe as recipe_of
 from explain.batch.table import CSV, PARQUET
@@ -44,6 +45,15 @@ ONLY = {
     "unsure": "Score below 50 %",
     "apart": "The two models disagree",
 }
+NUMBERS = {
+    "border": ("border_share", "{share} at the edges"),
+    "apart": ("disagreement", "other model: {other_predicted}; {share} disagreement"),
+    "close": ("margin", "margin {share}"),
+    "scattered": ("half_heat_area", "half of the heat on {share}"),
+    "pointed": ("half_heat_area", "half of the heat on {share}"),
+    "odd": ("oddness", "{oddness:.1f} × the usual distance"),
+}
+"""The column that pictures are sorted by, and what is written of it."""
 COLUMNS = (
     *("picture", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "state", "notes"),
@@ -178,18 +188,9 @@ def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
 
 def _more(row: dict[str, Any], order: str) -> str:
     """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
-    told = {
-        "border": lambda: f"{percent(row['border_share'])} at the edges",
-        "apart": lambda: f"other model: {row['other_predicted']}; {percent(row['disagreement'])} disagreement",
-        "close": lambda: f"margin {percent(row['margin'])}",
-        "scattered": lambda: f"half of the heat on {percent(row['half_heat_area'])}",
-        "pointed": lambda: f"half of the heat on {percent(row['half_heat_area'])}",
-        "odd": lambda: f"{row['oddness']:.1f} × the usual distance",
-    }
-    number = {"border": "border_share", "apart": "disagreement", "scattered": "half_heat_area"}
-    column = number.get(order, "half_heat_area" if order == "pointed" else "oddness" if order == "odd" else "margin")
-    if order in told and row.get(column) is not None and row[column] == row[column]:
-        return str(told[order]())
+    column, number = NUMBERS.get(order, ("", ""))
+    if (value := row.get(column)) is not None and value == value:
+        return number.format(**row, share=percent(value))
     label = row.get("labelled")
     return f"folder: {label}" if label and row.get("wrong") else ""
 
@@ -332,44 +333,29 @@ def downloads(job: Job) -> None:
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
         first, second, _ = key(job)
         if second is not None:
-            st.download_button(
+            charts.download(
                 "Both models, .csv",
                 lambda: frame(*key(job)).to_csv(index=False).encode(),
-                file_name="both.csv",
-                mime="text/csv",
-                on_click="ignore",
+                "both.csv",
                 type="tertiary",
                 key="get-both",
                 help="The first model's table, with the second model's predictions and the disagreement of their maps.",
             )
+        every = "Every number of every picture, one row per map."
         for folder in map(Path, filter(None, (first, second))):
             if len(job.plans) > 1:
                 st.caption(next(plan.model for plan in job.plans if plan.folder == folder))
-            offers = (
-                ("Table, .csv", CSV, "text/csv"),
-                ("Table, .parquet", PARQUET, "application/vnd.apache.parquet"),
+            archive = f"{folder.name}.zip"
+            offers: tuple[tuple[charts.Offer, str], ...] = (
+                (("Table, .csv", CSV, (folder / CSV).read_bytes), every),
+                (("Table, .parquet", PARQUET, (folder / PARQUET).read_bytes), every),
+                (
+                    ("Everything, .zip", archive, partial(_everything, folder)),
+                    "The table, every picture under its map, and every raw map.",
+                ),
             )
-            for label, file, mime in offers:
-                st.download_button(
-                    label,
-                    (folder / file).read_bytes,
-                    file_name=file,
-                    mime=mime,
-                    on_click="ignore",
-                    type="tertiary",
-                    key=f"get-{folder.name}-{file}",
-                    help="Every number of every picture, one row per map.",
-                )
-            st.download_button(
-                "Everything, .zip",
-                partial(_everything, folder),
-                file_name=f"{folder.name}.zip",
-                mime="application/zip",
-                on_click="ignore",
-                type="tertiary",
-                key=f"get-{folder.name}-zip",
-                help="The table, every picture under its map, and every raw map.",
-            )
+            for (label, file, make), help in offers:
+                charts.download(label, make, file, type="tertiary", key=f"get-{folder.name}-{file}", help=help)
 
 
 def _everything(folder: Path) -> BinaryIO:

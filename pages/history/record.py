@@ -137,21 +137,11 @@ def _own(item: SavedMap, record: Record, place: int) -> Map:
 
 def numbers(item: SavedMap) -> None:
     """Draw the most telling numbers of a map."""
-    from explain.maps.statistics import MEANING
-
     if item.state != "ok":
         st.caption("This map is empty: there is nothing to measure.")
         return
-    found = item.statistics
-    charts.metric(
-        "Half of the heat is on", percent(found.half_heat_area), "of the visible area", MEANING["half_heat_area"]
-    )
-    charts.metric(
-        "Heat near the edges",
-        percent(found.border_share),
-        f"on {percent(found.border_area)} of the area",
-        MEANING["border_share"],
-    )
+    charts.half_heat(item.statistics, "of the visible area")
+    charts.near_edges(item.statistics)
 
 
 def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, after: str | None) -> None:
@@ -207,22 +197,18 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     """Draw the downloads; each file is made when it is requested."""
     stem = record.picture_name.rsplit(".", 1)[0] or "record"
     if maps:
-        st.download_button(
+        charts.download(
             "With marks, .png" if record.marks else "Picture, .png",
             partial(marked, record.id, index),
-            file_name=f"{stem}-marked.png",
-            mime="image/png",
-            on_click="ignore",
+            f"{stem}-marked.png",
             icon=":material/download:",
             key=f"history-marked-{record.id}",
             help="A PNG of the map with its marks, in full size; drop it on Explore to open this view again.",
         )
-    st.download_button(
+    charts.download(
         "Everything, .zip",
         partial(archive, [record.id]),
-        file_name=f"{stem}-{record.id}.zip",
-        mime="application/zip",
-        on_click="ignore",
+        f"{stem}-{record.id}.zip",
         icon=":material/download:",
         key=f"history-everything-{record.id}",
         help="A zip with the picture, the raw maps, the recipe, all numbers, your note, tags and marks.",

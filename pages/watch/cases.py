@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import ImageProblem, Problem
 from components.session import image_source, reopen, state, url_state
 from components.session.markdown import escaped, shortened
+from components.views import charts
 from explain.methods import METHODS
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
@@ -312,30 +313,17 @@ def _numbers(entry: Entry) -> None:
 
 def _files(entry: Entry) -> None:
     stem = f"{entry.picture.rsplit('.', 1)[0]}-{entry.id[-8:]}".replace(" ", "-")
-    offers: list[tuple[str, str, str, Any]] = []
-    for label, path, mime in (
-        ("Map, .png", entry.heatmap, "image/png"),
-        (f"Raw map, {entry.raw.suffix if entry.raw else ''}", entry.raw, "application/octet-stream"),
-    ):
+    offers: list[charts.Offer] = []
+    raw = f"Raw map, {entry.raw.suffix if entry.raw else ''}"
+    for label, path in (("Map, .png", entry.heatmap), (raw, entry.raw)):
         if path is not None and path.is_file():
-            offers.append((label, f"{stem}{path.suffix}", mime, path.read_bytes))
+            offers.append((label, f"{stem}{path.suffix}", path.read_bytes))
     named = {"heatmap": entry.heatmap, "raw": entry.raw, "picture": entry.kept}
     line = entry.line({kind: path.name for kind, path in named.items() if path})
-    offers.append(("Log line, .json", f"{stem}.json", "application/json", lambda: json.dumps(line, indent=1)))
+    offers.append(("Log line, .json", f"{stem}.json", lambda: json.dumps(line, indent=1)))
     if entry.recipe is not None:
         recipe = entry.recipe
-        offers.append(
-            ("Recipe, .json", f"{stem}-recipe.json", "application/json", lambda: recipe.model_dump_json(indent=1))
-        )
+        offers.append(("Recipe, .json", f"{stem}-recipe.json", lambda: recipe.model_dump_json(indent=1)))
     with st.container(horizontal=True):
-        for label, file, mime, make in offers:
-            st.download_button(
-                label,
-                make,
-                file_name=file,
-                mime=mime,
-                on_click="ignore",
-                icon=":material/download:",
-                key=f"watch-get-{label}",
-                help=file,
-            )
+        for label, file, make in offers:
+            charts.download(label, make, file, icon=":material/download:", key=f"watch-get-{label}", help=file)
