@@ -81,8 +81,7 @@ def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1 and chosen.family not in OWN:
         return family[:most]
-    others = [spec.id for spec in catalog.catalog().values() if spec.id in here and spec.task == chosen.task]
-    return list(dict.fromkeys([chosen.id, *others]))[:2]
+    return list(dict.fromkeys([chosen.id, *(spec.id for spec in sidebar.present(chosen.task))]))[:2]
 
 
 def _name(model: ModelSpec, among: list[ModelSpec]) -> str:

@@ -368,9 +368,8 @@ def _no_detector(choices: Choices) -> None:
     st.markdown(f"## {choices.model.id} {does} and draws no boxes.")
     spec = _detector()
     if spec is None:
-        first = next(spec for spec in catalog.catalog().values() if spec.task == "detect" and spec.id == FIRST)
         try:
-            weights.locate(first, download=False)
+            weights.locate(catalog.spec(FIRST), download=False)
         except WeightsProblem as problem:
             st.info(f"No detector is on this machine. {problem}", icon=":material/info:")
     else:
@@ -386,9 +385,7 @@ def _no_detector(choices: Choices) -> None:
 
 def _detector() -> ModelSpec | None:
     """Return the catalogue's first detector whose weights are here; no random ones."""
-    here = sidebar.menu()[1]
-    every = [spec for spec in catalog.catalog().values() if spec.task == "detect" and spec.id in here]
-    return next((spec for spec in every if "random" not in spec.weights), None)
+    return next((spec for spec in sidebar.present("detect") if "random" not in spec.weights), None)
 
 
 def _use(spec: ModelSpec) -> None:

@@ -109,6 +109,12 @@ def menu() -> tuple[list[str], set[str]]:
     return [*present, *(name for name in families if name not in present)], here
 
 
+def present(task: str) -> list[ModelSpec]:
+    """Return the models of a task whose weights are on this machine, as the catalogue lists them."""
+    here = menu()[1]
+    return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
+
+
 def _model() -> ModelSpec:
     names, here = menu()
     families = catalog.families()

@@ -16,7 +16,6 @@ from components.views import detections, panels
 from explain.methods import METHODS
 from explain.phrases import listing, percent
 from explain.rendering.render import share_difference
-from models import catalog
 
 if TYPE_CHECKING:
     from components.choices.detection_options import DetectOptions
@@ -219,10 +218,7 @@ def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> b
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
     """Return the family's detectors on this machine; if there is only one, others too."""
-    here = sidebar.menu()[1]
-    every = [
-        s for s in catalog.catalog().values() if s.id in here and s.task == chosen.task and "random" not in s.weights
-    ]
+    every = [spec for spec in sidebar.present(chosen.task) if "random" not in spec.weights]
     family = [spec for spec in every if spec.family == chosen.family and spec.size]
     if chosen in family and len(family) > 1:
         return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]

@@ -12,7 +12,6 @@ from components.session import background, page, state, url_state
 from components.session.choices import Choices
 from components.session.image_source import Pictures
 from explain.phrases import plural
-from models import catalog
 from pages.batch import source as pictures
 from pages.batch.job import Batch, Job, Plan, folder_for
 
@@ -86,23 +85,17 @@ def _begin(choices: Choices, explainer: Explainer) -> None:
 
 
 def _second(choices: Choices) -> str | None:
-    here = sidebar.menu()[1]
-    every = [
-        spec.id
-        for spec in catalog.catalog().values()
-        if spec.id in here and spec.task == choices.model.task and spec.id != choices.model.id
-    ]
+    every = [spec for spec in sidebar.present(choices.model.task) if spec.id != choices.model.id]
     # Sizes of the same family first: most people want to compare those.
-    every.sort(key=lambda name: catalog.spec(name).family != choices.model.family)
+    every.sort(key=lambda spec: spec.family != choices.model.family)
     # Not None: a menu would show that as no choice yet.
     second = url_state.widget(
         st.selectbox,
         "Second model",
-        ["", *every],
+        {"": "none"} | {spec.id: spec.id for spec in every},
         "",
         key="batch-second",
         name="second",
-        format_func=lambda name: name or "none",
         width=300,
         help="Runs after the first, on the same pictures, so that you can sort by disagreement.",
     )
