@@ -1,6 +1,6 @@
 // A list to choose from. The choice shows at once, and in the viewer beside it; Python gets it after that.
 
-import { broadcast, find, onBroadcast, render } from "../frontend/component.js";
+import { broadcast, component, find, onBroadcast } from "../frontend/component.js";
 
 /** Rows from which the list scrolls. */
 const LONG = 8;
@@ -11,9 +11,8 @@ const LONG = 8;
  * @typedef {import("../frontend/component.js").Send} Send
  */
 
-/** @param {HTMLElement} root */
-function mount(root) {
-  const gone = new AbortController(), { signal } = gone;
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
   let chosen = 0, listed = "", named = "";
   /** @type {number | null} */
   let given = null;
@@ -64,34 +63,28 @@ function mount(root) {
   }, signal);
   onBroadcast("ask", tell, signal);
 
-  return {
-    /** @param {{data: List, setStateValue: Send}} given */
-    show({ data: { name, rows, chosen: index }, setStateValue }) {
-      send = setStateValue;
-      // Another list, though it may look the same in the same place: no echo of the last one will come.
-      if (name !== named) [named, sent, given] = [name, [], null];
-      const now = JSON.stringify(rows), fresh = now !== listed;
-      if (fresh) {
-        listed = now;
-        root.replaceChildren(...rows.map(rowOf));
-        root.classList.toggle("long", rows.length > LONG);
-      }
-      // Python echoes each choice; an echo that comes after a later click is out of date.
-      const echo = sent.indexOf(index);
-      const late = echo >= 0 ? echo < sent.length - 1 : sent.length > 0 && index === given;
-      if (echo >= 0) sent = sent.slice(echo + 1);
-      else if (!late) sent = [];
-      given = index;
-      if (late && !fresh) return;
-      chosen = index;
-      mark();
-      tell();
-    },
-    unmount: () => gone.abort(),
+  /** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} given */
+  return ({ data: { name, rows, chosen: index }, setStateValue }) => {
+    send = setStateValue;
+    // Another list, though it may look the same in the same place: no echo of the last one will come.
+    if (name !== named) [named, sent, given] = [name, [], null];
+    const now = JSON.stringify(rows), fresh = now !== listed;
+    if (fresh) {
+      listed = now;
+      root.replaceChildren(...rows.map(rowOf));
+      root.classList.toggle("long", rows.length > LONG);
+    }
+    // Python echoes each choice; an echo that comes after a later click is out of date.
+    const echo = sent.indexOf(index);
+    const late = echo >= 0 ? echo < sent.length - 1 : sent.length > 0 && index === given;
+    if (echo >= 0) sent = sent.slice(echo + 1);
+    else if (!late) sent = [];
+    given = index;
+    if (late && !fresh) return;
+    chosen = index;
+    mark();
+    tell();
   };
 }
 
-/** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} given */
-export default function (given) {
-  return render(given, ".rows", mount);
-}
+export default component(".rows", mount);

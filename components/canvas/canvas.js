@@ -1,6 +1,6 @@
 // A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
-import { ARROWS, find, render } from "../frontend/component.js";
+import { ARROWS, component, find, onResize } from "../frontend/component.js";
 import { post } from "./post.js";
 import { Sheet, described, extend } from "./sheet.js";
 
@@ -21,7 +21,6 @@ const CLOCK = {
 };
 
 class Pad {
-  #gone = new AbortController();
   #sheet = new Sheet(/** @type {Stroke[]} */ ([]));
   #id = "";
   #colours = { ink: "white", paper: "black" };
@@ -37,25 +36,24 @@ class Pad {
   /** The pen that the keyboard moves. */
   #key = { x: 0.5, y: 0.5, shown: false, stroke: /** @type {Stroke | null} */ (null) };
 
-  /** @param {HTMLElement} root */
-  constructor(root) {
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
     this.root = root;
     this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
-    this.#wirePointer(this.#gone.signal);
-    this.#wireKeys(this.#gone.signal);
-    const { signal } = this.#gone, width = find(root, ".width");
+    this.#wirePointer(signal);
+    this.#wireKeys(signal);
+    const width = find(root, ".width");
     find(root, ".pen").addEventListener("click", () => this.#take(false), { signal });
     find(root, ".eraser").addEventListener("click", () => this.#take(true), { signal });
     find(root, ".undo").addEventListener("click", () => this.#step("undo"), { signal });
     find(root, ".clear").addEventListener("click", () => this.#step("clear"), { signal });
     width.addEventListener("change", () => (this.#width = WIDTHS[width.value]), { signal });
-    this.observer = new ResizeObserver(() => {
+    onResize(this.canvas, () => {
       const side = Math.round(this.canvas.clientWidth * window.devicePixelRatio);
       if (!side || side === this.canvas.width) return;
       this.canvas.width = this.canvas.height = side;
       this.#draw();
-    });
-    this.observer.observe(this.canvas);
+    }, signal);
   }
 
   #draw() {
@@ -200,7 +198,7 @@ class Pad {
     this.#redraw();
   }
 
-  /** @param {{data: Drawing, setStateValue: Send}} given */
+  /** @param {{data: Drawing, parentElement: HTMLElement, setStateValue: Send}} given */
   show({ data, setStateValue }) {
     this.#send = setStateValue;
     this.#colours = { ink: data.ink, paper: data.paper };
@@ -215,14 +213,9 @@ class Pad {
     this.#describe();
     this.#redraw();
   }
-
-  unmount() {
-    this.#gone.abort();
-    this.observer.disconnect();
-  }
 }
 
-/** @param {{data: Drawing, parentElement: HTMLElement, setStateValue: Send}} given */
-export default function (given) {
-  return render(given, ".pad", (root) => new Pad(root));
-}
+export default component(".pad", (root, signal) => {
+  const pad = new Pad(root, signal);
+  return pad.show.bind(pad);
+});

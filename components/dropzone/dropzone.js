@@ -1,6 +1,6 @@
 // Take what is dropped anywhere but on Streamlit's own uploader, and what is pasted.
 
-import { render } from "../frontend/component.js";
+import { component } from "../frontend/component.js";
 
 const WAIT_MS = 30_000;
 const READ_MS = 4_000;
@@ -20,9 +20,9 @@ function carriesFiles(event) {
   return event.dataTransfer?.types.includes("Files") ?? false;
 }
 
-/** @param {HTMLElement} veil */
-function mount(veil) {
-  const gone = new AbortController(), { signal } = gone, inviting = veil.textContent;
+/** @param {HTMLElement} veil @param {AbortSignal} signal */
+function mount(veil, signal) {
+  const inviting = veil.textContent;
   /** @type {Target} */
   let target = { bay: "", megabytes: 0 };
   /** @type {Send} */
@@ -83,17 +83,11 @@ function mount(veil) {
   }, { signal });
   window.addEventListener("paste", (event) => take(event.clipboardData?.files), { signal });
 
-  return {
-    /** @param {{data: Target, setTriggerValue: Send}} given */
-    show({ data, setTriggerValue }) {
-      target = data;
-      send = setTriggerValue;
-    },
-    unmount: () => gone.abort(),
+  /** @param {{data: Target, parentElement: HTMLElement, setTriggerValue: Send}} given */
+  return ({ data, setTriggerValue }) => {
+    target = data;
+    send = setTriggerValue;
   };
 }
 
-/** @param {{data: Target, parentElement: HTMLElement, setTriggerValue: Send}} given */
-export default function (given) {
-  return render(given, ".veil", mount);
-}
+export default component(".veil", mount);

@@ -15,21 +15,34 @@ export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1]
 const live = new WeakMap();
 
 /**
- * Show a component the data of this run, mounting it the first time.
+ * Return a component for Streamlit, which is shown the data of each run, and mounted the first time.
  * @template {{parentElement: HTMLElement}} Given
- * @param {Given} given by Streamlit @param {string} selector of the root element
- * @param {(root: HTMLElement) => {show: (given: Given) => void, unmount: () => void}} mount
- * @returns {() => void} unmounts it
+ * @param {string} selector of the root element
+ * @param {(root: HTMLElement, gone: AbortSignal) => (given: Given) => void} mount  returns what shows the data; `gone` is
+ *   aborted when the component is unmounted
+ * @returns {(given: Given) => () => void} returns what unmounts it
  */
-export function render(given, selector, mount) {
-  const root = find(given.parentElement, selector);
-  let instance = live.get(root);
-  if (!instance) live.set(root, (instance = mount(root)));
-  instance.show(given);
-  return () => {
-    instance.unmount();
-    live.delete(root);
+export function component(selector, mount) {
+  return (given) => {
+    const root = find(given.parentElement, selector);
+    let instance = live.get(root);
+    if (!instance) {
+      const gone = new AbortController();
+      live.set(root, (instance = { gone, show: mount(root, gone.signal) }));
+    }
+    instance.show(given);
+    return () => {
+      instance.gone.abort();
+      live.delete(root);
+    };
   };
+}
+
+/** @param {Element} element @param {() => void} handler called at first and after each change of size @param {AbortSignal} signal */
+export function onResize(element, handler, signal) {
+  const observer = new ResizeObserver(handler);
+  observer.observe(element);
+  signal.addEventListener("abort", () => observer.disconnect());
 }
 
 /** Return the element, which must exist. @param {ParentNode} root @param {string} selector */

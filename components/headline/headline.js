@@ -1,12 +1,11 @@
 // The sentence over a picture. It names the colour that the viewer shows as hot, which changes without a rerun.
 
-import { broadcast, onBroadcast, render } from "../frontend/component.js";
+import { broadcast, component, onBroadcast } from "../frontend/component.js";
 
 const HOT = "{hot}";
 
-/** @param {HTMLElement} root */
-function mount(root) {
-  const gone = new AbortController();
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
   let text = "", hot = "";
 
   function write() {
@@ -18,21 +17,15 @@ function mount(root) {
   onBroadcast("view", (view) => {
     ({ hot } = view);
     write();
-  }, gone.signal);
+  }, signal);
 
-  return {
-    /** @param {{data: {text: string, hot: string}}} given */
-    show({ data }) {
-      text = data.text;
-      hot ||= data.hot;
-      write();
-      broadcast("ask-view", null);
-    },
-    unmount: () => gone.abort(),
+  /** @param {{data: {text: string, hot: string}, parentElement: HTMLElement}} given */
+  return ({ data }) => {
+    text = data.text;
+    hot ||= data.hot;
+    write();
+    broadcast("ask-view", null);
   };
 }
 
-/** @param {{data: {text: string, hot: string}, parentElement: HTMLElement}} given */
-export default function (given) {
-  return render(given, "h2", mount);
-}
+export default component("h2", mount);

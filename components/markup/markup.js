@@ -1,6 +1,6 @@
 // Arrows, circles and text over a picture. Python is told of each step at once; it saves it and redraws nothing.
 
-import { find, render } from "../frontend/component.js";
+import { component, find, onResize } from "../frontend/component.js";
 import { unpack } from "../frontend/unpack.js";
 import { Board } from "./board.js";
 import { INKS } from "./figure.js";
@@ -21,9 +21,9 @@ function choice(group, value, title, face) {
   return label;
 }
 
-/** @param {HTMLElement} root */
-function mount(root) {
-  const gone = new AbortController(), { signal } = gone, board = new Board(root), { entry } = board;
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
+  const board = new Board(root), { entry } = board;
   find(root, ".pens").append(...TOOLS.map(([value, icon, word, title]) =>
     choice("tool", value, title, `<span class="icon" aria-hidden="true">${icon}</span><span class="word">${word}</span>`)));
   find(root, ".inks").append(...Object.entries(INKS).map(([value, [front, back]]) => choice("ink", value,
@@ -46,25 +46,15 @@ function mount(root) {
   const buttons = { undo: () => board.undo(), redo: () => board.redo(), delete: () => board.remove(board.chosen),
     in: () => board.zoom(1.5), out: () => board.zoom(1 / 1.5) };
   for (const [name, act] of Object.entries(buttons)) find(root, `.${name}`).addEventListener("click", act, { signal });
-  const fitted = new ResizeObserver(() => board.fit());
-  fitted.observe(root);
+  onResize(root, () => board.fit(), signal);
+  signal.addEventListener("abort", () => board.close());
 
-  return {
-    /** @param {{data: Uint8Array, setStateValue: Send}} given */
-    show({ data, setStateValue }) {
-      const { head, blobs } = /** @type {{head: import("./board.js").BoardHead, blobs: Uint8Array[]}} */ (unpack(data));
-      board.send = setStateValue;
-      board.open(head, blobs[0]);
-    },
-    unmount() {
-      board.close();
-      gone.abort();
-      fitted.disconnect();
-    },
+  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
+  return ({ data, setStateValue }) => {
+    const { head, blobs } = /** @type {{head: import("./board.js").BoardHead, blobs: Uint8Array[]}} */ (unpack(data));
+    board.send = setStateValue;
+    board.open(head, blobs[0]);
   };
 }
 
-/** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
-export default function (given) {
-  return render(given, ".markup", mount);
-}
+export default component(".markup", mount);

@@ -1,6 +1,6 @@
 // Two pictures with what makes them similar and what sets them apart; pointing at a place joins it to its best match.
 
-import { ARROWS, find, jpegBlob, render, svgElement, themeOf } from "../frontend/component.js";
+import { ARROWS, component, find, jpegBlob, onResize, svgElement, themeOf } from "../frontend/component.js";
 import { bytes, grids, inflate, unpack } from "../frontend/unpack.js";
 import { differenceGradient } from "../viewer/table.js";
 import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
@@ -34,7 +34,6 @@ function storedSettings() {
 }
 
 class Pairs {
-  #gone = new AbortController();
   #settings = storedSettings();
   /** @type {PairPicture[]} */
   #pictures = [];
@@ -49,16 +48,15 @@ class Pairs {
   #dark = false;
   #loading = "";
 
-  /** @param {HTMLElement} root */
-  constructor(root) {
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
     this.root = root;
     this.stage = find(root, ".stage");
     this.canvases = [...root.querySelectorAll("canvas")];
-    this.#wireControls(this.#gone.signal);
-    this.canvases.forEach((canvas, i) => this.#wireCanvas(canvas, i, this.#gone.signal));
-    this.observer = new ResizeObserver(() => this.#arrange());
-    this.observer.observe(this.stage);
-    window.addEventListener("resize", () => this.#arrange(), { signal: this.#gone.signal });
+    this.#wireControls(signal);
+    this.canvases.forEach((canvas, i) => this.#wireCanvas(canvas, i, signal));
+    onResize(this.stage, () => this.#arrange(), signal);
+    window.addEventListener("resize", () => this.#arrange(), { signal });
   }
 
   /** @param {AbortSignal} signal */
@@ -245,21 +243,16 @@ class Pairs {
     find(this.root, ".high").textContent = words.high;
   }
 
-  /** @param {{data: Uint8Array}} given */
+  /** @param {{data: Uint8Array, parentElement: HTMLElement}} given */
   show({ data }) {
     const { head, blobs } = /** @type {{head: PairsHead, blobs: Uint8Array[]}} */ (unpack(data));
     this.#dark = themeOf(this.root).dark;
     if (this.#head?.id === head.id) this.#redraw();
     else this.#load(head, blobs);
   }
-
-  unmount() {
-    this.observer.disconnect();
-    this.#gone.abort();
-  }
 }
 
-/** @param {{data: Uint8Array, parentElement: HTMLElement}} given */
-export default function (given) {
-  return render(given, ".pairs", (root) => new Pairs(root));
-}
+export default component(".pairs", (root, signal) => {
+  const pairs = new Pairs(root, signal);
+  return pairs.show.bind(pairs);
+});

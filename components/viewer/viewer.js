@@ -1,6 +1,6 @@
 // The component: what Streamlit calls.
 
-import { find, onBroadcast, render } from "../frontend/component.js";
+import { component, find, onBroadcast, onResize } from "../frontend/component.js";
 import { Bridge } from "./bridge.js";
 import { Display } from "./display.js";
 import { Input } from "./input.js";
@@ -9,9 +9,8 @@ import { Store } from "./store.js";
 
 /** @typedef {{data: Uint8Array, parentElement: HTMLElement} & Store["send"]} Given */
 
-/** @param {HTMLElement} root */
-function mount(root) {
-  const gone = new AbortController(), { signal } = gone;
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
   const store = new Store((done) => {
     painter.redraw(false);
     if (done) bridge.sendRegion();
@@ -24,32 +23,23 @@ function mount(root) {
   onBroadcast("response", (response) => bridge.receive(response), signal);
   onBroadcast("texts", (texts) => bridge.takeTexts(texts), signal);
   let room = 0;
-  const observer = new ResizeObserver(() => {
+  onResize(root, () => {
     const now = find(root, ".panels").clientWidth;
     if (now === room || !store.head.id) return;
     room = now;
     display.arrange();
+  }, signal);
+  signal.addEventListener("abort", () => {
+    painter.stop();
+    store.picture?.close();
+    for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
   });
-  observer.observe(root);
 
-  return {
-    /** @param {Given} given */
-    show({ data, setStateValue, setTriggerValue }) {
-      store.send = { setStateValue, setTriggerValue };
-      bridge.show(data);
-    },
-    unmount() {
-      gone.abort();
-      observer.disconnect();
-      painter.stop();
-      store.picture?.close();
-      find(root, ".panels").replaceChildren();
-      find(root, ".colormap").replaceChildren();
-    },
+  /** @param {Given} given */
+  return ({ data, setStateValue, setTriggerValue }) => {
+    store.send = { setStateValue, setTriggerValue };
+    bridge.show(data);
   };
 }
 
-/** @param {Given} given */
-export default function (given) {
-  return render(given, ".viewer", mount);
-}
+export default component(".viewer", mount);

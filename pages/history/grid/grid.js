@@ -1,6 +1,6 @@
 // Saved records as pictures in a grid: one is opened, or several are chosen. The choice is the browser's until it is used.
 
-import { jpegBlob, render } from "../../../components/frontend/component.js";
+import { component, jpegBlob } from "../../../components/frontend/component.js";
 import { unpack } from "../../../components/frontend/unpack.js";
 
 /**
@@ -27,8 +27,8 @@ function icon(name) {
   return node;
 }
 
-/** @param {HTMLElement} root */
-function mount(root) {
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
   let shown = "", turn = "", timer = 0;
   /** @type {Set<string>} */
   let chosen = new Set();
@@ -86,25 +86,21 @@ function mount(root) {
     urls = [];
   }
 
-  return {
-    /** @param {{data: Uint8Array, setStateValue: Send, setTriggerValue: Send}} given */
-    show({ data, setStateValue, setTriggerValue }) {
-      const { head, blobs } = /** @type {{head: GridHead, blobs: Uint8Array[]}} */ (unpack(data));
-      send = { setStateValue, setTriggerValue };
-      if (head.id === shown) return;
-      if (head.turn !== turn) chosen = new Set(head.chosen);
-      [shown, turn] = [head.id, head.turn];
-      release();
-      root.replaceChildren(...head.tiles.map((tile, i) => tileOf(tile, blobs[i])));
-    },
-    unmount() {
-      clearTimeout(timer);
-      release();
-    },
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    release();
+  });
+
+  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send, setTriggerValue: Send}} given */
+  return ({ data, setStateValue, setTriggerValue }) => {
+    const { head, blobs } = /** @type {{head: GridHead, blobs: Uint8Array[]}} */ (unpack(data));
+    send = { setStateValue, setTriggerValue };
+    if (head.id === shown) return;
+    if (head.turn !== turn) chosen = new Set(head.chosen);
+    [shown, turn] = [head.id, head.turn];
+    release();
+    root.replaceChildren(...head.tiles.map((tile, i) => tileOf(tile, blobs[i])));
   };
 }
 
-/** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send, setTriggerValue: Send}} given */
-export default function (given) {
-  return render(given, ".grid", mount);
-}
+export default component(".grid", mount);

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 IMPORT = re.compile(r'import \{ \w+(?:, \w+)* \} from "(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
-EXPORT = re.compile(r"export (default )?(async )?(function|class|const|let)\b.*")
+EXPORT = re.compile(r"export (default component\(.*|(default )?(async )?(function|class|const|let)\b.*)")
 NODE = shutil.which("node")
 
 
