@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SHARED = ("../frontend/component.js", "../frontend/unpack.js", "../frontend/steps.js", "../viewer/geometry.js")
-_MODULES = (*_SHARED, "shapes.js", "steps.js", "figure.js", "list.js", "board.js", "hand.js", "markup.js")
+_MODULES = (*_SHARED, "shapes.js", "figure.js", "list.js", "board.js", "hand.js", "markup.js")
 _component = declare("markup", Path(__file__).parent, _MODULES)
 
 

@@ -1,11 +1,11 @@
 // The picture with its marks: what is on it, how it is drawn, and what Python is told of it.
 
 import { find, jpegBlob, svgElement } from "../frontend/component.js";
+import { Steps } from "../frontend/steps.js";
 import { WHOLE, visible, zoomAt } from "../viewer/geometry.js";
 import { drawMark } from "./figure.js";
 import { listMarks, showStatus } from "./list.js";
 import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
-import { MarkSteps } from "./steps.js";
 
 /**
  * @typedef {import("./shapes.js").Mark} Mark @typedef {import("./shapes.js").Point} Point
@@ -18,6 +18,27 @@ import { MarkSteps } from "./steps.js";
 const WAIT_MS = 150;
 /** Marks outlive the place on the page that they are drawn in. @type {Map<string, MarkSteps>} */
 const pages = new Map();
+
+/** @extends {Steps<Mark[]>} */
+export class MarkSteps extends Steps {
+  maxSteps = 200;
+
+  /** @param {Mark} mark @param {string} [run] @returns {number} its place */
+  add(mark, run) {
+    this.set([...this.value, mark], run);
+    return this.value.length - 1;
+  }
+
+  /** @param {number} place @param {Mark} mark @param {string} [run] */
+  change(place, mark, run) {
+    if (this.value[place]) this.set(this.value.map((one, i) => (i === place ? mark : one)), run);
+  }
+
+  /** @param {number} place */
+  remove(place) {
+    if (this.value[place]) this.set(this.value.filter((_, i) => i !== place));
+  }
+}
 
 export class Board {
   page = new MarkSteps(/** @type {Mark[]} */ ([]));

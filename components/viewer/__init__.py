@@ -30,9 +30,9 @@ SETTINGS += ("boxes", "zoom")
 
 _HERE = Path(__file__).parent
 _SHARED = ("../frontend/component.js", "../frontend/unpack.js")
-_PIXELS = ("table.js", "geometry.js", "sample.js", "contour.js", "strokes.js", "picture.js", "draw.js", "outline.js")
-_STATE = ("settings.js", "share_link.js", "region.js", "panels.js", "store.js")
-_PAGE = ("readout.js", "controls.js", "painter.js", "recipe.js", "save.js", "display.js")
+_PIXELS = ("table.js", "geometry.js", "sample.js", "contour.js", "picture.js", "draw.js", "outline.js")
+_STATE = ("settings.js", "region.js", "panels.js", "store.js")
+_PAGE = ("readout.js", "controls.js", "painter.js", "save.js", "display.js")
 _MODULES = (*_SHARED, *_PIXELS, *_STATE, *_PAGE, "prefetch.js", "bridge.js", "gestures.js", "input.js", "viewer.js")
 _TEXTS = (*_SHARED, "text_channel.js")
 _REQUESTS = (*_SHARED, "request_channel.js")

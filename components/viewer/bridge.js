@@ -10,8 +10,7 @@ import { createPrefetch } from "./prefetch.js";
 import { hotPhrase } from "./readout.js";
 import { regionMessage } from "./region.js";
 import { download } from "./save.js";
-import { isNews, recalled } from "./settings.js";
-import { viewportOf } from "./share_link.js";
+import { isNews, recalled, viewportOf } from "./settings.js";
 
 /** @typedef {import("./store.js").Head} Head @typedef {import("../frontend/component.js").Broadcasts} Broadcasts */
 

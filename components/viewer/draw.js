@@ -5,8 +5,7 @@ import { differenceSpotlightTable, inverted, blend, fade } from "./table.js";
 import { bandOf } from "./picture.js";
 import { contains, inCanvas } from "./geometry.js";
 import { resample, levelsAt, nearest, level, cellsOf, valueAt } from "./sample.js";
-import { isolines } from "./contour.js";
-import { cover, planes, stroke } from "./strokes.js";
+import { cover, isolines, planes, stroke } from "./contour.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings
@@ -116,7 +115,7 @@ export function createLayer() {
     key: "",
     levels: new Uint8Array(0),
     linesKey: "",
-    /** @type {import("./strokes.js").Planes|null} */
+    /** @type {import("./contour.js").Planes|null} */
     lines: null,
   };
 }

@@ -6,8 +6,7 @@ import { WHOLE, contains, panned, smallestBox, zoomAt } from "./geometry.js";
 import { isFree, listen } from "./gestures.js";
 import { placer } from "./outline.js";
 import { saveScreen } from "./save.js";
-import { keep } from "./settings.js";
-import { copied, linkTo } from "./share_link.js";
+import { copied, keep, linkTo } from "./settings.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
 

@@ -1,4 +1,4 @@
-// Display settings, stored in the browser: they survive a change of page and a reload without a rerun.
+// Display settings, stored in the browser, so that they survive a change of page and a reload, and shared in links.
 
 /**
  * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
@@ -6,6 +6,7 @@
  * @typedef {"own"|"shared"|"fixed"} Scale  1 is each map's own maximum, that of all the maps, or the raw value `top`
  * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
  *   top: number, even: boolean, invert: boolean, cells: boolean, boxes: boolean}} Settings
+ * @typedef {import("./geometry.js").Viewport} Viewport
  */
 
 const STORE = "sightglass.view";
@@ -83,5 +84,46 @@ function stored(storage) {
     return JSON.parse(storage.getItem(STORE) ?? "{}") ?? {};
   } catch {
     return {};
+  }
+}
+
+/**
+ * Return the address with everything of the view that is not the default.
+ * @param {string} href @param {Settings} settings @param {Viewport} viewport
+ */
+export function linkTo(href, settings, viewport) {
+  const url = new URL(href);
+  const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
+  for (const [name, start] of Object.entries(defaults())) {
+    const value = Reflect.get(settings, name);
+    if (value === start) url.searchParams.delete(name);
+    else url.searchParams.set(name, typeof value === "number" ? short(value) : String(value));
+  }
+  if (viewport.zoom > 1) url.searchParams.set("zoom", [viewport.x, viewport.y, viewport.zoom].map(short).join());
+  else url.searchParams.delete("zoom");
+  return url.href;
+}
+
+/** @param {unknown} text as `linkTo` wrote it @returns {Viewport|null} */
+export function viewportOf(text) {
+  const [x, y, zoom] = String(text ?? "").split(",").map(Number);
+  const most = 1 - 1 / zoom;
+  if (!(zoom >= 1 && zoom <= 16 && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
+  return { x: Math.min(x, most), y: Math.min(y, most), zoom };
+}
+
+/** Copy a text to the clipboard. @param {string} text @param {Element} root @returns {Promise<boolean>} whether it worked */
+export async function copied(text, root) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Without https, browsers deny the clipboard to pages from another machine.
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    root.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
   }
 }

@@ -789,7 +789,7 @@ BANDS = """
 
 
 def test_what_is_read_and_painted_in_bands_has_the_very_same_pixels(browser: sync.Browser) -> None:
-    names = ("table.js", "geometry.js", "sample.js", "contour.js", "strokes.js", "picture.js", "draw.js")
+    names = ("table.js", "geometry.js", "sample.js", "contour.js", "picture.js", "draw.js")
     page = browser.new_page()
     page.add_script_tag(content=joined(ROOT / "components" / "viewer", names))
     found = page.evaluate(BANDS)

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Sheet, described, extend } from "../../components/canvas/sheet.js";
-import { post } from "../../components/canvas/post.js";
+import { post } from "../../components/canvas/canvas.js";
 
 test("every step on a sheet can be taken back, rubbing out and clearing too", () => {
   const page = new Sheet([]);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 import { apart, reshaped, distance, drawingOf, inside, textBox, lineAt, wrapped, isLargeEnough, shifted, describe, markAt,
   unitOf } from "../../components/markup/shapes.js";
-import { MarkSteps } from "../../components/markup/steps.js";
+import { MarkSteps } from "../../components/markup/board.js";
 
 const SIZE = [1000, 800];
 const arrow = (points, text = "") => ({ kind: "arrow", points, text, ink: "accent" });

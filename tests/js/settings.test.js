@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { linkTo, viewportOf } from "../../components/viewer/share_link.js";
-import { defaults, keep, merged, recalled } from "../../components/viewer/settings.js";
+import { defaults, keep, linkTo, merged, recalled, viewportOf } from "../../components/viewer/settings.js";
 
 const MAPS = ["inferno", "jet"];
 const WIDE = { x: 0, y: 0, zoom: 1 };
