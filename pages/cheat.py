@@ -105,8 +105,8 @@ def _pictures(current: StoryStep) -> None:
             st.markdown("##### Predictions")
             for name, explanation in both.items():
                 st.caption(name)
-                said = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:LISTED]]
-                rows(said, key=f"said-{explanation.model.id}-{current.image.sha256[:12]}")
+                listed = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:LISTED]]
+                rows(listed, key=f"said-{explanation.model.id}-{current.image.sha256[:12]}")
         return
     shown = [panels.plain(current.image), *(_heat(explanation, name) for name, explanation in both.items())]
     view = panels.show(current.image, shown, key="viewer-cheat", height=440)

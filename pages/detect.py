@@ -35,12 +35,12 @@ FIRST = "yolo11n"
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked: everything chosen in the sidebar and on this page."""
+    """What is requested: everything chosen in the sidebar and on this page."""
 
     lens: str
     choices: Choices
     explainer: Explainer
-    asked: DetectOptions
+    request: DetectOptions
 
 
 @dataclass(frozen=True)
@@ -78,31 +78,31 @@ def detect() -> None:
             choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
         with head:
             st.markdown("##### Boxes", width="content")
-            asked = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
-        _show(Query(lens, choices, explainer, asked), Layout(title, left, rows, right))
+            request = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
+        _show(Query(lens, choices, explainer, request), Layout(title, left, rows, right))
 
 
 def _show(query: Query, layout: Layout) -> None:
     """Draw the list of boxes, and what the lens shows of the chosen one."""
     from explain.detections import found
 
-    base = detections.first(query.choices, query.explainer, query.asked)
+    base = detections.first(query.choices, query.explainer, query.request)
     _read_address(base)
     detections.arrive(base)
-    missing = _missing(base, query.asked)
+    missing = _missing(base, query.request)
     _write_address(_place(base))
     explanation = _explained(query, layout, base, missing)
     if explanation is None:
         _waiting(query, layout, base, missing)
         return
-    pair, per_picture = state.of(state.ChosenBox).pair, query.asked.per == "picture"
+    pair, per_picture = state.of(state.ChosenBox).pair, query.request.per == "picture"
     listed = detections.items(explanation, None if missing is None else missing.candidate)
     index = detections.place(listed, pair)
     with layout.rows:
         if listed:
             index = detections.listing(explanation, listed, index)
         else:
-            _none(explanation, asks=query.lens == "one" and query.asked.per == "detection")
+            _none(explanation, asks=query.lens == "one" and query.request.per == "detection")
         _hidden(explanation)
     if listed and listed[index].pair != pair:
         detections.choose(listed[index].pair)
@@ -130,7 +130,7 @@ def _explained(query: Query, layout: Layout, base: Explanation, missing: Missing
     pair, status = state.of(state.ChosenBox).pair, "is running"
     with layout.left:
         try:
-            made = detections.explained(query.choices, query.explainer, query.asked, base, pair, candidate)
+            made = detections.explained(query.choices, query.explainer, query.request, base, pair, candidate)
         except Cancelled:
             made, status = None, "was stopped"
             explain_job.restart_button()
@@ -146,13 +146,13 @@ def _through_lens(
     if query.lens == "all":
         comparisons.every_box(explanation, listed)
     elif query.lens == "one":
-        _one(explanation, listed, index, query.asked, missing)
+        _one(explanation, listed, index, query.request, missing)
     elif not listed:
         panels.show(explanation.image, [panels.plain(explanation.image)], key=f"viewer-{query.lens}")
     elif query.lens == "layers":
-        return comparisons.every_layer(query.choices, query.explainer, query.asked, listed[index])
+        return comparisons.every_layer(query.choices, query.explainer, query.request, listed[index])
     else:
-        return comparisons.every_size(query.choices, query.explainer, query.asked, listed[index].prediction)
+        return comparisons.every_size(query.choices, query.explainer, query.request, listed[index].prediction)
     return ""
 
 
@@ -168,9 +168,9 @@ def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing |
             detections.choose(listed[chosen].pair)
             st.rerun()
     with layout.left:
-        marks = detections.marks(base, listed, query.asked.tags, chosen)
+        marks = detections.marks(base, listed, query.request.tags, chosen)
         view = panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=query.lens == "one")
-        if query.lens == "one" and query.asked.per == "detection":
+        if query.lens == "one" and query.request.per == "detection":
             _about_places(view, base, listed, chosen, missing)
         with st.container(horizontal=True, vertical_alignment="center"):
             snapshots.camera()
@@ -195,19 +195,19 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
 
 
 def _one(
-    explanation: Explanation, listed: list[Item], index: int, asked: DetectOptions, missing: Missing | None
+    explanation: Explanation, listed: list[Item], index: int, request: DetectOptions, missing: Missing | None
 ) -> None:
     """Draw one map, which follows the list, and what it says."""
-    image, at = explanation.image, 0 if asked.per == "picture" else index
+    image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
-    marks = detections.marks(explanation, listed, asked.tags)
+    marks = detections.marks(explanation, listed, request.tags)
     view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True)
-    if asked.per == "detection":
+    if request.per == "detection":
         _about_places(view, explanation, listed, at, missing)
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
-        _where(explanation, at, "the whole picture" if asked.per == "picture" else listed[at].name)
+        _where(explanation, at, "the whole picture" if request.per == "picture" else listed[at].name)
         if view.region is not None:
             charts.marked(explanation, view.region, at)
         charts.findings(explanation, at)
@@ -254,10 +254,10 @@ def _read_address(base: Explanation) -> None:
     )
     if where is not None:
         label = label if label in base.evidence.resident.adapter.labels else None
-        lookup.place = replace(_asked(base, where, label), fresh="box" not in query)
+        lookup.place = replace(_place_at(base, where, label), fresh="box" not in query)
 
 
-def _asked(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
+def _place_at(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
     x0, y0, x1, y1 = (float(round(edge)) for edge in where)
     return Place((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
 
@@ -275,10 +275,10 @@ def _place(explanation: Explanation) -> Place | None:
     return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
 
 
-def _missing(base: Explanation, asked: DetectOptions) -> Missing | None:
+def _missing(base: Explanation, request: DetectOptions) -> Missing | None:
     """Return the candidate at the place that was asked about, and choose it once."""
     place = _place(base)
-    if place is None or asked.per != "detection":
+    if place is None or request.per != "detection":
         return None
     found = base.missing(place.where, place.label)
     if found is not None and place.fresh:
@@ -314,7 +314,7 @@ def _ask_about(view: View, explanation: Explanation) -> None:
     lookup.rectangle = rectangle
     if where is not None:
         before = _place(explanation)
-        lookup.place = _asked(explanation, where, before.label if before else None)
+        lookup.place = _place_at(explanation, where, before.label if before else None)
         st.rerun()
 
 

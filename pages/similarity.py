@@ -1,4 +1,4 @@
-"""Similarity: how alike two pictures are to a model, or one and a gallery, and which regions make them so."""
+"""Similarity: how similar two pictures are to a model, or one and a gallery, and which regions make them so."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _ask(choices: Choices, explainer: Explainer) -> None:
     comparable(explainer.resident)
     if not explainer.resident.gradients:
         raise ModelProblem(
-            f"{choices.model.id} exposes no internals: choose another model to see what makes two pictures alike."
+            f"{choices.model.id} exposes no internals: choose another model to see what makes two pictures similar."
         )
 
 
@@ -93,7 +93,7 @@ def _of() -> str:
         key="of",
         name="of",
         label_visibility="collapsed",
-        help="Similarity: what would make the two more alike if there were more of it, and what sets them apart "
+        help="Similarity: what would make the two more similar if there were more of it, and what makes them differ "
         "(gradient of the cosine). Score: what the score is made of (the same with the vectors' lengths held fixed).",
     )
 
@@ -169,14 +169,14 @@ def _context(choices: Choices, explainer: Explainer) -> Context:
 def _pair(found: Similarity) -> None:
     from explain.export.similarity_files import places
 
-    told = places(found)
+    sentences = places(found)
     if found.state == "ok":
         line = "Point at a place in one picture: a line joins it to the best match in the other."
-        texts = (told[0], told[1])
+        texts = (sentences[0], sentences[1])
     else:
-        line, texts = told[0], (told[0], told[0])
+        line, texts = sentences[0], (sentences[0], sentences[0])
     pairs(found, texts, line, key="pairs")
-    for words in told if found.state == "ok" else ():
+    for words in sentences if found.state == "ok" else ():
         st.caption(words)
 
 

@@ -54,39 +54,39 @@ def take_drawing() -> tuple[Image, str | None] | None:
 
     Called before the page is drawn, when the choice of picture may still be set.
     """
-    held = state.of(Drawing)
-    if held.due:
-        held.due = False
-        return _picture(held)
+    current = state.of(Drawing)
+    if current.due:
+        current.due = False
+        return _picture(current)
     given = (st.session_state.get(KEY) or {}).get("drawing")
     if not isinstance(given, dict):
         return None
     turn, strokes = given.get("turn"), given.get("strokes")
-    if not isinstance(turn, int) or turn == held.turn:
+    if not isinstance(turn, int) or turn == current.turn:
         return None
-    held.turn = turn
-    held.strokes = strokes if isinstance(strokes, list) else []
-    return _picture(held)
+    current.turn = turn
+    current.strokes = strokes if isinstance(strokes, list) else []
+    return _picture(current)
 
 
 def needs_repaint(explainer: Explainer) -> bool:
     """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
-    held = state.of(Drawing)
-    before, held.paper = held.paper, _paper_of(explainer) or PLAIN
-    held.due = held.paper != before and _is_chosen(held)
-    return held.due
+    current = state.of(Drawing)
+    before, current.paper = current.paper, _paper_of(explainer) or PLAIN
+    current.due = current.paper != before and _is_chosen(current)
+    return current.due
 
 
-def _is_chosen(held: Drawing) -> bool:
-    return held.picture is not None and st.session_state.get("picture") == held.picture
+def _is_chosen(current: Drawing) -> bool:
+    return current.picture is not None and st.session_state.get("picture") == current.picture
 
 
-def _picture(held: Drawing) -> tuple[Image, str | None]:
+def _picture(current: Drawing) -> tuple[Image, str | None]:
     from explain.picture.image import Image
 
-    pixels = drawing.draw(drawing.strokes(held.strokes), held.paper)
-    image, before = Image(pixels, NAME), held.picture
-    held.picture = image.sha256
+    pixels = drawing.draw(drawing.strokes(current.strokes), current.paper)
+    image, before = Image(pixels, NAME), current.picture
+    current.picture = image.sha256
     return image, before
 
 
@@ -101,20 +101,20 @@ def is_offered(explainer: Explainer) -> bool:
 
 def pad(explainer: Explainer) -> None:
     """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
-    held = state.of(Drawing)
-    ink, _, ground = held.paper.partition(" on ")
+    current = state.of(Drawing)
+    ink, _, ground = current.paper.partition(" on ")
     given: dict[str, Any] = {
-        "id": held.id,
+        "id": current.id,
         "ink": _COLOURS[ink],
         "paper": _COLOURS[ground],
-        "turn": held.turn,
-        "strokes": held.strokes,
+        "turn": current.turn,
+        "strokes": current.strokes,
     }
     st.markdown("##### Draw")
     _component(key=KEY, data=given, on_drawing_change=no_callback)
     why = "as this model was trained" if _paper_of(explainer) else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    if _paper_of(explainer) and not _is_chosen(held):
+    if _paper_of(explainer) and not _is_chosen(current):
         about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
     st.caption(about)
 

@@ -1,4 +1,4 @@
-"""Choose what is asked of a detector: which boxes are shown, what is explained, and where the map is drawn."""
+"""Choose the options of a detector: which boxes are shown, what is explained, and where the map is drawn."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Popover:
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """What is asked of a detector beyond the sidebar."""
+    """The options of a detector beyond the sidebar's."""
 
     options: dict[str, Any]
     """Keyword arguments of an Explainer."""
@@ -123,7 +123,7 @@ def questions(explainer: Explainer) -> dict[Question, dict[str, Any]]:
     from explain.questions import Question, answers_why, settings
 
     resident = explainer.resident
-    return {asked: settings(resident, asked) for asked in get_args(Question)} if answers_why(resident) else {}
+    return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
 
 
 def reliabilities(task: str) -> dict[str, Reliability]:
@@ -161,8 +161,8 @@ def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
     )
     # A slider drawn before it is visible starts at its lowest value and reports that to Python: the contents are drawn
     # once the popover is open, and set anew in that run.
-    held = state.of(Popover)
-    held.just_opened, held.open = bool(popover.open) and not held.open, bool(popover.open)
+    menu = state.of(Popover)
+    menu.just_opened, menu.open = bool(popover.open) and not menu.open, bool(popover.open)
     options: dict[str, Any] = {}
     with popover:
         parts = {
@@ -199,10 +199,10 @@ def _hidden(
     While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
     """
     value: T = url_state.remembered(key, options, first, name=name or key, read=read)
-    held = state.of(Popover)
-    if held.just_opened or (held.open and key not in st.session_state):
+    menu = state.of(Popover)
+    if menu.just_opened or (menu.open and key not in st.session_state):
         st.session_state[key] = value
-    if held.open:
+    if menu.open:
         chosen = url_state.drawn(draw, label, options, key=key, **about)
         value = first if chosen is None else chosen
     url_state.keep(key, value, first, name=name or key)

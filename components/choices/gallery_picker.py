@@ -51,9 +51,9 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
         if (way != "yours" or others) and (way != "folder" or permitted_folders.folders())
     }
     place = st.container(width="content").empty()
-    held = state.of(Gallery)
+    gallery = state.of(Gallery)
     with place.popover(
-        f"Against {plural(held.count, 'picture')}" if held.count else "Against",
+        f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
         icon=":material/photo_library:",
         help="What the picture in the sidebar is compared with.",
     ):
@@ -67,8 +67,8 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
         found = _found(way, explainer, query, others)
-    if len(found) != held.count:
-        held.count = len(found)
+    if len(found) != gallery.count:
+        gallery.count = len(found)
         st.rerun()
     return found
 
@@ -123,12 +123,12 @@ def _uploaded() -> tuple[Item, ...]:
         key="gallery-files",
         help="They stay on this machine.",
     )
-    held = state.of(Gallery)
+    gallery = state.of(Gallery)
     if files:
         # Read once: the page runs again at every click.
         ids = tuple(file.file_id for file in files)
-        held.uploaded = state.latest("gallery", ids, lambda: _find([(file.name, file.getvalue()) for file in files]))
-    return held.uploaded
+        gallery.uploaded = state.latest("gallery", ids, lambda: _find([(file.name, file.getvalue()) for file in files]))
+    return gallery.uploaded
 
 
 def _find(source: Any, within: Path | None = None) -> tuple[Item, ...]:

@@ -85,15 +85,15 @@ def _dialog(explainer: Explainer, key: str) -> None:
 
     @st.dialog(title, width="large", icon=":material/account_tree:", on_dismiss=_close)
     def show() -> None:
-        held = state.of(Diagram)
-        chosen = held.chosen.get(key, list(st.session_state.get(key) or explainer.default_layers))
+        dialog = state.of(Diagram)
+        chosen = dialog.chosen.get(key, list(st.session_state.get(key) or explainer.default_layers))
         st.caption(
             "Left to right: the order of execution. Top: small cells, which know where. Bottom: large cells, which "
             "know what. Click a step to add or remove its map."
         )
         event = st.plotly_chart(
             diagram(explainer.resident.adapter.stages(explainer.layers), chosen),
-            key=f"diagram-{held.generation}",
+            key=f"diagram-{dialog.generation}",
             on_select="rerun",
             selection_mode="points",
             config={"displayModeBar": False, "scrollZoom": False},
@@ -107,7 +107,7 @@ def _dialog(explainer: Explainer, key: str) -> None:
             order,
             selection_mode="multi",
             default=offered,
-            key=f"diagram-list-{held.generation}",
+            key=f"diagram-list-{dialog.generation}",
             help=f"The same steps as a list; at most {MAX_LAYERS}.",
         )
         if sorted(picked) != sorted(offered):
@@ -124,9 +124,9 @@ def _dialog(explainer: Explainer, key: str) -> None:
 
 
 def _redraw(key: str, layers: list[str]) -> None:
-    held = state.of(Diagram)
-    held.chosen = {key: layers}
-    held.generation += 1
+    dialog = state.of(Diagram)
+    dialog.chosen = {key: layers}
+    dialog.generation += 1
     st.rerun(scope="fragment")
 
 
@@ -137,14 +137,14 @@ def _use(key: str, layers: list[str]) -> None:
 
 
 def _close() -> None:
-    held = state.of(Diagram)
-    held.model, held.chosen = None, {}
+    dialog = state.of(Diagram)
+    dialog.model, dialog.chosen = None, {}
 
 
 def settle(key: str) -> None:
     """Take over what was confirmed in the diagram, before the widget of that key is drawn."""
-    held = state.of(Diagram)
-    chosen, held.used = held.used.get(key), {}
+    dialog = state.of(Diagram)
+    chosen, dialog.used = dialog.used.get(key), {}
     if chosen is not None:
         url_state.put(key, chosen)
 

@@ -22,7 +22,7 @@ def folders() -> list[Path]:
 
 
 def ask(label: str, *, key: str, name: str, help: str) -> tuple[Path, Path] | None:
-    """Ask for a path, and return it with the permitted folder it lies in; None while the field is empty.
+    """Ask for a path, and return it with the permitted folder that contains it; None while the field is empty.
 
     Raises ModelProblem for a path that is not permitted.
     """
@@ -40,7 +40,7 @@ def ask(label: str, *, key: str, name: str, help: str) -> tuple[Path, Path] | No
 
 
 def permitted(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
-    """Return the path and the permitted folder it lies in; raises ModelProblem for any other path."""
+    """Return the path and the permitted folder that contains it; raises ModelProblem for any other path."""
     for root in allowed:
         try:
             path = Path(os.path.normpath(root / Path(text).expanduser()))

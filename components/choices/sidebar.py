@@ -62,8 +62,8 @@ def foreseen() -> tuple[Choices, Explainer] | None:
 
     A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
     """
-    held = state.of(state.Sidebar)
-    image, last = image_picker.just_given(), held.choices
+    sidebar = state.of(state.Sidebar)
+    image, last = image_picker.just_given(), sidebar.choices
     if image is None or last is None or not METHODS[last.method].quick:
         return None
     from explain import Explainer
@@ -71,7 +71,7 @@ def foreseen() -> tuple[Choices, Explainer] | None:
 
     if not any(resident.adapter.spec.id == last.model.id for resident in RESIDENCY.residents()):
         return None
-    held.picture = image
+    sidebar.picture = image
     return replace(last, image=image), Explainer(last.model.id)
 
 
@@ -197,7 +197,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     offered = [method.id for method in able(resident)]
     first = model.method if model.method in offered else offered[0]
     if possible := [method for method in methods if method in offered]:
-        key, offered, first = "method-screen", possible, possible[0]
+        key, offered, first = "method-page", possible, possible[0]
     url_state.recall_own(key, offered, first, name="method")
     found = detection_options.reliabilities(model.task)
     name = st.selectbox(
@@ -334,8 +334,8 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
         options["part"] = parts[0] if own else part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]
-    elif choices.question in (asked := detection_options.questions(explainer)):
-        wanted = asked[choices.question]
+    elif choices.question in (ready := detection_options.questions(explainer)):
+        wanted = ready[choices.question]
         options |= {"part": wanted["part"], "layers": wanted["layers"]}
         method = wanted["method"]
     return Choices(choices.image, explainer.model, method, options, choices.question)

@@ -1,4 +1,4 @@
-"""The sentence at the top of every screen, which names whatever looks hot in the viewer just now."""
+"""The sentence at the top of every page, which names whatever looks hot in the viewer just now."""
 
 from __future__ import annotations
 

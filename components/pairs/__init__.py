@@ -34,7 +34,7 @@ _component = declare("pairs", Path(__file__).parent, _MODULES)
 
 
 def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, height: int = 496) -> None:
-    """Show the two; `texts`: a sentence for each on where its map lies, `line`: shown while nothing is pointed at.
+    """Show the two; `texts`: for each, where the heat of its map is; `line`: shown while nothing is pointed at.
 
     `height` is a picture's at a window height of 900 px.
     """

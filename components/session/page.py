@@ -37,7 +37,7 @@ HELP = {
     "batch": "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
     "watch": "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
     "history": "What you saved: search, annotate and compare it; no model runs.",
-    "similarity": "How alike two pictures are to a model, or one and a gallery, and which regions make them so.",
+    "similarity": "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
     "compare": "Two to four models on the same picture.",
 }
 SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."

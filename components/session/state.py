@@ -36,10 +36,10 @@ def forget(kind: type) -> None:
 
 def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
     """Return what `make` returned for these values, called again only when they change."""
-    held = st.session_state.get(f"latest-{name}")
-    if held is None or held[0] != depends_on:
-        held = st.session_state[f"latest-{name}"] = (depends_on, make())
-    return cast("T", held[1])
+    latest_result = st.session_state.get(f"latest-{name}")
+    if latest_result is None or latest_result[0] != depends_on:
+        latest_result = st.session_state[f"latest-{name}"] = (depends_on, make())
+    return cast("T", latest_result[1])
 
 
 @dataclass

@@ -1,11 +1,11 @@
-// The choices on a screen are in its address, to be shared. Streamlit adds a history entry for every change of it; the
-// browser's Back should lead to the screen before. One component on each screen includes this module.
+// The choices on a page are in its address, to be shared. Streamlit adds a history entry for every change of it; the
+// browser's Back should lead to the page before. One component on each page includes this module.
 
 /** Parameters of an address that are a history entry of their own: what was opened on History and on Watch. */
 const PLACES = ["kept", "against", "entry"];
 
 /**
- * Whether two addresses are one screen with other choices.
+ * Whether two addresses are one page with other choices.
  * @param {URL} from
  * @param {URL} to
  */

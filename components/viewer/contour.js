@@ -12,7 +12,7 @@ const BLOCK = 8;
 const ranges = new WeakMap();
 
 /**
- * Return segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples lie at the
+ * Return segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples are at the
  * centres of cells. The field continues unchanged beyond its edge, so lines run up to it and none runs along it.
  * @param {Float32Array} field w x h values, which stay as they are @param {number} w @param {number} h
  * @param {number} level @returns {number[]}

@@ -77,7 +77,7 @@ function clampViewport({ x, y, zoom }) {
 }
 
 /**
- * Return the canvas pixels whose centre lies in a rectangle of original pixels.
+ * Return the canvas pixels whose centres are in a rectangle of original pixels.
  * @param {Rect} rect @param {Rect} view what the canvas shows @param {number} width @param {number} height @returns {Rect}
  */
 export function inCanvas([x0, y0, x1, y1], [left, top, right, bottom], width, height) {

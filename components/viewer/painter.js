@@ -126,7 +126,7 @@ export class Painter {
   }
 
   /**
-   * Draw what lies over the pixels, unless it is there already.
+   * Draw what is over the pixels, unless it is there already.
    * @param {CanvasRenderingContext2D} context @param {Panel} panel @param {number} scale @param {number[]} rect
    */
   outline(context, panel, scale, rect) {

@@ -84,7 +84,7 @@ export function cellsOf(grid, [rows, columns]) {
 }
 
 /**
- * Resample so that each pixel takes the cell it lies in.
+ * Resample so that each pixel takes the value of the cell around it.
  * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height
  * @param {(value: number) => number} convert @param {Uint8Array} out
  */

@@ -52,7 +52,7 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
     )
 
 
-def every_layer(choices: Choices, explainer: Explainer, asked: DetectOptions, item: Item) -> str:
+def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, item: Item) -> str:
     """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
     from explain.detections import around, stages, strip
 
@@ -65,16 +65,16 @@ def every_layer(choices: Choices, explainer: Explainer, asked: DetectOptions, it
         name = METHODS[choices.method].name
         st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
-    target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[asked.per]
-    explanation = explain_job.explained(chosen, explainer, targets=target, **asked.options)
+    target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[request.per]
+    explanation = explain_job.explained(chosen, explainer, targets=target, **request.options)
     assert explanation is not None
     own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
-    name, within = _of(item, asked.per, len(own))
-    maps, said = strip(explanation), []
+    name, within = _of(item, request.per, len(own))
+    maps, drawn_maps = strip(explanation), []
     for one, tail in zip(maps, tails([one.path for one in maps]), strict=True):
         stage = drawn[one.path]
         size = f", {stage.stride:g} px" if stage.stride else ""
-        said.append(
+        drawn_maps.append(
             panels.layer(
                 explanation,
                 one.heatmap,
@@ -84,15 +84,15 @@ def every_layer(choices: Choices, explainer: Explainer, asked: DetectOptions, it
                 + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat inside {within}."),
             )
         )
-    image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in said]
+    image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in drawn_maps]
     above, below = st.container(), st.container()
-    if item.prediction.box is not None and asked.per == "detection":
+    if item.prediction.box is not None and request.per == "detection":
         with below:
             close = _close_up()
         if close:
             image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
     with above:
-        panels.show(image, shown, key="viewer-layers", columns=_columns(image, len(said), 4) or 6)
+        panels.show(image, shown, key="viewer-layers", columns=_columns(image, len(drawn_maps), 4) or 6)
     measured = [one for one in maps if one.inside is not None]
     if not measured:
         return ""
@@ -101,7 +101,7 @@ def every_layer(choices: Choices, explainer: Explainer, asked: DetectOptions, it
         f"Maps of {name} from the first layer to the last, with the size of a cell in input pixels and the share of "
         f"the heat inside {within}: lowest at {least.path}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
-    verb = "are" if asked.per == "class" and len(own) > 1 else "is"
+    verb = "are" if request.per == "class" and len(own) > 1 else "is"
     return f"{_upper(name)} {verb} clearest at {best.path}: {percent(best.inside or 0.0)} inside {within}."
 
 
@@ -133,7 +133,7 @@ def tails(paths: list[str]) -> list[str]:
     return [".".join(end) for end in short]
 
 
-def every_size(choices: Choices, explainer: Explainer, asked: DetectOptions, wanted: Prediction) -> str:
+def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, wanted: Prediction) -> str:
     """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
 
     Return which models find it.
@@ -152,7 +152,7 @@ def every_size(choices: Choices, explainer: Explainer, asked: DetectOptions, wan
     names, sides, problems = [], [], []
     for spec in models:
         try:
-            sides.append(side(_other(choices, spec, asked, method), wanted))
+            sides.append(side(_other(choices, spec, request, method), wanted))
             names.append(spec.size if _one_family(models) and spec.size else spec.id)
         except Problem as problem:
             problems.append(str(problem))
@@ -176,8 +176,8 @@ def every_size(choices: Choices, explainer: Explainer, asked: DetectOptions, wan
     with above:
         columns = _columns(image, len(shown), 2)
         view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
-        told = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
-        panels.describe(view, told, key="viewer-sizes-words")
+        described = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
+        panels.describe(view, described, key="viewer-sizes-words")
     for one, name in zip(sides, names, strict=True):
         if one.prediction is None or one.missing:
             words = one.missing.words if one.missing else "It has no candidate there."
@@ -229,9 +229,9 @@ def _one_family(models: list[ModelSpec]) -> bool:
     return len({spec.family for spec in models}) == 1
 
 
-def _other(choices: Choices, spec: ModelSpec, asked: DetectOptions, method: str) -> Explanation:
+def _other(choices: Choices, spec: ModelSpec, request: DetectOptions, method: str) -> Explanation:
     explainer = sidebar.loaded(spec.id)
-    options = asked.options | {"per": "detection", "classes": (), "top_k": 1}
+    options = request.options | {"per": "detection", "classes": (), "top_k": 1}
     if options["part"] not in explainer.resident.adapter.parts:
         options["part"] = "class"
     made = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, **options)

@@ -55,7 +55,7 @@ class Item:
 
 @dataclass
 class Place:
-    """A place in the picture for which a person asked why there is no box."""
+    """A place in the picture where a person missed a box."""
 
     of: tuple[str, str]
     """SHA-256 of the picture, and the id of the model."""
@@ -78,11 +78,11 @@ class Lookup:
     rectangle: tuple[float, ...] | None = None
 
 
-def first(choices: Choices, explainer: Explainer, asked: DetectOptions) -> Explanation:
+def first(choices: Choices, explainer: Explainer, request: DetectOptions) -> Explanation:
     """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
     if explain_job.is_slow(choices.method):
-        return explainer(choices.image, maps=False, **choices.options | asked.options)
-    made = explain_job.explained(choices, explainer, top_k=MAX_MAPS, **asked.options)
+        return explainer(choices.image, maps=False, **choices.options | request.options)
+    made = explain_job.explained(choices, explainer, top_k=MAX_MAPS, **request.options)
     assert made is not None  # only slow methods run in a thread
     return made
 
@@ -97,7 +97,7 @@ def quick_method(choices: Choices, explainer: Explainer) -> str:
 def explained(
     choices: Choices,
     explainer: Explainer,
-    asked: DetectOptions,
+    request: DetectOptions,
     base: Explanation,
     pair: Pair | None,
     candidate: Pair | None,
@@ -110,18 +110,18 @@ def explained(
             return base
         chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
         target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
-        return explain_job.explained(choices, explainer, targets=target[asked.per], **asked.options)
-    if asked.per == "picture":
+        return explain_job.explained(choices, explainer, targets=target[request.per], **request.options)
+    if request.per == "picture":
         return base
     # A class is known by its index alone.
-    known = every if asked.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
+    known = every if request.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
     best = known[:MAX_MAPS]
     extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
     if not extra:
         return base
     wanted = [*best, *dict.fromkeys(extra)]
-    targets = tuple(wanted) if asked.per == "detection" else tuple(kind for _, kind in wanted)
-    return explain_job.explained(choices, explainer, top_k=MAX_MAPS, targets=targets, **asked.options)
+    targets = tuple(wanted) if request.per == "detection" else tuple(kind for _, kind in wanted)
+    return explain_job.explained(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
 
 
 def items(explanation: Explanation, candidate: Prediction | None = None) -> list[Item]:
@@ -141,10 +141,10 @@ def items(explanation: Explanation, candidate: Prediction | None = None) -> list
         own = explanation.own(i)
         if own:
             listed.append(_item(own[0], numbers.get(pair_of(own[0]), "?")))
-    held, rest = {item.pair for item in listed}, [*found]
+    mapped, rest = {item.pair for item in listed}, [*found]
     if candidate is not None and pair_of(candidate) not in numbers:
         rest.append(candidate)
-    return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in held]
+    return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in mapped]
 
 
 def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
@@ -204,8 +204,8 @@ def keep(listed: list[Item], chosen: int) -> None:
 
 def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:
     """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
-    told = repr([(item.pair, item.number, item.score) for item in listed])
-    digest = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
+    shown = repr([(item.pair, item.number, item.score) for item in listed])
+    digest = hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
     # A choice that the page made itself is another list, which starts there.
     generation = state.of(state.ChosenBox).generation
     key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
@@ -248,8 +248,8 @@ def heats(explanation: Explanation, listed: list[Item]) -> tuple[Map, ...]:
 
 def numbers(explanation: Explanation, index: int) -> None:
     """Draw the numbers that relate the map to its boxes."""
-    lies = explanation.box_numbers(index)
-    if lies is None:
+    measured = explanation.box_numbers(index)
+    if measured is None:
         if explanation.heatmaps[index].state != "ok":
             st.caption("This map is empty: there is nothing to measure.")
         return
@@ -257,15 +257,15 @@ def numbers(explanation: Explanation, index: int) -> None:
     own = "the boxes" if several else "its box"
     metric(
         f"Heat inside {own}",
-        percent(lies.inside),
-        f"on {percent(lies.area)} of the picture",
+        percent(measured.inside),
+        f"on {percent(measured.area)} of the picture",
         "The share of the heat inside, and the share of the visible area that this is.",
     )
-    times = f"{lies.ratio:.0f} ×" if lies.ratio >= 10 else f"{lies.ratio:.1f} ×"
+    times = f"{measured.ratio:.0f} ×" if measured.ratio >= 10 else f"{measured.ratio:.1f} ×"
     metric(
         "Heat over area",
         times,
-        "hottest place inside" if lies.hit else "hottest place outside",
+        "hottest place inside" if measured.hit else "hottest place outside",
         "The share of the heat inside divided by the share of the picture: an even map has 1. "
         "Whether the hottest place is inside is known as the pointing game.",
     )
@@ -273,17 +273,17 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 def table(explanation: Explanation, index: int) -> None:
     """Draw every number that relates a map to its boxes, with its meaning."""
-    if (lies := explanation.box_numbers(index)) is None:
+    if (measured := explanation.box_numbers(index)) is None:
         return
     import pandas as pd
 
-    said = [
-        ("heat inside", percent(lies.inside), "share of the heat inside its own boxes"),
-        ("area", percent(lies.area), "share of the visible area that these boxes cover"),
-        ("ratio", f"{lies.ratio:.2f}", "heat inside divided by area: an even map has 1"),
-        ("hit", "yes" if lies.hit else "no", "whether the hottest place is inside (pointing game)"),
-        ("elsewhere", percent(lies.elsewhere), "share of the heat in the boxes of other objects, outside its own"),
-        ("entropy", f"{lies.entropy:.2f}", "how scattered the heat is: 0 a single point, 1 the same everywhere"),
+    table_rows = [
+        ("heat inside", percent(measured.inside), "share of the heat inside its own boxes"),
+        ("area", percent(measured.area), "share of the visible area that these boxes cover"),
+        ("ratio", f"{measured.ratio:.2f}", "heat inside divided by area: an even map has 1"),
+        ("hit", "yes" if measured.hit else "no", "whether the hottest place is inside (pointing game)"),
+        ("elsewhere", percent(measured.elsewhere), "share of the heat in the boxes of other objects, outside its own"),
+        ("entropy", f"{measured.entropy:.2f}", "how scattered the heat is: 0 a single point, 1 the same everywhere"),
     ]
     st.markdown("##### The map and its boxes")
-    st.dataframe(pd.DataFrame(said, columns=["number", "value", "meaning"]), hide_index=True)
+    st.dataframe(pd.DataFrame(table_rows, columns=["number", "value", "meaning"]), hide_index=True)

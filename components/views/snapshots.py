@@ -85,7 +85,7 @@ def _free(where: Path, name: str) -> Path:
     raise AssertionError
 
 
-def kept(where: Path) -> list[Path]:
+def saved_photos(where: Path) -> list[Path]:
     """Return the saved photos, newest first; other files are ignored."""
     try:
         with os.scandir(where) as entries:
@@ -200,7 +200,7 @@ def gallery() -> None:
 @st.dialog("Saved photos", width="large", icon=":material/photo_library:")
 def _gallery() -> None:
     """Show the photos, newest first; only as many are read as are shown."""
-    photos, paths = state.of(Photos), kept(folder())
+    photos, paths = state.of(Photos), saved_photos(folder())
     if not paths:
         st.caption(f"No photos in {folder()} yet: take one with Camera.")
         return

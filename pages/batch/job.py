@@ -58,7 +58,7 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, 
     for number, plan in enumerate(plans):
         before = f"{plan.model}: " if len(plans) > 1 else ""
 
-        def tell(share: float, words: str, number: int = number, before: str = before) -> None:
+        def report(share: float, words: str, number: int = number, before: str = before) -> None:
             status.report((number + share) / len(plans), before + words)
 
         summary = run(
@@ -66,7 +66,7 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, 
             plan.model,
             plan.folder,
             options=plan.options,
-            progress=tell,
+            progress=report,
             cancel=cancel,
             resume=resume,
         )

@@ -22,6 +22,8 @@ from explain.phrases import NBSP, listing, percent, plural
 from models import catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pages.batch.job import Job
 
     Frame = Any
@@ -82,16 +84,16 @@ def key(job: Job) -> tuple[str, str | None, int]:
 
 def made(job: Job) -> str:
     """Describe the run, `demo-cls-l, GradCAM at layer4, why this class`; with two models both."""
-    return "; compared with ".join(_asked(Path(folder)) for folder in key(job)[:2] if folder)
+    return "; compared with ".join(_described(Path(folder)) for folder in key(job)[:2] if folder)
 
 
-def _asked(folder: Path) -> str:
+def _described(folder: Path) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(folder)["recipe"]
     method, layers = METHODS[recipe["method"]], recipe["layers"]
     at = f" at {listing(layers)}" if layers and method.family != "mask" else ""
-    asked = PARTS | {"class": "where it is", "contrast": "why this class"}
-    return f"{recipe['model']}, {method.name}{at}, {asked[recipe['part']]}"
+    parts = PARTS | {"class": "where it is", "contrast": "why this class"}
+    return f"{recipe['model']}, {method.name}{at}, {parts[recipe['part']]}"
 
 
 def gallery(job: Job) -> None:
@@ -172,9 +174,9 @@ def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
-    said = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
+    answer = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
     more = _more(row, order)
-    st.markdown(f":small[{said}  \n{more}]" if more else f":small[{said}]")
+    st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
     st.button(
         escaped(shortened(name, 18)),
         key=f"open-{where}-{row['picture']}",
@@ -241,13 +243,13 @@ def _numbers(group: analysis.Group) -> str:
     return f"{plural(group.count, 'picture')}, {percent(float(group.frame['predicted_score'].mean()))} mean score"
 
 
-def _groups(groups: list[Any], said: Any) -> None:
+def _groups(groups: list[Any], caption: Callable[[Any], str]) -> None:
     unseen: Any = "dark" if st.context.theme.type == "dark" else "light"
     with st.container(horizontal=True, gap="small"):
         for group in groups:
             with st.container(width=WIDE, gap="xxsmall"):
                 st.image(group.drawn(unseen), width=WIDE, alt=f"Mean map of {group.name}, {group.count} pictures")
-                st.markdown(f":small[{said(group)}]")
+                st.markdown(f":small[{caption(group)}]")
 
 
 def confusions(job: Job) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
     """Return a record's picture and maps, cached: they never change."""
     store = history_store.store()
-    if (found := _held.get((str(store.folder), record.id))) is None:
+    if (found := _cache.get((str(store.folder), record.id))) is None:
         found = (store.picture(record), store.heatmaps(record))
-        _held.put((str(store.folder), record.id), found)
+        _cache.put((str(store.folder), record.id), found)
     return found
 
 
@@ -32,7 +32,7 @@ def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
 
-_held: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
+_cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
 
 
 def marked(id: str, index: int) -> bytes:
@@ -47,7 +47,7 @@ def marked(id: str, index: int) -> bytes:
 def archive(ids: Sequence[str]) -> bytes:
     """Return a zip with a folder per record: picture, raw maps, numbers and notes, and the map with its marks."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as held:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, data in history_store.store().export(ids):
-            held.writestr(name, data)
+            packed.writestr(name, data)
     return out.getvalue()

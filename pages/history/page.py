@@ -37,7 +37,7 @@ ORDERS = {
 
 
 @page.guarded
-def kept() -> None:
+def history() -> None:
     reopen.go("kept")
     if history_store.off():
         _off()
@@ -373,7 +373,7 @@ def _thumbnail(record: Record) -> bytes:
 def _tile(record: Record) -> Tile:
     first = record.predictions[0] if record.predictions else None
     detects = record.task == "detect"
-    said = record.label or (first.label if first else "nothing found")
+    label = record.label or (first.label if first else "nothing found")
     score = "" if record.score is None else percent(record.score)
     boxes = sum(prediction.box is not None for prediction in record.predictions)
     what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
@@ -382,11 +382,11 @@ def _tile(record: Record) -> Tile:
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return Tile(
         id=record.id,
-        title=said,
+        title=label,
         score=score,
         line=f"{what}, {method}",
         when=history_store.when(record.created),
-        about=f"{record.picture_name}, {said} {score}, {record.model}, {history_store.exact(record.created)}",
+        about=f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}",
         tags=record.tags,
         note=record.note.replace("\n", " ")[:200],
         marks=len(record.marks),
@@ -404,4 +404,4 @@ def _meter(storage: Storage) -> None:
         )
 
 
-kept()
+history()

@@ -12,7 +12,7 @@ from components.views import charts, panels
 from explain.phrases import percent
 from models import catalog
 from pages.history.files import files
-from pages.history.record import about, asked, boxes, panel_map, side_by_side
+from pages.history.record import about, boxes, made_with, panel_map, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 def heading(found: RecordComparison) -> str:
     """Return the page's heading; the details of that sentence come below it."""
-    said = found.words[0].partition(": ")[0] if found.words else "Two records"
-    return said.rstrip(".") + "."
+    sentence = found.words[0].partition(": ")[0] if found.words else "Two records"
+    return sentence.rstrip(".") + "."
 
 
 def show(found: RecordComparison) -> None:
     """Draw maps, agreement and statistics of the two."""
     first = found.words[0].partition(": ")[2] if found.words else ""
-    said = [first[:1].upper() + first[1:], *found.words[1:]]
-    st.markdown("  \n".join(filter(None, said)))
+    sentences = [first[:1].upper() + first[1:], *found.words[1:]]
+    st.markdown("  \n".join(filter(None, sentences)))
     names = _names(found.one, found.other)
-    kept = [(record, *files(record)) for record in (found.one, found.other)]
+    opened = [(record, *files(record)) for record in (found.one, found.other)]
     if found.same_picture:
-        _together(found, kept, names)
+        _together(found, opened, names)
     else:
-        for place, (column, (record, image, maps)) in enumerate(zip(st.columns(2, gap="medium"), kept, strict=True)):
+        for place, (column, (record, image, maps)) in enumerate(zip(st.columns(2, gap="medium"), opened, strict=True)):
             with column:
                 panel, looks = _panel(record, maps, names[place])
                 _viewer(image, [panel], looks, key=f"history-pair-{place}", record=record, height=420)
@@ -57,7 +57,7 @@ def show(found: RecordComparison) -> None:
                 icon=":material/open_in_full:",
                 on_click=_open,
                 args=(record.id,),
-                help="Show this record alone, with its note and marks.",
+                help="Show only this record, with its note and marks.",
             )
 
 
@@ -77,7 +77,7 @@ def _apart(one: Record, other: Record) -> tuple[str, str]:
     specs = [catalog.catalog().get(record.model) for record in (one, other)]
     if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
         return specs[0].size or one.model, specs[1].size or other.model
-    for first, second in ((one.model, other.model), (one.label, other.label), (asked(one), asked(other))):
+    for first, second in ((one.model, other.model), (one.label, other.label), (made_with(one), made_with(other))):
         if first and second and first != second:
             return first, second
     if one.picture_name != other.picture_name:
@@ -96,16 +96,16 @@ def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Panel, 
 
 
 def _together(
-    found: RecordComparison, kept: Sequence[tuple[Record, Image, tuple[SavedMap, ...]]], names: tuple[str, str]
+    found: RecordComparison, opened: Sequence[tuple[Record, Image, tuple[SavedMap, ...]]], names: tuple[str, str]
 ) -> None:
     shown, looks = [], []
-    for name, (record, _, maps) in zip(names, kept, strict=True):
-        panel, said = _panel(record, maps, name)
+    for name, (record, _, maps) in zip(names, opened, strict=True):
+        panel, texts = _panel(record, maps, name)
         shown.append(panel)
-        looks += said
+        looks += texts
     if found.difference is not None and found.seen is not None:
         shown.append(Panel(maps=(panels.difference(found.difference, found.seen, names),)))
-    _viewer(kept[0][1], shown, looks, key="history-pair", record=found.one, height=380)
+    _viewer(opened[0][1], shown, looks, key="history-pair", record=found.one, height=380)
 
 
 def _viewer(image: Image, shown: Sequence[Panel], looks: list[str], *, key: str, record: Record, height: int) -> View:

@@ -159,10 +159,10 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
 
 def about(record: Record) -> str:
     """Return `demo-cls-m, GradCAM at layer4; saved 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
-    return f"{asked(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
+    return f"{made_with(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
 
 
-def asked(record: Record) -> str:
+def made_with(record: Record) -> str:
     """Return `demo-cls-m, GradCAM at layer4`."""
     found = METHODS.get(record.method)
     at = f" at {listing(list(record.layers))}" if record.layers and (found is None or found.family != "mask") else ""

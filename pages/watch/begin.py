@@ -95,19 +95,19 @@ def start_requested(choices: Choices) -> None:
     st.rerun()
 
 
-def progress(held: Trial) -> None:
+def progress(trial: Trial) -> None:
     """Draw how far the trial is, and the buttons that stop or leave it."""
-    if not held.finished():
-        label = f"A trial with {held.model.id}: "
-        background.progress(held, label=label, help="Stop after the current picture; finished ones stay.")
+    if not trial.finished():
+        label = f"A trial with {trial.model.id}: "
+        background.progress(trial, label=label, help="Stop after the current picture; finished ones stay.")
         return
-    if held.status.failure is not None:
-        page.show_failure(held.status.failure, "a trial failed")
+    if trial.status.failure is not None:
+        page.show_failure(trial.status.failure, "a trial failed")
     with st.container(horizontal=True, vertical_alignment="center"):
-        stopped = " until it was stopped" if held.cancel.is_set() else ""
+        stopped = " until it was stopped" if trial.cancel.is_set() else ""
         st.caption(
-            f":material/science: **A trial**: {held.model.id} on {plural(held.status.done, 'picture')}{stopped}, "
-            f"bundled ones as they are, then blurred and noisy. {_limit(held)} It is deleted when the session ends.",
+            f":material/science: **A trial**: {trial.model.id} on {plural(trial.status.done, 'picture')}{stopped}, "
+            f"bundled ones as they are, then blurred and noisy. {_limit(trial)} It is deleted when the session ends.",
             width="content",
         )
         st.button(
@@ -119,10 +119,10 @@ def progress(held: Trial) -> None:
         )
 
 
-def _limit(held: Trial) -> str:
-    if held.status.since is None or not held.monitor.threshold:
+def _limit(trial: Trial) -> str:
+    if trial.status.since is None or not trial.monitor.threshold:
         return "The first half is the reference."
-    return f"Scores below {percent(held.monitor.threshold)}, the lowest quarter of the first half, count as unsure."
+    return f"Scores below {percent(trial.monitor.threshold)}, the lowest quarter of the first half, count as unsure."
 
 
 def _leave() -> None:

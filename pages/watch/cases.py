@@ -84,8 +84,8 @@ def _none(odd: int) -> str:
 
 def _counted(found: list[Entry], every: list[Entry], why: str, odd: int) -> str:
     if len(every) == MAX_ENTRIES:
-        said = f"The newest {MAX_ENTRIES:,} entries; older ones are in the log's files."
-        return said if why not in KINDS else f"{len(found):,} of the newest {MAX_ENTRIES:,} entries. {KINDS[why]}"
+        newest = f"The newest {MAX_ENTRIES:,} entries; older ones are in the log's files."
+        return newest if why not in KINDS else f"{len(found):,} of the newest {MAX_ENTRIES:,} entries. {KINDS[why]}"
     if why in KINDS:
         return f"{len(found):,} of {many(len(every), 'odd one')} logged. {KINDS[why]}"
     if odd > len(every):
@@ -292,15 +292,15 @@ def _example(entry: Entry) -> str | None:
 def _numbers(entry: Entry) -> None:
     from explain.maps.statistics import MEANING
 
-    said = [
+    numbers = [
         {"number": name.replace("_", " "), "value": f"{float(value):.3g}", "meaning": MEANING[name]}
         for name, value in entry.statistics.items()
         if name in MEANING and isinstance(value, int | float)
     ]
-    if said:
+    if numbers:
         with st.expander("Statistics of the map", icon=":material/table_rows:"):
             st.dataframe(
-                said,
+                numbers,
                 hide_index=True,
                 height=300,
                 column_config={"meaning": st.column_config.TextColumn(width="large")},

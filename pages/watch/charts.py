@@ -31,7 +31,7 @@ SYMBOLS = {
     "even": "diamond-open",
     "off the box": "triangle-up-open",
 }
-"""Each reason has its own shape: nothing is told by colour alone."""
+"""Each reason has its own shape: nothing depends on colour alone."""
 OTHER = "cross-thin-open"
 POINTS = 600
 """Odd pictures that are drawn, evenly sampled; more would be slow and overlap."""
@@ -51,8 +51,8 @@ def confidence(
     # The median on top of them.
     band, median, *rest = figure.data
     figure.data = (band, *rest, median)
-    said = f"{len(drawn):,} of {many(len(odd), 'odd one')} as points"
-    st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, said))
+    sampled = f"{len(drawn):,} of {many(len(odd), 'odd one')} as points"
+    st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, sampled))
     if len(drawn) < len(odd):
         st.caption(f"{len(drawn):,} of the {len(odd):,} odd pictures are drawn, sampled evenly over time and kinds.")
 
@@ -108,13 +108,13 @@ def tables(*trends: Trend) -> None:
 
 
 def _row(trend: Trend, each: Bin) -> dict[str, Any]:
-    said = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
+    quartiles = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
     names = ("lower quartile", "median", "upper quartile")
     return {
         f"from ({named(each.start)})": when,
         "pictures": each.count,
-        **dict(zip(names, said, strict=True)),
+        **dict(zip(names, quartiles, strict=True)),
         "odd": each.odd,
     }
 
@@ -124,19 +124,19 @@ def _band(trend: Trend, height: int) -> go.Figure:
     # Loaded here: a dashboard whose Watch page is never opened needs no plotly.
     import plotly.graph_objects as go
 
-    held = [each for each in trend.bins if each.quartiles is not None]
-    quartiles = [each.quartiles or (0.0, 0.0, 0.0) for each in held]
+    filled = [each for each in trend.bins if each.quartiles is not None]
+    quartiles = [each.quartiles or (0.0, 0.0, 0.0) for each in filled]
     lows, highs = [each[0] for each in quartiles], [each[2] for each in quartiles]
     most = max((each.count for each in trend.bins), default=0) or 1
     figure = go.Figure()
     figure.add_bar(
-        x=[_plain(each.middle) for each in held],
+        x=[_plain(each.middle) for each in filled],
         y=[high - low for high, low in zip(highs, lows, strict=True)],
         base=lows,
-        width=[trend.step.total_seconds() * 1000] * len(held),
+        width=[trend.step.total_seconds() * 1000] * len(filled),
         marker={"color": QUIET, "line": {"width": 0}},
         name="middle half",
-        hovertext=[_hover(trend, each, said) for each, said in zip(held, quartiles, strict=True)],
+        hovertext=[_hover(trend, each, three) for each, three in zip(filled, quartiles, strict=True)],
         hoverinfo="text",
     )
     # The line is broken at empty bins.
@@ -233,14 +233,14 @@ def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
             mode="markers",
             marker={"symbol": SYMBOLS.get(kind, OTHER), "size": size, "color": ODD, "line": line},
             name=SAID.get(kind, kind),
-            hovertext=[_said(one, zone) for one in every],
+            hovertext=[_point_text(one, zone) for one in every],
             hoverinfo="text",
             # The newest one is drawn whole at the edge.
             cliponaxis=False,
         )
 
 
-def _said(one: Observation, zone: tzinfo | None) -> str:
+def _point_text(one: Observation, zone: tzinfo | None) -> str:
     there = one.time.astimezone(zone) if one.time else None
     when = f"{there:%d %b %H:%M:%S} {named(there)}" if there else ""
     sure = f"{one.label}, {percent(one.confidence)}" if one.confidence is not None else "nothing"
@@ -253,11 +253,11 @@ def _plain(time: datetime) -> datetime:
 
 
 def _alt(trend: Trend, more: str = "") -> str:
-    held = [each for each in trend.bins if each.quartiles is not None]
-    if not held:
+    filled = [each for each in trend.bins if each.quartiles is not None]
+    if not filled:
         return f"{NAMES[trend.number]} over time: nothing yet."
     say: Callable[[Bin], str] = lambda each: shown(trend.number, each.quartiles[1] if each.quartiles else 0.0)  # noqa: E731
     return (
-        f"{NAMES[trend.number]} over time, {len(held)} bins: median {say(held[0])} at first, {say(held[-1])} last"
+        f"{NAMES[trend.number]} over time, {len(filled)} bins: median {say(filled[0])} at first, {say(filled[-1])} last"
         f"{f'; {more}' if more else ''}. The table below has the data."
     )

@@ -54,11 +54,11 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
         st.caption("Nothing to compare yet.")
         return
     try:
-        held = chosen.monitor.reference()
+        reference = chosen.monitor.reference()
     except Problem as problem:
         st.error(str(problem), icon=":material/error:")
         return
-    known = held.models.get(model) if held else None
+    known = reference.models.get(model) if reference else None
     if known is None:
         st.markdown(
             f":material/flag: There is no reference for {model} yet. Choose a time when all was well, or a batch run, "
@@ -92,11 +92,11 @@ def _show(found: Drift, known: Known) -> None:
     st.markdown(verdict(found))
     if found.enough:
         st.table(rows(found), hide_index=True, border="horizontal", alt=f"{found.model} now and in the reference")
-    notes = [f"Reference: {said(found, known)}, {many(found.reference_count, 'picture')}.", *found.notes]
+    notes = [f"Reference: {reference_name(found, known)}, {many(found.reference_count, 'picture')}.", *found.notes]
     st.caption("  \n".join(notes if found.enough else notes[:1]))
 
 
-def said(found: Drift, known: Known) -> str:
+def reference_name(found: Drift, known: Known) -> str:
     """Describe the reference, with its time in the reader's zone."""
     if known.until is None or not found.reference.startswith(WATCHED):
         return found.reference
@@ -111,16 +111,16 @@ def verdict(found: Drift) -> str:
     counts = f"{found.count:,} pictures now, {found.reference_count:,} then"
     if not found.changed:
         return f":material/check: {found.model} behaves as before: nothing has changed beyond chance ({counts})."
-    said = []
+    changes = []
     for one in changed[:2]:
         now, then = trend.shown(one.name, one.median), trend.shown(one.name, one.reference_median)
-        said.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
+        changes.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
         named = [f"{label} {percent(now)} instead of {percent(then)}" for label, now, then in found.labels.largest[:2]]
-        said.append(f"its predictions differ, {listing(named)}")
+        changes.append(f"its predictions differ, {listing(named)}")
     more = len(changed) - 2
     rest = f" {plural(more, 'more number')} changed too." if more > 0 else ""
-    return f":material/change_circle: **{found.model} has changed**: {'; '.join(said)}.{rest}"
+    return f":material/change_circle: **{found.model} has changed**: {'; '.join(changes)}.{rest}"
 
 
 def rows(found: Drift) -> list[dict[str, str]]:
@@ -135,8 +135,8 @@ def rows(found: Drift) -> list[dict[str, str]]:
 
 
 def _row(name: str, then: str, now: str, gap: float, one: Shift | Labels) -> dict[str, str]:
-    said = dict(zip(COLUMNS, (name, then, now, f"{gap:.2f}", sure(one.corrected)), strict=True))
-    return {column: f"**{text}**" if one.changed and text else text for column, text in said.items()}
+    cells = dict(zip(COLUMNS, (name, then, now, f"{gap:.2f}", sure(one.corrected)), strict=True))
+    return {column: f"**{text}**" if one.changed and text else text for column, text in cells.items()}
 
 
 def sure(p: float) -> str:

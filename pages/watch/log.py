@@ -137,8 +137,8 @@ def _turn() -> None:
 def _monitor(way: str) -> Monitor:
     from explain.monitor import Monitor, default
 
-    if way == "trial" and (held := trial()) is not None:
-        return held.monitor
+    if way == "trial" and (running := trial()) is not None:
+        return running.monitor
     if way != "folder":
         return default()
     named = permitted_folders.ask(
@@ -151,11 +151,11 @@ def _about(monitor: Monitor) -> None:
     if monitor.folder is None:
         st.caption("The server's monitor is off (SIGHTGLASS_MONITOR is off).")
         return
-    held = monitor.state()
+    storage = monitor.state()
     below = f"Scores below {percent(monitor.threshold)} count as unsure. " if monitor.threshold else ""
     pictures = "Pictures are saved." if monitor.pictures else "Maps, names and numbers are saved, pictures are not."
     st.caption(
-        f"{monitor.folder}  \n{megabytes(held.bytes)} of {megabytes(held.most_bytes)} used; when it is full, the "
+        f"{monitor.folder}  \n{megabytes(storage.bytes)} of {megabytes(storage.most_bytes)} used; when it is full, the "
         f"oldest entries are deleted. {below}{pictures}"
     )
 

@@ -58,9 +58,9 @@ def _watched() -> None:
             monitoring.toggle()
         if trend.signature(monitor.folder) or way != "server":
             begin.button()
-    held = log.trial()
-    if way == "trial" and held is not None:
-        begin.progress(held)
+    trial = log.trial()
+    if way == "trial" and trial is not None:
+        begin.progress(trial)
     for words in (*(health.words if health else ()), *monitor.problems):
         st.warning(words, icon=":material/warning:")
     if live:
@@ -101,8 +101,8 @@ def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
     with left:
         st.markdown("##### Confidence")
         sure = trend.trend(seen, "confidence", since=chosen.since, until=chosen.now)
-        held = log.trial() if chosen.way == "trial" else None
-        charts.confidence(sure, odd, chosen.monitor.threshold, held.status.since if held else None)
+        trial = log.trial() if chosen.way == "trial" else None
+        charts.confidence(sure, odd, chosen.monitor.threshold, trial.status.since if trial else None)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             heading = st.container(width="content")
             number = charts.choose(seen)

@@ -341,7 +341,7 @@ def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
     while time.monotonic() < end and "whole" not in seen:
         app.run()
         assert not app.exception
-        kept, part = snapshots.kept(tmp_path), "This map is not finished" in texts(app)
+        kept, part = snapshots.saved_photos(tmp_path), "This map is not finished" in texts(app)
         seen.add("part" if part else "whole" if shown(app).maps else "none")
         assert {"Camera", "Photos"} <= offered(app)
         assert ("Download" in offered(app)) == ("Save to the folder" in offered(app)) == bool(kept)
@@ -474,9 +474,9 @@ def test_a_kept_photo_never_overwrites_another(tmp_path):
     assert [path.read_bytes() for path in sorted((tmp_path / "new").iterdir())] == [b"\0", b"\1", b"\2"]
     (tmp_path / "new" / "secret.jpg").write_bytes(b"")
     snapshots.keep(b"", tmp_path / "new", datetime(2025, 1, 1))
-    kept = [path.name for path in snapshots.kept(tmp_path / "new")]
+    kept = [path.name for path in snapshots.saved_photos(tmp_path / "new")]
     assert kept == [*reversed(names), "heatmap_20250101_000000.jpg"]
-    assert snapshots.kept(tmp_path / "none") == []
+    assert snapshots.saved_photos(tmp_path / "none") == []
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
