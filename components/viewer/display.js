@@ -3,7 +3,7 @@
 import { find } from "../frontend/component.js";
 import { bytes } from "../frontend/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
-import { clearLayer, createLayer, readingAt } from "./draw.js";
+import { Layer, readingAt } from "./draw.js";
 import { contains } from "./geometry.js";
 import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
 import { readout, sentence } from "./readout.js";
@@ -31,9 +31,9 @@ export class Display {
     if (mapped.length && layout === "beside" && mapped.length === listed.length) wanted = [head.plain, ...listed];
     else if (mapped.length && (layout === "swipe" || onPhone())) wanted = mapped;
     if (store.panels.length !== wanted.length) this.#replaceFigures(holder, wanted.length);
-    const layers = store.panels.map(({ layer }) => clearLayer(layer));
+    const layers = store.panels.map(({ layer }) => layer.clear());
     store.panels = wanted.map((panel, i) =>
-      panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? createLayer()));
+      panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     const heats = store.heats();
     root.classList.toggle("bare", !mapped.length);
     root.classList.toggle("swiping", layout === "swipe");
@@ -149,7 +149,7 @@ export class Display {
     store.choice = index;
     if (!store.head.id) return;
     this.caption();
-    for (const panel of store.panels) if (panel.maps.length > 1) clearLayer(panel.layer);
+    for (const panel of store.panels) if (panel.maps.length > 1) panel.layer.clear();
     this.showControls();
     this.painter.redraw();
   }

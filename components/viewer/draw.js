@@ -17,6 +17,9 @@ import { cover, isolines, planes, stroke } from "./contour.js";
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
  * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Style  range:
  *   raw, of all maps; quick: the picture is being moved
+ * @typedef {{width: number, height: number, rect: number[], unit: number}} Frame  canvas pixels, what they show in original
+ *   pixels, and how many of them are one of the screen
+ * @typedef {{grid: CachedGrid, gain: number, offset: number}} Scaled
  * @typedef {import("./picture.js").Picture} Picture
  */
 
@@ -56,8 +59,7 @@ export function createMap(head, values, shared) {
 
 /**
  * Return the values that a map is shown by, and gain and offset to the chosen scale.
- * @param {HeatMap} map @param {Settings} settings @param {number[]|null} range
- * @returns {{grid: CachedGrid, gain: number, offset: number}}
+ * @param {HeatMap} map @param {Settings} settings @param {number[]|null} range @returns {Scaled}
  */
 export function scaling(map, { scale, top }, range) {
   if (scale === "shared" && map.shared) return { grid: map.shared, gain: 1, offset: 0 };
@@ -102,44 +104,6 @@ function cellAt(grid, cells, x, y) {
   return values[row * w + column] / 65535;
 }
 
-/** Create the cache of one panel's levels, lines and pixels: most changes of a setting leave much as it is. */
-export function createLayer() {
-  return {
-    /** @type {ImageData|null} */
-    out: null,
-    /** the picture that `out` has outside of what the model saw; null if that must be drawn anew @type {object|null} */
-    part: null,
-    outside: "",
-    /** the same of the canvas @type {object|null} */
-    put: null,
-    key: "",
-    levels: new Uint8Array(0),
-    linesKey: "",
-    /** @type {import("./contour.js").Planes|null} */
-    lines: null,
-  };
-}
-
-/** @typedef {ReturnType<typeof createLayer>} Layer */
-
-/** Reuse the memory of a layer for another map. @param {Layer} layer @returns {Layer} */
-export function clearLayer(layer) {
-  return Object.assign(layer, { part: null, put: null, key: "", linesKey: "" });
-}
-
-/**
- * @param {Layer} layer @param {HeatMap} map @param {ReturnType<typeof scaling>} scaled @param {boolean} cells
- * @param {number[]} rect @param {number} width @param {number} height
- */
-function levelsOf(layer, map, { grid, gain, offset }, cells, rect, width, height) {
-  const key = [grid === map.shared, gain, offset, cells, width, height, ...rect].join();
-  if (key === layer.key) return layer.levels;
-  layer.key = key;
-  if (layer.levels.length !== width * height) layer.levels = new Uint8Array(width * height);
-  if (!cells || !map.cells) return levelsAt(grid, rect, width, height, gain, offset, layer.levels);
-  return nearest(coarseOf(grid, map.cells), rect, width, height, level(map.kind, gain, offset), layer.levels);
-}
-
 /** @param {string} kind @param {Style} style @returns {import("./table.js").Table|null} */
 function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut, dark }) {
   const ground = dark ? 48 : 228, gap = kind === "difference";
@@ -149,85 +113,6 @@ function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut
   if (mode === "map") table = gap ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
   if (mode === "spotlight") table = (gap ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
   return table && invert ? inverted(table, kind) : table;
-}
-
-/**
- * Take all but the last step of `paint`, a part at a time, so that another frame may go on; return what `paint` then takes.
- * @param {number} width @param {number} height @param {Picture} picture @param {number[]} rect
- * @param {HeatMap|null} map @param {Layer} layer @param {Style} style @param {number} unit
- */
-export function* prepare(width, height, picture, rect, map, layer, style, unit) {
-  const { settings } = style;
-  while (!picture.ready(width, height, rect, style.quick)) yield;
-  if (!map || settings.mode === "picture") return null;
-  yield;
-  const scaled = scaling(map, settings, style.range);
-  if (settings.mode !== "contour") levelsOf(layer, map, scaled, settings.cells, rect, width, height);
-  yield;
-  linesOf(layer, map, scaled, settings, rect, width, height, unit);
-  const part = picture.at(width, height, rect, style.quick), rows = bandOf(width);
-  for (let y = 0; y < height; y += rows) {
-    yield;
-    compose(width, height, part, rect, map, layer, style, unit, y, Math.min(height, y + rows));
-  }
-  return part;
-}
-
-/**
- * Draw some rows of a panel with a map into its layer; the last of them complete it.
- * @param {number} width @param {number} height @param {import("./picture.js").Part} part @param {number[]} rect
- * @param {HeatMap} map @param {Layer} layer @param {Style} style @param {number} unit
- * @param {number} from @param {number} to row
- */
-function compose(width, height, part, rect, map, layer, style, unit, from, to) {
-  const { settings, dark } = style, whole = inCanvas(map.seen, rect, width, height), outside = [...whole, dark].join();
-  if (layer.out?.width !== width || layer.out.height !== height) {
-    layer.out = new ImageData(width, height);
-    layer.part = layer.put = null;
-  }
-  const { out } = layer, swiped = settings.layout === "swipe";
-  if (swiped || layer.part !== part || layer.outside !== outside) {
-    layer.part = layer.put = null;
-    fade(out.data, part.source, width, whole, dark ? 20 : 255, [from, to]);
-  }
-  const seen = [whole[0], Math.max(from, whole[1]), whole[2], Math.min(to, whole[3])];
-  const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
-  if (!table) copy(out.data, part.source, width, seen);
-  else {
-    const greyed = map.kind === "difference" && settings.mode === "overlay" && settings.alpha > 0;
-    const under = greyed ? part.grey() : part.source;
-    blend(out.data, under, levelsOf(layer, map, scaled, settings.cells, rect, width, height), table, width, seen);
-  }
-  const lines = linesOf(layer, map, scaled, settings, rect, width, height, unit);
-  if (lines) stroke(out.data, width, lines, seen);
-  // Left of the divider is the plain picture.
-  const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-  if (swiped) copy(out.data, part.source, width, [0, from, divider, to]);
-  if (to < height) return;
-  layer.part = swiped ? null : part;
-  layer.outside = outside;
-}
-
-/**
- * Fill the whole canvas with one panel. `map` null: the plain picture. `unit`: canvas pixels in one of the screen.
- * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {number[]} rect @param {HeatMap|null} map
- * @param {Layer} layer @param {Style} style @param {number} unit
- * @param {import("./picture.js").Part|null} [made] what `prepare` returned for the same arguments, with nothing painted since
- */
-export function paint(context, picture, rect, map, layer, style, unit, made = null) {
-  const { width, height } = context.canvas, { settings } = style;
-  const part = picture.at(width, height, rect, style.quick);
-  if (!map || settings.mode === "picture") {
-    context.putImageData(new ImageData(part.source, width, height), 0, 0);
-    layer.part = layer.put = null;
-    return;
-  }
-  if (made !== part) compose(width, height, part, rect, map, layer, style, unit, 0, height);
-  // What the model did not see may be on the canvas already.
-  const seen = inCanvas(map.seen, rect, width, height), kept = layer.put === part && layer.part === part;
-  const [x, y, right, bottom] = kept ? seen : [0, 0, width, height];
-  context.putImageData(/** @type {ImageData} */ (layer.out), 0, 0, x, y, right - x, bottom - y);
-  layer.put = layer.part;
 }
 
 /**
@@ -248,29 +133,6 @@ function linesWanted(map, { mode, alpha, threshold, cells }) {
   return threshold > 0 ? [[threshold, OVERLAY_LINES[0][1]]] : OVERLAY_LINES;
 }
 
-/**
- * @param {Layer} layer @param {HeatMap} map @param {ReturnType<typeof scaling>} scaled @param {Settings} settings
- * @param {number[]} rect @param {number} width @param {number} height @param {number} unit
- */
-function linesOf(layer, map, { grid, gain, offset }, settings, rect, width, height, unit) {
-  const wanted = linesWanted(map, settings);
-  if (!wanted.length) return null;
-  const key = [grid === map.shared, gain, offset, settings.invert, width, height, unit, ...rect, ...wanted.flat()].join();
-  if (key === layer.linesKey) return layer.lines;
-  layer.linesKey = key;
-  layer.lines = planes(width, height, layer.lines);
-  const sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]), gap = map.kind === "difference";
-  for (const [standard, thick] of wanted) {
-    const at = gap ? standard : ((settings.invert ? 1 - standard : standard) - offset) / gain;
-    if (!(at > 0 && at <= 1)) continue;
-    for (const sign of gap ? [1, -1] : [1]) {
-      const placed = segmentsOf(grid, sign * at).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
-      cover(layer.lines, width, height, placed, thick * unit, unit);
-    }
-  }
-  return layer.lines;
-}
-
 /** Return the segments of a level, signed for a difference, in original pixels. @param {CachedGrid} grid @param {number} at */
 function segmentsOf(grid, at) {
   const cached = grid.lines.get(at);
@@ -286,4 +148,134 @@ function segmentsOf(grid, at) {
   if (grid.lines.size > 24) grid.lines.clear();
   grid.lines.set(at, placed);
   return placed;
+}
+
+/** The levels, lines and pixels of one panel, cached: most changes of a setting leave much as it is. */
+export class Layer {
+  /** @type {ImageData|null} */
+  #out = null;
+  /** The picture that `#out` has outside of what the model saw; null if that must be drawn anew. @type {object|null} */
+  #part = null;
+  #outside = "";
+  /** The same of the canvas. @type {object|null} */
+  #put = null;
+  #key = "";
+  #levels = new Uint8Array(0);
+  #linesKey = "";
+  /** @type {import("./contour.js").Planes|null} */
+  #lines = null;
+
+  /** Reuse the memory for another map. */
+  clear() {
+    this.#part = this.#put = null;
+    this.#key = this.#linesKey = "";
+    return this;
+  }
+
+  /** @param {HeatMap} map @param {Scaled} scaled @param {boolean} cells @param {Frame} frame */
+  #levelsOf(map, { grid, gain, offset }, cells, { width, height, rect }) {
+    const key = [grid === map.shared, gain, offset, cells, width, height, ...rect].join();
+    if (key === this.#key) return this.#levels;
+    this.#key = key;
+    if (this.#levels.length !== width * height) this.#levels = new Uint8Array(width * height);
+    if (!cells || !map.cells) return levelsAt(grid, rect, width, height, gain, offset, this.#levels);
+    return nearest(coarseOf(grid, map.cells), rect, width, height, level(map.kind, gain, offset), this.#levels);
+  }
+
+  /** @param {HeatMap} map @param {Scaled} scaled @param {Settings} settings @param {Frame} frame */
+  #linesOf(map, { grid, gain, offset }, settings, { width, height, rect, unit }) {
+    const wanted = linesWanted(map, settings);
+    if (!wanted.length) return null;
+    const key = [grid === map.shared, gain, offset, settings.invert, width, height, unit, ...rect, ...wanted.flat()].join();
+    if (key === this.#linesKey) return this.#lines;
+    this.#linesKey = key;
+    const lines = (this.#lines = planes(width, height, this.#lines));
+    const sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]), gap = map.kind === "difference";
+    for (const [standard, thick] of wanted) {
+      const at = gap ? standard : ((settings.invert ? 1 - standard : standard) - offset) / gain;
+      if (!(at > 0 && at <= 1)) continue;
+      for (const sign of gap ? [1, -1] : [1]) {
+        const placed = segmentsOf(grid, sign * at).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
+        cover(lines, width, height, placed, thick * unit, unit);
+      }
+    }
+    return lines;
+  }
+
+  /**
+   * Take all but the last step of `paint`, a part at a time, so that another frame may go on; return what `paint` then takes.
+   * @param {Picture} picture @param {HeatMap|null} map @param {Style} style @param {Frame} frame
+   */
+  *prepare(picture, map, style, frame) {
+    const { settings, quick } = style, { width, height, rect } = frame;
+    while (!picture.ready(width, height, rect, quick)) yield;
+    if (!map || settings.mode === "picture") return null;
+    yield;
+    const scaled = scaling(map, settings, style.range);
+    if (settings.mode !== "contour") this.#levelsOf(map, scaled, settings.cells, frame);
+    yield;
+    this.#linesOf(map, scaled, settings, frame);
+    const part = picture.at(width, height, rect, quick), rows = bandOf(width);
+    for (let y = 0; y < height; y += rows) {
+      yield;
+      this.#compose(part, map, style, frame, y, Math.min(height, y + rows));
+    }
+    return part;
+  }
+
+  /**
+   * Draw some rows of a panel with a map; the last of them complete it.
+   * @param {import("./picture.js").Part} part @param {HeatMap} map @param {Style} style @param {Frame} frame
+   * @param {number} from @param {number} to row
+   */
+  #compose(part, map, style, frame, from, to) {
+    const { settings, dark } = style, { width, height } = frame;
+    const whole = inCanvas(map.seen, frame.rect, width, height), outside = [...whole, dark].join();
+    if (this.#out?.width !== width || this.#out.height !== height) {
+      this.#out = new ImageData(width, height);
+      this.#part = this.#put = null;
+    }
+    const { data } = this.#out, swiped = settings.layout === "swipe";
+    if (swiped || this.#part !== part || this.#outside !== outside) {
+      this.#part = this.#put = null;
+      fade(data, part.source, width, whole, dark ? 20 : 255, [from, to]);
+    }
+    const seen = [whole[0], Math.max(from, whole[1]), whole[2], Math.min(to, whole[3])];
+    const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
+    if (!table) copy(data, part.source, width, seen);
+    else {
+      const greyed = map.kind === "difference" && settings.mode === "overlay" && settings.alpha > 0;
+      const under = greyed ? part.grey() : part.source;
+      blend(data, under, this.#levelsOf(map, scaled, settings.cells, frame), table, width, seen);
+    }
+    const lines = this.#linesOf(map, scaled, settings, frame);
+    if (lines) stroke(data, width, lines, seen);
+    // Left of the divider is the plain picture.
+    const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
+    if (swiped) copy(data, part.source, width, [0, from, divider, to]);
+    if (to < height) return;
+    this.#part = swiped ? null : part;
+    this.#outside = outside;
+  }
+
+  /**
+   * Fill the whole canvas with one panel. `map` null: the plain picture.
+   * @param {CanvasRenderingContext2D} context @param {Picture} picture @param {HeatMap|null} map @param {Style} style
+   * @param {Frame} frame
+   * @param {import("./picture.js").Part|null} [made] what `prepare` returned for the same arguments, with nothing painted since
+   */
+  paint(context, picture, map, style, frame, made = null) {
+    const { width, height, rect } = frame, part = picture.at(width, height, rect, style.quick);
+    if (!map || style.settings.mode === "picture") {
+      context.putImageData(new ImageData(part.source, width, height), 0, 0);
+      this.#part = this.#put = null;
+      return;
+    }
+    if (made !== part) this.#compose(part, map, style, frame, 0, height);
+    // What the model did not see may be on the canvas already.
+    const seen = inCanvas(map.seen, rect, width, height), done = this.#put === part && this.#part === part;
+    const [x, y, right, bottom] = done ? seen : [0, 0, width, height];
+    context.putImageData(/** @type {ImageData} */ (this.#out), 0, 0, x, y, right - x, bottom - y);
+    this.#put = this.#part;
+  }
 }

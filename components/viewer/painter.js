@@ -1,7 +1,6 @@
 // When to draw what: at most once a frame, coarser while a hand moves, in parts at rest.
 
 import { COARSEST, paced } from "./geometry.js";
-import { paint, prepare } from "./draw.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
 import { fit } from "./panels.js";
 
@@ -92,14 +91,15 @@ export class Painter {
   #paint(panel, rect, style, late) {
     const { store } = this;
     const ratio = this.#flying ? panel.flying * Math.sqrt(this.#pace) : this.#moving ? panel.quick : panel.fine;
-    const width = Math.max(1, Math.round(panel.width * ratio)), height = Math.max(1, Math.round(panel.height * ratio));
-    if (!(this.#moving ? !late() : this.#prepared(panel, width, height, rect, style, ratio, late))) {
+    const [width, height] = [panel.width, panel.height].map((side) => Math.max(1, Math.round(side * ratio)));
+    const frame = { width, height, rect, unit: ratio };
+    if (!(this.#moving ? !late() : this.#prepared(panel, frame, style, late))) {
       this.#frame ||= requestAnimationFrame(this.#tick);
       return false;
     }
     fit(panel.canvas, width, height);
     const picture = /** @type {import("./picture.js").Picture} */ (store.picture);
-    paint(panel.base, picture, rect, store.shown(panel), panel.layer, style, ratio, panel.parts?.made);
+    panel.layer.paint(panel.base, picture, store.shown(panel), style, frame, panel.parts?.made);
     panel.dirty = false;
     panel.parts = null;
     return true;
@@ -107,15 +107,13 @@ export class Painter {
 
   /**
    * Whether all that painting needs is ready; what is not goes on with the next frame.
-   * @param {Panel} panel @param {number} width @param {number} height @param {number[]} rect
-   * @param {Style} style @param {number} ratio @param {() => boolean} late
+   * @param {Panel} panel @param {import("./draw.js").Frame} frame @param {Style} style @param {() => boolean} late
    */
-  #prepared(panel, width, height, rect, style, ratio, late) {
+  #prepared(panel, frame, style, late) {
     const { store } = this, picture = /** @type {import("./picture.js").Picture} */ (store.picture);
-    const key = [width, height, ratio, style.quick, ...rect].join();
+    const key = [frame.width, frame.height, frame.unit, style.quick, ...frame.rect].join();
     if (panel.parts?.key !== key) {
-      const steps = prepare(width, height, picture, rect, store.shown(panel), panel.layer, style, ratio);
-      panel.parts = { key, steps, made: null };
+      panel.parts = { key, steps: panel.layer.prepare(picture, store.shown(panel), style, frame), made: null };
     }
     const { parts } = panel;
     for (;;) {

@@ -11,7 +11,7 @@ import { GAP, columnsFor, panelSize } from "./geometry.js";
  *   lines: CanvasRenderingContext2D, layer: import("./draw.js").Layer, width: number, height: number, density: number,
  *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string,
  *   labels: import("./outline.js").Label[],
- *   parts: {key: string, steps: ReturnType<typeof import("./draw.js").prepare>,
+ *   parts: {key: string, steps: ReturnType<import("./draw.js").Layer["prepare"]>,
  *     made: import("./picture.js").Part|null}|null}} Panel  width, height: CSS pixels;
  *   fine, quick, flying: canvas pixels in one of them, at rest, while a control moves and while the picture does;
  *   outlined: what the lines over it were drawn from; labels: which of them choose a box;

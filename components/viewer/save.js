@@ -1,7 +1,7 @@
 // Save what is on the screen as a file. A PNG carries the recipe of its map in a text chunk after the header, as the server
 // writes it (explain/export/embedded_recipe.py).
 
-import { createLayer, paint } from "./draw.js";
+import { Layer } from "./draw.js";
 import { GAP } from "./geometry.js";
 
 /** @typedef {CanvasRenderingContext2D} Context */
@@ -53,10 +53,10 @@ export function saveScreen(store, painter, columns) {
   if (!picture) return;
   const wide = Math.max(shown * fine, Math.min(rect[2] - rect[0], 1600));
   const size = [wide, (wide * (rect[3] - rect[1])) / (rect[2] - rect[0])].map((side) => Math.max(1, Math.round(side)));
-  const unit = size[0] / shown, style = store.style();
+  const unit = size[0] / shown, style = store.style(), frame = { width: size[0], height: size[1], rect, unit };
   const drawn = panels.map((panel) => ({
     title: store.mapOf(panel)?.title ?? panel.title,
-    draw: (/** @type {Context} */ context) => paint(context, picture, rect, store.shown(panel), createLayer(), style, unit),
+    draw: (/** @type {Context} */ context) => new Layer().paint(context, picture, store.shown(panel), style, frame),
     lines: (/** @type {Context} */ context) => painter.outline(context, panel, unit, rect),
   }));
   const name = panels.map((panel) => store.mapOf(panel)?.title).find(Boolean) ?? "picture", recipe = store.recipe();

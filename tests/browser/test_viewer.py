@@ -763,18 +763,18 @@ BANDS = """
     for (const rect of [[0, 0, 3200, 2400], [611.3, 402.7, 2011.9, 1453.15], [900, 700, 1300, 1000]]) {
       const painted = [];
       for (const banded of [true, false]) {
-        const picture = new Picture(bitmap, size), layer = createLayer(), unit = 1;
+        const picture = new Picture(bitmap, size), layer = new Layer();
         picture.refine({ bitmap: finer, rect: [700, 500, 1600, 1200] });
         const canvas = Object.assign(document.createElement("canvas"), { width: 1400, height: 1050 });
         const context = canvas.getContext("2d", { willReadFrequently: true });
         const looks = { ...style, settings: { ...settings, layout } };
-        const given = [1400, 1050, picture, rect, map, layer, looks, unit];
+        const given = [picture, map, looks, { width: 1400, height: 1050, rect, unit: 1 }];
         let steps = 0, made = null;
         if (banded) {
-          const parts = prepare(...given);
+          const parts = layer.prepare(...given);
           for (let step; !(step = parts.next()).done || ((made = step.value), false); ) steps++;
         }
-        paint(context, picture, rect, map, layer, looks, unit, made);
+        layer.paint(context, ...given, made);
         painted.push({ steps, data: context.getImageData(0, 0, 1400, 1050).data });
       }
       let most = 0;
