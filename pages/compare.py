@@ -8,7 +8,7 @@ import streamlit as st
 from common.errors import ModelProblem
 from components.choices import sidebar
 from components.session import explain_job, history_store, page, url_state
-from components.session.choices import Choices
+from components.session.state import Choices
 from components.viewer import Panel
 from components.views import panels
 from explain.comparison import Comparison

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from components.choices.detection_options import DetectOptions
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from components.viewer import View
     from components.views.detections import Item
     from explain import Explainer, Explanation

@@ -20,7 +20,7 @@ from explain.methods import METHODS
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from components.viewer import View
     from explain import Explainer, Explanation
 

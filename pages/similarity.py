@@ -15,7 +15,7 @@ from explain.methods import METHODS
 from explain.phrases import plural
 
 if TYPE_CHECKING:
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from explain import Explainer
     from explain.similarity.ranking import Context, Ranking
     from explain.similarity.similarity import Similarity

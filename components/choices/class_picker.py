@@ -11,7 +11,7 @@ from components.session import explain_job, state, url_state
 from explain.phrases import percent
 
 if TYPE_CHECKING:
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from explain import Explainer, Explanation, Image
 
 

@@ -10,8 +10,8 @@ import streamlit as st
 from common.errors import ModelProblem
 from components.choices import detection_options, image_picker, layer_picker
 from components.session import image_source, state, url_state
-from components.session.choices import Choices
 from components.session.reopen import OTHER
+from components.session.state import Choices
 from explain.methods import METHODS
 from explain.phrases import megabytes, plural
 from models import catalog

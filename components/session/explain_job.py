@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from threading import Event
 
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from explain import Explainer, Explanation
     from explain.evidence.timing import Timing
 

@@ -10,9 +10,10 @@ import streamlit as st
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.session.choices import Choices
     from explain.picture.image import Image
+    from explain.questions import Question
     from explain.recipe import Recipe
+    from models.adapter import ModelSpec
 
 T = TypeVar("T")
 
@@ -51,6 +52,19 @@ class Navigation:
     """Whether this run is the first one on its page."""
     go_to: str | None = None
     """The script of the page to switch to before this one is drawn."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Picture, model and options as the sidebar has them."""
+
+    image: Image
+    model: ModelSpec
+    method: str
+    options: dict[str, Any]
+    """More keyword arguments for an Explainer: part, layers, preprocessing, confidence."""
+    question: Question | None = None
+    """The predefined question that method and options amount to, if any."""
 
 
 @dataclass

@@ -19,7 +19,7 @@ from explain.rendering.render import share_difference
 
 if TYPE_CHECKING:
     from components.choices.detection_options import DetectOptions
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from components.views.detections import Item
     from explain import Explainer, Explanation, Image
     from explain.detections import Side

@@ -17,7 +17,7 @@ from explain.phrases import percent
 
 if TYPE_CHECKING:
     from components.choices.detection_options import DetectOptions
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from components.viewer import Map
     from explain import Explainer, Explanation
     from models.adapter import Prediction

@@ -12,7 +12,7 @@ from components.views import panels
 from components.views.detections import Lookup
 
 if TYPE_CHECKING:
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from explain import Explainer, Explanation
     from models.geometry import Box
 

@@ -9,8 +9,8 @@ import streamlit as st
 from common.errors import Problem
 from components.choices import sidebar
 from components.session import background, page, state, url_state
-from components.session.choices import Choices
 from components.session.image_source import Pictures
+from components.session.state import Choices
 from explain.phrases import plural
 from pages.batch import source as pictures
 from pages.batch.job import Batch, Job, Plan, folder_for

@@ -25,8 +25,13 @@ PAGE = 24
 MAX_SHOWN = 1000
 """Records on one page: beyond that, a search helps."""
 NEARLY_FULL = 0.9
-FILTERS = ("find", "by-model", "by-method", "said", "tagged")
-"""Widgets are keyed `history-` and one of these; the address has them as they are."""
+FILTERS = {
+    "by-model": ("model", "Model", "Only this model."),
+    "by-method": ("method", "Method", "Only maps of this method."),
+    "said": ("label", "Class", "Only records with this prediction, or a map of this class."),
+    "tagged": ("tag", "Tag", "Only records with this tag."),
+}
+"""What a search is narrowed by, by its parameter in the address; its widget is keyed `history-` and that."""
 ORDERS = {
     "newest": "Newest first",
     "oldest": "Oldest first",
@@ -213,14 +218,8 @@ def _filters() -> bool:
             help="Words that all occur in predictions, notes, tags and marks, or in names of pictures and models.",
         )
         narrowed = [bool(text.strip())]
-        filters: tuple[tuple[str, str, dict[str, int], str], ...] = (
-            ("by-model", "Model", choices.models, "Only this model."),
-            ("by-method", "Method", choices.methods, "Only maps of this method."),
-            ("said", "Class", choices.labels, "Only records with this prediction, or a map of this class."),
-            ("tagged", "Tag", choices.tags, "Only records with this tag."),
-        )
-        for name, label, counts, help in filters:
-            narrowed.append(_filter(name, label, counts, help))
+        for name, (field, label, help) in FILTERS.items():
+            narrowed.append(_filter(name, label, getattr(choices, f"{field}s"), help))
         url_state.widget(
             st.selectbox,
             "Order",
@@ -239,21 +238,16 @@ def _filter(name: str, label: str, counts: dict[str, int], help: str) -> bool:
         # Nothing to choose; an earlier choice must not hide records.
         url_state.keep(f"history-{name}", "", "", name=name)
         return False
-    options = ["", *counts]
-
-    def called(word: str) -> str:
-        if not word:
-            return "any"
+    options = {"": "any"}
+    for word, count in counts.items():
         known = METHODS[word].name if name == "by-method" and word in METHODS else word
-        return f"{known} ({counts[word]})"
-
+        options[word] = f"{known} ({count})"
     key = f"history-{name}"
-    about: dict[str, Any] = {"format_func": called, "width": 170, "help": help}
-    return bool(url_state.widget(st.selectbox, label, options, "", key=key, name=name, **about))
+    return bool(url_state.widget(st.selectbox, label, options, "", key=key, name=name, width=170, help=help))
 
 
 def _clear() -> None:
-    for name in FILTERS:
+    for name in ("find", *FILTERS):
         st.session_state[f"history-{name}"] = ""
         url_state.keep(f"history-{name}", "", "", name=name)
 
@@ -261,25 +255,19 @@ def _clear() -> None:
 def _found(limit: int) -> SearchResult:
     """Return the records that match the search and the filters, in order."""
 
-    def chosen(key: str, name: str, default: str = "") -> str:
-        return str(url_state.remembered(f"history-{key}", None, default, name=name))
+    def chosen(name: str) -> str:
+        return str(url_state.remembered(f"history-{name}", None, "", name=name))
 
-    order: Any = chosen("order", "sorted", "newest")
-    return history_store.store().search(
-        text=chosen("find", "find"),
-        model=chosen("by-model", "by-model") or None,
-        method=chosen("by-method", "by-method") or None,
-        label=chosen("said", "said") or None,
-        tag=chosen("tagged", "tagged") or None,
-        order=order if order in ORDERS else "newest",
-        limit=min(MAX_SHOWN, limit),
-    )
+    order: Any = url_state.remembered("history-order", ORDERS, "newest", name="sorted")
+    fields: dict[str, Any] = {field: chosen(name) or None for name, (field, *_) in FILTERS.items()}
+    limit = min(MAX_SHOWN, limit)
+    return history_store.store().search(text=chosen("find"), order=order, limit=limit, **fields)
 
 
 def _many() -> int:
     """Return how many records are shown: more on request, and one page after a change of the filters."""
     browsing = state.of(Browsing)
-    filters = tuple(url_state.memory(f"history-{name}") for name in (*FILTERS, "order"))
+    filters = tuple(url_state.memory(f"history-{name}") for name in ("find", *FILTERS, "order"))
     if browsing.filters != filters:
         browsing.filters, browsing.pages = filters, 1
     return PAGE * browsing.pages

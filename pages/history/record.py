@@ -13,9 +13,9 @@ from common.errors import Problem
 from components.answer_list import Row, rows
 from components.session import history_store, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
-from components.views import charts
+from components.views import charts, panels
 from explain.methods import METHODS
-from explain.phrases import NBSP, listing, megabytes, percent, pixels, plural
+from explain.phrases import NBSP, listing, megabytes, percent, plural
 from pages.history.annotations import Opened, marking
 from pages.history.files import archive, files, marked
 
@@ -120,9 +120,8 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
 
 
 def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
-    shown = [Panel(maps=tuple(_own(item, record, place) for place, item in enumerate(maps)))]
-    if not maps:
-        shown = [Panel(title="Picture", note=pixels(image.width, image.height))]
+    own = tuple(_own(item, record, place) for place, item in enumerate(maps))
+    shown = [Panel(maps=own) if maps else panels.plain(image)]
     scene = Scene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
     return viewer(scene, Options(beside=True), key=f"history-viewer-{record.id}")
 

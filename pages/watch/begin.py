@@ -14,7 +14,7 @@ from pages.watch.log import Watching
 from pages.watch.trial import Trial
 
 if TYPE_CHECKING:
-    from components.session.choices import Choices
+    from components.session.state import Choices
     from explain.monitor import Monitor
 
 LIBRARY = """from explain import Explainer
