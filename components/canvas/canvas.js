@@ -1,6 +1,6 @@
 // A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
-import { ARROWS, component, find, onResize } from "../frontend/component.js";
+import { ARROWS, component, find, onResize, onceAFrame } from "../frontend/component.js";
 import { Sheet, described, extend } from "./sheet.js";
 
 /**
@@ -72,7 +72,7 @@ class Pad {
   #colours = { ink: "white", paper: "black" };
   #erasing = false;
   #width = WIDTHS.medium;
-  #frame = 0;
+  #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
   #post = post(() => {}, CLOCK, 0);
@@ -103,7 +103,6 @@ class Pad {
   }
 
   #draw() {
-    this.#frame = 0;
     const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d")), side = this.canvas.width;
     const { ink, paper } = this.#colours, key = this.#key;
     context.fillStyle = paper;
@@ -128,10 +127,6 @@ class Pad {
     context.beginPath();
     context.arc(key.x * side, key.y * side, (this.#width * side * (this.#erasing ? ERASER : 1)) / 2 + 3, 0, 2 * Math.PI);
     context.stroke();
-  }
-
-  #redraw() {
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
   #changed() {

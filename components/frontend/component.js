@@ -64,6 +64,41 @@ export function onBroadcast(name, handler, signal) {
   window.addEventListener(`sightglass:${name}`, heard, { signal });
 }
 
+/** Return a function that has `draw` called once in the next frame, however often it is called. @param {() => void} draw */
+export function onceAFrame(draw) {
+  let frame = 0;
+  return () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      draw();
+    });
+  };
+}
+
+/** @param {Element} element @param {{clientX: number, clientY: number}} event @returns {[number, number]} in fractions of the element */
+export function fractionOf(element, { clientX, clientY }) {
+  const { left, top, width, height } = element.getBoundingClientRect();
+  return [(clientX - left) / width, (clientY - top) / height];
+}
+
+/** @param {Storage} storage @param {string} name @returns {Record<string, unknown>} empty where nothing was stored, or can be */
+export function stored(storage, name) {
+  try {
+    return JSON.parse(storage.getItem(name) ?? "{}") ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** Store a value for this session. @param {Storage} storage @param {string} name @param {object} value */
+export function keepStored(storage, name, value) {
+  try {
+    storage.setItem(name, JSON.stringify(value));
+  } catch {
+    // Private windows may forbid storage: the value then lasts as long as the page.
+  }
+}
+
 /** @param {Uint8Array} bytes of a JPEG */
 export function jpegBlob(bytes) {
   return new Blob([/** @type {BlobPart} */ (bytes)], { type: "image/jpeg" });

@@ -1,6 +1,6 @@
 // The picture with its marks: what is on it, how it is drawn, and what Python is told of it.
 
-import { find, jpegBlob, svgElement } from "../frontend/component.js";
+import { find, fractionOf, jpegBlob, onceAFrame, svgElement } from "../frontend/component.js";
 import { Steps } from "../frontend/steps.js";
 import { WHOLE, visible, zoomAt } from "../viewer/geometry.js";
 import { drawMark } from "./figure.js";
@@ -58,8 +58,8 @@ export class Board {
   pen = { at: /** @type {Point} */ ([0, 0]), shown: false, from: /** @type {Point|null} */ (null) };
   /** @type {import("../frontend/component.js").Send} */
   send = () => {};
+  redraw = onceAFrame(() => this.#draw());
   #maxHeight = 496;
-  #frame = 0;
   #timer = 0;
   #url = "";
 
@@ -114,20 +114,10 @@ export class Board {
     return this.page.value[this.chosen];
   }
 
-  /** @param {{clientX: number, clientY: number}} event @returns {Point} in fractions of the stage */
-  fractionOf({ clientX, clientY }) {
-    const { left, top, width, height } = this.stage.getBoundingClientRect();
-    return [(clientX - left) / width, (clientY - top) / height];
-  }
-
   /** @param {{clientX: number, clientY: number}} event @returns {Point} in pixels of the picture */
   pointOf(event) {
-    const [fx, fy] = this.fractionOf(event), [x0, y0, x1, y1] = visible(this.viewport, this.size);
+    const [fx, fy] = fractionOf(this.stage, event), [x0, y0, x1, y1] = visible(this.viewport, this.size);
     return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
-  }
-
-  redraw() {
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
   /** Redraw, and say what is selected. */
@@ -137,7 +127,6 @@ export class Board {
   }
 
   #draw() {
-    this.#frame = 0;
     const { viewport, size, unit, drag, page, stage } = this, [x0, y0, x1, y1] = visible(viewport, size);
     stage.setAttribute("viewBox", `${x0} ${y0} ${x1 - x0} ${y1 - y0}`);
     const shown = drag?.kind === "draw" ? [...page.value, drag.mark] : page.value;

@@ -1,6 +1,6 @@
 // Mouse, touch, pen and keys on the picture.
 
-import { ARROWS } from "../frontend/component.js";
+import { ARROWS, fractionOf } from "../frontend/component.js";
 import { panned } from "../viewer/geometry.js";
 import { listMarks } from "./list.js";
 import { inside, markAt, reshaped, shifted } from "./shapes.js";
@@ -32,7 +32,7 @@ export function wirePointer(board, signal) {
       const [, other] = /** @type {[number, PointerEvent]} */ ([...fingers].find(([id]) => id !== event.pointerId));
       const apart = (/** @type {{clientX: number, clientY: number}} */ { clientX, clientY }) =>
         Math.hypot(clientX - other.clientX, clientY - other.clientY);
-      board.zoom(apart(event) / Math.max(1, apart(before)), board.fractionOf(other));
+      board.zoom(apart(event) / Math.max(1, apart(before)), fractionOf(stage, other));
     }
     fingers.set(event.pointerId, event);
     drag(board, event);
@@ -52,7 +52,7 @@ export function wirePointer(board, signal) {
     // Without a key the wheel is the page's.
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
-    board.zoom(Math.exp(-event.deltaY / 300), board.fractionOf(event));
+    board.zoom(Math.exp(-event.deltaY / 300), fractionOf(stage, event));
   }, { signal, passive: false });
 }
 

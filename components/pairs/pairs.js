@@ -1,6 +1,6 @@
 // Two pictures with what makes them similar and what sets them apart; pointing at a place joins it to its best match.
 
-import { ARROWS, component, find, jpegBlob, onResize, svgElement, themeOf } from "../frontend/component.js";
+import { ARROWS, component, find, fractionOf, jpegBlob, keepStored, onResize, onceAFrame, stored, svgElement, themeOf } from "../frontend/component.js";
 import { bytes, grids, inflate, unpack } from "../frontend/unpack.js";
 import { differenceGradient } from "../viewer/table.js";
 import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
@@ -23,18 +23,9 @@ const MIN_NOTED = 170;
 const WIDE = 1.15;
 const STORE = "sightglass:pairs";
 
-/** Return the settings of before, also of before a reload. @returns {import("./picture.js").PairSettings} */
-function storedSettings() {
-  const defaults = { mode: "both", alpha: 0.85, lines: false };
-  try {
-    return { ...defaults, ...JSON.parse(sessionStorage.getItem(STORE) ?? "{}") };
-  } catch {
-    return defaults;
-  }
-}
-
 class Pairs {
-  #settings = storedSettings();
+  /** @type {import("./picture.js").PairSettings} those of before, also of before a reload */
+  #settings = { mode: "both", alpha: 0.85, lines: false, ...stored(sessionStorage, STORE) };
   /** @type {PairPicture[]} */
   #pictures = [];
   /** @type {PairsHead|null} */
@@ -44,8 +35,8 @@ class Pairs {
   /** @type {Cell|null} the cell pointed at */
   #at = null;
   #lut = new Uint8Array(768);
-  #frame = 0;
   #dark = false;
+  #redraw = onceAFrame(() => this.#draw());
   #loading = "";
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
@@ -83,10 +74,10 @@ class Pairs {
   /** @param {HTMLCanvasElement} canvas @param {number} side @param {AbortSignal} signal */
   #wireCanvas(canvas, side, signal) {
     /** @param {PointerEvent} event @returns {Cell|null} */
-    const under = ({ clientX, clientY }) => {
+    const under = (event) => {
       if (!this.#pictures[side]) return null;
-      const { left, top, width, height } = canvas.getBoundingClientRect(), { head } = this.#pictures[side], [w, h] = head.size;
-      return { side, cell: cellUnder(head, ((clientX - left) / width) * w, ((clientY - top) / height) * h) };
+      const [fx, fy] = fractionOf(canvas, event), { head } = this.#pictures[side], [w, h] = head.size;
+      return { side, cell: cellUnder(head, fx * w, fy * h) };
     };
     const mouse = (/** @type {PointerEvent} */ { pointerType }) => pointerType === "mouse";
     canvas.addEventListener("pointermove", (event) => mouse(event) && this.#point(under(event)), { signal });
@@ -111,16 +102,8 @@ class Pairs {
   /** @param {Partial<import("./picture.js").PairSettings>} changes */
   #set(changes) {
     Object.assign(this.#settings, changes);
-    try {
-      sessionStorage.setItem(STORE, JSON.stringify(this.#settings));
-    } catch {
-      // A browser that stores nothing still shows everything.
-    }
+    keepStored(sessionStorage, STORE, this.#settings);
     this.#redraw();
-  }
-
-  #redraw() {
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
   #arrange() {
@@ -139,7 +122,6 @@ class Pairs {
   }
 
   #draw() {
-    this.#frame = 0;
     if (!this.#head || this.#pictures.some(({ ready }) => !ready)) return;
     for (const picture of this.#pictures) picture.paint(this.#settings, this.#lut, this.#dark);
     find(this.root, "svg").replaceChildren(...this.#joined(this.#head).flatMap((pair, i) => this.#outline(pair, i)));

@@ -1,5 +1,7 @@
 // Mouse, touch and pen on one panel as gestures: point, click, mark, zoom, pan, hold.
 
+import { fractionOf } from "../frontend/component.js";
+
 const SLACK = 5;
 const HOLD_MS = 350;
 
@@ -10,12 +12,6 @@ const HOLD_MS = 350;
  *   zoom: (fx: number, fy: number, factor: number) => void, pan: (dx: number, dy: number) => void,
  *   reset: () => void}} Gestures  everything in fractions of the panel
  */
-
-/** @param {HTMLElement} stage @param {MouseEvent} event @returns {[number, number]} */
-function fractionOf(stage, { clientX, clientY }) {
-  const { left, top, width, height } = stage.getBoundingClientRect();
-  return [(clientX - left) / width, (clientY - top) / height];
-}
 
 class Pointers {
   /** @type {Map<number, PointerEvent>} */

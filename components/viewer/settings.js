@@ -1,5 +1,7 @@
 // Display settings, stored in the browser, so that they survive a change of page and a reload, and shared in links.
 
+import { keepStored, stored } from "../frontend/component.js";
+
 /**
  * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
  * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
@@ -55,7 +57,7 @@ export function merged(base, given, colormaps) {
 
 /** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
 export function isNews(storage, initial) {
-  return Boolean(initial) && initial?.id !== stored(storage).link;
+  return Boolean(initial) && initial?.id !== stored(storage, STORE).link;
 }
 
 /**
@@ -63,7 +65,9 @@ export function isNews(storage, initial) {
  * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Settings}
  */
 export function recalled(storage, initial, colormaps) {
-  if (!initial || !isNews(storage, initial)) return merged(defaults(), stored(storage).settings, colormaps);
+  if (!initial || !isNews(storage, initial)) {
+    return merged(defaults(), /** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
+  }
   const wanted = merged(defaults(), initial, colormaps);
   keep(storage, wanted, initial.id);
   return wanted;
@@ -71,20 +75,7 @@ export function recalled(storage, initial, colormaps) {
 
 /** @param {Storage} storage @param {Settings} settings @param {unknown} [link] */
 export function keep(storage, settings, link) {
-  try {
-    storage.setItem(STORE, JSON.stringify({ settings, link: link ?? stored(storage).link }));
-  } catch {
-    // Private windows may forbid storage: the settings then last as long as the page.
-  }
-}
-
-/** @param {Storage} storage @returns {{settings?: Record<string, unknown>, link?: unknown}} */
-function stored(storage) {
-  try {
-    return JSON.parse(storage.getItem(STORE) ?? "{}") ?? {};
-  } catch {
-    return {};
-  }
+  keepStored(storage, STORE, { settings, link: link ?? stored(storage, STORE).link });
 }
 
 /**
