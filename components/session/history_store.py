@@ -146,21 +146,14 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 def words(record: Record, ids: Sequence[str], *, key: str) -> None:
     """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
-    widgets = st.session_state
-
-    def keep_note() -> None:
-        _annotate(ids, key, note=widgets[f"{key}-note"])
-
-    def keep_tags() -> None:
-        _annotate(ids, key, tags=widgets[f"{key}-tags"])
-
     st.text_area(
         "Note",
         record.note,
         key=f"{key}-note",
         max_chars=NOTE,
         height=100,
-        on_change=keep_note,
+        on_change=_annotate,
+        args=(ids, key, "note"),
         placeholder="What do you see here?",
         help="In your own words; the search finds it. Saved when you leave the field.",
     )
@@ -172,7 +165,8 @@ def words(record: Record, ids: Sequence[str], *, key: str) -> None:
         key=f"{key}-tags",
         accept_new_options=True,
         max_selections=20,
-        on_change=keep_tags,
+        on_change=_annotate,
+        args=(ids, key, "tags"),
         placeholder="Choose or type one",
         help=f"Your own keywords, at most {TAG} characters each.",
     )
@@ -180,7 +174,8 @@ def words(record: Record, ids: Sequence[str], *, key: str) -> None:
         st.error(problem, icon=":material/error:")
 
 
-def _annotate(ids: Sequence[str], key: str, **changed: Any) -> None:
+def _annotate(ids: Sequence[str], key: str, field: str) -> None:
+    changed: dict[str, Any] = {field: st.session_state[f"{key}-{field}"]}
     try:
         for one in ids:
             store().annotate(one, **changed)

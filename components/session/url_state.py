@@ -136,8 +136,8 @@ def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, na
 
 
 def write(name: str, value: Any, default: Any = None) -> None:
-    """Write a value to the address, the parts of a list separated by commas, or remove it where it is the default."""
-    text = ",".join(value) if isinstance(value, list) else str(value)
+    """Write a value to the address, or remove it where it is the default: lists with commas, truth as 0 or 1."""
+    text = ",".join(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
     if value is None or value == default:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != text:

@@ -208,12 +208,9 @@ def _together(alike: bool) -> bool:
 
 def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
     """`first`, until a person or the address says otherwise."""
-    url_state.recall(key, [True, False], first, name=name, read=lambda text: text != "0")
-    on = st.toggle(label, key=key, help=help)
-    url_state.keep(key, on)
-    # As a number: `False` would be read as true.
-    url_state.write(name, int(on), int(first))
-    return on
+    return url_state.widget(
+        st.toggle, label, (True, False), first, key=key, name=name, read=lambda text: text != "0", help=help
+    )
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:

@@ -333,19 +333,13 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
         on_click=compare,
         help="Select exactly two: their maps, the difference and their numbers side by side.",
     )
-    key = f"history-delete-{browsing.turn}"
-    with st.popover(
-        "Delete", icon=":material/delete:", key=key, help="Delete the selected records; asks for confirmation."
-    ):
-        most = size(sum(record.bytes for record in chosen))
-        st.markdown(f"Delete {plural(len(chosen), 'record')}{beyond} permanently? This frees up to {most}.")
-        st.button(
-            "Delete permanently",
-            icon=":material/delete_forever:",
-            on_click=record_view.delete,
-            args=([record.id for record in chosen], None),
-            help="This cannot be undone.",
-        )
+    most = size(sum(record.bytes for record in chosen))
+    record_view.confirm_deletion(
+        [record.id for record in chosen],
+        f"Delete {plural(len(chosen), 'record')}{beyond} permanently? This frees up to {most}.",
+        key=f"history-delete-{browsing.turn}",
+        help="Delete the selected records; asks for confirmation.",
+    )
     st.button(
         "Deselect", icon=":material/close:", type="tertiary", on_click=browsing.new_turn, help="Clear the selection."
     )

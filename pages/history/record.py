@@ -151,7 +151,15 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
     with st.container(horizontal=True, vertical_alignment="center"):
         _open_again(record, image)
         _downloads(record, maps, index)
-        _delete(record, after)
+        confirm_deletion(
+            [record.id],
+            f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
+            "shared with other records stay.",
+            # Opened for one record, it must not be open for the next one.
+            key=f"history-delete-{record.id}",
+            help="Delete it from History; asks for confirmation.",
+            after=after,
+        )
         _all(record, maps, index)
     st.caption(about(record))
 
@@ -214,19 +222,15 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     )
 
 
-def _delete(record: Record, after: str | None) -> None:
-    # A key of its own: opened for one record, it must not be open for the next one.
-    key = f"history-delete-{record.id}"
-    with st.popover("Delete", icon=":material/delete:", key=key, help="Delete it from History; asks for confirmation."):
-        st.markdown(
-            f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
-            "shared with other records stay."
-        )
+def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str, after: str | None = None) -> None:
+    """Draw the button that deletes records, and the question before it; `after`: the record to show then."""
+    with st.popover("Delete", icon=":material/delete:", key=key, help=help):
+        st.markdown(question)
         st.button(
             "Delete permanently",
             icon=":material/delete_forever:",
             on_click=delete,
-            args=((record.id,), after),
+            args=(ids, after),
             help="This cannot be undone.",
         )
 

@@ -59,10 +59,7 @@ def confidence(
 
 def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:
     """Return at most `most`, oldest first: evenly sampled from each kind, rare kinds whole."""
-    groups: dict[str, list[Observation]] = {}
-    for one in odd:
-        if one.time is not None and one.odd:
-            groups.setdefault(one.odd[0], []).append(one)
+    groups = _by_kind([one for one in odd if one.time is not None and one.odd])
     found: list[Observation] = []
     left = most
     for rank, every in enumerate(sorted(groups.values(), key=len)):
@@ -70,6 +67,13 @@ def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]
         left -= take
         found += [every[(2 * place + 1) * len(every) // (2 * take)] for place in range(take)]
     return sorted(found, key=lambda one: (one.time is not None, one.time))
+
+
+def _by_kind(odd: Sequence[Observation]) -> dict[str, list[Observation]]:
+    groups: dict[str, list[Observation]] = {}
+    for one in odd:
+        groups.setdefault(one.odd[0], []).append(one)
+    return groups
 
 
 def statistic(trend: Trend) -> None:
@@ -222,10 +226,7 @@ def _threshold(figure: go.Figure, trend: Trend, threshold: float, since: datetim
 def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
     zone = trend.until.tzinfo
     size, line = 9 if len(odd) < 60 else 7, {"width": 1.5, "color": ODD}
-    groups: dict[str, list[Observation]] = {}
-    for one in odd:
-        groups.setdefault(one.odd[0], []).append(one)
-    for kind, every in groups.items():
+    for kind, every in _by_kind(odd).items():
         figure.add_scatter(
             x=[_plain(one.time.astimezone(zone)) for one in every if one.time],
             # Pictures without a prediction are drawn at 0.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from pages.watch import log
 from pages.watch.log import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from explain.monitor import Drift, Observation, Shift
     from explain.monitor.drift import Labels
@@ -155,8 +156,8 @@ def _choose(chosen: Chosen, model: str) -> None:
             "Use what is shown",
             icon=":material/flag:",
             key="watch-reference",
-            on_click=_set,
-            args=(chosen, model, None),
+            on_click=_apply,
+            args=(partial(chosen.monitor.set_reference, model=model, since=chosen.since),),
             help=f"Everything from {model} {span} becomes the reference; later pictures are compared with it.",
         )
         runs = finished()
@@ -174,8 +175,8 @@ def _choose(chosen: Chosen, model: str) -> None:
                 icon=":material/check:",
                 key="watch-take-run",
                 disabled=not run,
-                on_click=_set,
-                args=(chosen, None, run),
+                on_click=_apply,
+                args=(partial(chosen.monitor.set_reference, run, name=f"the batch run {Path(run or '').name}"),),
                 help="The numbers of that run become the reference.",
             )
         else:
@@ -185,25 +186,16 @@ def _choose(chosen: Chosen, model: str) -> None:
             icon=":material/delete:",
             type="tertiary",
             key="watch-forget",
-            on_click=_forget,
-            args=(chosen, model),
+            on_click=_apply,
+            args=(partial(trend.forget_reference, chosen.monitor, model),),
             help=f"{model} then has no reference; the log stays.",
         )
 
 
-def _set(chosen: Chosen, model: str | None, run: str | None) -> None:
+def _apply(change: Callable[[], object]) -> None:
+    """Change the reference in a widget's callback; the next run shows what was wrong with it."""
     try:
-        if run:
-            chosen.monitor.set_reference(run, name=f"the batch run {Path(run).name}")
-        else:
-            chosen.monitor.set_reference(model=model, since=chosen.since)
-    except Problem as problem:
-        state.of(Watching).problem = str(problem)
-
-
-def _forget(chosen: Chosen, model: str) -> None:
-    try:
-        trend.forget_reference(chosen.monitor, model)
+        change()
     except Problem as problem:
         state.of(Watching).problem = str(problem)
 
