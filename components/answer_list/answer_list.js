@@ -1,4 +1,4 @@
-// A list to choose from. The choice shows at once, and in the viewer beside it; Python gets it after that.
+// A list to choose from. The choice is shown at once, here and in the viewer; Python is told afterwards.
 
 import { broadcast, component, find, onBroadcast } from "../frontend/component.js";
 
@@ -57,7 +57,7 @@ function mount(root, signal) {
     return button;
   }
 
-  // A list that a newer one replaces lives on until the run ends, and what is chosen in it is no click on the new one.
+  // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
   onBroadcast("choose", (choice) => {
     if (!choice?.from) choose(choice?.index);
   }, signal);
@@ -66,7 +66,7 @@ function mount(root, signal) {
   /** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} given */
   return ({ data: { name, rows, chosen: index }, setStateValue }) => {
     send = setStateValue;
-    // Another list, though it may look the same in the same place: no echo of the last one will come.
+    // Another list, even if it looks the same: Python will not echo choices of the last one.
     if (name !== named) [named, sent, given] = [name, [], null];
     const now = JSON.stringify(rows), fresh = now !== listed;
     if (fresh) {

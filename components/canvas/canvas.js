@@ -76,7 +76,7 @@ class Pad {
   /** @type {Send} */
   #send = () => {};
   #post = post(() => {}, CLOCK, 0);
-  /** What each finger, mouse or pen is drawing, and where the canvas was: the page may move while a line is drawn.
+  /** The stroke of each finger, mouse or pen, and where the canvas was: the page may scroll while a line is drawn.
    * @type {Map<number, {stroke: Stroke, box: DOMRect}>} */
   #hands = new Map();
   /** The pen that the keyboard moves. */
@@ -208,7 +208,7 @@ class Pad {
       else if (typed === "c") this.#step("clear");
       else return;
       event.preventDefault();
-      // What the page does with a key is not meant here.
+      // The page must not handle the key as well.
       event.stopPropagation();
     }, { signal });
     this.canvas.addEventListener("blur", () => {

@@ -49,7 +49,7 @@ def choose() -> Image:
 
 
 def just_given() -> Image | None:
-    """Return the picture that was given or drawn just now, once, where it is the reason for this run."""
+    """Return the picture that was just uploaded or drawn, once, if it is the reason for this run."""
     _take_drawing()
     return image_source.just_given()
 
@@ -114,7 +114,7 @@ def _ways(own: dict[str, Image]) -> None:
 
 
 def take(files: Iterable[tuple[str, bytes]]) -> None:
-    """Decode files; the last valid one is chosen, and a sentence tells what is wrong with each of the others.
+    """Decode files; the last valid one is chosen, and a sentence says what is wrong with each of the others.
 
     A file that carries a recipe is not a picture to explain: it opens the view it was made from.
     """

@@ -1,4 +1,4 @@
-// What every component shares: its life on the page, the elements it finds or makes, and events between components.
+// Shared by all components: mounting, finding and making elements, and events between components.
 
 /**
  * @typedef {(name: string, value: unknown) => void} Send
@@ -6,8 +6,8 @@
  * @typedef {{choose: {index: number, from?: Element}, view: {hot: string}, "ask-view": null, ask: null,
  *   request: {name: "detail"|"file", value: object}, response: Response,
  *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it was
- *   chosen in; view: what looks hot now, and ask-view asks for it; ask: lists and the text channel repeat what they last
- *   sent; request: what Python should make, and response what it made; texts: of the maps of one payload
+ *   chosen in; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
+ *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
@@ -15,7 +15,7 @@ export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1]
 const live = new WeakMap();
 
 /**
- * Return a component for Streamlit, which is shown the data of each run, and mounted the first time.
+ * Return a component for Streamlit: mounted at first, then shown the data of each run.
  * @template {{parentElement: HTMLElement}} Given
  * @param {string} selector of the root element
  * @param {(root: HTMLElement, gone: AbortSignal) => (given: Given) => void} mount  returns what shows the data; `gone` is

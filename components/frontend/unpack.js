@@ -13,13 +13,13 @@ export function unpack(data) {
 }
 
 /**
- * Inflate without a Blob and a Response in between: those wait for their turn on a page that others draw on.
+ * Inflate without a Blob and a Response in between: on a busy page those are delayed.
  * @param {Uint8Array} blob deflated uint16 @param {number} count of them @returns {Promise<Uint16Array>}
  */
 export async function inflate(blob, count) {
   const out = new Uint8Array(2 * count), { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter(), reader = readable.getReader();
-  // The reader reports what is wrong with the bytes.
+  // Errors in the bytes are reported by the reader.
   for (const written of [writer.write(/** @type {BufferSource} */ (blob)), writer.close()]) written.catch(() => {});
   let at = 0;
   /** @type {(step: ReadableStreamReadResult<Uint8Array>) => Promise<Uint16Array>} */

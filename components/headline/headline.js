@@ -10,7 +10,7 @@ function mount(root, signal) {
 
   function write() {
     const sentences = text.split(/(?<=[.?!]) (?=[A-Z{])/);
-    // Where the map is covered nothing looks hot, and nothing is said of it.
+    // Where the map is covered nothing looks hot: sentences about it are left out.
     root.textContent = sentences.filter((part) => hot || !part.includes(HOT)).join(" ").replace(HOT, hot);
   }
 

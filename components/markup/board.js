@@ -1,4 +1,4 @@
-// The picture with its marks: what is on it, how it is drawn, and what Python is told of it.
+// The picture with its marks: their state, how they are drawn, and what is sent to Python.
 
 import { find, fractionOf, jpegBlob, onceAFrame, svgElement } from "../frontend/component.js";
 import { Steps } from "../frontend/steps.js";
@@ -130,7 +130,7 @@ export class Board {
     const { viewport, size, unit, drag, page, stage } = this, [x0, y0, x1, y1] = visible(viewport, size);
     stage.setAttribute("viewBox", `${x0} ${y0} ${x1 - x0} ${y1 - y0}`);
     const shown = drag?.kind === "draw" ? [...page.value, drag.mark] : page.value;
-    // Text that is being written is seen in its input.
+    // Text that is being written is shown in its input.
     const marks = shown.filter((_, i) => i !== this.editing).map((mark) => drawMark(mark, unit, size));
     find(this.root, ".marks").replaceChildren(...marks);
     find(this.root, ".aids").replaceChildren(...(drag ? [] : this.#handles()), ...(this.pen.shown ? this.#cross() : []));
@@ -177,7 +177,7 @@ export class Board {
   #tell() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    // By its step Python knows what it has seen already, in a run that something else began.
+    // By the step Python recognizes, in a run that something else triggered, what it has seen already.
     const step = `${Date.now()} ${Math.random()}`;
     const marks = this.page.value.filter(({ kind, text }) => kind !== "text" || text.trim());
     this.send("marks", { id: this.id, step, marks });

@@ -49,7 +49,7 @@ export function wirePointer(board, signal) {
     if (place >= 0) board.write(place);
   }, { signal });
   stage.addEventListener("wheel", (event) => {
-    // Without a key the wheel is the page's.
+    // Without a modifier key the wheel scrolls the page.
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     board.zoom(Math.exp(-event.deltaY / 300), fractionOf(stage, event));
@@ -123,7 +123,7 @@ export function wireKeys(board, signal) {
     else if (keys[key]) keys[key]();
     else return;
     event.preventDefault();
-    // What the page does with a key is not meant here.
+    // The page must not handle the key as well.
     event.stopPropagation();
   }, { signal });
   board.stage.addEventListener("blur", () => {

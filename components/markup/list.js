@@ -1,4 +1,4 @@
-// The list of marks with their text, for keys and for who does not see the picture, and the state of the tools.
+// The list of marks with their text, for keyboards and screen readers, and the state of the tools.
 
 import { find } from "../frontend/component.js";
 import { describe } from "./shapes.js";

@@ -1,4 +1,4 @@
-// The geometry of marks, in pixels of the picture. Files have the very same: explain/export/annotations.py.
+// The geometry of marks, in pixels of the picture, the same as in files: explain/export/annotations.py.
 
 /**
  * @typedef {[number, number]} Point
@@ -14,7 +14,7 @@ export const STROKE = 2.6, HALO = 1.6;
 const HEAD = 15, HALF = 6, TEXT = 16, LEADING = 1.25, ACROSS = 0.58, GAP_TEXT = 8;
 /** Letters of a line, and of a mark. */
 const MAX_LINE = 28, MAX_LETTERS = 120;
-/** Units of the smallest mark: a smaller one is a slip of the hand. */
+/** Units of the smallest mark: a smaller one is an accident. */
 const MIN_SIZE = 4;
 export const MAX_MARKS = 100;
 
@@ -131,7 +131,7 @@ export function reshaped(mark, place, to, size) {
   return { ...mark, points: mark.points.map((point, i) => (i === place ? inside(to, size) : point)) };
 }
 
-/** Whether it is no slip of the hand. @param {Mark} mark @param {number} unit */
+/** Whether it was not drawn by accident. @param {Mark} mark @param {number} unit */
 export function isLargeEnough({ kind, points }, unit) {
   return kind === "text" || apart(points[0], points[1]) >= MIN_SIZE * unit;
 }

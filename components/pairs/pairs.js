@@ -1,4 +1,4 @@
-// Two pictures with what makes them similar and what sets them apart; pointing at a place joins it to its best match.
+// Two pictures with maps of what makes them similar or different; pointing at a place joins it to its best match.
 
 import { ARROWS, component, find, fractionOf, jpegBlob, keepStored, onResize, onceAFrame, stored, svgElement, themeOf } from "../frontend/component.js";
 import { bytes, grids, inflate, unpack } from "../frontend/unpack.js";
@@ -17,7 +17,7 @@ const MODES = [["both", "compare"], ["upper", "join_inner"], ["picture", "image"
 const GAP = 16;
 const MIN_HEIGHT = 220;
 const PHONE = 640;
-/** CSS pixels: a narrower picture has room for its name alone. */
+/** CSS pixels: a narrower picture has room for its name only. */
 const MIN_NOTED = 170;
 /** Width over height from which pictures are stacked on a phone. */
 const WIDE = 1.15;
@@ -81,7 +81,7 @@ class Pairs {
     };
     const mouse = (/** @type {PointerEvent} */ { pointerType }) => pointerType === "mouse";
     canvas.addEventListener("pointermove", (event) => mouse(event) && this.#point(under(event)), { signal });
-    // A finger has no hover: a tap joins a place, a second tap there lets it go.
+    // A finger has no hover: a tap joins a place, a second tap there removes the line.
     canvas.addEventListener("pointerdown", (event) => {
       const next = mouse(event) ? null : under(event);
       if (next) this.#point(this.#at?.side === side && this.#at.cell === next.cell ? null : next);

@@ -1,4 +1,4 @@
-// One of two pictures on its canvas, under its own map or under what matches the cell pointed at in the other.
+// One of two pictures on its canvas, under its own map, or under a map of what matches the cell pointed at in the other.
 
 import { levelsAt } from "../viewer/sample.js";
 import { blend, differenceTable, fade, grey, overlayTable } from "../viewer/table.js";

@@ -60,7 +60,7 @@ def off() -> bool:
 def _store(folder: Path | None, limit: float) -> History:
     from explain.history import History
 
-    # It reads the environment itself: the two only tell one store from another.
+    # It reads the environment itself: the arguments are only the cache's key.
     del folder, limit
     return History()
 
@@ -103,7 +103,7 @@ def _named(explanation: Explanation, index: int) -> str:
 
 
 def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str) -> None:
-    """Save in a callback; an error is shown at the button, and the page goes on."""
+    """Save in a callback; an error is shown at the button; the page is drawn all the same."""
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
     try:

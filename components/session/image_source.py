@@ -88,7 +88,7 @@ def current() -> Image:
 
 
 def just_given() -> Image | None:
-    """Return the picture that was given just now, once, where it is the reason for this run."""
+    """Return the picture that was just uploaded, once, if it is the reason for this run."""
     pictures = state.of(Pictures)
     new, pictures.just_given = pictures.just_given, False
     return pictures.own.get(st.session_state.picture) if new else None

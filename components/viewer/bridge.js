@@ -14,7 +14,7 @@ import { isNews, recalled, viewportOf } from "./settings.js";
 
 /** @typedef {import("./store.js").Head} Head @typedef {import("../frontend/component.js").Broadcasts} Broadcasts */
 
-/** Return an id that tells an answer from the one before, though it may be the same. */
+/** Return a unique id, so that equal responses differ. */
 function nonce() {
   return `${performance.now()}-${Math.random()}`;
 }
@@ -45,7 +45,7 @@ export class Bridge {
       display.showControls();
       return painter.redraw();
     }
-    // What is around it is about the coming maps already.
+    // The page around it describes the coming maps already.
     root.classList.toggle("stale", Boolean(store.head.id));
     const same = store.head.picture === head.picture ? store.picture : null;
     const count = head.grids.reduce((sum, [h, w]) => sum + h * w, 0);
@@ -58,12 +58,12 @@ export class Bridge {
     else this.#begin(head);
     display.build();
     display.showControls();
-    // The next frame may come late: all that arrived after the maps is drawn by the page before it.
+    // The next frame may be late: the page first renders whatever arrived after the maps.
     painter.draw(FIRST_MS, !same);
     if (!same) painter.redraw();
     root.classList.remove("stale");
     this.announce();
-    // A list that was there first has already said what is chosen; asking costs nothing and settles the order.
+    // A list that was mounted first has already announced its choice: ask for it again.
     broadcast("ask", null);
     root.setAttribute("data-shown", head.id);
   }
@@ -155,7 +155,7 @@ export class Bridge {
     this.display.showControls();
     this.painter.redraw(false);
     const region = await regionMessage(marker.region, store.head.picture);
-    // Painted areas take a moment to pack: by now another may be marked, or none.
+    // Packing takes a moment: by now another area may be marked, or none.
     if (version === marker.version) store.send.setStateValue("region", region);
   }
 

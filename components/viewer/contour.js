@@ -72,8 +72,8 @@ function crossed(segments, field, w, h, level, x0, y0) {
 }
 
 /**
- * Add where the level crosses one cell, whose corners are given clockwise from the upper left. Not in the loop: what its
- * inner functions capture would make every variable of the loop slow.
+ * Add where the level crosses one cell, whose corners are given clockwise from the upper left. Not in the loop: the
+ * variables that its inner functions capture would be slow there.
  * @param {number[]} segments @param {number} code @param {number[]} corners @param {number} level
  * @param {number} left @param {number} right @param {number} top @param {number} bottom
  */

@@ -57,7 +57,7 @@ export class Display {
     for (const figure of holder.children) this.onFigure(/** @type {HTMLElement} */ (figure), this.#figures.signal);
   }
 
-  /** Write what stands over, under and for each panel. */
+  /** Write the titles, notes and labels of all panels. */
   caption() {
     for (const panel of this.store.panels) {
       const map = this.store.mapOf(panel), title = map?.title ?? panel.title, { element } = panel;
@@ -72,7 +72,7 @@ export class Display {
     this.readOut();
   }
 
-  /** Fit the panels into the room there is. */
+  /** Fit the panels into the available room. */
   arrange() {
     if (!arrange(find(this.root, ".panels"), this.store.panels, this.store.head, this.isFull())) return;
     this.#placeCross();

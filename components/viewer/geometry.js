@@ -17,7 +17,7 @@ export const COARSEST = 1 / 4;
 /**
  * Fit as many columns as there is room for, in rows of equal length: four panels where three fit are two by two.
  * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, where each
- * has room for the smallest panel that still says something
+ * has room for the smallest useful panel
  */
 export function columnsFor(count, room, fixed) {
   const fits = (/** @type {number} */ width) => Math.max(1, Math.floor((room + GAP) / (width + GAP)));

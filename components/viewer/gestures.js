@@ -100,7 +100,7 @@ class Pointers {
     if (this.#moved || this.#held) return;
     on.over(...at);
     clearTimeout(this.#clicking);
-    // A double click resets the zoom; where there is none to reset, a click need not wait for a second one.
+    // A double click resets the zoom: only while zoomed, a click waits for a possible second one.
     if (on.zoomed()) this.#clicking = window.setTimeout(() => on.click(...at), 250);
     else on.click(...at);
   }
@@ -111,7 +111,7 @@ export function listen(stage, on, signal) {
   new Pointers(stage, on, signal);
   let scrolled = 0;
   stage.addEventListener("wheel", (event) => {
-    // Nobody who scrolls the page past a picture means to zoom it, nor who turns back where nothing is zoomed.
+    // Scrolling the page past a picture must not zoom it, nor zooming out where nothing is zoomed.
     if (event.timeStamp - scrolled < 300 || (!on.zoomed() && event.deltaY > 0)) return;
     event.preventDefault();
     const turned = event.deltaY * (event.deltaMode === 1 ? 16 : 1);

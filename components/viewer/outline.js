@@ -1,4 +1,4 @@
-// Draw what stays crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
+// Draw what is crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
 
 /**
  * @typedef {import("./geometry.js").Rect} Rect
@@ -50,7 +50,7 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
   context.textBaseline = "middle";
   /** @type {Label[]} */
   const labels = [];
-  // The chosen label gets the first choice of places, and being drawn in any order they no longer cover each other.
+  // The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
   for (const { xyxy, chosen, tag, index } of last.reverse()) {
     const left = X(xyxy[0]), top = Y(xyxy[1]), right = X(xyxy[2]), bottom = Y(xyxy[3]);
     if (!tag || right < 0 || left > width || bottom < 0 || top > height) continue;
@@ -100,7 +100,7 @@ export function freePlace([left, top, right, bottom], wide, width, height, taken
 }
 
 /**
- * Draw the edges of the cells that the model computed; cells of less than six pixels would only be a veil.
+ * Draw the edges of the cells that the model computed; cells of less than six pixels would only darken the picture.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
  * @param {{cells: number[]|null, extent: number[]}} map @param {number} from where the map begins, in CSS pixels
  */

@@ -1,4 +1,4 @@
-// When to draw what: at most once a frame, coarser while a hand moves, in parts at rest.
+// Schedule drawing: at most once a frame, coarser while the user drags, in parts otherwise.
 
 import { COARSEST, paced } from "./geometry.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
@@ -7,7 +7,7 @@ import { fit } from "./panels.js";
 /** @typedef {import("./panels.js").Panel} Panel @typedef {import("./draw.js").Style} Style */
 
 const STILL_MS = 150;
-/** How long a frame may work before it leaves the rest to the next: under a hand, at rest, and for the first map. */
+/** Milliseconds of work in one frame, the rest is left to the next: while dragging, otherwise, and for the first map. */
 const FRAME_MS = 20;
 const REST_MS = 10;
 export const FIRST_MS = 40;
@@ -16,7 +16,7 @@ export class Painter {
   #frame = 0;
   #moving = 0;
   #flying = false;
-  // The first frame of a move finds nothing as it needs it, neither memory nor code that runs fast: it starts coarse.
+  // In the first frame of a move neither memory nor compiled code is ready: it starts coarse.
   #pace = COARSEST;
   #tick = () => this.draw();
 
@@ -41,7 +41,7 @@ export class Painter {
     this.#frame ||= requestAnimationFrame(this.#tick);
   }
 
-  /** Draw coarser for as long as a hand moves: a missed frame is seen, a pixel is not. @param {boolean} [flying] the picture moves */
+  /** Draw coarser while the user drags: a missed frame is visible, a coarse pixel is not. @param {boolean} [flying] the picture moves */
   stir(flying = this.#flying) {
     this.#flying = flying;
     clearTimeout(this.#moving);
@@ -74,18 +74,18 @@ export class Painter {
     if (this.#flying && painted) {
       const before = this.#pace;
       this.#pace = paced(before, performance.now() - began);
-      // Sharper at once, and not only when the hand moves on.
+      // Sharper at once, not only at the next movement.
       if (this.#pace > before) this.redraw();
     }
     if (this.#moving) return;
-    // Nothing is on its way to the screen any more but what Python was asked for.
+    // All is drawn, except for what was requested from Python.
     if (!panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
     this.rested(rect);
   }
 
   /**
-   * Paint a panel unless it is too late: a large picture, or a dozen of them, would hold the page up, so the rest comes with
-   * the next frame. While a hand moves nothing is left over, as the next frame is of something else.
+   * Paint a panel unless it is too late: a large picture, or a dozen of them, would block the page, so the rest is left to
+   * the next frame. While dragging nothing is left over, as the next frame shows something else.
    * @param {Panel} panel @param {number[]} rect @param {Style} style @param {() => boolean} late
    */
   #paint(panel, rect, style, late) {
@@ -106,7 +106,7 @@ export class Painter {
   }
 
   /**
-   * Whether all that painting needs is ready; what is not goes on with the next frame.
+   * Prepare a panel for painting, and return whether it is ready; the next frame continues.
    * @param {Panel} panel @param {import("./draw.js").Frame} frame @param {Style} style @param {() => boolean} late
    */
   #prepared(panel, frame, style, late) {

@@ -1,11 +1,11 @@
-// Read the picture at a size and a place, once for all panels, and where there is time a band at a time.
+// Read a part of the picture at a size, once for all panels, a band at a time where it is not urgent.
 
 import { grey } from "./table.js";
 
 /** @typedef {{bitmap: ImageBitmap, rect: number[]}} Detail  a part of the picture, finer than the whole */
 /** @typedef {{source: Uint8ClampedArray<ArrayBuffer>, grey: () => Uint8ClampedArray}} Part  RGBA, rows from the top */
 
-/** Pixels that are read, or put together, before the page is asked whether it has something else to do. */
+/** Pixels that are read or composed before the page may do something else. */
 const BAND = 2e5;
 
 /** Rows of a band. @param {number} width */
@@ -55,7 +55,7 @@ export class Picture {
   }
 
   /**
-   * Read a band of what `at` is going to be asked for; return whether all of it is there.
+   * Read a band of what `at` will return; return whether it is complete.
    * @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick]
    */
   ready(width, height, rect, quick = false) {
@@ -83,7 +83,7 @@ export class Picture {
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     context.imageSmoothingQuality = quick ? "low" : "high";
     if (!whole) {
-      // Of what is drawn as a whole only the band is worked out: its pixels are the same.
+      // The clip limits the work to the band; its pixels are those of the complete drawing.
       context.save();
       context.beginPath();
       context.rect(0, rows, width, last - rows);

@@ -42,12 +42,12 @@ export function createPrefetch(signal) {
    */
   return async function prefetched(wanted) {
     const pending = coming;
-    // Its one owner from here on, whoever asks meanwhile.
+    // From here on this call owns it.
     coming = null;
     try {
       if (pending?.file.size === wanted.length && same(await pending.bytes, wanted)) return await pending.bitmap;
     } catch {
-      // What cannot be decoded here may be decoded by the caller.
+      // The caller decodes it instead.
     }
     // Another picture came: this one resized or rotated, or an unrelated one.
     close(pending);

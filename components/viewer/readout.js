@@ -1,4 +1,4 @@
-// The line under the pictures. Text is [text, bold] pairs, so that nothing from a label is ever read as HTML.
+// The line under the pictures. Text is [text, bold] pairs, so that a label is never parsed as HTML.
 
 /**
  * @typedef {[string, boolean][]} Line
@@ -14,7 +14,7 @@ export function digits(value) {
 }
 
 /**
- * Return what looks hot, to begin a sentence with; empty where the map is hidden, or hot has no one appearance.
+ * Return what looks hot, to begin a sentence with; empty where the map is hidden, or hot has no single appearance.
  * @param {import("./settings.js").Settings} settings @param {string} colour the hottest one of the colormap
  */
 export function hotPhrase({ mode, invert, even }, colour) {

@@ -1,4 +1,4 @@
-// Ask Python for what the viewer needs, and hand it over. It is in a fragment of its own: nothing else runs again.
+// Pass the viewer's requests to Python, and the responses back. It is in a fragment of its own: nothing else reruns.
 
 import { broadcast, onBroadcast } from "../frontend/component.js";
 import { unpack } from "../frontend/unpack.js";

@@ -1,4 +1,4 @@
-// The state of one viewer and what follows from it, without the page.
+// The state of one viewer and what is derived from it, without the page.
 
 import { WHOLE, visible } from "./geometry.js";
 import { onPhone } from "./panels.js";

@@ -1,4 +1,4 @@
-// Hand the viewer the sentences on its maps, which Python makes later: so the payload with the maps stays as it is.
+// Pass the viewer the sentences about its maps. Python sends them later, so that the payload with the maps is unchanged.
 
 import { broadcast, onBroadcast } from "../frontend/component.js";
 import { unpack } from "../frontend/unpack.js";
@@ -6,15 +6,15 @@ import { unpack } from "../frontend/unpack.js";
 /** @type {import("../frontend/component.js").Broadcasts["texts"]|null} */
 let texts = null;
 
-function hand() {
+function sendTexts() {
   if (texts) broadcast("texts", texts);
 }
 
-// A viewer that has only just come up, or has only just unpacked its maps, asks.
-onBroadcast("ask", hand);
+// A viewer asks when it was mounted, and when it has unpacked new maps.
+onBroadcast("ask", sendTexts);
 
 /** @param {{data: Uint8Array}} given */
 export default function ({ data }) {
   texts = unpack(data).head;
-  hand();
+  sendTexts();
 }

@@ -41,7 +41,7 @@ def metric(label: str, value: str, measure: str, help: str) -> None:
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """Draw the three most telling numbers of a map; an empty map has none."""
+    """Draw the three most important numbers of a map; an empty map has none."""
     if explanation.heatmaps[index].state != "ok":
         st.caption("This map is empty: there is nothing to measure.")
         return

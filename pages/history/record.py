@@ -31,7 +31,7 @@ LOOK, MARK = "look", "mark"
 
 @dataclass
 class Browsing:
-    """What the page tells its next run."""
+    """State of the page between its runs."""
 
     turn: str = field(default_factory=lambda: secrets.token_hex(4))
     """A new one clears the grid's selection."""

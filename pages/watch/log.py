@@ -35,7 +35,7 @@ MAX_LINES = 10_000
 
 @dataclass
 class Watching:
-    """What the page tells its next run."""
+    """State of the page between its runs."""
 
     trial: Trial | None = None
     start_trial: bool = False

@@ -1,4 +1,4 @@
-// Saved records as pictures in a grid: one is opened, or several are chosen. The choice is the browser's until it is used.
+// Saved records as pictures in a grid: one can be opened, several can be selected. The browser holds the selection.
 
 import { component, jpegBlob } from "../../../components/frontend/component.js";
 import { unpack } from "../../../components/frontend/unpack.js";
