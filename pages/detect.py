@@ -198,6 +198,8 @@ def _one(
     explanation: Explanation, listed: list[Item], index: int, request: DetectOptions, missing: Missing | None
 ) -> None:
     """Draw one map, which follows the list, and what it says."""
+    from explain.detections import lies
+
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
@@ -207,17 +209,12 @@ def _one(
         _about_places(view, explanation, listed, at, missing)
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
-        _where(explanation, at, "the whole picture" if request.per == "picture" else listed[at].name)
+        name = "the whole picture" if request.per == "picture" else listed[at].name
+        if (sentence := lies(explanation, at, name)) is not None:
+            st.markdown(f":material/filter_center_focus: {sentence}")
         if view.region is not None:
             charts.marked(explanation, view.region, at)
         charts.findings(explanation, at)
-
-
-def _where(explanation: Explanation, index: int, name: str) -> None:
-    from explain.detections import lies
-
-    if (sentence := lies(explanation, index, name)) is not None:
-        st.markdown(f":material/filter_center_focus: {sentence}")
 
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
@@ -366,7 +363,7 @@ def _no_detector(choices: Choices) -> None:
         "compares pictures: it predicts no class" if choices.model.task == "embed" else "classifies the whole picture"
     )
     st.markdown(f"## {choices.model.id} {does} and draws no boxes.")
-    spec = _detector()
+    spec = next((spec for spec in sidebar.present("detect") if "random" not in spec.weights), None)
     if spec is None:
         try:
             weights.locate(catalog.spec(FIRST), download=False)
@@ -381,11 +378,6 @@ def _no_detector(choices: Choices) -> None:
             help="A detector on this machine; your picture stays.",
         )
     panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
-
-
-def _detector() -> ModelSpec | None:
-    """Return the catalogue's first detector whose weights are here; no random ones."""
-    return next((spec for spec in sidebar.present("detect") if "random" not in spec.weights), None)
 
 
 def _use(spec: ModelSpec) -> None:

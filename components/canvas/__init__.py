@@ -72,7 +72,7 @@ def take_drawing() -> tuple[Image, str | None] | None:
 def needs_repaint(explainer: Explainer) -> bool:
     """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
     current = state.of(Drawing)
-    before, current.paper = current.paper, _paper_of(explainer) or PLAIN
+    before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
     current.due = current.paper != before and _is_chosen(current)
     return current.due
 
@@ -90,13 +90,9 @@ def _picture(current: Drawing) -> tuple[Image, str | None]:
     return image, before
 
 
-def _paper_of(explainer: Explainer) -> Paper | None:
-    return explainer.resident.adapter.paper
-
-
 def is_offered(explainer: Explainer) -> bool:
     """Return whether the canvas is shown: for a model of drawings, and for anybody who wants to draw."""
-    return _paper_of(explainer) is not None or bool(url_state.memory("draw"))
+    return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
 
 
 def pad(explainer: Explainer) -> None:
@@ -112,9 +108,10 @@ def pad(explainer: Explainer) -> None:
     }
     st.markdown("##### Draw")
     _component(key=KEY, data=given, on_drawing_change=no_callback)
-    why = "as this model was trained" if _paper_of(explainer) else "this model does not say which it was trained on"
+    known = explainer.resident.adapter.paper is not None
+    why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
-    if _paper_of(explainer) and not _is_chosen(current):
+    if known and not _is_chosen(current):
         about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
     st.caption(about)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,17 +78,19 @@ def _found(way: str, explainer: Explainer, query: Image, others: dict[str, Image
     if way == "upload":
         return _uploaded()
     if way == "folder":
-        return _folder()
+        named = permitted_folders.ask(
+            "Folder",
+            key="gallery-folder",
+            name="gallery-folder",
+            help="A folder, a list of paths, a .zip or a pattern with *",
+        )
+        return _find(str(named[0]), named[1]) if named else ()
     st.caption("Other pictures of the kind this model knows, and mirrored parts of some.")
     return tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256)
 
 
 def _item(image: Image, key: str = "") -> Item:
-    return Item(f"{key}/{image.name}" if key else image.name, image.sha256, partial(_same, image))
-
-
-def _same(image: Image) -> Image:
-    return image
+    return Item(f"{key}/{image.name}" if key else image.name, image.sha256, lambda: image)
 
 
 def _examples(explainer: Explainer) -> list[Image]:
@@ -134,9 +135,3 @@ def _uploaded() -> tuple[Item, ...]:
 def _find(source: Any, within: Path | None = None) -> tuple[Item, ...]:
     """Return the pictures of a source, at most `MAX_PICTURES`."""
     return tuple(find(source, within=within, most=MAX_PICTURES))
-
-
-def _folder() -> tuple[Item, ...]:
-    named = permitted_folders.ask("Folder", key="gallery-folder", name="gallery-folder",
-        help="A folder, a list of paths, a .zip or a pattern with *")  # fmt: skip
-    return _find(str(named[0]), named[1]) if named else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.frontend import declare, packed_by_content
-from components.viewer.payload import MAX_SIDE, deflated, jpeg
+from components.viewer.payload import deflated, picture
 from explain.phrases import pixels
 from explain.rendering.colormaps import lut
 
@@ -61,7 +61,7 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
         "height": height,
         "lut": base64.b64encode(lut("inferno").tobytes()).decode(),
     }
-    blobs = [_picture(side) for side in found.sides]
+    blobs = [picture(side.image.pixels, side.image.sha256, side.image.jpeg) for side in found.sides]
     blobs.append(deflated(grids))  # type: ignore[arg-type]
     return packed_by_content(head, blobs)[1]
 
@@ -79,9 +79,3 @@ def _described(side: ComparedImage, grid: Grid, text: str) -> dict[str, Any]:
         "down": [round(float(edge), 2) for edge in grid.down],
         "across": [round(float(edge), 2) for edge in grid.across],
     }
-
-
-def _picture(side: ComparedImage) -> bytes:
-    image = side.image
-    fits = image.jpeg if max(image.width, image.height) <= MAX_SIDE else b""
-    return fits or jpeg(image.pixels, MAX_SIDE, image.sha256)

@@ -73,7 +73,7 @@ def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label:
     if off():
         return
     saved = state.of(Saved)
-    view = "|".join(_named(explanation, index) for explanation, index in explanations)
+    view = "|".join(f"{one.recipe.model_dump_json()} {index} {one.image.name}" for one, index in explanations)
     st.button(
         label,
         icon=":material/bookmark_add:",
@@ -96,10 +96,6 @@ def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label:
             width="content",
         )
         _details(ids, f"keep-{screen}")
-
-
-def _named(explanation: Explanation, index: int) -> str:
-    return f"{explanation.recipe.model_dump_json()} {index} {explanation.image.name}"
 
 
 def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str) -> None:

@@ -161,9 +161,7 @@ def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": _tables(),
     }
-    # A JPEG that can be shown is sent as it came: nothing is lost, and nobody waits for it to be encoded.
-    fits = scene.file if max(pixels.shape) <= MAX_SIDE else b""
-    return packed_by_content(head, [fits or jpeg(pixels, MAX_SIDE, scene.picture_id), deflated(grids)])
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflated(grids)])
 
 
 def _listed(panel: Panel, grids: list[Grid]) -> dict[str, Any]:
@@ -197,6 +195,11 @@ def scaling(item: Map, scale: str, top: float, shared: tuple[float, float] | Non
         return 1.0, 0.0
     span = (wanted[1] - wanted[0]) or 1.0
     return (raw[1] - raw[0]) / span, (raw[0] - wanted[0]) / span
+
+
+def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
+    """Return a JPEG of a picture: the `file` that shows it where that is small enough, since encoding takes time."""
+    return (file if max(pixels.shape) <= MAX_SIDE else b"") or jpeg(pixels, MAX_SIDE, name)
 
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:

@@ -76,7 +76,8 @@ def _line(explanation: Explanation, index: int) -> str | None:
 
 def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
     """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map."""
-    texts = [describe_map(explanation, index) + _faded(explanation) for explanation, index in maps]
+    faded = " The faded edges were cropped before the picture reached the model."
+    texts = [describe_map(made, index) + (faded if unseen(made) else "") for made, index in maps]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
@@ -109,10 +110,6 @@ def difference(
         kind="difference",
         sides=sides or names,
     )
-
-
-def _faded(explanation: Explanation) -> str:
-    return " The faded edges were cropped before the picture reached the model." if unseen(explanation) else ""
 
 
 def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:

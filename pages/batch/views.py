@@ -277,14 +277,11 @@ def confusions(job: Job) -> None:
         f"**{plural(pair.count, 'picture')}** labelled {pair.labelled} {'is' if pair.count == 1 else 'are'} predicted "
         f"as **{pair.predicted}**. Their mean map, and the mean maps of the correct predictions of both classes:"
     )
-    right = [group for group in analysis.classes(analysis.kept(found, only="right")) if group.name in _either(pair)]
+    either = {pair.predicted, pair.labelled, pair.labelled.replace("_", " ")}
+    right = [group for group in analysis.classes(analysis.kept(found, only="right")) if group.name in either]
     titles = {id(pair): f"**{pair.name}**  \n{plural(pair.count, 'picture')}"}
     _groups([pair, *right], lambda group: titles.get(id(group)) or f"{group.name}, correct  \n{_numbers(group)}")
     tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion")
-
-
-def _either(pair: analysis.Confusion) -> set[str]:
-    return {pair.predicted, pair.labelled, pair.labelled.replace("_", " ")}
 
 
 def odd(job: Job) -> None:

@@ -32,7 +32,9 @@ def show(found: RecordComparison) -> None:
     first = found.words[0].partition(": ")[2] if found.words else ""
     sentences = [first[:1].upper() + first[1:], *found.words[1:]]
     st.markdown("  \n".join(filter(None, sentences)))
-    names = _names(found.one, found.other)
+    # As the sentences call them, with what tells the two apart.
+    one, other = _apart(found.one, found.other)
+    names = (f"First ({one})", f"Second ({other})")
     opened = [(record, *files(record)) for record in (found.one, found.other)]
     if found.same_picture:
         _together(found, opened, names)
@@ -64,12 +66,6 @@ def show(found: RecordComparison) -> None:
 def _open(id: str) -> None:
     st.query_params.pop("against", None)
     st.query_params["kept"] = id
-
-
-def _names(one: Record, other: Record) -> tuple[str, str]:
-    """Return `First (lite0)`: as the sentences call them, with what tells the two apart."""
-    first, second = _apart(one, other)
-    return f"First ({first})", f"Second ({second})"
 
 
 def _apart(one: Record, other: Record) -> tuple[str, str]:

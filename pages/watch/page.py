@@ -44,7 +44,9 @@ def _watched() -> None:
         before = st.container(horizontal=True, width="content", vertical_alignment="bottom")
         beside = st.container(horizontal=True, width="content", vertical_alignment="center")
     try:
-        live = _live(beside)
+        with beside:
+            help = "Follow the log while this page is open."
+            live = url_state.widget(st.toggle, "Live", (True, False), True, key="watch-live", help=help)
         monitor, way, popover = log.choose_log(beside)
         # Raises Problem for a folder that cannot be read.
         health = trend.health(monitor.folder) if monitor.folder is not None else None
@@ -74,12 +76,6 @@ def _watched() -> None:
         chosen = log.choose_what(monitor, way)
     _shown(chosen, title)
     cases.window(monitor)
-
-
-def _live(place: DeltaGenerator) -> bool:
-    with place:
-        help = "Follow the log while this page is open."
-        return url_state.widget(st.toggle, "Live", (True, False), True, key="watch-live", help=help)
 
 
 def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
