@@ -17,8 +17,7 @@ import { cover, isolines, planes, stroke } from "./contour.js";
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
  * @typedef {{settings: Settings, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Style  range:
  *   raw, of all maps; quick: the picture is being moved
- * @typedef {{width: number, height: number, rect: number[], unit: number}} Frame  canvas pixels, what they show in original
- *   pixels, and how many of them are one of the screen
+ * @typedef {import("./picture.js").Frame & {unit: number}} Frame  unit: canvas pixels in one of the screen
  * @typedef {{grid: CachedGrid, gain: number, offset: number}} Scaled
  * @typedef {import("./picture.js").Picture} Picture
  */
@@ -207,15 +206,15 @@ export class Layer {
    * @param {Picture} picture @param {HeatMap|null} map @param {Style} style @param {Frame} frame
    */
   *prepare(picture, map, style, frame) {
-    const { settings, quick } = style, { width, height, rect } = frame;
-    while (!picture.ready(width, height, rect, quick)) yield;
+    const { settings, quick } = style, { width, height } = frame;
+    while (!picture.ready(frame, quick)) yield;
     if (!map || settings.mode === "picture") return null;
     yield;
     const scaled = scaling(map, settings, style.range);
     if (settings.mode !== "contour") this.#levelsOf(map, scaled, settings.cells, frame);
     yield;
     this.#linesOf(map, scaled, settings, frame);
-    const part = picture.at(width, height, rect, quick), rows = bandOf(width);
+    const part = picture.at(frame, quick), rows = bandOf(width);
     for (let y = 0; y < height; y += rows) {
       yield;
       this.#compose(part, map, style, frame, y, Math.min(height, y + rows));
@@ -265,7 +264,7 @@ export class Layer {
    * @param {import("./picture.js").Part|null} [made] what `prepare` returned for the same arguments, with nothing painted since
    */
   paint(context, picture, map, style, frame, made = null) {
-    const { width, height, rect } = frame, part = picture.at(width, height, rect, style.quick);
+    const { width, height, rect } = frame, part = picture.at(frame, style.quick);
     if (!map || style.settings.mode === "picture") {
       context.putImageData(new ImageData(part.source, width, height), 0, 0);
       this.#part = this.#put = null;

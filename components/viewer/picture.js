@@ -3,6 +3,7 @@
 import { grey } from "./table.js";
 
 /** @typedef {{bitmap: ImageBitmap, rect: number[]}} Detail  a part of the picture, finer than the whole */
+/** @typedef {{width: number, height: number, rect: number[]}} Frame  canvas pixels, and what they show in original pixels */
 /** @typedef {{source: Uint8ClampedArray<ArrayBuffer>, grey: () => Uint8ClampedArray}} Part  RGBA, rows from the top */
 
 /** Pixels that are read or composed before the page may do something else. */
@@ -18,6 +19,11 @@ function partOf(source) {
   /** @type {Uint8ClampedArray|null} */
   let gray = null;
   return { source, grey: () => (gray ??= grey(source)) };
+}
+
+/** @param {Frame} frame @param {boolean} quick */
+function keyOf({ width, height, rect }, quick) {
+  return [width, height, quick, ...rect].join();
 }
 
 export class Picture {
@@ -54,28 +60,22 @@ export class Picture {
     this.#detail?.bitmap.close();
   }
 
-  /**
-   * Read a band of what `at` will return; return whether it is complete.
-   * @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick]
-   */
-  ready(width, height, rect, quick = false) {
-    const known = this.#key === [width, height, quick, ...rect].join() ? this.#rows : 0;
-    this.#read(width, height, rect, quick, known + bandOf(width));
-    return this.#rows === height;
+  /** Read a band of what `at` will return; return whether it is complete. @param {Frame} frame @param {boolean} [quick] */
+  ready(frame, quick = false) {
+    const known = this.#key === keyOf(frame, quick) ? this.#rows : 0;
+    this.#read(frame, quick, known + bandOf(frame.width));
+    return this.#rows === frame.height;
   }
 
-  /** @param {number} width @param {number} height @param {number[]} rect @param {boolean} [quick] while it moves */
-  at(width, height, rect, quick = false) {
-    this.#read(width, height, rect, quick, height);
+  /** @param {Frame} frame @param {boolean} [quick] while it moves */
+  at(frame, quick = false) {
+    this.#read(frame, quick, frame.height);
     return this.#part;
   }
 
-  /**
-   * Read on, to the row `until` at least.
-   * @param {number} width @param {number} height @param {number[]} rect @param {boolean} quick @param {number} until
-   */
-  #read(width, height, rect, quick, until) {
-    const key = [width, height, quick, ...rect].join(), canvas = this.#canvas, context = this.#context;
+  /** Read on, to the row `until` at least. @param {Frame} frame @param {boolean} quick @param {number} until */
+  #read(frame, quick, until) {
+    const { width, height } = frame, key = keyOf(frame, quick), canvas = this.#canvas, context = this.#context;
     if (key !== this.#key) this.#rows = 0;
     this.#key = key;
     const rows = this.#rows, last = Math.min(until, height), whole = rows === 0 && last === height;
@@ -89,8 +89,8 @@ export class Picture {
       context.rect(0, rows, width, last - rows);
       context.clip();
     }
-    this.#place(this.bitmap, [0, 0, ...this.size], width, height, rect);
-    if (this.#detail) this.#place(this.#detail.bitmap, this.#detail.rect, width, height, rect);
+    this.#place(this.bitmap, [0, 0, ...this.size], frame);
+    if (this.#detail) this.#place(this.#detail.bitmap, this.#detail.rect, frame);
     if (!whole) context.restore();
     const found = context.getImageData(0, rows, width, last - rows).data;
     if (rows === 0) this.#part = partOf(whole ? found : new Uint8ClampedArray(4 * width * height));
@@ -98,8 +98,8 @@ export class Picture {
     this.#rows = last;
   }
 
-  /** @param {ImageBitmap} from @param {number[]} covers @param {number} width @param {number} height @param {number[]} rect */
-  #place(from, covers, width, height, rect) {
+  /** @param {ImageBitmap} from @param {number[]} covers @param {Frame} frame */
+  #place(from, covers, { width, height, rect }) {
     const sx = from.width / (covers[2] - covers[0]), sy = from.height / (covers[3] - covers[1]);
     const across = rect[2] - rect[0], down = rect[3] - rect[1], context = this.#context;
     context.imageSmoothingEnabled = width < 3 * across * sx;
