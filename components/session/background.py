@@ -34,7 +34,7 @@ S = TypeVar("S", bound=Status)
 
 
 class Task(Generic[S]):
-    """Work in a thread that goes on while other pages are shown; dropped by the session, it is cancelled."""
+    """Work in a thread that goes on across pages, and is cancelled once the session drops this object."""
 
     def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
         """Start `work(status, cancel, *given)`; an exception becomes the status's failure."""
