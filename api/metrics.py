@@ -1,4 +1,4 @@
-"""Prometheus metrics of the API, in a registry of their own without Streamlit's."""
+"""Prometheus metrics of the API, in their own registry, without Streamlit's."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def watch(queue: WorkQueue) -> None:
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
-    """Count an answered request. `route` is the pattern, not the path, so that nobody can make up labels."""
+    """Count an answered request. `route` is the pattern, not the path, so that clients cannot make up labels."""
     _REQUESTS.labels(route, method if method in KNOWN else "other", str(status)).inc()
     _SECONDS.labels(route).observe(seconds)
 

@@ -100,7 +100,7 @@ class RequestMetrics:
         try:
             await self.app(scope, receive, record_status)
         finally:
-            # The pattern of the route, so that nobody can make up labels.
+            # The pattern of the route, so that clients cannot make up labels.
             route = str(getattr(scope.get("route"), "path", None) or "other")
             metrics.observe(route, scope["method"], status, time.perf_counter() - start)
 
@@ -282,7 +282,7 @@ class _Call:
             if self.complete:
                 self._listen()
         elif message["type"] == "http.disconnect":
-            # There is nobody to answer, and nothing failed.
+            # No client is left to answer, and nothing failed.
             raise asyncio.CancelledError
         return message
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -97,14 +96,10 @@ class ApiProblem(Problem):
 
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
     """Return the response for a problem; `instance` is the path of the request."""
-    document = {
-        "type": f"{BASE}/{problem.kind}",
-        "title": KINDS[problem.kind].title,
-        "status": problem.status,
-        "detail": str(problem),
-    }
-    body = json.dumps(document | ({"instance": instance} if instance else {})).encode()
-    return Response(body, problem.status, {**problem.headers, "Cache-Control": "no-store"}, MEDIA_TYPE)
+    kind, title = f"{BASE}/{problem.kind}", KINDS[problem.kind].title
+    document = ProblemDocument(type=kind, title=title, status=problem.status, detail=str(problem), instance=instance)
+    headers = {**problem.headers, "Cache-Control": "no-store"}
+    return Response(document.model_dump_json(exclude_none=True), problem.status, headers, MEDIA_TYPE)
 
 
 _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (

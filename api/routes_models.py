@@ -68,20 +68,8 @@ def _listed(settings: Settings, here: bool | None, task: str | None) -> results.
             from explain.methods import offered
 
             methods = [method.id for method in offered(resident)]
-        found.append(
-            results.Listed(
-                id=spec.id,
-                family=spec.family,
-                size=spec.size,
-                task=spec.task,  # type: ignore[arg-type]  # checked when the catalogue is read
-                here=there,
-                resident=resident is not None,
-                licence=spec.licence,
-                source=spec.source,
-                method=spec.method,
-                methods=methods,
-            )
-        )
+        row = {name: getattr(spec, name) for name in ("id", "family", "size", "task", "licence", "source", "method")}
+        found.append(results.Listed(**row, here=there, resident=resident is not None, methods=methods))
     return results.Models(default=settings.model, models=found)
 
 

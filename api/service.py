@@ -205,10 +205,11 @@ def class_answer(
         | {"heatmap": map_answer(explanation, i, request, chosen, cancel)}
         for i in range(len(explanation.heatmaps))
     ]
+    image = explanation.image
     return {
-        "picture": explanation.image.name,
-        "width": explanation.image.width,
-        "height": explanation.image.height,
+        "picture": image.name,
+        "width": image.width,
+        "height": image.height,
         "classes": found,
         "recipe": plain(explanation.recipe),
         "milliseconds": finite(explanation.milliseconds),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "python -m explain"
-STOPPED = 130
 
 _MODULES = (image, detect, batch, compare, similarity, replay, watch, serve, settings_verb)
 _ORDER = [module.__name__ for module in _MODULES]
@@ -87,8 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings().traceback:
             raise
         return _fail(*_explained(error), given)
-    if code == STOPPED and given[:1] not in (["batch"], ["serve"]):
-        return _fail("Stopped: every file that was written is whole.", STOPPED, given)
+    if code == batch.STOPPED and given[:1] not in (["batch"], ["serve"]):
+        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, given)
     return code if isinstance(code, int) else 0
 
 

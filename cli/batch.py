@@ -169,7 +169,7 @@ def _monitor(folder: Path | None, threshold: float, source: list[str]) -> Monito
     for given in map(Path, source):
         if given.is_dir() and folder.resolve().is_relative_to(given.resolve()):
             raise ModelProblem(
-                f"{folder} lies in {given}: its maps would be taken for pictures; choose another folder."
+                f"{folder} is inside {given}: its maps would be taken for pictures; choose another folder."
             )
     from explain.monitor import Monitor
 

@@ -130,9 +130,7 @@ def _object(one: Side, first: Side) -> dict[str, Any]:
     missing = None if found else "It has no candidate there."
     return {
         "model": one.explanation.model.id,
-        "label": found.label if found else None,
-        "score": found.score if found else None,
-        "box": found.box if found else None,
+        **{name: getattr(found, name, None) for name in ("label", "score", "box")},
         "iou": intersection_over_union(found.box, wanted.box)
         if found and wanted and found.box and wanted.box
         else None,

@@ -186,7 +186,7 @@ class Targets:
         for text, (x0, y0, x1, y1) in self.places:
             if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
                 size = f"{explanation.image.name} is {width} by {height} pixels"
-                raise Problem(f"--missing is {text}, and {size}: give a place that lies in the picture.")
+                raise Problem(f"--missing is {text}, and {size}: give a place in the picture.")
         found = [explanation.missing(box, index) for _, box in self.places for index in wanted or (None,)]
         return [one for one in found if one is not None]
 
@@ -254,16 +254,8 @@ def _place(text: str) -> tuple[str, Box]:
 def _summary(one: Missing, words: str) -> dict[str, Any]:
     from explain.phrases import plain_text
 
-    candidate = one.candidate
-    return {
-        "words": plain_text(words),
-        "anchor": candidate.anchor,
-        "index": candidate.index,
-        "label": candidate.label,
-        "score": candidate.score,
-        "box": candidate.box,
-        "why": one.reason.kind,
-    }
+    shown = {name: getattr(one.candidate, name) for name in ("anchor", "index", "label", "score", "box")}
+    return {"words": plain_text(words), **shown, "why": one.reason.kind}
 
 
 def _example(text: str) -> tuple[tuple[float, ...], str]:

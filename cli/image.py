@@ -1,4 +1,4 @@
-"""`image` and `class`: explain pictures one after another, each into a folder of its own."""
+"""`image` and `class`: explain pictures one after another, each into its own folder."""
 
 from __future__ import annotations
 

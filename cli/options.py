@@ -163,7 +163,7 @@ class OutputOptions:
 def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Register a function as a verb of `app`: its docstring is the help text, and the examples are shown below it.
 
-    A parameter annotated with a dataclass stands for all of its fields, each an option of its own.
+    A parameter annotated with a dataclass stands for all of its fields, each of them an option.
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:

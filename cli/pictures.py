@@ -154,7 +154,7 @@ def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:
         dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
     )
     if unknown := [name for name in found if name not in FORMATS]:
-        raise Problem(f"--also knows no {unknown[0]}: use {', '.join(FORMATS)}.")
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FORMATS)}.")
     return found
 
 

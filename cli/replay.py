@@ -48,8 +48,8 @@ def replay(
 ) -> int:
     """Make the same maps again: the same picture, weights and options, each of them checked.
 
-    Where maps.npz lies beside the recipe, the new maps are compared with it value by value; if they differ, the exit
-    code is 1. Files are written only with --out.
+    If maps.npz is beside the recipe, the new maps are compared with it value by value; if they differ, the exit code
+    is 1. Files are written only with --out.
     """
     from explain.export import result_folder
 
@@ -70,7 +70,7 @@ def replay(
     if same is not None:
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
     else:
-        console.say(f"No {result_folder.MAPS} of this recipe lies beside it: the new maps were compared with none.")
+        console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     names: list[str] = []
     summary: dict[str, Any] = result_folder.summary(explanation, colours)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}

@@ -151,7 +151,9 @@ def bound(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise Problem(f"{host} is no address of this machine: use 127.0.0.1, or 0.0.0.0 for the network.") from error
+        raise Problem(
+            f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for the network."
+        ) from error
     listener = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":

@@ -123,7 +123,7 @@ def _time(text: str, now: datetime) -> datetime:
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        raise Problem(f"{text!r} is no time: give 90m, 24h, 7d or 2026-11-20T09:00.") from None
+        raise Problem(f"{text!r} is not a time: give 90m, 24h, 7d or 2026-11-20T09:00.") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

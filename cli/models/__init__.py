@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
 app = cli.group("List models, their weights and layers, and add your own.")
+COLUMNS = ("id", "family", "size", "task", "here", "licence")
 Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
 
 
@@ -46,8 +47,7 @@ def list_(
         if task in (None, spec.task) and search.lower() in f"{spec.id} {spec.family}".lower()
     ]
     found = [row for row in found if row["here"] or not here]
-    columns = ("id", "family", "size", "task", "here", "licence")
-    console.table(columns, [[_text(row[name]) for name in columns] for row in found])
+    console.table(COLUMNS, [[_text(row[name]) for name in COLUMNS] for row in found])
     if not found:
         console.say("No model matches: leave out a word or --here.")
     if (wrong := problem()) is not None:
@@ -128,15 +128,12 @@ def layers(
         explainer = load_explainer(model, "cpu", progress)
         found = layer_choices(explainer, every=every)
     shown, default, presets = found.layers, found.default, found.presets
-    rows = [
-        {"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": layer.path in default}
-        for layer in shown
-    ]
+    rows, cells = [], []
+    for layer in shown:
+        (channels, height, width), chosen = layer.shape, layer.path in default
+        rows.append({"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": chosen})
+        cells.append((layer.path, str(channels), f"{height} × {width}", "default" * chosen))
     columns = ("path", "channels", "rows × columns", "")
-    cells = [
-        (layer.path, str(layer.shape[0]), f"{layer.shape[1]} × {layer.shape[2]}", "default" * (layer.path in default))
-        for layer in shown
-    ]
     console.table(columns, cells, right=columns[1:3])
     for name, paths in presets.items():
         console.say(f"{name}: {', '.join(paths)}")
@@ -147,14 +144,7 @@ def layers(
 
 
 def _row(spec: ModelSpec, here: bool) -> dict[str, Any]:
-    return {
-        "id": spec.id,
-        "family": spec.family,
-        "size": spec.size,
-        "task": spec.task,
-        "here": here,
-        "licence": spec.licence,
-    }
+    return {name: here if name == "here" else getattr(spec, name) for name in COLUMNS}
 
 
 def _text(value: Any) -> str:

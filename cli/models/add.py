@@ -229,7 +229,7 @@ def _ask(unknown: Unknown) -> str:
 def _id(name: str) -> str:
     found = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
     if not found:
-        raise ModelProblem(f"{name!r} is no name for a model: give another with --name.")
+        raise ModelProblem(f"{name!r} is not a name for a model: give another with --name.")
     return found
 
 

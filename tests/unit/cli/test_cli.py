@@ -104,7 +104,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --method gradcan", 2, r"There is no method called gradcan: did you mean GradCAM\?"),
         ("image bus.png --colormap infern", 2, r"There is no colormap called 'infern': did you mean inferno\?"),
-        ("image bus.png --also docx", 2, r"--also knows no docx: use svg, pdf, html, report, gif, mp4\."),
+        ("image bus.png --also docx", 2, r"--also does not know docx: use svg, pdf, html, report, gif, mp4\."),
         ("image bus.png --alpha 2", 2, r"alpha is 2: give a number from 0 to 1\."),
         ("image bus.png --question whence", 2, r"There is no question 'whence': ask where or why\."),
         ("image bus.png --scale big", 2, r"There is no scale called big: use own or shared\."),
@@ -453,7 +453,7 @@ def test_replay_holds_nothing_against_maps_of_another_recipe(answer, call, here)
     call("image", "bus.png", "--top-k", "1")
     call("class", "bus.png", "--class", "trolleybus")
     assert answer("replay", "explained/bus/gradcam_class_trolleybus.png", "--picture", "bus.png")["same"] is None
-    assert "the new maps were compared with none" in call("replay", "explained/bus/gradcam_class_trolleybus.png")[1]
+    assert "so the new maps were not compared" in call("replay", "explained/bus/gradcam_class_trolleybus.png")[1]
 
 
 def test_every_picture_of_one_explanation_carries_its_view_and_the_picture(call, answer, here) -> None:
