@@ -130,7 +130,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         (
             "detect bus.png --missing 300,20",
             2,
-            r"--missing is 300,20, and bus\.png is 270 by 360 pixels: give a place that lies in the picture\.",
+            r"--missing is 300,20, and bus\.png is 270 by 360 pixels: give a place in the picture\.",
         ),
         ("detect scene.png --box 99", 2, r"There is no box 99: \d are shown, counted from 1; .*"),
         ("detect bus.png --score-thr 2", 2, r"--score-thr is 2: it goes from 0 to 1\."),

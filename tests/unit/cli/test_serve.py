@@ -164,7 +164,7 @@ def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_an_address_that_is_not_here_is_one_sentence() -> None:
-    with pytest.raises(Problem, match="no address of this machine"):
+    with pytest.raises(Problem, match="not an address of this machine"):
         bound("no such host", 0)
     with pytest.raises(Problem, match="cannot be listened on"):
         bound("192.0.2.1", 0)

@@ -106,7 +106,7 @@ def test_a_change_is_told_and_rings_where_it_shall(tmp_path: Path, capsys: pytes
     ("arguments", "said"),
     [
         (["nowhere"], "There is no folder nowhere"),
-        (["--since", "yesterday"], "'yesterday' is no time"),
+        (["--since", "yesterday"], "'yesterday' is not a time"),
         (["--reference", "now"], "There is nothing to take"),
         (["--reference", "missing.csv"], "cannot be read as results"),
         (["--worst", "-1"], "--worst"),
@@ -138,5 +138,5 @@ def test_times_are_read_as_people_write_them() -> None:
     assert _time("2026-11-20T09:00", now) == now.replace(hour=9)
     assert _time("2026-11-20T10:00+01:00", now) == now.replace(hour=9)
     for text in ("7 days", "999999w"):
-        with pytest.raises(Problem, match="is no time"):
+        with pytest.raises(Problem, match="is not a time"):
             _time(text, now)
