@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +15,12 @@ import numpy as np
 
 from benchmarks.api.clients import BOUNDARY, MODEL, Answers, ask, form
 from benchmarks.batch.throughput import SIZE, written
-from benchmarks.processes import ROOT, environment, free_port, fresh, megabytes, spawned
+from benchmarks.processes import environment, fresh, megabytes, spawned
 from benchmarks.report import FOLDER, Row, grid, machine, page
-from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, Chromium, chromium, explained, serving
+from benchmarks.viewer.browser import DASHBOARD, Chromium, chromium, explained, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 CLIENTS, SECONDS, PICTURES, PAGES = 8, 60.0, 96, 5
 OUT = FOLDER / "API.md"
@@ -44,8 +42,8 @@ def api(seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTUR
             "pictures": pictures,
         }
         pool, browser = stack.enter_context(spawned()), stack.enter_context(chromium())
-        server, bare = stack.enter_context(serving(DASHBOARD)), stack.enter_context(peer())
-        route = f"{server.address}/api/explain"
+        server, peer = (stack.enter_context(serving(app)) for app in (DASHBOARD, "benchmarks.api.bare:app"))
+        route, bare = f"{server.address}/api/explain", f"{peer.address}/predict"
         # The first request loads the model, the first page everything else.
         for path in paths[:3]:
             _one(route, path)
@@ -72,29 +70,6 @@ def write_maps(paths: Sequence[Path]) -> None:
     explainer = Explainer(MODEL)
     for path in paths:
         np.save(path.with_suffix(".npy"), explainer(path).heatmaps[0].values)
-
-
-@contextmanager
-def peer() -> Iterator[str]:
-    """Start the bare model's route in another process and yield its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.api.bare:app", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    address = f"http://127.0.0.1:{port}/predict"
-    try:
-        until = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < until:
-            try:
-                urllib.request.urlopen(address.replace("/predict", "/openapi.json"), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            raise BrowserProblem("The bare model's server did not start.")
-        yield address
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def _one(address: str, path: Path) -> None:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 Table = dict[str, Any]
 HEAD = ("hits", "energy", "IoU", "AUC")
 NAMES = dict(zip(MEASURES, HEAD, strict=True))
-GROUPS = {"detect": "Detectors", "classify": "Convolutional classifiers"}
+GROUPS = {
+    "Detectors": ("demo-s", "demo-m", "demo-l"),
+    "Convolutional classifiers": ("demo-cls-s", "demo-cls-m", "demo-cls-l"),
+    "Transformer": ("demo-vit",),
+}
+"""Models with the same layers; the first two groups speak for their task."""
 PLOT = "truth.png"
 QUESTIONS = {"where": '"Where is it?"', "why": '"Why this class?"'}
 
@@ -122,7 +127,8 @@ def summary(tables: Sequence[Table]) -> str:
 
 
 def title(one: Table) -> str:
-    return f"{'Transformer' if 'demo-vit' in one['models'] else GROUPS[one['task']]}, {QUESTIONS[one['question']]}."
+    group = next(name for name, models in GROUPS.items() if one["models"][0].partition(" ")[0] in models)
+    return f"{group}, {QUESTIONS[one['question']]}."
 
 
 def words(one: Table) -> str:

@@ -23,7 +23,7 @@ from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
 from benchmarks.truth import causes
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
-from benchmarks.truth.report import PLOT, Measured, Size, markdown, plot, summary
+from benchmarks.truth.report import GROUPS, PLOT, Measured, Size, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
 from benchmarks.truth.verdict import PARTLY, labels_of, published, table
 from common.errors import ModelProblem
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-MODELS = ("demo-s", "demo-m", "demo-l", "demo-cls-s", "demo-cls-m", "demo-cls-l", "demo-vit")
+MODELS = tuple(model for models in GROUPS.values() for model in models)
 TRUTH = FOLDER / "TRUTH.md"
 PACKAGES = ("torch", "ultralytics", "timm", "grad-cam", "numpy")
 CHUNK = 25
@@ -86,21 +86,13 @@ def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) 
     )
 
 
-GROUPS = {
-    "detect": ("demo-s", "demo-m", "demo-l"),
-    "classify": ("demo-cls-s", "demo-cls-m", "demo-cls-l"),
-    "transformer": ("demo-vit",),
-}
-"""Models with the same layers; the first two speak for their task."""
-
-
 def report(found: Measured) -> tuple[dict[str, Any], str]:
     tables, findings = [], []
     for name, models in GROUPS.items():
         if not (of := _among(found.scores, models)):
             continue
         tables += [table(of, question) for question in QUESTIONS]
-        if name != "transformer":
+        if name != "Transformer":
             findings += published(of, _among(found.slow, models))
     result = {"date": found.machine["date"], "size": asdict(found.size), "findings": findings, "tables": tables}
     return result, markdown(tables, found)

@@ -105,12 +105,14 @@ def chromium() -> Iterator[Chromium]:
 
 
 class Server:
-    """`streamlit run script`, in the repository's root for its configuration."""
+    """`streamlit run script`, in the repository's root for its configuration; or uvicorn, for `module:app`."""
 
-    def __init__(self, script: Path, *arguments: str) -> None:
+    def __init__(self, script: Path | str, *arguments: str) -> None:
         port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
-        command += [f"--server.port={port}", "--server.address=127.0.0.1", "--", *arguments]
+        command = [sys.executable, "-m", "uvicorn", str(script), "--port", str(port), "--log-level", "error"]
+        if isinstance(script, Path):
+            command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+            command += [f"--server.port={port}", "--server.address=127.0.0.1", "--", *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_OFFLINE": "1"}
         self.address, self._at = f"http://127.0.0.1:{port}", ("127.0.0.1", port)
         self.started = time.time()
@@ -137,7 +139,7 @@ class Server:
 
 
 @contextmanager
-def serving(script: Path, *arguments: str) -> Iterator[Server]:
+def serving(script: Path | str, *arguments: str) -> Iterator[Server]:
     server = Server(script, *arguments)
     try:
         server.wait()
