@@ -135,13 +135,14 @@ def words(one: Table) -> str:
     """Return the verdict as a paragraph; it claims only what the intervals show."""
     default, first, over = one["default"], one["first"][0], one["over"]
     wrong = {m: _minus(one["wrong"]["to"][m]) for m in ("hit", "auc")}
+    baselines = ((m, one["strongest"][m]) for m in ("hit", "auc"))
     parts = [
         f"Best mean rank of {one['of']}: {_named(first)} ({means(first, MEASURES, NAMES)}).",
         "It is the default."
         if default["place"] == 1
         else f"The default, {_named(default)}, has place {default['place']} ({means(default, MEASURES, NAMES)}); the "
         f"best is {differences(one['to_default'], NAMES)} from it.",
-        f"Best baselines: {', '.join(f'{NAMES[m]} {name} {_of(one, name)[m][0]:.2f}' for m, name in _two(one))}; the "
+        f"Best baselines: {', '.join(f'{NAMES[m]} {name} {_of(one, name)[m][0]:.2f}' for m, name in baselines)}; the "
         f"default is {differences({m: over[m] for m in ('hit', 'auc')}, NAMES)} from them.",
         f"The wrong class's map instead: {differences(wrong, NAMES)}.",
         f"Fail on these layers: {_failing(one) or 'none'}.",
@@ -153,10 +154,6 @@ def words(one: Table) -> str:
             + "."
         )
     return " ".join(parts)
-
-
-def _two(one: Table) -> list[tuple[str, str]]:
-    return [(measure, one["strongest"][measure]) for measure in ("hit", "auc")]
 
 
 def _of(one: Table, baseline: str) -> Table:
@@ -179,17 +176,12 @@ def _minus(found: Interval) -> Interval:
 
 def _table(one: Table) -> list[str]:
     objects = ", ".join(f"{name} {count}" for name, count in zip(one["models"], one["objects"], strict=True))
-    rows = [("", *row["line"], f"{row['rank']:.1f}", *_numbers(row)) for row in one["first"]]
-    default = one["default"]
-    if default["place"] > len(one["first"]):
-        rows.append(
-            (f"default, place {default['place']}", *default["line"], f"{default['rank']:.1f}", *_numbers(default))
-        )
-    else:
-        rows[default["place"] - 1] = ("default", *rows[default["place"] - 1][1:])
-    rows.append(("wrong class", *one["wrong"]["line"], "", *_numbers(one["wrong"])))
-    rows += [("baseline", row["line"][0], "", "", "", *_numbers(row)) for row in one["baselines"]]
-    rows += [("given the box", row["line"][0], "", "", "", *_numbers(row)) for row in one["told"]]
+    default, place = one["default"], one["default"]["place"]
+    shown = [("default" if i == place else "", row) for i, row in enumerate(one["first"], 1)]
+    shown += [(f"default, place {place}", default)] if place > len(shown) else []
+    shown.append(("wrong class", one["wrong"]))
+    shown += [("baseline", row) for row in one["baselines"]] + [("given the box", row) for row in one["told"]]
+    rows = [(name, *row["line"], f"{row['rank']:.1f}" if "rank" in row else "", *_numbers(row)) for name, row in shown]
     methods = [
         (METHODS[row["line"][0]].name, row["line"][2], *_numbers(row), "**fails**" if row["fails"] else "")
         for row in one["methods"]
