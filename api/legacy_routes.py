@@ -49,9 +49,8 @@ class LegacyClassRequest(LegacyRequest):
         return self
 
     def _given(self) -> dict[str, str | int]:
-        fields = LegacyClassRequest.model_fields.keys() - LegacyRequest.model_fields.keys()
-        found = {name.rstrip("_"): getattr(self, name) for name in LegacyClassRequest.model_fields if name in fields}
-        return {name: value for name, value in found.items() if value is not None}
+        names = (name for name in LegacyClassRequest.model_fields if "class" in name)
+        return {name.rstrip("_"): value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def wanted(self) -> str | int | None:
