@@ -105,7 +105,7 @@ class Idle:
         pass
 
     def __call__(self, given: Row) -> dict[str, list[Any]]:
-        return {"number": [int(given["number"][0])], "said": [b'{"entries": []}']}
+        return {"number": [int(given["number"][0])], "answer": [b'{"entries": []}']}
 
 
 class Handing(ray_engine.RayEngine):

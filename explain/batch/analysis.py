@@ -1,7 +1,6 @@
-"""What a table of many pictures shows: orders and filters, classes' mean maps, confusions, and the odd ones out.
+"""Analyse the table of a run: orders and filters, mean maps of classes, confusions, and outliers.
 
-Everything is of each picture's first map, on the small grid that the table holds (`rows.CELLS`), over the whole picture
-squeezed to a square.
+Maps are the first of each picture, on the table's small grid (`records.CELLS`), which covers the picture as a square.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "apart": ("disagreement", False),
     "odd": ("oddness", False),
 }
-"""Ways to sort: by which column, and whether the smallest comes first."""
+"""Ways to sort: the column, and whether the smallest comes first."""
 NEIGHBOURS = 10
 MOST_GROUPS = 8
 SIDE = 192
-"""Pixels of a mean map that is shown."""
+"""Pixels of a displayed mean map."""
 FEWEST = 12
-"""Maps below which there is nothing to group."""
+"""Minimum number of maps to group."""
 COARSE = 16
-"""Cells a side that maps are grouped by: a shift by a cell of the layer's own grid then still looks alike."""
+"""Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ class Group:
         return len(self.frame)
 
     def drawn(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
-        """The mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw of none of the pictures is hatched."""
+        """Draw the mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw in none of the pictures is hatched."""
         grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
         frame = self.frame
         first = [
@@ -83,16 +82,17 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Confusion(Group):
-    """Pictures of one folder that the model takes for one other class."""
+    """Pictures of one folder that the model assigns to one other class."""
 
     labelled: str = ""
     predicted: str = ""
 
 
 def load(folder: Path, second: Path | None = None) -> Frame:
-    """One row a picture, of its first map; with a second model's results also `disagreement` and what that one said.
+    """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
 
-    `wrong` is whether the prediction is not the folder's name; None where a picture has no label, or none is a class.
+    `wrong`: whether the prediction is not the folder's name; None for a picture without a label, or if no label is a
+    class.
     """
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
@@ -116,11 +116,11 @@ def _first(frame: Frame) -> Frame:
 
 def _wrong(frame: Frame) -> list[bool | None]:
     labels = [_name(label) if isinstance(label, str) else None for label in frame["labelled"]]
-    said = [_name(label) if isinstance(label, str) else None for label in frame["predicted"]]
-    # Folders called `2023` or `n02123045` are no classes: nothing can be right or wrong there.
-    if not set(labels) & set(said) - {None}:
+    predicted = [_name(label) if isinstance(label, str) else None for label in frame["predicted"]]
+    # With folders such as `2023` or `n02123045`, which are no classes, nothing is right or wrong.
+    if not set(labels) & set(predicted) - {None}:
         return [None] * len(frame)
-    return [None if label is None else label != other for label, other in zip(labels, said, strict=True)]
+    return [None if label is None else label != other for label, other in zip(labels, predicted, strict=True)]
 
 
 def _name(label: str) -> str:
@@ -128,7 +128,7 @@ def _name(label: str) -> str:
 
 
 def _disagreement(first: Any, second: Any) -> float:
-    """1 - IoU of the hottest fifths of two models' maps, over what both saw; NaN where one has no map."""
+    """Return 1 - IoU of the hottest fifths of two models' maps over what both saw; NaN if one has no map."""
     if not (first["cells"] and second["cells"]):
         return float("nan")
     edges = []
@@ -148,12 +148,12 @@ def _disagreement(first: Any, second: Any) -> float:
 
 
 def cells(data: bytes) -> Maps:
-    """A row's small map as float32 (CELLS, CELLS), 0..1."""
+    """Return a row's small map, float32 (CELLS, CELLS) in 0..1."""
     return np.frombuffer(data, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
 
 
 def ordered(frame: Frame, order: str) -> Frame:
-    """Sorted by one of `ORDERS`; a column that is not there leaves it as it is, and what has no number comes last."""
+    """Sort by one of `ORDERS`, rows without a number last; unchanged if there is no such column."""
     column, rising = ORDERS[order]
     if column not in frame:
         return frame
@@ -161,7 +161,7 @@ def ordered(frame: Frame, order: str) -> Frame:
 
 
 def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
-    """Filtered: `only` is all, wrong, right, unsure (below a half) or apart (the second model says another class)."""
+    """Filter; `only`: all, wrong, right, unsure (below a half) or apart (the second model predicts another class)."""
     masks = {
         "wrong": lambda: frame["wrong"].eq(True),
         "right": lambda: frame["wrong"].eq(False),
@@ -177,14 +177,14 @@ def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text:
 
 
 def classes(frame: Frame, by: str = "predicted") -> list[Group]:
-    """The mean map of each class that the model names (or each folder, `by` labelled), the most frequent first."""
+    """Return the mean map of each predicted class (of each folder: `by` labelled), the most frequent first."""
     found = frame[frame["cells"].notna() & frame[by].notna()]
     groups = [Group(str(name), part, _mean(part)) for name, part in found.groupby(by, sort=True)]
     return sorted(groups, key=lambda group: -group.count)
 
 
 def confusions(frame: Frame) -> list[Confusion]:
-    """Each pair of a folder and another class that its pictures are taken for, the most frequent first."""
+    """Return each pair of a folder and another class predicted for its pictures, the most frequent first."""
     found = frame[frame["wrong"].eq(True) & frame["cells"].notna()]
     pairs = [
         Confusion(f"{labelled} as {predicted}", part, _mean(part), labelled, predicted)
@@ -202,7 +202,7 @@ def _mean(frame: Frame) -> Maps:
 
 
 def odd(frame: Frame) -> tuple[Frame, list[Group]]:
-    """The frame with `oddness` and `group`, and the groups that the maps fall into, the largest first.
+    """Return the frame with `oddness` and `group`, and the groups of similar maps, the largest first.
 
     After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
     spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt. `oddness` is how far a
@@ -230,7 +230,8 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
 
 
 def _spectral(graph: Any) -> NDArray[np.intp]:
-    """Which group each of n maps falls into, by the graph (n, n) of neighbours; as many as its eigengap says."""
+    """Return the group of each of n maps by spectral clustering of their neighbourhood graph (n, n); the eigengap sets
+    the number of groups."""
     from scipy.sparse import identity
     from scipy.sparse.csgraph import laplacian
     from scipy.sparse.linalg import eigsh
@@ -252,7 +253,7 @@ def _spectral(graph: Any) -> NDArray[np.intp]:
 
 
 def packed(folder: Path, to: Path) -> Path:
-    """Everything that a run wrote as one .zip, whole or not at all; pictures do not get smaller in it."""
+    """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
     tables = [folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS) if (folder / name).is_file()]
     with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:

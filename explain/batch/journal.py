@@ -139,10 +139,10 @@ def _lock_file(file: int, folder: Path) -> None:
 
 def differing(found: Any, settings: dict[str, Any]) -> str:
     """Return the names of the settings that differ."""
-    held = found.get("settings", {}) if isinstance(found, dict) else {}
+    before = found.get("settings", {}) if isinstance(found, dict) else {}
 
     def flat(value: dict[str, Any]) -> dict[str, Any]:
         return {**value, **value.get("recipe", {})}
 
-    names = [name for name, value in flat(settings).items() if name != "recipe" and flat(held).get(name) != value]
+    names = [name for name, value in flat(settings).items() if name != "recipe" and flat(before).get(name) != value]
     return ", ".join(names[:3]) or "of another version"

@@ -82,8 +82,8 @@ class Remote:
                 return work()
             except Exception as error:
                 if not left:
-                    said = str(error).splitlines() or [type(error).__name__]
-                    raise OSError(None, short(said[0]), short(str(self.name))) from error
+                    reason = str(error).splitlines() or [type(error).__name__]
+                    raise OSError(None, short(reason[0]), short(str(self.name))) from error
                 time.sleep(0.2 * (TRIES - left))
         raise AssertionError
 
@@ -91,9 +91,9 @@ class Remote:
     def workspace(self, resume: bool) -> Iterator[Workspace]:
         """Yield a temporary local folder with the journal of earlier runs."""
         parts = self._retried(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
-        with tempfile.TemporaryDirectory(prefix="sightglass-") as held:
+        with tempfile.TemporaryDirectory(prefix="sightglass-") as folder:
             if resume:
-                with Path(held, journal.NAME).open("wb") as file:
+                with Path(folder, journal.NAME).open("wb") as file:
                     for part in parts:
                         file.write(self._retried(lambda part=part: self._fs.cat_file(part)))  # type: ignore[misc]
                 last = max((int(stem) for part in parts if (stem := PurePosixPath(part).stem).isdecimal()), default=-1)
@@ -101,7 +101,7 @@ class Remote:
                 for part in parts:
                     self._retried(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
                 last = -1
-            space = UploadedWorkspace(Path(held), self, last + 1)
+            space = UploadedWorkspace(Path(folder), self, last + 1)
             try:
                 yield space
             except BaseException:

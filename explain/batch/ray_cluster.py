@@ -1,4 +1,4 @@
-"""A Ray cluster for as long as it is wanted: joined or begun, without a word, and nothing left of it."""
+"""Join or start a Ray cluster quietly, and leave nothing of it behind."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-LONGEST = 40
-"""Characters of a folder for Ray's sockets, whose whole path may have 107."""
-KNOCKING = 10.0
-"""Seconds until an address counts as one where nobody is."""
+MAX_FOLDER = 40
+"""Maximum length of the folder for Ray's sockets, whose paths may have 107 characters."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds after which an address counts as unreachable."""
 GREETING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5), b"\4"
-"""How a client of HTTP/2 begins, which Ray's servers speak, and the kind of frame that it hears first (RFC 9113)."""
-ENDING = 5.0
-"""Seconds that workers are given to end by themselves."""
+"""Preface of an HTTP/2 client, and the type of the frame with which a server such as Ray's answers (RFC 9113)."""
+END_TIMEOUT = 5.0
+"""Seconds after which workers that have not ended are killed."""
 TERMINATED = 143
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # A thread that asks for something after the end must not begin another cluster.
+    # A late call from another thread must not start a new cluster.
     "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 
 
 def library() -> Any:
-    """Ray, told to keep to itself; raises ModelProblem where it is not installed."""
+    """Return Ray, configured to be quiet; raise ModelProblem if it is not installed."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -57,9 +57,9 @@ def library() -> Any:
 
 @contextlib.contextmanager
 def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
-    """A cluster for as long as this lasts: that at `address`, else one of this machine with `workers` processors.
+    """Join the cluster at `address`, else start one here with `workers` processors; leave it at the end.
 
-    Says whether it is this machine's own. Where this process is in one already, that one is used, and stays.
+    Yields whether it is local. If this process is in a cluster already, that one is used and not left.
     """
     ray = library()
     if ray.is_initialized():
@@ -71,58 +71,58 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
         stack.enter_context(_environment(address is None))
         if address is None:
             base = tempfile.gettempdir()
-            held = tempfile.mkdtemp(prefix="sg-", dir=base if len(base) <= LONGEST else "/tmp")
-            stack.callback(shutil.rmtree, held, ignore_errors=True)
+            folder = tempfile.mkdtemp(prefix="sg-", dir=base if len(base) <= MAX_FOLDER else "/tmp")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
             path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-            more: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": held}
+            more: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": folder}
             more["runtime_env"] = {"env_vars": {"PYTHONPATH": path}}
         else:
-            _knock(address)
+            _check_address(address)
             # The same code on every machine; what it needs is installed there.
             code = [str(ROOT / name) for name in ("common", "explain", "models")]
             more = {"runtime_env": {"py_modules": code, "excludes": ["**/__pycache__"]}}
-        # Also where it fails half-way: what it has started ends with it.
+        # Registered first, so that processes of a failed start end too.
         stack.callback(_end, set(psutil.Process().children(recursive=True)))
         try:
-            with _hushed():
+            with _stderr_silenced():
                 ray.init(address=address or "local", **more, **quiet)
             own_signals()
         except (OSError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
+            reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
             where = f"No cluster answers at {address}" if address else "Ray could not start a cluster here"
             hint = (
                 "check the address, and whether it wants RAY_AUTH_MODE=token"
                 if address
                 else "is there room on the disk"
             )
-            raise ModelProblem(f"{where} ({said}): {hint}{'.' if address else '?'}") from error
+            raise ModelProblem(f"{where} ({reason}): {hint}{'.' if address else '?'}") from error
         yield address is None
 
 
-def _knock(address: str) -> None:
-    """Ray waits for minutes where nobody answers; raises ModelProblem after some seconds."""
+def _check_address(address: str) -> None:
+    """Raise ModelProblem if no cluster answers within seconds; Ray itself would wait for minutes."""
     if address in ("auto", "local"):
         return
     failure: list[BaseException] = []
 
-    def knock() -> None:
+    def connect() -> None:
         try:
             there = urlsplit("//" + address.removeprefix("ray://"))
             if not there.hostname:
                 raise ValueError(address)
             port = there.port or (10001 if address.startswith("ray://") else 6379)
-            with socket.create_connection((there.hostname, port), KNOCKING) as line:
-                # What else listens there may keep silent, and Ray would wait.
+            with socket.create_connection((there.hostname, port), CONNECT_TIMEOUT) as line:
+                # Another service may stay silent, and Ray would wait.
                 line.sendall(GREETING)
                 if os.environ.get("RAY_USE_TLS", "0") == "0" and line.recv(4)[3:] != SETTINGS:
                     raise ValueError(address)
         except (OSError, ValueError) as error:
             failure.append(error)
 
-    # Apart, because looking up a name takes as long as it likes.
-    thread = threading.Thread(target=knock, daemon=True)
+    # In a thread, because a name lookup has no timeout.
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    thread.join(KNOCKING)
+    thread.join(CONNECT_TIMEOUT)
     if failure or thread.is_alive():
         raise ModelProblem(f"No cluster answers at {address}: check the address, and that the cluster runs.") from next(
             iter(failure), None
@@ -131,14 +131,15 @@ def _knock(address: str) -> None:
 
 @contextlib.contextmanager
 def _environment(own: bool) -> Iterator[None]:
-    """What Ray sets in this process's environment, for as long as this lasts.
+    """Restore afterwards what Ray sets in this process's environment.
 
-    Nobody else on this machine may send work to a cluster of its own; Ray would keep its token in the user's home.
+    A local cluster gets a token, so that other users of the machine cannot send work to it; Ray would store its own in
+    the user's home.
     """
     before = {name: os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE", "PYTHONBREAKPOINT")}
     if own:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    _look_again()
+    _reset_token()
     try:
         yield
     finally:
@@ -146,11 +147,11 @@ def _environment(own: bool) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        _look_again()
+        _reset_token()
 
 
-def _look_again() -> None:
-    """Ray remembers its token, and whether there is one, for as long as the process is; another cluster has another."""
+def _reset_token() -> None:
+    """Make Ray read its token again: it caches it for the process, and another cluster has another."""
     with contextlib.suppress(ImportError, AttributeError):
         core = import_module("ray._raylet")
         core.AuthenticationTokenLoader.instance().reset_cache()
@@ -158,34 +159,34 @@ def _look_again() -> None:
 
 
 def _end(before: set[psutil.Process]) -> None:
-    """Leave the cluster, and nothing of what was started meanwhile: workers end some time after Ray says so."""
+    """Leave the cluster and end all processes started meanwhile: workers outlive Ray's shutdown for a while."""
     started = set(psutil.Process().children(recursive=True)) - before
     library().shutdown()
-    for process in psutil.wait_procs(started, timeout=ENDING)[1]:
+    for process in psutil.wait_procs(started, timeout=END_TIMEOUT)[1]:
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Ray's core writes to the process's stderr, whatever it is told, as it starts."""
+def _stderr_silenced() -> Iterator[None]:
+    """Silence the process's stderr, to which Ray's core writes at the start, whatever the settings."""
     try:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     except OSError:
         yield
         return
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], Any]]:
-    """Gives what takes SIGTERM back from Ray, whose own way to end leaves a stack on the terminal."""
+    """Yield a function that takes SIGTERM back from Ray, whose handler prints a stack trace."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return

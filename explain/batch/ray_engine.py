@@ -22,7 +22,7 @@ import torch
 from common.errors import ModelProblem
 from explain.batch import ray_worker
 from explain.batch.output import Local
-from explain.batch.ray_cluster import ENDING, cluster, library
+from explain.batch.ray_cluster import END_TIMEOUT, cluster, library
 from explain.batch.worker import processor_cores
 from explain.phrases import plural
 
@@ -48,19 +48,21 @@ class RayEngine:
     store: Local | Remote
     sample: Item
     """Any of the pictures, to check that other machines see it."""
-    wanted: str
-    """A device of the workers, or `auto`."""
+    requested: str
+    """auto, cpu or cuda."""
     workers: int | None
     gpus: float
     address: str | None
     worker: ClassVar[type] = ray_worker.Worker
 
     def __post_init__(self) -> None:
-        ray, gpus, kind = library(), self.gpus, self.wanted.partition(":")[0]
+        ray, gpus, kind = library(), self.gpus, self.requested.partition(":")[0]
         if not gpus > 0 or (gpus > 1 and gpus != int(gpus)):
             raise ModelProblem(f"A worker cannot have {gpus:g} GPUs: give a part of one, as 0.5, or a whole number.")
         if kind not in ("auto", "cpu", "cuda"):
-            raise ModelProblem(f"Workers of a cluster run on cpu or cuda, not on {self.wanted}: use auto, cpu or cuda.")
+            raise ModelProblem(
+                f"Workers of a cluster run on cpu or cuda, not on {self.requested}: use auto, cpu or cuda."
+            )
         if kind == "auto":
             if self.address is None and not ray.is_initialized():
                 available: float = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -118,18 +120,18 @@ class RayEngine:
         plan, workers = self._plan()
         gate = ray.remote(num_cpus=0)(ray_worker.Gate).remote()
         done: set[int] = set()
-        wanted: set[int] | None = None
+        last: set[int] | None = None
         over = threading.Event()
         failure: list[BaseException] = []
 
-        def hear() -> None:
+        def receive() -> None:
             try:
-                for number, said in self._answers(batches, plan, min(workers, len(batches)), gate):
-                    _raise(said)
-                    if "entries" in said:
-                        take(said["entries"])
+                for number, answer in self._answers(batches, plan, min(workers, len(batches)), gate):
+                    _raise(answer)
+                    if "entries" in answer:
+                        take(answer["entries"])
                         done.add(number)
-                    if wanted is not None and wanted <= done:
+                    if last is not None and last <= done:
                         return
             except BaseException as error:
                 failure.append(error)
@@ -137,20 +139,20 @@ class RayEngine:
                 over.set()
 
         # In a thread of its own, so that a stop takes effect at once.
-        thread = threading.Thread(target=hear, name="ray", daemon=True)
+        thread = threading.Thread(target=receive, name="ray", daemon=True)
         thread.start()
         try:
             while not over.wait(0.25):
-                if tick("" if done else f"Starting {plural(workers, 'worker')}…") and wanted is None:
-                    wanted = set(ray.get(gate.close.remote()))
-                    if wanted <= done:
+                if tick("" if done else f"Starting {plural(workers, 'worker')}…") and last is None:
+                    last = set(ray.get(gate.close.remote()))
+                    if last <= done:
                         break
         finally:
             # Leave nothing behind in a cluster that stays.
             with contextlib.suppress(Exception):
                 ray.get(gate.close.remote(), timeout=5)
             # A thread that uses the cluster during its shutdown kills the whole process.
-            over.wait(ENDING)
+            over.wait(END_TIMEOUT)
         if failure:
             raise _plain(failure[0])
 
@@ -184,17 +186,17 @@ class RayEngine:
             for bundle in made.iter_internal_ref_bundles():
                 for block in library().get(list(bundle.block_refs)):
                     for row in block.to_pylist():
-                        yield int(row["number"]), json.loads(row["said"])
+                        yield int(row["number"]), json.loads(row["answer"])
 
 
-def _raise(said: dict[str, Any]) -> None:
+def _raise(answer: dict[str, Any]) -> None:
     """Raise a problem that concerns every worker."""
-    if "problem" in said:
-        raise ModelProblem(said["problem"])
-    if "unwritten" in said:
-        raise OSError(None, said["unwritten"])
-    if "broken" in said:
-        raise RuntimeError(said["broken"])
+    if "problem" in answer:
+        raise ModelProblem(answer["problem"])
+    if "unwritten" in answer:
+        raise OSError(None, answer["unwritten"])
+    if "broken" in answer:
+        raise RuntimeError(answer["broken"])
 
 
 def _plain(error: BaseException) -> BaseException:
@@ -203,8 +205,8 @@ def _plain(error: BaseException) -> BaseException:
 
     if not isinstance(error, ray.exceptions.RayError):
         return error
-    said = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-    return ModelProblem(f"The cluster failed ({said}): finished work is kept, and the same call resumes it.")
+    reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    return ModelProblem(f"The cluster failed ({reason}): finished work is kept, and the same call resumes it.")
 
 
 @contextlib.contextmanager

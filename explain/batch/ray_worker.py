@@ -106,7 +106,7 @@ class Worker:
     def __call__(self, given: dict[str, Any]) -> dict[str, list[Any]]:
         """Process one batch; return its number and its outcomes as JSON."""
         number = int(given["number"][0])
-        return {"number": [number], "said": [json.dumps(self._answer(number, given["items"][0])).encode()]}
+        return {"number": [number], "answer": [json.dumps(self._answer(number, given["items"][0])).encode()]}
 
     def _answer(self, number: int, packed: bytes) -> dict[str, Any]:
         if self._work is None:

@@ -56,11 +56,11 @@ class Summary:
     @property
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
-        said = f"{self.done:,} of {self.pictures:,} pictures explained"
+        text = f"{self.done:,} of {self.pictures:,} pictures explained"
         # Not worth mentioning if all of them were.
         more = [f"{self.resumed:,} were done before"] if 0 < self.resumed < self.pictures else []
         more += [f"{len(self.failed):,} could not be used"] if self.failed else []
-        return "; ".join([said, *more, *(["stopped"] if self.cancelled else [])])
+        return "; ".join([text, *more, *(["stopped"] if self.cancelled else [])])
 
 
 class Engine(Protocol):
@@ -162,7 +162,7 @@ def _run(
     ):
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
-        begun, finished = time.monotonic(), 0
+        start, finished = time.monotonic(), 0
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp}
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -180,7 +180,7 @@ def _run(
         def tick(words: str) -> bool:
             space.save(output.INTERVAL)
             if progress is not None:
-                progress((resumed + finished) / len(items), words or _left(resumed, finished, len(items), begun))
+                progress((resumed + finished) / len(items), words or _left(resumed, finished, len(items), start))
             return cancel is not None and cancel.is_set()
 
         if batches:
@@ -193,16 +193,16 @@ def _run(
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - start
         return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
 
 
-def _left(resumed: int, finished: int, total: int, begun: float) -> str:
+def _left(resumed: int, finished: int, total: int, start: float) -> str:
     """`312 of 5,000 pictures, 2 min left`."""
-    said = f"{resumed + finished:,} of {plural(total, 'picture')}"
+    text = f"{resumed + finished:,} of {plural(total, 'picture')}"
     if not finished:
-        return said
-    seconds = (total - resumed - finished) * (time.monotonic() - begun) / finished
+        return text
+    seconds = (total - resumed - finished) * (time.monotonic() - start) / finished
     left = (
         f"{seconds:.0f} s"
         if seconds < 100
@@ -210,4 +210,4 @@ def _left(resumed: int, finished: int, total: int, begun: float) -> str:
         if seconds < 6000
         else f"{seconds / 3600:.1f} h"
     )
-    return f"{said}, {left} left"
+    return f"{text}, {left} left"

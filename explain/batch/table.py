@@ -73,9 +73,9 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, len(keys), CHUNK):
             outcomes = journal.outcomes(keys[start : start + CHUNK])
-            held = [_typed(row, types) for one in outcomes for row in one.get("rows", ())]
-            if held:
-                writer.write_table(pa.Table.from_pylist(held, schema))
+            chunk = [_typed(row, types) for one in outcomes for row in one.get("rows", ())]
+            if chunk:
+                writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
 def _typed(row: Row, types: dict[str, str]) -> dict[str, Any]:

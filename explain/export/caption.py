@@ -109,10 +109,10 @@ def caveats(explanation: Result, index: int) -> list[str]:
 
 def inside_boxes(explanation: Result, index: int) -> str:
     """Say how much of a map's heat is inside its boxes; empty for a map without boxes."""
-    lies = explanation.box_numbers(index)
-    if lies is None:
+    numbers = explanation.box_numbers(index)
+    if numbers is None:
         return ""
-    return f"{percent(lies.inside)} of the heat is inside its boxes, which are {percent(lies.area)} of the area."
+    return f"{percent(numbers.inside)} of the heat is inside its boxes, which are {percent(numbers.area)} of the area."
 
 
 def listing(recipe: Recipe) -> str:

@@ -149,8 +149,8 @@ def label_stem(label: str) -> str:
 def summary(explanation: Result, colours: MapColours) -> dict[str, Any]:
     """Return everything about an explanation except pixels, ready for `to_json`."""
     recipe = explanation.recipe
-    said = {"headline": plain_text(headline(explanation, colours.hot)), **facts(explanation)}
-    return said | {"recipe": recipe, "command": command.line(recipe)}
+    described = {"headline": plain_text(headline(explanation, colours.hot)), **facts(explanation)}
+    return described | {"recipe": recipe, "command": command.line(recipe)}
 
 
 def facts(explanation: Result) -> dict[str, Any]:

@@ -59,15 +59,15 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > MAX_BYTES:
             raise ValueError("shapes")
         inflate = zlib.decompressobj()
-        held = inflate.decompress(data[start + length :], sum(sizes) + 1)
-        if len(held) != sum(sizes) or not inflate.eof:
+        inflated = inflate.decompress(data[start + length :], sum(sizes) + 1)
+        if len(inflated) != sum(sizes) or not inflate.eof:
             raise ValueError("length")
         found, at = {}, 0
         for (name, kind, shape), size in zip(listed, sizes, strict=True):
             bits = _bits(kind)
-            steps = np.frombuffer(held, np.uint8, size, at).reshape(bits.itemsize, -1)
-            whole = np.ascontiguousarray(steps.T).view(bits).reshape(shape)
-            array = np.cumsum(whole, axis=1, dtype=bits).view(kind)
+            steps = np.frombuffer(inflated, np.uint8, size, at).reshape(bits.itemsize, -1)
+            differences = np.ascontiguousarray(steps.T).view(bits).reshape(shape)
+            array = np.cumsum(differences, axis=1, dtype=bits).view(kind)
             array.flags.writeable = False
             found[name], at = array, at + size
         return found

@@ -87,13 +87,12 @@ def _agree(first: SavedMap, second: SavedMap, agreement: Agreement) -> str:
 
 def _answers(one: Record, other: Record) -> str:
     """Return a sentence on each model's best prediction."""
-    said = [next(iter(record.predictions), None) for record in (one, other)]
-    first, second = said
+    first, second = best = [next(iter(record.predictions), None) for record in (one, other)]
     if one.task == other.task == "embed":
         return ""
     if first and second and first.label == second.label:
         return f"Both say {first.label}: {percent(first.score)} and {percent(second.score)}."
-    parts = [f"{answer.label} ({percent(answer.score)})" if answer else "nothing" for answer in said]
+    parts = [f"{answer.label} ({percent(answer.score)})" if answer else "nothing" for answer in best]
     return f"The first says {parts[0]}, the second {parts[1]}."
 
 

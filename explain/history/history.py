@@ -195,14 +195,14 @@ class History:
                 total = hits[0][1]
             else:
                 (total,) = database.execute(f"SELECT count(*) FROM records WHERE {condition}", values).fetchone()
-            held = {
+            records = {
                 row[0]: row[1:]
                 for row in database.execute(
                     f"SELECT n, {rows.COLUMNS} FROM {rows.TABLES} WHERE n IN ({', '.join('?' * len(hits))})",
                     [n for n, *_ in hits],
                 )
             }
-            found = [held[n] for n, *_ in hits]
+            found = [records[n] for n, *_ in hits]
         return SearchResult(tuple(map(rows.read_record, found)), total)
 
     def choices(self) -> Choices:
@@ -252,19 +252,19 @@ class History:
             if row is None:
                 raise Problem(GONE)
             n, names = row[0], ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
-            held: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
+            values: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
             if marks is not None and since is not None:
-                held["marks"] = rows.marks_json(
-                    checked_marks(merged(rows.read_list(Mark, held["marks"]) or (), since, marks))
+                values["marks"] = rows.marks_json(
+                    checked_marks(merged(rows.read_list(Mark, values["marks"]) or (), since, marks))
                 )
             body: Body | None = None
             with contextlib.suppress(ValueError):
-                body = rows.read_body(held["body"], held["crc"])
-            marks_now, tags_now = rows.read_list(Mark, held["marks"]) or (), rows.read_list(str, held["tags"]) or ()
-            text = search.text_of(held, body, tags_now, marks_now)
+                body = rows.read_body(values["body"], values["crc"])
+            marks_now, tags_now = rows.read_list(Mark, values["marks"]) or (), rows.read_list(str, values["tags"]) or ()
+            text = search.text_of(values, body, tags_now, marks_now)
             database.execute(
                 "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
-                (held["note"], held["tags"], held["marks"], text, n),
+                (values["note"], values["tags"], values["marks"], text, n),
             )
             search.remove(database, n)
             search.add(database, n, text, tags_now)
@@ -297,8 +297,8 @@ class History:
 
         name, data = self._file(record, "picture")
         if name.endswith(".maps"):
-            held = array_codec.unpack(data)
-            return Picture(held["pixels"], record.picture_name, planes=held.get("planes"))
+            arrays = array_codec.unpack(data)
+            return Picture(arrays["pixels"], record.picture_name, planes=arrays.get("planes"))
         return Picture.open(data, name=record.picture_name)
 
     def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:

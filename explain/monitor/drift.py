@@ -1,9 +1,8 @@
 """Compare a model's recent observations with its reference, number by number, in words.
 
-Kolmogorov and Smirnov's statistic of two samples (scipy.stats.ks_2samp) says how far two distributions are apart, and
-how likely chance alone would do that; over all numbers and the labels these likelihoods are corrected after Holm
-(doi:10.2307/4615733). The population stability index, over the reference's tenths, is what scoring models are watched
-by. Labels: the divergence of Jensen and Shannon (doi:10.1109/18.61115) in bits, likelihood by drawing the labels anew.
+Numbers: the two-sample Kolmogorov-Smirnov test (scipy.stats.ks_2samp), and the population stability index over the
+reference's deciles, the usual measure for scoring models. Labels: the Jensen-Shannon divergence (doi:10.1109/18.61115)
+in bits, with a permutation test. All p-values are corrected after Holm (doi:10.2307/4615733).
 """
 
 from __future__ import annotations
@@ -72,12 +71,10 @@ class Shift:
     @property
     def words(self) -> str:
         """`Confidence is lower than in the reference: median 0.41 against 0.83, p < 0.001, 120 against 500 ...`"""
-        said = (
-            f"{NAMES[self.name]} is {self.way} than in the reference" if self.changed else f"{NAMES[self.name]}: same"
-        )
+        verdict = f" is {self.way} than in the reference" if self.changed else ": same"
         medians = f"median {self.median:.2g} against {self.reference_median:.2g}"
         counts = f"{self.count:,} against {many(self.reference_count, 'picture')}"
-        return f"{said}: {medians}, {likely(self.corrected)}, {counts}."
+        return f"{NAMES[self.name]}{verdict}: {medians}, {likely(self.corrected)}, {counts}."
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Labels:
     count: int
     reference_count: int
     divergence: float
-    """Jensen and Shannon's, 0 (the same) to 1 (nothing in common), in bits."""
+    """Jensen-Shannon, 0 (the same) to 1 (nothing in common), in bits."""
     p: float
     largest: tuple[tuple[str, float, float], ...]
     """(label, share now, share in the reference) of those that changed most."""
@@ -100,11 +97,11 @@ class Labels:
 
     @property
     def words(self) -> str:
-        """`Other labels than in the reference: bus 3 % against 41 %, ...`"""
+        """`The labels differ from the reference: bus 3 % against 41 %, ...`"""
         if not self.changed:
             return f"The labels are those of the reference: {likely(self.corrected)}."
         named = listing([f"{label} {percent(now)} against {percent(then)}" for label, now, then in self.largest])
-        return f"The labels are others than in the reference: {named}, {likely(self.corrected)}."
+        return f"The labels differ from the reference: {named}, {likely(self.corrected)}."
 
 
 @dataclass(frozen=True)
@@ -152,10 +149,10 @@ def compare(known: Known, now: Sequence[Observation]) -> Drift:
     """Compare a model's observations with its reference."""
     times = sorted(one.time for one in now if one.time is not None)
     notes: list[str] = []
-    held = numbers(now, known.way)
+    current = numbers(now, known.way)
     shifts: list[Shift] = []
     for name, then in known.numbers.items():
-        values = held.get(name, np.empty(0))
+        values = current.get(name, np.empty(0))
         if min(len(values), len(then)) >= MIN_PICTURES:
             shifts.append(_shift(name, values, then))
     labels = Counter(one.label for one in now if one.label is not None)

@@ -60,25 +60,25 @@ class Entry:
     predictions: tuple[tuple[str, float], ...] = ()
     """(label, score) of the best."""
     statistics: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Of the first map, by the names of `explain.maps.statistics.MEANING`; empty where there is no map."""
+    """Of the first map, by the names of `explain.maps.statistics.MEANING`; empty without a map."""
     boxes: Mapping[str, float | None] | None = field(default=None, repr=False)
     """Shares of the heat in its boxes and in others (`explain.maps.boxes.BoxNumbers`)."""
     method: str | None = None
     layers: tuple[str, ...] = ()
     of: str | None = None
-    """What the map is of: a class."""
+    """The class that the map explains."""
     state: str = "none"
     """Of the map: `ok`, `flat`, ...; `none` where there is no map."""
     geometry: Geometry | None = field(default=None, repr=False)
     recipe: Recipe | None = field(default=None, repr=False)
-    """None where another version wrote it in another form."""
+    """None if another version wrote it in another format."""
     notes: tuple[str, ...] = ()
     heatmap: Path | None = field(default=None, repr=False)
     """The map as an 8-bit grey PNG, 0 to 255 for 0 to 1, over the part of the picture that the model saw."""
     raw: Path | None = field(default=None, repr=False)
     """The map as computed, float32, signed: .npy of one layer's (h, w), .npz of several."""
     kept: Path | None = field(default=None, repr=False)
-    """The picture itself, where the monitor was asked to keep it."""
+    """The picture, if the monitor saves pictures."""
 
     @property
     def why(self) -> tuple[str, ...]:

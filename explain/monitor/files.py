@@ -33,7 +33,7 @@ def of(explanation: Explanation, *, pictures: bool) -> dict[str, tuple[str, byte
         found["raw"] = ("raw.npz" if many else "raw.npy", buffer.getvalue())
     if pictures:
         image = explanation.image
-        # The file itself where that can be kept, else without loss: the same picture has the same sha256 then.
+        # The original file if it is a plain JPEG, else without loss: either has the sha256 of the picture.
         found["picture"] = (
             ("picture.jpg", image.jpeg)
             if image.jpeg
@@ -62,8 +62,8 @@ def raw(entry: Entry) -> tuple[NDArray[np.float32], ...]:
     if entry.raw is None or entry.geometry is None:
         raise Problem(f"The entry {entry.id} has no map.")
     try:
-        held = np.load(entry.raw, allow_pickle=False)
-        arrays = (held,) if isinstance(held, np.ndarray) else tuple(held[name] for name in held.files)
+        loaded = np.load(entry.raw, allow_pickle=False)
+        arrays = (loaded,) if isinstance(loaded, np.ndarray) else tuple(loaded[name] for name in loaded.files)
         if not arrays or any(one.ndim != 2 or one.dtype != np.float32 for one in arrays):
             raise ValueError("not maps")
     except (OSError, ValueError, EOFError) as error:
@@ -95,7 +95,6 @@ def overlay(entry: Entry, colormap: str, alpha: float, side: int) -> bytes:
     height, width = (max(1, round(entry.height * scale)), max(1, round(entry.width * scale)))
     if picture is not None:
         height, width = picture.shape[:2]
-    # The same place of the picture at the size that is drawn.
     assert entry.geometry is not None
     edges = entry.geometry.seen
     x0, x1 = (round(edge * width / max(entry.width, 1)) for edge in edges[::2])

@@ -1,10 +1,9 @@
-"""Lines of JSON in numbered files, appended to by any number of threads and processes, the oldest thrown away.
+"""Rotating log of JSON lines in numbered files, safe for any number of threads and processes.
 
-A line is one write to a file that was opened to be appended to, which the file systems of Linux and macOS keep whole
-beside others' (not over NFS; on Windows let one process write). The file is locked for that long, so that an end that
-is missing is known for one that was cut off; a writer that was stopped with the lock is waited for a moment, not
-longer. A file is never renamed: where it is full the next number begins, whoever comes first, and the oldest is deleted
-together with the folder of files that its lines speak of.
+A line is a single write in append mode, which the file systems of Linux and macOS keep contiguous (not NFS; on Windows
+only one process should write). The file is locked meanwhile, so that a missing line end means a line that was cut off;
+writers wait for the lock only briefly. Files are never renamed: when one is full, the next number begins, and the
+oldest is deleted with the folder of files that its lines refer to.
 """
 
 from __future__ import annotations
@@ -24,26 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-
 PATIENCE = 0.5
-"""Seconds that a writer waits for another one's line."""
+"""Maximum seconds that a writer waits for the lock."""
 
 
 class Log:
     """One series of numbered files `<name>-000001.jsonl` in a folder, with a folder of the same name for files."""
 
     def __init__(self, folder: Path, name: str, *, rotate: int, keep: int) -> None:
-        """`rotate`: bytes from which on a new file is begun, files beside it counted; `keep`: how many there are."""
+        """`rotate`: bytes, including the files beside it, at which a file is full; `keep`: number of files to keep."""
         self.folder, self.name, self.rotate, self.keep = folder, name, rotate, keep
         self._pattern = re.compile(rf"{re.escape(name)}-(\d{{6,9}})(\.jsonl)?")
         self._lock = threading.Lock()
         self._beside: tuple[int, int, int] = (0, 0, 0)
-        """Number, bytes of the lines, bytes of the files beside them, as this process left them."""
+        """Number, bytes of the lines and bytes of the files beside them after this process's last write."""
 
     def append(self, value: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> int:
-        """Add a line, and before it the files (by bare name) that it speaks of; returns the number of the file.
+        """Write the files (by bare name) that a line refers to, then the line; return the number of the log file.
 
-        Raises OSError; then neither the line nor any of its files is there.
+        Raises OSError; then neither the line nor any of its files exists.
         """
         files = files or {}
         line = (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode()
@@ -62,18 +60,17 @@ class Log:
                     with contextlib.suppress(OSError):
                         (beside / name).unlink(missing_ok=True)
                 raise
-            held = self._beside[2] if self._beside[0] == number else 0
-            self._beside = (number, size, held + sum(map(len, files.values())))
+            beside_bytes = self._beside[2] if self._beside[0] == number else 0
+            self._beside = (number, size, beside_bytes + sum(map(len, files.values())))
             return number
 
     def read(self, number: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(number of the file, line) of every whole line, the newest first; what is none is passed over."""
+        """Yield (number of the file, line) of every valid line, newest first."""
         for each in reversed(self.numbers()) if number is None else (number,):
             try:
                 data = self._path(each, ".jsonl").read_bytes()
             except OSError:
-                # Rotated away since it was listed.
-                continue
+                continue  # rotated away since it was listed
             for line in reversed(data.split(b"\n")):
                 if not line.startswith(b"{"):
                     continue
@@ -83,11 +80,11 @@ class Log:
                         yield each, found
 
     def beside(self, number: int) -> Path:
-        """The folder of the files that lines of this number speak of."""
+        """Return the folder of the files that lines of this number refer to."""
         return self._path(number)
 
     def numbers(self) -> list[int]:
-        """Of the files that are there, oldest first."""
+        """Return the numbers of the existing files, oldest first."""
         try:
             names = os.listdir(self.folder)
         except OSError:
@@ -95,11 +92,11 @@ class Log:
         return sorted({int(found[1]) for name in names if (found := self._pattern.fullmatch(name))})
 
     def size(self) -> int:
-        """Of all lines and files that are kept."""
+        """Return the bytes of all lines and files."""
         return sum(self._size(number) for number in self.numbers())
 
     def clear(self) -> int:
-        """Delete all lines and files; returns how many bytes that were. Raises OSError."""
+        """Delete all lines and files; return their bytes. Raises OSError."""
         with self._lock:
             total = self.size()
             for number in self.numbers():
@@ -107,7 +104,7 @@ class Log:
             return total
 
     def _delete(self, number: int) -> None:
-        # The lines first: none shall speak of files that are gone.
+        # The lines first: none must refer to files that are gone.
         self._path(number, ".jsonl").unlink(missing_ok=True)
         shutil.rmtree(self._path(number), ignore_errors=True)
 
@@ -115,7 +112,7 @@ class Log:
         return self.folder / f"{self.name}-{number:06}{suffix}"
 
     def _number(self) -> int:
-        """The file to append to; begins a new one where it is full, and throws the oldest away."""
+        """Return the number of the file to append to; start a new one if it is full, and delete the oldest."""
         numbers = self.numbers()
         if not numbers:
             return 1
@@ -128,16 +125,16 @@ class Log:
         return last + 1
 
     def _used(self, number: int) -> int:
-        """Bytes of one file and those beside it; counted again only where another process wrote in the meantime."""
-        known, size, held = self._beside
+        """Return the bytes of a file and those beside it; counted anew only if another process wrote meanwhile."""
+        known, size, beside = self._beside
         try:
             now = self._path(number, ".jsonl").stat().st_size
         except OSError:
             now = 0
         if (number, now) != (known, size):
-            held = self._size(number) - now
-            self._beside = (number, now, held)
-        return now + held
+            beside = self._size(number) - now
+            self._beside = (number, now, beside)
+        return now + beside
 
     def _size(self, number: int) -> int:
         total = 0
@@ -149,12 +146,12 @@ class Log:
 
     @staticmethod
     def _write(path: Path, line: bytes) -> int:
-        """Append a line in one write; returns how long the file is then."""
+        """Append a line in one write; return the new length of the file."""
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         try:
             _lock(file)
             size = os.fstat(file).st_size
-            # What a killed writer or a full disk left without an end shall not take this line with it.
+            # A line that a killed writer or a full disk left unfinished must not spoil this one.
             if size and _last(file, size) != b"\n":
                 line = b"\n" + line
             written = os.write(file, line)
@@ -166,7 +163,7 @@ class Log:
 
 
 def _lock(file: int) -> None:
-    """Let others finish their lines first; closing the file lets the next one in."""
+    """Lock a file against other writers until it is closed."""
     try:
         import fcntl
     except ImportError:

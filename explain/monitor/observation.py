@@ -25,7 +25,7 @@ MEANING: dict[str, str] = {
     "box_inside": "How much of the heat lies inside the boxes that the map is of.",
     "box_ratio": "How much more heat those boxes hold than an even map would put there: 1 is no more.",
 }
-"""The numbers followed over time, in words."""
+"""The numbers of the trend, explained."""
 NUMBERS = tuple(MEANING)
 NAMES = {
     "confidence": "Confidence",
@@ -61,10 +61,10 @@ class Observation:
     """Of a map with boxes: their share of what the model saw."""
     source: str = ""
     time: datetime | None = None
-    """Aware; None of a row of a folder run."""
+    """Aware; None for a row of a batch run."""
     picture: str = ""
     way: str = ""
-    """The map's method and layers: numbers of maps that were made in different ways are different things."""
+    """The map's method and layers: only numbers of maps made in the same way are comparable."""
     odd: tuple[str, ...] = ()
     """The kinds of reasons why it was odd (`explain.monitor.KINDS`)."""
 
@@ -75,7 +75,7 @@ class Observation:
 
     def line(self) -> dict[str, Any]:
         """Return the line for the trend: flat, without the picture's name."""
-        said: dict[str, Any] = {
+        line: dict[str, Any] = {
             "time": stamp(self.time) if self.time else None,
             "model": self.model,
             "task": self.task,
@@ -85,7 +85,7 @@ class Observation:
             "way": self.way,
             "odd": list(self.odd),
         }
-        return said | {name: _short(self.numbers[name]) for name in NUMBERS if name in self.numbers}
+        return line | {name: _short(self.numbers[name]) for name in NUMBERS if name in self.numbers}
 
     @staticmethod
     def read(line: Mapping[str, Any]) -> Observation:
@@ -194,7 +194,7 @@ def _from_row(row: Mapping[str, Any], source: str) -> Observation:
 
 
 def statistics_of(explanation: Explanation) -> Statistics | None:
-    """Of the first map alone: where the others' were never asked for, they are not made."""
+    """Return the statistics of the first map, without computing those of the others."""
     if not explanation.heatmaps:
         return None
     if "statistics" in vars(explanation):
@@ -204,7 +204,7 @@ def statistics_of(explanation: Explanation) -> Statistics | None:
 
 
 def box_numbers(explanation: Explanation, statistics: Statistics) -> BoxNumbers | None:
-    """`Explanation.box_numbers(0)`, of statistics that are at hand."""
+    """Return `Explanation.box_numbers(0)` from given statistics."""
     own = explanation.own(0)
     if not own or explanation.heatmaps[0].state != "ok":
         return None

@@ -1,4 +1,4 @@
-"""How many, and when, as people read it."""
+"""Format counts and times."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def clock(time: datetime, zone: tzinfo) -> str:
 
 
 def named(time: datetime) -> str:
-    """The zone of a time: `UTC`, `CET`, `UTC-03`."""
+    """Return the zone of a time: `UTC`, `CET`, `UTC-03`."""
     name = time.tzname() or "UTC"
     return f"UTC{name}" if name[:1] in "+-" else name

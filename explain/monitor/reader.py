@@ -137,7 +137,7 @@ class Reading:
         for found in self._entries():
             if found.id == id:
                 return found
-        raise Problem(f"There is no entry {id[:40]}: the log has thrown it away, or is another one.")
+        raise Problem(f"There is no entry {id[:40]}: it was rotated out of the log, or is in another one.")
 
     def heatmap(self, entry: Entry) -> NDArray[np.float32]:
         """Return an entry's map, float32 (h, w) in 0..1 on its own scale, at the model's input, where the model saw.
@@ -186,11 +186,11 @@ class Reading:
             origin = plural(len(found), "explanation")
         made = reference.gather(found, name or origin, model=model, until=until)
         try:
-            kept = self.reference()
+            before = self.reference()
         except Problem:
             # Damaged: setting it again is the remedy.
-            kept = None
-        made = reference.Reference({**(kept.models if kept else {}), **made.models})
+            before = None
+        made = reference.Reference({**(before.models if before else {}), **made.models})
         reference.save(made, self._place() / REFERENCE)
         return made
 
@@ -211,12 +211,12 @@ class Reading:
 
         By default all observations since the reference was taken, if it was taken from the trend.
         """
-        held = self.reference()
-        if held is None or model not in held.models:
+        known = self.reference()
+        if known is None or model not in known.models:
             raise Problem(f"There is no reference of {model}: set one, from what was watched or from a folder run.")
-        known = held.models[model]
-        now = self.observations(model=model, source=source, since=since or known.until, until=until, limit=limit)
-        return drift.compare(known, now)
+        own = known.models[model]
+        now = self.observations(model=model, source=source, since=since or own.until, until=until, limit=limit)
+        return drift.compare(own, now)
 
     def _place(self) -> Path:
         if self.folder is None:

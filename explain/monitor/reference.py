@@ -148,7 +148,7 @@ def save(reference: Reference, path: Path) -> None:
 def load(path: Path) -> Reference | None:
     """Read a reference; None if there is none. Raises Problem if it is damaged."""
     try:
-        held = json.loads(path.read_bytes())["models"]
+        models = json.loads(path.read_bytes())["models"]
         return Reference(
             {
                 str(model): Known(
@@ -161,7 +161,7 @@ def load(path: Path) -> Reference | None:
                     way=str(one["way"]),
                     until=read_stamp(one["until"]) if one["until"] else None,
                 )
-                for model, one in held.items()
+                for model, one in models.items()
             }
         )
     except (FileNotFoundError, NotADirectoryError):

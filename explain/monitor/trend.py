@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,9 +33,9 @@ _STEPS = (
     *(_HOUR * n for n in (1, 2, 3, 6, 12)),
     *(_DAY * n for n in (1, 2, 7, 14, 28, 91, 364, 3640, 36400)),
 )
-"""Seconds that a bin may last: what a clock and a calendar have marks for."""
+"""Possible lengths of a bin in seconds: those at which clocks and calendars have marks."""
 MOST = 48
-"""Bins in one trend."""
+"""Maximum number of bins in a trend."""
 SAID = {
     "low confidence": "unsure",
     "nothing found": "found nothing",
@@ -45,21 +46,20 @@ SAID = {
     "no evidence": "had no evidence",
     "not a number": "had a broken map",
 }
-"""What a picture of each kind of reason did, in a sentence."""
+"""What the model did with a picture, by kind of reason: the end of a sentence."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """What was watched from `start` until before `end`."""
+    """The observations from `start` until before `end`."""
 
     start: datetime
     end: datetime
     count: int
-    """Pictures, with the number or without."""
+    """Number of pictures, also those without the number."""
     odd: int
-    """How many of them were."""
     quartiles: tuple[float, float, float] | None
-    """Lower quartile, median and upper quartile of the number; None where no picture has it."""
+    """Lower quartile, median and upper quartile of the number; None if no picture has it."""
 
     @property
     def middle(self) -> datetime:
@@ -73,9 +73,9 @@ class Trend:
     number: str
     """One of `explain.monitor.NUMBERS`."""
     bins: tuple[Bin, ...]
-    """One after the other without a hole, those with nothing in them too; none where nothing was watched."""
+    """Consecutive, including empty ones; none without observations."""
     step: timedelta
-    """How long each bin is."""
+    """Length of each bin."""
     since: datetime
     until: datetime
 
@@ -83,28 +83,23 @@ class Trend:
 def trend(
     seen: Sequence[Observation], number: str, *, since: datetime | None, until: datetime, most: int = MOST
 ) -> Trend:
-    """The number in bins from `since`, or from the first picture, to `until`; what lies outside is left out.
+    """Return a number in bins from `since`, by default the first picture, to `until`.
 
-    Bins begin where the clock of `until`'s zone has a mark. Raises ValueError for times without a zone.
+    Bins begin at marks of the clock in `until`'s zone. Raises ValueError for times without a zone.
     """
     if until.tzinfo is None or (since is not None and since.tzinfo is None):
         raise ValueError("Give times with a zone.")
-    timed = sorted(
-        ((one.time, one) for one in seen if one.time is not None and one.time <= until), key=lambda each: each[0]
-    )
+    zone = until.tzinfo
+    timed = sorted(((one.time, one) for one in seen if one.time is not None and one.time <= until), key=itemgetter(0))
     if since is None:
-        # A second at least: one picture alone has no extent.
-        first = timed[0][0] if timed else until
-        last = timed[-1][0] if timed else until
-        since, until = first.astimezone(until.tzinfo), max(last.astimezone(until.tzinfo), first + timedelta(seconds=1))
-        until = until.astimezone(since.tzinfo)
-    else:
-        since = since.astimezone(until.tzinfo)
-        timed = [each for each in timed if each[0] >= since]
+        first, last = (timed[0][0], timed[-1][0]) if timed else (until, until)
+        # At least a second: a single picture has no extent.
+        since, until = first, max(last, first + timedelta(seconds=1))
+    since, until = since.astimezone(zone), until.astimezone(zone)
+    timed = [each for each in timed if each[0] >= since]
     step = _step((until - since).total_seconds(), most)
     if not timed:
         return Trend(number, (), timedelta(seconds=step), since, until)
-    zone = until.tzinfo
     shift = (since.utcoffset() or timedelta()).total_seconds()
     # Weeks begin on a Monday, which the first of January 1970 was not.
     if step % (7 * _DAY) == 0:
@@ -116,10 +111,10 @@ def trend(
     def at(place: int) -> datetime:
         return datetime.fromtimestamp(place * step - shift, UTC).astimezone(zone)
 
-    held: dict[int, list[Observation]] = {}
+    by_place: dict[int, list[Observation]] = {}
     for place, (_, one) in zip(places, timed, strict=True):
-        held.setdefault(place, []).append(one)
-    bins = tuple(_bin(at(place), at(place + 1), held.get(place, ()), number) for place in range(start, end))
+        by_place.setdefault(place, []).append(one)
+    bins = tuple(_bin(at(place), at(place + 1), by_place.get(place, ()), number) for place in range(start, end))
     return Trend(number, bins, timedelta(seconds=step), since, until)
 
 
@@ -128,13 +123,13 @@ def _step(seconds: float, most: int) -> int:
     return next((step for step in _STEPS if seconds / step <= most - 1), _STEPS[-1])
 
 
-def _bin(start: datetime, end: datetime, held: Sequence[Observation], number: str) -> Bin:
-    values = [one.numbers[number] for one in held if number in one.numbers]
+def _bin(start: datetime, end: datetime, seen: Sequence[Observation], number: str) -> Bin:
+    values = [one.numbers[number] for one in seen if number in one.numbers]
     quartiles = None
     if values:
         low, median, high = np.quantile(np.asarray(values, np.float64), (0.25, 0.5, 0.75))
         quartiles = (float(low), float(median), float(high))
-    return Bin(start, end, len(held), sum(bool(one.odd) for one in held), quartiles)
+    return Bin(start, end, len(seen), sum(bool(one.odd) for one in seen), quartiles)
 
 
 def kinds(seen: Iterable[Observation]) -> dict[str, int]:
@@ -170,7 +165,7 @@ _DIGITS = {"found": 0, "n_regions": 0, "box_ratio": 1, "entropy_normalised": 2, 
 
 
 def shown(number: str, value: float) -> str:
-    """A number as people read it: `72 %`, `0.41`, `3`."""
+    """Format a number: `72 %`, `0.41`, `3`."""
     return f"{value:.{_DIGITS[number]}f}" if number in _DIGITS else percent(value)
 
 
@@ -187,37 +182,34 @@ def ago(time: datetime, now: datetime) -> str:
 
 @dataclass(frozen=True)
 class Health:
-    """What of a log's folder can not be used."""
+    """Unusable parts of a log's folder."""
 
     damaged: int
-    """Lines that are no whole line of ours."""
+    """Number of damaged lines."""
     unreadable: tuple[str, ...]
-    """Files that could not be read."""
+    """Names of files that could not be read."""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """A sentence for each that there is."""
-        said = []
+        """A sentence for each problem."""
+        sentences = []
         if self.damaged:
-            one = self.damaged == 1
-            said.append(
-                f"{many(self.damaged, 'line')} of the log {'is' if one else 'are'} damaged and "
-                f"{'was' if one else 'were'} passed over; the rest is shown."
-            )
+            verbs = ("is", "was") if self.damaged == 1 else ("are", "were")
+            lines = f"{many(self.damaged, 'line')} of the log {verbs[0]} damaged and {verbs[1]} skipped"
+            sentences.append(f"{lines}; the rest is shown.")
         if self.unreadable:
-            said.append(
-                f"{listing(list(self.unreadable))} cannot be read: give whoever runs this server the right to read it."
-            )
-        return tuple(said)
+            names = listing(list(self.unreadable))
+            sentences.append(f"{names} cannot be read: give whoever runs this server the right to read it.")
+        return tuple(sentences)
 
 
 def health(folder: Path) -> Health:
-    """Every line of a log's files looked at once; a file that has not changed since is not read again.
+    """Check every line of a log's files; files that have not changed since the last check are not read again.
 
-    Raises Problem where the folder itself cannot be read; one that is not there is an empty log.
+    Raises Problem if the folder itself cannot be read; a folder that does not exist is an empty log.
     """
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
+        files = _files(folder, ".jsonl")
     except FileNotFoundError:
         return Health(0, ())
     except OSError as error:
@@ -226,57 +218,55 @@ def health(folder: Path) -> Health:
             "runs this server the right to read it."
         ) from error
     damaged, unreadable = 0, []
-    for path in found:
+    for name, size, changed in files:
         try:
-            held = path.stat()
-            damaged += _damaged(path, held.st_size, held.st_mtime_ns)
+            damaged += _damaged(folder / name, size, changed)
         except FileNotFoundError:
             continue  # rotated away since it was listed
         except OSError:
-            unreadable.append(path.name)
+            unreadable.append(name)
     return Health(damaged, tuple(unreadable))
 
 
 @lru_cache(maxsize=256)
 def _damaged(path: Path, _size: int, _changed: int) -> int:
     *lines, last = path.read_bytes().split(b"\n")
-    # The last one may be just being written; what was cut off earlier has a line after it.
-    return sum(bool(line.strip()) and not _whole(line) for line in lines) + (last.startswith(b"\0"))
+    # The last line may be incomplete because it is being written; a line that was cut off has others after it.
+    return sum(bool(line.strip()) and not _valid(line) for line in lines) + (last.startswith(b"\0"))
 
 
-def _whole(line: bytes) -> bool:
+def _valid(line: bytes) -> bool:
+    """Return whether a line is one of the trend, of the log of odd explanations, or a count of those left out."""
     try:
         found = json.loads(line)
-        # Either of the two logs, or its account of what was left out.
-        if not isinstance(found, dict):
-            return False
-        return "left_out" in found or all(isinstance(found.get(name), str) for name in ("model", "time"))
     except (ValueError, RecursionError):
         return False
+    return isinstance(found, dict) and (
+        "left_out" in found or all(isinstance(found.get(name), str) for name in ("model", "time"))
+    )
 
 
 def signature(folder: Path | None) -> tuple[tuple[str, int, int], ...]:
-    """Changes whenever something in a log's folder does; of a folder that cannot be read it is empty."""
-    if folder is None:
-        return ()
-    found = []
+    """Return a value that changes with a log's files; empty if the folder cannot be read."""
     try:
-        with os.scandir(folder) as every:
-            for one in every:
-                if one.name.endswith((".jsonl", ".json")):
-                    held = one.stat()
-                    found.append((one.name, held.st_size, held.st_mtime_ns))
+        return () if folder is None else tuple(_files(folder, ".jsonl", ".json"))
     except OSError:
         return ()
-    return tuple(sorted(found))
+
+
+def _files(folder: Path, *suffixes: str) -> list[tuple[str, int, int]]:
+    """Return the name, size and time of change of each file."""
+    with os.scandir(folder) as entries:
+        named = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(suffixes)]
+    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in named)
 
 
 def forget_reference(monitor: Monitor, model: str) -> None:
     """Delete a model's reference and leave the others; raise Problem if that cannot be written."""
-    held = monitor.reference()
-    if held is None or monitor.folder is None or model not in held.models:
+    reference = monitor.reference()
+    if reference is None or monitor.folder is None or model not in reference.models:
         return
-    rest = {name: known for name, known in held.models.items() if name != model}
+    rest = {name: known for name, known in reference.models.items() if name != model}
     path = monitor.folder / REFERENCE
     if rest:
         save(Reference(rest), path)

@@ -319,9 +319,7 @@ def test_a_damaged_log_is_shown_and_said(page, watched, log):
     (log / "reference.json").write_text("{")
     app = page(SCREEN)
     assert not app.exception
-    assert [one.value for one in app.warning] == [
-        "1 line of the log is damaged and was passed over; the rest is shown."
-    ]
+    assert [one.value for one in app.warning] == ["1 line of the log is damaged and was skipped; the rest is shown."]
     assert any("is damaged" in one.value for one in app.error)
     assert app.markdown[0].value.startswith("## 8 pictures")
     assert [one for one in app.button if str(one.key).startswith("watch-open-")]

@@ -257,10 +257,10 @@ def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path)
     lacking = replace(plan, seen=(("where results go", many / "nowhere"),))
     with pytest.raises(ModelProblem, match=r"does not see .*nowhere, where results go: give a folder that all"):
         lacking.work()
-    said = json.loads(Worker(lacking, None)({"number": [3], "items": [b""]})["said"][0])
+    said = json.loads(Worker(lacking, None)({"number": [3], "items": [b""]})["answer"][0])
     assert "does not see" in said["problem"]
     unknown = Worker(replace(plan, model="no-such"), None)({"number": [3], "items": [b""]})
-    assert unknown["number"] == [3] and "no model" in json.loads(unknown["said"][0])["problem"]
+    assert unknown["number"] == [3] and "no model" in json.loads(unknown["answer"][0])["problem"]
 
 
 def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
@@ -278,13 +278,13 @@ def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
 def test_where_nobody_answers_is_said_at_once(address: str) -> None:
     ray_cluster = pytest.importorskip("explain.batch.ray_cluster")
     with pytest.raises(ModelProblem, match=r"^No cluster answers at .*: check the address"):
-        ray_cluster._knock(address)
+        ray_cluster._check_address(address)
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     ray_cluster = pytest.importorskip("explain.batch.ray_cluster")
-    monkeypatch.setattr(ray_cluster, "KNOCKING", 2.0)
+    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -296,13 +296,13 @@ def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pyt
         threading.Thread(target=serve, daemon=True).start()
         begun = time.monotonic()
         with pytest.raises(ModelProblem, match=r"^No cluster answers at 127\.0\.0\.1:\d+: check the address"):
-            ray_cluster._knock(f"127.0.0.1:{server.getsockname()[1]}")
+            ray_cluster._check_address(f"127.0.0.1:{server.getsockname()[1]}")
         assert time.monotonic() - begun < (30 if not said else 2)
 
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ray_cluster = pytest.importorskip("explain.batch.ray_cluster")
-    monkeypatch.setattr(ray_cluster, "KNOCKING", 0.1)
+    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.1)
     over = threading.Event()
 
     def look_up(*_: object) -> None:
@@ -312,7 +312,7 @@ def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest
     monkeypatch.setattr(ray_cluster.socket, "create_connection", look_up)
     begun = time.monotonic()
     with pytest.raises(ModelProblem, match=r"^No cluster answers at nowhere:1: "):
-        ray_cluster._knock("nowhere:1")
+        ray_cluster._check_address("nowhere:1")
     assert time.monotonic() - begun < 30
     over.set()
 

@@ -102,7 +102,7 @@ def test_other_labels_are_found_and_named() -> None:
     assert found.labels is not None and found.labels.changed
     assert not any(one.changed for one in found.numbers)
     assert {label for label, _, _ in found.labels.largest[:2]} == {"a", "c"}
-    assert "The labels are others than in the reference" in found.words[0]
+    assert "The labels differ from the reference" in found.words[0]
 
 
 def test_many_labels_of_few_pictures_are_no_alarm() -> None:

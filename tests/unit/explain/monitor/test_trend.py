@@ -109,7 +109,7 @@ def test_damaged_lines_are_counted(tmp_path: Path):
     (last,) = Monitor(tmp_path).observations(limit=1)
     assert last.model == "m" and last.confidence is None
     (tmp_path / "trend-000002.jsonl").unlink()
-    assert found.words == ("3 lines of the log are damaged and were passed over; the rest is shown.",)
+    assert found.words == ("3 lines of the log are damaged and were skipped; the rest is shown.",)
     assert len(Monitor(tmp_path).observations()) == 2
 
 
