@@ -1,8 +1,9 @@
-"""Write files whole, encode JSON, name files, and find the user's data folder."""
+"""Write files atomically, encode JSON and arrays, name files, and find the user's data folder."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 
 @contextlib.contextmanager
@@ -64,6 +67,31 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """Return an array as the content of a .npy file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> bytes:
+    """Return arrays by name as the content of a .npz file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def npy_or_npz(arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> tuple[str, bytes]:
+    """Return the file extension and the content: `npy` for a single array, `npz` for several."""
+    if len(arrays) == 1:
+        return "npy", npy_bytes(*arrays.values())
+    return "npz", npz_bytes(arrays, compress=compress)
 
 
 def file_stem(

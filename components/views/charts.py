@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import mimetypes
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from common.files import npy_bytes, npz_bytes
 from explain.findings.diagnosis import diagnose, unseen
 from explain.maps.statistics import MEANING
 from explain.methods import METHODS
@@ -243,10 +243,7 @@ def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[O
 
 def _raw(explanation: Explanation, index: int) -> bytes:
     """Return the map as it was computed, one array for each layer."""
-    heatmap, buffer = explanation.heatmaps[index], io.BytesIO()
+    heatmap = explanation.heatmaps[index]
     if len(heatmap.raw) == 1:
-        np.save(buffer, heatmap.raw[0])
-    else:
-        layers: dict[str, Any] = dict(zip(heatmap.layers, heatmap.raw, strict=True))
-        np.savez_compressed(buffer, **layers)
-    return buffer.getvalue()
+        return npy_bytes(heatmap.raw[0])
+    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))

@@ -38,10 +38,16 @@ class Local:
         write_file(path, data)
 
     @contextlib.contextmanager
-    def workspace(self, resume: bool) -> Iterator[Workspace]:
-        """Yield the folder itself as the place for the journal and the tables."""
+    def workspace(self, resume: bool) -> Iterator[Local]:
+        """Yield this folder itself as the place for the journal and the tables."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        yield Workspace(self.folder)
+        yield self
+
+    def save(self, interval: float = 0.0) -> None:
+        """Do nothing: the journal is already in its place."""
+
+    def finish(self, names: tuple[str, ...]) -> None:
+        """Do nothing: the tables are already in their place."""
 
 
 class Remote:
@@ -101,7 +107,7 @@ class Remote:
                 for part in parts:
                     self._retried(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
                 last = -1
-            space = UploadedWorkspace(Path(folder), self, last + 1)
+            space = Workspace(Path(folder), self, last + 1)
             try:
                 yield space
             except BaseException:
@@ -113,29 +119,16 @@ class Remote:
 
 
 class Workspace:
-    """A folder in which the journal and the tables are written."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def save(self, interval: float = 0.0) -> None:
-        """Upload new lines, unless the last upload was less than `interval` seconds ago."""
-
-    def finish(self, names: tuple[str, ...]) -> None:
-        """Upload these files, as far as they exist."""
-
-
-class UploadedWorkspace(Workspace):
     """A temporary folder that is uploaded: the journal in parts, since objects cannot be appended to."""
 
     def __init__(self, folder: Path, store: Remote, number: int) -> None:
-        super().__init__(folder)
-        self._store, self._number = store, number
+        self.folder, self._store, self._number = folder, store, number
         path = folder / journal.NAME
         self._sent = path.stat().st_size if path.exists() else 0
         self._last = time.monotonic()
 
     def save(self, interval: float = 0.0) -> None:
+        """Upload new lines, unless the last upload was less than `interval` seconds ago."""
         path = self.folder / journal.NAME
         if time.monotonic() - self._last < interval or not path.exists():
             return
@@ -150,6 +143,7 @@ class UploadedWorkspace(Workspace):
         self._last = time.monotonic()
 
     def finish(self, names: tuple[str, ...]) -> None:
+        """Upload these files, as far as they exist."""
         for name in names:
             self._store.send(name, self.folder / name)
 

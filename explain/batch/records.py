@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from common.files import file_stem
+from common.files import file_stem, npy_or_npz
 from explain.export import embedded_recipe, table
 from explain.picture.image import to_jpeg
 from explain.recipe import Recipe
@@ -113,17 +112,10 @@ def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation
     drawn = embedded_recipe.write(to_jpeg(overlay(explanation, side), QUALITY), explanation.recipe, view)
     put(f"{stem}.jpg", drawn)
     if explanation.heatmaps:
-        buffer = io.BytesIO()
-        many = {
-            f"{i}_{layer}": raw
-            for i, h in enumerate(explanation.heatmaps)
-            for layer, raw in zip(h.layers, h.raw, strict=True)
-        }
-        if len(many) == 1:
-            np.save(buffer, next(iter(many.values())))
-        else:
-            np.savez(buffer, **many)  # type: ignore[arg-type]
-        put(f"{stem}.{'npy' if len(many) == 1 else 'npz'}", buffer.getvalue())
+        maps = enumerate(explanation.heatmaps)
+        raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}
+        kind, data = npy_or_npz(raws)
+        put(f"{stem}.{kind}", data)
 
 
 def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from common.files import to_json
+from common.files import npy_bytes, to_json
 from explain.export import command
-from explain.export.result_folder import class_scores, label_stem, map_figure, npy_bytes
+from explain.export.result_folder import class_scores, label_stem, map_figure
 from explain.findings.diagnosis import describe_map, diagnose
 from explain.methods import METHODS
 from explain.phrases import percent, plain_text

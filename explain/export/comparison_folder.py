@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from common.files import to_json
-from explain.export.result_folder import MAPS, class_scores, label_stem, npz, tagger
+from common.files import npz_bytes, to_json
+from explain.export.result_folder import MAPS, class_scores, label_stem, tagger
 from explain.findings.diagnosis import answer
 from explain.phrases import percent, plain_text
 from explain.picture.image import to_jpeg, to_png
@@ -32,7 +32,10 @@ def of_comparison(compared: Comparison, colours: MapColours, more: dict[str, Any
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
     yield "comparison.jpg", tagger(compared.explanations[0], colours)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
-    yield MAPS, npz({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)})
+    yield (
+        MAPS,
+        npz_bytes({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}),
+    )
     yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
 
 

@@ -6,7 +6,6 @@ LayerCAM. The method is in `analysis_summary.json`.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
-from common.files import file_stem, to_json, write_file
+from common.files import file_stem, npy_bytes, npz_bytes, to_json, write_file
 from explain.evidence.targets import decode
 from explain.export import caption, command, detection_images, embedded_recipe, table
 from explain.findings.diagnosis import answer, diagnose, headline
@@ -67,7 +66,7 @@ class MapColours:
 def save(explanation: Result, folder: Path) -> None:
     """Write the folder of one picture, with its summary: all files, or none where one cannot be made or written."""
     colours = MapColours()
-    files = [*with_summary(of_picture(explanation, colours, alone=True), summary(explanation, colours))]
+    files = [*with_summary(of_picture(explanation, colours, bare=True), summary(explanation, colours))]
     written: list[Path] = []
 
     def tracked() -> Iterator[File]:
@@ -189,10 +188,10 @@ def with_summary(files: Iterable[File], values: dict[str, Any]) -> Iterator[File
     yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
 
 
-def of_picture(explanation: Result, colours: MapColours, *, npy: bool = False, alone: bool = False) -> Iterator[File]:
+def of_picture(explanation: Result, colours: MapColours, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
     """Yield the files of one picture: the best map as a figure, each class's overlay, all of them on a sheet.
 
-    `npy`: also each map at the picture's size, float32 (H, W) in 0..1. `alone`: also each map without the picture.
+    `npy`: also each map at the picture's size, float32 (H, W) in 0..1. `bare`: also each map without the picture.
     """
     if explanation.heatmaps:
         yield "gradcam_prediction.png", map_figure(explanation, 0, colours)
@@ -200,7 +199,7 @@ def of_picture(explanation: Result, colours: MapColours, *, npy: bool = False, a
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, **vars(colours))), i)
-        if alone:
+        if bare:
             heatmap = render.heatmap_only(explanation.heatmaps[i].values, colours.colormap)
             view = embedded_recipe.view_of(explanation, i)
             yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), explanation.recipe, view)
@@ -252,7 +251,7 @@ def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
 def _numbers(explanation: Result) -> Iterator[File]:
     """Yield the maps and their statistics as numbers, and the recipe."""
     if explanation.heatmaps:
-        yield MAPS, npz(arrays(explanation))
+        yield MAPS, npz_bytes(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
     yield RECIPE, explanation.recipe.model_dump_json(indent=1).encode()
 
@@ -296,15 +295,3 @@ def _sheet(explanation: Result, colours: MapColours) -> NDArray[np.uint8]:
 def tagger(explanation: Result, colours: MapColours) -> Callable[[bytes, int], bytes]:
     """Return what embeds the recipe in a PNG or JPG."""
     return embedded_recipe.tagger(explanation, mode="overlay", even=True, **vars(colours))
-
-
-def npy_bytes(values: NDArray[np.float32]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    return buffer.getvalue()
-
-
-def npz(found: dict[str, NDArray[np.float32]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **found)  # type: ignore[arg-type]
-    return buffer.getvalue()

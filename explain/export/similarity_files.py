@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.files import to_json
+from common.files import npz_bytes, to_json
 from explain.export import table
-from explain.export.result_folder import MAPS, label_stem, npz
+from explain.export.result_folder import MAPS, label_stem
 from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet
@@ -56,7 +56,7 @@ def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]
         yield "pairs.jpg", _drawn(drawn, [f"{name}: equal numbers match" for name in names])
-    yield MAPS, npz(_arrays(found))
+    yield MAPS, npz_bytes(_arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
 
 

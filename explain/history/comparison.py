@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from explain.findings.diagnosis import CROPPED
 from explain.history.records import RecordComparison
 from explain.maps import statistics
-from explain.maps.statistics import COARSE, describe_place
+from explain.maps.statistics import describe_place
 from explain.phrases import percent
 from explain.rendering import render
 
@@ -60,11 +59,9 @@ def common(one: Box, other: Box) -> Box | None:
 def grid(found: SavedMap, seen: Box) -> NDArray[np.float32]:
     """Return a map over a part of its picture, float32 (h, w) with at most 320 cells a side."""
     left, top, right, bottom = seen
-    shrink = min(1.0, COARSE / max(right - left, bottom - top))
-    size = (max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink)))
     geometry = found.geometry
-    part = np.clip(geometry.to_original(geometry.to_input(found.measured)), 0, 1)[top:bottom, left:right]
-    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+    values = np.clip(geometry.to_original(geometry.to_input(found.measured)), 0, 1)
+    return statistics.coarse(values[top:bottom, left:right])
 
 
 def _selected(record: Record, maps: Sequence[SavedMap]) -> SavedMap | None:

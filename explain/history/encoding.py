@@ -7,21 +7,26 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image as Pillow
 from pydantic import ValidationError
 
 from common.errors import Problem
+from explain.export.embedded_recipe import View, view_of
+from explain.findings.diagnosis import describe_map, diagnose, headline
 from explain.history import array_codec
 from explain.history.records import Body, MapInfo
 from explain.history.store import Blob
+from explain.picture.image import to_jpeg
+from explain.rendering import render
+from explain.rendering.colormaps import colormaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from explain.explanation import Explanation
-    from explain.export.embedded_recipe import View
     from explain.picture.image import Image
 
 SIDE = 320
@@ -47,8 +52,6 @@ class EncodedRecord:
 
 def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
     """Encode an explanation; raise Problem if it is not finished, has no map `index`, or `look` is not valid."""
-    from explain.findings.diagnosis import diagnose, headline
-
     if not explanation.finished:
         raise Problem("This map is not finished yet: wait until it is, then save it.")
     count = len(explanation.heatmaps)
@@ -84,8 +87,6 @@ def picture(image: Image) -> Blob:
         return Blob.of(array_codec.pack({"pixels": image.pixels, "planes": image.planes}), "maps")
     if image.jpeg:
         return Blob.of(image.jpeg, "jpg")
-    from PIL import Image as Pillow
-
     out, drawn = BytesIO(), Pillow.fromarray(image.pixels)
     if max(drawn.size) <= MAX_WEBP:
         drawn.save(out, "WEBP", lossless=True, quality=20, method=1)
@@ -107,8 +108,6 @@ def score(explanation: Explanation, index: int) -> float | None:
 
 
 def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
-    from explain.findings.diagnosis import describe_map
-
     heatmap = explanation.heatmaps[place]
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
     arrays: dict[str, NDArray[np.float32]] = {"values": heatmap.content}
@@ -136,8 +135,6 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
 
 
 def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> View:
-    from explain.export.embedded_recipe import View, view_of
-
     try:
         if explanation.heatmaps:
             view = view_of(explanation, index)
@@ -152,8 +149,6 @@ def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen:
 
 def colormap_of(view: View, otherwise: str) -> str:
     """Return the chosen colormap if it exists, else `otherwise`."""
-    from explain.rendering.colormaps import colormaps
-
     named = str(view.settings.get("colormap", otherwise))
     return named if any(known.name == named for known in colormaps()) else otherwise
 
@@ -168,18 +163,11 @@ def alpha_of(view: View, otherwise: float) -> float:
 
 
 def _hot(colormap: str) -> str:
-    from explain.rendering.colormaps import colormaps
-
     return next(known.hot for known in colormaps() if known.name == colormap)
 
 
 def _thumbnail(explanation: Explanation, index: int, colormap: str, alpha: float) -> bytes:
     """Return the picture under one map as a JPEG, reduced before it is coloured."""
-    import numpy as np
-
-    from explain.picture.image import to_jpeg
-    from explain.rendering import render
-
     pixels = explanation.image.thumbnail(SIDE)
     if explanation.heatmaps:
         heatmap, (height, width) = explanation.heatmaps[index], pixels.shape[:2]
@@ -195,8 +183,6 @@ def _thumbnail(explanation: Explanation, index: int, colormap: str, alpha: float
 
 
 def _greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    import numpy as np
-
     left, top, right, bottom = seen
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     faded = np.rint(0.4 * grey + 0.6 * GREY).astype(np.uint8)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from common.files import to_json
+from common.files import npy_bytes, npz_bytes, to_json
 from explain.export import embedded_recipe, result_folder
+from explain.export.annotations import draw
+from explain.history.encoding import alpha_of, colormap_of
 from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
 from explain.rendering import render
@@ -40,7 +41,7 @@ def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[
     yield _picture(picture)
     if maps:
         items = ((item.label, item.at_input, item.layers, item.layer_maps) for item in maps)
-        yield result_folder.MAPS, result_folder.npz(result_folder.named_arrays(items))
+        yield result_folder.MAPS, npz_bytes(result_folder.named_arrays(items))
         chosen = maps[record.index]
         drawn = render.shown(
             picture.pixels,
@@ -58,9 +59,7 @@ def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[
 
 def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
     """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
-    from explain.export import annotations
-
-    data = to_png(annotations.draw(looked(image, item, record.view.settings), record.marks))
+    data = to_png(draw(looked(image, item, record.view.settings), record.marks))
     if record.recipe is None:
         return data
     how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
@@ -92,14 +91,10 @@ def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
 
 def _style(record: Record) -> Style:
     """Return the style in which the record was viewed, if known."""
-    from explain.history.encoding import alpha_of, colormap_of
-
     return Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
 
 
 def _picture(image: Image) -> tuple[str, bytes]:
     if image.planes is not None:
-        out = io.BytesIO()
-        np.save(out, image.planes)
-        return "picture.npy", out.getvalue()
+        return "picture.npy", npy_bytes(image.planes)
     return ("picture.jpg", image.jpeg) if image.jpeg else ("picture.png", to_png(image.pixels))

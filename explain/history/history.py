@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
 from common.settings import settings
-from explain.history import array_codec, encoding, rows, schema, search
+from explain.history import array_codec, comparison, encoding, rows, schema, search
 from explain.history.records import (
     Body,
     Choices,
@@ -28,13 +28,13 @@ from explain.history.records import (
 )
 from explain.history.store import Blob, FilesChanged, Store
 from explain.phrases import megabytes
+from explain.picture.image import Image
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     from explain.explanation import Explanation
-    from explain.picture.image import Image
 
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
@@ -293,13 +293,11 @@ class History:
 
     def picture(self, record: Record) -> Image:
         """Return the picture, pixel for pixel; raise Problem if its file is damaged or gone."""
-        from explain.picture.image import Image as Picture
-
         name, data = self._file(record, "picture")
         if name.endswith(".maps"):
             arrays = array_codec.unpack(data)
-            return Picture(arrays["pixels"], record.picture_name, planes=arrays.get("planes"))
-        return Picture.open(data, name=record.picture_name)
+            return Image(arrays["pixels"], record.picture_name, planes=arrays.get("planes"))
+        return Image.open(data, name=record.picture_name)
 
     def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
@@ -343,14 +341,13 @@ class History:
 
     def compare(self, one: Record, other: Record) -> RecordComparison:
         """Compare two records and their selected maps; raise Problem if a map is damaged or gone."""
-        from explain.history.comparison import compare
-
-        return compare(one, other, self.heatmaps(one), self.heatmaps(other))
+        return comparison.compare(one, other, self.heatmaps(one), self.heatmaps(other))
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, and `record.json`; for a damaged record `damaged.txt`. Raises Problem for an id that
         does not exist."""
+        # Here, since it loads torch.
         from explain.history import export
 
         for number, id_ in enumerate(dict.fromkeys(ids), 1):

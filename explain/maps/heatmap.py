@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from explain.maps.statistics import COARSE
+from explain.maps.statistics import coarse
 from explain.rendering.render import hottest_mask
 
 if TYPE_CHECKING:
@@ -87,12 +86,7 @@ class Heatmap:
     @cached_property
     def coarse(self) -> NDArray[np.float32]:
         """`content` reduced by area to at most 320 cells a side; statistics are computed on it."""
-        height, width = self.content.shape
-        scale = COARSE / max(height, width)
-        if scale >= 1:
-            return self.content
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return np.asarray(cv2.resize(self.content, size, interpolation=cv2.INTER_AREA))
+        return coarse(self.content)
 
     @cached_property
     def hottest(self) -> NDArray[np.bool_]:

@@ -108,6 +108,16 @@ class Agreement:
     iou_top20: float
 
 
+def coarse(values: Values) -> Values:
+    """Reduce a map by area to at most COARSE cells a side."""
+    height, width = values.shape
+    scale = COARSE / max(height, width)
+    if scale >= 1:
+        return values
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
+
+
 def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.floating] | None = None) -> Statistics:
     """Compute every number of one map; `extent` is (0, 0, w, h) if not given.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from common.errors import Problem
+from common.files import npy_or_npz
 from explain.picture.image import Image, to_jpeg
 from explain.rendering import render
 
@@ -25,12 +25,8 @@ def of(explanation: Explanation, *, pictures: bool) -> dict[str, tuple[str, byte
     if explanation.heatmaps:
         heatmap = explanation.heatmaps[0].measured
         found["heatmap"] = ("map.png", _png(render.quantise(np.clip(heatmap.coarse, 0, 1))))
-        buffer, many = io.BytesIO(), len(heatmap.raw) > 1
-        if many:
-            np.savez(buffer, *heatmap.raw)
-        else:
-            np.save(buffer, heatmap.raw[0])
-        found["raw"] = ("raw.npz" if many else "raw.npy", buffer.getvalue())
+        kind, data = npy_or_npz({f"arr_{i}": raw for i, raw in enumerate(heatmap.raw)})
+        found["raw"] = (f"raw.{kind}", data)
     if pictures:
         image = explanation.image
         # The original file if it is a plain JPEG, else without loss: either has the sha256 of the picture.

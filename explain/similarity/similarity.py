@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -22,7 +21,7 @@ from explain.backward.gradient import Activation, Gradient
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
 from explain.explainer import EVIDENCE
-from explain.maps.statistics import COARSE, Statistics, describe, describe_place
+from explain.maps.statistics import Statistics, coarse, describe, describe_place
 from explain.methods import METHODS, SIMILARITY
 from explain.methods import method as find_method
 from explain.options import Options
@@ -75,11 +74,8 @@ class ComparedImage:
     @cached_property
     def statistics(self) -> tuple[Statistics, Statistics]:
         """Statistics of the positive and of the negative part of the map; places are in original pixels."""
-        height, width = self.signed.shape
-        scale = min(1.0, COARSE / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        coarse = np.asarray(cv2.resize(self.signed, size, interpolation=cv2.INTER_AREA))
-        return describe(np.clip(coarse, 0, 1), self.seen), describe(np.clip(-coarse, 0, 1), self.seen)
+        signed = coarse(self.signed)
+        return describe(np.clip(signed, 0, 1), self.seen), describe(np.clip(-signed, 0, 1), self.seen)
 
     def share(self, mask: NDArray[np.bool_]) -> float:
         """Return the share of the positive part within a mask, bool (H, W) at the picture's size; 0 without any."""
