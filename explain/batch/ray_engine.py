@@ -190,7 +190,6 @@ class RayEngine:
 
 
 def _raise(answer: dict[str, Any]) -> None:
-    """Raise a problem that concerns every worker."""
     if "problem" in answer:
         raise ModelProblem(answer["problem"])
     if "unwritten" in answer:

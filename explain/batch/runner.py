@@ -42,7 +42,6 @@ class Summary:
     folder: Path | str
     """An address if the results are in a storage."""
     pictures: int
-    """Number of pictures in the source."""
     done: int
     """Number explained, in this run or before."""
     resumed: int

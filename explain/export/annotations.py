@@ -119,7 +119,6 @@ def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> Drawing:
 
 
 def _wide(lines: Sequence[str], unit: float) -> float:
-    """Estimate the width of lines."""
     return max(map(len, lines), default=0) * _ACROSS * _TEXT * unit
 
 

@@ -194,7 +194,6 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
 
 
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
-    """List the best answers under the picture."""
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
     lines = [_cut(caption.with_score(p), wide) for p in best]

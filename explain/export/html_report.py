@@ -157,7 +157,6 @@ def _map(explanation: Explanation, index: int, size: tuple[int, int]) -> dict[st
 
 
 def _without_map(explanation: Explanation) -> list[Prediction]:
-    """Return the predictions that no map is for."""
     own = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
     classes = {heatmap.target.index for heatmap in explanation.heatmaps}
     return [

@@ -177,7 +177,6 @@ def _boxes(
 
 
 def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """Draw the colour bar with its labels."""
     ends, meaning = caption.bar(explanation.heatmaps[index])
     top = page.get_y()
     out = BytesIO()
@@ -198,7 +197,6 @@ def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> Non
 
 
 def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """Draw the other maps, small, in a row."""
     others = [i for i in range(len(explanation.heatmaps)) if i != index][:OTHERS]
     if not others:
         return

@@ -243,7 +243,6 @@ def thumbnail(explanation: Result, colours: MapColours) -> tuple[NDArray[np.uint
 
 
 def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
-    """Yield the sheet of several pictures."""
     panels, captions = zip(*cells, strict=True)
     yield "grid.jpg", to_jpeg(contact_sheet.grid(panels, captions, height=CELL))
 
@@ -282,7 +281,6 @@ def map_figure(explanation: Result, index: int, colours: MapColours) -> bytes:
 
 
 def _sheet(explanation: Result, colours: MapColours) -> NDArray[np.uint8]:
-    """Draw every map over the picture, with its class and score."""
     panels, captions = [], []
     for i, heatmap in enumerate(explanation.heatmaps):
         panels.append(explanation.overlay(i, **vars(colours)))
@@ -293,5 +291,4 @@ def _sheet(explanation: Result, colours: MapColours) -> NDArray[np.uint8]:
 
 
 def tagger(explanation: Result, colours: MapColours) -> Callable[[bytes, int], bytes]:
-    """Return what embeds the recipe in a PNG or JPG."""
     return embedded_recipe.tagger(explanation, mode="overlay", even=True, **vars(colours))

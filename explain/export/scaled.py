@@ -28,7 +28,7 @@ def reduced(pixels: Pixels, longest: int) -> Pixels:
 
 
 def field(heatmap: Heatmap, image: Image, size: tuple[int, int]) -> Field:
-    """Return a map as it lies over the picture scaled to `size` (width, height)."""
+    """Return a map placed over the picture scaled to `size` (width, height)."""
     width, height = size
     across, down = width / image.width, height / image.height
     x0, y0, x1, y1 = (edge * by for edge, by in zip(heatmap.geometry.extent, (across, down) * 2, strict=True))

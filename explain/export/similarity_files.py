@@ -108,7 +108,6 @@ def ranking(found: Ranking) -> list[dict[str, Any]]:
 
 
 def of_ranking(found: Ranking) -> File:
-    """Return the ranking as a CSV file."""
     return "ranking.csv", table.csv(ranking(found)).encode()
 
 

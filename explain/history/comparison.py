@@ -83,7 +83,6 @@ def _agree(first: SavedMap, second: SavedMap, agreement: Agreement) -> str:
 
 
 def _answers(one: Record, other: Record) -> str:
-    """Return a sentence on each model's best prediction."""
     first, second = best = [next(iter(record.predictions), None) for record in (one, other)]
     if one.task == other.task == "embed":
         return ""

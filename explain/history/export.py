@@ -90,7 +90,6 @@ def described(record: Record, maps: Iterable[SavedMap] = ()) -> dict[str, Any]:
 
 
 def _style(record: Record) -> Style:
-    """Return the style in which the record was viewed, if known."""
     return Style(colormap=colormap_of(record.view, COLORMAP), alpha=alpha_of(record.view, ALPHA))
 
 

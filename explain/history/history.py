@@ -206,7 +206,6 @@ class History:
         return SearchResult(tuple(map(rows.read_record, found)), total)
 
     def choices(self) -> Choices:
-        """Return the models, methods, classes and tags that occur."""
         if not self._store.exists:
             return Choices({}, {}, {}, {})
         with self._store.reading() as database:
@@ -259,7 +258,7 @@ class History:
                 )
             body: Body | None = None
             with contextlib.suppress(ValueError):
-                body = rows.read_body(values["body"], values["crc"])
+                body = rows.read(Body, values["body"], values["crc"])
             marks_now, tags_now = rows.read_list(Mark, values["marks"]) or (), rows.read_list(str, values["tags"]) or ()
             text = search.text_of(values, body, tags_now, marks_now)
             database.execute(

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -20,6 +20,7 @@ from explain.history.records import Body, MapInfo, Mark, Record, SavedMap
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+T = TypeVar("T", Body, MapInfo)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = ("id", "picture_name", "picture_sha256", "model", "task", "method", "note")
 _NUMBERS = ("width", "height", "bytes")
@@ -44,16 +45,12 @@ def encoded(values: Body | MapInfo) -> tuple[str, int]:
     return text, zlib.crc32(text.encode())
 
 
-def read_body(text: str, crc: int) -> Body:
-    """Decode a body; raise ValueError if it is damaged."""
-    found: Body = _checked(Body, text, crc)
-    return found
-
-
-def _checked(kind: Any, text: str, crc: int) -> Any:
+def read(kind: type[T], text: str, crc: int) -> T:
+    """Decode what `encoded` returned; raise ValueError if it is damaged."""
     if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
         raise ValueError("the checksum does not match")
-    return _reader(kind).validate_python(json.loads(text))
+    found: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
+    return found
 
 
 def marks_json(marks: Sequence[Mark]) -> str:
@@ -65,7 +62,7 @@ def read_record(row: Iterable[Any]) -> Record:
     columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     body, damaged = _UNREADABLE, DAMAGED
     with contextlib.suppress(ValueError, RecursionError):
-        body, damaged = read_body(columns["body"], columns["crc"]), ""
+        body, damaged = read(Body, columns["body"], columns["crc"]), ""
     tags, marks = read_list(str, columns["tags"]), read_list(Mark, columns["marks"])
     values: dict[str, Any] = vars(body) | {
         **{name: str(columns[name]) for name in _TEXTS},
@@ -90,7 +87,7 @@ def read_list(kind: Any, text: Any) -> Any:
 def read_map(info: str, crc: int, data: bytes) -> SavedMap:
     """Decode a map from its row and its file; raise Problem if either is damaged."""
     try:
-        described: MapInfo = _checked(MapInfo, info, crc)
+        described = read(MapInfo, info, crc)
         arrays = array_codec.unpack(data)
         values, layers = arrays["values"], [arrays[name] for name in arrays if name.startswith("raw ")]
         left, top, right, bottom = described.geometry.content

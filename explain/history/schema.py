@@ -144,7 +144,6 @@ def _enable_wal(database: sqlite3.Connection, wait: float) -> bool:
 
 
 def searchable(database: sqlite3.Connection) -> bool:
-    """Return whether there is a full-text index."""
     try:
         database.execute("SELECT rowid FROM found LIMIT 1").fetchone()
     except sqlite3.OperationalError:

@@ -113,7 +113,6 @@ def text_of(columns: dict[str, Any], body: Body | None, tags: Sequence[str], mar
 
 
 def add(database: sqlite3.Connection, n: int | None, text: str, tags: Sequence[str]) -> None:
-    """Index a record."""
     database.executemany("INSERT OR IGNORE INTO words VALUES ('tag', ?, ?)", [(tag, n) for tag in tags])
     if schema.searchable(database):
         database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (n, text))

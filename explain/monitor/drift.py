@@ -125,7 +125,6 @@ class Drift:
 
     @property
     def enough(self) -> bool:
-        """Whether anything could be compared."""
         return bool(self.numbers) or self.labels is not None
 
     @property
@@ -146,7 +145,6 @@ class Drift:
 
 
 def compare(known: Known, now: Sequence[Observation]) -> Drift:
-    """Compare a model's observations with its reference."""
     times = sorted(one.time for one in now if one.time is not None)
     notes: list[str] = []
     current = numbers(now, known.way)

@@ -87,7 +87,6 @@ class Entry:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """A sentence for each reason."""
         return tuple(reason.text for reason in self.reasons)
 
     @property

@@ -54,7 +54,6 @@ class State:
     """Number that could not be written or examined."""
     problems: tuple[str, ...]
     bytes: int
-    """Size of all rotating files."""
     most_bytes: int
     """Approximate maximum of that size."""
 
@@ -67,7 +66,6 @@ class Rate:
         self._tokens, self._at = float(per_minute), clock()
 
     def take(self) -> bool:
-        """Take a token; return whether there was one."""
         if not self.free:
             return False
         self._tokens -= 1
@@ -75,7 +73,6 @@ class Rate:
 
     @property
     def free(self) -> bool:
-        """Whether there is a token."""
         now = self._clock()
         self._tokens = min(float(self._most), self._tokens + (now - self._at) * self._most / 60)
         self._at = now
@@ -103,14 +100,12 @@ class LeftOut:
         return taken if taken.count else None
 
     def join(self, earlier: LeftOut | None) -> None:
-        """Add an earlier count."""
         if earlier is not None:
             self.since, self.until = earlier.since, self.until or earlier.until
             self.count += earlier.count
             self.kinds.update(earlier.kinds)
 
     def line(self) -> dict[str, Any]:
-        """Return the line for the log."""
         assert self.since is not None and self.until is not None
         return {"left_out": self.count, "from": stamp(self.since), "to": stamp(self.until), "why": dict(self.kinds)}
 

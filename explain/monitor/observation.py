@@ -22,7 +22,7 @@ MEANING: dict[str, str] = {
     **{name: OF_MAPS[name] for name in _TAKEN},
     "centre_x": "Where the heat would balance, from the left (0) to the right (1) of what the model saw.",
     "centre_y": "Where the heat would balance, from the top (0) to the bottom (1) of what the model saw.",
-    "box_inside": "How much of the heat lies inside the boxes that the map is of.",
+    "box_inside": "How much of the heat is inside the boxes that the map is of.",
     "box_ratio": "How much more heat those boxes hold than an even map would put there: 1 is no more.",
 }
 """The numbers of the trend, explained."""

@@ -238,7 +238,6 @@ def _persons() -> tuple[Image, ...]:
 
 @cache
 def _scenes() -> tuple[Image, ...]:
-    """Draw scenes of one object each, all of different classes."""
     from models.demo.scenes import draw, sample
 
     found: dict[str, Image] = {}
