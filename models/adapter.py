@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.adapters.attention import Record
-    from models.download import Progress
     from models.drawing import Paper
     from models.geometry import Geometry, ModelInput
     from models.preprocess import Preprocessing
+    from models.weights import Progress
 
 Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"]
 """What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class"."""

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from common.errors import ModelProblem
 from common.settings import settings
 from common.suggestions import did_you_mean
-from models import loaders, weights
+from models import weights
 from models.adapter import ModelSpec
+from models.load import current_name, loader_exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -246,7 +247,7 @@ def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec |
         row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
         row.setdefault("task", "detect")
     if "loader" in row:
-        row["loader"] = loaders.current_name(row["loader"])
+        row["loader"] = current_name(row["loader"])
     if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") != "classify":
         row.setdefault("method", "drise")
     if "target_layers" in row:
@@ -273,7 +274,7 @@ def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
             arch=names["arch"],
             weights=_weights(given, path),
             target_layers=tuple(table.get("target_layers", ())),
-            loader=loaders.current_name(table["loader"]),
+            loader=current_name(table["loader"]),
             **{key: table[key] for key in _SHARED if key in table and key not in _MADE},
         )
 
@@ -308,7 +309,7 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
         if key == "task" and value not in TASKS:
             raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
-        if key == "loader" and not loaders.exists(loaders.current_name(value)):
+        if key == "loader" and not loader_exists(current_name(value)):
             raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no file of models/families.")
         if key == "weights":
             _check(path, f"weights of {where}", value, _WEIGHTS)

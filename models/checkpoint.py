@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.adapter import ModelSpec
-    from models.download import Progress
+    from models.weights import Progress
 
 M = TypeVar("M", bound="nn.Module")
 WRAPPERS = (

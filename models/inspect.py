@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import ModelProblem, WeightsProblem
-from models.loaders import loader_module
+from models.load import loader_module
 
 LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""

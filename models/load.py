@@ -1,18 +1,59 @@
-"""Load the model of a row of the catalogue."""
+"""Load the model of a row of the catalogue, by the module that its loader's name stands for.
+
+A `loader` is a file of `models/families` (`timm`), a file in one of its folders (`torchvision.detectors`), or a folder
+whose `loader.py` is meant (`ultralytics`).
+"""
 
 from __future__ import annotations
 
+import importlib
 import logging
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from common.errors import Cancelled, ModelProblem, Problem
-from models.loaders import loader_module
 
 if TYPE_CHECKING:
     from models.adapter import Adapter, ModelSpec
     from models.weights import Progress
 
 LOGGER = logging.getLogger(__name__)
+FAMILIES = Path(__file__).with_name("families")
+FORMER_NAMES = {
+    "clip_models": "clip",
+    "demo_models": "demo",
+    "endpoint": "http_service",
+    "keras_models": "keras",
+    "own_models": "custom",
+    "promptsg_models": "promptsg",
+    "timm_models": "timm",
+    "torchvision_detectors": "torchvision.detectors",
+    "torchvision_models": "torchvision.classifiers",
+    "transformers_models": "transformers",
+    "ultralytics_models": "ultralytics",
+    "yolox_models": "yolox",
+}
+"""Names in tables that users wrote for earlier versions."""
+
+
+def current_name(loader: str) -> str:
+    """Return the present name of a loader that may be given by a former one."""
+    return FORMER_NAMES.get(loader, loader)
+
+
+def loader_exists(loader: str) -> bool:
+    """Return whether a loader of this name is part of the project; nothing is imported."""
+    parts = loader.split(".")
+    if not all(part.isidentifier() and not part.startswith("_") for part in parts):
+        return False
+    path = FAMILIES.joinpath(*parts)
+    return path.with_suffix(".py").is_file() or (path / "loader.py").is_file()
+
+
+def loader_module(loader: str) -> Any:
+    """Import the module whose `load` (and, where it can, `inspect`) a loader's name stands for."""
+    folder = FAMILIES.joinpath(*loader.split("."))
+    return importlib.import_module(f"models.families.{loader}{'.loader' if folder.is_dir() else ''}")
 
 
 def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:

@@ -17,7 +17,7 @@ from explain.picture.image import Image
 from models.adapter import Target
 from models.adapters.detector import Detector
 from models.catalog import spec
-from models.families.ultralytics.layers import CAM_SCRIPTS
+from models.families.ultralytics.detectors import CAM_SCRIPTS
 from models.families.yolox import NECK
 from models.load import load
 from models.weights import locate

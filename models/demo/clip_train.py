@@ -18,10 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.demo import captioned_scenes, nets
-from models.demo.clip_net import JOINT, NAME, DemoClip, tokenize, trained
 from models.demo.evaluation import as_tensor, normalised
-from models.demo.pool import SCENES_PER_SEED, Source
-from models.demo.recipes import Recipe
+from models.demo.nets import CLIP, JOINT, DemoClip, tokenize
+from models.demo.pool import SCENES_PER_SEED, Recipe, Source
 from models.demo.train import Learner, Watch, bfloat16_helps, cosine, parser, settings_of, turned
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
         apart = 1 - F.cosine_similarity(found, wanted, dim=1)
         loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
         learner.step(loss, 2e-3 * cosine(step, steps))
-    print(f"{NAME}: words, off by {apart.mean().item():.3f}", flush=True)
+    print(f"{CLIP}: words, off by {apart.mean().item():.3f}", flush=True)
 
 
 def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
@@ -224,13 +223,13 @@ def _share(right: Sequence[Any]) -> float:
 
 def train(recipe: Recipe, *, seed: int, out: Path, words: int) -> dict[str, Any]:
     """Train, write the weights and the card, and return the card."""
-    print(f"{NAME}: drawing {recipe.pool:,} scenes", flush=True)
+    print(f"{CLIP}: drawing {recipe.pool:,} scenes", flush=True)
     first = seed * SCENES_PER_SEED
     pool = pool_of([captioned_scenes.sample(number) for number in range(first, first + recipe.pool)])
     out.mkdir(parents=True, exist_ok=True)
-    watch = Watch(out / f"{NAME}.safetensors", recipe.images)
+    watch = Watch(out / f"{CLIP}.safetensors", recipe.images)
     watch.save(fit(pool, recipe, seed, words, watch))
-    net = trained(watch.path)
+    net = nets.filled(DemoClip(), watch.path, "clip_train")
     return watch.card(
         net,
         task="classify",

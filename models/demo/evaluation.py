@@ -10,8 +10,7 @@ import torch
 
 from models.demo import scenes
 from models.demo.nets import MEAN, STD, WEIGHTS, trained
-from models.demo.pool import Source, drawn, fill
-from models.demo.recipes import RECIPES
+from models.demo.pool import RECIPES, Source, drawn, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

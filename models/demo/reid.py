@@ -21,7 +21,7 @@ from models.demo import person_scenes
 from models.demo.nets import WEIGHTS
 from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, examined, located, pictures, trained
 from models.demo.train import Learner, Watch, parser
-from models.families.promptsg.files import written
+from models.families.promptsg.loader import written
 from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:

@@ -27,8 +27,7 @@ from common.files import write_file
 from models.demo import scenes
 from models.demo.evaluation import as_tensor, exam, normalised
 from models.demo.nets import WEIGHTS, build, trained
-from models.demo.pool import Pool, fill
-from models.demo.recipes import MARGINS, NAMES, NOISE, RECIPES, Recipe
+from models.demo.pool import MARGINS, NAMES, NOISE, RECIPES, Pool, Recipe, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

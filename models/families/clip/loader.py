@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import WeightsProblem
 from models import checkpoint, labels
 from models.families.clip import open_clip, transformers
-from models.families.clip.classifier import ClipClassifier
-from models.families.clip.towers import Towers
+from models.families.clip.classifier import ClipClassifier, Towers
 from models.families.transformers import fetched
 from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
@@ -67,19 +66,18 @@ def _folder(spec: ModelSpec) -> Path | None:
 
 
 def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
-    from models.demo import clip_net
+    from models.demo import nets
     from models.demo.captioned_scenes import SIDE
-    from models.demo.nets import MEAN, STD
     from models.families.demo import ONLY_DRAWN
 
     path = locate(spec, progress=progress)
-    net = clip_net.trained(path)
+    net = nets.filled(nets.DemoClip(), path, "clip_train")
     return Towers(
         net.visual,
-        lambda phrases: net.text(clip_net.tokenize(phrases)),
+        lambda phrases: net.text(nets.tokenize(phrases)),
         net.logit_scale.exp().item(),
         net.logit_bias.item(),
-        Preprocessing((SIDE, SIDE), SIDE, MEAN, STD),
+        Preprocessing((SIDE, SIDE), SIDE, nets.MEAN, nets.STD),
         sha256_of(path),
         notes=(ONLY_DRAWN,),
     )

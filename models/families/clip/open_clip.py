@@ -11,7 +11,7 @@ from common.errors import ModelProblem, WeightsProblem
 from common.suggestions import did_you_mean
 from models import checkpoint
 from models.adapter import freeze
-from models.families.clip.towers import MEAN, STD, ImageTower, Towers, nbytes
+from models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
 from models.preprocess import Preprocessing
 from models.weights import sha256_of
 

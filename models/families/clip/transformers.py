@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 
 from common.errors import ModelProblem, WeightsProblem
 from models.adapter import freeze
-from models.families.clip.towers import MEAN, STD, ImageTower, Towers, nbytes
+from models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
 from models.families.transformers import load_network, read, sides
 from models.preprocess import Preprocessing
 from models.weights import sha256_of

@@ -23,9 +23,8 @@ from models import checkpoint, labels
 from models.adapter import Layer, ModelSpec
 from models.adapters.classifier import Classifier
 from models.adapters.folding import conv_act
-from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
 from models.families.ultralytics.heads import reader
-from models.families.ultralytics.layers import NumberedLayers
 from models.families.ultralytics.prompts import OpenVocabulary
 from models.preprocess import Preprocessing
 from models.weights import cache, locate, sha256_of

@@ -15,8 +15,7 @@ from common.errors import ModelProblem, Problem, WeightsProblem
 from models import catalog, checkpoint, weights
 from models.adapter import ModelSpec
 from models.adapters.classifier import Classifier
-from models.load import load
-from models.loaders import loader_module
+from models.load import load, loader_module
 from models.preprocess import Preprocessing
 
 EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != catalog.OWN_FILES)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import ModelProblem
-from models import catalog, loaders
+from models import catalog
+from models import load as loaders
 from models.inspect import LOADERS
 from models.load import load
 
@@ -18,15 +19,15 @@ FORMER = Path(__file__).parents[2] / "former" / "models.toml"
 @pytest.mark.parametrize(("former", "now"), loaders.FORMER_NAMES.items())
 def test_every_former_name_stands_for_a_loader(former: str, now: str) -> None:
     assert loaders.current_name(former) == now
-    assert loaders.exists(now)
+    assert loaders.loader_exists(now)
     assert callable(loaders.loader_module(now).load)
     # Else the former name would mean something else by now.
-    assert not loaders.exists(former)
+    assert not loaders.loader_exists(former)
 
 
 def test_every_loader_of_the_catalogue_exists() -> None:
     for loader in {spec.loader for spec in catalog.catalog().values()}:
-        assert loaders.exists(loader) and callable(loaders.loader_module(loader).load), loader
+        assert loaders.loader_exists(loader) and callable(loaders.loader_module(loader).load), loader
 
 
 @pytest.mark.parametrize("name", LOADERS)
@@ -64,7 +65,7 @@ def test_a_family_of_before_is_loaded_too(tmp_path: Path, monkeypatch: pytest.Mo
 )  # fmt: skip
 def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaders.current_name(name) == name
-    assert not loaders.exists(name)
+    assert not loaders.loader_exists(name)
     table = tmp_path / "models.toml"
     table.write_text(f"[model.mine]\nloader = {_toml(name)}\n")
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(table))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from common.errors import Cancelled, WeightsProblem
-from models import download as network
 from models import weights
 from models.adapter import ModelSpec
 
@@ -195,7 +194,7 @@ def test_cancelled_download_leaves_nothing(by: str, server: Server, tmp_path: Pa
     with pytest.raises(Cancelled):
         weights.download(url(server, "slow.pth"), tmp_path / "to" / "tiny.pth", progress=stop, cancel=cancel)
     assert left_in(tmp_path / "to") == []
-    assert network._FLIGHTS == {}
+    assert weights._FLIGHTS == {}
 
 
 def test_a_file_is_never_seen_half_written(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchmarks.prompts import pointing
 from common.errors import ModelProblem
 from explain import Explainer
 from models import catalog
-from models.demo import captioned_scenes, clip_net, clip_train
+from models.demo import captioned_scenes, clip_train, nets
 from models.demo.nets import WEIGHTS
 from models.families.demo import ONLY_DRAWN, card
 
@@ -47,11 +47,11 @@ def test_words_that_it_was_not_taught_are_named() -> None:
     with pytest.raises(ModelProblem, match="does not know the word 'zebra'"):
         Explainer("demo-clip")(captioned_scenes.draw(captioned_scenes.example()).pixels, vocabulary="a zebra")
     with pytest.raises(ModelProblem, match="in fewer"):
-        clip_net.tokenize(["a " * 12])
+        nets.tokenize(["a " * 12])
 
 
 def test_the_card_says_what_the_weights_do() -> None:
-    net = clip_net.trained(WEIGHTS / "demo-clip.safetensors")
+    net = nets.filled(nets.DemoClip(), WEIGHTS / "demo-clip.safetensors", "clip_train")
     found, said = clip_train.measured(net, 120), card("demo-clip")["metrics"]
     assert found.keys() == said.keys()
     for name, share in found.items():
@@ -95,5 +95,5 @@ def test_a_few_steps_of_training_learn_something(tmp_path: object) -> None:
     pool = clip_train.pool_of([captioned_scenes.sample(seed) for seed in range(64)])
     recipe = clip_train.replace(clip_train.RECIPE, images=96, pool=64)
     net = clip_train.fit(pool, recipe, 0, words=3)
-    tokens = clip_net.tokenize(["a red star", "something blue"])
+    tokens = nets.tokenize(["a red star", "something blue"])
     assert net(pool.batch(np.arange(4), np.zeros(4, np.int64)), tokens).shape == (4, 2)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from common.errors import WeightsProblem
-from models.demo import evaluation, nets, pool, recipes, scenes, train
+from models.demo import evaluation, nets, pool, scenes, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 
 def test_a_classifier_learns() -> None:
     scenes_seen = pool.fill(pool.Source("classify"), 48)
-    recipe = recipes.Recipe(pool.Source("classify"), images=48 * 36, batch=16, turns=False)
+    recipe = pool.Recipe(pool.Source("classify"), images=48 * 36, batch=16, turns=False)
     losses: list[float] = []
     torch.manual_seed(0)
     net = train.fit(nets.build("demo-cls-s"), scenes_seen, recipe, 0, lambda *seen: losses.append(seen[2]))
@@ -47,7 +47,7 @@ def test_a_detector_learns() -> None:
     source = pool.Source("detect")
     losses: list[float] = []
     torch.manual_seed(0)
-    recipe = recipes.Recipe(source, images=320, batch=16)
+    recipe = pool.Recipe(source, images=320, batch=16)
     train.fit(nets.build("demo-s"), pool.fill(source, 64), recipe, 0, lambda *seen: losses.append(seen[2]))
     assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
 
@@ -89,7 +89,7 @@ def test_a_pool_is_the_same_however_many_draw_it() -> None:
 def test_a_training_writes_weights_and_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "HELD_OUT", 40)
     monkeypatch.setattr(train, "WATCHED", 20)
-    recipe = replace(recipes.RECIPES["demo-cls-cheat"], images=64, pool=32)
+    recipe = replace(pool.RECIPES["demo-cls-cheat"], images=64, pool=32)
     card = train.train("demo-cls-cheat", recipe=recipe, seed=3, out=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-cls-cheat.json", "demo-cls-cheat.safetensors"]
     assert json.loads((tmp_path / "demo-cls-cheat.json").read_text()) == card
@@ -104,7 +104,7 @@ def test_a_training_that_is_stopped_leaves_nothing_half_written(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train.Learner, "step", stop)
-    monkeypatch.setitem(recipes.RECIPES, "demo-cls-s", replace(recipes.RECIPES["demo-cls-s"], pool=32))
+    monkeypatch.setitem(pool.RECIPES, "demo-cls-s", replace(pool.RECIPES["demo-cls-s"], pool=32))
     with pytest.raises(SystemExit, match="stopped"):
         train.main(["demo-cls-s", "--out", str(tmp_path)])
     assert list(tmp_path.iterdir()) == []
@@ -120,15 +120,15 @@ def test_weights_that_are_missing_or_of_another_net_are_one_sentence(tmp_path: P
 
 def test_all_shipped_weights_are_small_and_have_a_card() -> None:
     files = sorted(nets.WEIGHTS.glob("*.safetensors"))
-    assert [path.stem for path in CARDS] == sorted(recipes.NAMES)
+    assert [path.stem for path in CARDS] == sorted(pool.NAMES)
     assert {path.stem for path in files} == {path.stem for path in nets.WEIGHTS.glob("*.json")}
-    assert {path.stem for path in files} <= {*recipes.NAMES, *APART}
+    assert {path.stem for path in files} <= {*pool.NAMES, *APART}
     assert sum(path.stat().st_size for path in files) <= 15e6
     for path in CARDS:
         card = json.loads(path.read_text())
         assert card["classes"] == list(scenes.CLASSES)
-        assert card["noise"] == recipes.NOISE[card["task"]]
-        assert card["training"]["images"] == recipes.RECIPES[path.stem].images
+        assert card["noise"] == pool.NOISE[card["task"]]
+        assert card["training"]["images"] == pool.RECIPES[path.stem].images
         assert card["bytes"] == path.with_suffix(".safetensors").stat().st_size
 
 

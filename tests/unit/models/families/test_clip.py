@@ -17,7 +17,7 @@ from explain.evidence.resident import Residency
 from explain.options import Options
 from models import catalog
 from models.adapter import Target
-from models.families.clip import classifier, loader, towers
+from models.families.clip import classifier, loader
 
 transformers = pytest.importorskip("transformers")
 open_clip = pytest.importorskip("open_clip")
@@ -232,7 +232,7 @@ def test_a_template_without_a_place_for_the_name(table: Any) -> None:
 
 def test_what_the_preprocessing_is(folders: dict[str, Path], table: Any) -> None:
     adapter = explainer("clip").resident.adapter
-    assert adapter.preprocessing.mean == towers.MEAN
+    assert adapter.preprocessing.mean == classifier.MEAN
     assert "inferred" in adapter.notes[0]
     assert adapter.prepare(PIXELS, "trained").geometry.seen == (20, 0, 100, 80)
     # SigLIP squeezes, it does not crop.

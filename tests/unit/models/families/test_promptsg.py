@@ -16,7 +16,7 @@ from explain.evidence.resident import Residency
 from models.adapter import ModelSpec
 from models.demo import person_scenes
 from models.families.promptsg import loader
-from models.families.promptsg.files import named, read_config, written
+from models.families.promptsg.loader import named, read_config, written
 from models.families.promptsg.network import Config, PromptSG
 from models.inspect import inspect_model
 
