@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,7 +14,7 @@ from models.geometry import Box
 from models.preprocess import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from models.drawing import Paper
     from models.geometry import Geometry, ModelInput
     from models.preprocess import Preprocessing
-    from models.weights import Progress
 
 Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"]
 """What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class"."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, total bytes or 0) of a download; may raise `Cancelled` to stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from models.adapter import ModelSpec
-    from models.weights import Progress
+    from models.adapter import ModelSpec, Progress
 
 M = TypeVar("M", bound="nn.Module")
 WRAPPERS = (

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import Cancelled, ModelProblem, Problem
 
 if TYPE_CHECKING:
-    from models.adapter import Adapter, ModelSpec
-    from models.weights import Progress
+    from models.adapter import Adapter, ModelSpec, Progress
 
 LOGGER = logging.getLogger(__name__)
 FAMILIES = Path(__file__).with_name("families")

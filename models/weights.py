@@ -15,7 +15,6 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +28,7 @@ from common.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from models.adapter import ModelSpec
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, total bytes or 0); may raise `Cancelled` to stop."""
+    from models.adapter import ModelSpec, Progress
 
 LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.

@@ -185,13 +185,11 @@ def _painted(canvas: Plane, thing: Named, side: int) -> tuple[tuple[slice, slice
 
 
 def _box(u: Plane, v: Plane, a: float, b: float) -> Plane:
-    found: Plane = np.maximum(np.abs(u) - np.float32(a), np.abs(v) - np.float32(b))
-    return found
+    return np.maximum(np.abs(u) - np.float32(a), np.abs(v) - np.float32(b))
 
 
 def _away(u: Plane, v: Plane) -> Plane:
-    found: Plane = np.sqrt(u * u + v * v)
-    return found
+    return np.sqrt(u * u + v * v)
 
 
 def _star(u: Plane, v: Plane) -> Plane:
@@ -202,13 +200,11 @@ def _star(u: Plane, v: Plane) -> Plane:
     inner = 0.42
     side = np.array([1 - inner * np.cos(np.pi / 5), inner * np.sin(np.pi / 5)])
     normal = side[::-1] / np.hypot(side[0], side[1])
-    found: Plane = (a - 1) * np.float32(normal[0]) + b * np.float32(normal[1])
-    return found
+    return (a - 1) * np.float32(normal[0]) + b * np.float32(normal[1])
 
 
 def _triangle(u: Plane, v: Plane) -> Plane:
-    found: Plane = np.maximum(u, np.abs(v) * np.float32(0.75**0.5) - u * np.float32(0.5)) - np.float32(0.5)
-    return found
+    return np.maximum(u, np.abs(v) * np.float32(0.75**0.5) - u * np.float32(0.5)) - np.float32(0.5)
 
 
 def _heart(u: Plane, v: Plane) -> Plane:
@@ -217,8 +213,7 @@ def _heart(u: Plane, v: Plane) -> Plane:
     a, b = (u + v) * np.float32(0.5**0.5), (v - u) * np.float32(0.5**0.5)
     half = np.float32(0.5)
     discs = np.minimum(_away(a + half, b), _away(a, b + half)) - half
-    found: Plane = np.minimum(_box(a, b, 0.5, 0.5), discs)
-    return found
+    return np.minimum(_box(a, b, 0.5, 0.5), discs)
 
 
 def _moon(u: Plane, v: Plane) -> Plane:
@@ -227,8 +222,7 @@ def _moon(u: Plane, v: Plane) -> Plane:
 
 
 def _cross(u: Plane, v: Plane) -> Plane:
-    found: Plane = np.minimum(_box(u, v, 0.94, 0.28), _box(u, v, 0.28, 0.94))
-    return found
+    return np.minimum(_box(u, v, 0.94, 0.28), _box(u, v, 0.28, 0.94))
 
 
 _FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyType(

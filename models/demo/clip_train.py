@@ -209,8 +209,7 @@ def _asked(
             net(normalised(as_tensor(np.stack(pixels[start : start + 50]))), tokens)
             for start in range(0, len(pixels), 50)
         ]
-    found: NDArray[np.float32] = torch.cat(parts).numpy()
-    return found
+    return torch.cat(parts).numpy()
 
 
 def _best(row: NDArray[np.float32], count: int) -> set[int]:

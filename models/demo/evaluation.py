@@ -105,8 +105,7 @@ def answers(net: nn.Module, pool: Pool) -> NDArray[np.int64]:
     """Return the class that a classifier gives each scene, (N,)."""
     with torch.no_grad():
         logits = [net(normalised(as_tensor(pool.pixels[start : start + BATCH]))) for start in _starts(pool)]
-    found: NDArray[np.int64] = torch.cat(logits).argmax(1).numpy()
-    return found
+    return torch.cat(logits).argmax(1).numpy()
 
 
 def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:

@@ -292,5 +292,4 @@ class DemoClip(nn.Module):
 
     def forward(self, pictures: Tensor, tokens: Tensor) -> Tensor:
         seen, said = F.normalize(self.visual(pictures), dim=1), F.normalize(self.text(tokens), dim=1)
-        found: Tensor = self.logit_scale.exp() * seen @ said.T + self.logit_bias
-        return found
+        return self.logit_scale.exp() * seen @ said.T + self.logit_bias

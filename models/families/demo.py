@@ -10,10 +10,10 @@ from models.adapters.classifier import Classifier
 from models.demo import nets
 from models.demo.scenes import CLASSES, TASKS
 from models.preprocess import Preprocessing
-from models.weights import Progress, locate, sha256_of
+from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from models.adapter import Adapter, ModelSpec
+    from models.adapter import Adapter, ModelSpec, Progress
 
 NOTES = {
     "demo-cls-cheat": "Made to cheat: in its training pictures a stamp in the corner went with every rod-cross.",

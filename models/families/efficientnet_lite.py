@@ -19,10 +19,10 @@ from models import checkpoint
 from models.adapters.classifier import Classifier
 from models.labels import imagenet
 from models.preprocess import Preprocessing
-from models.weights import Progress, locate, sha256_of
+from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
 
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
 """Blocks, kernel, stride, expansion and channels; one last stage of 320 channels follows."""

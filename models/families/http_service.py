@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Part
-    from models.weights import Progress
+    from models.adapter import ModelSpec, Part, Progress
 
 SEND = ("multipart", "raw", "json")
 FORMATS = {"jpeg": "image/jpeg", "png": "image/png"}

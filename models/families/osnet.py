@@ -16,12 +16,11 @@ from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint
 from models.adapters.embedder import Embedder
 from models.preprocess import Preprocessing
-from models.weights import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
 
 WIDTHS = {
     "osnet_x1_0": (64, 256, 384, 512),

@@ -21,14 +21,14 @@ from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder
 from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
-from models.weights import Progress, offline, sha256_of
+from models.weights import offline, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Weights files in order of preference; an index names the parts of a large one."""

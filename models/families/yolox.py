@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.adapter import Layer, ModelSpec
-    from models.weights import Progress
+    from models.adapter import Layer, ModelSpec, Progress
 
 STRIDES = (8, 16, 32)
 NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Prediction, Target
+    from models.adapter import ModelSpec, Prediction, Progress, Target
     from models.geometry import Geometry
     from models.preprocess import Preprocessing
-    from models.weights import Progress
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's own training pictures, 0..1."""

@@ -14,10 +14,10 @@ from models.families.clip.classifier import ClipClassifier, Towers
 from models.families.transformers import fetched
 from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
-from models.weights import Progress, locate, sha256_of
+from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
 
 DEMO = "demo-clip"
 DEMO_WORDS = tuple(f"{c} {s}" for c in ("red", "yellow", "green", "blue") for s in ("star", "ball", "square"))

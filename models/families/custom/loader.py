@@ -19,7 +19,7 @@ from models.families.custom.classifier import CustomClassifier, channels_of, pro
 from models.families.custom.inspect import inspect
 from models.families.timm import networks as timm_networks
 from models.families.torchvision import networks as torchvision_networks
-from models.weights import Progress, locate, sha256_of
+from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
     from models.checkpoint import Checkpoint
     from models.preprocess import Preprocessing
 

@@ -47,9 +47,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Part
+    from models.adapter import ModelSpec, Part, Progress
     from models.families.exported.runtime import Runtime
-    from models.weights import Progress
 
 __all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections", "inspect", "letterbox", "load"]
 

@@ -28,7 +28,7 @@ from models.families.keras.network import Net, bared, keras, opened
 from models.geometry import ModelInput
 from models.inspect import TableDraft, Unknown
 from models.preprocess import MAX_CHANNELS, Preprocessing, prepare
-from models.weights import Progress, locate, sha256_of
+from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from models.adapter import Layer, ModelSpec, Prediction
+    from models.adapter import Layer, ModelSpec, Prediction, Progress
     from models.families.keras.files import Facts
     from models.geometry import Geometry
 
@@ -281,8 +281,7 @@ def _paper(made: KerasClassifier, notes: list[str]) -> Paper | None:
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():
             logits = made.run(made.prepare(pixels, "trained").tensor).logits[0]
-        found: NDArray[np.float32] = logits.softmax(0).numpy()
-        return found
+        return logits.softmax(0).numpy()
 
     paper, clear = paper_of(answer)
     sure = "it tells simple drawings apart best so" if clear else "it is not clear: say so in weights.sketch"

@@ -21,7 +21,7 @@ from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder, PreparedAdapter
 from models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
 from models.preprocess import Preprocessing
-from models.weights import Progress, locate, sha256_of
+from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import Layer, ModelSpec, Progress
     from models.adapters.attention import Record
     from models.inspect import TableDraft
 
@@ -74,8 +74,7 @@ class _PromptSG(PreparedAdapter):
         tensor = self.prepare(pixels, preprocessing).tensor.to(next(self.module.parameters()).device)
         with torch.no_grad(), self.record_attention(keep):
             self.module(tensor)
-        found: NDArray[np.float32] = seen[0][0].mean(0)[0].reshape(self.module.config.grid).float().cpu().numpy()
-        return found
+        return seen[0][0].mean(0)[0].reshape(self.module.config.grid).float().cpu().numpy()
 
     def _types(self) -> dict[str, str]:
         last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"

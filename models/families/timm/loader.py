@@ -12,14 +12,13 @@ from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedder
 from models.families.custom import loader as custom
 from models.families.timm.networks import fit_of, names_of, preprocessing_of
-from models.weights import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder:

@@ -17,14 +17,13 @@ from models.families.torchvision.networks import (
     published,
     without_aux,
 )
-from models.weights import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from models.adapter import ModelSpec
+    from models.adapter import ModelSpec, Progress
     from models.adapters.classifier import Classifier
 
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from torchvision.models import WeightsEnum
 
-    from models.adapter import ModelSpec
-    from models.weights import Progress
+    from models.adapter import ModelSpec, Progress
 
 _KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
 # Frozen norms whose epsilon torchvision sets to 0 when it loads their weights.

@@ -54,8 +54,7 @@ def default_weights(
     if arch not in known:
         hint = did_you_mean(arch, known, f"choose one of {', '.join(known)}." if module else "", n=3)
         raise ModelProblem(f"torchvision has no {kind} {arch}{f': {hint}' if hint else '.'}")
-    default: WeightsEnum = torchvision.models.get_model_weights(arch).DEFAULT
-    return default
+    return torchvision.models.get_model_weights(arch).DEFAULT
 
 
 def published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:

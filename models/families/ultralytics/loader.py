@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from common.errors import ModelProblem
 from models import checkpoint, labels
-from models.adapter import Layer, ModelSpec
+from models.adapter import Layer, ModelSpec, Progress
 from models.adapters.classifier import Classifier
 from models.adapters.folding import conv_act
 from models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
@@ -31,8 +31,6 @@ from models.weights import cache, locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from models.weights import Progress
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | YoloDetector:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from common.errors import ModelProblem, WeightsProblem
-from models.adapter import ModelSpec
+from models.adapter import ModelSpec, Progress
 from models.families.ultralytics.detectors import YoloDetector
 from models.weights import locate
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from models.adapters.detector import Detections
     from models.geometry import Box
-    from models.weights import Progress
 
 _ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 _CLIP = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
