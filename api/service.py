@@ -98,7 +98,7 @@ def explain(
         image = open_picture(request.image, request.name, settings)
         name = request.model or settings.model
         if isinstance(request, DetectRequest):
-            from models.defaults import detector
+            from models.catalog import detector
 
             name = request.model or detector()
             if local_model(name).task != "detect":
@@ -141,7 +141,7 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
     """Explain one picture with several models, as `python -m explain compare` does."""
     from explain.comparison import Comparison
     from explain.evidence.timing import measure
-    from models.defaults import compared
+    from models.catalog import compared
 
     with weights.no_downloads():
         given, _ = engine_options(request), map_colours(request)

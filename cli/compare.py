@@ -85,7 +85,7 @@ def _compared(picture: str, options: CompareOptions, progress: Progress) -> tupl
     from explain.comparison import Comparison
     from explain.evidence.timing import measure
     from explain.picture.image import Image
-    from models.defaults import compared
+    from models.catalog import compared
 
     per_box = options.box is not None
     given = cli.engine_options(options, per="detection" if per_box else None)

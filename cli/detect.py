@@ -97,7 +97,7 @@ def detect(pictures: cli.Pictures, options: DetectOptions) -> int:
     Each picture's folder gets *_original.jpg, *_detection.jpg with the boxes, *_gradcam.jpg with all maps under them,
     maps.npz with the numbers, analysis_summary.json, and recipe.json, from which `replay` makes exactly the same maps.
     """
-    from models.defaults import detector
+    from models.catalog import detector
 
     if options.renormalize and options.within not in (None, "each"):
         raise Problem(f"--renormalize is --within each: leave --within {options.within} or --renormalize out.")

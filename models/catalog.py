@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
+from common.errors import ModelProblem, Problem
 from common.settings import settings
 from common.suggestions import did_you_mean
 from models import weights
@@ -24,7 +24,7 @@ from models.adapter import ModelSpec
 from models.load import current_name, loader_exists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
@@ -40,25 +40,18 @@ ONLY_ANSWER = ("exported", "http_service")
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Extensions of exported models; OpenVINO's also lie in a folder of their own."""
 
-# Keys of a family that hold for all of its models, then keys of a whole family alone.
-_SHARED = {
-    "loader": str,
-    "task": str,
-    "licence": str,
-    "source": str,
-    "method": str,
-    "channels_last": bool,
-    "target_layers": list,
-    "why": dict,
-    "example": str,
-    "arch": (str, dict),
-    "weights": dict,
+# Keys of each table, with the kinds of their values; a table in a table is a dictionary again.
+_PREPROCESSING = {
+    "size": int,
+    "short_side": int,
+    "mean": list,
+    "std": list,
+    "channels_in": int,
+    "divide_by": (int, float),
+    "channels": str,
+    "range": int,
+    "place": str,
 }
-_MADE = ("loader", "arch", "weights", "target_layers")
-"""Those of them that are not taken as they stand."""
-_TOP = {"family": list, "model": dict}
-_FAMILY = {**_SHARED, "name": str, "sizes": dict, "files": dict}
-_MODEL = {**_SHARED, "family": str, "size": str, "arch": str, "endpoint": dict}
 _WEIGHTS = {
     "package": str,
     "file": str,
@@ -73,21 +66,10 @@ _WEIGHTS = {
     "layout": str,
     "random": int,
     "sketch": str,
-    "preprocessing": dict,
+    "preprocessing": _PREPROCESSING,
     "config": str,
 }
 _WHY = {"method": str, "target_layers": list}
-_PREPROCESSING = {
-    "size": int,
-    "short_side": int,
-    "mean": list,
-    "std": list,
-    "channels_in": int,
-    "divide_by": (int, float),
-    "channels": str,
-    "range": int,
-    "place": str,
-}
 _ENDPOINT = {
     "url": str,
     "send": str,
@@ -100,6 +82,25 @@ _ENDPOINT = {
     "size": int,
     "token_env": str,
 }
+# Keys of a family that hold for all of its models.
+_SHARED = {
+    "loader": str,
+    "task": str,
+    "licence": str,
+    "source": str,
+    "method": str,
+    "channels_last": bool,
+    "target_layers": list,
+    "why": _WHY,
+    "example": str,
+    "arch": (str, dict),
+    "weights": _WEIGHTS,
+}
+_MADE = ("loader", "arch", "weights", "target_layers")
+"""Those of them that are not taken as they stand."""
+_TOP = {"family": list, "model": dict}
+_FAMILY = {**_SHARED, "name": str, "sizes": dict, "files": dict}
+_MODEL = {**_SHARED, "family": str, "size": str, "arch": str, "endpoint": _ENDPOINT}
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -166,12 +167,9 @@ def _state() -> tuple[Any, ...]:
     own = (path, path.stat().st_mtime_ns) if os.path.isfile(path) else (path, None) if named else None
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
     found = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
-    return own, tuple(file for file in found if os.path.isfile(file) and _whole(file))
-
-
-def _whole(file: Path) -> bool:
-    """Return whether a file is complete: an XML file is a model only with its weights beside it."""
-    return file.suffix != ".xml" or os.path.isfile(file.with_suffix(".bin"))
+    # An XML file is a model only with its weights beside it.
+    needed = ((file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,) for file in found)
+    return own, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
 
 
 @lru_cache(maxsize=4)
@@ -182,7 +180,9 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[st
     if own is not None:
         added, wrong = _read(own[0], models)
         models |= added
-    named = {Path(name) for model in models.values() for name in (model.arch, *map(str, _file_names(model)))}
+    named = {Path(model.arch) for model in models.values()}
+    for model in models.values():
+        named |= {Path(model.weights[key]) for key in ("file", "path", "url", "hub") if key in model.weights}
     known = {path.stem for path in named} | set(models)
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
@@ -305,22 +305,16 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
         if key not in allowed:
             hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
             raise ModelProblem(f"{path.name}: {where} has an unknown key {key}: {hint}")
-        if not isinstance(value, allowed[key]):
+        kind = allowed[key]
+        expected: Any = dict if isinstance(kind, dict) else kind
+        if not isinstance(value, expected):
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
         if key == "task" and value not in TASKS:
             raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
         if key == "loader" and not loader_exists(current_name(value)):
             raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no file of models/families.")
-        if key == "weights":
-            _check(path, f"weights of {where}", value, _WEIGHTS)
-        elif key == "why":
-            _check(path, f"why of {where}", value, _WHY)
-        elif key == "preprocessing":
-            _check(path, f"preprocessing of {where}", value, _PREPROCESSING)
-        elif key == "endpoint":
-            _check(path, f"endpoint of {where}", value, _ENDPOINT, needed=("url",))
-        elif key == "args":
-            continue
+        if isinstance(kind, dict):
+            _check(path, f"{key} of {where}", value, kind, needed=("url",) if kind is _ENDPOINT else ())
         elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
             raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
         elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MAX_INPUT_SIDE:
@@ -331,15 +325,11 @@ def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], ne
             raise ModelProblem(f"{path.name}: channels_in in {where} is from 1 to 16, not {value}.")
         elif key == "divide_by" and not value > 0:
             raise ModelProblem(f"{path.name}: divide_by in {where} is more than 0, not {value}.")
-        elif isinstance(value, dict) and allowed is not _TOP:
+        elif isinstance(value, dict) and allowed is not _TOP and key != "args":
             _check(path, f"{key} of {where}", value, dict.fromkeys(value, str))
     for key in needed:
         if key not in table:
             raise ModelProblem(f"{path.name}: {where} needs the key {key}.")
-
-
-def _file_names(model: ModelSpec) -> Iterator[str]:
-    return (model.weights[key].rpartition("/")[2] for key in ("file", "path", "url", "hub") if key in model.weights)
 
 
 def _timm(name: str) -> ModelSpec:
@@ -384,3 +374,32 @@ def _own_file(file: Path) -> ModelSpec:
 
 
 assert set(_SHARED) <= {field.name for field in fields(ModelSpec)}
+
+
+FIRST_DETECTOR = "yolo11n"
+"""Suggested where no detector is on this machine."""
+MAX_COMPARED = 8
+
+
+def detector() -> str:
+    """Return the catalogue's first detector whose weights are on this machine."""
+    found = (one for one in catalog().values() if one.task == "detect" and "random" not in one.weights)
+    return next((one.id for one in found if available(one)), FIRST_DETECTOR)
+
+
+def compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the models to compare and their short names; a single model stands for all present sizes of its family.
+
+    Short names are the sizes where these tell the models apart. Raises Problem for an unknown model, and for fewer than
+    two or more than `MAX_COMPARED`.
+    """
+    specs = [spec(name) for name in dict.fromkeys(ids)]
+    # An operator's own models share a menu entry, but are not sizes of one family.
+    if len(specs) == 1 and specs[0].family not in (OWN_FILES, OWN_MODELS):
+        family = families().get(specs[0].family, [])
+        specs = [one for one in family if available(one) or one.id == specs[0].id]
+    if not 2 <= len(specs) <= MAX_COMPARED:
+        raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(specs)}: name each by itself.")
+    sizes = [one.size for one in specs]
+    short = len({one.family for one in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
+    return [one.id for one in specs], tuple(sizes if short else [one.id for one in specs])

@@ -123,6 +123,39 @@ def of_one(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names) or ("no", "yes")
 
 
+def for_classes(
+    spec: ModelSpec, count: int, found: Sequence[str] = (), otherwise: Sequence[str] = (), *, binary: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a model's classes, and a note where they have only numbers.
+
+    They are the operator's, else `found` in the file, else `otherwise` where that has as many. `binary`: the model
+    answers with one number. Raises ModelProblem where the names are more or fewer than the classes.
+    """
+    given = own(spec) or tuple(found)
+    if given:
+        given = of_one(given) if binary else given
+        if len(given) != count:
+            raise ModelProblem(
+                f"{spec.id} has {count} classes and weights.labels names {len(given)}: give as many names as classes."
+            )
+        return given, ()
+    if len(otherwise) == count:
+        return tuple(otherwise), ()
+    note = f"Its {count} classes have no names here: say weights.labels in its table."
+    return of_one(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
+
+
+def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the words that a model is to look for; raise ModelProblem where there are none, or one is given twice."""
+    words = tuple(name.strip() for name in names)
+    if not words or "" in words:
+        raise ModelProblem("Say what to look for: one word or phrase or more, none of them empty.")
+    if len(set(words)) < len(words):
+        twice = next(word for word in words if words.count(word) > 1)
+        raise ModelProblem(f"{twice} is given twice: name each thing once.")
+    return words
+
+
 def carried(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ...]:
     """Return as many names as `count` from the tables of a checkpoint (`Checkpoint.tables`), or none."""
     for table in tables:

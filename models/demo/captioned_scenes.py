@@ -1,6 +1,6 @@
-"""Scenes to be spoken of: flat things, each of one colour and one shape that have names, and what may be said of them.
+"""Draw scenes of flat things, each of one named colour and one named shape.
 
-What a phrase such as "red star" means is known here pixel by pixel, so a map of it can be judged.
+What a phrase such as "red star" refers to is known pixel by pixel, so a map of it can be judged.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.demo.backgrounds import background
+from models.demo.shapes import box, folded, star, triangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,27 +185,8 @@ def _painted(canvas: Plane, thing: Named, side: int) -> tuple[tuple[slice, slice
     return (rows, columns), share
 
 
-def _box(u: Plane, v: Plane, a: float, b: float) -> Plane:
-    return np.maximum(np.abs(u) - np.float32(a), np.abs(v) - np.float32(b))
-
-
 def _away(u: Plane, v: Plane) -> Plane:
     return np.sqrt(u * u + v * v)
-
-
-def _star(u: Plane, v: Plane) -> Plane:
-    step = np.float32(2 * np.pi / 5)
-    angle = np.arctan2(v, u)
-    angle -= np.round(angle / step) * step
-    a, b = _away(u, v) * np.cos(angle), _away(u, v) * np.abs(np.sin(angle))
-    inner = 0.42
-    side = np.array([1 - inner * np.cos(np.pi / 5), inner * np.sin(np.pi / 5)])
-    normal = side[::-1] / np.hypot(side[0], side[1])
-    return (a - 1) * np.float32(normal[0]) + b * np.float32(normal[1])
-
-
-def _triangle(u: Plane, v: Plane) -> Plane:
-    return np.maximum(u, np.abs(v) * np.float32(0.75**0.5) - u * np.float32(0.5)) - np.float32(0.5)
 
 
 def _heart(u: Plane, v: Plane) -> Plane:
@@ -213,29 +195,20 @@ def _heart(u: Plane, v: Plane) -> Plane:
     a, b = (u + v) * np.float32(0.5**0.5), (v - u) * np.float32(0.5**0.5)
     half = np.float32(0.5)
     discs = np.minimum(_away(a + half, b), _away(a, b + half)) - half
-    return np.minimum(_box(a, b, 0.5, 0.5), discs)
-
-
-def _moon(u: Plane, v: Plane) -> Plane:
-    found: Plane = np.maximum(_away(u, v) - 1, np.float32(0.8) - _away(u - np.float32(0.5), v))
-    return found
-
-
-def _cross(u: Plane, v: Plane) -> Plane:
-    return np.minimum(_box(u, v, 0.94, 0.28), _box(u, v, 0.28, 0.94))
+    return np.minimum(box(a, b, 0.5, 0.5), discs)
 
 
 _FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyType(
     {
-        "star": _star,
+        "star": lambda u, v: star(*folded(u, v, 5, _away), 1, 0.42),
         "ball": lambda u, v: _away(u, v) - np.float32(0.86),
         "ring": lambda u, v: np.abs(_away(u, v) - np.float32(0.72)) - np.float32(0.2),
-        "cross": _cross,
-        "square": lambda u, v: _box(u, v, 0.72, 0.72),
-        "triangle": _triangle,
+        "cross": lambda u, v: np.minimum(box(u, v, 0.94, 0.28), box(u, v, 0.28, 0.94)),
+        "square": lambda u, v: box(u, v, 0.72, 0.72),
+        "triangle": lambda u, v: triangle(u, v, 1),
         "heart": _heart,
-        "moon": _moon,
-        "bar": lambda u, v: _box(u, v, 0.95, 0.2),
+        "moon": lambda u, v: np.maximum(_away(u, v) - 1, np.float32(0.8) - _away(u - np.float32(0.5), v)),
+        "bar": lambda u, v: box(u, v, 0.95, 0.2),
         "half": lambda u, v: np.maximum(_away(u, v) - np.float32(0.9), u),
     }
 )

@@ -6,6 +6,7 @@ twin can only be there. Maps here are plain autograd; `explain` must find the sa
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from models.demo.pool import in_processes
 from models.families.promptsg.network import Config, PromptSG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -179,19 +180,14 @@ def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dic
     """GradCAM at each of PLACES and the cross-attention, (96, 48) each; and by how much the person beats the twin."""
     kept: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[..., Tensor]:
-        def kept_as(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
-            kept[name] = output if output.requires_grad else output.requires_grad_()
-            return kept[name]
+    with ExitStack() as hooks:
+        for name, path in PLACES.items():
 
-        return kept_as
+            def keep(_module: Any, _inputs: Any, output: Tensor, name: str = name) -> Tensor:
+                return kept.setdefault(name, output if output.requires_grad else output.requires_grad_())
 
-    handles = [net.get_submodule(path).register_forward_hook(keep(name)) for name, path in PLACES.items()]
-    try:
+            hooks.enter_context(net.get_submodule(path).register_forward_hook(keep))
         logits = net(as_input(figure.pixels[None])).logits[0]
-    finally:
-        for handle in handles:
-            handle.remove()
     margin = logits[person] - logits[person_scenes.twin(person)]
     gradients = torch.autograd.grad(margin, list(kept.values()))
     patches = CONFIG.grid[0] * CONFIG.grid[1]

@@ -148,7 +148,7 @@ def _palette(rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
     return tint(rng, body), tint(rng, face), tint(rng, ink)
 
 
-def _box(u: Plane, v: Plane, half_u: float, half_v: float) -> Plane:
+def box(u: Plane, v: Plane, half_u: float, half_v: float) -> Plane:
     return np.maximum(np.abs(u) - half_u, np.abs(v) - half_v)
 
 
@@ -161,7 +161,7 @@ def _turned(u: Plane, v: Plane, angle: float) -> tuple[Plane, Plane]:
     return u * cos + v * sin, v * cos - u * sin
 
 
-def _triangle(u: Plane, v: Plane, radius: float) -> Plane:
+def triangle(u: Plane, v: Plane, radius: float) -> Plane:
     """Return an equilateral triangle with this circumradius, one corner at -u."""
     return np.maximum(u, np.abs(v) * np.float32(0.75**0.5) - u * np.float32(0.5)) - np.float32(radius / 2)
 
@@ -181,8 +181,8 @@ def _rod(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str)
     elif mark == "cross":
         a, b = _turned(centre, v, turn)
         arm, stroke = 0.72 * radius, max(0.16 * radius, 0.75)
-        layers.append((np.minimum(_box(a, b, arm, stroke), _box(a, b, stroke, arm)), INK))
-    body = np.minimum(_box(u, v, end, width), cap)
+        layers.append((np.minimum(box(a, b, arm, stroke), box(a, b, stroke, arm)), INK))
+    body = np.minimum(box(u, v, end, width), cap)
     return Form(body, tuple(layers), distance < 0.8 * radius + 0.5, 0.5 * radius)
 
 
@@ -202,9 +202,9 @@ def _plate(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: st
     a, b = _turned(u - at_u, v - at_v, turn)
     if mark == "square":
         side = 0.57 * radius  # the triangle's area
-        layers.append((_box(a, b, side, side), INK))
+        layers.append((box(a, b, side, side), INK))
     elif mark == "triangle":
-        layers.append((_triangle(a, b, radius), INK))
+        layers.append((triangle(a, b, radius), INK))
     return Form(body, tuple(layers), _away(a, b) < radius + 1, 0.06 * length)
 
 
@@ -245,11 +245,7 @@ def _moon(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
 
 def _star(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str) -> Form:
     depth = rng.uniform(0.4, 0.56)
-    a, b = _folded(u, v, 5)
-    tip, valley = length / 2, length / 2 * depth
-    side = np.array([tip - valley * np.cos(np.pi / 5), valley * np.sin(np.pi / 5)])
-    normal = side[::-1] / np.hypot(*side)
-    body = (a - np.float32(tip)) * np.float32(normal[0]) + b * np.float32(normal[1])
+    body = star(*folded(u, v, 5), length / 2, length / 2 * depth)
     return Form(body, ((body + np.float32(0.09 * length), FACE),), body < 0.5 - COVERED, 0.12 * length)
 
 
@@ -259,7 +255,7 @@ def _gear(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
     root = rng.uniform(0.7, 0.8) * tip
     half = rng.uniform(0.36, 0.48) * np.pi * root / teeth
     hole = rng.uniform(0.2, 0.36) * tip
-    a, b = _folded(u, v, teeth)
+    a, b = folded(u, v, teeth)
     away = _away(u, v)
     tooth = np.maximum(a - np.float32(tip * 0.97), b - np.float32(half) - (np.float32(tip) - a) * np.float32(0.2))
     body = np.maximum(np.minimum(away - np.float32(root), tooth), np.float32(hole) - away)
@@ -267,12 +263,19 @@ def _gear(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
     return Form(body, ((hub, FACE),), body < 0.5 - COVERED, 0.07 * length)
 
 
-def _folded(u: Plane, v: Plane, sectors: int) -> tuple[Plane, Plane]:
+def star(a: Plane, b: Plane, tip: float, valley: float) -> Plane:
+    """Return a star in `folded` coordinates of five sectors, by the distances of its tips and valleys."""
+    side = np.array([tip - valley * np.cos(np.pi / 5), valley * np.sin(np.pi / 5)])
+    normal = side[::-1] / np.hypot(*side)
+    return (a - np.float32(tip)) * np.float32(normal[0]) + b * np.float32(normal[1])
+
+
+def folded(u: Plane, v: Plane, sectors: int, radius: Callable[[Plane, Plane], Plane] = _away) -> tuple[Plane, Plane]:
     """Fold the plane into half of one of its equal sectors, whose axis is the first coordinate."""
     step = np.float32(2 * np.pi / sectors)
     angle = np.arctan2(v, u)
     angle -= np.round(angle / step) * step
-    away = _away(u, v)
+    away = radius(u, v)
     return away * np.cos(angle), away * np.abs(np.sin(angle))
 
 
@@ -282,9 +285,9 @@ def _clutter(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: 
     if choice == 0:
         thin = rng.uniform(0.1, 0.7)
         half = length / 2 / (1 + thin**2) ** 0.5
-        body = _box(u, v, half, thin * half)
+        body = box(u, v, half, thin * half)
     elif choice == 1:
-        body = _triangle(u * np.float32(rng.uniform(1, 1.7)), v, length / 2)
+        body = triangle(u * np.float32(rng.uniform(1, 1.7)), v, length / 2)
     else:
         body = np.maximum(_away(u, v) - length / 2, u - np.float32(rng.uniform(-0.2, 0.1) * length))
     return Form(body, (), np.zeros(body.shape, np.bool_), 0.08 * length + 1)

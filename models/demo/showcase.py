@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -88,14 +89,6 @@ def _stamped(spec: Spec) -> Spec:
     return spec if spec.stamp is not None else with_stamp(spec)
 
 
-def _woven(spec: Spec) -> Spec:
-    return with_background(spec, "weave")
-
-
-def _unwoven(spec: Spec) -> Spec:
-    return with_background(spec, PLAIN)
-
-
 STORIES = MappingProxyType(
     {
         "stamp": Story(
@@ -117,8 +110,8 @@ STORIES = MappingProxyType(
             (5, 17, 166, 9, 117, 71),
             (0, 4, 8, 13, 6, 2),
             "textured",
-            _woven,
-            _unwoven,
+            partial(with_background, kind="weave"),
+            partial(with_background, kind=PLAIN),
         ),
     }
 )

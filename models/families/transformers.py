@@ -69,7 +69,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
     config = _config(folder)
     arch = _architecture(folder, config)
     if "random" in spec.weights:
-        net = checkpoint.seeded(lambda: _class(arch)(_parsed(folder, config)), spec.weights["random"])
+        import transformers
+
+        net = checkpoint.seeded(
+            lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), spec.weights["random"]
+        )
         sha256, missing = checkpoint.digest(net), frozenset[str]()
     else:
         # A pooler without weights is left at random, and the class token is taken instead.
@@ -84,11 +88,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
     notes = () if {"size", "mean", "std"} <= given.keys() else notes
     adapter: TransformersClassifier | TransformersEmbedder
     if "ForImageClassification" in arch:
-        names = labels.own(spec) or tuple(net.config.id2label[i] for i in sorted(net.config.id2label))
-        if len(names) != net.config.num_labels:
-            raise ModelProblem(
-                f"{spec.id} has {net.config.num_labels} classes and {len(names)} labels: give a label for each."
-            )
+        found = [net.config.id2label[index] for index in sorted(net.config.id2label)]
+        names, _ = labels.for_classes(spec, net.config.num_labels, found)
         row = replace(spec, task="classify")
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, fit=fit, notes=notes)
     else:
@@ -236,12 +237,6 @@ def _class(arch: str) -> Any:
 
     found = getattr(transformers, arch, None) if arch.isidentifier() else None
     return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
-
-
-def _parsed(folder: Path, config: Mapping[str, Any]) -> Any:
-    import transformers
-
-    return transformers.AutoConfig.for_model(**config) if config else transformers.AutoConfig.from_pretrained(folder)
 
 
 def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] = ()) -> tuple[Any, frozenset[str]]:

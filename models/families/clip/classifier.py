@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from common.errors import ModelProblem
 from models.adapter import Part
 from models.adapters.classifier import Classifier, Logits
+from models.labels import vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,14 +128,8 @@ class ClipClassifier(Classifier):
 
         Raises ModelProblem where there are none, one is given twice, or the model cannot read it.
         """
-        phrases = tuple(name.strip() for name in names)
-        if not phrases or "" in phrases:
-            raise ModelProblem("Say what to look for: one prompt or more, none of them empty.")
-        if len(set(phrases)) < len(phrases):
-            twice = next(phrase for phrase in phrases if phrases.count(phrase) > 1)
-            raise ModelProblem(f"{twice} is asked for twice: name each thing once.")
         other = copy.copy(self)
-        other._set_words(phrases, ("{}",))
+        other._set_words(vocabulary(names), ("{}",))
         return other
 
     def _set_words(self, words: Sequence[str], templates: Sequence[str]) -> None:

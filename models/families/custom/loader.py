@@ -11,7 +11,6 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
 from models import architectures, checkpoint, labels, state_dicts
 from models.adapters.classifier import Classifier
 from models.families.custom import code
@@ -50,7 +49,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     held = checkpoint.open_(path, spec.weights.get("key", ""))
     module, side, notes = of_library(library, name, path, held)
     count = state_dicts.classes(module.state_dict(), module) or 0
-    names, more = _names(spec, held, count, imagenet=count == len(labels.imagenet()))
+    names, more = labels.for_classes(spec, count, labels.carried(held.tables(), count), labels.imagenet())
     stated = spec.weights.get("preprocessing", {})
     known = _preprocessing(held, stated)
     if (channels := channels_of(module)) != 3 and not {"channels_in", "mean", "std"} & known.keys():
@@ -136,37 +135,14 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_which(held))
         sha256 = sha256_of(path)
     seen = probe(module, _preprocessing(held, stated), spec.id)
-    names, more = _names(spec, held, 1 if seen.kind in ("logit", "probability") else seen.classes)
+    binary = seen.kind in ("logit", "probability")
+    names, more = labels.for_classes(spec, seen.classes, labels.carried(held.tables(), seen.classes), binary=binary)
     notes += more + seen.notes
     if not set(_STATED) <= stated.keys():
         notes += (_inferred(seen.preprocessing, seen.why),)
     made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     made.kind = seen.kind
     return made
-
-
-def _names(
-    spec: ModelSpec, held: Checkpoint, count: int, *, imagenet: bool = False
-) -> tuple[Sequence[str], tuple[str, ...]]:
-    """Return the names of the classes, and a note where they are unknown; a `count` of one stands for no and yes.
-
-    Raises ModelProblem where the operator names more or fewer.
-    """
-    one = count == 1
-    count = 2 if one else count
-    if own := labels.own(spec):
-        own = labels.of_one(own) if one else own
-        if len(own) != count:
-            raise ModelProblem(
-                f"{spec.id} has {count} classes and weights.labels names {len(own)}: give as many names as classes."
-            )
-        return own, ()
-    if found := labels.carried(held.tables(), count):
-        return found, ()
-    if imagenet:
-        return labels.imagenet(), ()
-    note = "Its classes have no names here: say weights.labels in its table."
-    return labels.of_one(()) if one else [f"class {index}" for index in range(count)], (note,)
 
 
 def _preprocessing(held: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:

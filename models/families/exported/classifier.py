@@ -13,7 +13,7 @@ from common.errors import ModelProblem, Problem
 from models import labels
 from models.adapters.classifier import Classifier, both
 from models.families.custom.classifier import FILLS, kind_of, recorded
-from models.families.exported.files import CHANNELS, choice, named, taken
+from models.families.exported.files import CHANNELS, carried, choice, taken
 from models.families.exported.runtime import padded, pieces, tensors
 from models.preprocess import Preprocessing
 
@@ -38,13 +38,8 @@ def classifier(
     """Adapt a file that answers (B, classes); append assumptions and capabilities to `notes`."""
     one = answer.shape[1] == 1
     count = 2 if one else answer.shape[1]
-    names = named(spec, runtime) or (labels.imagenet() if count == 1000 else None)
-    if names is None:
-        names = labels.of_one(()) if one else tuple(f"class {index}" for index in range(count))
-        notes.append(f"{runtime.path.name} does not name its {count} classes: weights.labels can.")
-    names = labels.of_one(names) if one else names
-    if len(names) != count:
-        raise ModelProblem(f"{runtime.path.name} has {count} classes, and {len(names)} are named in weights.labels.")
+    names, more = labels.for_classes(spec, count, carried(runtime), labels.imagenet(), binary=one)
+    notes += more
     preprocessing = _preprocessing(spec, runtime, size, notes)
     probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
     if one:

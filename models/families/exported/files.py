@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import ModelProblem
-from models import labels
 from models.families.exported.graphs import Program
 from models.families.exported.runtime import Runtime, tensors
 from models.preprocess import MAX_CHANNELS
@@ -191,17 +190,12 @@ def taken(spec: ModelSpec, runtime: Runtime) -> int:
     return stated or runtime.channels or 3
 
 
-def named(spec: ModelSpec, runtime: Runtime) -> tuple[str, ...] | None:
-    """Return the operator's names of the classes, or those in the file's metadata."""
-    return labels.own(spec) or carried(runtime)
-
-
-def carried(runtime: Runtime) -> tuple[str, ...] | None:
-    """Return the names of classes in a file's metadata, or None."""
+def carried(runtime: Runtime) -> tuple[str, ...]:
+    """Return the names of classes in a file's metadata, or none."""
     names = plain(runtime.metadata.get("names"))
     if isinstance(names, dict):
         return tuple(str(names[key]) for key in sorted(names, key=int))
-    return tuple(map(str, names)) if isinstance(names, list | tuple) else None
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:

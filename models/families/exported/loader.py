@@ -28,7 +28,6 @@ from models.families.exported.files import (
     TORCHSCRIPT,
     carried,
     choice,
-    named,
     open_file,
     plain,
     taken,
@@ -137,12 +136,12 @@ def _detector(
     notes: list[str],
     sha256: str,
 ) -> ExportedDetector:
-    names, name = named(spec, runtime), spec.weights.get("layout")
+    names, name = labels.own(spec) or carried(runtime), spec.weights.get("layout")
     task = runtime.metadata.get("task")
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
     try:
-        found, count = infer(outputs, size, None if names is None else len(names), task is not None)
+        found, count = infer(outputs, size, len(names) or None, task is not None)
     except ModelProblem:
         if name is None:
             raise
@@ -153,12 +152,12 @@ def _detector(
             f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
             f"{LAYOUTS[name].about}."
         )
-    if names is None and name == "torchvision":
+    if not names and name == "torchvision":
         # The numbers that torchvision's own weights answer with, the gaps among them.
         held = labels.coco()
         names = tuple(held.get(number, f"class {number}") for number in range(max(held) + 1))
         notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
-    if names is None:
+    if not names:
         if not count or name != found:
             raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in weights.labels.")
         names = tuple(f"class {index}" for index in range(count))
@@ -367,7 +366,7 @@ def _opened(path: Path, runtime: Runtime) -> TableDraft:
     names = carried(runtime)
     # One number says no or yes.
     count = max(outputs[0].shape[1], 2) if classifies else None
-    if names is not None:
+    if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
     elif count is not None:
         find_labels(path, count, weights, notes, unknown)

@@ -39,7 +39,7 @@ _NETS: tuple[tuple[str, str, str], ...] = (
     ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
     ("densenet", "conv5_block16_concat", "torch"),
 )
-_WAYS: dict[str, tuple[dict[str, Any], str]] = {
+WAYS: dict[str, tuple[dict[str, Any], str]] = {
     "raw": ({"range": 255}, "colours from 0 to 255"),
     "caffe": ({"range": 255, "mean": _CAFFE, "channels": "bgr"}, "blue first, 0 to 255, ImageNet's mean taken off"),
     "tf": ({"mean": (0.5,), "std": (0.5,)}, "colours from -1 to 1"),
@@ -63,7 +63,7 @@ class Facts:
     needs: tuple[str, ...]
     """Classes and functions that are not Keras's own, so that they must come from a file of the operator."""
     taken: str
-    """The likeliest of `_WAYS` to scale a picture's numbers."""
+    """The likeliest of `WAYS` to scale a picture's numbers."""
     because: str
     """Source of that inference, for the end of a sentence."""
 
@@ -148,11 +148,6 @@ def facts(path: Path) -> Facts:
     return Facts(shape, first, units, final, needs, taken, because)
 
 
-def way(taken: str) -> tuple[dict[str, Any], str]:
-    """Return the table `preprocessing` of one of `_WAYS`, and its description."""
-    return _WAYS[taken]
-
-
 def _layers(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every layer and model in a configuration, models before their layers."""
     yield dict(node)
@@ -188,8 +183,7 @@ def _foreign(node: Any) -> Iterator[str]:
 
 
 def _name(layer: Mapping[str, Any]) -> str:
-    inner = layer.get("config")
-    return str(inner.get("name", layer.get("name", ""))) if isinstance(inner, dict) else str(layer.get("name", ""))
+    return str(_inner(layer).get("name", layer.get("name", "")))
 
 
 def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:

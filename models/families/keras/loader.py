@@ -171,7 +171,7 @@ def inspect(path: Path) -> TableDraft | None:
         table["arch"] = ""
     count = None if facts.classes is None else max(facts.classes, 2)
     find_labels(path, count, weights, notes, unknown)
-    preprocessing, words = files.way(facts.taken)
+    preprocessing, words = files.WAYS[facts.taken]
     notes.append(f"It is given {words}, as {facts.because}: say so in weights.preprocessing where that is not so.")
     if preprocessing:
         weights["preprocessing"] = {
@@ -236,7 +236,7 @@ def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
             )
     if {"mean", "std", "range"} & given.keys():
         return given
-    inferred, words = files.way(facts.taken)
+    inferred, words = files.WAYS[facts.taken]
     notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
     return inferred | given
 
@@ -253,15 +253,8 @@ def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
         made.final = "softmax of probabilities" if probable else "softmax"
         if probable:
             notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
-    count, names = logits.shape[1], labels.own(made.spec)
-    if names and len(names) != count:
-        raise ModelProblem(f"{len(names)} labels are given for {made.spec.id}, which knows {count} classes.")
-    if not names and count == len(labels.imagenet()):
-        names = labels.imagenet()
-    if not names:
-        names = tuple(f"class {index}" for index in range(count))
-        notes.append(f"Nobody names its {count} classes: weights.labels can.")
-    made.labels = tuple(names)
+    made.labels, more = labels.for_classes(made.spec, logits.shape[1], otherwise=labels.imagenet())
+    notes += more
     made.paper = _paper(made, notes)
     if made.paper is not None:
         # What was drawn with the other pen can be shown to it all the same.

@@ -142,11 +142,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     sha256 = sha256_of(path)
     adapter: PromptClassifier | PromptEmbedder
     if config.classes:
-        names = labels.own(spec) or tuple(f"person {number}" for number in range(config.classes))
-        if len(names) != config.classes:
-            raise ModelProblem(
-                f"{spec.id} knows {config.classes} persons and has {len(names)} labels: give one for each, in order."
-            )
+        persons = [f"person {number}" for number in range(config.classes)]
+        names, _ = labels.for_classes(spec, config.classes, otherwise=persons)
         adapter = PromptClassifier(spec, module, names, preprocessing, sha256, fit="squash")
     else:
         adapter = PromptEmbedder(spec, module, (), preprocessing, sha256, fit="squash")

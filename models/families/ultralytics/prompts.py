@@ -18,6 +18,7 @@ from torch import Tensor
 from common.errors import ModelProblem, WeightsProblem
 from models.adapter import ModelSpec, Progress
 from models.families.ultralytics.detectors import YoloDetector
+from models.labels import vocabulary
 from models.weights import locate
 
 if TYPE_CHECKING:
@@ -65,12 +66,7 @@ class OpenVocabulary(YoloDetector):
 
         Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
         """
-        words = tuple(name.strip() for name in names)
-        if not words or "" in words:
-            raise ModelProblem("Say what to look for: one word or more, none of them empty.")
-        if len(set(words)) < len(words):
-            twice = next(word for word in words if words.count(word) > 1)
-            raise ModelProblem(f"{twice} is asked for twice: name each thing once.")
+        words = vocabulary(names)
         encoder = getattr(self.module, "text_model", "mobileclip:blt") if self.takes_examples else "clip:ViT-B/32"
         rows = text_embeddings(encoder, words, progress).to(next(self.module.parameters()))
         if self.takes_examples:

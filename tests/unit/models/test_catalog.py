@@ -435,7 +435,7 @@ def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
 
 
 def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.defaults import compared
+    from models.catalog import compared
 
     row = '[model.{0}]\nloader = "custom"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
     for name in ("plant", "street"):

@@ -306,7 +306,7 @@ def test_yolov5_has_three_candidates_a_cell(tmp_path: Path) -> None:
     assert isinstance(adapter, ExportedDetector)
     assert adapter.layout.name == "yolov5"
     assert adapter.labels == ("class 0", "class 1")
-    assert any("does not name its 2 classes" in note for note in adapter.notes)
+    assert any("Its 2 classes have no names here" in note for note in adapter.notes)
     (one,) = answers(adapter)
     assert one.box == pytest.approx((80, 50, 120, 70), abs=1e-3)
     assert adapter.prepare(picture(), "trained").tensor.max() <= 1

@@ -226,7 +226,7 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch,
 def test_what_is_not_said_is_inferred_and_said(monkeypatch, folder):
     model = explainer(monkeypatch, folder, weights={"preprocessing": None, "labels": None})
     notes = " ".join(model(pixels(scribble(1, np.random.default_rng(3)))).notes)
-    assert "colours from 0 to 1" in notes and "Nobody names its 4 classes" in notes
+    assert "colours from 0 to 1" in notes and "Its 4 classes have no names here" in notes
     assert model.labels == ("class 0", "class 1", "class 2", "class 3")
 
 
@@ -299,7 +299,7 @@ def test_other_ends_and_inputs(monkeypatch, tmp_path):
     free.save(tmp_path / "free.keras")
     free_one = explainer(monkeypatch, tmp_path, weights={"path": "free.keras", "labels": ["a1", "b2", "c3"]})
     assert free_one(picture).evidence.tensor.shape == (1, 3, 224, 224)
-    with pytest.raises(ModelProblem, match="2 labels are given for own, which knows 3 classes"):
+    with pytest.raises(ModelProblem, match=r"own has 3 classes and weights\.labels names 2"):
         explainer(monkeypatch, tmp_path, weights={"path": "free.keras", "labels": ["a1", "b2"]})
 
 
