@@ -37,7 +37,7 @@ SHAPES = ("star", "ball", "ring", "cross", "square", "triangle", "heart", "moon"
 CLUTTER = ("bar", "half")
 """Shapes that no phrase names."""
 NEVER_SEEN = frozenset({("red", "ring"), ("yellow", "heart"), ("blue", "cross"), ("white", "moon")})
-"""Neither drawn nor named in training: what a model makes of them, it put together from the two words."""
+"""Pairs that training neither draws nor names: a model has to combine the two words."""
 SYNONYMS = MappingProxyType(
     {
         "ball": ("ball", "circle", "disc"),
@@ -76,7 +76,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """All that a scene depends on; `background` and `seed` as in `models.demo.scenes`."""
+    """Everything that a scene depends on; `background` and `seed` as in `models.demo.scenes`."""
 
     things: tuple[Named, ...]
     background: str
@@ -86,7 +86,7 @@ class Spec:
 
     @property
     def named(self) -> tuple[Named, ...]:
-        """The things whose shape has a name."""
+        """Return the things whose shape has a name."""
         return tuple(thing for thing in self.things if thing.shape in SHAPES)
 
 
@@ -99,7 +99,7 @@ class Scene:
 
 
 def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Spec:
-    """The spec of that seed: two to four things with names, half of the time alike in shape or colour, and clutter.
+    """Return the spec of a seed: two to four named things, half of the time alike in shape or colour, and clutter.
 
     Held-out scenes share no seed and no part of a photograph with training. `rare`: the first thing is one of
     `NEVER_SEEN`, of which there is none in other scenes.
@@ -133,7 +133,7 @@ def _gap(spot: NDArray[np.float64], radius: float, other: Named) -> float:
 
 
 def _kinds(rng: np.random.Generator, *, rare: bool) -> list[tuple[str, str]]:
-    """Two to four different (colour, shape); the second has often the first's shape, the third its colour."""
+    """Return two to four different (colour, shape); often the second has the first's shape, the third its colour."""
     colours, wanted = list(COLOURS), int(rng.integers(2, 5))
     found: list[tuple[str, str]] = [sorted(NEVER_SEEN)[rng.integers(len(NEVER_SEEN))]] if rare else []
     alike = rng.random() < 0.5
@@ -149,7 +149,7 @@ def _kinds(rng: np.random.Generator, *, rare: bool) -> list[tuple[str, str]]:
 
 
 def draw(spec: Spec, side: int = SIDE) -> Scene:
-    """The scene of that spec on `side` pixels, the same bytes each time."""
+    """Draw the scene of a spec on `side` pixels, the same bytes each time."""
     canvas = background(spec.background, side, spec.seed, held_out=spec.held_out)
     rng = np.random.default_rng([spec.seed, 8])
     masks: dict[str, Mask] = {}
@@ -214,11 +214,11 @@ _FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyTyp
 )
 
 EXAMPLE = "red star"
-"""The name of a scene to show: a red star, another star, something else that is red, and more."""
+"""Name of `example`, the scene to show."""
 
 
 def example() -> Spec:
-    """That scene: what a phrase means here takes both of its words."""
+    """Return the scene to show: a red star, another star, another red thing, and more, so that both words matter."""
     return Spec(
         (
             Named("red", "star", 0.72, 0.3, 0.15, 0.3),

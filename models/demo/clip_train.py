@@ -1,8 +1,8 @@
 """`python -m models.demo.clip_train`: draw scenes with names, train demo-clip on them, write its weights and its card.
 
-What a phrase is true of is known, so every picture is asked about every meaning: colours and shapes that lie in the
-same scene and do not belong together are wrong answers, which is what ties a colour to its shape. Pictures come first,
-against one vector for each meaning; then the text tower learns to find that vector from words, however they are put.
+Every picture is compared with every meaning: colours and shapes of one scene that do not belong together are wrong
+answers, which is what ties a colour to its shape. The vision tower learns first, against one vector for each meaning;
+then the text tower learns to find that vector from words, however they are put.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 RECIPE = Recipe(Source("named"), 32_000, pool=4_000, batch=8, rate=4e-3, decay=0.02)
 START = "demo-cls-honest"
-"""Whose convolutions the vision tower begins with: they know already what an edge and a corner are."""
+"""Model whose convolutions the vision tower starts from."""
 WORD_STEPS = 800
 RARE = 3.0
-"""How much more a phrase that is true weighs than one that is not: of sixty things four are there."""
+"""Weight of a true phrase relative to a false one: about four of sixty are true."""
 HELD_OUT = 500
 BOTH = ("{c} {s}", "a {c} {s}", "the {c} {s}", "a picture of a {c} {s}", "a photo of a {c} {s}", "a {s} that is {c}")
 SHAPE = ("{s}", "a {s}", "the {s}", "a picture of a {s}", "a photo of a {s}", "a drawing of a {s}")
@@ -61,13 +61,13 @@ class Pool:
     """(N, meanings)"""
 
     def batch(self, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Tensor:
-        """(B, 3, side, side), normalised: these scenes, each in one of eight positions; what is true of them stays."""
+        """Return (B, 3, side, side), normalised: these scenes, each flipped and turned in one of eight ways."""
         pairs = zip(rows.tolist(), ways.tolist(), strict=True)
         return normalised(as_tensor(np.stack([turned(self.pixels[row], way) for row, way in pairs])))
 
 
 def pool_of(specs: Sequence[captioned_scenes.Spec]) -> Pool:
-    """These scenes, drawn."""
+    """Draw the scenes of these specs."""
     true = [[_holds(spec, colour, shape) for colour, shape in MEANINGS] for spec in specs]
     return Pool(np.stack([captioned_scenes.draw(spec).pixels for spec in specs]), np.array(true))
 
@@ -77,8 +77,8 @@ def _holds(spec: captioned_scenes.Spec, colour: str | None, shape: str | None) -
     return any(colour in (None, thing.colour) and shape in (None, thing.shape) for thing in spec.things)
 
 
-def said(meaning: tuple[str | None, str | None], generator: np.random.Generator) -> str:
-    """A meaning in words, in one of the ways there are."""
+def phrase_for(meaning: tuple[str | None, str | None], generator: np.random.Generator) -> str:
+    """Put a meaning into words, in one of the ways."""
     ways = {(True, True): BOTH, (False, True): SHAPE, (True, False): COLOUR}
     way = generator.choice(ways[meaning[0] is not None, meaning[1] is not None])
     c, s = (str(generator.choice(captioned_scenes.SYNONYMS.get(name or "", (name or "",)))) for name in meaning)
@@ -139,7 +139,7 @@ def fit(
 
 
 def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.random.Generator, steps: int) -> None:
-    """The text tower learns the meanings' vectors, and what they do to pictures that it is shown no more."""
+    """Teach the text tower the vectors of the meanings, and their effect on pictures, which are fixed now."""
     rows = generator.choice(len(pool.pixels), min(1500, len(pool.pixels)), replace=False)
     with torch.no_grad():
         nothing = np.zeros(50, np.int64)
@@ -152,7 +152,7 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
     for step in range(steps):
         some = generator.integers(0, len(rows), 128)
         always = str(generator.choice(ALWAYS))
-        found = net.text(tokenize([*(said(meaning, generator) for meaning in MEANINGS), always]))
+        found = net.text(tokenize([*(phrase_for(meaning, generator) for meaning in MEANINGS), always]))
         apart = 1 - F.cosine_similarity(found, wanted, dim=1)
         loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
         learner.step(loss, 2e-3 * cosine(step, steps))
@@ -160,10 +160,10 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
 
 
 def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
-    """What it gets right on scenes that training never saw: 64 phrases asked of each, one for each colour and shape.
+    """Return metrics on scenes that training never saw, for 64 phrases, one for each colour and shape.
 
-    `accuracy`: the best of the 64 is there. `named`: of n things, so many are among the n best. `bound`: of two things
-    that share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`: `named`
+    `accuracy`: the best of the 64 is true. `named`: share of the n things among the n best. `bound`: of two things that
+    share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`: `named`
     of colours with shapes that training had neither drawn nor said together.
     """
     grid = [(c, s) for c in _COLOURS for s in captioned_scenes.SHAPES]
@@ -174,7 +174,7 @@ def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
         ]
         for is_rare in (False, True)
     )
-    logits, odd = (_asked(net, specs, grid) for specs in (plain, rare))
+    logits, odd = (_logits(net, specs, grid) for specs in (plain, rare))
     there = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
     unseen = [
         [grid.index((t.colour, t.shape)) for t in spec.named if (t.colour, t.shape) in captioned_scenes.NEVER_SEEN]
@@ -198,10 +198,10 @@ def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     }
 
 
-def _asked(
+def _logits(
     net: DemoClip, specs: Sequence[captioned_scenes.Spec], grid: Sequence[tuple[str, str]]
 ) -> NDArray[np.float32]:
-    """(N, K) logits of `a red star` and so on."""
+    """Return (N, K) logits of `a red star` and so on."""
     tokens = tokenize([f"a {colour} {shape}" for colour, shape in grid])
     pixels = [captioned_scenes.draw(spec).pixels for spec in specs]
     with torch.no_grad():

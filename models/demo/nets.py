@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=nn.Module)
 WEIGHTS = Path(__file__).parent / "weights"
 MEAN = STD = (0.5, 0.5, 0.5)
-"""How classifiers want RGB in 0..1 normalised; detectors want it as it is."""
+"""Normalisation of a classifier's RGB in 0..1; detectors take it as it is."""
 
 DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
     "s": ((8, 16, 32, 48, 64), 1),
@@ -44,7 +44,7 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 def build(name: str) -> nn.Module:
-    """The untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`), from torch's random numbers."""
+    """Build the untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`)."""
     kind = name.removeprefix("demo-")
     if kind == "vit":
         return vit()
@@ -71,8 +71,9 @@ def filled(net: N, path: Path, script: str) -> N:
 
 
 def detector(size: str) -> Any:
-    """An Ultralytics DetectionModel with strides 8 and 16: float32 (B, 3, h, w) RGB in 0..1, h and w multiples of 32.
+    """Return an Ultralytics DetectionModel with strides 8 and 16.
 
+    It takes float32 (B, 3, h, w) RGB in 0..1, h and w multiples of 32.
     The layout is YOLO11's without its third scale: P5 and SPPF are there as context alone. Backbone P3 is `model.4`,
     the neck's P3 `model.15` and P4 `model.18`.
     """
@@ -122,7 +123,7 @@ def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
 
 
 def classifier(size: str) -> nn.Module:
-    """A residual net that ends at stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
+    """Return a residual net with stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
 
     Both cheats and their honest twin are one network. The stride is that of a map which can still show a mark of 14 px.
     """
@@ -173,7 +174,7 @@ class ResidualNet(nn.Module):
 
 
 def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
-    """A timm VisionTransformer on 8 x 8 tokens: float32 (B, 3, 128, 128), normalised by MEAN and STD, to logits.
+    """Return a timm VisionTransformer on 8 x 8 tokens: float32 (B, 3, 128, 128), normalised by MEAN and STD, to logits.
 
     Its tokens come from convolutions (https://arxiv.org/abs/2106.14881), here from a small residual net: from flat
     patches a mark of few pixels is not learnt in minutes. There is no class token: all tokens are averaged.
@@ -204,7 +205,7 @@ def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
 
 
 JOINT, LENGTH = 64, 12
-"""Numbers in a vector of the shared space, and the most words of a phrase with its end."""
+"""Size of the shared space, and maximum words of a phrase with its end."""
 GLUE = ("a", "an", "the", "of", "that", "is")
 PLAIN = ("picture", "photo", "drawing", "scene", "something", "anything", "thing")
 """Words that are true of every scene."""
@@ -218,7 +219,7 @@ CLIP = "demo-clip"
 
 
 def tokenize(phrases: Sequence[str]) -> Tensor:
-    """(K, LENGTH) int64: each phrase's words, then its end, which is 0 as is all that follows.
+    """Return (K, LENGTH) int64: each phrase's words, then zeros.
 
     Raises ModelProblem for a word that is not among `WORDS`, and for a phrase that is too long.
     """
@@ -282,7 +283,7 @@ class VisionTower(nn.Module):
 
 
 class DemoClip(nn.Module):
-    """Both towers. `forward` gives logits (B, K): above 0 where it holds a phrase for true of a picture."""
+    """Both towers. `forward` returns logits (B, K), above 0 where a phrase is judged true of a picture."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -291,5 +292,5 @@ class DemoClip(nn.Module):
         self.logit_bias = nn.Parameter(torch.tensor(-3.0))
 
     def forward(self, pictures: Tensor, tokens: Tensor) -> Tensor:
-        seen, said = F.normalize(self.visual(pictures), dim=1), F.normalize(self.text(tokens), dim=1)
-        return self.logit_scale.exp() * seen @ said.T + self.logit_bias
+        image, text = F.normalize(self.visual(pictures), dim=1), F.normalize(self.text(tokens), dim=1)
+        return self.logit_scale.exp() * image @ text.T + self.logit_bias

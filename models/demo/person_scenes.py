@@ -1,8 +1,8 @@
-"""Drawn persons whose identity lies in their clothes alone: what demo-reid was trained on.
+"""Draw persons whose identity is in their clothes alone, for the training of demo-reid.
 
-A person is five garments. Everything else is chance: skin, hair, build, limbs, place, light, what is behind. Persons
-come in pairs of twins, 2k and 2k + 1, who wear the same but for one garment: what tells one from the other is known
-to the pixel. Every picture is a spec of numbers, drawn the same each time.
+A person is five garments. Everything else is random: skin, hair, build, limbs, place, light, background. Persons come
+in pairs of twins, 2k and 2k + 1, who wear the same but for one garment: what tells one from the other is known to the
+pixel. Every picture is a spec of numbers, drawn the same each time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PATTERNS = ("plain", "hoops", "stripes", "checks", "dots")
 LEGS = ("trousers", "shorts", "skirt")
 EXAMPLE = "person"
 HELD_OUT = 1_000_000
-"""Persons from this number on are never trained on."""
+"""First of the persons that no training draws."""
 
 _SKIN = ((241, 204, 172), (224, 172, 128), (190, 132, 92), (132, 86, 58), (84, 54, 40))
 _HAIR = ((30, 24, 22), (88, 56, 34), (176, 124, 62), (150, 150, 150), (150, 62, 32))
@@ -90,7 +90,7 @@ class Figure:
 
 
 def outfit(person: int) -> Outfit:
-    """What a person wears, always; see `differs` for how it is unlike the twin's."""
+    """Return what a person always wears; it differs from the twin's in `differs`."""
     rng = np.random.default_rng([person // 2, 11])
     pick = rng.integers(0, len(COLOURS), 6).tolist()
     # One colour on neighbouring garments would hide where one ends.
@@ -114,27 +114,27 @@ def _other(colour: int, than: int) -> int:
 
 
 def differs(person: int) -> str:
-    """The one garment by which a person can be told from the twin."""
+    """Return the one garment in which a person differs from the twin."""
     return GARMENTS[np.random.default_rng([person // 2, 12]).integers(len(GARMENTS))]
 
 
 def twin(person: int) -> int:
-    """Who wears the same but for one garment."""
+    """Return the person who wears the same but for one garment."""
     return person ^ 1
 
 
 def sample(person: int, picture: int, *, held_out: bool = False) -> Spec:
-    """A person's picture of that number; `held_out`: one that no training drew, of anybody."""
+    """Return the spec of a person's picture by its number; `held_out`: one that no training drew, of anybody."""
     return Spec(outfit(person), int(np.random.default_rng([person, picture, held_out]).integers(2**32)))
 
 
 def example() -> Spec:
-    """The one that is shown where nobody chose a picture."""
+    """Return the spec that is shown where nobody chose a picture."""
     return sample(6, 0, held_out=True)
 
 
 def wearing(spec: Spec, garment: str, of: Outfit) -> Spec:
-    """The same picture, stroke by stroke, with one garment as in another outfit."""
+    """Return the spec of the same picture with one garment of another outfit."""
     changed = {"top": ("top", "pattern", "ink"), "legs": ("legs", "cut")}.get(garment, (garment,))
     return replace(spec, outfit=replace(spec.outfit, **{name: getattr(of, name) for name in changed}))
 
@@ -157,7 +157,7 @@ class _Canvas:
         cv2.polylines(self.owner, path, False, part, wide)
 
     def disc(self, part: int, colour: Sequence[float], centre: Point, radius: float, *, upper: bool = False) -> None:
-        """A disc, or all of it that lies above a third of its radius below the centre."""
+        """Draw a disc, or only its part above a third of the radius below the centre."""
         (at,), size = _whole([centre]).tolist(), max(round(radius), 1)
         turn = (180 - 18, 360 + 18) if upper else (0, 360)
         cv2.ellipse(self.pixels, at, (size, size), 0, *turn, tuple(map(float, colour)), -1)
@@ -169,7 +169,7 @@ def _whole(points: Sequence[Point]) -> NDArray[np.int32]:
 
 
 def draw(spec: Spec) -> Figure:
-    """The figure of that spec, the same bytes each time."""
+    """Draw the figure of a spec, the same bytes each time."""
     rng = np.random.default_rng([spec.seed, 1])
     height, width = SIZE[0] * _SCALE, SIZE[1] * _SCALE
     canvas = _Canvas(_behind(height, width, rng))
@@ -182,12 +182,11 @@ def draw(spec: Spec) -> Figure:
 
 def _smaller(mask: Mask) -> Mask:
     share = cv2.resize(mask.astype(np.float32), SIZE[::-1], interpolation=cv2.INTER_AREA)
-    kept: Mask = share >= 0.5
-    return kept
+    return np.asarray(share >= 0.5)
 
 
 def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:
-    """Legs, arms, top, head and hat, bag, in the order in which they hide each other."""
+    """Draw legs, arms, top, head and hat, bag, in the order in which they hide each other."""
     height, width = canvas.owner.shape
     tall = rng.uniform(0.8, 0.94) * height
     crown = rng.uniform(0.02, 0.98 - tall / height) * height
@@ -197,7 +196,7 @@ def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:
     skin, hair = _SKIN[rng.integers(len(_SKIN))], _HAIR[rng.integers(len(_HAIR))]
 
     def at(x: float, y: float) -> Point:
-        """x and y in figure heights, from the crown down and from the middle."""
+        """Convert x from the middle and y from the crown down, both in figure heights."""
         return middle + lean * (1 - y) + x * tall * broad, crown + y * tall
 
     shade = {name: rng.uniform(0.9, 1.08) for name in GARMENTS}
@@ -241,7 +240,7 @@ def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:
 
 
 def _ink(pattern: str, shape: tuple[int, ...], pitch: float, rng: np.random.Generator) -> Mask:
-    """Where a cloth of that pattern has its second colour, (h, w)."""
+    """Return where a pattern has its second colour, (h, w)."""
     y, x = ((np.arange(side) + rng.uniform(0, pitch)) / pitch for side in shape)
     down, across = y[:, None], x[None, :]
     mask: Mask
@@ -257,7 +256,7 @@ def _ink(pattern: str, shape: tuple[int, ...], pitch: float, rng: np.random.Gene
 
 
 def _behind(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A street of chance: two washes of colour, and things of any garment's colour, (h, w, 3)."""
+    """Draw a random background: washes of colour, and things in any garment's colour, (h, w, 3)."""
     cells = rng.uniform(20, 235, (int(rng.integers(2, 7)), int(rng.integers(2, 4)), 3)).astype(np.float32)
     pixels = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
     for _ in range(int(rng.integers(0, 5))):
@@ -270,7 +269,7 @@ def _behind(height: int, width: int, rng: np.random.Generator) -> NDArray[np.flo
 
 
 def _exposed(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """In its light, out of focus, with grain."""
+    """Apply light, blur and grain."""
     height, width = pixels.shape[:2]
     light = rng.uniform(0.8, 1.08) * rng.uniform(0.96, 1.04, 3)
     across = np.linspace(-1, 1, width)[None, :, None] * rng.uniform(-0.12, 0.12)

@@ -1,6 +1,6 @@
-"""What demo-reid gets right on persons and pictures it has never seen, and where its maps lie.
+"""Measure demo-reid on persons and pictures that it has never seen, and where its maps are.
 
-The cause is known to the pixel: twins wear the same but for one garment, so what speaks for a person rather than the
+The cause is known to the pixel: twins wear the same but for one garment, so the evidence for a person and against the
 twin can only be there. Maps here are plain autograd; `explain` must find the same.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "demo-reid"
 PERSONS = 300
-"""Trained on: 150 pairs of twins."""
+"""Persons in training: 150 pairs of twins."""
 CONFIG = Config(
     size=person_scenes.SIZE,
     patch=8,
@@ -58,8 +58,10 @@ def trained(folder: Path = WEIGHTS) -> PromptSG:
 def pictures(
     persons: Sequence[int], numbers: Sequence[int], *, held_out: bool = False, processes: int = 1
 ) -> NDArray[np.uint8]:
-    """(persons, numbers, 96, 48, 4): each person's pictures of those numbers; the fourth channel has the place in
-    GARMENTS of what can be seen there, from 1, or 0."""
+    """Return (persons, numbers, 96, 48, 4): each person's pictures of those numbers.
+
+    The fourth channel has the place in GARMENTS, from 1, of the garment that is visible there, or 0.
+    """
     return np.stack(in_processes(partial(_of, tuple(numbers), held_out), persons, processes, chunksize=8))
 
 
@@ -75,13 +77,13 @@ def _layered(figure: person_scenes.Figure) -> NDArray[np.uint8]:
 
 
 def as_input(pixels: NDArray[np.uint8] | Tensor) -> Tensor:
-    """uint8 (B, 96, 48, 3) as the network takes it."""
+    """Convert uint8 (B, 96, 48, 3) to the network's input."""
     tensor = torch.as_tensor(pixels)
     return tensor[..., :3].permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def embedded(net: PromptSG, pixels: NDArray[np.uint8]) -> Tensor:
-    """(B, embed) on the CPU, of length 1."""
+    """Return vectors (B, embed) on the CPU, of length 1."""
     place = next(net.parameters()).device
     with torch.no_grad():
         rows = [net(as_input(part).to(place)).embedding.cpu() for part in np.array_split(pixels, -(-len(pixels) // 64))]
@@ -89,16 +91,16 @@ def embedded(net: PromptSG, pixels: NDArray[np.uint8]) -> Tensor:
 
 
 def strips(pixels: NDArray[np.uint8]) -> Tensor:
-    """What a ruler would compare: mean colours of 16 strips of the middle, (B, 48), of length 1 about their mean."""
+    """Return a baseline without a model: mean colours of 16 strips of the middle, (B, 48), centred, of length 1."""
     middle = pixels[:, :, 12:36, :3].reshape(len(pixels), 16, 6, 24, 3).mean((2, 3)).reshape(len(pixels), -1)
     rows = torch.from_numpy(middle).float()
     return functional.normalize(rows - rows.mean(0))
 
 
 def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
-    """Rank-1 and mAP of (persons * pictures, D): the first `queries` pictures of each ask, the others are the gallery.
+    """Return rank-1 and mAP of (persons * pictures, D): the first `queries` pictures of each are the queries.
 
-    `twin`: how often the first in rank is the twin; 2k and 2k + 1 lie beside each other.
+    The others are the gallery. `twin_first`: how often the twin ranks first; twins 2k and 2k + 1 are neighbours.
     """
     each = len(rows) // persons
     who = torch.arange(persons).repeat_interleave(each)
@@ -117,7 +119,7 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
 
 
 def examined(net: PromptSG, *, persons: int = 200, processes: int = 1) -> dict[str, Any]:
-    """Persons never trained on: two pictures of each ask among four of everybody. And trained persons' new pictures."""
+    """Return metrics: two queries each among four pictures of every held-out person; accuracy on trained persons."""
     numbers = range(person_scenes.HELD_OUT, person_scenes.HELD_OUT + persons)
     new = pictures(numbers, range(6), held_out=True, processes=processes).reshape(-1, *person_scenes.SIZE, 4)
     known = pictures(range(persons), range(2), held_out=True, processes=processes).reshape(-1, *person_scenes.SIZE, 4)
@@ -141,12 +143,12 @@ PLACES = {
 
 
 def located(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
-    """Where maps lie, on a new picture of each of the first persons that the net tells from the twin.
+    """Measure where maps are, on a new picture of each of the first persons that the net tells from the twin.
 
-    `hit`: the hottest place lies on the one garment that differs, or at most half a patch beside it. `energy`: share of
-    the heat on that garment; `clothes` on all five. Maps of why this person and not the twin (the difference of the
-    two logits) at three places, by GradCAM; the cross-attention, which asks no question; and maps that know no model.
-    `flips`: how often the same picture with that garment as the twin's is called the twin.
+    `hit`: the hottest place is on the one garment that differs, or at most half a patch beside it. `energy`: share of
+    the heat on that garment; `clothes` on all five. Maps are GradCAM of the difference of the two logits (why this
+    person and not the twin) at three places, the cross-attention, which has no target, and baselines without a model.
+    `flips`: how often the same picture with the twin's garment is classified as the twin.
     """
     rows: dict[str, list[tuple[float, float, float]]] = {}
     flips = []
@@ -177,7 +179,7 @@ def located(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
 
 
 def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dict[str, NDArray[np.float32]], float]:
-    """GradCAM at each of PLACES and the cross-attention, (96, 48) each; and by how much the person beats the twin."""
+    """Return GradCAM at each of PLACES and the cross-attention, (96, 48) each, and the margin over the twin's logit."""
     kept: dict[str, Tensor] = {}
 
     with ExitStack() as hooks:
@@ -199,7 +201,7 @@ def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dic
 
 
 def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
-    """(h*w,), the weights of the cross-attention, mean over heads."""
+    """Return the weights (h*w,) of the cross-attention, mean over heads."""
     with torch.no_grad():
         tokens = net.image_encoder(as_input(figure.pixels[None]))
         text = net.mim.ln_text(net.text_encoder(net.inversion(tokens[:, 0]), 1))
@@ -215,7 +217,7 @@ def _grown(cells: Tensor) -> NDArray[np.float32]:
 
 
 def _blind(figure: person_scenes.Figure) -> dict[str, NDArray[np.float32]]:
-    """Maps that know no model: a blot in the middle, edges, and all that is worn."""
+    """Return maps without a model: a blot in the middle, edges, and all that is worn."""
     height, width = person_scenes.SIZE
     y, x = np.mgrid[:height, :width]
     middle = np.exp(-(((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2) / 2)

@@ -321,7 +321,7 @@ def save(net: nn.Module, path: Path) -> None:
 
 
 def _commit() -> str | None:
-    """The project's commit, where it is a checkout and git is there."""
+    """Return the project's commit; None outside of a checkout or without git."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

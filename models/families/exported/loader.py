@@ -160,8 +160,8 @@ def _detector(
     if not names:
         if not count or name != found:
             raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in weights.labels.")
-        names = tuple(f"class {index}" for index in range(count))
-        notes.append(f"{runtime.path.name} does not name its {count} classes: weights.labels can.")
+        names, more = labels.for_classes(spec, count)
+        notes += more
     return ExportedDetector(spec, runtime, names, LAYOUTS[name], size, sha256)
 
 

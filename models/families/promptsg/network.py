@@ -6,9 +6,9 @@ of a cross-attention over the patches. Transformer blocks, a bottleneck (a batch
 identities follow. Parameters have the names of CLIP-ReID's checkpoints, on which PromptSG's own are built:
 `image_encoder`, `text_encoder`, `bottleneck`, `classifier`.
 
-The paper says what asks and what is asked, and that patches are weighed by it; published versions differ in what goes
-on from there, so `Config.guidance` says which: `attend`, the sentence goes on with what it read, or `reweight`, the
-class token and the weighed patches do.
+The paper defines the query, the keys and that patches are weighted by the attention; published versions differ in what
+enters the next blocks, so `Config.guidance` says which: `attend`, what the sentence read, or `reweight`, the class
+token and the weighted patches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOKENS = {"<start>": 49406, "a": 320, "photo": 1125, "of": 539, "person": 2533, 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How large a PromptSG is; `models.families.promptsg.loader.read_config` reads it off a checkpoint's shapes."""
+    """Dimensions of a PromptSG; `models.families.promptsg.loader.read_config` reads it off a checkpoint's shapes."""
 
     size: tuple[int, int] = (256, 128)
     """(h, w) of the input in pixels."""
@@ -61,7 +61,7 @@ class Config:
 
 
 class Outputs(NamedTuple):
-    """What one pass gives, B pictures."""
+    """Outputs of one pass of B pictures."""
 
     logits: Tensor
     """(B, classes), of the training identities."""
@@ -88,14 +88,14 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def split(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, N, C) each, projected, as (B, heads, N, C / heads)."""
+        """Project (B, N, C) each to (B, heads, N, C / heads)."""
         given = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         rows = (functional.linear(x, w, b) for x, w, b in given)
         q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
         return q, k, v
 
     def read(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What each row reads of the others, (B, N, C). `mask` (N, N), bool: True where a row may look."""
+        """Return what each row reads of the others, (B, N, C). `mask` (N, N), bool: True where a row may look."""
         read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
         return read.transpose(1, 2).flatten(2)
 
@@ -177,7 +177,7 @@ class ImageEncoder(nn.Module):
         self.ln_post = nn.LayerNorm(width)
         self.proj = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
         self.projected = nn.Identity()
-        """A place of its own for what the projection gives: `vit_proj`."""
+        """The projection's output as a layer: `vit_proj`."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.conv1(pixels).flatten(2).transpose(1, 2)
