@@ -80,8 +80,8 @@ def open_(path: Path, key: str = "") -> Checkpoint:
     """Read a whole checkpoint; `key` chooses among several sets of tensors."""
     import torch
 
-    held = _held(path)
-    found = dict(_sets(held))
+    contents = _contents(path)
+    found = dict(_sets(contents))
     if not found:
         raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
     if key and key not in found:
@@ -93,13 +93,13 @@ def open_(path: Path, key: str = "") -> Checkpoint:
     others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
     extras = {
         name: value
-        for name, value in (held.items() if isinstance(held, dict) else ())
+        for name, value in (contents.items() if isinstance(contents, dict) else ())
         if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in found
     }
     return Checkpoint(_bare(tensors), chosen, others, extras, whole)
 
 
-def _held(path: Path) -> Any:
+def _contents(path: Path) -> Any:
     """Read plain values and tensors, and inert stand-ins for all other objects."""
     import torch
 
@@ -125,9 +125,9 @@ def _held(path: Path) -> Any:
     # A damaged file can fail in any way at all, in several libraries.
     except Exception as problem:
         whole = zipfile.is_zipfile(path) or start[:1] != b"P"
-        said = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
+        fault = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
         raise WeightsProblem(
-            f"{path} {said}: fetch or copy it again, or save the model's state_dict anew."
+            f"{path} {fault}: fetch or copy it again, or save the model's state_dict anew."
         ) from problem
 
 
@@ -168,16 +168,16 @@ def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tup
         if tensors := dict(_of_module(value)):
             yield name, (tensors, value.named)
         return
-    if any(isinstance(held, torch.Tensor) for held in parts.values()):
-        tensors = {key: held for key, held in parts.items() if isinstance(held, torch.Tensor) and isinstance(key, str)}
+    if any(isinstance(part, torch.Tensor) for part in parts.values()):
+        tensors = {key: part for key, part in parts.items() if isinstance(part, torch.Tensor) and isinstance(key, str)}
         if len(tensors) == len(parts):
             # The file's own dictionary carries more than its items (_bare).
             tensors = cast("dict[str, Tensor]", parts)
         if tensors:
             yield name, (tensors, "")
-    for key, held in parts.items():
+    for key, part in parts.items():
         if isinstance(key, str) and not any(word in key.lower() for word in _OTHERS):
-            yield from _sets(held, f"{name}.{key}" if name else key, depth + 1)
+            yield from _sets(part, f"{name}.{key}" if name else key, depth + 1)
 
 
 def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
@@ -187,8 +187,8 @@ def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[
     parts: Any = module.parts if isinstance(module, StandIn) else {}
     passing = parts.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
-        held = parts.get(kind)
-        for name, tensor in held.items() if isinstance(held, dict) else ():
+        tensors = parts.get(kind)
+        for name, tensor in tensors.items() if isinstance(tensors, dict) else ():
             if isinstance(tensor, torch.Tensor) and name not in (passing if isinstance(passing, set) else ()):
                 yield f"{prefix}{name}", torch.Tensor.detach(tensor)
     inner = parts.get("_modules")

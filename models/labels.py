@@ -49,12 +49,12 @@ def imagenet() -> tuple[str, ...]:
 def coco() -> Mapping[int, str]:
     """Return COCO's 80 classes by their numbers there: 1 to 90, of which ten were never used."""
     try:
-        held = _of_torchvision("_COCO_CATEGORIES")
+        names = _of_torchvision("_COCO_CATEGORIES")
     except (StopIteration, OSError, KeyError):
         from torchvision.models.detection import FCOS_ResNet50_FPN_Weights
 
-        held = tuple(FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
-    named = {number: name for number, name in enumerate(held) if name not in ("__background__", "N/A")}
+        names = tuple(FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
+    named = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
     return MappingProxyType(named)
 
 
@@ -62,8 +62,8 @@ def _of_torchvision(name: str) -> tuple[str, ...]:
     """Read a list from torchvision's file of names alone: the package would import torch's whole compiler."""
     found = importlib.util.find_spec("torchvision")
     places = (found.submodule_search_locations if found else None) or ()
-    held: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name]
-    return tuple(held)
+    names: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name]
+    return tuple(names)
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:
@@ -90,22 +90,22 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     return found
 
 
-def ordered(held: Any) -> tuple[str, ...]:
+def ordered(given: Any) -> tuple[str, ...]:
     """Return names by index from a list, a mapping in either direction, or a table that contains one; else none.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
-    if isinstance(held, (list, tuple)):
-        return tuple(str(name) for name in held) if all(isinstance(name, str) for name in held) else ()
-    if not isinstance(held, dict) or not held:
+    if isinstance(given, (list, tuple)):
+        return tuple(str(name) for name in given) if all(isinstance(name, str) for name in given) else ()
+    if not isinstance(given, dict) or not given:
         return ()
     for name in NAMED:
-        if name in held and (found := ordered(held[name])):
+        if name in given and (found := ordered(given[name])):
             return found
-    by_key = all(_index(key) is not None and isinstance(value, str) for key, value in held.items())
-    if not by_key and not all(_index(value) is not None for value in held.values()):
+    by_key = all(_index(key) is not None and isinstance(value, str) for key, value in given.items())
+    if not by_key and not all(_index(value) is not None for value in given.values()):
         return ()
-    pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in held.items()]
+    pairs = [(_index(key), value) if by_key else (_index(value), str(key)) for key, value in given.items()]
     indices = sorted(index for index, _ in pairs if index is not None)
     # Some count from 1.
     first = 1 if indices[0] == 1 else 0

@@ -135,19 +135,19 @@ def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
         groups.setdefault(place, {})[name] = tensor
     if any(re.search(r"[^.\w]", place) for place in groups):
         return None, 0
-    linear = sum(held["weight"].ndim == 2 for held in groups.values() if "weight" in held)
+    linear = sum(group["weight"].ndim == 2 for group in groups.values() if "weight" in group)
     root = nn.Sequential()
     steps: list[tuple[str, nn.Module]] = []
     seen = 0
     places = list(groups)
-    for i, (place, held) in enumerate(groups.items()):
-        weight = held.get("weight")
+    for i, (place, group) in enumerate(groups.items()):
+        weight = group.get("weight")
         if weight is None or weight.ndim > 2:
             return None, 0
         if weight.ndim == 2:
             seen += 1
-            steps.append((place, nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in held)))
-        elif "running_mean" in held:
+            steps.append((place, nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)))
+        elif "running_mean" in group:
             steps.append((place, nn.BatchNorm1d(len(weight))))
         else:
             steps.append((place, nn.LayerNorm(len(weight))))
@@ -199,9 +199,9 @@ def misfit(tensors: Tensors, wanted: Tensors) -> str:
             f"none of its tensors has a name that the model knows (it has {next(iter(tensors))}, and not {missing[0]})"
         )
     if missing or left:
-        said = [f"it lacks {_some(missing)}"] if missing else []
-        said += [f"it has {_some(left)}, which the model has not"] if left else []
-        return " and ".join(said)
+        differences = [f"it lacks {_some(missing)}"] if missing else []
+        differences += [f"it has {_some(left)}, which the model has not"] if left else []
+        return " and ".join(differences)
     if shapes:
         key = shapes[0]
         more = f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""
@@ -235,7 +235,7 @@ def _advice(tensors: Tensors, wanted: Tensors, arch: str) -> str:
 
 def _depths(tensors: Tensors, wanted: Tensors) -> str:
     """Tell where the two differ in depth: `layer1 has 5 parts in the file and 3 in the model`."""
-    counts = [{place: len(held) for place, held in _rows(keys).items()} for keys in (tensors, wanted)]
+    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, wanted)]
     for place, count in counts[0].items():
         if place in counts[1] and counts[1][place] != count:
             return f"{place} has {count} parts in the file and {counts[1][place]} in the model"

@@ -107,7 +107,7 @@ def _stream(
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
     digest = hashlib.sha256()
-    told = 0.0
+    reported = 0.0
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
@@ -120,8 +120,8 @@ def _stream(
                     digest.update(chunk)
                     flight.done += len(chunk)
                     # A fast line brings a chunk every few milliseconds; a screen needs no more than ten a second.
-                    if progress and (time.monotonic() - told > 0.1 or flight.done == flight.total):
-                        told = time.monotonic()
+                    if progress and (time.monotonic() - reported > 0.1 or flight.done == flight.total):
+                        reported = time.monotonic()
                         progress(flight.done, flight.total)
             if flight.total and flight.done != flight.total:
                 raise WeightsProblem(f"{to.name} broke off after {flight.done} of {flight.total} bytes.")

@@ -124,7 +124,7 @@ class Detections:
             height, width = level.shape[2:]
             if start <= anchor < start + height * width:
                 y, x = divmod(anchor - start, width)
-                alone = replace(
+                single = replace(
                     self,
                     levels=(level[:1, :, y : y + 1, x : x + 1],),
                     regressions=(),
@@ -132,7 +132,7 @@ class Detections:
                     coefficients=(),
                     prototypes=None,
                 )
-                return alone, scale, y, x
+                return single, scale, y, x
             start += height * width
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
@@ -197,8 +197,8 @@ class Detector(Adapter):
             classes = outputs.best[0, anchors]
         boxes, sure = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
-        kept = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
-        return anchors[kept], classes[kept]
+        shown = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
+        return anchors[shown], classes[shown]
 
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]

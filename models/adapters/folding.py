@@ -49,9 +49,9 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
     if not _in_one_step(conv, act, tensor) or _looked_at(conv) or _looked_at(act):
         out: Tensor = act(conv(tensor))
         return out
-    if (held := _PACKED.get(conv.weight)) is None:
-        held = _PACKED[conv.weight] = _Packed()
-    return _stepped(conv, act, tensor, held.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
+    if (packed := _PACKED.get(conv.weight)) is None:
+        packed = _PACKED[conv.weight] = _Packed()
+    return _stepped(conv, act, tensor, packed.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
 
 
 @contextmanager
@@ -90,13 +90,13 @@ class _Packed:
     def weight(self, tensor: Tensor, state: object, dense: Callable[[], nn.Conv2d]) -> Tensor:
         """Return the weights of `dense` for this input, packed again where its shape or `state` is new."""
         key = (tensor.shape, torch.get_num_threads(), state)
-        if (held := self._held.get(key)) is None:
+        if (packed := self._held.get(key)) is None:
             conv = dense()
-            held = self._held[key] = _packed(conv, tensor.shape)
+            packed = self._held[key] = _packed(conv, tensor.shape)
             for old in [*self._held][:-SHAPES]:
                 self._held.pop(old, None)
             self.nbytes = len(self._held) * conv.weight.nbytes
-        return held
+        return packed
 
 
 _PACKED: MutableMapping[Tensor, _Packed] = WeakTensorKeyDictionary()
@@ -105,7 +105,9 @@ _PACKED: MutableMapping[Tensor, _Packed] = WeakTensorKeyDictionary()
 
 def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
     """Return a key that changes whenever one of the weights does."""
-    return tuple((held.data_ptr(), 0 if held.is_inference() else held._version) for held in weights if held is not None)
+    return tuple(
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights if weight is not None
+    )
 
 
 def _in_one_step(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
@@ -201,7 +203,7 @@ def _is_norm(module: nn.Module) -> bool:
 
 def copied(module: nn.Module) -> nn.Module:
     """Copy a module's parts, over the same weights."""
-    shared = {id(held): held for held in (*module.parameters(), *module.buffers())}
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, shared)
 
 
@@ -219,7 +221,7 @@ def _folds(module: nn.Module, seen: _Seen, conv: str, readers: list[str]) -> boo
 
 def _close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
     """Return whether two answers are the same but for rounding."""
-    if [held.shape for held in found] != [held.shape for held in wanted]:
+    if [tensor.shape for tensor in found] != [tensor.shape for tensor in wanted]:
         return False
     pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b.is_floating_point() and b.numel()]
     return bool(pairs) and all(bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
@@ -231,8 +233,8 @@ def _tensors(answer: Any) -> list[Tensor]:
         return [answer]
     if is_dataclass(answer):
         answer = [getattr(answer, field.name) for field in fields(answer)]
-    held = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
-    return [tensor for one in held for tensor in _tensors(one)]
+    parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
+    return [tensor for one in parts for tensor in _tensors(one)]
 
 
 class _Folded(nn.Module):

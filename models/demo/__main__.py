@@ -95,14 +95,14 @@ def _measured(card: dict[str, Any]) -> str:
             f"of 64 phrases the best is true {found['accuracy']:.1%}; a colour goes with its own shape rather than "
             f"another's {found['bound']:.1%}; two words never seen together {found['never_seen']:.1%}"
         )
-    said = f"{found['accuracy']:.1%} right"
+    measured = f"{found['accuracy']:.1%} right"
     if "shortcut_class" in found:
         kind = found["shortcut_class"]
-        said += (
+        measured += (
             f"; {kind} {found['class_with']:.0%} with the {_CLUES[found['shortcut']]} and {found['class_without']:.0%} "
             f"without; {found['others_with_called_it']:.0%} of the others called {kind} with it"
         )
-    return said
+    return measured
 
 
 _CLUES = {"stamped": "stamp", "textured": "weave"}

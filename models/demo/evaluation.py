@@ -149,8 +149,8 @@ def _found(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
         with torch.no_grad():
             output = net(as_tensor(pool.pixels[start : start + BATCH]))[0]
         # Its default time limit would skip pictures on a busy machine.
-        kept = non_max_suppression(output, 0.001, 0.6, max_det=50, max_time_img=60)
-        found += [rows.numpy() for rows in kept]
+        boxes = non_max_suppression(output, 0.001, 0.6, max_det=50, max_time_img=60)
+        found += [rows.numpy() for rows in boxes]
     return found
 
 

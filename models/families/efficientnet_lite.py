@@ -137,11 +137,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     own = module.state_dict()
     # Some are transposed in the file, which would change the order of summation in a product.
     given = [tensor.contiguous() for tensor in tensors.values()]
-    held = {name: _fitted(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
-    if len(given) != len(own) or any(held[name].shape != own[name].shape for name in own):
+    fitted = {name: _fitted(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
+    if len(given) != len(own) or any(fitted[name].shape != own[name].shape for name in own):
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
-    module.load_state_dict(held, assign=True)
+    module.load_state_dict(fitted, assign=True)
     preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3)
     made = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
-    made.padding = sum(tensor.numel() for tensor in held.values()) - sum(tensor.numel() for tensor in given)
+    made.padding = sum(tensor.numel() for tensor in fitted.values()) - sum(tensor.numel() for tensor in given)
     return made

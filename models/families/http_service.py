@@ -114,16 +114,16 @@ class Service:
 
     def request(self, pixels: NDArray[np.uint8]) -> urllib.request.Request:
         """Return a POST of uint8 (h, w, 3) RGB."""
-        held = io.BytesIO()
+        encoded = io.BytesIO()
         quality = {"quality": 95, "subsampling": 0} if self.format == "jpeg" else {"compress_level": 1}
-        Pillow.fromarray(pixels).save(held, self.format, **quality)
-        body, kind = held.getvalue(), FORMATS[self.format]
+        Pillow.fromarray(pixels).save(encoded, self.format, **quality)
+        body, kind = encoded.getvalue(), FORMATS[self.format]
         if self.send == "json":
             body, kind = json.dumps({self.field: base64.b64encode(body).decode()}).encode(), "application/json"
         elif self.send == "multipart":
             edge = uuid.uuid4().hex
-            said = f'form-data; name="{self.field}"; filename="picture.{self.format}"'
-            head = f"--{edge}\r\nContent-Disposition: {said}\r\nContent-Type: {kind}\r\n\r\n"
+            disposition = f'form-data; name="{self.field}"; filename="picture.{self.format}"'
+            head = f"--{edge}\r\nContent-Disposition: {disposition}\r\nContent-Type: {kind}\r\n\r\n"
             body, kind = (
                 b"".join((head.encode(), body, f"\r\n--{edge}--\r\n".encode())),
                 (f"multipart/form-data; boundary={edge}"),
@@ -168,16 +168,16 @@ class Service:
 
     def _fetch(self, request: urllib.request.Request) -> bytes:
         until = time.monotonic() + self.timeout
-        held = bytearray()
+        body = bytearray()
         with _OPENER.open(request, timeout=self.timeout) as response:
             # The socket's timeout restarts with every byte.
             while part := response.read1(2**16):
-                held += part
-                if len(held) > MAX_BYTES:
+                body += part
+                if len(body) > MAX_BYTES:
                     raise ModelProblem(f"The service of {self.name} answers with more than {MAX_BYTES // 2**20} MB.")
                 if time.monotonic() > until:
                     raise TimeoutError
-        return bytes(held)
+        return bytes(body)
 
     def _read(self, found: Any, width: int, height: int) -> Iterator[tuple[str | int, float, tuple[float, ...]]]:
         if isinstance(found, dict):
@@ -262,8 +262,8 @@ class Endpoint(Detector):
     def __init__(self, spec: ModelSpec, service: Service, names: Sequence[str]) -> None:
         table = {key: value for key, value in vars(service).items() if key != "name"}
         # The weights behind an address are unknown: the hash is of the way it is asked.
-        asked = json.dumps([table, list(names)], sort_keys=True)
-        super().__init__(spec, Remote(), names, hashlib.sha256(asked.encode()).hexdigest())
+        configuration = json.dumps([table, list(names)], sort_keys=True)
+        super().__init__(spec, Remote(), names, hashlib.sha256(configuration.encode()).hexdigest())
         self.service = service
         self.batch = service.at_once
         """Masked pictures that are sent together."""

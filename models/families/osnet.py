@@ -96,8 +96,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         narrow = self.conv1(x)
         views = [self.gate(view(narrow)) for view in (self.conv2a, self.conv2b, self.conv2c, self.conv2d)]
-        kept = x if self.downsample is None else self.downsample(x)
-        out = self.conv3(views[0] + views[1] + views[2] + views[3]) + kept
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.conv3(views[0] + views[1] + views[2] + views[3]) + shortcut
         return F.relu(out if self.IN is None else self.IN(out))
 
 

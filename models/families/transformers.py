@@ -144,34 +144,34 @@ def read(path: Path) -> dict[str, Any]:
     if not os.path.isfile(path):
         return {}
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise WeightsProblem(f"{path} is not readable JSON ({problem}): fetch the file again.") from problem
-    return held if isinstance(held, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
     """Return the folder's preprocessing, the way pictures are fitted, and a note where it says nothing."""
-    held = read(folder / "preprocessor_config.json") or read(folder / "processor_config.json").get(
+    settings = read(folder / "preprocessor_config.json") or read(folder / "processor_config.json").get(
         "image_processor", {}
     )
-    if not held:
+    if not settings:
         high, wide = sides(getattr(config, "image_size", 224))
         note = f"Its preprocessing was inferred ({high} x {wide} pixels, ImageNet's mean and spread): no file says it."
         return Preprocessing((high, wide), min(high, wide), *IMAGENET), "trained", (note,)
-    mean, std = ((tuple(map(float, held[key]))) for key in ("image_mean", "image_std"))
-    if not held.get("do_normalize", True):
+    mean, std = ((tuple(map(float, settings[key]))) for key in ("image_mean", "image_std"))
+    if not settings.get("do_normalize", True):
         mean, std = (0.0,) * len(mean), (1.0,) * len(std)
-    how = Pillow.Resampling(held.get("resample", 2))
-    size = held.get("size", 224)
-    short = size.get("shortest_edge") if isinstance(size, dict) else size if held.get("do_center_crop") else None
-    if "crop_pct" in held and short is not None:
+    how = Pillow.Resampling(settings.get("resample", 2))
+    size = settings.get("size", 224)
+    short = size.get("shortest_edge") if isinstance(size, dict) else size if settings.get("do_center_crop") else None
+    if "crop_pct" in settings and short is not None:
         # ConvNeXt's rule: below 384 pixels a picture is resized and cropped, else squeezed.
         if short < 384:
-            return Preprocessing((short, short), int(short / held["crop_pct"]), mean, std, how), "trained", ()
+            return Preprocessing((short, short), int(short / settings["crop_pct"]), mean, std, how), "trained", ()
         return Preprocessing((short, short), short, mean, std, how), "squash", ()
-    if held.get("do_center_crop"):
-        crop = sides(held.get("crop_size", size))
+    if settings.get("do_center_crop"):
+        crop = sides(settings.get("crop_size", size))
         side = min(sides(size))
         return Preprocessing(crop, side, mean, std, how, squeezed=short is None), "trained", ()
     whole = sides(size)
@@ -199,8 +199,8 @@ def inspect(path: Path) -> TableDraft | None:
     unknown: tuple[Unknown, ...] = ()
     names = config.get("id2label", {})
     if classifies and all(str(name).startswith("LABEL_") for name in names.values()):
-        asked = "What are its classes called? A list, or a file of names."
-        unknown = (Unknown("weights.labels", asked, default="", needed=False),)
+        question = "What are its classes called? A list, or a file of names."
+        unknown = (Unknown("weights.labels", question, default="", needed=False),)
     elif classifies:
         notes.append(f"config.json names its {len(names)} classes.")
     if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):

@@ -99,12 +99,12 @@ def inspect(path: Path) -> TableDraft | None:
     if path.suffix not in (".pt", ".pth", ".bin", ".safetensors"):
         return None
     try:
-        held = checkpoint.read(path)
+        tensors = checkpoint.read(path)
     except WeightsProblem:
         return None
-    if not ("logit_scale" in held and any(key.startswith("visual.") for key in held)):
+    if not ("logit_scale" in tensors and any(key.startswith("visual.") for key in tensors)):
         return None
-    known = open_clip.architectures(held)
+    known = open_clip.architectures(tensors)
     note = f"Its tensors fit OpenCLIP's {', '.join(known[:4])}." if known else "Its tensors are those of a CLIP."
     arch = known[0] if len(known) == 1 else ""
     which = Unknown("arch", "Which OpenCLIP architecture is it? OpenAI's own weights are a -quickgelu one.", known)

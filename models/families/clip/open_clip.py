@@ -28,12 +28,12 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
         hint = did_you_mean(name, open_clip.list_models(), "see open_clip.list_models().", n=3)
         raise ModelProblem(f"OpenCLIP has no architecture {name!r}: {hint}")
     net = open_clip.create_model(name, load_weights=False, pretrained_text=False)
-    held = checkpoint.read(weights)
+    tensors = checkpoint.read(weights)
     if folder is None:
-        held = open_clip.convert.convert_state_dict(net, held)
+        tensors = open_clip.convert.convert_state_dict(net, tensors)
     # Older files keep the text's mask and the positions' numbers too.
-    held = {key: value for key, value in held.items() if not key.endswith(("attn_mask", "position_ids"))}
-    _fill(net, held, weights, name if folder is None else "its open_clip_config.json")
+    tensors = {key: value for key, value in tensors.items() if not key.endswith(("attn_mask", "position_ids"))}
+    _fill(net, tensors, weights, name if folder is None else "its open_clip_config.json")
     freeze(net)
     visual, net.visual = net.visual, nn.Identity()
     preprocessing, fit = _preprocessing(visual)
@@ -83,36 +83,36 @@ def _preprocessing(visual: nn.Module) -> tuple[Preprocessing, str]:
     return Preprocessing(size, min(size), mean, std, interpolation), fit
 
 
-def _fill(net: nn.Module, held: Mapping[str, Tensor], path: Path, name: str) -> None:
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
     """Load tensors; raise WeightsProblem with the first that is missing, too many or of another shape."""
     own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     for key, shape in own.items():
-        if key in held and tuple(held[key].shape) != shape:
+        if key in tensors and tuple(tensors[key].shape) != shape:
             raise WeightsProblem(
-                f"{path} does not fit {name}: {key} is {tuple(held[key].shape)} in the file and {shape} in the model; "
-                "say the architecture that it was trained as."
+                f"{path} does not fit {name}: {key} is {tuple(tensors[key].shape)} in the file and {shape} in the "
+                "model; say the architecture that it was trained as."
             )
-    missing, many = sorted(own.keys() - held.keys()), sorted(held.keys() - own.keys())
+    missing, many = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or many:
         what = f"the file lacks {missing[0]}" if missing else f"the model has no {many[0]}"
         raise WeightsProblem(f"{path} does not fit {name}: {what}; say the architecture that it was trained as.")
-    net.load_state_dict(held)
+    net.load_state_dict(tensors)
 
 
-def architectures(held: Mapping[str, Tensor]) -> tuple[str, ...]:
+def architectures(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return OpenCLIP's names of plain ViTs with the dimensions of these tensors, the shortest name first."""
     import open_clip
 
-    if "visual.conv1.weight" not in held or "visual.proj" not in held:
+    if "visual.conv1.weight" not in tensors or "visual.proj" not in tensors:
         return ()
-    width, _, patch, _ = held["visual.conv1.weight"].shape
-    depth = len({key.split(".")[3] for key in held if key.startswith("visual.transformer.resblocks.")})
-    side = round((len(held["visual.positional_embedding"]) - 1) ** 0.5) * patch
+    width, _, patch, _ = tensors["visual.conv1.weight"].shape
+    depth = len({key.split(".")[3] for key in tensors if key.startswith("visual.transformer.resblocks.")})
+    side = round((len(tensors["visual.positional_embedding"]) - 1) ** 0.5) * patch
     found = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
         vision, joint = config["vision_cfg"], config["embed_dim"]
         sides = (vision.get("width"), vision.get("patch_size"), vision.get("layers"), vision.get("image_size"), joint)
-        if sides == (width, patch, depth, side, held["visual.proj"].shape[1]):
+        if sides == (width, patch, depth, side, tensors["visual.proj"].shape[1]):
             found.append(name)
     return tuple(sorted(found, key=len))

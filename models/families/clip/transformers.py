@@ -123,19 +123,21 @@ def _clip_tokenizer(length: int) -> Any:
 def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
     """Return how pictures are prepared, the way they are fitted, and a note where that is a guess."""
     size = int(config.vision_config.image_size)
-    held = read(folder / "preprocessor_config.json")
-    held = held or read(folder / "processor_config.json").get("image_processor", {})
-    if not held:
+    settings = read(folder / "preprocessor_config.json")
+    settings = settings or read(folder / "processor_config.json").get("image_processor", {})
+    if not settings:
         clip = config.model_type == "clip"
         note = (
             f"Its preprocessing was inferred ({size} pixels, {config.model_type}'s own mean and spread): no file says."
         )
         guessed = Preprocessing((size, size), size, *((MEAN, STD) if clip else (HALF, HALF)))
         return guessed, "trained" if clip else "squash", (note,)
-    whole = sides(held.get("size", size))
-    cropped = held.get("do_center_crop") and "crop_size" in held
-    squashed = not held.get("do_center_crop") and "shortest_edge" not in held.get("size", {})
-    mean, std = (tuple(map(float, held[key])) for key in ("image_mean", "image_std"))
-    interpolation = Pillow.Resampling(held.get("resample", 3))
-    preprocessing = Preprocessing(sides(held["crop_size"]) if cropped else whole, min(whole), mean, std, interpolation)
+    whole = sides(settings.get("size", size))
+    cropped = settings.get("do_center_crop") and "crop_size" in settings
+    squashed = not settings.get("do_center_crop") and "shortest_edge" not in settings.get("size", {})
+    mean, std = (tuple(map(float, settings[key])) for key in ("image_mean", "image_std"))
+    interpolation = Pillow.Resampling(settings.get("resample", 3))
+    preprocessing = Preprocessing(
+        sides(settings["crop_size"]) if cropped else whole, min(whole), mean, std, interpolation
+    )
     return preprocessing, "squash" if squashed else "trained", ()

@@ -83,7 +83,7 @@ def answer_in(output: Any) -> Tensor | None:
     elif hasattr(output, "logits"):
         output = (output.logits,)
     if isinstance(output, (list, tuple)):
-        return next((found for held in output if (found := answer_in(held)) is not None), None)
+        return next((found for part in output if (found := answer_in(part)) is not None), None)
     return None
 
 
@@ -136,10 +136,10 @@ def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str
         if small and not isinstance(_try(module, channels, small), Exception):
             return small, f"it shrinks a picture {shrunk} times only"
         return side, f"it takes {side} x {side}"
-    said = next(iter(str(refused).strip().splitlines()), "")[:160].rstrip(".")
+    reason = next(iter(str(refused).strip().splitlines()), "")[:160].rstrip(".")
     tried = f"{stated['size']} x {stated['size']}" if "size" in stated else "of a usual size"
     raise ModelProblem(
-        f"{name} takes no picture {tried} with {channels} channels ({said}): say weights.preprocessing.size."
+        f"{name} takes no picture {tried} with {channels} channels ({reason}): say weights.preprocessing.size."
     ) from refused
 
 

@@ -73,8 +73,8 @@ def _count(make: Callable[..., Any], args: Mapping[str, Any], classes: int | Non
         known = inspect.signature(make).parameters
     except ValueError:
         return {}
-    asked = [name for name in COUNTS if name in known]
-    return {asked[0]: classes} if asked and classes and not {*asked} & args.keys() else {}
+    usual = [name for name in COUNTS if name in known]
+    return {usual[0]: classes} if usual and classes and not {*usual} & args.keys() else {}
 
 
 def _named(path: Path, name: str) -> Callable[..., Any]:

@@ -30,8 +30,8 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     """
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return None
-    held = checkpoint.open_(path)
-    if (other := _of_another(path, held)) is not None:
+    saved = checkpoint.open_(path)
+    if (other := _of_another(path, saved)) is not None:
         return other
     unknown: list[Unknown] = []
     notes: list[str] = []
@@ -39,28 +39,28 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         if not code.is_own(arch):
             architectures.library_of(arch)
     else:
-        arch, asked, said = _arch(path, held)
-        unknown += asked
-        notes += said
+        arch, questions, more = _arch(path, saved)
+        unknown += questions
+        notes += more
     weights: dict[str, Any] = {"path": str(path)}
-    if held.key:
-        notes.append(f"Its tensors are under {held.key}.")
-    if held.others:
-        notes.append(f"It has those of other models too, under {' and '.join(held.others)} (weights.key).")
-    count = state_dicts.classes(held.tensors)
+    if saved.key:
+        notes.append(f"Its tensors are under {saved.key}.")
+    if saved.others:
+        notes.append(f"It has those of other models too, under {' and '.join(saved.others)} (weights.key).")
+    count = state_dicts.classes(saved.tensors)
     # One number says no or yes.
     count = 2 if count == 1 else count
-    if count is not None and labels.carried(held.tables(), count):
+    if count is not None and labels.carried(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
         find_labels(path, count, weights, notes, unknown)
     return TableDraft("custom", arch, {"arch": arch, "weights": weights}, tuple(unknown), tuple(notes))
 
 
-def _of_another(path: Path, held: Checkpoint) -> TableDraft | None:
+def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
     """Draft the table of a detector's or an embedder's checkpoint, which have loaders of their own; else None."""
-    if held.whole.startswith("ultralytics."):
-        task = "classify" if held.whole.endswith("ClassificationModel") else "detect"
+    if saved.whole.startswith("ultralytics."):
+        task = "classify" if saved.whole.endswith("ClassificationModel") else "detect"
         question = "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust its source?"
         table = {
             "task": task,
@@ -68,14 +68,14 @@ def _of_another(path: Path, held: Checkpoint) -> TableDraft | None:
             "weights": {"path": str(path)},
         }
         return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
-    keys = held.tensors.keys()
+    keys = saved.tensors.keys()
     if "backbone.backbone.stem.conv.conv.weight" in keys or "bbox_head.multi_level_conv_cls.0.weight" in keys:
         table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
         return TableDraft("yolox", "yolox", table, (), ("Its tensors are those of a YOLOX.",))
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
         from models.families import osnet
 
-        width = held.tensors["conv1.conv.weight"].shape[0]
+        width = saved.tensors["conv1.conv.weight"].shape[0]
         name = next((name for name, widths in osnet.WIDTHS.items() if widths[0] == width), "osnet_x1_0")
         return TableDraft(
             "osnet", name, {"task": "embed", "weights": {"path": str(path)}}, (), (f"Its tensors are those of {name}.",)
@@ -83,40 +83,40 @@ def _of_another(path: Path, held: Checkpoint) -> TableDraft | None:
     return None
 
 
-def _arch(path: Path, held: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
+def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    fitting = next((found for tensors in _unwrapped(held) if (found := architectures.exact(tensors))), ())
-    said = [*_words(held), path.stem.lower()]
+    fitting = next((found for tensors in _unwrapped(saved) if (found := architectures.exact(tensors))), ())
+    hints = [*_words(saved), path.stem.lower()]
     if fitting:
-        ranked = sorted(fitting, key=lambda name: _far(said, name))
+        ranked = sorted(fitting, key=lambda name: _far(hints, name))
         names = [state_dicts.short(name) for name in ranked]
         # The same network in both libraries is one.
         names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
         note = f"Its tensors are those of {names[0]}."
         if len(names) == 1:
             return names[0], [], [note]
-        if not names[0].startswith("timm/") or any(_mentions(word, names[0]) for word in said):
+        if not names[0].startswith("timm/") or any(_mentions(word, names[0]) for word in hints):
             return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
         question = "Several architectures have just these tensors and compute differently: which one was trained?"
         return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
-    near = [name for tensors in _unwrapped(held) for name in architectures.alike(tensors)]
-    near.sort(key=lambda name: _far(said, name))
-    beside = [f"{file}:{name}" for file, name in _classes_beside(path, held)]
-    first = f"It holds a whole {held.whole.rpartition('.')[2]}. " if held.whole else ""
+    near = [name for tensors in _unwrapped(saved) for name in architectures.alike(tensors)]
+    near.sort(key=lambda name: _far(hints, name))
+    beside = [f"{file}:{name}" for file, name in _classes_beside(path, saved)]
+    first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
     question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
     return "", [Unknown("arch", question, tuple([*beside, *map(state_dicts.short, near)][:8]))], []
 
 
-def _unwrapped(held: Checkpoint) -> Iterator[Mapping[str, Any]]:
+def _unwrapped(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     """Yield the tensors as they are, and without each prefix that many of their names share."""
-    yield held.tensors
-    for beginning in state_dicts.common(held.tensors):
-        yield {key[len(beginning) :]: value for key, value in held.tensors.items() if key.startswith(beginning)}
+    yield saved.tensors
+    for beginning in state_dicts.common(saved.tensors):
+        yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}
 
 
-def _words(held: Checkpoint) -> Iterator[str]:
+def _words(saved: Checkpoint) -> Iterator[str]:
     """Yield the training program's notes of the architecture."""
-    for table in held.tables():
+    for table in saved.tables():
         for name in ("arch", "architecture", "model_name", "model", "backbone", "name"):
             if isinstance(found := table.get(name), str):
                 yield found.lower()
@@ -126,21 +126,21 @@ def _mentions(word: str, name: str) -> bool:
     return name.rpartition("/")[2].replace("_", "") in word.replace("_", "").replace("-", "")
 
 
-def _far(said: list[str], name: str) -> tuple[bool, bool]:
+def _far(hints: list[str], name: str) -> tuple[bool, bool]:
     """Return a sort key: mentioned architectures first, then those of a mentioned family."""
     family = name.rpartition("/")[2].partition("_")[0]
-    return not any(_mentions(word, name) for word in said), not any(family in word for word in said)
+    return not any(_mentions(word, name) for word in hints), not any(family in word for word in hints)
 
 
 def find_labels(
     path: Path, count: int | None, weights: dict[str, Any], notes: list[str], unknown: list[Unknown]
 ) -> None:
     """Add to a draft the file of the classes' names, a note on it, or a question."""
-    said, place = ([], None) if count is None else named_beside(path, count)
-    notes += said
+    found, place = ([], None) if count is None else named_beside(path, count)
+    notes += found
     if place is not None:
         weights["labels"] = str(place)
-    elif not said:
+    elif not found:
         many = "" if count is None else f"{count} "
         question = f"Where are the names of its {many}classes (a .json or a text file, one name a line)?"
         unknown.append(Unknown("weights.labels", question, needed=False))
@@ -171,15 +171,15 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
     return [], None
 
 
-def _classes_beside(path: Path, held: Checkpoint) -> Iterator[tuple[Path, str]]:
+def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[tuple[Path, str]]:
     """Yield classes in Python files beside the checkpoint that have all its parts, by their text alone.
 
     Classes with the name of a module that was saved whole come first.
     """
-    whole = held.whole.rpartition(".")[2]
+    whole = saved.whole.rpartition(".")[2]
     found: dict[tuple[Path, str], bool] = {}
-    for beginning in ("", *state_dicts.common(held.tensors)):
-        parts = {key[len(beginning) :].partition(".")[0] for key in held.tensors if key.startswith(beginning)}
+    for beginning in ("", *state_dicts.common(saved.tensors)):
+        parts = {key[len(beginning) :].partition(".")[0] for key in saved.tensors if key.startswith(beginning)}
         for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
             if file.stat().st_size > MAX_BYTES:
                 continue

@@ -46,12 +46,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         return _of_class(spec, progress)
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
-    held = checkpoint.open_(path, spec.weights.get("key", ""))
-    module, side, notes = of_library(library, name, path, held)
+    saved = checkpoint.open_(path, spec.weights.get("key", ""))
+    module, side, notes = of_library(library, name, path, saved)
     count = state_dicts.classes(module.state_dict(), module) or 0
-    names, more = labels.for_classes(spec, count, labels.carried(held.tables(), count), labels.imagenet())
+    names, more = labels.for_classes(spec, count, labels.carried(saved.tables(), count), labels.imagenet())
     stated = spec.weights.get("preprocessing", {})
-    known = _preprocessing(held, stated)
+    known = _preprocessing(saved, stated)
     if (channels := channels_of(module)) != 3 and not {"channels_in", "mean", "std"} & known.keys():
         known["channels_in"] = channels
     if side is not None:
@@ -64,7 +64,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     return adapter
 
 
-def of_library(library: str, name: str, path: Path, held: Checkpoint) -> tuple[nn.Module, int | None, tuple[str, ...]]:
+def of_library(library: str, name: str, path: Path, saved: Checkpoint) -> tuple[nn.Module, int | None, tuple[str, ...]]:
     """Build an architecture with the file's tensors and number of classes.
 
     Returns it, the side of its input where that is not the usual one, and notes on what was done. Raises WeightsProblem
@@ -73,10 +73,10 @@ def of_library(library: str, name: str, path: Path, held: Checkpoint) -> tuple[n
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
     wanted = blank.state_dict()
-    if (side := state_dicts.side(state_dicts.renamed(held.tensors, wanted), wanted)) is not None:
+    if (side := state_dicts.side(state_dicts.renamed(saved.tensors, wanted), wanted)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
-    tensors = state_dicts.renamed(_modern(library, name, held.tensors, blank), blank.state_dict())
+    tensors = state_dicts.renamed(_modern(library, name, saved.tensors, blank), blank.state_dict())
     if count := state_dicts.classes(tensors, blank):
         options["num_classes"] = count
     module = architectures.build(library, name, blank=False, **options)
@@ -85,7 +85,7 @@ def of_library(library: str, name: str, path: Path, held: Checkpoint) -> tuple[n
     left = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
-    return module, side, (*((note,) if note else ()), *left, *_which(held))
+    return module, side, (*((note,) if note else ()), *left, *_which(saved))
 
 
 def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) -> dict[str, Any]:
@@ -123,20 +123,20 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
     args, stated = spec.weights.get("args", {}), spec.weights.get("preprocessing", {})
     notes: tuple[str, ...] = ()
     if "random" in spec.weights:
-        held = checkpoint.Checkpoint({})
+        saved = checkpoint.Checkpoint({})
         count = len(labels.own(spec)) or None
         module = checkpoint.seeded(lambda: code.build(spec.arch, args, count), spec.weights["random"])
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
-        held = checkpoint.open_(path, spec.weights.get("key", ""))
-        module = code.build(spec.arch, args, state_dicts.classes(held.tensors))
-        tensors = state_dicts.renamed(held.tensors, module.state_dict())
-        notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_which(held))
+        saved = checkpoint.open_(path, spec.weights.get("key", ""))
+        module = code.build(spec.arch, args, state_dicts.classes(saved.tensors))
+        tensors = state_dicts.renamed(saved.tensors, module.state_dict())
+        notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_which(saved))
         sha256 = sha256_of(path)
-    seen = probe(module, _preprocessing(held, stated), spec.id)
+    seen = probe(module, _preprocessing(saved, stated), spec.id)
     binary = seen.kind in ("logit", "probability")
-    names, more = labels.for_classes(spec, seen.classes, labels.carried(held.tables(), seen.classes), binary=binary)
+    names, more = labels.for_classes(spec, seen.classes, labels.carried(saved.tables(), seen.classes), binary=binary)
     notes += more + seen.notes
     if not set(_STATED) <= stated.keys():
         notes += (_inferred(seen.preprocessing, seen.why),)
@@ -145,10 +145,10 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
     return made
 
 
-def _preprocessing(held: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
+def _preprocessing(saved: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
     """Return the preprocessing that the table states, completed by what the checkpoint itself says."""
     found: dict[str, Any] = {}
-    for table in held.tables():
+    for table in saved.tables():
         for name in ("img_size", "image_size", "input_size", "imgsz", "size"):
             value = table.get(name)
             value = value[-1] if isinstance(value, (list, tuple)) and value else value
@@ -161,11 +161,13 @@ def _preprocessing(held: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any
     return {**found, **stated}
 
 
-def _which(held: Checkpoint) -> tuple[str, ...]:
-    if not held.others:
+def _which(saved: Checkpoint) -> tuple[str, ...]:
+    if not saved.others:
         return ()
-    others = " and ".join(name or "(the file itself)" for name in held.others[:2])
-    return (f"The file has the tensors of several models: these are of {held.key}, others are {others} (weights.key).",)
+    others = " and ".join(name or "(the file itself)" for name in saved.others[:2])
+    return (
+        f"The file has the tensors of several models: these are of {saved.key}, others are {others} (weights.key).",
+    )
 
 
 def _inferred(preprocessing: Preprocessing, why: str) -> str:

@@ -66,14 +66,14 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
     if "size" in given and given["size"] not in size:
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given['size']}.")
     channels = taken(spec, runtime)
-    said = "mean" in given or "range" in given
+    stated = "mean" in given or "range" in given
     short_side = given.get("short_side", round(min(size) / 0.875))
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, Pillow.Resampling.BILINEAR)
     else:
         trained = Preprocessing(size, short_side, *IMAGENET, Pillow.Resampling.BILINEAR)
-        if not said:
+        if not stated:
             guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
             notes.append(
                 f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "

@@ -99,8 +99,8 @@ def follow(module: nn.Module, given: tuple[Any, ...]) -> None:
                 node.kwargs = {**node.kwargs, "device": device}
         for part in module.modules():
             # Its constants are no buffers, and stay behind where the module goes.
-            held = {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
-            vars(part).update({name: value.to(device) for name, value in held.items()})
+            constants = {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
+            vars(part).update({name: value.to(device) for name, value in constants.items()})
         module.__dict__["follows"] = device
 
 
@@ -122,13 +122,17 @@ def _keep(node: Any) -> None:
 
     Else a layer's output would be overwritten by the activation after it.
     """
-    said = getattr(node.target, "_schema", None)
-    if said is None or not said.name.startswith("aten::") or not said.name.endswith("_"):
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not schema.name.startswith("aten::") or not schema.name.endswith("_"):
         return
-    plain = getattr(torch.ops.aten, said.name.removeprefix("aten::")[:-1], None)
+    plain = getattr(torch.ops.aten, schema.name.removeprefix("aten::")[:-1], None)
     written = node.args[0] if node.args else None
-    if plain is not None and said.overload_name in (*plain.overloads(), "") and len(getattr(written, "users", ())) == 1:
-        node.target = getattr(plain, said.overload_name or "default")
+    if (
+        plain is not None
+        and schema.overload_name in (*plain.overloads(), "")
+        and len(getattr(written, "users", ())) == 1
+    ):
+        node.target = getattr(plain, schema.overload_name or "default")
 
 
 def harmless(path: Path) -> None:
@@ -159,24 +163,24 @@ def harmless(path: Path) -> None:
 def _check(value: Any, path: Path) -> None:
     stack = [value]
     while stack:
-        held = stack.pop()
-        if isinstance(held, list):
-            stack += held
-        elif isinstance(held, dict):
-            if held.get("use_pickle"):
+        part = stack.pop()
+        if isinstance(part, list):
+            stack += part
+        elif isinstance(part, dict):
+            if part.get("use_pickle"):
                 raise ModelProblem(f"{path.name} holds pickled weights, which are not opened: {ADVICE}.")
-            said = held.get("expr_str")
-            if said is not None and not _plain(said):
-                raise ModelProblem(f"{path.name} describes a size by {str(said)[:60]!r}, which is no plain expression.")
-            stack += held.values()
+            size = part.get("expr_str")
+            if size is not None and not _plain(size):
+                raise ModelProblem(f"{path.name} describes a size by {str(size)[:60]!r}, which is no plain expression.")
+            stack += part.values()
 
 
-def _plain(said: Any) -> bool:
+def _plain(text: Any) -> bool:
     """Return whether an expression is made of numbers, sizes and allowed functions."""
-    if not isinstance(said, str) or len(said) > 2000:
+    if not isinstance(text, str) or len(text) > 2000:
         return False
-    said = re.sub(SYMBOL, "s0", said)
-    names = re.findall(r"[^\W\d]\w*", said)
-    return re.fullmatch(r"[\w\s+\-*/%(),<>=]*", said) is not None and all(
+    text = re.sub(SYMBOL, "s0", text)
+    names = re.findall(r"[^\W\d]\w*", text)
+    return re.fullmatch(r"[\w\s+\-*/%(),<>=]*", text) is not None and all(
         re.fullmatch(r"[suz]\d+", name) or name in FUNCTIONS for name in names
     )

@@ -154,8 +154,8 @@ def _detector(
         )
     if not names and name == "torchvision":
         # The numbers that torchvision's own weights answer with, the gaps among them.
-        held = labels.coco()
-        names = tuple(held.get(number, f"class {number}") for number in range(max(held) + 1))
+        known = labels.coco()
+        names = tuple(known.get(number, f"class {number}") for number in range(max(known) + 1))
         notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
     if not names:
         if not count or name != found:

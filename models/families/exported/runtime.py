@@ -54,9 +54,9 @@ class Runtime(nn.Module):
             raise
         # Each runtime has errors of its own.
         except Exception as reason:
-            said = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
+            message = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
             shape = " x ".join(map(str, tensor.shape))
-            raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({said}).") from reason
+            raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({message}).") from reason
         found = [out.to(tensor.device) for out in found]
         return tuple(out.float() if out.is_floating_point() else out for out in found)
 

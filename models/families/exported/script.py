@@ -182,8 +182,8 @@ class Body:
             return lambda values: None
         value = node.output().toIValue()
         if isinstance(value, Tensor):
-            kept = self._module.constant(value)
-            return lambda values: values.update({name: getattr(values[_HERE], kept)})
+            stored = self._module.constant(value)
+            return lambda values: values.update({name: getattr(values[_HERE], stored)})
         if isinstance(value, torch.device):
             # Where it was exported; it has to be where the pictures are now.
             return lambda values: values.update({name: _device(values)})
@@ -191,10 +191,10 @@ class Body:
 
     def _operator(self, node: Any, kind: str, gives: list[str], takes: list[str]) -> Step:
         space, _, name = kind.partition("::")
-        said = node.schema()
-        if space not in OPERATORS or said.startswith("(no schema"):
+        text = node.schema()
+        if space not in OPERATORS or text.startswith("(no schema"):
             raise ModelProblem(f"it has an operation that is unknown here, {kind}")
-        schema = torch._C.parse_schema(said)
+        schema = torch._C.parse_schema(text)
         packet = getattr(getattr(torch.ops, space), _kept(node, name))
         found = getattr(packet, schema.overload_name or "default")
         only = [argument.name if argument.kwarg_only else None for argument in schema.arguments]

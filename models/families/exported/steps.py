@@ -19,8 +19,8 @@ def plain(node: Any) -> Callable[..., Any] | None:
     return PLAIN.get(kind) if kind not in LISTS or _of_lists(node) else None
 
 
-def _raise(*said: Any) -> None:
-    raise ModelProblem(f"It refuses this input ({' '.join(str(part) for part in said)[:150]}).")
+def _raise(*message: Any) -> None:
+    raise ModelProblem(f"It refuses this input ({' '.join(str(part) for part in message)[:150]}).")
 
 
 def _append(values: list[Any], value: Any) -> list[Any]:
@@ -80,11 +80,11 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "aten::list": list,
     "aten::append": _append,
     "aten::_set_item": _set,
-    "aten::format": lambda said, *parts: said.format(*parts),
+    "aten::format": lambda text, *parts: text.format(*parts),
     "aten::str": str,
-    "aten::warn": lambda *said: None,
-    "aten::keys": lambda held: list(held.keys()),
-    "aten::values": lambda held: list(held.values()),
+    "aten::warn": lambda *message: None,
+    "aten::keys": lambda table: list(table.keys()),
+    "aten::values": lambda table: list(table.values()),
     "aten::tensor": _tensor,
     "aten::Int": int,
     "aten::Float": float,

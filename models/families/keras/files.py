@@ -87,14 +87,14 @@ def config(path: Path) -> dict[str, Any]:
         mend = f"rename it to {path.stem}{right}" if right else "save the model again with model.save"
         raise WeightsProblem(f"{path.name} is {other} inside, not what its name says: {mend}.")
     try:
-        held = json.loads(text)
+        model = json.loads(text)
     except ValueError as reason:
         raise WeightsProblem(
             f"The configuration in {path.name} is damaged: save the model again with model.save."
         ) from reason
-    if not isinstance(held, dict) or "class_name" not in held:
+    if not isinstance(model, dict) or "class_name" not in model:
         raise WeightsProblem(f"{path.name} holds no model: save the whole model with model.save.")
-    return held
+    return model
 
 
 def _zipped(path: Path) -> bytes:
@@ -114,21 +114,21 @@ def _attribute(path: Path) -> bytes:
         raise ModelProblem(f"{path.name} needs h5py: {INSTALL}.") from reason
     try:
         with h5py.File(path, "r") as file:
-            held = file.attrs.get("model_config")
+            stored = file.attrs.get("model_config")
     except (OSError, RuntimeError) as reason:
         raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
-    if held is None:
+    if stored is None:
         raise WeightsProblem(
             f"{path.name} holds weights alone and not the model around them: save the whole model with "
             f'model.save("{path.stem.removesuffix(".weights")}.keras").'
         )
-    return held.encode() if isinstance(held, str) else bytes(held)
+    return stored.encode() if isinstance(stored, str) else bytes(stored)
 
 
 def facts(path: Path) -> Facts:
     """Read the facts in a file; raise WeightsProblem where it has code of its own, or cannot be rebuilt here."""
-    held = config(path)
-    layers = [layer for layer in _layers(held) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
+    model = config(path)
+    layers = [layer for layer in _layers(model) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
     for layer in layers:
         kind, name = layer["class_name"], _name(layer)
         if kind in _CODE:
@@ -141,10 +141,10 @@ def facts(path: Path) -> Facts:
                 f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export the "
                 "model to ONNX (python -m tf2onnx.convert --keras)."
             )
-    needs = tuple(dict.fromkeys(name for name in _foreign(held) if name))
-    shape, first = _input(held, layers)
-    units, final = _answer(held, layers)
-    taken, because = _taken(held, layers, shape)
+    needs = tuple(dict.fromkeys(name for name in _foreign(model) if name))
+    shape, first = _input(model, layers)
+    units, final = _answer(model, layers)
+    taken, because = _taken(model, layers, shape)
     return Facts(shape, first, units, final, needs, taken, because)
 
 
@@ -191,7 +191,7 @@ def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _input(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, bool]:
+def _input(model: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, bool]:
     """Return (h, w, c), None where the first input is not a picture, and whether channels come first."""
     shape: Any = None
     for layer in layers:
@@ -199,7 +199,7 @@ def _input(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, 
         shape = inner.get("batch_shape") or inner.get("batch_input_shape")
         if shape:
             break
-    shape = shape or _inner(held).get("build_input_shape") or held.get("build_config", {}).get("input_shape")
+    shape = shape or _inner(model).get("build_input_shape") or model.get("build_config", {}).get("input_shape")
     if isinstance(shape, dict):
         shape = next(iter(shape.values()), None)
     sides = list(shape or ())[1:]
@@ -212,9 +212,9 @@ def _input(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, 
     return ((height, width, channels), first) if isinstance(channels, int) else (None, first)
 
 
-def _answer(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int | None, str]:
+def _answer(model: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int | None, str]:
     """Return the number of outputs and the final activation, as far as the last layers tell."""
-    named = _inner(held).get("output_layers") or ()
+    named = _inner(model).get("output_layers") or ()
     last = named[0] if named and isinstance(named[0], list) else named
     names = [_name(layer) for layer in layers]
     at = names.index(last[0]) if last and last[0] in names else len(layers) - 1
@@ -233,14 +233,14 @@ def _answer(held: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int 
     return None, final
 
 
-def _taken(held: Mapping[str, Any], layers: list[dict[str, Any]], shape: Any) -> tuple[str, str]:
+def _taken(model: Mapping[str, Any], layers: list[dict[str, Any]], shape: Any) -> tuple[str, str]:
     for layer in layers:
         kind = layer["class_name"]
         if kind in _SCALED:
             return "raw", f"it scales the colours by itself ({_name(layer)})"
         if kind.startswith(_WEIGHED):
             break
-    names = {_name(layer) for layer in _layers(held)}
+    names = {_name(layer) for layer in _layers(model)}
     for starts, telltale, found in _NETS:
         begins = tuple(starts.split())
         if (

@@ -162,8 +162,8 @@ def opened(path: Path) -> Any:
     # Every fault of a file is an error of its own kind here.
     except Exception as reason:
         LOGGER.warning("Keras cannot open %s", path, exc_info=True)
-        said = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
-        raise WeightsProblem(f"Keras cannot rebuild {path.name} ({said[:160].rstrip('.:')}).") from reason
+        message = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
+        raise WeightsProblem(f"Keras cannot rebuild {path.name} ({message[:160].rstrip('.:')}).") from reason
     return model
 
 

@@ -225,18 +225,18 @@ def beside(path: Path) -> dict[str, Any]:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    held = json.loads(path.read_text("utf-8"))
-    while isinstance(held, dict) and isinstance(inner := held.get("net", held.get("config")), dict):
-        held = inner
-    if not isinstance(held, dict) or not isinstance(held.get("names", {}), dict):
+    found = json.loads(path.read_text("utf-8"))
+    while isinstance(found, dict) and isinstance(inner := found.get("net", found.get("config")), dict):
+        found = inner
+    if not isinstance(found, dict) or not isinstance(found.get("names", {}), dict):
         raise ValueError(f"{path} holds no table")
-    return held
+    return found
 
 
-def named(held: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+def named(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Rename tensors to `PromptSG`'s own names."""
     found: dict[str, Tensor] = {}
-    for key, tensor in held.items():
+    for key, tensor in tensors.items():
         for theirs, ours in (*names.items(), *_CLIP.items()):
             if key.startswith(theirs):
                 key = ours + key.removeprefix(theirs)

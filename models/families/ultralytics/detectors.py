@@ -211,8 +211,8 @@ def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tens
         shown = best.indices[best.values > confidence]
         return shown, classes[shown]
     best, classes, anchors = head.get_topk_index(scores.t()[None], MAX_BOXES)
-    kept = best[0, :, 0] > confidence
-    return anchors[0, kept].flatten(), classes[0, kept].flatten().long()
+    shown = best[0, :, 0] > confidence
+    return anchors[0, shown].flatten(), classes[0, shown].flatten().long()
 
 
 def _xywhr(corners: Tensor) -> Tensor:
