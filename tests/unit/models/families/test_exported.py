@@ -424,7 +424,7 @@ def test_a_classifiers_colours_and_labels(tmp_path: Path) -> None:
     assert adapter.labels == ("class 0", "class 1", "class 2", "class 3")
     given = adapter.prepare(np.full((80, 80, 3), (10, 20, 30), np.uint8), "trained")
     assert given.tensor[0, :, 5, 5].tolist() == pytest.approx([30, 20, 10])
-    with pytest.raises(ModelProblem, match="has 4 classes and weights\.labels names 2"):
+    with pytest.raises(ModelProblem, match=r"has 4 classes and weights\.labels names 2"):
         open_exported(spec(path, "classify", labels=["a", "b"]))
     with pytest.raises(ModelProblem, match='is a model to classify: say task = "classify"'):
         open_exported(spec(path))

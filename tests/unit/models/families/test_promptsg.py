@@ -133,7 +133,7 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
     without = {key: value for key, value in state.items() if "cross_attention.out_proj.bias" not in key}
     with pytest.raises(WeightsProblem, match=r"no tensor mim.cross_attention.out_proj.bias, \(64,\)"):
         loader.load(spec(saved(tmp_path, state=without)))
-    with pytest.raises(ModelProblem, match="6 persons and has 2 labels"):
+    with pytest.raises(ModelProblem, match=r"has 6 classes and weights\.labels names 2"):
         loader.load(spec(saved(tmp_path), labels=["a", "b"]))
     with pytest.raises(ModelProblem, match="is it JSON"):
         loader.load(spec(whole, config=str(tmp_path / "none.json")))
