@@ -9,6 +9,9 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import torch
+from torch import Tensor, nn
+
 from common.errors import WeightsProblem
 from models import safe_pickle, weights
 from models.safe_pickle import StandIn
@@ -16,8 +19,6 @@ from models.safe_pickle import StandIn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-
-    from torch import Tensor, nn
 
     from models.adapter import ModelSpec, Progress
 
@@ -78,8 +79,6 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def open_(path: Path, key: str = "") -> Checkpoint:
     """Read a whole checkpoint; `key` chooses among several sets of tensors."""
-    import torch
-
     contents = _contents(path)
     found = dict(_sets(contents))
     if not found:
@@ -101,8 +100,6 @@ def open_(path: Path, key: str = "") -> Checkpoint:
 
 def _contents(path: Path) -> Any:
     """Read plain values and tensors, and inert stand-ins for all other objects."""
-    import torch
-
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -157,8 +154,6 @@ def _check_kind(path: Path, start: bytes) -> None:
 
 def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
     """Yield every state_dict in a file by its dotted key, with the class's name where it was a whole module."""
-    import torch
-
     if depth > _DEPTH:
         return
     parts = value.parts if isinstance(value, StandIn) else value
@@ -182,8 +177,6 @@ def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tup
 
 def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Yield the state_dict of a pickled module, from its parts."""
-    import torch
-
     parts: Any = module.parts if isinstance(module, StandIn) else {}
     passing = parts.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
@@ -214,8 +207,6 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def seeded(build: Callable[[], M], seed: int) -> M:
     """Build an untrained module, the same for the same seed, without disturbing the caller's random numbers."""
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

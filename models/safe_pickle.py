@@ -13,6 +13,9 @@ import types
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import _utils
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -86,9 +89,6 @@ def _without_sources(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _known(module: str, name: str) -> Any:
     """Return the type or function behind a name that tensors and plain values need, or None."""
-    import torch
-    from torch import _utils
-
     if module in ("builtins", "__builtin__") and name in ("dict", "frozenset", "list", "set", "tuple"):
         return {"dict": dict, "frozenset": frozenset, "list": list, "set": set, "tuple": tuple}[name]
     if (module, name) == ("collections", "OrderedDict"):
@@ -111,8 +111,6 @@ def _known(module: str, name: str) -> Any:
 
 def read(path: Path) -> Any:
     """Read a file of torch.save, with stand-ins; raise UnpicklingError or RuntimeError where it is damaged."""
-    import torch
-
     if tarfile.is_tarfile(path):
         raise pickle.UnpicklingError("written by a torch before 0.1.10")
     reader = types.SimpleNamespace(

@@ -7,14 +7,14 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
+
 from common.errors import WeightsProblem
 from models import architectures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from torch import Tensor, nn
 
     Tensors = Mapping[str, Tensor]
 
@@ -57,8 +57,6 @@ def _beginnings(key: str) -> list[str]:
 
 def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
     """Return the number of classes by the last layer: of a module its last one, of a file by name and position."""
-    from torch import nn
-
     if module is not None:
         kinds = (nn.Linear, nn.Conv2d)
         last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
@@ -90,8 +88,6 @@ def side(tensors: Tensors, wanted: Tensors) -> int | None:
 
 def new_stem(module: nn.Module, tensors: Tensors) -> None:
     """Replace a module's first convolution by the file's, where that takes another number of channels."""
-    from torch import nn
-
     found = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
     if found is None or (weight := tensors.get(f"{found[0]}.weight")) is None or weight.ndim != 4:
         return
@@ -106,8 +102,6 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
     It is empty where nothing was: the head is the library's, or one linear layer in a wrapper.
     """
-    from torch import nn
-
     wanted = module.state_dict()
     last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, nn.Linear)), "")
     for depth in range(last.count(".") + 1, 0, -1):
@@ -127,8 +121,6 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
 def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
     """Build the last layers from their tensors, without those that have none (Dropout), and count the linear ones."""
-    from torch import nn
-
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         place, _, name = key.rpartition(".")

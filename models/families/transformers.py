@@ -24,7 +24,7 @@ from models.preprocess import Preprocessing
 from models.weights import offline, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -131,12 +131,18 @@ def fetched(name: str, *patterns: str) -> Path:
         ) from problem
 
 
-def weights_in(folder: Path) -> Path:
-    """Return the weights file of a folder; raise WeightsProblem where there is none."""
-    found = next((folder / name for name in FILES if (folder / name).is_file()), None)
+def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
+    """Return the weights file of a folder, the first of `names`; raise WeightsProblem where there is none."""
+    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
     if found is None:
-        raise WeightsProblem(f"{folder} holds no weights: put {FILES[0]} beside its config.json.")
+        raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
     return found
+
+
+def picture_settings(folder: Path) -> dict[str, Any]:
+    """Read how a folder's pictures are prepared; empty where no file says it."""
+    settings: dict[str, Any] = read(folder / "preprocessor_config.json")
+    return settings or read(folder / "processor_config.json").get("image_processor", {})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -152,9 +158,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
     """Return the folder's preprocessing, the way pictures are fitted, and a note where it says nothing."""
-    settings = read(folder / "preprocessor_config.json") or read(folder / "processor_config.json").get(
-        "image_processor", {}
-    )
+    settings = picture_settings(folder)
     if not settings:
         high, wide = sides(getattr(config, "image_size", 224))
         note = f"Its preprocessing was inferred ({high} x {wide} pixels, ImageNet's mean and spread): no file says it."
@@ -189,12 +193,7 @@ def inspect(path: Path) -> TableDraft | None:
     arch = _architecture(folder, config)
     weights_in(folder)
     classifies = "ForImageClassification" in arch
-    table = {
-        "loader": "transformers",
-        "arch": arch,
-        "task": "classify" if classifies else "embed",
-        "weights": {"path": str(folder)},
-    }
+    table = {"task": "classify" if classifies else "embed", "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
     unknown: tuple[Unknown, ...] = ()
     names = config.get("id2label", {})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from common.errors import WeightsProblem
 from models import checkpoint, labels
 from models.families.clip import open_clip, transformers
 from models.families.clip.classifier import ClipClassifier, Towers
-from models.families.transformers import fetched
+from models.families.transformers import fetched, weights_in
 from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
 from models.weights import locate, sha256_of
@@ -40,7 +40,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
     if folder is None:
         found = open_clip.towers(spec.arch, locate(spec, progress=progress), None)
     elif (folder / "open_clip_config.json").is_file():
-        found = open_clip.towers(f"local-dir:{folder}", transformers.weights_in(folder), folder)
+        found = open_clip.towers(f"local-dir:{folder}", weights_in(folder, transformers.CLIP_FILES), folder)
     else:
         found = transformers.towers(spec, folder)
     given = spec.weights.get("preprocessing", {})
@@ -91,10 +91,10 @@ def inspect(path: Path) -> TableDraft | None:
     if path.is_dir() or path.name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / "open_clip_config.json").is_file():
             note = "open_clip_config.json says the architecture and the preprocessing."
-            return TableDraft("clip", "open_clip", _table("open_clip", folder), (names,), (note,))
+            return _draft("open_clip", folder, (names,), note)
         if (kind := transformers.kind_of(folder)) in transformers.KINDS:
             note = f"config.json says that it is a {kind} of Transformers."
-            return TableDraft("clip", kind, _table(kind, folder), (names,), (note,))
+            return _draft(kind, folder, (names,), note)
         return None
     if path.suffix not in (".pt", ".pth", ".bin", ".safetensors"):
         return None
@@ -108,8 +108,8 @@ def inspect(path: Path) -> TableDraft | None:
     note = f"Its tensors fit OpenCLIP's {', '.join(known[:4])}." if known else "Its tensors are those of a CLIP."
     arch = known[0] if len(known) == 1 else ""
     which = Unknown("arch", "Which OpenCLIP architecture is it? OpenAI's own weights are a -quickgelu one.", known)
-    return TableDraft("clip", arch, _table(arch, path), (names,) if arch else (which, names), (note,))
+    return _draft(arch, path, (names,) if arch else (which, names), note)
 
 
-def _table(arch: str, path: Path) -> dict[str, Any]:
-    return {"loader": "clip", "arch": arch, "task": "classify", "weights": {"path": str(path)}}
+def _draft(arch: str, path: Path, unknown: tuple[Unknown, ...], note: str) -> TableDraft:
+    return TableDraft("clip", arch, {"task": "classify", "weights": {"path": str(path)}}, unknown, (note,))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem, WeightsProblem
+from common.errors import ModelProblem
 from models.adapter import freeze
 from models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
-from models.families.transformers import load_network, read, sides
+from models.families.transformers import load_network, picture_settings, read, sides, weights_in
 from models.preprocess import Preprocessing
 from models.weights import sha256_of
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from models.adapter import ModelSpec
 
+CLIP_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
+"""Weights files of a folder of Transformers or OpenCLIP, in order of preference."""
 KINDS = ("clip", "siglip", "siglip2")
 """Supported values of `model_type` in config.json."""
 HALF = (0.5, 0.5, 0.5)
@@ -35,15 +37,6 @@ def kind_of(folder: Path) -> str:
     return str(read(folder / "config.json").get("model_type", ""))
 
 
-def weights_in(folder: Path) -> Path:
-    """Return the weights file of a folder of Transformers or OpenCLIP."""
-    names = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
-    if found is None:
-        raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
-    return found
-
-
 def towers(spec: ModelSpec, folder: Path) -> Towers:
     """Read a folder as `save_pretrained` writes it; no code in it is run, and no pickle but of plain tensors."""
     import transformers
@@ -54,7 +47,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
             f"{folder} is a folder of {kind or 'no model that says what it is'}: its config.json should have the "
             f"model_type {' or '.join(KINDS)}."
         )
-    weights = weights_in(folder)
+    weights = weights_in(folder, CLIP_FILES)
     net, _ = load_network(transformers.AutoModel, folder, weights)
     freeze(net)
     parts = {"vision_model": net.vision_model}
@@ -123,8 +116,7 @@ def _clip_tokenizer(length: int) -> Any:
 def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
     """Return how pictures are prepared, the way they are fitted, and a note where that is a guess."""
     size = int(config.vision_config.image_size)
-    settings = read(folder / "preprocessor_config.json")
-    settings = settings or read(folder / "processor_config.json").get("image_processor", {})
+    settings = picture_settings(folder)
     if not settings:
         clip = config.model_type == "clip"
         note = (

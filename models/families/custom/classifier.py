@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+from torch import Tensor, nn
+
 from common.errors import ModelProblem
 from models.adapters.classifier import Classifier, both
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from torch import Tensor, nn
 
     from models.adapter import Layer
 
@@ -60,19 +61,13 @@ class CustomClassifier(Classifier):
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
-        from torch import nn
-
-        if read := [layer.path for layer in layers if layer.read_by]:
-            return (read[-1],)
         pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
-        found = [layer.path for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
-        return (found[-1],) if found else super().default_layers(layers)
+        found = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
+        return super().default_layers(found or layers)
 
 
 def answer_in(output: Any) -> Tensor | None:
     """Return the (B, classes) in a module's output: the output itself, the first of several, `logits` of an object."""
-    import torch
-
     if isinstance(output, torch.Tensor):
         if output.ndim == 4 and output.shape[2:] == (1, 1):
             output = output.flatten(1)
@@ -112,8 +107,6 @@ def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
 
 def channels_of(module: nn.Module) -> int:
     """Return the number of channels of the first convolution."""
-    from torch import nn
-
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     return first.in_channels if first is not None else 3
 
@@ -145,8 +138,6 @@ def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str
 
 def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tuple[Tensor, int] | Exception:
     """Return (1, classes) for one flat picture and the height of the last map inside, or the exception."""
-    import torch
-
     try:
         with torch.no_grad(), recorded(module) as calls:
             answer = answer_in(module(torch.full((1, channels, side, side), fill)))
@@ -162,8 +153,6 @@ def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tupl
 @contextmanager
 def recorded(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
     """Record path, inputs and output of the module's and its parts' calls that return one tensor."""
-    import torch
-
     calls: list[tuple[str, Any, Tensor]] = []
 
     def record(path: str, _part: nn.Module, inputs: Any, output: Any) -> None:
@@ -178,9 +167,6 @@ def recorded(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
 
 def _without_last(module: nn.Module, channels: int, side: int) -> bool:
     """Remove a final softmax or sigmoid module; return whether there was one."""
-    import torch
-    from torch import nn
-
     with torch.no_grad(), recorded(module) as calls:
         answer = module(torch.zeros(1, channels, side, side))
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
@@ -194,8 +180,6 @@ def _without_last(module: nn.Module, channels: int, side: int) -> bool:
 
 def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
     """Classify outputs (1, classes) each; `bare`: of a module whose last activation was removed."""
-    import torch
-
     every = torch.cat([*answers]).float()
     between = not bare and bool(((every >= 0) & (every <= 1)).all())
     if every.shape[1] == 1:

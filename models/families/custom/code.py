@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from torch import nn
 
 COUNTS = (
     "num_classes",
@@ -42,8 +42,6 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
 
     Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
     """
-    from torch import nn
-
     file, _, name = arch.rpartition(":")
     path = Path(file)
     make = _named(path, name)
@@ -78,8 +76,6 @@ def _count(make: Callable[..., Any], args: Mapping[str, Any], classes: int | Non
 
 
 def _named(path: Path, name: str) -> Callable[..., Any]:
-    from torch import nn
-
     if not path.is_file():
         raise ModelProblem(f"There is no file {path}: arch is its path from where models.toml is, and :{name}.")
     module = _run(path)

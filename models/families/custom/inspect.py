@@ -54,7 +54,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
         find_labels(path, count, weights, notes, unknown)
-    return TableDraft("custom", arch, {"arch": arch, "weights": weights}, tuple(unknown), tuple(notes))
+    return TableDraft("custom", arch, {"weights": weights}, tuple(unknown), tuple(notes))
 
 
 def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:

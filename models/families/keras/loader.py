@@ -109,11 +109,9 @@ class KerasClassifier(Classifier):
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer that makes a map: a pooling after it only makes that smaller."""
-        for layer in reversed(layers):
-            module = self.module.get_submodule(layer.path)
-            if not any(word in type(module).__name__ for word in _PASSING):
-                return (layer.path,)
-        return (layers[-1].path,)
+        kinds = [type(self.module.get_submodule(layer.path)).__name__ for layer in layers]
+        found = [layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)]
+        return ((found or layers)[-1].path,)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
@@ -161,14 +159,12 @@ def inspect(path: Path) -> TableDraft | None:
         raise WeightsProblem(
             f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
         )
-    table: dict[str, Any] = {"loader": "keras", "arch": "keras", "task": "classify"}
     weights: dict[str, Any] = {"path": str(path)}
     notes = [f"It is a model of Keras{_takes(facts)}."]
     unknown: list[Unknown] = []
     if facts.needs:
         question = f"Which Python file defines {', '.join(facts.needs)}, which is no part of Keras?"
         unknown.append(Unknown("arch", question))
-        table["arch"] = ""
     count = None if facts.classes is None else max(facts.classes, 2)
     find_labels(path, count, weights, notes, unknown)
     preprocessing, words = files.WAYS[facts.taken]
@@ -177,7 +173,8 @@ def inspect(path: Path) -> TableDraft | None:
         weights["preprocessing"] = {
             key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing.items()
         }
-    return TableDraft("keras", table["arch"], {**table, "weights": weights}, tuple(unknown), tuple(notes))
+    arch = "" if facts.needs else "keras"
+    return TableDraft("keras", arch, {"task": "classify", "weights": weights}, tuple(unknown), tuple(notes))
 
 
 def _takes(facts: Facts) -> str:

@@ -20,6 +20,7 @@ from models.adapters.attention import record_attention
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder, PreparedAdapter
 from models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
+from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
 from models.weights import locate, sha256_of
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from models.adapter import Layer, ModelSpec, Progress
     from models.adapters.attention import Record
-    from models.inspect import TableDraft
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -166,8 +166,6 @@ def _drawn() -> list[NDArray[np.uint8]]:
 
 def inspect(path: Path) -> TableDraft | None:
     """Draft the table of a PromptSG's file of tensors; None for any other file."""
-    from models.inspect import TableDraft, Unknown
-
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
         return None
     try:
@@ -178,12 +176,7 @@ def inspect(path: Path) -> TableDraft | None:
     if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
         return None
     config, notes = read_config(tensors, given, path.name)
-    table: dict[str, Any] = {
-        "loader": "promptsg",
-        "arch": "promptsg",
-        "task": "classify" if config.classes else "embed",
-        "weights": {"path": str(path)},
-    }
+    table = {"task": "classify" if config.classes else "embed", "weights": {"path": str(path)}}
     unknown: tuple[Unknown, ...] = ()
     if config.classes:
         question = f"Where are the names of its {config.classes} persons (a text file, one a line)?"

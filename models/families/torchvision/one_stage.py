@@ -58,7 +58,8 @@ class _Dense(TorchvisionDetector):
 
     def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
         """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
-        raise NotImplementedError
+        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
 
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
         """Return the scoring function; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
@@ -119,10 +120,6 @@ class RetinaNetDetector(_Dense):
         for x in features:
             yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
 
-    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
-        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
-        return out
-
 
 class FcosDetector(_Dense):
     """FCOS: the root of two sigmoids, its class's and how central the cell is, which is the objectness here."""
@@ -158,10 +155,6 @@ class SsdDetector(_Dense):
         classes, boxes = module.head.classification_head, module.head.regression_head
         for x, towards_class, towards_box in zip(features, classes.module_list, boxes.module_list, strict=True):
             yield towards_class(x), towards_box(x), None
-
-    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
-        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
-        return out
 
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
         rows = [others.detach().float().flatten(2) for others in rest if others is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +12,6 @@ from models.families.torchvision.detector import (
     TorchvisionDetector,
     softmax_beside,
 )
-
-if TYPE_CHECKING:
-    pass
 
 CELLS = 7
 """Cells to a side of the grid that a proposal's features are pooled to."""

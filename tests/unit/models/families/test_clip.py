@@ -216,9 +216,7 @@ def test_without_words_it_asks_for_them_and_has_an_embedding(table: Any) -> None
     assert adapter.embedding(outputs).shape == (1, 24)
 
 
-@pytest.mark.parametrize(
-    ("words", "wrong"), [(("dog", "dog"), "given twice"), (("dog", " "), "none of them empty")]
-)
+@pytest.mark.parametrize(("words", "wrong"), [(("dog", "dog"), "given twice"), (("dog", " "), "none of them empty")])
 def test_words_that_cannot_be_asked_for(words: tuple[str, ...], wrong: str, table: Any) -> None:
     with pytest.raises(ModelProblem, match=wrong):
         explainer("clip").resident.adapter.with_classes(words)
