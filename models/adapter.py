@@ -275,7 +275,7 @@ class Adapter:
     def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
         """Return the model's top-level steps in order, for a drawing of it.
 
-        By default each layer that lies in no other one, reading the one before it.
+        By default each layer that is inside no other one, reading the one before it.
         """
         height, paths = self.flat_input().shape[-2], {layer.path for layer in layers}
         found: list[Stage] = []

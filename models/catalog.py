@@ -38,7 +38,7 @@ TASKS = ("classify", "detect", "embed")
 ONLY_ANSWER = ("exported", "http_service")
 """Loaders of models that may have no layers and gradients, without which most methods do not work."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
-"""Extensions of exported models; OpenVINO's also lie in a folder of their own."""
+"""Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 
 # Keys of each table, with the kinds of their values; a table in a table is a dictionary again.
 _PREPROCESSING = {

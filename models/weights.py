@@ -269,7 +269,7 @@ def _names(spec: ModelSpec) -> list[str]:
         return [Path(unquote(urlsplit(weights["url"]).path)).name]
     if "hub" in weights:
         tagged = weights["hub"].rpartition("/")[2]
-        # The tag says which training; a file that lies there without one is the operator's own choice.
+        # The tag says which training; a file without one is the operator's own choice.
         stems = dict.fromkeys((tagged, tagged.partition(".")[0]))
         return [stem + extension for stem in stems for extension in EXTENSIONS]
     return [Path(weights["path"]).name] if "path" in weights else [spec.arch]

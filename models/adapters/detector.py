@@ -117,7 +117,7 @@ class Detections:
     def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
         """Return one candidate of the first picture as candidate 0 of maps of one cell, and its scale, row and column.
 
-        It has the parts that lie in that cell (`IN_CELL`), and neither box nor mask nor score.
+        It has the parts that are read from that cell (`IN_CELL`), and neither box nor mask nor score.
         """
         start = 0
         for scale, level in enumerate(self.levels):
@@ -203,7 +203,6 @@ class Detector(Adapter):
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
-        """Return some candidates of the first picture as predictions, whether they are shown or not."""
         at, of = list(anchors), list(classes)
         boxes = outputs.boxes[0, at].detach().float().tolist()
         scores = outputs.scores[0, of, at].tolist()
@@ -221,7 +220,6 @@ class Detector(Adapter):
         ]
 
     def strongest(self, outputs: Detections, ratio: float) -> tuple[int, ...]:
-        """Return the share `ratio` of all candidates, one at least, whose best score is highest, best first."""
         count = max(1, round(ratio * outputs.count))
         return tuple(outputs.scores[0].amax(0).topk(count).indices.tolist())
 
@@ -260,7 +258,6 @@ class Detector(Adapter):
         confidence: float,
         iou: float,
     ) -> Reason:
-        """Tell why a candidate is among the predictions that are shown, or not."""
         for place, shown in enumerate(predictions):
             if (shown.anchor, shown.index) == (candidate.anchor, candidate.index):
                 return Reason("shown", place, 1.0)

@@ -30,7 +30,7 @@ drawn scenes. On a photograph the answers of these models mean nothing, and each
 | --- | --- |
 | rod-ring, rod-cross | a small ring or cross on one of two caps |
 | plate-square, plate-triangle | a small mark near an edge |
-| moon-inside, moon-outside | on which side of a crescent its pearl lies |
+| moon-inside, moon-outside | on which side of a crescent its pearl is |
 | ball-stripes, ball-dots | the texture |
 | star, gear | the shape |
 
@@ -57,7 +57,7 @@ TAIL = """
 ## Train them again
 
 `python -m models.demo.train demo-s` draws the scenes, trains on one thread, and writes weights and card; `--seed` takes
-another seed, `--quick` a minute. Where the maps of these models lie, and which methods find the deciding pixels:
+another seed, `--quick` a minute. Where the maps of these models are, and which methods find the deciding pixels:
 [the truth table](../benchmarks/TRUTH.md).
 """
 

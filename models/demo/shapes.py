@@ -114,7 +114,7 @@ def paint(canvas: Plane, thing: Thing, light: tuple[float, float]) -> Outline:
 
 
 def _cover(distance: Plane) -> Plane:
-    """Return the share of each pixel that lies inside, 0..1."""
+    """Return the share of each pixel that is inside, 0..1."""
     share: Plane = 0.5 - distance
     np.maximum(share, 0, out=share)
     return np.minimum(share, 1, out=share)

@@ -49,7 +49,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     saved = checkpoint.open_(path, spec.weights.get("key", ""))
     module, side, notes = of_library(library, name, path, saved)
     count = state_dicts.classes(module.state_dict(), module) or 0
-    names, more = labels.for_classes(spec, count, labels.carried(saved.tables(), count), labels.imagenet())
+    binary = count == 1
+    count = 2 if binary else count
+    found = labels.carried(saved.tables(), count)
+    names, more = labels.for_classes(spec, count, found, labels.imagenet(), binary=binary)
     stated = spec.weights.get("preprocessing", {})
     known = _preprocessing(saved, stated)
     if (channels := channels_of(module)) != 3 and not {"channels_in", "mean", "std"} & known.keys():
