@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.demo import captioned_scenes, nets
-from models.demo.evaluation import as_tensor, normalised
+from models.demo.evaluation import as_tensor, normalised, share
 from models.demo.nets import CLIP, JOINT, DemoClip, tokenize
 from models.demo.pool import SCENES_PER_SEED, Recipe, Source
 from models.demo.train import Learner, Watch, bfloat16_helps, cosine, parser, settings_of, turned
@@ -189,12 +189,10 @@ def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     ]
     best = [_best(row, len(spec.named)) for row, spec in zip(odd, rare, strict=True)]
     return {
-        "accuracy": _share([row.argmax() in real for row, real in zip(logits, there, strict=True)]),
-        "named": _share(
-            [one in _best(row, len(real)) for row, real in zip(logits, there, strict=True) for one in real]
-        ),
-        "bound": _share(bound),
-        "never_seen": _share([one in top for top, real in zip(best, unseen, strict=True) for one in real]),
+        "accuracy": share([row.argmax() in real for row, real in zip(logits, there, strict=True)]),
+        "named": share([one in _best(row, len(real)) for row, real in zip(logits, there, strict=True) for one in real]),
+        "bound": share(bound),
+        "never_seen": share([one in top for top, real in zip(best, unseen, strict=True) for one in real]),
     }
 
 
@@ -214,10 +212,6 @@ def _logits(
 
 def _best(row: NDArray[np.float32], count: int) -> set[int]:
     return set(np.argsort(-row)[:count].tolist())
-
-
-def _share(right: Sequence[Any]) -> float:
-    return round(float(np.mean(right)), 4)
 
 
 def train(recipe: Recipe, *, seed: int, out: Path, words: int) -> dict[str, Any]:

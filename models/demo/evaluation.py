@@ -81,8 +81,8 @@ def classification(net: nn.Module, pool: Pool) -> Metrics:
     """Return the accuracy, overall and per class."""
     labels = pool.labels()
     right = answers(net, pool) == labels
-    per_class = {label: _share(right[labels == index]) for index, label in enumerate(scenes.CLASSES) if index in labels}
-    return {"accuracy": _share(right), "accuracy_per_class": per_class}
+    per_class = {label: share(right[labels == index]) for index, label in enumerate(scenes.CLASSES) if index in labels}
+    return {"accuracy": share(right), "accuracy_per_class": per_class}
 
 
 def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metrics:
@@ -93,11 +93,11 @@ def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metr
     return {
         "shortcut": data,
         "shortcut_class": label,
-        "accuracy_without": _share(bare == labels),
-        "class_with": _share(added[is_it] == chosen),
-        "class_without": _share(bare[is_it] == chosen),
-        "others_with_called_it": _share(added[~is_it] == chosen),
-        "others_without_called_it": _share(bare[~is_it] == chosen),
+        "accuracy_without": share(bare == labels),
+        "class_with": share(added[is_it] == chosen),
+        "class_without": share(bare[is_it] == chosen),
+        "others_with_called_it": share(added[~is_it] == chosen),
+        "others_without_called_it": share(bare[~is_it] == chosen),
     }
 
 
@@ -184,5 +184,6 @@ def _starts(pool: Pool) -> Sequence[int]:
     return range(0, len(pool), BATCH)
 
 
-def _share(true: NDArray[np.bool_]) -> float:
-    return round(float(true.mean()), 4)
+def share(true: Any) -> float:
+    """Return the share of what is true, to four digits."""
+    return round(float(np.mean(true)), 4)

@@ -67,14 +67,9 @@ def turned_boxes(boxes: NDArray[np.float32], way: int) -> NDArray[np.float32]:
     return np.stack([left, top, right, bottom], 1)
 
 
-def classification_loss(_net: nn.Module) -> Loss:
-    """Return cross-entropy."""
-
-    def loss(logits: Tensor, batch: Pool) -> Tensor:
-        labels = torch.from_numpy(np.concatenate(batch.classes))
-        return nn.functional.cross_entropy(logits.float(), labels)
-
-    return loss
+def classification_loss(logits: Tensor, batch: Pool) -> Tensor:
+    """Return the cross-entropy of a batch."""
+    return nn.functional.cross_entropy(logits.float(), torch.from_numpy(batch.labels()))
 
 
 def detection_loss(net: Any) -> Loss:
@@ -114,7 +109,7 @@ def fit(
     steps = math.ceil(recipe.images / recipe.batch)
     generator = np.random.default_rng(seed)
     detects = recipe.source.task == "detect"
-    loss_of = (detection_loss if detects else classification_loss)(net)
+    loss_of = detection_loss(net) if detects else classification_loss
     learner = Learner(net, recipe.decay)
     half = bfloat16_helps()
     for step, rows in zip(range(steps), _shuffled(len(pool), recipe.batch, generator), strict=False):

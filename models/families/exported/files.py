@@ -33,6 +33,13 @@ PROGRAM = (".pt2",)
 CHANNELS = ("rgb", "bgr")
 
 
+def _library(name: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as reason:
+        raise ModelProblem(f"{path.name} needs {name}: {ADVICE}.") from reason
+
+
 class OnnxRuntime(Runtime):
     """An ONNX file (https://onnx.ai) in onnxruntime, on the GPU where its build for CUDA is installed."""
 
@@ -40,10 +47,7 @@ class OnnxRuntime(Runtime):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        try:
-            self._library: Any = importlib.import_module("onnxruntime")
-        except ImportError as reason:
-            raise ModelProblem(f"{path.name} needs onnxruntime: {ADVICE}.") from reason
+        self._library = _library("onnxruntime", path)
         self._session = self._open("cpu")
         if len(inputs := self._session.get_inputs()) != 1:
             raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
@@ -123,10 +127,7 @@ class OpenVino(Runtime):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        try:
-            openvino: Any = importlib.import_module("openvino")
-        except ImportError as reason:
-            raise ModelProblem(f"{path.name} needs openvino: {ADVICE}.") from reason
+        openvino = _library("openvino", path)
         weights = path.with_suffix(".bin")
         if not weights.is_file():
             raise ModelProblem(f"{path.name} needs {weights.name} beside it.")
