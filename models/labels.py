@@ -116,7 +116,7 @@ def ordered(given: Any) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(pairs, key=lambda pair: pair[0] or 0))
 
 
-def of_one(names: Sequence[str]) -> tuple[str, ...]:
+def binary_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the two classes of a model that answers with one number: the given names, or no and yes."""
     if len(names) == 1:
         return f"not {names[0]}", names[0]
@@ -133,7 +133,7 @@ def for_classes(
     """
     given = own(spec) or tuple(found)
     if given:
-        given = of_one(given) if binary else given
+        given = binary_names(given) if binary else given
         if len(given) != count:
             raise ModelProblem(
                 f"{spec.id} has {count} classes and weights.labels names {len(given)}: give as many names as classes."
@@ -142,7 +142,7 @@ def for_classes(
     if len(otherwise) == count:
         return tuple(otherwise), ()
     note = f"Its {count} classes have no names here: say weights.labels in its table."
-    return of_one(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
+    return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
 
 
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:

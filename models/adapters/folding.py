@@ -46,12 +46,12 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
 
     A module with hooks is called as usual. The weights are frozen.
     """
-    if not _in_one_step(conv, act, tensor) or _looked_at(conv) or _looked_at(act):
+    if not _fusible(conv, act, tensor) or _has_hooks(conv) or _has_hooks(act):
         out: Tensor = act(conv(tensor))
         return out
     if (packed := _PACKED.get(conv.weight)) is None:
         packed = _PACKED[conv.weight] = _Packed()
-    return _stepped(conv, act, tensor, packed.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
+    return _conv_and_act(conv, act, tensor, packed.weight(tensor, _state(conv.weight), lambda: conv), conv.bias)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def folds() -> bool:
 def nbytes(module: nn.Module) -> int:
     """Return the bytes of packed and folded weights besides a module's own."""
     packed = sum(_PACKED[weight].nbytes for weight in module.parameters() if weight in _PACKED)
-    return packed + sum(part.nbytes for part in module.modules() if isinstance(part, _Folded))
+    return packed + sum(part.nbytes for part in module.modules() if isinstance(part, _FoldedConv))
 
 
 class _Packed:
@@ -110,7 +110,7 @@ def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _in_one_step(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
+def _fusible(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     """Return whether oneDNN has one operation for both, and no gradient has to pass through it."""
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
@@ -119,22 +119,22 @@ def _in_one_step(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
 
 
-def _looked_at(module: nn.Module) -> bool:
+def _has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def _ways(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
+def _options(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
     return list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups  # type: ignore[arg-type]
 
 
 def _packed(conv: nn.Conv2d, shape: Sequence[int]) -> Tensor:
-    weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *_ways(conv), [*shape])
+    weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *_options(conv), [*shape])
     return weight
 
 
-def _stepped(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+def _conv_and_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
     name, numbers = _ACTIVATIONS[type(act)]
-    out: Tensor = torch.ops.mkldnn._convolution_pointwise(tensor, packed, bias, *_ways(conv), name, numbers, "")
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise(tensor, packed, bias, *_options(conv), name, numbers, "")
     return out
 
 
@@ -144,7 +144,7 @@ def _fused() -> bool:
     conv, given = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
-            found = _stepped(conv, nn.SiLU(), given, _packed(conv, given.shape), conv.bias)
+            found = _conv_and_act(conv, nn.SiLU(), given, _packed(conv, given.shape), conv.bias)
             return torch.allclose(found, nn.functional.silu(conv(given)), atol=1e-5)
     except (RuntimeError, AttributeError, TypeError):
         return False
@@ -178,7 +178,7 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
 
 def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     module = adapter.module
-    seen = _Seen(adapter, tensor, [path for path, _ in module.named_modules() if path])
+    seen = _Recorded(adapter, tensor, [path for path, _ in module.named_modules() if path])
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
     if not pairs:
         return None
@@ -186,9 +186,9 @@ def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     own.module = copied(module)
     for conv, norm in pairs.items():
         one, other = own.module.get_submodule(conv), own.module.get_submodule(norm)
-        own.module.set_submodule(conv, _Folded(one, other))  # type: ignore[arg-type]
-        own.module.set_submodule(norm, _Passed([name for name, _ in other.named_children()]))
-    again = _Seen(own, tensor, seen.paths)
+        own.module.set_submodule(conv, _FoldedConv(one, other))  # type: ignore[arg-type]
+        own.module.set_submodule(norm, _PassedThrough([name for name, _ in other.named_children()]))
+    again = _Recorded(own, tensor, seen.paths)
     if again.called != seen.called or not _close(again.answer, seen.answer):
         return None
     # What a norm drops it drops before its activation, which is in the convolution now.
@@ -207,7 +207,7 @@ def copied(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, shared)
 
 
-def _folds(module: nn.Module, seen: _Seen, conv: str, readers: list[str]) -> bool:
+def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
     """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
     made, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights that are computed in every pass cannot be folded.
@@ -237,7 +237,7 @@ def _tensors(answer: Any) -> list[Tensor]:
     return [tensor for one in parts for tensor in _tensors(one)]
 
 
-class _Folded(nn.Module):
+class _FoldedConv(nn.Module):
     """Replacement of a convolution: it, the norm that followed it, and that norm's activation."""
 
     def __init__(self, conv: nn.Conv2d, norm: Any) -> None:
@@ -248,9 +248,9 @@ class _Folded(nn.Module):
         self._bias: Tensor | None = None
         self._dense: tuple[object, nn.Conv2d] | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Folded:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _FoldedConv:
         # What oneDNN has laid out cannot be copied.
-        return _Folded(copy.deepcopy(self.conv, memo), copy.deepcopy(self._norm[0], memo))
+        return _FoldedConv(copy.deepcopy(self.conv, memo), copy.deepcopy(self._norm[0], memo))
 
     @property
     def nbytes(self) -> int:
@@ -260,9 +260,9 @@ class _Folded(nn.Module):
     def forward(self, tensor: Tensor) -> Tensor:
         (norm,) = self._norm
         state = _state(self.conv.weight, self.conv.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        if _in_one_step(self.conv, self.act, tensor):
+        if _fusible(self.conv, self.act, tensor):
             weight = self._packed.weight(tensor, state, self._fold)
-            return _stepped(self.conv, self.act, tensor, weight, self._bias)
+            return _conv_and_act(self.conv, self.act, tensor, weight, self._bias)
         if self._dense is None or self._dense[0] != state:
             self._dense = state, self._fold()
         out: Tensor = self.act(self._dense[1](tensor))
@@ -286,7 +286,7 @@ class _Folded(nn.Module):
         return made
 
 
-class _Passed(nn.Module):
+class _PassedThrough(nn.Module):
     """Replacement of a norm that was folded away; its parts stay by their names, and do nothing."""
 
     def __init__(self, parts: Sequence[str]) -> None:
@@ -300,7 +300,7 @@ class _Passed(nn.Module):
         return tensor
 
 
-class _Seen:
+class _Recorded:
     """Record of one pass: the modules in the order of their calls, and the readers of each convolution's output."""
 
     def __init__(self, adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> None:

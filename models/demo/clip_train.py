@@ -159,7 +159,7 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
     print(f"{CLIP}: words, off by {apart.mean().item():.3f}", flush=True)
 
 
-def measured(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
+def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     """Return metrics on scenes that training never saw, for 64 phrases, one for each colour and shape.
 
     `accuracy`: the best of the 64 is true. `named`: share of the n things among the n best. `bound`: of two things that
@@ -237,7 +237,7 @@ def train(recipe: Recipe, *, seed: int, out: Path, words: int) -> dict[str, Any]
         },
         net={"begins_with": START},
         training=settings_of(recipe),
-        metrics=measured(net),
+        metrics=metrics_of(net),
     )
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from models.demo import person_scenes
 from models.demo.nets import WEIGHTS
-from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, examined, located, pictures, trained
+from models.demo.reid_evaluation import CONFIG, NAME, PERSONS, map_metrics, pictures, retrieval_metrics, trained
 from models.demo.train import Learner, Watch, parser
 from models.families.promptsg.loader import written
 from models.families.promptsg.network import Config, PromptSG
@@ -60,7 +60,7 @@ class Recipe:
     margin: float = 0.3
 
 
-def varied(x: Tensor) -> tuple[Tensor, Tensor]:
+def augmented(x: Tensor) -> tuple[Tensor, Tensor]:
     """Augment a batch (B, 4, h, w) by shifts, mirroring, light and erasing; return the pictures and the garment that
     each patch of 8 pixels mostly shows, (B, h*w / 64)."""
     count, _, h, w = x.shape
@@ -76,8 +76,8 @@ def varied(x: Tensor) -> tuple[Tensor, Tensor]:
         rows,
         columns,
     ]
-    x, worn = x[:, :3] / 127.5 - 1, x[:, 3].long()
-    shown = functional.one_hot(worn, len(person_scenes.GARMENTS) + 1).permute(0, 3, 1, 2).float()
+    x, garments = x[:, :3] / 127.5 - 1, x[:, 3].long()
+    shown = functional.one_hot(garments, len(person_scenes.GARMENTS) + 1).permute(0, 3, 1, 2).float()
     patches = functional.avg_pool2d(shown, CONFIG.patch).argmax(1).flatten(1)
     light = 1 + (torch.rand(count, 3, 1, 1, device=place) - 0.5) * 0.12
     x = ((x + 1) * light - 1).clamp(-1, 1)
@@ -106,7 +106,7 @@ def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
     return functional.relu(far - near + margin).mean()
 
 
-def placed(config: Config) -> Tensor:
+def position_sines(config: Config) -> Tensor:
     """Return each patch's position as sines of its row and column, (1 + h*w, width): training so starts better."""
     h, w = config.grid
     quarter = config.width // 4
@@ -118,7 +118,7 @@ def placed(config: Config) -> Tensor:
     return torch.cat([torch.zeros(1, config.width), grid]) * 0.4
 
 
-def worn(persons: int) -> Tensor:
+def outfit_classes(persons: int) -> Tensor:
     """Return each person's classes by `OUTFIT`, (persons, 8); the ink of a plain top is -100, which losses ignore."""
     rows = []
     for person in range(persons):
@@ -150,7 +150,7 @@ class Batch:
     who: Tensor
     """(B,) persons."""
     outfits: Tensor
-    """(B, 8), as `worn`."""
+    """(B, 8), as `outfit_classes`."""
     patches: Tensor
     """(B, patches), garments."""
     out: Outputs
@@ -196,10 +196,10 @@ def fit(pool: Tensor, recipe: Recipe, seed: int, watch: Callable[..., None] = la
     net, heads = PromptSG(CONFIG).to(device), Heads().to(device)
     tokens: list[Tensor] = []
     with torch.no_grad():
-        net.image_encoder.positional_embedding.copy_(placed(CONFIG))
+        net.image_encoder.positional_embedding.copy_(position_sines(CONFIG))
     learner = Learner(net, recipe.decay, beta=0.98, max_norm=5, horizon=0.995, besides=[*heads.parameters()])
     hook = net.image_encoder.projected.register_forward_hook(lambda _module, _inputs, output: tokens.append(output))
-    outfits = worn(recipe.persons).to(device)
+    outfits = outfit_classes(recipe.persons).to(device)
     began = time.monotonic()
     for step in range(recipe.steps):
         share = max(step / recipe.steps, (time.monotonic() - began) / recipe.seconds)
@@ -209,7 +209,7 @@ def fit(pool: Tensor, recipe: Recipe, seed: int, watch: Callable[..., None] = la
         who = torch.stack([2 * pair, 2 * pair + 1], 1).flatten().repeat_interleave(recipe.each)
         which = torch.randint(0, pool.shape[1], (len(who),), device=device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
-            pixels, patches = varied(pool[who, which].permute(0, 3, 1, 2).float())
+            pixels, patches = augmented(pool[who, which].permute(0, 3, 1, 2).float())
             out = net(pixels)
             batch = Batch(who, outfits[who], patches, out, *heads(out, tokens.pop()))
         loss = batch.loss(recipe)
@@ -240,7 +240,7 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
         net={"config": {**written(CONFIG), "notes": [ONLY_DRAWN]}},
         training={"images": steps * batch, "epochs": round(steps * batch / count, 1), "steps": steps, "batch": batch,
                   "rate": recipe.rate, "decay": recipe.decay, "device": place.type},
-        metrics={**examined(saved, processes=processes), "maps": located(saved)},
+        metrics={**retrieval_metrics(saved, processes=processes), "maps": map_metrics(saved)},
     )  # fmt: skip
 
 

@@ -62,10 +62,10 @@ def pictures(
 
     The fourth channel has the place in GARMENTS, from 1, of the garment that is visible there, or 0.
     """
-    return np.stack(in_processes(partial(_of, tuple(numbers), held_out), persons, processes, chunksize=8))
+    return np.stack(in_processes(partial(_pictures_of, tuple(numbers), held_out), persons, processes, chunksize=8))
 
 
-def _of(numbers: tuple[int, ...], held_out: bool, person: int) -> NDArray[np.uint8]:
+def _pictures_of(numbers: tuple[int, ...], held_out: bool, person: int) -> NDArray[np.uint8]:
     return np.stack([_layered(person_scenes.draw(person_scenes.sample(person, n, held_out=held_out))) for n in numbers])
 
 
@@ -118,7 +118,7 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
     }
 
 
-def examined(net: PromptSG, *, persons: int = 200, processes: int = 1) -> dict[str, Any]:
+def retrieval_metrics(net: PromptSG, *, persons: int = 200, processes: int = 1) -> dict[str, Any]:
     """Return metrics: two queries each among four pictures of every held-out person; accuracy on trained persons."""
     numbers = range(person_scenes.HELD_OUT, person_scenes.HELD_OUT + persons)
     new = pictures(numbers, range(6), held_out=True, processes=processes).reshape(-1, *person_scenes.SIZE, 4)
@@ -142,7 +142,7 @@ PLACES = {
 }
 
 
-def located(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
+def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
     """Measure where maps are, on a new picture of each of the first persons that the net tells from the twin.
 
     `hit`: the hottest place is on the one garment that differs, or at most half a patch beside it. `energy`: share of
@@ -164,8 +164,8 @@ def located(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
             logits = net(as_input(changed.pixels[None])).logits[0]
         flips.append(bool(logits[other] > logits[person]))
         clothes = np.any(list(figure.garments.values()), axis=0)
-        for name, heat in (maps | _blind(figure)).items():
-            rows.setdefault(name, []).append(_counted(heat, cause, clothes))
+        for name, heat in (maps | _baselines(figure)).items():
+            rows.setdefault(name, []).append(_measures(heat, cause, clothes))
     shown = {
         name: dict(zip(("hit", "energy", "clothes"), (round(float(v), 3) for v in np.mean(each, 0)), strict=True))
         for name, each in rows.items()
@@ -194,10 +194,10 @@ def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dic
     gradients = torch.autograd.grad(margin, list(kept.values()))
     patches = CONFIG.grid[0] * CONFIG.grid[1]
     maps = {
-        name: _grown((held[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0))
+        name: _enlarged((held[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0))
         for (name, held), gradient in zip(kept.items(), gradients, strict=True)
     }
-    return maps | {"attention": _grown(_attention(net, figure))}, margin.item()
+    return maps | {"attention": _enlarged(_attention(net, figure))}, margin.item()
 
 
 def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
@@ -211,12 +211,12 @@ def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
     return found
 
 
-def _grown(cells: Tensor) -> NDArray[np.float32]:
+def _enlarged(cells: Tensor) -> NDArray[np.float32]:
     heat = cells.detach().reshape(CONFIG.grid).float().numpy()
     return np.asarray(cv2.resize(heat, person_scenes.SIZE[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _blind(figure: person_scenes.Figure) -> dict[str, NDArray[np.float32]]:
+def _baselines(figure: person_scenes.Figure) -> dict[str, NDArray[np.float32]]:
     """Return maps without a model: a blot in the middle, edges, and all that is worn."""
     height, width = person_scenes.SIZE
     y, x = np.mgrid[:height, :width]
@@ -229,7 +229,7 @@ def _blind(figure: person_scenes.Figure) -> dict[str, NDArray[np.float32]]:
     return {"centre": middle.astype(np.float32), "edges": edges, "worn": np.asarray(blot, np.float32)}
 
 
-def _counted(heat: NDArray[np.float32], cause: Mask, clothes: Mask) -> tuple[float, float, float]:
+def _measures(heat: NDArray[np.float32], cause: Mask, clothes: Mask) -> tuple[float, float, float]:
     total = float(heat.sum()) or 1.0
     near = cv2.dilate(cause.astype(np.uint8), np.ones((CONFIG.patch + 1, CONFIG.patch + 1), np.uint8)) > 0
     hottest = np.unravel_index(int(heat.argmax()), heat.shape)

@@ -100,7 +100,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
             )
         adapter = TransformersEmbedder(spec, net, (), preprocessing, sha256, fit=fit, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
-    adapter.more = _stretched(net, preprocessing.size)
+    adapter.more = _position_options(net, preprocessing.size)
     return adapter
 
 
@@ -280,7 +280,7 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     return net, missing
 
 
-def _stretched(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
+def _position_options(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
     """Return the arguments of `forward` for a ViT that learnt its positions for another size."""
     from inspect import signature
 

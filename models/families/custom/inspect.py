@@ -88,7 +88,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
     fitting = next((found for tensors in _unwrapped(saved) if (found := architectures.exact(tensors))), ())
     hints = [*_words(saved), path.stem.lower()]
     if fitting:
-        ranked = sorted(fitting, key=lambda name: _far(hints, name))
+        ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
         names = [state_dicts.short(name) for name in ranked]
         # The same network in both libraries is one.
         names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
@@ -100,7 +100,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
         question = "Several architectures have just these tensors and compute differently: which one was trained?"
         return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
     near = [name for tensors in _unwrapped(saved) for name in architectures.alike(tensors)]
-    near.sort(key=lambda name: _far(hints, name))
+    near.sort(key=lambda name: _unlikeliness(hints, name))
     beside = [f"{file}:{name}" for file, name in _classes_beside(path, saved)]
     first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
     question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
@@ -126,7 +126,7 @@ def _mentions(word: str, name: str) -> bool:
     return name.rpartition("/")[2].replace("_", "") in word.replace("_", "").replace("-", "")
 
 
-def _far(hints: list[str], name: str) -> tuple[bool, bool]:
+def _unlikeliness(hints: list[str], name: str) -> tuple[bool, bool]:
     """Return a sort key: mentioned architectures first, then those of a mentioned family."""
     family = name.rpartition("/")[2].partition("_")[0]
     return not any(_mentions(word, name) for word in hints), not any(family in word for word in hints)

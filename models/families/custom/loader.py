@@ -62,7 +62,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
     notes += more
     if not set(_STATED) <= stated.keys():
-        notes += (_inferred(adapter.preprocessing, f"as {name} is usually trained"),)
+        notes += (_preprocessing_note(adapter.preprocessing, f"as {name} is usually trained"),)
     adapter.notes = notes
     return adapter
 
@@ -88,7 +88,7 @@ def of_library(library: str, name: str, path: Path, saved: Checkpoint) -> tuple[
     left = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
-    return module, side, (*((note,) if note else ()), *left, *_which(saved))
+    return module, side, (*((note,) if note else ()), *left, *_other_sets(saved))
 
 
 def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) -> dict[str, Any]:
@@ -135,14 +135,14 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
         saved = checkpoint.open_(path, spec.weights.get("key", ""))
         module = code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.renamed(saved.tensors, module.state_dict())
-        notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_which(saved))
+        notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
     seen = probe(module, _preprocessing(saved, stated), spec.id)
     binary = seen.kind in ("logit", "probability")
     names, more = labels.for_classes(spec, seen.classes, labels.carried(saved.tables(), seen.classes), binary=binary)
     notes += more + seen.notes
     if not set(_STATED) <= stated.keys():
-        notes += (_inferred(seen.preprocessing, seen.why),)
+        notes += (_preprocessing_note(seen.preprocessing, seen.why),)
     made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     made.kind = seen.kind
     return made
@@ -164,7 +164,7 @@ def _preprocessing(saved: Checkpoint, stated: Mapping[str, Any]) -> dict[str, An
     return {**found, **stated}
 
 
-def _which(saved: Checkpoint) -> tuple[str, ...]:
+def _other_sets(saved: Checkpoint) -> tuple[str, ...]:
     if not saved.others:
         return ()
     others = " and ".join(name or "(the file itself)" for name in saved.others[:2])
@@ -173,7 +173,7 @@ def _which(saved: Checkpoint) -> tuple[str, ...]:
     )
 
 
-def _inferred(preprocessing: Preprocessing, why: str) -> str:
+def _preprocessing_note(preprocessing: Preprocessing, why: str) -> str:
     size = " x ".join(map(str, preprocessing.size))
     mean = ", ".join(f"{number:.3g}" for number in preprocessing.mean)
     return f"Its preprocessing was inferred ({why}): {size} pixels, mean {mean}; weights.preprocessing states another."

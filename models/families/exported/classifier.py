@@ -46,7 +46,7 @@ def classifier(
         blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
         probable = kind_of([next(tensors(runtime(blank * fill)))[:1] for fill in FILLS]) == "probability"
     noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
-    inside, last = _inside(runtime, noise, answer, notes)
+    inside, last = _rebuilt(runtime, noise, answer, notes)
     made = ExportedClassifier(spec, runtime if inside is None else inside, names, preprocessing, sha256)
     made.batch = runtime.batch
     made.probable = probable
@@ -86,7 +86,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
     return replace(trained.changed(given | {"channels_in": channels}), size=size)
 
 
-def _inside(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:
+def _rebuilt(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:
     """Return the file's modules and the path of their last linear layer; append a note.
 
     The modules are None unless they can be rebuilt and answer as the file does; the path is None unless that layer's

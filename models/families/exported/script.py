@@ -195,7 +195,7 @@ class Body:
         if space not in OPERATORS or text.startswith("(no schema"):
             raise ModelProblem(f"it has an operation that is unknown here, {kind}")
         schema = torch._C.parse_schema(text)
-        packet = getattr(getattr(torch.ops, space), _kept(node, name))
+        packet = getattr(getattr(torch.ops, space), _operator_name(node, name))
         found = getattr(packet, schema.overload_name or "default")
         only = [argument.name if argument.kwarg_only else None for argument in schema.arguments]
         named = {key: at for key, at in zip(only, takes, strict=True) if key}
@@ -212,7 +212,7 @@ def _device(values: Values) -> torch.device:
     return next((value.device for value in values.values() if isinstance(value, Tensor)), torch.device("cpu"))
 
 
-def _kept(node: Any, name: str) -> str:
+def _operator_name(node: Any, name: str) -> str:
     """Return the plain operator for an in-place one whose input may have other readers.
 
     Activations are in place to save memory, and later steps read what they return.
@@ -269,13 +269,13 @@ def _method(gives: list[str], takes: list[str], name: str) -> Step:
         elif name == "forward":
             found = module(*given)
         else:
-            found = nn.Module.__call__(_Again(module, name), *given)
+            found = nn.Module.__call__(_SecondCall(module, name), *given)
         _put(values, gives, found)
 
     return step
 
 
-class _Again(nn.Module):
+class _SecondCall(nn.Module):
     """A traced module that is called a second time, with the hooks of the first."""
 
     def __init__(self, module: Rebuilt, name: str) -> None:

@@ -24,7 +24,7 @@ from models.adapters.classifier import Classifier, Logits
 from models.drawing import PAPERS, Paper, names_drawings, paper_of
 from models.families.custom.inspect import find_labels
 from models.families.keras import files
-from models.families.keras.network import Net, bared, keras, opened
+from models.families.keras.network import Net, keras, opened, without_activation
 from models.geometry import ModelInput
 from models.inspect import TableDraft, Unknown
 from models.preprocess import MAX_CHANNELS, Preprocessing, prepare
@@ -127,11 +127,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
         )
     if facts.shape[2] > MAX_CHANNELS:
         raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MAX_CHANNELS} fit here.")
-    with _of_the_operator(spec, facts):
+    with _custom_objects(spec, facts):
         model = opened(path)
     if isinstance(model.output_shape, list | dict):
         raise WeightsProblem(f"{path.name} answers with {len(model.output_shape)} outputs: keep the one with classes.")
-    final = bared(model)
+    final = without_activation(model)
     notes: list[str] = []
     net = Net(model)
     table = _table(spec, facts, notes)
@@ -143,7 +143,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     made.head = next(
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
-    _settled(made, path, notes)
+    _complete_by_a_run(made, path, notes)
     made.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
@@ -187,7 +187,7 @@ def _takes(facts: Facts) -> str:
 
 
 @contextmanager
-def _of_the_operator(spec: ModelSpec, facts: Facts) -> Iterator[None]:
+def _custom_objects(spec: ModelSpec, facts: Facts) -> Iterator[None]:
     """Add what the operator's own file defines to Keras's registry, while the context lasts."""
     named = spec.arch.partition(":")[0]
     if not named.endswith(".py"):
@@ -238,7 +238,7 @@ def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
     return inferred | given
 
 
-def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
+def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> None:
     """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
         logits = made.run(made.flat_input()).logits
@@ -252,13 +252,13 @@ def _settled(made: KerasClassifier, path: Path, notes: list[str]) -> None:
             notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
     made.labels, more = labels.for_classes(made.spec, logits.shape[1], otherwise=labels.imagenet())
     notes += more
-    made.paper = _paper(made, notes)
+    made.paper = _paper_of(made, notes)
     if made.paper is not None:
         # What was drawn with the other pen can be shown to it all the same.
         made.preprocessings = (*WAYS, "negative")
 
 
-def _paper(made: KerasClassifier, notes: list[str]) -> Paper | None:
+def _paper_of(made: KerasClassifier, notes: list[str]) -> Paper | None:
     """Return the colours of the drawings a model expects, by its table or by its answers; None for other models."""
     given = made.spec.weights.get("sketch")
     if given is not None:

@@ -176,7 +176,7 @@ def _last(model: Any) -> Any:
     return model
 
 
-def bared(model: Any) -> str:
+def without_activation(model: Any) -> str:
     """Remove a model's final activation, so that it returns logits; return its name."""
     library, last = keras(), _last(model)
     kind = type(last).__name__

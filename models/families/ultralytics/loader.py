@@ -41,7 +41,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     """
     if "random" in spec.weights:
         module = untrained(spec.arch, spec.weights["random"])
-        return adapt(spec, _as_predict_shows(module), checkpoint.digest(module))
+        return adapt(spec, _one_to_many(module), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     import_quietly()
     from ultralytics.nn.tasks import load_checkpoint
@@ -51,10 +51,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     # Unpickling can fail in any way at all.
     except Exception as reason:
         raise ModelProblem(f"{path.name} is not a checkpoint that Ultralytics can open.") from reason
-    return adapt(spec, _as_predict_shows(module), sha256_of(path))
+    return adapt(spec, _one_to_many(module), sha256_of(path))
 
 
-def _as_predict_shows(module: Any) -> Any:
+def _one_to_many(module: Any) -> Any:
     """Select the one-to-many branch, whose boxes `predict` shows after NMS, where the model has both."""
     if getattr(module.model[-1], "cv2", None) is not None:
         module.end2end = False
@@ -120,7 +120,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.act = deepcopy(part.act)
             part.act.inplace = False
         if getattr(part.forward, "__func__", None) in (Conv.forward_fuse, RepConv.forward_fuse):
-            part.forward = MethodType(_in_one_step, part)
+            part.forward = MethodType(_fused_forward, part)
     if task == "classify":
         names = _labels(spec, fused, head.linear.out_features)
         made = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
@@ -135,7 +135,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
     return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)
 
 
-def _in_one_step(part: Any, tensor: Tensor) -> Tensor:
+def _fused_forward(part: Any, tensor: Tensor) -> Tensor:
     """Compute a fused convolution of Ultralytics."""
     return conv_act(part.conv, part.act, tensor)
 

@@ -53,14 +53,14 @@ def test_the_card_is_of_this_file():
 
 
 def test_persons_never_seen_are_found_again(net):
-    found, told = reid_evaluation.examined(net, persons=40), card()["metrics"]
+    found, told = reid_evaluation.retrieval_metrics(net, persons=40), card()["metrics"]
     assert found["rank1"] >= told["rank1"] - 0.1
     assert found["rank1"] > found["colour_strips"]["rank1"] + 0.1
     assert found["mAP"] > found["colour_strips"]["mAP"] + 0.1
 
 
 def test_the_map_is_on_the_garment_that_differs(net):
-    maps = reid_evaluation.located(net, persons=PERSONS)
+    maps = reid_evaluation.map_metrics(net, persons=PERSONS)
     blind = [maps[name] for name in ("centre", "edges", "worn")]
     assert maps["mim"]["energy"] > max(one["energy"] for one in blind) + 0.15
     assert maps["mim"]["hit"] > max(one["hit"] for one in blind)
