@@ -180,22 +180,22 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
 
 def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dict[str, NDArray[np.float32]], float]:
     """Return GradCAM at each of PLACES and the cross-attention, (96, 48) each, and the margin over the twin's logit."""
-    kept: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     with ExitStack() as hooks:
         for name, path in PLACES.items():
 
             def keep(_module: Any, _inputs: Any, output: Tensor, name: str = name) -> Tensor:
-                return kept.setdefault(name, output if output.requires_grad else output.requires_grad_())
+                return outputs.setdefault(name, output if output.requires_grad else output.requires_grad_())
 
             hooks.enter_context(net.get_submodule(path).register_forward_hook(keep))
         logits = net(as_input(figure.pixels[None])).logits[0]
     margin = logits[person] - logits[person_scenes.twin(person)]
-    gradients = torch.autograd.grad(margin, list(kept.values()))
+    gradients = torch.autograd.grad(margin, list(outputs.values()))
     patches = CONFIG.grid[0] * CONFIG.grid[1]
     maps = {
-        name: _enlarged((held[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0))
-        for (name, held), gradient in zip(kept.items(), gradients, strict=True)
+        name: _enlarged((tokens[0, -patches:] @ gradient[0, -patches:].mean(0)).clamp_min(0))
+        for (name, tokens), gradient in zip(outputs.items(), gradients, strict=True)
     }
     return maps | {"attention": _enlarged(_attention(net, figure))}, margin.item()
 
