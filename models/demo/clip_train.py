@@ -220,7 +220,8 @@ def train(recipe: Recipe, *, seed: int, out: Path, words: int) -> dict[str, Any]
     first = seed * SCENES_PER_SEED
     pool = pool_of([captioned_scenes.sample(number) for number in range(first, first + recipe.pool)])
     out.mkdir(parents=True, exist_ok=True)
-    watch = Watch(out / f"{CLIP}.safetensors", recipe.images)
+    # On the way there is the vision tower alone, which is no model yet.
+    watch = Watch(out / f"{CLIP}.safetensors", recipe.images, partial=False)
     watch.save(fit(pool, recipe, seed, words, watch))
     net = nets.filled(DemoClip(), watch.path, "clip_train")
     return watch.card(

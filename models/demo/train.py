@@ -239,12 +239,19 @@ class Watch:
     """Report how far a training is, measure it ten times, save its weights, and write its card."""
 
     def __init__(
-        self, path: Path, total: int, *, unit: str = "images", exam: Callable[[nn.Module], dict[str, Any]] | None = None
+        self,
+        path: Path,
+        total: int,
+        *,
+        unit: str = "images",
+        partial: bool = True,
+        exam: Callable[[nn.Module], dict[str, Any]] | None = None,
     ) -> None:
-        """`path` of the weights; `exam` measures a network on held-out scenes."""
+        """`path` of the weights; `partial`: save them on the way too; `exam` measures them on held-out scenes."""
         self.path, self.total, self.unit, self.exam = path, total, unit, exam
         self.name, self.partial = path.stem, path.with_suffix(".partial.safetensors")
-        self.began = self.printed = self.saved = time.monotonic()
+        self.began = self.printed = time.monotonic()
+        self.saved = self.began if partial else math.inf
         self.busy = time.process_time()
         self.measured = 0
         self.loss = math.nan
