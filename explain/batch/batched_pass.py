@@ -85,14 +85,14 @@ def explained(
     """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
     whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
     parts = [Part(whole, place, one.geometry) for place, one in enumerate(given)]
-    asked = [chosen(options, decode(part, options), maps) for part in parts]
+    per_picture = [chosen(options, decode(part, options), maps) for part in parts]
     if find_method(options.method or resident.adapter.spec.method).gradients:
-        targets = [resolve(option, (), part) for option, part in zip(asked, parts, strict=True)]
+        targets = [resolve(option, (), part) for option, part in zip(per_picture, parts, strict=True)]
         # Every picture has the same number of targets.
         for column in zip(*targets, strict=True):
             backward(parts, column)
     made = []
-    for image, part, option in zip(images, parts, asked, strict=True):
+    for image, part, option in zip(images, parts, per_picture, strict=True):
         made.append(explain(image, part, option, milliseconds={}, notes=image.notes))
     return made
 

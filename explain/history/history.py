@@ -62,13 +62,13 @@ class History:
         self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
         if self.limit <= 0:
             raise Problem("The history's limit must be above 0 bytes.")
-        self._held = Store(self.folder) if self.folder is not None else None
+        self._opened = Store(self.folder) if self.folder is not None else None
 
     @property
     def _store(self) -> Store:
-        if self._held is None:
+        if self._opened is None:
             raise Problem(OFF)
-        return self._held
+        return self._opened
 
     def keep(
         self,

@@ -53,7 +53,7 @@ class Mark:
         if len(points) != POINTS[self.kind]:
             raise Problem(f"A mark of the kind {self.kind} has {POINTS[self.kind]} points, not {len(points)}.")
         if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for point in points for at in point):
-            raise Problem("A mark lies far outside of the picture: draw it again.")
+            raise Problem("A mark is far outside the picture: draw it again.")
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "text", line(self.text, MAX_MARK_TEXT, "The text of a mark"))
         if self.kind == "text" and not self.text:
