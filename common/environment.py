@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,71 +13,57 @@ from common.errors import SettingProblem
 from common.files import data_folder
 from common.suggestions import did_you_mean
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PREFIX = "SIGHTGLASS_"
 OFF = "off"
 
 
-def _whole(text: Any) -> Any:
-    """Truncate `2.7` to 2, as the decimal numbers of these variables always were."""
-    if isinstance(text, str):
-        number = float(text)
-        if not math.isfinite(number):
-            raise ValueError("not finite")
-        return int(number)
-    return text
+def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Parse what the environment gives; defaults are values already."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-def _folders(text: Any) -> Any:
-    """Split folders as PATH does."""
-    if isinstance(text, str):
-        return tuple(_expanded(name) for name in text.split(os.pathsep) if name.strip())
-    return text
+def _truncated(text: str) -> int:
+    """Truncate `2.7` to 2, as the decimal numbers of these variables always were; raises for what is not finite."""
+    try:
+        return int(float(text))
+    except OverflowError as error:
+        raise ValueError("not finite") from error
 
 
-def _listed(text: Any) -> Any:
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if isinstance(text, str) else text
-
-
-def _expanded(text: Any) -> Any:
-    # Not Path.expanduser: that raises where a container's user has no home.
-    return Path(os.path.expanduser(text)) if isinstance(text, str) else text
-
-
-def _unless_off(text: Any) -> Any:
-    return None if isinstance(text, str) and text.strip().lower() == OFF else _expanded(text)
-
-
-def _yes(text: Any) -> Any:
-    return text.strip().lower() in ("1", "yes", "true", "on") if isinstance(text, str) else text
-
-
-def _not_no(text: Any) -> Any:
-    return text.strip().lower() not in ("0", "false", "no") if isinstance(text, str) else text
-
-
-def _exact(text: Any) -> Any:
+def _exact(text: str) -> str:
     """Reject what only looks like a whole number, such as `1.5` or `+3`."""
-    if isinstance(text, str) and not text.strip().isdecimal():
+    if not text.strip().isdecimal():
         raise ValueError("not a whole number")
     return text
 
 
+def _folder(text: str) -> Path:
+    # Not Path.expanduser: that raises where a container's user has no home.
+    return Path(os.path.expanduser(text))
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return [name for name in text.split(separator) if name.strip()]
+
+
 Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
-Count = Annotated[int, BeforeValidator(_whole)]
-Folder = Annotated[Path, BeforeValidator(_expanded)]
-FolderOrOff = Annotated[Path | None, BeforeValidator(_unless_off)]
-Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_folders)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
-Yes = Annotated[bool, BeforeValidator(_yes)]
+Count = Annotated[int, _from_text(_truncated)]
+Folder = Annotated[Path, _from_text(_folder)]
+FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.strip().lower() == OFF else _folder(text))]
+Folders = Annotated[tuple[Path, ...], NoDecode, _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
+Names = Annotated[tuple[str, ...], NoDecode, _from_text(lambda text: tuple(map(str.strip, _split(text, ","))))]
+Yes = Annotated[bool, _from_text(lambda text: text.strip().lower() in ("1", "yes", "true", "on"))]
+NotNo = Annotated[bool, _from_text(lambda text: text.strip().lower() not in ("0", "false", "no"))]
 
 
-def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None, **bounds: Any) -> Any:
+def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
     """A variable: what it means, what to `give` where it is malformed, and its default as it is `shown`."""
-    extra: dict[str, Any] = {"give": give, "shown": shown}
-    if callable(default):
-        return Field(default_factory=default, description=meaning, json_schema_extra=extra, **bounds)
-    return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
+    default = {"default_factory" if callable(default) else "default": default}
+    return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
 
 
 class Settings(BaseSettings):
@@ -90,7 +75,7 @@ class Settings(BaseSettings):
     models: Folder | None = _field(
         None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
     )
-    offline: Annotated[bool, BeforeValidator(_not_no)] = _field(False, "Never download: any value but 0, false or no.")
+    offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
     models_mb: Megabytes = _field(2048.0, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048")
     evidence_mb: Megabytes = _field(
         256.0, "Memory for the evidence of the latest pictures, in MiB.", "a number of MiB, such as 256"
@@ -98,7 +83,7 @@ class Settings(BaseSettings):
     cache_mb: Megabytes = _field(
         832.0, "Memory for all other caches together, in MiB, in fixed shares.", "a number of MiB, such as 832"
     )
-    masks: Annotated[int, Field(ge=1), BeforeValidator(_exact)] | None = _field(
+    masks: Annotated[int, Field(ge=1), _from_text(_exact)] | None = _field(
         None,
         "How many masks D-RISE draws for a picture.",
         "the number of masks, for instance 800",
