@@ -74,17 +74,12 @@ class Comparison:
     def verdict(self) -> str:
         """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
         if all(explanation.model.task == "embed" for explanation in self.explanations):
-            return "They name nothing: these are maps of what their embeddings are made of."
-        answers = [
-            "" if explanation.model.task == "embed" else _answer(explanation.predictions)
-            for explanation in self.explanations
-        ]
-        sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
-        count = NUMBERS.get(len(answers), str(len(answers)))
+            return "They predict no class: these are maps of what their embeddings are made of."
+        answers = ["" if e.model.task == "embed" else _answer(e.predictions) for e in self.explanations]
         if len(set(answers)) == 1:
-            surest = self.names[int(np.argmax(sure))]
-            agreed = "Both" if len(answers) == 2 else f"All {count}"
-            return f"{agreed} say {answers[0]}; {surest} is the surest."
+            sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
+            agreed = "Both" if len(answers) == 2 else f"All {NUMBERS.get(len(answers), len(answers))}"
+            return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is the surest."
         groups: dict[str, list[str]] = {}
         for name, answer in zip(self.names, answers, strict=True):
             groups.setdefault(answer, []).append(name)
@@ -115,5 +110,5 @@ def _answer(predictions: Sequence[Prediction]) -> str:
 
 
 def _says(names: Sequence[str], answer: str) -> str:
-    said = ("say" if len(names) > 1 else "says") if answer else ("name" if len(names) > 1 else "names")
-    return f"{listing(list(names))} {said} {answer or 'nothing'}"
+    verb = "say" if answer else "predict"
+    return f"{listing(list(names))} {verb}{'' if len(names) > 1 else 's'} {answer or 'no class'}"

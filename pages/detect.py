@@ -198,7 +198,7 @@ def _one(
     explanation: Explanation, listed: list[Item], index: int, request: DetectOptions, missing: Missing | None
 ) -> None:
     """Draw one map, which follows the list, and what it says."""
-    from explain.detections import lies
+    from explain.detections import box_sentence
 
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
@@ -210,7 +210,7 @@ def _one(
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         name = "the whole picture" if request.per == "picture" else listed[at].name
-        if (sentence := lies(explanation, at, name)) is not None:
+        if (sentence := box_sentence(explanation, at, name)) is not None:
             st.markdown(f":material/filter_center_focus: {sentence}")
         if view.region is not None:
             charts.marked(explanation, view.region, at)

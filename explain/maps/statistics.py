@@ -88,11 +88,11 @@ MEANING: dict[str, str] = {
     "entropy_normalised": "How scattered the heat is: 0 is a single point, 1 is the same everywhere.",
     "gini": "How unequally the heat is shared out: 0 is the same everywhere, near 1 is all in one place.",
     "centre": "The point on which the heat would balance, in pixels of the picture.",
-    "spread": "How far the heat lies from its centre, as a part of the diagonal; 0.29 or so is evenly everywhere.",
+    "spread": "How far the heat is from its centre, as a part of the diagonal; 0.29 or so is evenly everywhere.",
     "peak": "The hottest point, in pixels of the picture.",
     "regions": "The separate areas hotter than half of the maximum, the one with most heat first, at most ten.",
     "n_regions": "How many separate areas are hotter than half of the maximum.",
-    "border_share": "How much of the heat lies in the outer tenth along the edges; even heat would put 36 % there.",
+    "border_share": "How much of the heat is in the outer tenth along the edges; even heat would put 36 % there.",
     "border_area": "How much of the area that outer tenth takes up, to compare with.",
     "quadrants": "How the heat is shared by the four quarters: top left, top right, bottom left, bottom right.",
     "histogram": "How many cells of the map fall into each of twenty equal steps from cold to hot.",
@@ -145,8 +145,8 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
 
     flat = float(values.min()) == top
     row, column = divmod(int(values.argmax()), width)
-    inner_x, inner_y = _overlap(width, RING, 1 - RING), _overlap(height, RING, 1 - RING)
-    left, upper = _overlap(width, 0, 0.5), _overlap(height, 0, 0.5)
+    inner_x, inner_y = (overlaps(side, RING * side, (1 - RING) * side) for side in (width, height))
+    left, upper = overlaps(width, 0, 0.5 * width), overlaps(height, 0, 0.5 * height)
     # One product for all: [0][0] to [1][1] are the quarters, [2][2] is all but the border ring.
     parts = np.stack([upper, 1 - upper, inner_y]) @ heat @ np.stack([left, 1 - left, inner_x], axis=1) / (total or 1)
     found, n_regions = _regions(values, heat, total)
@@ -244,7 +244,7 @@ def _inequality(heat: Values) -> tuple[int, float]:
     """How many of the hottest cells hold half of the heat, and Gini's coefficient; of heat that is not 0 everywhere.
 
     Counted in `_STEPS` of equal ratio, 512 for each halving, in a quarter of the time that sorting takes. Gini's is
-    right to some millionths then, and to 0.0002 where all heat lies within a hundredth of itself.
+    right to some millionths then, and to 0.0002 where all values are within a hundredth of each other.
     """
     heat = heat / heat.max()
     # The bits of positive floats rise with them: what is left of the shift is the exponent and 9 digits after it.
@@ -260,10 +260,9 @@ def _inequality(heat: Values) -> tuple[int, float]:
     return int(above[step]) + max(1, math.ceil(part * counts[step] - 1e-9)), gini
 
 
-def _overlap(cells: int, start: float, end: float) -> Floats:
-    """How much of each of `cells` equal cells lies between two shares of the whole length: exact on any grid."""
-    edges = np.clip(np.arange(cells + 1), start * cells, end * cells)
-    return np.diff(edges)
+def overlaps(cells: int, start: float, end: float) -> Floats:
+    """Return how much of each cell i..i+1 is between two places, in cells: exact on any grid."""
+    return np.diff(np.clip(np.arange(cells + 1), start, end))
 
 
 def _regions(

@@ -74,10 +74,10 @@ def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: 
     page.get_by_role("button", name="3 moon-inside", pressed=True).wait_for()
     until_changed(page, before)
     asked(page, "box", "3")
-    page.get_by_text("lies inside its own box").filter(has_text="moon-inside 3").wait_for()
+    page.get_by_text("is inside its own box").filter(has_text="moon-inside 3").wait_for()
     page.get_by_role("button", name="1 star").click()
     asked(page, "box")
-    page.get_by_text("lies inside its own box").filter(has_text="star 1").wait_for()
+    page.get_by_text("is inside its own box").filter(has_text="star 1").wait_for()
     page.screenshot(path=ARTEFACTS / "detect.png")
     page.context.close()
 
@@ -91,7 +91,7 @@ def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server:
     page.screenshot(path=ARTEFACTS / "detect-missing.png")
     # The candidate stays beside the others until it is let go.
     page.get_by_role("button", name="2 gear").click()
-    page.get_by_text("lies inside its own box").filter(has_text="gear 2").wait_for()
+    page.get_by_text("is inside its own box").filter(has_text="gear 2").wait_for()
     expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(1)
     expect(page.get_by_text("is the strongest candidate here")).to_have_count(0)
     page.get_by_role("button", name="Back to the boxes").click()

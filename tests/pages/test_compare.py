@@ -76,7 +76,7 @@ def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(p
     assert row["Prediction"] == "–"
     assert np.isnan(row["Score"])
     assert shown(app).head["panels"][0]["maps"][0]["note"] == "predicts no class"
-    assert "persons names nothing" in app.markdown[0].value
+    assert "persons predicts no class" in app.markdown[0].value
 
 
 def test_a_model_that_compares_pictures_is_not_said_to_name_any(page, own):

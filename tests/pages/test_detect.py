@@ -69,7 +69,7 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
 def test_a_click_on_a_row_is_followed_by_words_numbers_and_address(page, result):
     app = pick(page(SCREEN, model="yolo11n"), 3)
     lies = result.box_numbers(3)
-    assert f"**{percent(lies.inside)}** of the heat for **person 4** lies inside its own box" in texts(app)
+    assert f"**{percent(lies.inside)}** of the heat for **person 4** is inside its own box" in texts(app)
     assert f"{percent(lies.elsewhere)} in other boxes" in texts(app)
     assert metrics(app)["Heat inside its box"][0] == percent(lies.inside)
     assert app.query_params["box"] == "4"
@@ -135,7 +135,7 @@ def test_a_class_and_the_whole_picture_have_maps_too(page, bus, per):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     if per == "class":
         pick(app, 1)
-        assert "for **person** lies inside its own boxes" in texts(app)
+        assert "for **person** is inside its own boxes" in texts(app)
 
 
 @present

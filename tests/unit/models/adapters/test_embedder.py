@@ -52,7 +52,7 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(own: str, 
 
 def test_what_needs_a_class_is_refused_in_a_sentence(own: str, bus: Path) -> None:
     for options in ({"targets": ("cat",)}, {"method": "drise"}, {"method": "scorecam"}, {"part": "contrast"}):
-        with pytest.raises(Problem, match=r"names no|names none|contrast"):
+        with pytest.raises(Problem, match=r"names no|predicts none|contrast"):
             Explainer(own)(bus, **options)
 
 
@@ -138,7 +138,7 @@ def test_beside_a_classifier_it_is_said_to_name_nothing(
 
     assert main(["compare", str(bus), "-m", own, "-m", "demo-cls-s", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert f"{own} names nothing" in said
+    assert f"{own} predicts no class" in said
     assert "says nothing" not in said
     (row,) = [line for line in said.splitlines() if line.split()[:1] == [own]]
     assert row.split()[1:4] == ["its", "embedding", "–"]
