@@ -86,11 +86,11 @@ async def layers(
     settings: Settings = request.app.state.settings
 
     def work(cancel: threading.Event) -> results.Layers:
-        from explain.evidence.layer_choices import layer_choices
+        from explain.evidence.layers import layer_choices
 
         with weights.no_downloads():
             explainer = service.load_explainer(model, settings)
-            found = layer_choices(explainer, every=every)
+            found = layer_choices(explainer.resident, every=every)
         rows = [
             results.Layer(path=one.path, shape=one.shape, layout=one.layout, default=one.path in found.default)
             for one in found.layers

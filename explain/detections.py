@@ -6,29 +6,26 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from explain import phrases
 from explain.comparison import Comparison
 from explain.evidence.targets import decode
 from explain.findings.diagnosis import nothing_found
 from explain.maps import boxes
 from explain.maps.boxes import same_object
-from explain.maps.heatmap import heatmaps
+from explain.maps.heatmap import rescaled
 from explain.phrases import percent
 from models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from explain.evidence.resident import Resident
     from explain.explanation import Explanation
     from explain.findings.missing import Missing
     from explain.maps.heatmap import Heatmap
-    from models.adapter import Prediction, Stage
+    from models.adapter import Prediction
     from models.geometry import Box
 
 FLOOR = 0.1
@@ -74,19 +71,19 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
     return tuple(p for p in every if p.score <= options.confidence)
 
 
-def lies(explanation: Explanation, index: int, name: str) -> str | None:
+def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
     """Return the shares of one map's heat inside its boxes, as one sentence; None without a box, or without heat."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
     own = "its own box" if len(explanation.own(index)) == 1 else "its own boxes"
     if explanation.options.per == "picture":
-        return f"**{percent(numbers.inside)}** of the heat for {name} lies inside the boxes."
+        return f"**{percent(numbers.inside)}** of the heat for {name} is inside the boxes."
     elsewhere = f", {percent(numbers.elsewhere)} in other boxes" if round(numbers.elsewhere, 2) else ""
     # As printed, or the parts would not add up on the page.
     around = 1 - round(numbers.inside, 2) - round(numbers.elsewhere, 2)
     rest = f"{' and' if elsewhere else ','} {percent(around)} elsewhere" if round(around, 2) > 0 else ""
-    return f"**{percent(numbers.inside)}** of the heat for **{name}** lies inside {own}{elsewhere}{rest}."
+    return f"**{percent(numbers.inside)}** of the heat for **{name}** is inside {own}{elsewhere}{rest}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,34 +150,13 @@ def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
     shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
         return None
-    layers = range(len(maps[0].raw))
-    return heatmaps(
-        [torch.from_numpy(np.stack([heatmap.raw[layer] for heatmap in maps])) for layer in layers],
-        [heatmap.target for heatmap in maps],
-        method=maps[0].method,
-        layers=maps[0].layers,
-        geometry=maps[0].geometry,
-        scale="shared",
-    )
+    return rescaled(maps, "shared")
 
 
 def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
     """Return both maps on one grid over the part that both models saw, and that part in original pixels."""
     pair = Comparison((first.explanation, second.explanation), ("", ""), ())
     return (*pair.maps, pair.common)  # type: ignore[return-value]
-
-
-def backbone_at(stages: Sequence[Stage], stride: int) -> str | None:
-    """Return the path of the backbone's last stage whose cells are `stride` pixels; None without one."""
-    found = [stage.path for stage in stages if stage.part == "backbone" and stage.stride == stride]
-    return found[-1] if found else None
-
-
-def stages(resident: Resident) -> tuple[Stage, ...]:
-    """Return the model's top-level stages that have maps; none of a model without layers."""
-    layers = resident.layers[1]
-    paths = {layer.path for layer in layers}
-    return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
 
 
 def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -95,7 +95,7 @@ class Explainer:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers that can be explained, in the order of execution, each with its (C, h, w)."""
-        return self.resident.layers[1]
+        return self.resident.layers
 
     @property
     def default_layers(self) -> tuple[str, ...]:
@@ -125,10 +125,26 @@ class Explainer:
         first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
         chosen = Options.parse(first | options)
         image = Image.open(source)
-        about = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps}
-        return self.with_oom_fallback(
-            lambda resident, more: self._explain(resident, image, chosen, (*image.notes, *more), about)
-        )
+
+        def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
+            evidence, key, milliseconds = self.evidence(resident, image, chosen)
+            notes = (*image.notes, *more)
+            made = explain(
+                image,
+                evidence,
+                chosen,
+                milliseconds=milliseconds,
+                notes=notes,
+                progress=progress,
+                cancel=cancel,
+                partial=partial,
+                maps=maps,
+            )
+            # Only now, because its gradients count towards the cache's bytes.
+            EVIDENCE.put(key, evidence)
+            return made
+
+        return self.with_oom_fallback(work)
 
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
@@ -174,20 +190,6 @@ class Explainer:
                 resident.vocabularies.pop(next(iter(resident.vocabularies)), None)
         return found
 
-    def _explain(
-        self,
-        resident: Resident,
-        image: Image,
-        options: Options,
-        notes: tuple[str, ...],
-        about: dict[str, Any],
-    ) -> Explanation:
-        evidence, key, milliseconds = self.evidence(resident, image, options)
-        made = explain(image, evidence, options, milliseconds=milliseconds, notes=notes, **about)
-        # Only now, because its gradients count towards the cache's bytes.
-        EVIDENCE.put(key, evidence)
-        return made
-
     def evidence(
         self, resident: Resident, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
@@ -202,17 +204,8 @@ class Explainer:
                 f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
                 f"use one of {', '.join(adapter.preprocessings)}."
             )
-        layers = find(
-            resident.layers[0], layer_paths(resident, options.layers) or resident.default_layers, adapter.module
-        )
-        key = (
-            image.sha256,
-            resident.adapter.weights_sha256,
-            self.model.id,
-            layers,
-            options.preprocessing,
-            resident.device,
-        )
+        layers = chosen_layers(resident, options.layers)
+        key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
         if (evidence := EVIDENCE.get(key)) is None:
             # Built once for a model, so it is not part of this picture's time.
@@ -228,11 +221,11 @@ class Explainer:
         return evidence, key, milliseconds
 
 
-def layer_paths(resident: Resident, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the paths of layers by any names that `explain.evidence.layers.named` accepts, each once."""
-    if not names or not resident.gradients:
-        return ()
-    return tuple(dict.fromkeys(path for name in names for path in named(resident, name)))
+def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
+    """Return layers by any names that `explain.evidence.layers.named` accepts, each once; by default the model's."""
+    wanted = names if resident.gradients else ()
+    paths = tuple(dict.fromkeys(path for name in wanted for path in named(resident, name)))
+    return find(resident, paths or resident.default_layers)
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:

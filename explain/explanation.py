@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
 from explain.evidence.attention import COMPUTED_OPENLY
@@ -75,8 +75,6 @@ class Explanation(Result):
 
     def with_scale(self, scale: Scale) -> Explanation:
         """Return the same maps, each on its `own` scale or all on one (`shared`)."""
-        if scale not in get_args(Scale):
-            raise ModelProblem(f"There is no scale called {scale}: use own or shared.")
         return self._again(replace(self.options, scale=scale), None, None)
 
     def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
@@ -141,8 +139,8 @@ def explain(
         shown = heatmaps(
             raw.maps, targets, method=method.id, layers=raw.layers, geometry=evidence.geometry, scale=options.scale
         )
-        said = (*notes, *raw.notes)
-        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, said, finished)
+        every_note = (*notes, *raw.notes)
+        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, every_note, finished)
         if options.within == "picture":
             return made
         confined = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
@@ -161,5 +159,5 @@ def _method(evidence: Evidence, options: Options) -> Method:
     if method.family != "mask" and not gradients:
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")
     if spec.task == "embed" and method.family in ("mask", "library"):
-        raise ModelProblem(f"{method.name} asks for a class and {spec.id} names none: use GradCAM or EigenCAM.")
+        raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method

@@ -68,11 +68,9 @@ class Options:
             "vocabulary": _words,
             "examples": lambda pairs: tuple((tuple(box), str(name)) for box, name in pairs),
         }
-        options = cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
-        options._validate()
-        return options
+        return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
 
-    def _validate(self) -> None:
+    def __post_init__(self) -> None:
         if not isinstance(self.top_k, Integral) or self.top_k < 1:
             raise ModelProblem(f"top_k is {self.top_k!r}: ask for a whole number of classes, one at least.")
         if self.scale not in get_args(Scale):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from common.errors import ModelProblem
-from explain.detections import backbone_at, stages
+from explain.evidence.layers import backbone_at, stages
 
 if TYPE_CHECKING:
     from explain.evidence.resident import Resident
@@ -48,7 +48,7 @@ def _fine(resident: Resident) -> tuple[str, ...]:
     if resident.adapter.spec.task == "detect":
         path = backbone_at(stages(resident), STRIDE)
         return (path,) if path else ()
-    layers = resident.layers[1]
+    layers = resident.layers
     # Of an input of 260 pixels there are 33 such cells.
     found = [layer.path for layer in layers if abs(resident.probed[0] / layer.shape[1] - STRIDE) < 0.5]
     depth = min((path.count(".") for path in found), default=0)

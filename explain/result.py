@@ -7,14 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from common.errors import ModelProblem
 from explain.evidence.targets import decode
 from explain.findings.missing import Missing
 from explain.maps import boxes
 from explain.maps.boxes import BoxNumbers
-from explain.maps.heatmap import Heatmap, heatmaps
+from explain.maps.heatmap import Heatmap, rescaled
 from explain.maps.statistics import Agreement, Statistics, compare, describe, iou
 from explain.methods import method as find_method
 from explain.options import RECIPE_OPTIONS, Options
@@ -53,8 +52,8 @@ class Result:
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{p.label} {p.score:.2f}" for p in self.predictions[:3])
-        return f"{type(self).__name__}({self.image.name!r}, {self.model.id!r}: {said}; {len(self.heatmaps)} heatmaps)"
+        best = ", ".join(f"{p.label} {p.score:.2f}" for p in self.predictions[:3])
+        return f"{type(self).__name__}({self.image.name!r}, {self.model.id!r}: {best}; {len(self.heatmaps)} heatmaps)"
 
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
@@ -64,15 +63,7 @@ class Result:
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
         """The same maps on one scale, where 1 is the hottest place in any of them; from the raw maps."""
-        if len(self.heatmaps) < 2:
-            return self.heatmaps
-        layers = range(len(self.heatmaps[0].raw))
-        raws = [torch.from_numpy(np.stack([heatmap.raw[layer] for heatmap in self.heatmaps])) for layer in layers]
-        first = self.heatmaps[0]
-        targets = [heatmap.target for heatmap in self.heatmaps]
-        return heatmaps(
-            raws, targets, method=first.method, layers=first.layers, geometry=first.geometry, scale="shared"
-        )
+        return self.heatmaps if len(self.heatmaps) < 2 else rescaled(self.heatmaps, "shared")
 
     @property
     def recipe(self) -> Recipe:
@@ -165,19 +156,9 @@ class Result:
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
-        whole = self._map(index)
-        apart = (
-            heatmaps(
-                [torch.from_numpy(raw[None])],
-                [whole.target],
-                method=whole.method,
-                layers=(layer,),
-                geometry=whole.geometry,
-                scale="own",
-            )
-            for layer, raw in zip(whole.layers, whole.raw, strict=True)
-        )
-        return tuple(one for (one,) in apart)
+        every = self._map(index)
+        each = (replace(every, layers=(path,), raw=(raw,)) for path, raw in zip(every.layers, every.raw, strict=True))
+        return tuple(rescaled([one], "own")[0] for one in each)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
         """Return the strongest candidate at a place, for any class or for one, and why it is not shown.

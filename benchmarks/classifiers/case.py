@@ -59,7 +59,7 @@ class Case(case.Case):
             raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
         made, image = load(row), Image.open(path)
         resident = Resident(made, device)
-        layers = find(resident.layers[0], resident.default_layers, made.module)
+        layers = find(resident, resident.default_layers)
         given = made.prepare(image.pixels, made.preprocessings[0])
         given = ModelInput(given.tensor.to(device), given.geometry)
         with torch.no_grad():

@@ -130,7 +130,7 @@ def _plain_difference(case: Case) -> float | None:
 def choice(kind: str) -> Row:
     """Measure how well maps of each layer and method point at the one thing in pictures that the net names rightly."""
     resident = _resident(kind)
-    layers = find(resident.layers[0], LAYERS[kind], resident.adapter.module)
+    layers = find(resident, LAYERS[kind])
     scores: dict[tuple[str, str], list[list[float]]] = {}
     count = 0
     for pixels, index, mask in _pictures(kind):

@@ -69,7 +69,7 @@ class DetectorCase(Case):
         commonest = statistics.mode(box.index for box in boxes)
         mine = [box for box in boxes if box.index == commonest]
         group = replace(mine[0], anchors=tuple(anchor for box in mine for anchor in box.anchors))
-        layers = find(resident.layers[0], paths, adapter.module)
+        layers = find(resident, paths)
         return cls(path, image, resident, weights, given, layers, boxes, scales, group)
 
     @property

@@ -111,9 +111,9 @@ def scored(model: str, photographs: Sequence[Photograph]) -> Scores:
     adapter = resident.adapter
     if not adapter.detects:
         raise ModelProblem(f"{model} is no detector.")
-    presets = adapter.presets(resident.layers[1])
+    presets = adapter.presets(resident.layers)
     paths = tuple(dict.fromkeys(path for chosen in presets.values() for path in chosen))
-    layers = find(resident.layers[0], paths, adapter.module)
+    layers = find(resident, paths)
     scores = Scores()
     for number, photograph in enumerate(photographs):
         image = Image.open(photograph.path)

@@ -143,7 +143,7 @@ def evidence_of(engine: Resident, scene: Scene, paths: Sequence[str] = ()) -> Ev
     adapter = engine.adapter
     given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert given.geometry.input == given.geometry.original
-    return Evidence(engine, given, find(engine.layers[0], tuple(paths), adapter.module) if paths else ())
+    return Evidence(engine, given, find(engine, tuple(paths)) if paths else ())
 
 
 def offset(layer: Layer, side: int) -> float:

@@ -138,7 +138,7 @@ def _cam(model: str, folder: Path | None, kind: str, paths: tuple[str, ...]) -> 
 
 def _described(model: str, folder: Path | None, paths: tuple[str, ...]) -> tuple[Layer, ...]:
     engine = resident(model, folder)
-    return find(engine.layers[0], paths, engine.adapter.module)
+    return find(engine, paths)
 
 
 def _theirs(model: str, folder: Path | None, given: Subject, target: Target, paths: tuple[str, ...]) -> Any:

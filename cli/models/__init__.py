@@ -121,12 +121,12 @@ def layers(
     json: cli.Json = False,
 ) -> int:
     """List the layers of a model at which a map can be taken, in order of execution, and its named presets."""
-    from explain.evidence.layer_choices import layer_choices
+    from explain.evidence.layers import layer_choices
 
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        found = layer_choices(explainer, every=every)
+        found = layer_choices(explainer.resident, every=every)
     shown, default, presets = found.layers, found.default, found.presets
     rows, cells = [], []
     for layer in shown:

@@ -78,7 +78,7 @@ def _presets(explainer: Explainer, key: str) -> None:
 
 
 def _dialog(explainer: Explainer, key: str) -> None:
-    from explain.detections import stages
+    from explain.evidence.layers import stages
 
     order = [step.path for step in stages(explainer.resident)]
     title = f"Layers of {explainer.model.id}"

@@ -54,7 +54,8 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
 
 def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, item: Item) -> str:
     """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
-    from explain.detections import around, stages, strip
+    from explain.detections import around, strip
+    from explain.evidence.layers import stages
 
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:

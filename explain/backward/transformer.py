@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +49,19 @@ def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
     return whole
 
 
+def _by_rows(back: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
+    """Return `back(gradient, *others)`, all (..., C), computed only for the rows where the gradient is not 0."""
+    if (rows := _rows(gradient)) is None:
+        return back(gradient, *others)
+    part = back(*(one.flatten(0, -2)[rows] for one in (gradient, *others)))
+    return _spread(part, rows, (*gradient.shape[:-1], part.shape[-1]))
+
+
 class _Linear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(weight)
-        ctx.shape = x.shape
         return F.linear(x, weight, bias)
 
     @staticmethod
@@ -62,10 +70,7 @@ class _Linear(Function):
         if gradient is None:
             # `_Projected` has gone round it.
             return None, None, None
-        rows = _rows(gradient)
-        if rows is None:
-            return gradient @ weight, None, None
-        return _spread(gradient.flatten(0, -2)[rows] @ weight, rows, ctx.shape), None, None
+        return _by_rows(lambda part: part @ weight, gradient), None, None
 
 
 class _LayerNorm(Function):
@@ -83,20 +88,14 @@ class _LayerNorm(Function):
             # For a second gradient they depend on the input too.
             mean = x.mean(-1, keepdim=True)
             spread = (x.var(-1, correction=0, keepdim=True) + ctx.eps).rsqrt()
-        rows = _rows(gradient)
-        if rows is None:
-            return _norm_back(gradient, x, mean, spread, weight), None, None, None
-        of_gradient, of_x, of_mean, of_spread = (one.flatten(0, -2)[rows] for one in (gradient, x, mean, spread))
-        part = _norm_back(of_gradient, of_x, of_mean, of_spread, weight)
-        return _spread(part, rows, x.shape), None, None, None
 
+        def back(gradient: Tensor, x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+            scaled = gradient if weight is None else gradient * weight
+            unit = (x - mean) * spread
+            inner = (scaled * unit).mean(-1, keepdim=True)
+            return (scaled - scaled.mean(-1, keepdim=True) - unit * inner) * spread
 
-def _norm_back(gradient: Tensor, x: Tensor, mean: Tensor, spread: Tensor, weight: Tensor | None) -> Tensor:
-    """The gradient (..., C) of a layer norm by its input, from the (..., 1) mean and 1 / deviation of its rows."""
-    scaled = gradient if weight is None else gradient * weight
-    unit = (x - mean) * spread
-    inner = (scaled * unit).mean(-1, keepdim=True)
-    return (scaled - scaled.mean(-1, keepdim=True) - unit * inner) * spread
+        return _by_rows(back, gradient, x, mean, spread), None, None, None
 
 
 class _Gelu(Function):
@@ -109,12 +108,7 @@ class _Gelu(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (x,) = gradients, ctx.saved_tensors
-        back, how = torch.ops.aten.gelu_backward, ctx.approximate
-        rows = _rows(gradient)
-        if rows is None:
-            return back(gradient, x, approximate=how), None
-        part = back(gradient.flatten(0, -2)[rows], x.flatten(0, -2)[rows], approximate=how)
-        return _spread(part, rows, x.shape), None
+        return _by_rows(partial(torch.ops.aten.gelu_backward, approximate=ctx.approximate), gradient, x), None
 
 
 class _Attention(Function):

@@ -16,8 +16,7 @@ from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from explain.batch import batched_pass, journal, records
 from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import PassLock
-from explain.evidence.layers import find as find_layers
-from explain.explainer import EVIDENCE, Explainer, layer_paths
+from explain.explainer import EVIDENCE, Explainer, chosen_layers
 from explain.explanation import Explanation
 from explain.methods import method as find_method
 from explain.options import RECIPE_OPTIONS, Options
@@ -77,8 +76,7 @@ class Work:
         self.device = str(resident.device)
         self._resident = resident
         self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
-        names = layer_paths(resident, options.layers) or resident.default_layers
-        self._layers: tuple[Layer, ...] = find_layers(resident.layers[0], names, resident.adapter.module)
+        self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
         # Made once for all workers.
         resident.fastest_adapter(self._layers)
         if options.preprocessing not in resident.adapter.preprocessings:

@@ -7,6 +7,7 @@ gradients. Nothing else of this project runs a model forward to explain it.
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -225,5 +226,5 @@ class Evidence:
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
         total += sum(g.nbytes for one in gradients for g in one) + sum(raw.nbytes for one in raws for raw in one)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
-        graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // self.resident.probed_pixels
+        graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,12 @@ from common.suggestions import nearest
 from models.adapter import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from explain.evidence.resident import Resident
-    from models.adapter import Adapter
+    from models.adapter import Adapter, Stage
 
 NUMBERED = 16
 """Numbers from 0 that are tried for a star in another tool's name of a layer."""
@@ -32,13 +33,44 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
     return output
 
 
-def find(known: Mapping[str, Layer], paths: tuple[str, ...], module: nn.Module) -> tuple[Layer, ...]:
+def backbone_at(stages: Sequence[Stage], stride: int) -> str | None:
+    """Return the path of the backbone's last stage whose cells are `stride` pixels; None without one."""
+    found = [stage.path for stage in stages if stage.part == "backbone" and stage.stride == stride]
+    return found[-1] if found else None
+
+
+def stages(resident: Resident) -> tuple[Stage, ...]:
+    """Return the model's top-level stages that have maps; none of a model without layers."""
+    layers = resident.layers
+    paths = {layer.path for layer in layers}
+    return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChoices:
+    """The layers that are offered by name; empty for a model without layers (an exported file, a service)."""
+
+    layers: tuple[Layer, ...]
+    """In the order of execution."""
+    default: tuple[str, ...]
+    """Paths of the layers used where none are named."""
+    presets: dict[str, tuple[str, ...]]
+
+
+def layer_choices(resident: Resident, *, every: bool = False) -> LayerChoices:
+    """List a model's outer layers, its default ones and those of its presets; `every`: inner layers too."""
+    short, default = resident.layers, resident.default_layers
+    presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
+    outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
+    shown = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
+    return LayerChoices(shown, default, presets)
+
+
+def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
     """Return the layers at dotted paths; raises ModelProblem for a path that gives no map."""
-    for path in paths:
-        if path in known:
-            continue
-        raise _refused(path, path, known, module)
-    return tuple(known[path] for path in paths)
+    if wrong := next((path for path in paths if path not in resident.known_layers), None):
+        raise _refused(resident, wrong, wrong)
+    return tuple(resident.known_layers[path] for path in paths)
 
 
 def named(resident: Resident, typed: str) -> tuple[str, ...]:
@@ -47,8 +79,8 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
     That is a path, a preset or another tool's name, one of these with `*` in it, several presets at once (`neck P3/P4`)
     or a list of all this with commas or spaces. Raises ModelProblem, one sentence with the name as it was typed.
     """
-    (known, short), adapter = resident.layers, resident.adapter
-    presets = adapter.presets(short)
+    known, adapter = resident.known_layers, resident.adapter
+    presets = adapter.presets(resident.layers)
 
     def one(name: str) -> tuple[str, ...]:
         if name in presets:
@@ -76,7 +108,7 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
             if read is None:
                 # Where nothing of it is known it is no list, but one name that is spelt otherwise.
                 wrong = words[0] if found or any(map(one, words)) else text
-                raise _refused(wrong, adapter.alias(wrong), known, adapter.module, presets, resident.default_layers)
+                raise _refused(resident, wrong, adapter.alias(wrong), presets, resident.default_layers)
             found += read[1]
             words = words[read[0] :]
         return tuple(found)
@@ -97,20 +129,15 @@ def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[
 
 
 def _refused(
-    name: str,
-    path: str,
-    known: Mapping[str, Layer],
-    module: nn.Module,
-    presets: Collection[str] = (),
-    default: Collection[str] = (),
+    resident: Resident, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
 ) -> ModelProblem:
     """Return the error for a `path`, typed as `name`, without a map; it says where there is one."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
-    if path in dict(module.named_modules()):
+    if path in dict(resident.adapter.module.named_modules()):
         meant = name if path == name else f"{name} ({path})"
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
-    near = _nearest(name, [*presets, *known])
+    near = _nearest(name, [*presets, *resident.known_layers])
     return ModelProblem(f"There is no layer {name} in this model: {f'the nearest is {near}' if near else choose}.")
 
 

@@ -53,16 +53,9 @@ class Resident:
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
 
-    def _tensors(self) -> list[Tensor]:
-        return [*self.adapter.module.parameters(), *self.adapter.module.buffers()]
-
     def place(self, tensor: Tensor) -> Tensor:
         """Return a (B, 3, h, w) on the model's device, in its memory format."""
         return tensor.to(device=self.device, memory_format=self.memory_format)
-
-    @property
-    def probed_pixels(self) -> int:
-        return self.probed[0] * self.probed[1]
 
     @property
     def parameters(self) -> int:
@@ -79,15 +72,18 @@ class Resident:
     @cached_property
     def _loaded_bytes(self) -> int:
         # Another runtime (ONNX, OpenVINO) keeps its weights outside of PyTorch.
-        return self.adapter.extra_bytes + sum(tensor.nbytes for tensor in self._tensors())
+        module = self.adapter.module
+        return self.adapter.extra_bytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
-    @cached_property
-    def layers(self) -> tuple[dict[str, Layer], tuple[Layer, ...]]:
-        """All layers that can be explained, by path, and the short list for a picker, in order of execution.
+    @property
+    def known_layers(self) -> dict[str, Layer]:
+        """All layers that can be explained, by path; none of a model without gradients."""
+        return self._survey.known
 
-        Both are empty for a model without gradients.
-        """
-        return self._survey.known, self._survey.short
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The short list for a picker, in the order of execution."""
+        return self._survey.short
 
     @property
     def attentions(self) -> tuple[Attended, ...]:
@@ -124,7 +120,7 @@ class Resident:
 
     def with_adapter(self, adapter: Adapter) -> Resident:
         """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
-        _ = self.layers, self._twin  # found once for both
+        _ = self._survey, self._twin  # found once for both
         other = copy.copy(self)
         other.adapter = adapter
         return other
@@ -139,11 +135,9 @@ class Resident:
         """Paths of the layers used where none are named; none without gradients."""
         if not self.gradients:
             return ()
-        named = self.adapter.spec.target_layers
-        short = self.layers[1]
-        if not short:
+        if not self.layers:
             raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
-        return named or self.adapter.default_layers(short)
+        return self.adapter.spec.target_layers or self.adapter.default_layers(self.layers)
 
 
 def _source(spec: ModelSpec) -> object:
@@ -177,10 +171,7 @@ class Residency:
 
     def free(self, keep: Resident | None = None) -> None:
         """Unload every model but one, and return the GPU's memory."""
-        remaining = [r for r in self._residents.values() if r is keep]
-        self._residents.clear()
-        for resident in remaining:
-            self._residents.put((resident.adapter.spec.id, str(resident.device)), resident)
+        self._residents.discard(lambda resident: resident is not keep)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -213,15 +204,15 @@ def device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         found = torch.device(name)
-    except RuntimeError as error:
-        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.") from error
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
     if found.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (found.index or 0) >= count:
             raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
         return torch.device("cuda", found.index or 0)
-    if found.type not in ("cpu", "cuda", "mps"):
-        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
     return found

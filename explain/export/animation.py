@@ -82,7 +82,7 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
     given = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
-    through = Evidence(resident, given, find(resident.layers[0], paths, adapter.module))
+    through = Evidence(resident, given, find(resident, paths))
     options = replace(explanation.options, layers=paths, targets=_target(explanation, index), scale="own")
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
 
@@ -91,7 +91,7 @@ def _every(explanation: Explanation) -> tuple[str, ...]:
     resident = explanation.evidence.resident
     if not resident.gradients:
         raise Problem(f"{explanation.model.id} exposes no internals: it has no layers to show.")
-    paths = [layer.path for layer in resident.layers[1]]
+    paths = [layer.path for layer in resident.layers]
     # The outermost modules if there are enough of them: blocks rather than each of their steps.
     depths = range(max(path.count(".") for path in paths) + 1)
     levels = ([path for path in paths if path.count(".") <= depth] for depth in depths)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from common.errors import ModelProblem
-from explain.maps.statistics import RING
+from explain.maps.statistics import RING, overlaps
 from models.adapters.detector import intersection_over_union
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class BoxNumbers:
     ratio: float
     """`inside / area`; 1 for an even map."""
     hit: bool
-    """Whether the hottest place lies in the box: the pointing game (Zhang et al., doi:10.1007/s11263-017-1059-x)."""
+    """Whether the hottest place is in the box: the pointing game (Zhang et al., doi:10.1007/s11263-017-1059-x)."""
     elsewhere: float
     """Share of the heat in boxes of other objects, outside its own."""
     entropy: float
@@ -48,7 +48,7 @@ class BoxNumbers:
 def place(where: Any, width: int, height: int) -> Box:
     """Return a point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
 
-    Raises ModelProblem, one sentence, for what is neither and for what lies beside the picture.
+    Raises ModelProblem, one sentence, for what is neither and for what is outside the picture.
     """
     try:
         given = tuple(float(number) for number in where)
@@ -64,7 +64,7 @@ def place(where: Any, width: int, height: int) -> Box:
 
 
 def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:
-    """Return the share 0..1 of each cell of an (h, w) grid over `extent` (xyxy, pixels) that lies in any box."""
+    """Return the share 0..1 of each cell of an (h, w) grid over `extent` (xyxy, pixels) that is in any box."""
     out = np.zeros(shape, np.float32)
     (height, width), (left, top, right, bottom) = shape, extent
     sx, sy = width / (right - left), height / (bottom - top)
@@ -77,24 +77,17 @@ def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -
             out = np.maximum(out, turned.astype(np.float32) / 255)
         elif prediction.box is not None:
             x0, y0, x1, y1 = prediction.box
-            columns = _overlaps(width, (x0 - left) * sx, (x1 - left) * sx)
-            rows = _overlaps(height, (y0 - top) * sy, (y1 - top) * sy)
+            columns = overlaps(width, (x0 - left) * sx, (x1 - left) * sx).astype(np.float32)
+            rows = overlaps(height, (y0 - top) * sy, (y1 - top) * sy).astype(np.float32)
             out = np.maximum(out, np.outer(rows, columns))
     return out
-
-
-def _overlaps(cells: int, low: float, high: float) -> NDArray[np.float32]:
-    """Return how much of each cell i..i+1 lies between low and high."""
-    edges = np.arange(cells + 1)
-    inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-    return np.asarray(np.clip(inside, 0, 1), np.float32)
 
 
 def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
     """Return the share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
     values = heatmap.measured.coarse
     height, width = values.shape
-    rows, columns = (_overlaps(side, RING * side, side - RING * side) for side in (height, width))
+    rows, columns = (overlaps(side, RING * side, side - RING * side).astype(np.float32) for side in (height, width))
     left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, own))
     return float((values * left).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
 

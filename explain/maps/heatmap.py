@@ -224,6 +224,14 @@ def heatmaps(
     )
 
 
+def rescaled(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
+    """Return maps of the same layers and geometry on another scale, from their raw maps."""
+    first = maps[0]
+    raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raw for one in maps), strict=True)]
+    targets = [one.target for one in maps]
+    return heatmaps(raws, targets, method=first.method, layers=first.layers, geometry=first.geometry, scale=scale)
+
+
 def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
     """Return the raw values at 0 and 1 of a scaled map: both scalings of one layer undone, in double precision."""
     low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()

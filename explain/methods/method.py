@@ -22,6 +22,9 @@ Family = Literal["gradient", "eigen", "attention", "library", "mask"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
 `attention`: of transformers whose attention is recorded. `library`: through the grad-cam library. `mask`: slow, from
 the model's answers alone."""
+RUNNERS: dict[Family, str] = {"attention": "attention", "library": "grad_cam_library", "mask": "rise"}
+"""Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
+`from_evidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,6 @@ class Method:
     compute_name: str = ""
     """`module.function` in explain.methods of a quick method: from one layer's Activation and one target's Gradient
     there to one signed map (h, w)."""
-    runner_name: str = "from_evidence.run"
-    """`module.function` in explain.methods: from (evidence, method, targets, request) to RawMaps."""
     passes: int | Literal["channels"] = 0
     """Forward passes of the model for one class, roughly."""
     gradients: bool = True
@@ -92,7 +93,7 @@ class Method:
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets, at the layers of the evidence."""
-        return _load(self.runner_name)(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
+        return _load(f"{RUNNERS.get(self.family, 'from_evidence')}.run")(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
 
 
 def _load(name: str) -> Any:

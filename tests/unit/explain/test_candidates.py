@@ -93,7 +93,7 @@ def explained(detector: Written | None = None, **options: Any) -> Explanation:
     resident = Resident(detector or Written(), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
     given = resident.adapter.prepare(pixels, "trained")
-    layers = find(resident.layers[0], options.pop("layers", ("neck",)), resident.adapter.module)
+    layers = find(resident, options.pop("layers", ("neck",)))
     return explain(Image(pixels), Evidence(resident, given, layers), Options(**options), milliseconds={})
 
 

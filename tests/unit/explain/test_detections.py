@@ -10,7 +10,8 @@ from PIL import Image
 
 from common.errors import ModelProblem
 from explain import Explainer
-from explain.detections import around, backbone_at, common, found, lies, one_scale, side, stages, strip, weaker
+from explain.detections import around, box_sentence, common, found, one_scale, side, strip, weaker
+from explain.evidence.layers import backbone_at, stages
 from explain.export.detection_images import every_map, files
 from explain.phrases import percent
 from models.adapter import Stage
@@ -47,9 +48,9 @@ def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
 
 def test_the_parts_of_the_sentence_add_up(result):
     numbers = result.box_numbers(3)
-    said = lies(result, 3, "person 4")
+    said = box_sentence(result, 3, "person 4")
     assert said is not None
-    assert said.startswith(f"**{percent(numbers.inside)}** of the heat for **person 4** lies inside its own box")
+    assert said.startswith(f"**{percent(numbers.inside)}** of the heat for **person 4** is inside its own box")
     assert sum(int(part.split("\N{NO-BREAK SPACE}")[0].split()[-1].strip("*")) for part in said.split("%")[:-1]) == 100
 
 

@@ -384,7 +384,7 @@ def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     explainer = yolo(name)
     resident = explainer.resident
     given = resident.adapter.prepare(Image.open(BUS).pixels, "trained")
-    evidence = Evidence(resident, given, find(resident.layers[0], layers, resident.adapter.module))
+    evidence = Evidence(resident, given, find(resident, layers))
     predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
     targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))

@@ -61,7 +61,7 @@ def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> No
     singles = [explainer(image, top_k=2, **options) for image in images]
     first = singles[0]
     resident = explainer.resident
-    layers = find(resident.layers[0], tuple(first.heatmaps[0].layers), resident.adapter.module)
+    layers = find(resident, tuple(first.heatmaps[0].layers))
     given = [resident.adapter.prepare(image.pixels, "trained") for image in images]
     made = batched_pass.explained(resident, images, given, layers, first.options, 2)
     for one, single in zip(made, singles, strict=True):

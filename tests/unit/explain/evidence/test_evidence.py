@@ -123,7 +123,7 @@ def evidence_of(
 ) -> Any:
     resident = module if isinstance(module, Resident) else resident_of(module)
     given = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
-    return Evidence(resident, given, find(resident.layers[0], paths, resident.adapter.module))
+    return Evidence(resident, given, find(resident, paths))
 
 
 def gradients(evidence: Evidence, *targets: Target) -> list[torch.Tensor]:
@@ -174,7 +174,7 @@ def test_the_picture_itself_takes_no_gradient_and_no_graph_exists_before_the_lay
 
 def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     resident = resident_of(Tiny())
-    layers = find(resident.layers[0], ("stem", "body"), resident.adapter.module)
+    layers = find(resident, ("stem", "body"))
     wrong = ModelInput(torch.zeros(1, 5, 16, 16), resident.adapter.prepare(noise(16, 16), "squash").geometry)
     with pytest.raises(RuntimeError):
         Evidence(resident, wrong, layers)
@@ -386,7 +386,8 @@ def test_a_layer_that_is_not_there_or_gives_no_map_is_one_sentence() -> None:
 
 
 def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
-    known, short = resident_of(Tiny()).layers
+    resident = resident_of(Tiny())
+    known, short = resident.known_layers, resident.layers
     assert [layer.path for layer in short] == ["stem", "body.0", "body.1", "body"]
     assert known["body.2"].shape == known["body"].shape == (6, 16, 16)
     assert "head" not in known

@@ -100,7 +100,7 @@ def evidence_of(name: str, layers: tuple[str, ...], bus: Path) -> Evidence:
     given = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
     # An untrained network carries a last bit that differs far.
     with unfolded():
-        return Evidence(resident, given, find(resident.layers[0], layers, resident.adapter.module))
+        return Evidence(resident, given, find(resident, layers))
 
 
 def explained(evidence: Evidence, bus: Path, **options: Any) -> Explanation:
@@ -221,7 +221,7 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
     resident = Resident(adapter, CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
-    return Evidence(resident, ModelInput(tensor, geometry), find(resident.layers[0], paths, module))
+    return Evidence(resident, ModelInput(tensor, geometry), find(resident, paths))
 
 
 def by_hand(green: torch.Tensor) -> Evidence:

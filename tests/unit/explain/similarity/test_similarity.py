@@ -56,7 +56,7 @@ def autograd(explainer: Explainer, paths: list[Path], layer: str, of: str) -> tu
     else:
         cosine.backward()
     maps = []
-    found = explainer.resident.layers[0][layer]
+    found = explainer.resident.known_layers[layer]
     for output in kept:
         assert output.grad is not None
         maps.append((as_map(output.grad, found) * as_map(output.detach(), found))[0].sum(0).numpy())

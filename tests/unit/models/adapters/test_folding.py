@@ -234,7 +234,7 @@ def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
     names = ("blocks.2", "blocks.4.0.bn2", "bn2")
-    layers = find(resident.layers[0], names, resident.adapter.module)
+    layers = find(resident, names)
     assert resident.fastest_adapter(layers) is not resident.adapter
     quick = explainer(bus, layers=names, targets=("minibus", "goldfish"))
     plain = resident.with_adapter(resident.adapter)
@@ -252,7 +252,7 @@ def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
 def test_a_convolution_before_its_norm_is_explained_as_it_is(name: str, bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
-    layers = find(resident.layers[0], (name,), resident.adapter.module)
+    layers = find(resident, (name,))
     assert resident.fastest_adapter(layers) is resident.adapter
     made = explainer(bus, layers=name)
     seen: list[Tensor] = []

@@ -76,7 +76,7 @@ def maps(adapter: Any, layer: str, method: str) -> torch.Tensor:
     from explain.methods.from_evidence import raw_maps
 
     resident = Resident(adapter, CPU)
-    evidence = Evidence(resident, adapter.prepare(picture(), "trained"), (resident.layers[0][layer],))
+    evidence = Evidence(resident, adapter.prepare(picture(), "trained"), (resident.known_layers[layer],))
     (found,) = raw_maps(evidence, METHODS[method], [Target(i, str(i)) for i in range(3)])
     return found
 
@@ -94,7 +94,7 @@ def test_layers_and_maps_are_those_of_the_model_that_was_exported(name: str, kin
     resident, reference = Resident(adapter, CPU), Resident(own, CPU)
     assert resident.default_layers == reference.default_layers
     layer = resident.default_layers[0]
-    assert resident.layers[0][layer].shape == reference.layers[0][layer].shape
+    assert resident.known_layers[layer].shape == reference.known_layers[layer].shape
     assert {one.path for one in resident.attentions} == {one.path for one in reference.attentions}
     for method in ("gradcam", "layercam", "eigencam", "gradcam++"):
         expected = maps(own, layer, method)
@@ -119,7 +119,7 @@ def test_a_frozen_file_has_its_operators_as_layers(tmp_path: Path) -> None:
     resident = Resident(adapter, CPU)
     last = resident.default_layers[0]
     assert last.startswith("relu_")
-    assert resident.layers[0][last].shape == (512, 2, 2)
+    assert resident.known_layers[last].shape == (512, 2, 2)
     own = Classifier(spec(tmp_path), network("resnet18"), adapter.labels, adapter.preprocessing, "")  # type: ignore[attr-defined]
     torch.testing.assert_close(maps(adapter, last, "gradcam"), maps(own, "layer4", "gradcam"), atol=1e-5, rtol=1e-3)
 

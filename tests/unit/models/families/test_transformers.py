@@ -127,7 +127,7 @@ def given_to(resident: Resident, seed: int = 0) -> ModelInput:
 
 def evidence_of(name: str, *paths: str, seed: int = 0) -> Evidence:
     resident = resident_of(name)
-    layers = find(resident.layers[0], paths or resident.default_layers, resident.adapter.module)
+    layers = find(resident, paths or resident.default_layers)
     return Evidence(resident, given_to(resident, seed), layers)
 
 
@@ -159,17 +159,17 @@ def target(index: int) -> Target:
 def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid: tuple[int, int], prefix: int) -> None:
     resident = resident_of(name)
     assert resident.default_layers == (layer,)
-    found = resident.layers[0][layer]
+    found = resident.known_layers[layer]
     assert (found.layout, found.shape[1:], found.prefix) == ("tokens", grid, prefix)
     assert [(one.grid, one.prefix, one.heads) for one in resident.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
-    assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers[1])
+    assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers)
 
 
 def test_a_swin_is_looked_at_where_its_last_windows_are_read() -> None:
     resident = resident_of("swin")
     assert resident.default_layers == ("layers.1.blocks.1.norm1",)
-    assert resident.layers[0]["layers.1.blocks.1.norm1"].layout == "nhwc"
+    assert resident.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
 
 
 def test_a_cnn_has_no_attention_and_its_last_map_is_looked_at() -> None:
@@ -526,7 +526,7 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
     if name == "vit":
         assert adapter.labels == ("rust", "blight", "none")
     resident = Resident(adapter, CPU)
-    found = resident.layers[0][resident.default_layers[0]]
+    found = resident.known_layers[resident.default_layers[0]]
     evidence = Evidence(resident, given, (found,))
     method = Options(method="gradcam", top_k=1)
     (heatmap,) = explain(Image.open(np.asarray(picture)), evidence, method, milliseconds={}).heatmaps
@@ -537,7 +537,7 @@ def test_another_size_than_it_was_trained_with_stretches_its_places(tmp_path: Pa
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
     resident = Resident(load(spec_for(folder, preprocessing={"size": 96})), CPU)
-    assert resident.layers[0][resident.default_layers[0]].shape == (48, 12, 12)
+    assert resident.known_layers[resident.default_layers[0]].shape == (48, 12, 12)
 
 
 def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Path) -> None:
@@ -630,7 +630,7 @@ def test_what_the_last_attention_reads_is_where_to_look() -> None:
 
     resident = Resident(load(row_of("demo-vit")), CPU)
     paths = ("blocks.3.norm1", "blocks.3.norm2", "blocks.3", "norm")
-    layers = find(resident.layers[0], paths, resident.adapter.module)
+    layers = find(resident, paths)
     share: dict[str, list[float]] = {path: [] for path in paths}
     for number in range(40):
         scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
