@@ -139,8 +139,7 @@ def engine_options(request: Explaining | CompareRequest) -> dict[str, Any]:
 
 def compare(request: CompareRequest, settings: Settings, cancel: threading.Event | None = None) -> Comparison:
     """Explain one picture with several models, as `python -m explain compare` does."""
-    from explain.comparison import Comparison
-    from explain.evidence.timing import measure
+    from explain.comparison import Comparison, measure
     from models.catalog import compared
 
     with weights.no_downloads():

@@ -82,8 +82,7 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
 
 def _compared(picture: str, options: CompareOptions, progress: Progress) -> tuple[Comparison, list[Side]]:
     """Return the comparison and, with --box, the object in each model."""
-    from explain.comparison import Comparison
-    from explain.evidence.timing import measure
+    from explain.comparison import Comparison, measure
     from explain.picture.image import Image
     from models.catalog import compared
 

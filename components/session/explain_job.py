@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from components.session.state import Choices
     from explain import Explainer, Explanation
-    from explain.evidence.timing import Timing
+    from explain.comparison import Timing
 
 ABANDONED = 15.0
 """Seconds after which a slow method that no page polls any more is stopped."""
@@ -190,7 +190,7 @@ def timed(explanation: Explanation) -> Timing:
     timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
     if key not in timings:
-        from explain.evidence.timing import measure
+        from explain.comparison import measure
 
         timings[key] = measure(explanation.evidence)
     return timings[key]

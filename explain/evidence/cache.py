@@ -26,10 +26,6 @@ class ByteCache(Generic[Value]):
     def budget(self) -> int:
         return self._budget() if callable(self._budget) else self._budget
 
-    @budget.setter
-    def budget(self, value: int) -> None:
-        self._budget = value
-
     def get(self, key: Hashable) -> Value | None:
         with self._lock:
             if key in self._values:

@@ -1,4 +1,4 @@
-"""Methods that weight activations by gradients.
+"""Methods that weight activations by gradients, or project channels on their first principal component.
 
 Notation: A_c is channel c of one layer's activations, g_c the gradient of the target's score with respect to it, both
 (h, w). Every method takes an Activation `a` (C, h, w) and a Gradient `g` (C, h', w' in a window, 0 elsewhere), and
@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+
+from explain.backward.principal import projection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,3 +71,17 @@ def layercam(a: Activation, g: Gradient) -> Tensor:
     Jiang et al. 2021, https://doi.org/10.1109/TIP.2021.3089943.
     """
     return g.placed(g.values.clamp_min(0).mul_(g.part(a.values)).sum(0))
+
+
+def eigencam(a: Activation, g: Gradient) -> Tensor:
+    """Return EigenCAM's map: the activations A (h * w, C), centred, times their first right singular vector.
+
+    The same for every target; `g` is not read. Muhammad & Yeasin 2020, https://arxiv.org/abs/2008.00299.
+    """
+    return a.first_component
+
+
+def eigengradcam(a: Activation, g: Gradient) -> Tensor:
+    """Return EigenGradCAM's map: EigenCAM's projection of g * A instead of A (pytorch-grad-cam)."""
+    inside, outside = projection(g.values * g.part(a.values), g.shape[0] * g.shape[1])
+    return g.placed(inside, outside)

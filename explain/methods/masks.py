@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.geometry import Geometry
+
+MAX_CELLS = 12
+"""Cells of a mask along the picture's longer side. D-RISE has 16, whose maps are noisier still at 800 masks."""
+MIN_CELL = 28
+"""Minimum pixels of the model's input per cell: RISE's own 8 cells for 224 px, fewer for less."""
+FINE = 4
+"""Cells of the map per cell of a mask: between them it is bilinear anyway."""
+SHOWN = 0.5
+"""The share of cells that a mask shows."""
 
 
 class PictureMasks(ABC):
@@ -51,3 +62,89 @@ class PictureMasks(ABC):
         down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
         across = ((torch.arange(w) + 0.5) * width / w - left).clamp(0, right - left)
         return self._at(start, stop, down, across, torch.device("cpu"))
+
+
+@dataclass(frozen=True, eq=False)
+class Masks(PictureMasks):
+    """Random masks over the picture's part of the model's input: low-resolution, grown bilinearly, each shifted."""
+
+    grids: Tensor
+    """(n, r, c) of 0 and 1, on the CPU."""
+    shifts: Tensor
+    """(n, 2) in cells, 0..1, down and right."""
+    geometry: Geometry
+
+    @classmethod
+    def drawn(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
+        """Draw masks; the same arguments always give the same masks."""
+        left, top, right, bottom = geometry.content
+        longer = max(right - left, bottom - top)
+        cells = min(max(longer // MIN_CELL, 4), MAX_CELLS)
+        # Two more than the picture has: one for the shift, and the far end of the last cell.
+        rows, columns = (max(round(cells * side / longer), 1) + 2 for side in (bottom - top, right - left))
+        generator = torch.Generator().manual_seed(seed)
+        grids = (torch.rand(count, rows, columns, generator=generator) < SHOWN).float()
+        return cls(grids, torch.rand(count, 2, generator=generator), geometry)
+
+    def __len__(self) -> int:
+        return len(self.grids)
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        return FINE * (self.grids.shape[1] - 2), FINE * (self.grids.shape[2] - 2)
+
+    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
+        left, top, right, bottom = self.geometry.content
+        grids, shifts = self.grids[start:stop].to(device), self.shifts[start:stop].to(device)
+        rows = _hats(down.to(device) / (bottom - top), shifts[:, 0], grids.shape[1])
+        columns = _hats(across.to(device) / (right - left), shifts[:, 1], grids.shape[2])
+        return rows @ grids @ columns.transpose(1, 2)
+
+
+def _hats(at: Tensor, shifts: Tensor, nodes: int) -> Tensor:
+    """(b, p, nodes): what each node adds to places `at` (p,), 0..1 along a side that `nodes - 2` cells cover."""
+    places = at * (nodes - 2) + shifts[:, None]  # (b, p)
+    return (1 - (places[:, :, None] - torch.arange(nodes, device=at.device)).abs()).clamp_min(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows(PictureMasks):
+    """Square windows that overlap by half, one per mask; in random order, so that unfinished maps cover the picture."""
+
+    rows: int
+    columns: int
+    order: Tensor
+    """(rows * columns,)"""
+    geometry: Geometry
+
+    @classmethod
+    def drawn(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
+        """Lay out about `count` windows: at least one, and none smaller than two pixels."""
+        left, top, right, bottom = geometry.content
+        height, width = bottom - top, right - left
+        a_pixel = math.sqrt(count / (height * width))
+        rows, columns = (min(max(round(side * a_pixel), 1), side) for side in (height, width))
+        generator = torch.Generator().manual_seed(seed)
+        return cls(rows, columns, torch.randperm(rows * columns, generator=generator), geometry)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Two cells for each step from window to window."""
+        return 2 * self.rows, 2 * self.columns
+
+    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
+        left, top, right, bottom = self.geometry.content
+        chosen = self.order[start:stop]
+        inside = (
+            _near(down * self.rows / (bottom - top), chosen // self.columns)[:, :, None]
+            & _near(across * self.columns / (right - left), chosen % self.columns)[:, None, :]
+        )
+        return (1 - inside.float()).to(device)
+
+
+def _near(at: Tensor, window: Tensor) -> Tensor:
+    """Return (b, p) bool: whether the places `at` (p,), in steps, lie in the windows, two steps wide each."""
+    return (at[None] - (window[:, None] + 0.5)).abs() < 1

@@ -64,8 +64,8 @@ class Method:
     family: Family
     paper: str
     compute_name: str = ""
-    """`module.function` in explain.methods of a quick method: from one layer's Activation and one target's Gradient
-    there to one signed map (h, w)."""
+    """The function in explain.methods.gradient of a quick method: from one layer's Activation and one target's
+    Gradient there to one signed map (h, w)."""
     passes: int | Literal["channels"] = 0
     """Forward passes of the model for one class, roughly."""
     gradients: bool = True
@@ -89,14 +89,13 @@ class Method:
     @property
     def compute(self) -> Callable[[Activation, Gradient], Tensor]:
         """The function of a quick method."""
-        return _load(self.compute_name)  # type: ignore[no-any-return]
+        return _load("gradient", self.compute_name)  # type: ignore[no-any-return]
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets, at the layers of the evidence."""
-        return _load(f"{RUNNERS.get(self.family, 'from_evidence')}.run")(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
+        return _load(RUNNERS.get(self.family, "from_evidence"), "run")(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
 
 
-def _load(name: str) -> Any:
+def _load(module: str, function: str) -> Any:
     # Only when it is run: the table is read without torch.
-    module, _, function = name.partition(".")
     return getattr(import_module(f"explain.methods.{module}"), function)

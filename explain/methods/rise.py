@@ -1,12 +1,16 @@
-"""D-RISE for detectors and RISE for classifiers: hide random parts of the picture many times and compare the scores.
+"""D-RISE for detectors, RISE for classifiers, and Occlusion: hide parts of the picture and compare the scores.
 
-Needs neither layers nor gradients, so it explains any model. The raw value of a place is
+They need neither layers nor gradients, so they explain any model. (D-)RISE's raw value of a place is
 
     sum_i(f_i * m_i) / sum_i(m_i) - mean_i(f_i)
 
 with the score f_i of the target under mask i and the mask's value m_i at that place: how much higher the score is when
 the place is shown. Its unit is that of the score, 0..1; positive values speak for the target, negative ones against it.
 Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204, and 2018, https://arxiv.org/abs/1806.07421.
+
+Occlusion hides one window after another, without random numbers. Its raw value of a place is the mean of f - f_i over
+the windows i that hide it, with the score f of the whole picture. Zeiler & Fergus 2014,
+https://arxiv.org/abs/1311.2901.
 
 >>> from explain import Explainer
 >>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="drise", masks=8).recipe.masks
@@ -16,7 +20,6 @@ Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204, and 2018, https://arxiv.o
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,10 +27,8 @@ import torch
 from common.errors import Cancelled
 from common.settings import settings
 from explain.methods.mask_scores import Scorer, scorer
-from explain.methods.masks import PictureMasks
+from explain.methods.masks import Masks, PictureMasks, Windows
 from explain.methods.method import Method, RawMaps, Request
-from explain.methods.occlusion import COUNT as WINDOWS
-from explain.methods.occlusion import Windows
 from models.preprocess import GREY
 
 if TYPE_CHECKING:
@@ -42,59 +43,10 @@ if TYPE_CHECKING:
 COUNT = {"detect": 800, "classify": 1000}
 """Masks for one picture, where the papers take 5000: maps of 800 with two seeds were measured to correlate by 0.7 to
 0.8 on a street scene, and their peaks lay in their boxes (docs/exported.md)."""
-MAX_CELLS = 12
-"""Cells of a mask along the picture's longer side. D-RISE has 16, whose maps are noisier still at 800 masks."""
-MIN_CELL = 28
-"""Minimum pixels of the model's input per cell: RISE's own 8 cells for 224 px, fewer for less."""
-FINE = 4
-"""Cells of the map per cell of a mask: between them it is bilinear anyway."""
-SHOWN = 0.5
-"""The share of cells that a mask shows."""
+WINDOWS = 196
+"""Occlusion's default number of windows: 14 by 14 over a square picture, each a seventh of its side wide."""
 SECONDS = 1.0
 """Minimum time between two unfinished maps."""
-
-
-@dataclass(frozen=True, eq=False)
-class Masks(PictureMasks):
-    """Random masks over the picture's part of the model's input: low-resolution, grown bilinearly, each shifted."""
-
-    grids: Tensor
-    """(n, r, c) of 0 and 1, on the CPU."""
-    shifts: Tensor
-    """(n, 2) in cells, 0..1, down and right."""
-    geometry: Geometry
-
-    @classmethod
-    def drawn(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
-        """Draw masks; the same arguments always give the same masks."""
-        left, top, right, bottom = geometry.content
-        longer = max(right - left, bottom - top)
-        cells = min(max(longer // MIN_CELL, 4), MAX_CELLS)
-        # Two more than the picture has: one for the shift, and the far end of the last cell.
-        rows, columns = (max(round(cells * side / longer), 1) + 2 for side in (bottom - top, right - left))
-        generator = torch.Generator().manual_seed(seed)
-        grids = (torch.rand(count, rows, columns, generator=generator) < SHOWN).float()
-        return cls(grids, torch.rand(count, 2, generator=generator), geometry)
-
-    def __len__(self) -> int:
-        return len(self.grids)
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        return FINE * (self.grids.shape[1] - 2), FINE * (self.grids.shape[2] - 2)
-
-    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        left, top, right, bottom = self.geometry.content
-        grids, shifts = self.grids[start:stop].to(device), self.shifts[start:stop].to(device)
-        rows = _hats(down.to(device) / (bottom - top), shifts[:, 0], grids.shape[1])
-        columns = _hats(across.to(device) / (right - left), shifts[:, 1], grids.shape[2])
-        return rows @ grids @ columns.transpose(1, 2)
-
-
-def _hats(at: Tensor, shifts: Tensor, nodes: int) -> Tensor:
-    """(b, p, nodes): what each node adds to places `at` (p,), 0..1 along a side that `nodes - 2` cells cover."""
-    places = at * (nodes - 2) + shifts[:, None]  # (b, p)
-    return (1 - (places[:, :, None] - torch.arange(nodes, device=at.device)).abs()).clamp_min(0)
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
@@ -105,7 +57,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     occludes, geometry = method.id == "occlusion", evidence.geometry
     count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
-    masks = Windows.over(geometry, count, seed) if occludes else Masks.drawn(count, geometry, seed)
+    masks = (Windows if occludes else Masks).drawn(count, geometry, seed)
     name = f"{method.id}/{len(masks)}/{seed}"
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)

@@ -60,18 +60,18 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
         assert box["tag"] == str(i)
     for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
-    lies = result.box_numbers(0)
-    assert metrics(app)["Heat inside its box"] == (percent(lies.inside), f"on {percent(lies.area)} of the picture")
+    numbers = result.box_numbers(0)
+    assert metrics(app)["Heat inside its box"] == (percent(numbers.inside), f"on {percent(numbers.area)} of the picture")
     assert "box" not in app.query_params
 
 
 @present
 def test_a_click_on_a_row_is_followed_by_words_numbers_and_address(page, result):
     app = pick(page(SCREEN, model="yolo11n"), 3)
-    lies = result.box_numbers(3)
-    assert f"**{percent(lies.inside)}** of the heat for **person 4** is inside its own box" in texts(app)
-    assert f"{percent(lies.elsewhere)} in other boxes" in texts(app)
-    assert metrics(app)["Heat inside its box"][0] == percent(lies.inside)
+    numbers = result.box_numbers(3)
+    assert f"**{percent(numbers.inside)}** of the heat for **person 4** is inside its own box" in texts(app)
+    assert f"{percent(numbers.elsewhere)} in other boxes" in texts(app)
+    assert metrics(app)["Heat inside its box"][0] == percent(numbers.inside)
     assert app.query_params["box"] == "4"
 
 
@@ -81,7 +81,7 @@ def test_an_address_opens_its_box_and_its_question(page, bus):
     assert not app.exception and not app.error
     result = Explainer("yolo11n")(bus, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
     np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
-    assert "for **person 4** lies" in texts(app)
+    assert "for **person 4** is" in texts(app)
 
 
 @present
@@ -169,7 +169,7 @@ def test_of_another_box_nothing_is_said_of_the_candidate(page, result):
     pick(app, 0)
     assert missing.words not in texts(app)
     assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
-    assert "for **bus 1** lies" in texts(app)
+    assert "for **bus 1** is" in texts(app)
     # Both are in the address: the box that is looked at, and what was asked.
     assert (app.query_params["box"], app.query_params["ask"]) == ("1", "20,210")
     pick(app, len(result.predictions))
@@ -193,7 +193,7 @@ def test_an_address_asks_about_a_place(page, result, ask, where):
 @present
 def test_a_box_in_the_address_is_looked_at_beside_what_it_asks(page):
     app = page(SCREEN, model="yolo11n", ask="20,210", box="2")
-    assert "for **person 2** lies" in texts(app)
+    assert "for **person 2** is" in texts(app)
     assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
 
 

@@ -18,7 +18,6 @@ MODULES = (
     "explain.maps.heatmap",
     "explain.maps.statistics",
     "explain.methods.attention",
-    "explain.methods.eigen",
     "explain.methods.grad_cam_library",
     "explain.methods.gradient",
     "explain.methods.rise",

@@ -14,8 +14,8 @@ from common.errors import Cancelled
 from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Resident
 from explain.methods import METHODS, offered, rise
+from explain.methods.masks import Windows
 from explain.methods.method import RawMaps, Request
-from explain.methods.occlusion import COUNT, Windows
 from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.geometry import Geometry
@@ -79,7 +79,7 @@ def test_it_is_the_same_in_any_batch_and_from_one_run_to_the_next() -> None:
     alone = evidence((8, 8, 24, 24))
     alone.resident.adapter.batch = 1  # type: ignore[attr-defined]
     torch.testing.assert_close(occluded(first), occluded(alone), atol=1e-7, rtol=0)
-    assert sum(first.resident.adapter.module.passes[1:]) == COUNT  # type: ignore[arg-type]
+    assert sum(first.resident.adapter.module.passes[1:]) == rise.WINDOWS  # type: ignore[arg-type]
     before = list(first.resident.adapter.module.passes)  # type: ignore[call-overload]
     assert torch.equal(occluded(first), occluded(first))
     assert first.resident.adapter.module.passes == before
@@ -88,7 +88,7 @@ def test_it_is_the_same_in_any_batch_and_from_one_run_to_the_next() -> None:
 def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     # 32 rows of picture in the middle of 64.
     geometry = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
-    windows = Windows.over(geometry, 98)
+    windows = Windows.drawn(98, geometry)
     assert (windows.rows, windows.columns) == (7, 14)
     shown = windows.full(0, 98, torch.device("cpu"))
     assert shown.shape == (98, 32, 64)
@@ -105,7 +105,7 @@ def test_it_comes_bit_by_bit_over_the_whole_picture_and_stops(monkeypatch: pytes
     given = evidence((8, 8, 24, 24))
     maps = occluded(given, partial=heard.append)
     note = "This map is not finished: {} of 196 masks so far."
-    assert [raw.notes for raw in heard] == [(note.format(done),) for done in range(4, COUNT, 4)]
+    assert [raw.notes for raw in heard] == [(note.format(done),) for done in range(4, rise.WINDOWS, 4)]
     # The last of 49 batches changes little.
     torch.testing.assert_close(heard[-1].maps[0], maps, atol=0.05 * float(maps.max()), rtol=0)
     # Half-way the place is found: the windows come from everywhere, not row by row.
