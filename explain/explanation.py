@@ -128,10 +128,10 @@ def explain(
     start = time.perf_counter()
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
-    # Notes of an explanation that this one is derived from; what another method or target said does not hold here.
-    kept = (note for note in notes if note != COMPUTED_OPENLY and not note.endswith(UNSHOWN))
+    # Notes of an explanation that this one is derived from, without those on its method and targets.
+    earlier = (note for note in notes if note != COMPUTED_OPENLY and not note.endswith(UNSHOWN))
     adapter = evidence.resident.adapter
-    notes = tuple(dict.fromkeys((*kept, *adapter.notes, *unshown(options, targets, evidence))))
+    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *unshown(options, targets, evidence))))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         took = (time.perf_counter() - start) * 1e3

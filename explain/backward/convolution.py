@@ -1,9 +1,9 @@
 """Fast gradients of a convolution with respect to its input, within a window.
 
-A window has whatever size a detection's place makes it, and oneDNN compiles a convolution anew for every size it has
-not met: 0.2 to 0.6 ms each, several times what the work itself takes. A window goes back by matrix products instead,
-which are compiled for no size; a whole map, whose size comes again with every box, by oneDNN: as a convolution of the
-gradient with the kernel turned round, which takes 0.5 to 0.9 of what oneDNN's own way back takes.
+A window's size depends on where the detection is, and oneDNN compiles a convolution for every new size: 0.2 to 0.6 ms
+each, several times what the work itself takes. A window's gradient is therefore computed by matrix products, which need
+no compiling; a whole map's, whose size is the same for every box, by oneDNN: as a convolution of the gradient with the
+flipped kernel, which takes 0.5 to 0.9 of the time of oneDNN's own backward pass.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tens
     cells = gradient.shape[2] * gradient.shape[3]
     if whole and cells >= CELLS and cells * weight.numel() >= PRODUCTS and _suits(gradient):
         return torch.mkldnn_convolution(gradient, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)
-    # In the memory's own order: (cells, outputs) by (outputs, inputs).
+    # In memory order: (cells, outputs) by (outputs, inputs).
     rows = gradient.permute(0, 2, 3, 1)
     return (rows.reshape(cells, -1) @ weight.flatten(1)).view(*rows.shape[:3], -1).permute(0, 3, 1, 2)
 
@@ -51,10 +51,7 @@ class Kernel:
     """The backward pass of one convolution over windows, with its weights laid out for it."""
 
     weight: Tensor
-    """With strides (K, kh, kw, C) as it is; without them (C, kh, kw, K) turned round.
-
-    Of one that looks at each channel by itself (kh, kw, C), as it is.
-    """
+    """Strided: (K, kh, kw, C); not strided: (C, kh, kw, K), flipped; depthwise: (kh, kw, C)."""
     size: tuple[int, int]
     stride: tuple[int, int]
 
@@ -64,8 +61,8 @@ class Kernel:
         height, width = weight.shape[2:]
         if weight.device.type != "cpu" or set(dilation) != {1} or height * width > MAX_GATHERED:
             return None
-        alone = groups == len(weight) and weight.shape[1] == 1 and height * width <= MAX_DEPTHWISE
-        if alone and set(stride) == {1}:
+        depthwise = groups == len(weight) and weight.shape[1] == 1 and height * width <= MAX_DEPTHWISE
+        if depthwise and set(stride) == {1}:
             laid = weight[:, 0].permute(1, 2, 0)
         elif groups > 1:
             return None
@@ -81,13 +78,9 @@ class Kernel:
         """Return (1, C, h', w') of the inputs without `padding`, from a (1, K, h, w), by one convolution."""
         around = (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
         if self.weight.ndim == 3:
-            alone = self.weight.flip(0, 1).permute(2, 0, 1)[:, None]
-            return F.conv2d(gradient, alone, None, 1, around, 1, len(alone))
+            depthwise = self.weight.flip(0, 1).permute(2, 0, 1)[:, None]
+            return F.conv2d(gradient, depthwise, None, 1, around, 1, len(depthwise))
         return F.conv2d(gradient, self.weight.permute(0, 3, 1, 2), None, 1, around)
-
-    @property
-    def nbytes(self) -> int:
-        return self.weight.nbytes
 
     def gradient(self, gradient: Tensor) -> Tensor:
         """Return (1, C, h', w') of all inputs that a window's outputs (1, K, h, w) read, including padding."""
@@ -102,28 +95,28 @@ class Kernel:
 
 
 _KERNELS: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = WeakTensorKeyDictionary()
-"""By weights, with which they are freed."""
+"""By weight tensor; freed together with it."""
 
 
 def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
     """Return `Kernel.of` some input channels of a convolution, laid out once for all pictures."""
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
     key = (state, wanted.start, wanted.stop, *stride, *dilation, groups)
-    held = _KERNELS.get(weight, {})
-    if key not in held:
+    cached = _KERNELS.get(weight, {})
+    if key not in cached:
         # Kernels of weights that have changed are dropped.
-        kept = {old: one for old, one in held.items() if old[0] == state}
-        held = _KERNELS[weight] = kept | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
-    return held[key]
+        current = {old: one for old, one in cached.items() if old[0] == state}
+        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
+    return cached[key]
 
 
 def nbytes(weights: Iterable[Tensor]) -> int:
     """Return the bytes of all kernels laid out for these weights."""
-    return sum(one.nbytes for weight in weights for one in _KERNELS.get(weight, {}).values() if one is not None)
+    return sum(one.weight.nbytes for weight in weights for one in _KERNELS.get(weight, {}).values() if one is not None)
 
 
 def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:
-    """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input takes from all outputs around it."""
+    """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input gathers from the outputs around it."""
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[1:3]
     out = height + tall - 1, width + wide - 1
     padded = F.pad(gradient, (0, 0, wide - 1, wide - 1, tall - 1, tall - 1)).contiguous()
@@ -134,7 +127,7 @@ def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _spread(gradient: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
-    """(h', w', C) from (h, w, K) and (K, kh, kw, C) in one product: each output gives to all inputs it has read."""
+    """(h', w', C) from (h, w, K) and (K, kh, kw, C) in one product: each output is added to all inputs that it read."""
     (height, width, channels), (tall, wide, wanted), (down, right) = gradient.shape, weight.shape[1:], stride
     given = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, wanted)
     out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, wanted)
@@ -146,7 +139,7 @@ def _spread(gradient: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor
 
 def _each_channel(gradient: Tensor, weight: Tensor) -> Tensor:
     """(h', w', C) from (h, w, C) and (kh, kw, C)."""
-    # What each of them does to the other is the same.
+    # The operation is symmetric: loop over the smaller one.
     if gradient[..., 0].numel() < weight[..., 0].numel():
         gradient, weight = weight, gradient
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[:2]
@@ -163,7 +156,7 @@ def _suits(gradient: Tensor) -> bool:
 
 @cache
 def _one_dnn() -> bool:
-    """Whether this build of PyTorch has it, and its convolution is what the name says."""
+    """Return whether this build of PyTorch has oneDNN, and its convolution gives the right numbers."""
     given, weight = torch.linspace(-2, 2, 18).reshape(1, 2, 3, 3), torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
     try:
         found = torch.mkldnn_convolution(given, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)

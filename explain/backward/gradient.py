@@ -4,7 +4,7 @@ A gradient is its values in the window where it is not 0, or products that are n
 
 The gradient before a 1x1 convolution is its weights, transposed, times the gradient after it, often of several times
 the channels. A map that is linear in it needs none of them: sum_c a_c (W'g)_c is sum_k g_k (Wa)_k, and Wa is the same
-for all targets of a picture. What a layer was grown to by blocks is added up block by block before it is multiplied.
+for all targets of a picture. After upsampling by a whole factor, blocks are summed before they are multiplied.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Term:
 
     def along(self, a: Activation) -> Tensor:
         """(h', w')"""
-        given, (height, width) = a.values if self.weight is None else a.project(self.weight), self.values.shape[1:]
-        return (self.values * given[:, self.top : self.top + height, self.left : self.left + width]).sum(0)
+        whole, (height, width) = a.values if self.weight is None else a.project(self.weight), self.values.shape[1:]
+        return (self.values * whole[:, self.top : self.top + height, self.left : self.left + width]).sum(0)
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class Gradient:
     """(h, w) of the layer's whole map."""
 
     @classmethod
-    def of(cls, values: Tensor, top: int, left: int, shape: tuple[int, int]) -> Gradient:
-        """From its values (C, h', w')."""
-        return cls((Term(values, top, left),), shape)
+    def of(cls, values: Tensor, top: int = 0, left: int = 0, shape: tuple[int, int] | None = None) -> Gradient:
+        """Build it from its values (C, h', w'); `shape`: theirs where not given."""
+        return cls((Term(values, top, left),), shape or (values.shape[1], values.shape[2]))
 
     @property
     def top(self) -> int:

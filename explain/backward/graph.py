@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Convolution:
-    """What a convolution's node has saved, read once for all detections."""
+    """The settings and weights that a convolution's node saved, read once for all detections."""
 
     whole: Tensor
     """(K, C, kh, kw)"""
@@ -50,7 +50,7 @@ class Convolution:
 
     @classmethod
     def of(cls, node: Any, wanted: slice) -> Convolution:
-        """Raises Opaque for one of another kind."""
+        """Read a node; raises Opaque for a transposed convolution and other dimensions."""
         whole: Tensor = node._saved_weight
         if node._saved_transposed or whole.ndim != 4:
             raise Opaque("no plain convolution")
@@ -59,28 +59,28 @@ class Convolution:
 
     @cached_property
     def weight(self) -> Tensor:
-        """Of the wanted inputs alone."""
+        """The weights of the wanted inputs."""
         return self.whole[:, self.wanted]
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the input that one output looks at."""
+        """Rows and columns of the input that one output reads."""
         height, width = ((k - 1) * d + 1 for k, d in zip(self.whole.shape[2:], self.dilation, strict=True))
         return height, width
 
     @cached_property
     def pointwise(self) -> bool:
-        """Whether it looks at each place by itself."""
+        """Whether it is a 1x1 convolution."""
         return {*self.whole.shape[2:], *self.stride, self.groups} == {1} and not any(self.padding)
 
     @cached_property
     def kernel(self) -> Kernel | None:
-        """Its way back over windows, if there is one beside PyTorch's."""
+        """Its kernel laid out for windows, where that pays; else None."""
         # Kept with the whole weight, which lives as long as the model.
         return kernel(self.whole, self.wanted, self.stride, self.dilation, self.groups)
 
     def spread(self, window: Window) -> Window:
-        """The inputs of a window of outputs; may stick out into the padding."""
+        """Return the window of inputs of a window of outputs; it may extend into the padding."""
         y0, y1, x0, x1 = window
         (down, right), (above, before), (height, width) = self.stride, self.padding, self.size
         top, left = y0 * down - above, x0 * right - before
@@ -88,12 +88,12 @@ class Convolution:
 
 
 def place(tensor: Tensor) -> Place:
-    """What a tensor's gradient belongs to; raises Opaque where it has none."""
+    """Return the place of a tensor's gradient; raises Opaque where it has none."""
     if tensor.grad_fn is not None:
         return tensor.grad_fn, tensor.output_nr
     if not tensor.requires_grad:
         raise Opaque("a tensor without a gradient")
-    # A leaf's own node hangs on whatever is made of it.
+    # A leaf's own node is only reachable from a view of it.
     with torch.enable_grad():
         return tensor.view_as(tensor).grad_fn.next_functions[0][0], 0  # type: ignore[union-attr]
 
@@ -108,16 +108,16 @@ class Graph:
         self.shapes = dict(zip((*self.ends, *self.sources), (tuple(t.shape) for t in (*ends, *sources)), strict=True))
         self.like = sources[0]
         self.wanted: dict[Place, slice] = {}
-        """Which channels' gradients lead to a source, where not all of them do; `shapes` counts these alone."""
+        """The channels whose gradients lead to a source, where not all do; `shapes` counts only these."""
         self._convolutions: dict[Any, Convolution] = {}
-        """By node: read once a pass, and weights that no module holds laid out but once."""
+        """By node: each is read once a pass, and weights that no module holds are laid out once."""
         self.steps = self._steps()
         self._narrow()
         self.late = self._late()
-        """Before a 1x1 convolution: places whose gradient is multiplied by its weights later, or never."""
+        """Places before a 1x1 convolution whose gradient is multiplied by its weights later, or never."""
 
     def _steps(self) -> list[Step]:
-        """Every operation, each after all that use its results."""
+        """Return all operations, each after those that use its results."""
         order: list[Any] = []
         seen: set[Any] = set()
         stack = [(node, False) for node, _ in self.ends]
@@ -132,7 +132,7 @@ class Graph:
         steps = []
         for node in reversed(order):
             if (name := node.name()).endswith("AccumulateGrad"):
-                # Perhaps of a layer's earlier call, which is no source.
+                # It may be of a layer's earlier call, which is no source.
                 self.shapes.setdefault((node, 0), tuple(node.variable.shape))
                 continue
             results = node._input_metadata
@@ -143,7 +143,7 @@ class Graph:
         return steps
 
     def _narrow(self) -> None:
-        """Leave out what a map is joined with and needs no gradient, where only convolutions read what was joined."""
+        """Skip the part of a concatenation that needs no gradient, where only convolutions read the result."""
         readers: dict[Place, list[Step]] = {}
         for step in self.steps:
             for at in step.inputs:
@@ -166,9 +166,9 @@ class Graph:
             self.shapes[out] = images, known, height, width
 
     def _late(self) -> set[Place]:
-        """Places whose gradient goes to a source and no further, or through blocks that are added up first."""
+        """Return places whose gradient ends at a source, or is summed over blocks first."""
         late = set(self.sources) - {at for step in self.steps for at in step.outputs}
-        # Each after all that it is made of.
+        # Each after its own inputs.
         for step in reversed(self.steps):
             joined = step.name == "CatBackward0" and any(at in late for at in step.inputs)
             if joined or step.name == "UpsampleNearest2DBackward0":
@@ -176,7 +176,7 @@ class Graph:
         return late
 
     def convolution(self, step: Step) -> Convolution:
-        """Raises Opaque for one of a kind that has no rule."""
+        """Return a step's convolution; raises Opaque for a kind without a rule."""
         if step.node not in self._convolutions:
             at = step.inputs[0]
             wanted = self.wanted.get(at, slice(None)) if at is not None else slice(None)
@@ -185,10 +185,10 @@ class Graph:
 
 
 def joins_channels(step: Step) -> bool:
-    """Whether what is joined or split is the channels."""
+    """Return whether a concatenation or split is along the channels."""
     return int(step.node._saved_dim) % 2**64 in (1, 2**64 - 3)
 
 
 def plain(step: Step) -> bool:
-    """Whether every channel that a convolution reads goes into all that it returns."""
+    """Return whether a step is a convolution without groups."""
     return bool(step.name == "ConvolutionBackward0" and step.node._saved_groups == 1)

@@ -1,8 +1,8 @@
 """Walk one detection's gradient back through the graph, only where it is not zero.
 
-One cell of a detection head starts a detection's gradient, and a convolution's backward spreads it by half a kernel: a
-small object's reaches a few percent of a map. PyTorch's own backward multiplies all the zeros. Here its graph is
-walked back in windows: the same numbers, without the zeros. Each detection is walked alone, so its bits depend on
+A detection's gradient starts in one cell of the head, and each convolution's backward pass spreads it by half a kernel:
+a small object's covers a few percent of a map. PyTorch's own backward pass multiplies all the zeros. Here its graph is
+traversed in windows: the same numbers, without the zeros. Each detection is computed separately, so its bits depend on
 nothing else. A target behind an operation that has no rule here is left to PyTorch.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Rule = tuple[Callable[[Walk, Step], None], Callable[[Walk, Step], None]]
-"""Of an operation: first extend the windows of its inputs, then add to their gradients."""
+"""The two steps of an operation's backward pass: extend the windows of its inputs, then add to their gradients."""
 aten = torch.ops.aten
 
 
@@ -48,12 +48,12 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
     final: dict[Place, Gradient] = {}
     sources = set(graph.sources)
     for step, rule in taken:
-        final |= {at: walk.found(at) for at in sources.intersection(step.outputs)}
+        final |= {at: walk.gradient(at) for at in sources.intersection(step.outputs)}
         rule[1](walk, step)
         for at in step.outputs:
-            walk.held.pop(at, None)
+            walk.gradients.pop(at, None)
             walk.products.pop(at, None)
-    return [final[at] if at in final else walk.found(at) for at in graph.sources]
+    return [final[at] if at in final else walk.gradient(at) for at in graph.sources]
 
 
 def _same_reach(walk: Walk, step: Step) -> None:
@@ -62,11 +62,11 @@ def _same_reach(walk: Walk, step: Step) -> None:
 
 
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
-    """`backward(gradient, tensor, node)` of an operation with one tensor; `by`: the one its node has saved."""
+    """Make the rule of `backward(gradient, tensor, node)`; `by`: the attribute of the node that saved the tensor."""
 
     def pull(walk: Walk, step: Step) -> None:
         at = step.outputs[0]
-        gradient = walk.held[at]
+        gradient = walk.gradients[at]
         found = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
         top, _, left, _ = walk.windows[at]
         walk.add(step.inputs[0], found, top, left, fresh=found is not gradient)
@@ -85,19 +85,19 @@ def _add_reach(walk: Walk, step: Step) -> None:
 def _add_pull(walk: Walk, step: Step) -> None:
     top, _, left, _ = walk.windows[step.outputs[0]]
     for at in step.inputs:
-        walk.add(at, walk.held[step.outputs[0]], top, left)
+        walk.add(at, walk.gradients[step.outputs[0]], top, left)
 
 
 def _along_channels(step: Step) -> None:
     if not joins_channels(step):
-        raise Opaque("joined or split along another side than the channels")
+        raise Opaque("a concatenation or split not along the channels")
 
 
 def _cat_reach(walk: Walk, step: Step) -> None:
     _along_channels(step)
-    # Of an input without a gradient the graph does not say how many channels it has: of one, the rest of them.
+    # The graph does not store the channels of an input without a gradient; those of a single one are the remainder.
     if step.inputs.count(None) > 1:
-        raise Opaque("joined with several that have no gradient")
+        raise Opaque("a concatenation with several inputs without gradients")
     _same_reach(walk, step)
 
 
@@ -108,8 +108,8 @@ def _cat_pull(walk: Walk, step: Step) -> None:
     for at in step.inputs:
         channels = walk.shapes[at][1] if at is not None else walk.shapes[out][1] - known
         part = slice(start, start + channels)
-        if out in walk.held:
-            walk.add(at, walk.held[out][:, part], top, left)
+        if out in walk.gradients:
+            walk.add(at, walk.gradients[out][:, part], top, left)
         for term in walk.products.get(out, ()):
             assert term.weight is not None
             walk.multiply(at, replace(term, weight=term.weight[:, part]))
@@ -126,9 +126,9 @@ def _split_pull(walk: Walk, step: Step) -> None:
     start = 0
     for out in step.outputs:
         part = slice(start, start + walk.shapes[out][1])
-        if out in walk.held:
+        if out in walk.gradients:
             top, _, left, _ = walk.windows[out]
-            walk.add(step.inputs[0], walk.held[out], top, left, channels=part)
+            walk.add(step.inputs[0], walk.gradients[out], top, left, channels=part)
         start = part.stop
 
 
@@ -142,7 +142,7 @@ def _conv_pull(walk: Walk, step: Step) -> None:
     at, out = step.inputs[0], step.outputs[0]
     if at is None:
         return
-    gradient, window, conv = walk.held[out], walk.windows[out], walk.graph.convolution(step)
+    gradient, window, conv = walk.gradients[out], walk.windows[out], walk.graph.convolution(step)
     if conv.pointwise:
         walk.multiply(at, Term(gradient[0], window[0], window[2], conv.weight))
         return
@@ -151,13 +151,13 @@ def _conv_pull(walk: Walk, step: Step) -> None:
         top, bottom, left, right = conv.spread(window)
         tall, wide, padding = bottom - top, right - left, (0, 0)
         small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
-    # Laid out for what needs it alone.
-    way = conv.kernel if small or conv.stride == (1, 1) else None
-    if way is not None and (small or way.convolves(padding)):
-        found = way.gradient(gradient) if small else way.convolved(gradient, padding)
+    # Laid out only where it is used.
+    laid_out = conv.kernel if small or conv.stride == (1, 1) else None
+    if laid_out is not None and (small or laid_out.convolves(padding)):
+        found = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)
         walk.add(at, found, top, left, fresh=True)
         return
-    # Only its shape is looked at.
+    # Only its shape is read.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
     shape = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
     part = aten.convolution_backward(gradient, like, conv.weight, None, *shape, [True, False, False])[0]
@@ -168,7 +168,7 @@ def _upsample_factor(walk: Walk, step: Step) -> int:
     assert step.inputs[0] is not None
     (h, w), (height, width) = (walk.shapes[at][2:] for at in (step.inputs[0], step.outputs[0]))
     if height % h or width % w or height // h != width // w:
-        raise Opaque("grown by other than a whole factor")
+        raise Opaque("upsampling by a factor that is not whole")
     return int(height // h)
 
 
@@ -180,9 +180,9 @@ def _upsample_reach(walk: Walk, step: Step) -> None:
 
 def _upsample_pull(walk: Walk, step: Step) -> None:
     factor, out = _upsample_factor(walk, step), step.outputs[0]
-    if out in walk.held:
+    if out in walk.gradients:
         top, _, left, _ = walk.windows[out]
-        blocks, row, column = _blocks(walk.held[out], top, left, factor)
+        blocks, row, column = _blocks(walk.gradients[out], top, left, factor)
         walk.add(step.inputs[0], blocks, row, column, fresh=True)
     for term in walk.products.get(out, ()):
         blocks, row, column = _blocks(term.values[None], term.top, term.left, factor)
@@ -190,11 +190,11 @@ def _upsample_pull(walk: Walk, step: Step) -> None:
 
 
 def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
-    """The sums of a (1, C, h, w) over blocks, and the first one's row and column."""
+    """Return the sums of a (1, C, h, w) over blocks, and the first block's row and column."""
     row, column = top // factor, left // factor
     height, width = -(-(top + gradient.shape[2]) // factor) - row, -(-(left + gradient.shape[3]) // factor) - column
     out = gradient.new_zeros(1, height, width, gradient.shape[1]).permute(0, 3, 1, 2)
-    # A place of the blocks at a time: several times as fast as average pooling, which wants whole blocks too.
+    # One position in the blocks at a time: several times as fast as average pooling, which also needs whole blocks.
     for y in range(factor):
         for x in range(factor):
             down, right = (y - top) % factor, (x - left) % factor
@@ -205,7 +205,7 @@ def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor,
 
 def _norm_scale(gradient: Tensor, node: Any) -> Tensor:
     if node._saved_training:
-        raise Opaque("a batch norm that learns")
+        raise Opaque("a batch norm in training mode")
     weight, scale = node._saved_weight, (node._saved_running_var + node._saved_eps).rsqrt()
     scaled: Tensor = gradient * (scale if weight is None else scale * weight).view(1, -1, 1, 1)
     return scaled

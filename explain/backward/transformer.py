@@ -1,10 +1,10 @@
 """Compute gradients of transformers without multiplying rows of zeros.
 
-Past a ViT's last attention only the class token's row reaches the logits, so what a plain backward pass carries through
-the last MLP, norm and projection is a row or two of numbers and 196 rows of zeros, and through the attention the
-gradient of one query. While `sparse` lasts, this thread's linear layers, layer norms, GELUs and fused attention leave
-the rows of zeros out on the way back. The way forward is PyTorch's own, bit for bit, and where no row is zero so is the
-way back.
+After a ViT's last attention only the class token's row reaches the logits, so a plain backward pass carries one or two
+rows of numbers and 196 rows of zeros through the last MLP, norm and projection, and the gradient of one query through
+the attention. While `sparse` is active, this thread's linear layers, layer norms, GELUs and fused attention skip the
+rows of zeros in the backward pass. The forward pass is PyTorch's own, bit for bit, and so is the backward pass where no
+row is zero.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEW = 0.25
-"""Up to this share of rows picking them out is quicker than going the whole way."""
+"""Maximum share of nonzero rows at which selecting them is faster than the full backward pass."""
 _KNOWN = "_rows_that_are_not_0"
 _MADE = "_made_of"
-"""On what a linear layer returned: its input and its weights."""
+"""Attribute of a linear layer's output: its input and its weights."""
 
 
 def _rows(gradient: Tensor) -> Tensor | None:
-    """Which rows (..., C) are not 0, as indices into (rows, C); None where they are too many for it to pay."""
+    """Return which rows (..., C) are not 0, as indices into (rows, C); None where they are too many for it to pay."""
     if (known := getattr(gradient, _KNOWN, None)) is not None:
         return known  # type: ignore[no-any-return]
-    # Quicker than `any`, and a row with a NaN in it is one that is not 0.
-    kept = gradient.detach().flatten(0, -2).abs().amax(-1).nonzero()[:, 0]
-    return kept if len(kept) <= FEW * (gradient.numel() // gradient.shape[-1]) else None
+    # Faster than `any`, and a row with a NaN counts as not 0.
+    rows = gradient.detach().flatten(0, -2).abs().amax(-1).nonzero()[:, 0]
+    return rows if len(rows) <= FEW * (gradient.numel() // gradient.shape[-1]) else None
 
 
 def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
-    """Rows (n, C) back among rows of zeros, (..., C)."""
+    """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
     whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
-    # Whoever gets this very tensor next need not look again.
+    # The next operation that gets this tensor need not search it again.
     setattr(whole, _KNOWN, rows)
     return whole
 
@@ -68,7 +68,7 @@ class _Linear(Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         (gradient,), (weight,) = gradients, ctx.saved_tensors
         if gradient is None:
-            # `_Projected` has gone round it.
+            # `_Projected` has bypassed it.
             return None, None, None
         return _by_rows(lambda part: part @ weight, gradient), None, None
 
@@ -85,7 +85,7 @@ class _LayerNorm(Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (x, mean, spread, weight) = gradients, ctx.saved_tensors
         if torch.is_grad_enabled():
-            # For a second gradient they depend on the input too.
+            # For second derivatives they depend on the input too.
             mean = x.mean(-1, keepdim=True)
             spread = (x.var(-1, correction=0, keepdim=True) + ctx.eps).rsqrt()
 
@@ -131,9 +131,9 @@ class _Attention(Function):
 def _attended(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Which queries have a gradient (None: too many to pick out); of those the query and the gradient (B, heads, n, D),
-    what they attend to, and the gradient of that before the softmax, both (B, heads, n, N)."""
-    # Of all pictures and heads together.
+    """Return which queries have a gradient (None: too many to select); their query and gradient (B, heads, n, D), their
+    attention weights, and the gradient of those before the softmax, both (B, heads, n, N)."""
+    # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     kept = rows if len(rows) <= FEW * query.shape[-2] else None
     asked, given = (query, gradient) if kept is None else (query[..., kept, :], gradient[..., kept, :])
@@ -143,10 +143,10 @@ def _attended(
 
 
 class _Projected(Function):
-    """Attention among linear projections of one x, whose gradient goes to x at once.
+    """Attention among linear projections of one x, whose gradient is computed for x directly.
 
-    With n queries the gradients of keys and values have rank n in each head: what a whole projection would carry back
-    is a product of two thin matrices.
+    With n queries the gradients of keys and values have rank n in each head: the gradient of a whole projection is a
+    product of two thin matrices.
     """
 
     @staticmethod
@@ -171,8 +171,8 @@ class _Projected(Function):
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The x (B, N, C) that a query, key or value (B, heads, N, D) is a projection of, and by which weights
-    (heads, D, C); None where it is anything else than a view of one."""
+    """Return the x (B, N, C) that a query, key or value (B, heads, N, D) is a projection of, and the weights
+    (heads, D, C); None where it is not a view of one."""
     base = part._base
     if base is None or (made := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
         return None
@@ -186,7 +186,7 @@ def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 class sparse(TorchFunctionMode):
-    """While it lasts, this thread's graphs are walked back without rows of zeros."""
+    """While active, backward passes of this thread's graphs skip rows of zeros."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
@@ -200,7 +200,7 @@ class sparse(TorchFunctionMode):
 
 
 def _frozen(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether rows may be left out: a gradient is asked of the input and of nothing else."""
+    """Return whether rows may be skipped: only the input needs a gradient."""
     wanted = x.requires_grad and x.ndim >= 3 and torch.is_grad_enabled()
     return wanted and not any(one is not None and one.requires_grad for one in others)
 
@@ -253,7 +253,7 @@ _OWN: dict[Any, Callable[..., Any]] = {
 
 
 def _inside(function: Any, **changed: Any) -> Any:
-    """PyTorch's own function with some of what it calls exchanged; it would ask the mode again and never come to it."""
+    """Return PyTorch's own function with some of its callees replaced; the original would enter this mode again."""
     around = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
     made = FunctionType(function.__code__, around, argdefs=function.__defaults__)
     made.__kwdefaults__ = function.__kwdefaults__

@@ -1,4 +1,4 @@
-"""The gradients of one target on its way back through the graph, each within the window where it is not zero."""
+"""The gradients of one target during its backward walk through the graph, each in the window where it is not zero."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ WHOLE = 0.75
 
 
 class Walk:
-    """One target, back from its seeds to the sources."""
+    """The state of one target's walk from its seeds to the sources."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.shapes = graph, graph.shapes
         self.windows: dict[Place, Window] = {}
         """Where gradients are not 0."""
-        self.held: dict[Place, Tensor] = {}
-        """Gradients (1, C, h', w') within their windows, as far as they are known."""
+        self.gradients: dict[Place, Tensor] = {}
+        """Gradients (1, C, h', w') within their windows, as far as they have been summed."""
         self.products: dict[Place, list[Term]] = {}
-        """What is to be added to them."""
+        """Terms still to be added to them."""
         self.owned: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
-    def found(self, at: Place) -> Gradient:
+    def gradient(self, at: Place) -> Gradient:
         _, channels, height, width = self.shapes[at]
         terms = self.products.get(at, [])
-        if at in self.held:
+        if at in self.gradients:
             top, _, left, _ = self.windows[at]
-            terms = [Term(self.held[at][0], top, left), *terms]
+            terms = [Term(self.gradients[at][0], top, left), *terms]
         elif not terms:
             terms = [Term(self.graph.like.new_zeros(channels, 1, 1), 0, 0)]
         return Gradient(tuple(terms), (height, width))
 
     def reach(self, at: Place | None, window: Window | None) -> None:
-        """The gradient at a place will be not 0 within this window too."""
+        """Extend a place's window by one in which its gradient will not be 0."""
         if at is None or window is None:
             return
         height, width = self.shapes[at][2:]
         y0, y1, x0, x1 = window
         new = max(y0, 0), min(y1, height), max(x0, 0), min(x1, width)
         if new[0] >= new[1] or new[2] >= new[3]:
-            # Nothing but padding was read.
+            # Only padding was read.
             return
         if (old := self.windows.get(at)) is not None:
             new = min(old[0], new[0]), max(old[1], new[1]), min(old[2], new[2]), max(old[3], new[3])
@@ -60,7 +60,7 @@ class Walk:
         return (0, height, 0, width) if (y1 - y0) * (x1 - x0) > WHOLE * height * width else window
 
     def whole(self, at: Place) -> bool:
-        """Whether a window is all of its map."""
+        """Return whether a place's window is its whole map."""
         return self.windows[at] == (0, self.shapes[at][2], 0, self.shapes[at][3])
 
     def add(
@@ -73,27 +73,27 @@ class Walk:
         channels: slice | None = None,
         fresh: bool = False,
     ) -> None:
-        """Add (1, C, a, b) that starts at a row and a column; what is outside the window is 0 there.
+        """Add (1, C, a, b) from row `top` and column `left` on; outside the window it is 0.
 
-        `fresh`: nobody else holds its memory.
+        `fresh`: its memory is shared with nothing else.
         """
         if at is None or at not in self.windows:
             return
         y0, y1, x0, x1 = self.windows[at]
         fits = (top, left, *part.shape[2:]) == (y0, x0, y1 - y0, x1 - x0) and channels is None
-        if fits and at not in self.held:
-            self.held[at] = part
+        if fits and at not in self.gradients:
+            self.gradients[at] = part
             if fresh:
                 self.owned.add(at)
         elif fits and at not in self.owned:
-            self.held[at] = self.held[at] + part
+            self.gradients[at] = self.gradients[at] + part
             self.owned.add(at)
         else:
             out = self._buffer(at)
             add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
 
     def multiply(self, at: Place | None, term: Term) -> None:
-        """Add what a 1x1 convolution's weights make of the gradient after it, where it is late as a product."""
+        """Add the gradient before a 1x1 convolution; where the place is `late`, as a product to compute later."""
         if at is None or at not in self.windows:
             return
         assert term.weight is not None
@@ -104,24 +104,24 @@ class Walk:
             self.add(at, term.computed(whole=whole)[None], term.top, term.left, fresh=True)
 
     def _buffer(self, at: Place) -> Tensor:
-        """The gradient at a place, to be added to."""
-        if at not in self.held:
+        """Return the gradient at a place as a buffer that can be added to in place."""
+        if at not in self.gradients:
             y0, y1, x0, x1 = self.windows[at]
-            # Channels last in memory, as the convolutions on a CPU want it.
+            # Channels last in memory, which convolutions on a CPU prefer.
             out = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[at][1])
-            self.held[at] = out.permute(0, 3, 1, 2)
+            self.gradients[at] = out.permute(0, 3, 1, 2)
         elif at not in self.owned:
-            self.held[at] = self.held[at].clone()
+            self.gradients[at] = self.gradients[at].clone()
         self.owned.add(at)
-        return self.held[at]
+        return self.gradients[at]
 
     def cut(self, tensor: Tensor, at: Place) -> Tensor:
-        """The part of a (1, C, h, w) in a place's window."""
+        """Return the part of a (1, C, h, w) in a place's window."""
         return _part(tensor, *self.windows[at])
 
 
 def _part(tensor: Tensor, y0: int, y1: int, x0: int, x1: int) -> Tensor:
-    # Half the time of brackets, which look at every dimension.
+    # Half the time of indexing, which checks every dimension.
     return tensor.narrow(2, y0, y1 - y0).narrow(3, x0, x1 - x0)
 
 
@@ -133,9 +133,9 @@ def add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
 
 
 def bounds(gradient: Gradient) -> Window | None:
-    """The smallest window that holds all that is not 0; None where everything is."""
+    """Return the smallest window that holds all nonzero values; None where all are 0."""
     top, left = gradient.top, gradient.left
-    # Of one cell of a map it is known without a look, which a GPU would have to be waited for.
+    # One cell of a map needs no look, for which a GPU would have to synchronise.
     if gradient.values.shape[1:] == (1, 1) != gradient.shape:
         return top, top + 1, left, left + 1
     found = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()

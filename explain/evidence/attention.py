@@ -59,22 +59,24 @@ def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> lis
     resident = evidence.resident
     seen = {one.path: one for one in attentions(resident)}
     last = [*seen][-1]
-    held: dict[str, Tensor] = {}
+    recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
         if path in wanted or path == last:
-            held[path] = weights.detach()
+            recorded[path] = weights.detach()
         if path == last:
-            held[path].requires_grad_()
-            return held[path]
+            recorded[path].requires_grad_()
+            return recorded[path]
         return weights
 
     with resident.lock, torch.enable_grad(), resident.adapter.record_attention(record):
         outputs = resident.adapter.run(evidence.tensor)
         scalar = resident.adapter.scalar(outputs, target)
-        (gradient,) = torch.autograd.grad(scalar, held[last], allow_unused=True) if scalar.requires_grad else (None,)
+        (gradient,) = (
+            torch.autograd.grad(scalar, recorded[last], allow_unused=True) if scalar.requires_grad else (None,)
+        )
     read = None if gradient is None else (gradient[0] != 0).any(-1).any(0)
-    return [Weighed(seen[path], held[path][0].detach(), _rows(seen[path], seen[last], read)) for path in wanted]
+    return [Weighed(seen[path], recorded[path][0].detach(), _rows(seen[path], seen[last], read)) for path in wanted]
 
 
 def follow(
@@ -90,12 +92,12 @@ def follow(
     """
     resident = evidence.resident
     seen = {one.path: one for one in attentions(resident)}
-    held: dict[str, Tensor] = {}
+    recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
         if path in seen:
-            held[path] = weights if weights.requires_grad else weights.detach().requires_grad_()
-        return held.get(path, weights)
+            recorded[path] = weights if weights.requires_grad else weights.detach().requires_grad_()
+        return recorded.get(path, weights)
 
     with resident.lock, torch.enable_grad():
         with resident.adapter.record_attention(record):
@@ -106,15 +108,15 @@ def follow(
             if progress is not None:
                 progress(number / len(targets), f"Map {number + 1} of {len(targets)}")
             scalar = resident.adapter.scalar(outputs, target)
-            found: Sequence[Tensor | None] = [None] * len(held)
+            found: Sequence[Tensor | None] = [None] * len(recorded)
             if scalar.requires_grad:
-                found = torch.autograd.grad(scalar, [*held.values()], retain_graph=True, allow_unused=True)
-            gradients = [torch.zeros_like(w) if g is None else g for g, w in zip(found, held.values(), strict=True)]
-            last = [*held][-1]
+                found = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
+            gradients = [torch.zeros_like(w) if g is None else g for g, w in zip(found, recorded.values(), strict=True)]
+            last = [*recorded][-1]
             read = (gradients[-1][0] != 0).any(-1).any(0)
             yield [
                 (Weighed(seen[path], weights[0].detach(), _rows(seen[path], seen[last], read)), gradient[0])
-                for (path, weights), gradient in zip(held.items(), gradients, strict=True)
+                for (path, weights), gradient in zip(recorded.items(), gradients, strict=True)
             ]
 
 

@@ -70,20 +70,18 @@ class PassLock:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._lock = threading.RLock()
-        self._held: list[Any] = []
+        self._contexts: list[Any] = []
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """As threading.RLock's."""
         if not self._lock.acquire(blocking, timeout):
             return False
         inside = exact(self._device)
         inside.__enter__()
-        self._held.append(inside)
+        self._contexts.append(inside)
         return True
 
     def release(self) -> None:
-        """As threading.RLock's."""
-        self._held.pop().__exit__(None, None, None)
+        self._contexts.pop().__exit__(None, None, None)
         self._lock.release()
 
     def __enter__(self) -> bool:

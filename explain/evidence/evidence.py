@@ -101,9 +101,9 @@ class Evidence:
             # From here on there is a graph.
             if not recorded and tokens:
                 walked.enter_context(sparse())
-            kept = output if output.requires_grad else output.detach().requires_grad_()
-            recorded[path], versions[path] = kept, kept._version
-            return kept.clone() if copied else kept
+            leaf = output if output.requires_grad else output.detach().requires_grad_()
+            recorded[path], versions[path] = leaf, leaf._version
+            return leaf.clone() if copied else leaf
 
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
@@ -216,7 +216,7 @@ class Evidence:
             as_map(torch.zeros_like(out) if gradient is None else gradient, layer)[0]
             for gradient, out, layer in zip(found, self.recorded, self.layers, strict=True)
         )
-        return [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in dense]
+        return [Gradient.of(one) for one in dense]
 
     @property
     def nbytes(self) -> int:

@@ -92,11 +92,10 @@ def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
     adapter = evidence.resident.adapter
     if options.classes and adapter.spec.task != "detect":
         raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
-    asked: dict[str, Any] = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}
-    held = evidence.decoded
+    settings: dict[str, Any] = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}
     # Suppression takes longer than a map, and another method or target changes nothing about it.
-    if held is None or held[0] != asked:
-        found = tuple(adapter.decode(evidence.outputs, evidence.geometry, **asked))
-        evidence.decoded = held = asked, found
+    if (cached := evidence.decoded) is None or cached[0] != settings:
+        found = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))
+        evidence.decoded = cached = settings, found
     only = {class_index(wanted, adapter.labels) for wanted in options.classes}
-    return tuple(p for p in held[1] if not only or p.index in only)
+    return tuple(p for p in cached[1] if not only or p.index in only)

@@ -85,12 +85,12 @@ def nothing_found(explanation: Result) -> str:
     best = max(wanted, key=lambda index: float(scores[index]))
     say = score_format(options.confidence)
     highest, above = float(scores[best]), f"above {say(options.confidence)}"
-    said = f"the best candidate was {adapter.labels[best]} at {say(highest)}"
+    candidate = f"the best candidate was {adapter.labels[best]} at {say(highest)}"
     if options.classes:
         named = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
-        return f"{named.capitalize()} {above}; {said}."
+        return f"{named.capitalize()} {above}; {candidate}."
     # No slider goes lower, and candidates below are noise.
-    return f"No detections {above}; {said}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
+    return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
 
 
 def describe_map(explanation: Result, index: int = 0) -> str:
@@ -131,11 +131,11 @@ def agreement_sentence(explanation: Result) -> str:
     if len(labels) == 2:
         return f"{labels[0].capitalize()} and {labels[1]} highlight different places: overlap {least:.2f}."
     nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in range(len(labels))]
-    alone = [label for label, alike in zip(labels, nearest, strict=True) if alike < SAME_PLACE]
-    if len(alone) == len(labels):
+    outliers = [label for label, alike in zip(labels, nearest, strict=True) if alike < SAME_PLACE]
+    if len(outliers) == len(labels):
         return "No two maps highlight the same place."
-    if len(alone) == 1:
-        return f"{alone[0].capitalize()} highlights a different place from the others."
+    if len(outliers) == 1:
+        return f"{outliers[0].capitalize()} highlights a different place from the others."
     return f"{labels[other].capitalize()} highlights a different place from {labels[one]}: overlap {least:.2f}."
 
 
@@ -149,12 +149,10 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return the limitations of the map at `index`, most serious first."""
     found = [Finding("note", "note", note) for note in explanation.notes]
     if (hidden := unseen(explanation)) >= CROPPED:
-        found.append(
-            Finding("cropped", "note", f"{percent(hidden)} of the picture was cropped away before the model saw it.")
-        )
-    if (undecided := _undecided(explanation)) is not None:
-        found.append(undecided)
-    found += [one for one in (_other_paper(explanation), _other_subject(explanation)) if one is not None]
+        text = f"{percent(hidden)} of the picture was cropped away before the model saw it."
+        found.append(Finding("cropped", "note", text))
+    of_picture = (_undecided(explanation), _other_paper(explanation), _other_subject(explanation))
+    found += [one for one in of_picture if one is not None]
     if not explanation.heatmaps:
         return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)

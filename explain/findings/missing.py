@@ -35,22 +35,22 @@ class Missing:
         """Return `words`; `named`: the candidate was chosen by its number and need not be the strongest."""
         candidate, reason = self.candidate, self.reason
         text = score_format(self.confidence)
-        said = f"{article(candidate.label).capitalize()} at {text(candidate.score)}"
+        start = f"{article(candidate.label).capitalize()} at {text(candidate.score)}"
         if reason.kind == "shown":
             if reason.by is not None and self.shown[reason.by] not in self.listed:
-                return f"{said} is not shown: the class filter hides it."
-            return f"{said} is already shown: it is {self._box(reason.by)}."
+                return f"{start} is not shown: the class filter hides it."
+            return f"{start} is already shown: it is {self._box(reason.by)}."
         if reason.kind == "below":
             which = "is" if named else "is the strongest candidate here:"
-            return f"{said} {which} not shown because it is below {text(self.confidence)}."
+            return f"{start} {which} not shown because it is below {text(self.confidence)}."
         if reason.kind == "class":
             assert reason.winner is not None
             where = f": {self._box(reason.by)}" if reason.by is not None else ""
             winner = f"{reason.winner.label} at {percent(reason.winner.score)}"
-            return f"{said} is not shown because {winner} scores higher at the same place{where}."
+            return f"{start} is not shown because {winner} scores higher at the same place{where}."
         if reason.kind == "suppressed":
-            return f"{said} is not shown: {self._box(reason.by)} covers it with {percent(reason.overlap)} overlap."
-        return f"{said} is not shown: the maximum number of boxes is reached."
+            return f"{start} is not shown: {self._box(reason.by)} covers it with {percent(reason.overlap)} overlap."
+        return f"{start} is not shown: the maximum number of boxes is reached."
 
     def _box(self, index: int | None) -> str:
         if index is None:

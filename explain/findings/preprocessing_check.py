@@ -55,14 +55,14 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
             f"{percent(guesses[name])} distinct with {name}, and only {percent(current)} as configured "
             "(weights.preprocessing)."
         )
-        return Finding("preprocessing", "caution", text)
-    if current < SAME:
+    elif current < SAME:
         text = (
             f"The answers for {len(images)} different pictures are nearly the same with any preprocessing: "
             "the weights may not belong to this architecture."
         )
-        return Finding("preprocessing", "caution", text)
-    return None
+    else:
+        return None
+    return Finding("preprocessing", "caution", text)
 
 
 def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:

@@ -192,9 +192,9 @@ def heatmaps(
     """Return raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones get a `state` and are empty."""
     if not targets:
         return ()
-    kept = [raw.cpu().numpy() for raw in raws]
+    arrays = [raw.cpu().numpy() for raw in raws]
     pictured = []
-    for raw in kept:
+    for raw in arrays:
         y0, y1, x0, x1 = _cells(geometry, *raw.shape[-2:])
         pictured.append(raw[:, y0:y1, x0:x1])
     states = [_state([raw[i] for raw in pictured]) for i in range(len(targets))]
@@ -213,7 +213,7 @@ def heatmaps(
             target,
             method,
             layers,
-            tuple(raw[i] for raw in kept),
+            tuple(raw[i] for raw in arrays),
             units[i],
             geometry,
             scale,

@@ -271,13 +271,13 @@ def _regions(
     """Boxes in cells with share of heat and peak, most heat first, and how many there are in all."""
     hot = values > values.max() / 2
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
-    held = np.bincount(labels[hot], weights=heat[hot], minlength=count)
+    heats = np.bincount(labels[hot], weights=heat[hot], minlength=count)
     found = []
-    for label in 1 + np.argsort(-held[1:], kind="stable")[:MAX_REGIONS]:
+    for label in 1 + np.argsort(-heats[1:], kind="stable")[:MAX_REGIONS]:
         x, y, width, height = (int(number) for number in stats[label][:4])
         cut = np.s_[y : y + height, x : x + width]
         peak = float(values[cut][labels[cut] == label].max())
-        found.append(((x, y, x + width, y + height), float(held[label]) / (total or 1), peak))
+        found.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
     return found, count - 1
 
 

@@ -37,11 +37,11 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
         for target in dict.fromkeys(targets)
         if (by := [method for method in methods if (method.id, target) not in evidence.raws])
     }
-    asked = [target for target, by in missing.items() if any(method.gradients for method in by)]
-    layers = evidence.gradients(asked) if asked else []
-    gradients = dict(zip(asked, zip(*layers, strict=True), strict=True))
+    needed = [target for target, by in missing.items() if any(method.gradients for method in by)]
+    layers = evidence.gradients(needed) if needed else []
+    gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
     # A method without gradients still gets one for each target, which it never reads.
-    nothing = [Gradient.of(a[0, :, :1, :1], 0, 0, (1, 1)) for a in evidence.activations]
+    nothing = [Gradient.of(a[0, :, :1, :1]) for a in evidence.activations]
     with torch.no_grad():
         for target, by in missing.items():
             made: dict[Method, list[Tensor]] = {method: [] for method in by}

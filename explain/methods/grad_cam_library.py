@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from common.errors import Cancelled, ModelProblem, Problem
-from explain.backward.gradient import Activation, Gradient
+from explain.backward.gradient import Gradient
 from explain.evidence.determinism import exact
 from explain.evidence.layers import as_map
 from explain.methods.gradient import gradcam
@@ -124,8 +124,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
     if gradient.requires_grad:
         return None
-    dense = as_map(gradient, evidence.layers[0])[0]
-    return gradcam(Activation(evidence.activations[0][0]), Gradient.of(dense, 0, 0, (dense.shape[1], dense.shape[2])))
+    return gradcam(evidence.layered[0], Gradient.of(as_map(gradient, evidence.layers[0])[0]))
 
 
 class _Logits(nn.Module):

@@ -60,26 +60,24 @@ class _Similarity:
         scores, boxes = outputs.scores[0], outputs.boxes[0].detach().float()
         anchors = [target.anchors or (int(scores[target.index].argmax()),) for target in targets]
         count = scores.shape[1]
-        if lost := [anchor for given in anchors for anchor in given if not 0 <= anchor < count]:
-            raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
         flat = [anchor for given in anchors for anchor in given]
-        parts = [target.part for target, given in zip(targets, anchors, strict=True) for _ in given]
-        wanted = [target.index for target, given in zip(targets, anchors, strict=True) for _ in given]
+        if lost := [anchor for anchor in flat if not 0 <= anchor < count]:
+            raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
         owner = [i for i, given in enumerate(anchors) for _ in given]
-        device = scores.device
+        owners, device = [targets[i] for i in owner], scores.device
         self._owner = torch.tensor(owner, device=device)
         self._sizes = torch.tensor([len(given) for given in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)
         best = outputs.best[0, flat]
-        given = torch.tensor([-1 if index is None else index for index in wanted], device=device)
+        given = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
         self._classes = torch.where(given < 0, best, given)  # (m,)
         vectors = scores[:, flat].T  # (m, K)
-        # Where another class is asked for than the box's own, its likeness to that class is.
+        # For another class than the box's own, the similarity to that class counts.
         other = torch.zeros_like(vectors).scatter(1, self._classes[:, None], 1.0)
         vectors = torch.where((self._classes == best)[:, None], vectors, other)
         self._vectors = torch.nn.functional.normalize(vectors, dim=1)
-        self._product = torch.tensor([part == "all" for part in parts], device=device)[:, None]
-        self._overlap = torch.tensor([part == "box" for part in parts], device=device)[:, None]
+        self._product = torch.tensor([target.part == "all" for target in owners], device=device)[:, None]
+        self._overlap = torch.tensor([target.part == "box" for target in owners], device=device)[:, None]
         # A box that was itself looked up below the floor is still to be found.
         strongest = min(float(scores[:, list(given)].amax()) for given in anchors)
         self._floor = min(FLOOR, strongest / 2)

@@ -70,9 +70,9 @@ class Image:
 
         Raises ImageProblem for a picture with another number of channels.
         """
-        if self.planes is not None and self.planes.shape[2] == channels:
-            return self.planes
         has = 3 if self.planes is None else self.planes.shape[2]
+        if self.planes is not None and has == channels:
+            return self.planes
         if channels in (1, 3) and has in (1, 3, 4):
             return self.pixels
         given = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
@@ -87,12 +87,10 @@ class Image:
 
     @property
     def height(self) -> int:
-        """Rows of `pixels`."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Columns of `pixels`."""
         return int(self.pixels.shape[1])
 
     def thumbnail(self, side: int) -> Pixels:

@@ -105,9 +105,7 @@ def _arranged(array: NDArray[Any], name: str) -> NDArray[Any]:
         return array[:, :, None]
     if array.ndim == 3:
         first, _, last = array.shape
-        if last <= MAX_CHANNELS and not first < last:
-            return array
-        if first <= MAX_CHANNELS:
+        if first <= MAX_CHANNELS and (first < last or last > MAX_CHANNELS):
             return array.transpose(1, 2, 0)
         if last <= MAX_CHANNELS:
             return array

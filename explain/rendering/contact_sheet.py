@@ -56,9 +56,8 @@ def grid(
     if captions is not None and len(captions) != len(panels):
         raise ValueError(f"A grid needs a caption for each panel, got {len(captions)} for {len(panels)}.")
     ratios = [picture(panel).shape[1] / panel.shape[0] for panel in panels]
-    cell = max(
-        1, round(height * sorted(ratios)[len(ratios) // 2])
-    )  # the median: one panorama must not widen every cell
+    # The median: one panorama must not widen every cell.
+    cell = max(1, round(height * sorted(ratios)[len(ratios) // 2]))
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
     size = max(11, round(height / 20)) if captions is not None else 0
     head = size + size // 2

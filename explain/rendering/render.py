@@ -48,8 +48,8 @@ def shown(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
         grey = field.kind == "difference" and style.mode == "overlay" and style.alpha > 0
         for rows, levels in resampling.levels(values, field, style, seen, (height, width)):
             under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
-            kept = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
-            inside[rows] = cv2.add(kept, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
+            dimmed = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
+            inside[rows] = cv2.add(dimmed, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
     planes = contours.planes(values, field, style, (height, width), unit)
     if planes is not None:
         contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
@@ -92,7 +92,9 @@ def overlay(
     values = checked(values, pixels)
     table = opacity(alpha, weighted=weighted, threshold=threshold)
     levels = quantise(values)
-    return _fade(_blend(pixels, levels, lut(colormap), table), pixels, seen, unseen)
+    weights = cv2.LUT(levels, table)
+    blended = cv2.blendLinear(_paint(levels, lut(colormap)), pixels, weights, 1 - weights)
+    return _fade(_u8(blended), pixels, seen, unseen)
 
 
 def heatmap_only(
@@ -179,17 +181,10 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
     x0, y0, x1, y1 = _inside(seen, out.shape)
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
-        if part.size:
-            faded = (
-                part if unseen == "keep" else cv2.convertScaleAbs(_grey(part), alpha=0.34, beta=0.66 * _GROUND[unseen])
-            )
-            out[strip] = faded
+        if part.size and unseen != "keep":
+            part = _u8(cv2.convertScaleAbs(_grey(part), alpha=0.34, beta=0.66 * _GROUND[unseen]))
+        out[strip] = part
     return out
-
-
-def _blend(under: Pixels, levels: Pixels, colours: Pixels, table: Values) -> Pixels:
-    weights = cv2.LUT(levels, table)
-    return _u8(cv2.blendLinear(_paint(levels, colours), under, weights, 1 - weights))
 
 
 def _paint(levels: Pixels, colours: Pixels) -> Pixels:

@@ -61,7 +61,10 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     numbers = result.box_numbers(0)
-    assert metrics(app)["Heat inside its box"] == (percent(numbers.inside), f"on {percent(numbers.area)} of the picture")
+    assert metrics(app)["Heat inside its box"] == (
+        percent(numbers.inside),
+        f"on {percent(numbers.area)} of the picture",
+    )
     assert "box" not in app.query_params
 
 
