@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from explain.findings.diagnosis import NUMBERS
-from explain.maps.statistics import COARSE, Agreement, agreement_matrix
+from explain.maps.statistics import Agreement, agreement_matrix, coarse
 from explain.phrases import kinds, listing
 
 if TYPE_CHECKING:
@@ -83,14 +82,9 @@ class Comparison:
     def maps(self) -> tuple[NDArray[np.float32], ...]:
         """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none."""
         left, top, right, bottom = self.common
-        scale = min(1.0, COARSE / max(right - left, bottom - top))
-        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-        return tuple(
-            np.asarray(cv2.resize(e.heatmaps[0].values[top:bottom, left:right], size, interpolation=cv2.INTER_AREA))
-            if e.heatmaps
-            else np.zeros(size[::-1], np.float32)
-            for e in self.explanations
-        )
+        empty = np.zeros((bottom - top, right - left), np.float32)
+        each = (e.heatmaps[0].values[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
+        return tuple(map(coarse, each))
 
     @cached_property
     def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:

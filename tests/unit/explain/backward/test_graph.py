@@ -191,7 +191,7 @@ def test_a_kernel_goes_back_as_torch_does(
     like = (1, weight.shape[1] * groups, *inputs)
     expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), stride, groups=groups)
     torch.testing.assert_close(back.gradient(gradient).double(), expected, rtol=1e-5, atol=1e-5)
-    assert back.nbytes == weight.nbytes
+    assert back.weight.nbytes == weight.nbytes
 
 
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2)])
