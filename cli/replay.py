@@ -67,6 +67,8 @@ def replay(
     report(console, explanation, colours)
     for name, (before, now) in changed.items():
         console.say(f"note: {name} was {before}, is {now or 'not installed'}.")
+    if known.prepared not in (None, prepared := explanation.recipe.prepared):
+        console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
     if same is not None:
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
     else:

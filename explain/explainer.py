@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+import numpy as np
 import torch
 
 from common.errors import ModelProblem
@@ -22,13 +25,14 @@ from explain.picture.image import Image
 from explain.questions import Question, settings
 from explain.recipe import Recipe
 from models.catalog import spec
+from models.families.custom import in_memory
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from explain.progress import Progress
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import Adapter, Layer, ModelSpec
 
 EVIDENCE: ByteCache[Evidence] = ByteCache(
     lambda: int(environment().evidence_mb * MIB), lambda evidence: evidence.nbytes
@@ -45,26 +49,53 @@ class Explainer:
     >>> from explain import Explainer
     >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
     Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
+
+    A model in memory is used as it is and not changed:
+
+    >>> Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])("leaf.jpg")
+    Explanation('leaf.jpg', 'ResNet': rust 0.91, healthy 0.09; 2 heatmaps)
     """
 
     def __init__(
         self,
-        model: str = "efficientnet-lite0",
+        model: Any = "efficientnet-lite0",
         *,
+        preprocess: Any = None,
+        labels: Sequence[str] | Mapping[int, str] | None = None,
+        layers: Any = (),
+        name: str = "",
         device: str = "auto",
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
     ) -> None:
-        """Load a model of the catalogue.
+        """Load a model of the catalogue by its id, or take a model that is in memory.
 
-        `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or WeightsProblem, one sentence each.
+        That is a module of PyTorch (of torchvision, timm or your own, scripted too), a `YOLO` of Ultralytics, or a
+        model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
+        is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image to a tensor
+        (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of
+        its classes, `name` its own.
+
+        `layers`: those explained where a call names none: modules, dotted paths, presets, or positions in
+        `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
+        WeightsProblem, one sentence each.
         """
-        self.model: ModelSpec = spec(model)
         self._residency = residency
         self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
+        self._object: _InMemory | None = None
+        if isinstance(model, str):
+            if preprocess is not None or labels is not None or name:
+                raise ModelProblem(f"{model} has its own preprocessing and labels: state others in models.toml.")
+            self.model: ModelSpec = spec(model)
+        else:
+            self._object = _InMemory(model, preprocess, labels, name)
         self.resident: Resident = self._load(anywhere=device == "auto")
+        if self._object is not None:
+            self.model = self.resident.adapter.spec
+            weakref.finalize(self, _forget, weakref.ref(self.resident))
+        self._layers = self._paths(layers)
         # A model that was unloaded to make room must not live on in a cache.
         residents = residency.residents()
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
@@ -72,20 +103,44 @@ class Explainer:
     def _load(self, *, anywhere: bool) -> Resident:
         """Load the model, unloading others where the device is full; `anywhere`: on the CPU if it stays full."""
         try:
-            return self._residency.get(self.model, self._device, self._progress)
+            return self._get(self._device)
         except torch.OutOfMemoryError:
             EVIDENCE.clear()
             self._residency.free()
         try:
-            return self._residency.get(self.model, self._device, self._progress)
+            return self._get(self._device)
         except torch.OutOfMemoryError as error:
             if not anywhere:
                 raise ModelProblem(
-                    f"There is no room for {self.model.id} on {self._device}: use cpu, or close what else is on it."
+                    f"There is no room for the model on {self._device}: use cpu, or close what else is on it."
                 ) from error
         self._device = torch.device("cpu")
         self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
-        return self._residency.get(self.model, self._device, self._progress)
+        return self._get(self._device)
+
+    def _get(self, device: torch.device) -> Resident:
+        if self._object is None:
+            return self._residency.get(self.model, device, self._progress)
+        return self._residency.of_object(self._object, self._object.key, device, self._object.adapt)
+
+    def _paths(self, layers: Any) -> tuple[str, ...]:
+        """Return names of layers for modules, positions and names, one or several."""
+        given = layers if isinstance(layers, (list, tuple)) else (layers,) if layers is not None else ()
+        module = self.resident.adapter.module if self._object is None else in_memory.network_of(self._object.model)
+        found: list[str] = []
+        for layer in given:
+            if isinstance(layer, str):
+                found.append(layer)
+            elif isinstance(layer, int):
+                try:
+                    found.append(self.layers[layer].path)
+                except IndexError:
+                    raise ModelProblem(f"There is no layer {layer}: there are {len(self.layers)}.") from None
+            elif (path := _path_in(module, layer)) is not None:
+                found.append(path)
+            else:
+                raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
+        return tuple(found)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -102,6 +157,10 @@ class Explainer:
         """Paths of the layers used where none are named."""
         return self.resident.default_layers
 
+    @overload
+    def __call__(self, source: list[Any], *, bgr: bool = ..., **options: Any) -> list[Explanation]: ...
+    @overload
+    def __call__(self, source: Any, *, bgr: bool = ..., **options: Any) -> Explanation: ...
     def __call__(
         self,
         source: Any,
@@ -111,9 +170,14 @@ class Explainer:
         partial: Callable[[Explanation], None] | None = None,
         maps: bool = True,
         question: Question | None = None,
+        bgr: bool = False,
         **options: Any,
-    ) -> Explanation:
-        """Explain one picture: a path, bytes, PIL image, ndarray (H, W, 3), tensor (3, H, W) or Image.
+    ) -> Explanation | list[Explanation]:
+        """Explain one picture: a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of
+        one, or Image.
+
+        A list of pictures gives a list of explanations; its `targets` are then one class, or a list of classes, for
+        each picture. `bgr`: the array has blue first, as OpenCV reads it.
 
         `options` are the fields of `explain.options.Options`. `question`: "where" is it, or "why" this class and not
         another; it sets part, method and layers (`explain.questions`), and options given as well override it.
@@ -121,10 +185,22 @@ class Explainer:
         second with the unfinished explanation of a method that refines its map (D-RISE). `maps` False: predictions
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
+        if isinstance(source, list):
+            asked = options.pop("targets", None)
+            if asked is not None and len(asked) != len(source):
+                raise ModelProblem(f"There are {len(source)} pictures and {len(asked)} targets: give one for each.")
+            shared = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps, "bgr": bgr} | options
+            rows = [{}] * len(source) if asked is None else [{"targets": _listed(target)} for target in asked]
+            return [self(one, question=question, **shared, **row) for one, row in zip(source, rows, strict=True)]
         # The adapter's first part is its default: of prompts their contrast.
+        first: dict[str, Any]
         first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
+        if self._layers and "layers" not in first:
+            first["layers"] = self._layers
+        if "layers" in options:
+            options["layers"] = self._paths(options["layers"])
         chosen = Options.parse(first | options)
-        image = Image.open(source)
+        image = self._picture(source, bgr=bgr)
 
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
@@ -146,6 +222,17 @@ class Explainer:
 
         return self.with_oom_fallback(work)
 
+    def _picture(self, source: Any, *, bgr: bool) -> Image:
+        if bgr:
+            if not isinstance(source, np.ndarray):
+                raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours stand.")
+            source = source[..., ::-1]
+        if self._object is not None and isinstance(source, torch.Tensor) and source.is_floating_point():
+            ready = self._object.preprocess is None or source.min() < 0 or source.max() > 1
+            if ready:
+                return Image.of_tensor(source)
+        return Image.open(source)
+
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
 
@@ -162,7 +249,7 @@ class Explainer:
         except torch.OutOfMemoryError:
             EVIDENCE.clear()
             self._residency.free()
-        resident = self._residency.get(self.model, torch.device("cpu"), self._progress)
+        resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
     def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
@@ -226,6 +313,50 @@ def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ..
     wanted = names if resident.gradients else ()
     paths = tuple(dict.fromkeys(path for name in wanted for path in named(resident, name)))
     return find(resident, paths or resident.default_layers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InMemory:
+    """A model object with what the caller says of it."""
+
+    model: Any
+    preprocess: Any
+    labels: Any
+    name: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What, besides its identity, makes it the same model: its weights' versions, labels and preprocessing."""
+        network = in_memory.network_of(self.model)
+        tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
+        versions = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
+        return id(self.model), id(self.preprocess), str(self.labels), self.name, versions
+
+    def adapt(self) -> Adapter:
+        return in_memory.adapt(self.model, preprocess=self.preprocess, names=self.labels, name=self.name)
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _path_in(model: Any, layer: Any) -> str | None:
+    """Return the path of a part of a model, by identity; of Keras the layer's name."""
+    if isinstance(model, torch.nn.Module):
+        for path, part in model.named_modules():
+            if part is layer and path:
+                return str(path)
+    parts = getattr(model, "_flatten_layers", None)
+    return next((str(part.name) for part in parts() if part is layer), None) if parts else None
+
+
+def _forget(resident: weakref.ref[Resident]) -> None:
+    """Drop the evidence of a model in memory, which would keep it alive."""
+    EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())
+
+
+def _listed(target: Any) -> Any:
+    return target if isinstance(target, (list, tuple)) else () if target is None else (target,)
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from explain.options import Per, Scale, Within
 from models.adapter import Part
+from models.preprocess import Preprocessing
 
 VERSION = "0.1.0"
 
@@ -41,6 +42,8 @@ class Recipe(BaseModel):
     top_k: int
     scale: Scale
     preprocessing: str
+    prepared: Preprocessing | None = None
+    """How the model's pictures are resized and normalised, where that is known; recipes of 0.1.0 lack it."""
     confidence: float
     iou: float
     per: Per = "class"

@@ -82,6 +82,7 @@ class Result:
             layers=self.evidence.paths,
             targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),
             masks=masks,
+            prepared=resident.adapter.preprocessing,
             **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},
             device=str(resident.device),
             versions=versions(),

@@ -212,6 +212,11 @@ class Adapter:
         """Numbers of a pixel: 3 is RGB, 1 grey, others come as arrays."""
         return self.preprocessing.channels if self.preprocessing else 3
 
+    @property
+    def resizing(self) -> str:
+        """How pictures of its training were resized, `256 → 224, bilinear`; empty where that is not known."""
+        return str(self.preprocessing) if self.preprocessing else ""
+
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         """Turn a picture into the model's input on the CPU.
 

@@ -51,6 +51,10 @@ _PREPROCESSING = {
     "channels": str,
     "range": int,
     "place": str,
+    "interpolation": str,
+    "antialias": bool,
+    "crop": str,
+    "transforms": str,
 }
 _WEIGHTS = {
     "package": str,
@@ -294,6 +298,9 @@ def _weights(table: dict[str, Any], path: Path) -> Mapping[str, Any]:
     for key in ("path", "labels", "config"):
         if isinstance(table.get(key), str):
             table[key] = str(path.parent / Path(table[key]).expanduser())
+    given = table.get("preprocessing", {})
+    if ".py:" in (name := given.get("transforms", "")):
+        table["preprocessing"] = {**given, "transforms": str(path.parent / Path(name).expanduser())}
     return table
 
 

@@ -225,8 +225,10 @@ def module_of(
 
 def digest(module: nn.Module) -> str:
     """Return the sha256 of a module's tensors, for a module that came from no file."""
+    import torch
+
     sha256 = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         sha256.update(name.encode())
-        sha256.update(tensor.contiguous().numpy().data)
+        sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     ModelProblem of one sentence; the traceback goes to the log.
     """
     try:
-        adapter: Adapter = loader_module(spec.loader).load(spec, progress)
+        adapter: Adapter = loader_module(spec.loader).load(_with_transforms(spec), progress)
         return adapter
     except (Problem, Cancelled, MemoryError):
         raise
@@ -75,3 +76,13 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         LOGGER.exception("cannot load %s", spec.id)
         reason = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
         raise ModelProblem(f"{spec.id} could not be loaded ({reason[:200].rstrip('.:')}).") from problem
+
+
+def _with_transforms(spec: ModelSpec) -> ModelSpec:
+    """Return the row with the transform that its preprocessing names replaced by what it says."""
+    given = dict(spec.weights.get("preprocessing", {}))
+    if (name := given.pop("transforms", None)) is None:
+        return spec
+    from models.families.custom.transforms import keys_of
+
+    return replace(spec, weights={**spec.weights, "preprocessing": keys_of(name) | given})

@@ -1,4 +1,4 @@
-"""Turn pictures into model inputs, each with its `Geometry`; resizing is Pillow's, as in the classifiers' training."""
+"""Turn pictures into model inputs, each with its `Geometry`, resized as the model's own library resizes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.errors import ModelProblem
 from models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -24,7 +24,19 @@ WAYS = {
     "letterbox": "Whole picture, with bars",
     "negative": "Light and dark swapped, else as trained",
 }
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+"""Names of Pillow's filters, lower case; without antialias the first three."""
+CROPS = {
+    "centre": "short side resized, then the middle cut out (torchvision, timm)",
+    "square": "resized to a square whatever its shape, then the middle cut out (DeiT)",
+    "aspect": "the largest window of the input's shape cut out, then resized (Keras's smart_resize)",
+    "squash": "whole picture, squeezed into the input",
+    "letterbox": "whole picture, with bars",
+}
+ORDERS, RANGES = ("rgb", "bgr"), (1, 255)
 GREY = 114
+MAX_RESIZED = 16
+"""Area of a resized picture, in windows of its crop, up to which it is resized as a whole."""
 FULL = {"uint8": 255, "uint16": 65535}
 """White in arrays of whole numbers."""
 COUNTED = ("channels_in", "mean", "std")
@@ -41,11 +53,30 @@ class Preprocessing:
     mean: tuple[float, ...]
     """One number for each channel: three of red, green and blue, one of grey, others of an array's channels."""
     std: tuple[float, ...]
-    interpolation: Pillow.Resampling = Pillow.Resampling.BICUBIC
+    interpolation: str = "bilinear"
+    """One of `INTERPOLATIONS`; torchvision's `Resize` and most training scripts use the default."""
+    antialias: bool = True
+    """Whether shrinking averages all pixels, as Pillow and torchvision do; Keras and TensorFlow do not."""
+    crop: str = "centre"
+    """One of `CROPS`."""
     divide_by: float | None = None
     """Divisor of an array's numbers; None: 255 for uint8, 65535 for uint16, 1 for floats."""
-    squeezed: bool = False
-    """Whether a picture is resized to a square of the short side, whatever its shape, before the crop (DeiT)."""
+    channels_order: str = "rgb"
+    """Order of the colours in the input; mean and std are red first in either."""
+    highest: int = 1
+    """Value of white in the input before mean and std: 1, or 255."""
+
+    def __post_init__(self) -> None:
+        for value, allowed, key in (
+            (self.interpolation, INTERPOLATIONS, "interpolation"),
+            (self.crop, CROPS, "crop"),
+            (self.channels_order, ORDERS, "channels"),
+            (self.highest, RANGES, "range"),
+        ):
+            if value not in allowed:
+                raise ModelProblem(f"{key} of a preprocessing is {value!r}: use one of {', '.join(map(str, allowed))}.")
+        if not self.antialias and self.interpolation not in INTERPOLATIONS[:3]:
+            raise ModelProblem(f"{self.interpolation} exists only with antialias: leave antialias = false out.")
 
     @property
     def channels(self) -> int:
@@ -55,26 +86,49 @@ class Preprocessing:
     def changed(self, given: Mapping[str, Any]) -> Preprocessing:
         """Return a copy changed by an operator's table.
 
-        Keys: `size` and `short_side` in pixels, `mean` and `std` of each channel, `divide_by`, and `channels_in`, the
-        number of channels; where that changes, mean is 0 and std 1 unless they are given. Raises ModelProblem where
-        the keys contradict each other.
+        Keys: `size` and `short_side` in pixels, `mean` and `std` of each channel, `interpolation`, `antialias`, `crop`,
+        `channels` ("rgb" or "bgr"), `range` (1 or 255), `divide_by`, and `channels_in`, the number of channels; where
+        that changes, mean is 0 and std 1 unless they are given. Raises ModelProblem where the keys contradict each
+        other.
         """
-        size, short_side = self.size, self.short_side
+        sides = {}
         if "size" in given:
-            size, short_side = (given["size"],) * 2, given["size"]
+            size = given["size"]
+            size = (size, size) if isinstance(size, int) else tuple(size)
+            sides = {"size": size, "short_side": min(size)}
         counts = {key: given[key] if key == "channels_in" else len(given[key]) for key in COUNTED if key in given}
         if len({*counts.values()}) > 1:
-            said = ", ".join(
+            sizes = ", ".join(
                 f"{key} {'is' if key == 'channels_in' else 'has'} {count}" for key, count in counts.items()
             )
-            raise ModelProblem(f"The preprocessing does not fit itself ({said}): give a number for each channel.")
+            raise ModelProblem(f"The preprocessing contradicts itself ({sizes}): give a number for each channel.")
         count = next(iter(counts.values()), self.channels)
-        kept = count == self.channels
-        mean = tuple(given.get("mean", self.mean if kept else (0.0,) * count))
-        std = tuple(given.get("std", self.std if kept else (1.0,) * count))
-        short_side = given.get("short_side", short_side)
-        divide_by = given.get("divide_by", self.divide_by)
-        return replace(self, size=size, short_side=short_side, mean=mean, std=std, divide_by=divide_by)
+        same = count == self.channels
+        numbers = {
+            "mean": tuple(given.get("mean", self.mean if same else (0.0,) * count)),
+            "std": tuple(given.get("std", self.std if same else (1.0,) * count)),
+        }
+        plain = {key: given[key] for key in _PLAIN if key in given}
+        named = {field: given[key] for key, field in _NAMED.items() if key in given}
+        return replace(self, **(sides | numbers | plain | named))
+
+    def __str__(self) -> str:
+        """Say how a picture is resized: `256 → 224, bilinear`."""
+        size = " × ".join(map(str, dict.fromkeys(self.size)))
+        way = {
+            "centre": size if self.short_side == min(self.size) else f"{self.short_side} → {size}",
+            "square": f"squeezed to {self.short_side} → {size}",
+            "aspect": f"cut to shape → {size}",
+            "squash": f"squeezed to {size}",
+            "letterbox": f"{size} with bars",
+        }[self.crop]
+        rough = "" if self.antialias or self.interpolation == "nearest" else ", no antialias"
+        return f"{way}, {self.interpolation}{rough}"
+
+
+_PLAIN = ("short_side", "interpolation", "antialias", "crop", "divide_by")
+_NAMED = {"channels": "channels_order", "range": "highest"}
+"""Fields by the key of an operator's table, where that is another."""
 
 
 def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
@@ -98,13 +152,25 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
         whole = FULL["uint8"]
     tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(whole)
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (preprocessing.mean, preprocessing.std))
-    return ModelInput(tensor.sub_(mean).div_(std).unsqueeze(0), geometry)
+    tensor = tensor.sub_(mean).div_(std).unsqueeze(0)
+    if preprocessing.channels_order == "bgr" and preprocessing.channels == 3:
+        tensor = tensor.flip(1)
+    return ModelInput(tensor if preprocessing.highest == 1 else tensor * preprocessing.highest, geometry)
 
 
 def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
-    """Return the (h, w, C) pixels that the model sees, and where they lie in the picture."""
+    """Return the (h, w, C) pixels that the model sees, and where they are in the picture."""
     height, width = pixels.shape[:2]
     h, w = preprocessing.size
+    way = preprocessing.crop if way == "trained" else way
+    if way == "aspect":
+        # Keras's own rounding: whole pixels of the picture are cut out.
+        high, wide = max(min(height, int(width * h / w)), 1), max(min(width, int(height * w / h)), 1)
+        y, x = (height - high) // 2, (width - wide) // 2
+        scale = (h / high, w / wide)
+        cut = pixels[y : y + high, x : x + wide]
+        small = _resized(cut, preprocessing, scale, ((0, h), (0, w)))
+        return small, Geometry((height, width), (h, w), scale, (-y * scale[0], -x * scale[1]))
     if way == "squash":
         resized = (h, w)
     elif way == "letterbox":
@@ -113,7 +179,7 @@ def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple
     elif way == "crop":
         ratio = max(h / height, w / width)
         resized = (max(round(height * ratio), h), max(round(width * ratio), w))
-    elif preprocessing.squeezed:
+    elif way == "square":
         resized = (preprocessing.short_side,) * 2
     else:
         short = preprocessing.short_side
@@ -122,13 +188,11 @@ def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple
     scale = (resized[0] / height, resized[1] / width)
     top, left = (round((a - b) / 2) for a, b in zip(resized, (h, w), strict=True))
     geometry = Geometry((height, width), (h, w), scale, (float(-top), float(-left)))
-    # Only the window that the crop keeps is resized: the same pixels, and a 1-px-wide picture stays small.
-    window = [
-        (max(start, 0), min(start + side, full)) for start, side, full in ((top, h, resized[0]), (left, w, resized[1]))
-    ]
-    (y0, y1), (x0, x1) = window
-    box = (x0 / scale[1], y0 / scale[0], min(x1 / scale[1], width), min(y1 / scale[0], height))
-    small = _resized(pixels, (x1 - x0, y1 - y0), preprocessing.interpolation, box)
+    (y0, y1), (x0, x1) = window = (
+        (max(top, 0), min(top + h, resized[0])),
+        (max(left, 0), min(left + w, resized[1])),
+    )
+    small = _resized(pixels, preprocessing, scale, window)
     if small.shape[:2] == (h, w):
         return small, geometry
     # The same grey on the scale of the array.
@@ -141,12 +205,68 @@ def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple
 
 
 def _resized(
-    pixels: NDArray[Any], size: tuple[int, int], how: Pillow.Resampling, box: tuple[float, float, float, float]
+    pixels: NDArray[Any],
+    preprocessing: Preprocessing,
+    scale: tuple[float, float],
+    window: tuple[tuple[int, int], tuple[int, int]],
 ) -> NDArray[Any]:
-    """Resize a window to (h, w, C): bytes stay bytes; other numbers become float32, and are not rounded."""
+    """Resize by `scale` (y, x), and return the window (y0, y1), (x0, x1) of it.
+
+    With antialias bytes stay bytes; other numbers become float32, and are not rounded.
+    """
+    if not preprocessing.antialias and preprocessing.interpolation != "nearest":
+        kernel = _KERNELS[preprocessing.interpolation]
+        tall = _sampled(pixels.astype(np.float32), 0, scale[0], window[0], kernel)
+        return _sampled(tall, 1, scale[1], window[1], kernel)
+    height, width = pixels.shape[:2]
+    high, wide = round(height * scale[0]), round(width * scale[1])
+    (y0, y1), (x0, x1) = window
+    how = Pillow.Resampling[preprocessing.interpolation.upper()]
+
+    def small(plane: NDArray[Any]) -> NDArray[Any]:
+        if high * wide <= MAX_RESIZED * (y1 - y0) * (x1 - x0):
+            return np.asarray(Pillow.fromarray(plane).resize((wide, high), how))[y0:y1, x0:x1]
+        # Pillow's box is float32, so that some bytes round the other way; a picture 1 px wide stays small.
+        box = (x0 / scale[1], y0 / scale[0], min(x1 / scale[1], width), min(y1 / scale[0], height))
+        return np.asarray(Pillow.fromarray(plane).resize((x1 - x0, y1 - y0), how, box=box))
+
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
-        return np.asarray(Pillow.fromarray(pixels).resize(size, how, box=box))
+        return small(pixels)
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32)
-    planes = [np.ascontiguousarray(pixels[:, :, i]) for i in range(pixels.shape[2])]
-    return np.stack([np.asarray(Pillow.fromarray(plane).resize(size, how, box=box)) for plane in planes], axis=2)
+    return np.stack([small(np.ascontiguousarray(pixels[:, :, i])) for i in range(pixels.shape[2])], axis=2)
+
+
+def _linear(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
+    """Return the weight of each neighbour at a fraction `t` after a pixel."""
+    return [(0, 1 - t), (1, t)]
+
+
+def _cubic(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
+    """Return Keys' cubic convolution (1981) with a = -0.75, as PyTorch and OpenCV have it."""
+
+    def near(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (1.25 * x - 2.25) * x * x + 1
+
+    def far(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return ((-0.75 * x + 3.75) * x - 6) * x + 3
+
+    return [(-1, far(t + 1)), (0, near(t)), (1, near(1 - t)), (2, far(2 - t))]
+
+
+_KERNELS = {"bilinear": _linear, "bicubic": _cubic}
+
+
+def _sampled(
+    values: NDArray[np.float32], axis: int, scale: float, window: tuple[int, int], kernel: Callable[..., Any]
+) -> NDArray[np.float32]:
+    """Interpolate along an axis without antialias, at pixel centres, with the border repeated."""
+    at = (np.arange(*window) + 0.5) / scale - 0.5
+    first = np.floor(at).astype(int)
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    taps = (
+        values.take((first + step).clip(0, values.shape[axis] - 1), axis) * weight.astype(np.float32).reshape(shape)
+        for step, weight in kernel(at - first)
+    )
+    return np.asarray(sum(taps), np.float32)

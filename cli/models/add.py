@@ -254,11 +254,11 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
         draft.unlink(missing_ok=True)
 
 
-def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, Finding | None]:
-    """Explain one picture with the model and print that; return it with a finding on its preprocessing, if any."""
+def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, list[Finding]]:
+    """Explain one picture with the model and print that; return it with the findings on its preprocessing."""
     from cli.pictures import load_explainer, report
     from explain.export.result_folder import MapColours
-    from explain.findings.preprocessing_check import suspect
+    from explain.findings.preprocessing_check import resizing, suspect
     from explain.picture.image import Image
 
     with console.progress(f"Trying {id_}") as progress:
@@ -279,10 +279,11 @@ def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, Fi
         explanation = explainer(picture, top_k=3, **words)
     report(console, explanation, MapColours("inferno", 0.5))
     if prompted:
-        return explanation, None
-    found = suspect(explainer.resident, [explanation.image, *_photographs(explanation.image.sha256)])
-    if found is not None:
-        console.say(f"{found.level}: {found.text}")
+        return explanation, []
+    images = [explanation.image, *_photographs(explanation.image.sha256)]
+    found = [finding for check in (suspect, resizing) if (finding := check(explainer.resident, images)) is not None]
+    for finding in found:
+        console.say(f"{finding.level}: {finding.text}")
     return explanation, found
 
 
@@ -311,7 +312,7 @@ def _photographs(but: str) -> list[Image]:
     return [image for path in photographs().values() if (image := Image.open(path)).sha256 != but]
 
 
-def _summary(explanation: Explanation, suspicion: Finding | None) -> dict[str, Any]:
+def _summary(explanation: Explanation, found: list[Finding]) -> dict[str, Any]:
     return {
         "picture": explanation.image.name,
         "predictions": explanation.predictions,
@@ -319,5 +320,5 @@ def _summary(explanation: Explanation, suspicion: Finding | None) -> dict[str, A
             {"label": heatmap.target.label, "layers": heatmap.layers, "method": heatmap.method, "state": heatmap.state}
             for heatmap in explanation.heatmaps
         ],
-        "diagnosis": [*explanation.diagnosis, *([suspicion] if suspicion else [])],
+        "diagnosis": [*explanation.diagnosis, *found],
     }

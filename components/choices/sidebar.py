@@ -241,6 +241,8 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
                 help="Models take a picture of one small size. What a crop cuts off is shown faded. Only the first way "
                 "is the one used in training.",
             )
+        if adapter.resizing and options.get("preprocessing", "trained") == "trained":
+            st.caption(f"As the model was trained: {adapter.resizing}")
         if spec.task == "detect" and threshold:
             options["confidence"] = detection_options.confidence()
     return options

@@ -46,6 +46,7 @@ class Journal:
     def _read(self, settings: dict[str, Any], folder: Path) -> None:
         # As read from JSON: tuples become lists.
         settings = json.loads(json.dumps(settings))
+        former = settings | {"recipe": {k: v for k, v in settings.get("recipe", {}).items() if k != "prepared"}}
         good = 0
         for start, line in _lines(self._path):
             try:
@@ -54,7 +55,8 @@ class Journal:
                 break
             good = start + len(line)
             if start == 0:
-                if found != {"settings": settings}:
+                # Results of 0.1.0 do not say how pictures were prepared.
+                if found not in ({"settings": settings}, {"settings": former}):
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({differing(found, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."

@@ -100,6 +100,7 @@ class Work:
             layers=tuple(layer.path for layer in self._layers),
             targets=(),
             masks=options.masks,
+            prepared=resident.adapter.preprocessing,
             **{name: getattr(options, name) for name in RECIPE_OPTIONS},
             device=str(resident.device),
             versions=versions(),
@@ -117,7 +118,7 @@ class Work:
             return self
         # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
         own = copy.copy(self)
-        own._resident = copy.copy(self._resident)
+        own._resident = self._resident.copy()
         own._resident.lock = PassLock(own._resident.device)
         return own
 

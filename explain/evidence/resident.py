@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -38,8 +39,7 @@ class Resident:
         self.adapter = adapter
         self.device = device
         self.lock = PassLock(device)
-        self.origin = self
-        """The resident whose module this one shares; itself unless it looks for other classes."""
+        self._origin: Resident | None = None
         self.vocabularies: dict[object, Resident] = {}
         """The latest residents that share its module and look for other classes, by vocabulary and examples."""
         self.source: object = None
@@ -52,6 +52,18 @@ class Resident:
         adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
+
+    @property
+    def origin(self) -> Resident:
+        """The resident whose module this one shares; itself unless it looks for other classes."""
+        # No reference to itself: the memory of a model is free once nobody uses it.
+        return self._origin or self
+
+    def copy(self) -> Resident:
+        """Return one more resident of the same module, lock and layers."""
+        other = copy.copy(self)
+        other._origin = self.origin
+        return other
 
     def place(self, tensor: Tensor) -> Tensor:
         """Return a (B, 3, h, w) on the model's device, in its memory format."""
@@ -121,7 +133,7 @@ class Resident:
     def with_adapter(self, adapter: Adapter) -> Resident:
         """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
         _ = self._survey, self._twin  # found once for both
-        other = copy.copy(self)
+        other = self.copy()
         other.adapter = adapter
         return other
 
@@ -156,6 +168,8 @@ class Residency:
             budget if budget is not None else lambda: int(settings().models_mb * MIB), lambda resident: resident.nbytes
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()
+        """Models that callers have in memory, by identity: they are theirs, outside of the budget."""
 
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
@@ -169,6 +183,23 @@ class Residency:
                 self._residents.put(key, resident)
         return resident
 
+    def of_object(
+        self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
+    ) -> Resident:
+        """Return the resident of a model object, adapting it by `make` if nobody uses it yet with the same `key`.
+
+        `source` holds the objects whose ids are in the key.
+        """
+        key = (str(device), *key)
+        with self._loading["in memory", str(device)]:
+            resident = self._objects.get(key)
+            if resident is None:
+                resident = Resident(make(), device)
+                # While it is alive, no other object can have their ids.
+                resident.source = source
+                self._objects[key] = resident
+        return resident
+
     def free(self, keep: Resident | None = None) -> None:
         """Unload every model but one, and return the GPU's memory."""
         self._residents.discard(lambda resident: resident is not keep)
@@ -176,7 +207,7 @@ class Residency:
             torch.cuda.empty_cache()
 
     def residents(self) -> list[Resident]:
-        return self._residents.values()
+        return [*self._residents.values(), *self._objects.values()]
 
     @property
     def nbytes(self) -> int:

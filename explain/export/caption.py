@@ -77,6 +77,9 @@ def caption(explanation: Result, index: int) -> str:
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     part = PARTS.get(recipe.part, f", its {recipe.part}")
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
+    adapter = explanation.evidence.resident.adapter
+    if recipe.preprocessing == "trained" and adapter.resizing:
+        fit = f"{fit} ({adapter.resizing})"
     where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"
     maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
     sentences = [

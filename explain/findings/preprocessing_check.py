@@ -1,4 +1,4 @@
-"""Check a classifier's preprocessing by how well its answers distinguish different pictures.
+"""Check a classifier's preprocessing by its answers on different pictures: how distinct, and how dependent on it.
 
 A model given wrongly preprocessed pictures is not always unsure: it may be sure of the same class for any of them. In
 both cases the mutual information between picture and answer falls, as it also does on pictures of unknown things. It
@@ -19,6 +19,8 @@ from models.preprocess import Preprocessing, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from explain.evidence.resident import Resident
     from explain.picture.image import Image
@@ -65,16 +67,45 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     return Finding("preprocessing", "caution", text)
 
 
+def resizing(resident: Resident, images: Sequence[Image]) -> Finding | None:
+    """Return a finding if another interpolation or crop changes a picture's first answer, else None.
+
+    Runs the model once per picture and way of resizing.
+    """
+    now = resident.adapter.preprocessing
+    if now is None or now.channels not in (1, 3) or len(resident.adapter.labels) < 2 or not images:
+        return None
+    ways = {replace(now, interpolation=name) for name in ("bilinear", "bicubic", "nearest") if now.antialias}
+    ways |= {replace(now, interpolation="bilinear", antialias=not now.antialias)}
+    ways |= {replace(now, crop=crop) for crop in ("centre", "squash")}
+    answers = _scores(resident, images, now).argmax(1)
+    others = {str(way): int((_scores(resident, images, way).argmax(1) != answers).sum()) for way in ways - {now}}
+    way, count = max(others.items(), key=lambda other: (other[1], other[0]))
+    if not count:
+        return None
+    text = (
+        f"How pictures are resized changes the answer: {count} of {len(images)} are called something else if resized "
+        f"as {way} instead of {now}. If the training did so, state interpolation, antialias and crop in "
+        "weights.preprocessing."
+    )
+    return Finding("resizing", "note", text)
+
+
 def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
     """Return the mutual information between picture and answer, as a share 0..1 of its maximum."""
+    scores = _scores(resident, images, preprocessing)
+    if not scores.isfinite().all():
+        return 0.0
+    most = math.log(min(scores.shape))
+    return float(torch.special.entr(scores.mean(0)).sum() - torch.special.entr(scores).sum(1).mean()) / most
+
+
+def _scores(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> Tensor:
+    """Return probabilities (pictures, classes) with a preprocessing other than the model's own."""
     adapter = resident.fastest_adapter(())
     rows = []
     with torch.no_grad(), resident.lock:
         for image in images:
             given = prepare(image.pixels, preprocessing, "trained")
             rows.append(adapter.class_logits(adapter.run(resident.place(given.tensor)))[0].double().softmax(0))
-    scores = torch.stack(rows)  # (pictures, classes)
-    if not scores.isfinite().all():
-        return 0.0
-    most = math.log(min(scores.shape))
-    return float(torch.special.entr(scores.mean(0)).sum() - torch.special.entr(scores).sum(1).mean()) / most
+    return torch.stack(rows)

@@ -24,6 +24,7 @@ from common.errors import ImageProblem, TooLarge
 from explain.phrases import plural
 from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from explain.picture.planes import KINDS, Planes, from_file, many, shown
+from models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
@@ -129,10 +130,12 @@ class Image:
                 pixels, notes = decode(lambda: source, title, max_pixels)
             elif torch is not None and isinstance(source, torch.Tensor):
                 pixels, notes = from_array(channels_last(source, torch), title, max_pixels)
-            elif isinstance(source, np.ndarray) and many(source):
-                pixels, planes, notes = shown(source, title, max_pixels)
             elif isinstance(source, np.ndarray):
-                pixels, notes = from_array(source, title, max_pixels)
+                numbers = source[0] if source.ndim == 4 and len(source) == 1 else source
+                if many(numbers):
+                    pixels, planes, notes = shown(numbers, title, max_pixels)
+                else:
+                    pixels, notes = from_array(numbers, title, max_pixels)
             elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
                 array := from_file(data, title, max_pixels)
             ) is not None:
@@ -146,6 +149,17 @@ class Image:
             raise TooLarge(f"{title} does not fit in memory; give a smaller picture.") from error
         pixels.flags.writeable = False
         return Image(pixels, title, notes, file, planes)
+
+    @staticmethod
+    def of_tensor(tensor: Any) -> Image:
+        """Take a float tensor (C, h, w) or (1, C, h, w) that is ready for a model; it is shown stretched."""
+        array = tensor.detach().cpu().float().numpy()
+        array = array[0] if array.ndim == 4 and len(array) == 1 else array
+        if array.ndim != 3 or array.shape[0] > MAX_CHANNELS:
+            raise ImageProblem(f"A tensor must be (C, height, width), alone or as a batch of one, not {array.shape}.")
+        pixels, planes, notes = shown(np.ascontiguousarray(array.transpose(1, 2, 0)), "tensor", MAX_PIXELS)
+        pixels.flags.writeable = False
+        return Image(pixels, "tensor", notes, planes=planes)
 
 
 def to_png(pixels: Pixels) -> bytes:

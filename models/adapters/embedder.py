@@ -39,17 +39,14 @@ class PreparedAdapter(Adapter):
         preprocessing: Preprocessing,
         weights_sha256: str,
         *,
-        fit: str = "trained",
         notes: tuple[str, ...] = (),
     ) -> None:
-        """`fit`: the way of `models.preprocess` that the model was trained with, where that is no crop."""
         super().__init__(spec, module, labels, weights_sha256)
-        self.preprocessing, self.notes, self._fit = preprocessing, notes, fit
-        if fit != "trained":
-            self.preprocessings = tuple(way for way in self.preprocessings if way != fit)
+        self.preprocessing, self.notes = preprocessing, notes
+        self.preprocessings = tuple(way for way in self.preprocessings if way != preprocessing.crop)
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        return prepare(pixels, self.preprocessing, self._fit if preprocessing == "trained" else preprocessing)
+        return prepare(pixels, self.preprocessing, preprocessing)
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         return record_attention(self.module, record)

@@ -44,5 +44,5 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
         module.args = {"imgsz": TASKS["detect"]}
         return adapt(spec, module, sha256)
     side = TASKS["classify"]
-    preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD)
+    preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
     return Classifier(spec, module, CLASSES, preprocessing, sha256)

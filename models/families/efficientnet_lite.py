@@ -141,7 +141,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     if len(given) != len(own) or any(fitted[name].shape != own[name].shape for name in own):
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     module.load_state_dict(fitted, assign=True)
-    preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3)
+    preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3, "bicubic")
     made = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
     made.padding = sum(tensor.numel() for tensor in fitted.values()) - sum(tensor.numel() for tensor in given)
     return made

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image as Pillow
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -151,9 +150,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
         return module
 
     module, sha256 = checkpoint.module_of(spec, progress, build, read)
-    preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, Pillow.Resampling.BILINEAR)
+    preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, crop="squash")
     preprocessing = preprocessing.changed(spec.weights.get("preprocessing", {}))
     notes = ("It is untrained.",) if "random" in spec.weights else ()
-    made = Embedder(spec, module, (), preprocessing, sha256, fit="squash", notes=notes)
+    made = Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     made.subject = "persons"
     return made

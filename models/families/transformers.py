@@ -79,7 +79,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
-    preprocessing, fit, notes = prepared(folder, net.config)
+    preprocessing, notes = prepared(folder, net.config)
     given = spec.weights.get("preprocessing", {})
     channels = getattr(net.config, "num_channels", 3)
     if channels != preprocessing.channels and not {"channels_in", "mean", "std"} & given.keys():
@@ -91,14 +91,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
         found = [net.config.id2label[index] for index in sorted(net.config.id2label)]
         names, _ = labels.for_classes(spec, net.config.num_labels, found)
         row = replace(spec, task="classify")
-        adapter = TransformersClassifier(row, net, names, preprocessing, sha256, fit=fit, notes=notes)
+        adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
         if spec.task != "embed":
             raise ModelProblem(
                 f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
                 "fine-tuned to classes."
             )
-        adapter = TransformersEmbedder(spec, net, (), preprocessing, sha256, fit=fit, notes=notes)
+        adapter = TransformersEmbedder(spec, net, (), preprocessing, sha256, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     adapter.more = _position_options(net, preprocessing.size)
     return adapter
@@ -156,30 +156,40 @@ def read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def prepared(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
-    """Return the folder's preprocessing, the way pictures are fitted, and a note where it says nothing."""
+def prepared(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return the folder's preprocessing, and a note where it says nothing."""
     settings = picture_settings(folder)
     if not settings:
-        high, wide = sides(getattr(config, "image_size", 224))
-        note = f"Its preprocessing was inferred ({high} x {wide} pixels, ImageNet's mean and spread): no file says it."
-        return Preprocessing((high, wide), min(high, wide), *IMAGENET), "trained", (note,)
+        guess = usual(config)
+        return guess, (f"Its preprocessing was inferred ({guess}, ImageNet's mean and std): no file states it.",)
+    return of_processor(settings), ()
+
+
+def usual(config: Any) -> Preprocessing:
+    """Return the preprocessing assumed for a configuration that comes without a processor."""
+    size = sides(getattr(config, "image_size", 224))
+    return Preprocessing(size, min(size), *IMAGENET)
+
+
+def of_processor(settings: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing of a processor's own dictionary, as in `preprocessor_config.json`."""
     mean, std = ((tuple(map(float, settings[key]))) for key in ("image_mean", "image_std"))
     if not settings.get("do_normalize", True):
         mean, std = (0.0,) * len(mean), (1.0,) * len(std)
-    how = Pillow.Resampling(settings.get("resample", 2))
+    how = Pillow.Resampling(settings.get("resample", 2)).name.lower()
     size = settings.get("size", 224)
     short = size.get("shortest_edge") if isinstance(size, dict) else size if settings.get("do_center_crop") else None
     if "crop_pct" in settings and short is not None:
         # ConvNeXt's rule: below 384 pixels a picture is resized and cropped, else squeezed.
         if short < 384:
-            return Preprocessing((short, short), int(short / settings["crop_pct"]), mean, std, how), "trained", ()
-        return Preprocessing((short, short), short, mean, std, how), "squash", ()
+            return Preprocessing((short, short), int(short / settings["crop_pct"]), mean, std, how)
+        return Preprocessing((short, short), short, mean, std, how, crop="squash")
     if settings.get("do_center_crop"):
         crop = sides(settings.get("crop_size", size))
         side = min(sides(size))
-        return Preprocessing(crop, side, mean, std, how, squeezed=short is None), "trained", ()
+        return Preprocessing(crop, side, mean, std, how, crop="square" if short is None else "centre")
     whole = sides(size)
-    return Preprocessing(whole, min(whole), mean, std, how), "squash", ()
+    return Preprocessing(whole, min(whole), mean, std, how, crop="squash")
 
 
 def inspect(path: Path) -> TableDraft | None:

@@ -257,6 +257,10 @@ class YoloxDetector(Detector):
         self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
         self._round = 0.5 if of_mmdetection else 0.0
 
+    @property
+    def resizing(self) -> str:
+        return f"long side → {self._size}, with bars, bilinear, no antialias"
+
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """uint8 (H, W, 3) to a square; `trained` puts the picture into its upper left corner, `letterbox` amid it."""
         self.check_preprocessing(preprocessing)

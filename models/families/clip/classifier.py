@@ -48,8 +48,6 @@ class Towers:
     share one softmax (CLIP)."""
     preprocessing: Preprocessing
     sha256: str
-    fit: str = "trained"
-    """The way of `models.preprocess` that it was trained with: `squash` where pictures were squeezed, not cropped."""
     notes: tuple[str, ...] = ()
     text_bytes: int = 0
     """Memory that the text tower takes besides `image`."""
@@ -114,7 +112,7 @@ class ClipClassifier(Classifier):
     parts: tuple[Part, ...] = ("contrast", "class")
 
     def __init__(self, spec: ModelSpec, towers: Towers, words: Sequence[str] = ()) -> None:
-        super().__init__(spec, towers.image, (), towers.preprocessing, towers.sha256, fit=towers.fit)
+        super().__init__(spec, towers.image, (), towers.preprocessing, towers.sha256)
         self.towers = towers
         self.extra_bytes = towers.text_bytes
         self.notes = towers.notes

@@ -77,7 +77,7 @@ def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
         lambda phrases: net.text(nets.tokenize(phrases)),
         net.logit_scale.exp().item(),
         net.logit_bias.item(),
-        Preprocessing((SIDE, SIDE), SIDE, nets.MEAN, nets.STD),
+        Preprocessing((SIDE, SIDE), SIDE, nets.MEAN, nets.STD, "bicubic"),
         sha256_of(path),
         notes=(ONLY_DRAWN,),
     )

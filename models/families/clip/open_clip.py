@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from common.errors import ModelProblem, WeightsProblem
@@ -36,7 +35,7 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
     _fill(net, tensors, weights, name if folder is None else "its open_clip_config.json")
     freeze(net)
     visual, net.visual = net.visual, nn.Identity()
-    preprocessing, fit = _preprocessing(visual)
+    preprocessing = _preprocessing(visual)
     bias = getattr(net, "logit_bias", None)
     tokenizer: Any = None
 
@@ -60,7 +59,6 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
         None if bias is None else bias.item(),
         preprocessing,
         sha256_of(weights),
-        fit,
         text_bytes=nbytes(net),
     )
 
@@ -72,15 +70,14 @@ class _WithVisual:
         self.visual = visual
 
 
-def _preprocessing(visual: nn.Module) -> tuple[Preprocessing, str]:
+def _preprocessing(visual: nn.Module) -> Preprocessing:
     import open_clip
 
     given = open_clip.get_model_preprocess_cfg(_WithVisual(visual))
     size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
-    interpolation = Pillow.Resampling[given.get("interpolation", "bicubic").upper()]
     mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
-    fit = "squash" if given.get("resize_mode") == "squash" else "trained"
-    return Preprocessing(size, min(size), mean, std, interpolation), fit
+    crop = {"squash": "squash", "longest": "letterbox"}.get(given.get("resize_mode", ""), "centre")
+    return Preprocessing(size, min(size), mean, std, given.get("interpolation", "bicubic"), crop=crop)
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:

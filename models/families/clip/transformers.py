@@ -53,7 +53,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
     parts = {"vision_model": net.vision_model}
     if kind == "clip":
         parts["visual_projection"] = net.visual_projection
-    preprocessing, fit, notes = _preprocessing(folder, net.config)
+    preprocessing, notes = _preprocessing(folder, net.config)
     return Towers(
         ImageTower(parts),
         _reader(spec, net, folder),
@@ -61,7 +61,6 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
         None if kind == "clip" else net.logit_bias.item(),
         preprocessing,
         sha256_of(weights),
-        fit,
         notes,
         nbytes(net.text_model),
     )
@@ -113,23 +112,20 @@ def _clip_tokenizer(length: int) -> Any:
     return SimpleTokenizer(context_length=length)
 
 
-def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, str, tuple[str, ...]]:
-    """Return how pictures are prepared, the way they are fitted, and a note where that is a guess."""
+def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return how pictures are prepared, and a note where that is a guess."""
     size = int(config.vision_config.image_size)
     settings = picture_settings(folder)
     if not settings:
         clip = config.model_type == "clip"
-        note = (
-            f"Its preprocessing was inferred ({size} pixels, {config.model_type}'s own mean and spread): no file says."
-        )
-        guessed = Preprocessing((size, size), size, *((MEAN, STD) if clip else (HALF, HALF)))
-        return guessed, "trained" if clip else "squash", (note,)
+        numbers, crop = ((MEAN, STD), "centre") if clip else ((HALF, HALF), "squash")
+        guess = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
+        note = f"Its preprocessing was inferred ({guess}, {config.model_type}'s own mean and std): no file states it."
+        return guess, (note,)
     whole = sides(settings.get("size", size))
     cropped = settings.get("do_center_crop") and "crop_size" in settings
     squashed = not settings.get("do_center_crop") and "shortest_edge" not in settings.get("size", {})
     mean, std = (tuple(map(float, settings[key])) for key in ("image_mean", "image_std"))
-    interpolation = Pillow.Resampling(settings.get("resample", 3))
-    preprocessing = Preprocessing(
-        sides(settings["crop_size"]) if cropped else whole, min(whole), mean, std, interpolation
-    )
-    return preprocessing, "squash" if squashed else "trained", ()
+    how = Pillow.Resampling(settings.get("resample", 3)).name.lower()
+    shape = sides(settings["crop_size"]) if cropped else whole
+    return Preprocessing(shape, min(whole), mean, std, how, crop="squash" if squashed else "centre"), ()

@@ -114,6 +114,8 @@ def channels_of(module: nn.Module) -> int:
 def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str) -> tuple[int, str]:
     """Return the side of the input, and how it was found."""
     refused = None
+    if not isinstance(stated.get("size", 0), int):
+        raise ModelProblem(f"{name} takes square pictures here: say weights.preprocessing.size as one number.")
     for side in (stated["size"],) if "size" in stated else SIDES:
         found = _try(module, channels, side)
         if isinstance(found, Exception):

@@ -118,8 +118,8 @@ def _adapter(
         default = torchvision_networks.default_weights(spec.arch)
         preprocessing = torchvision_networks.preprocessing_of(default).changed(known)
         return torchvision_networks.TorchvisionClassifier(spec, module, names, preprocessing, sha256)
-    preprocessing, fit = timm_networks.preprocessing_of(module).changed(known), timm_networks.fit_of(module)
-    return Classifier(spec, module, names, preprocessing, sha256, fit=fit)
+    preprocessing = timm_networks.preprocessing_of(module).changed(known)
+    return Classifier(spec, module, names, preprocessing, sha256)
 
 
 def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
@@ -174,6 +174,7 @@ def _other_sets(saved: Checkpoint) -> tuple[str, ...]:
 
 
 def _preprocessing_note(preprocessing: Preprocessing, why: str) -> str:
-    size = " x ".join(map(str, preprocessing.size))
     mean = ", ".join(f"{number:.3g}" for number in preprocessing.mean)
-    return f"Its preprocessing was inferred ({why}): {size} pixels, mean {mean}; weights.preprocessing states another."
+    return (
+        f"Its preprocessing was inferred ({why}): {preprocessing}, mean {mean}; weights.preprocessing states another."
+    )

@@ -7,24 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image as Pillow
 
 from common.errors import ModelProblem, Problem
 from models import labels
 from models.adapters.classifier import Classifier, both
 from models.families.custom.classifier import FILLS, kind_of, recorded
-from models.families.exported.files import CHANNELS, carried, choice, taken
+from models.families.exported.files import carried, taken
 from models.families.exported.runtime import padded, pieces, tensors
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from models.adapter import ModelSpec
     from models.families.exported.runtime import Runtime
-    from models.geometry import ModelInput
 
 LOGGER = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -50,8 +46,6 @@ def classifier(
     made = ExportedClassifier(spec, runtime if inside is None else inside, names, preprocessing, sha256)
     made.batch = runtime.batch
     made.probable = probable
-    made.swaps = choice(spec, "channels", CHANNELS, "rgb") == "bgr" and preprocessing.channels == 3
-    made.highest = choice(spec, "range", (1, 255), 1)
     if inside is None:
         made.gradients, made.parts, made.extra_bytes = False, ("class",), runtime.nbytes
     else:
@@ -63,21 +57,21 @@ def classifier(
 
 def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], notes: list[str]) -> Preprocessing:
     given = dict(spec.weights.get("preprocessing", {}))
-    if "size" in given and given["size"] not in size:
+    if "size" in given and given["size"] not in (*size, list(size)):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given['size']}.")
     channels = taken(spec, runtime)
     stated = "mean" in given or "range" in given
     short_side = given.get("short_side", round(min(size) / 0.875))
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
-        trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3, Pillow.Resampling.BILINEAR)
+        trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     else:
-        trained = Preprocessing(size, short_side, *IMAGENET, Pillow.Resampling.BILINEAR)
+        trained = Preprocessing(size, short_side, *IMAGENET)
         if not stated:
             guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
             notes.append(
                 f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
-                f"and {short_side} pixels for the short side."
+                f"and {trained} for the resizing."
             )
         elif "short_side" not in given:
             notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
@@ -131,17 +125,8 @@ class ExportedClassifier(Classifier):
     batch: int | None
     probable: bool
     """Whether the file answers with probabilities."""
-    swaps: bool
-    """Whether it takes blue first."""
-    highest: int
-    """The value of white."""
     channels_last = False
     _last: str | None = None
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        given = super().prepare(pixels, preprocessing)
-        tensor = given.tensor.flip(1) if self.swaps else given.tensor
-        return replace(given, tensor=tensor * self.highest)
 
     def _given(self, tensor: Tensor) -> Tensor:
         return tensor.permute(0, 2, 3, 1).contiguous() if self.channels_last else tensor

@@ -10,12 +10,12 @@ import logging
 import runpy
 import threading
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 from torch import Tensor
 
 from common.errors import ModelProblem, WeightsProblem
@@ -25,24 +25,21 @@ from models.drawing import PAPERS, Paper, names_drawings, paper_of
 from models.families.custom.inspect import find_labels
 from models.families.keras import files
 from models.families.keras.network import Net, keras, opened, without_activation
-from models.geometry import ModelInput
 from models.inspect import TableDraft, Unknown
 from models.preprocess import MAX_CHANNELS, Preprocessing, prepare
 from models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
 
     from models.adapter import Layer, ModelSpec, Prediction, Progress
     from models.families.keras.files import Facts
-    from models.geometry import Geometry
+    from models.geometry import Geometry, ModelInput
 
 LOGGER = logging.getLogger(__name__)
-WAYS = ("trained", "crop", "letterbox")
-"""The first squeezes the whole picture into the input, as Keras's own loaders do."""
 USUAL = 224
 """Input side in pixels where neither the file nor the operator says."""
 # Layers without a map of their own: they shrink another layer's map, drop parts of it or pass it on.
@@ -61,13 +58,8 @@ _PASSING = (
 class KerasClassifier(Classifier):
     """A `Net` as an adapter; `final` is the activation that was removed from its end."""
 
-    preprocessings: tuple[str, ...] = WAYS
-
-    def __init__(
-        self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, table: Mapping[str, Any], sha256: str
-    ) -> None:
+    def __init__(self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, sha256: str) -> None:
         super().__init__(spec, net, (), preprocessing, sha256)
-        self._highest, self._bgr = int(table.get("range", 1)), table.get("channels") == "bgr"
         self.final = "softmax"
         self.head: str | None = None
         """Path of the last dense layer, whose input is the embedding."""
@@ -76,10 +68,8 @@ class KerasClassifier(Classifier):
         self.check_preprocessing(preprocessing)
         if preprocessing == "negative":
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
-        way = "squash" if preprocessing in ("trained", "negative") else preprocessing
-        given = prepare(pixels, self.preprocessing, way)
-        tensor = given.tensor.flip(1) if self._bgr else given.tensor
-        return ModelInput(tensor * self._highest, given.geometry)
+            preprocessing = "trained"
+        return prepare(pixels, self.preprocessing, preprocessing)
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[Tensor] = []
@@ -137,13 +127,16 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     table = _table(spec, facts, notes)
     size = _size(spec, facts, notes)
     mean, std = (_each(table.get(key, (usual,)), facts.shape[2]) for key, usual in (("mean", 0.0), ("std", 1.0)))
-    preprocessing = Preprocessing(size, min(size), mean, std, Pillow.Resampling.BILINEAR, table.get("divide_by"))
-    made = KerasClassifier(spec, net, preprocessing, table, sha256_of(path))
+    rest = {key: value for key, value in table.items() if key not in ("size", "short_side", "mean", "std")}
+    preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="aspect").changed(rest)
+    made = KerasClassifier(spec, net, preprocessing, sha256_of(path))
     made.final = final
     made.head = next(
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
     _complete_by_a_run(made, path, notes)
+    if not {"interpolation", "crop"} <= table.keys():
+        notes.append(f"Its pictures are resized as Keras does ({made.resizing}); weights.preprocessing states another.")
     made.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
@@ -255,7 +248,7 @@ def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> N
     made.paper = _paper_of(made, notes)
     if made.paper is not None:
         # What was drawn with the other pen can be shown to it all the same.
-        made.preprocessings = (*WAYS, "negative")
+        made.preprocessings = (*made.preprocessings, "negative")
 
 
 def _paper_of(made: KerasClassifier, notes: list[str]) -> Paper | None:
@@ -267,6 +260,9 @@ def _paper_of(made: KerasClassifier, notes: list[str]) -> Paper | None:
         return given  # type: ignore[no-any-return]
     if made.channels != 1 or max(made.preprocessing.size) > 128 or not names_drawings(made.labels):
         return None
+    if "antialias" not in made.spec.weights.get("preprocessing", {}):
+        # Such models learn from bitmaps of their own size: a thin line that is only sampled falls to pieces.
+        made.preprocessing = replace(made.preprocessing, antialias=True)
 
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():

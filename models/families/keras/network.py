@@ -81,10 +81,12 @@ class Net(nn.Module):
         # The graph of layers, also of a Sequential; a model that is a subclass has none.
         graph = getattr(model, "_functional", None) or model
         self._graph = [graph if hasattr(graph, "_run_through_graph") else None]
-        self.first = _first(model)
+        self._channels_come_first = _first(model)
         self._names: dict[int, str] = {}
         for layer in model.layers:
             name = layer.name.replace(".", "_")
+            # A layer may be called what a module of torch has an attribute of: type, half, forward.
+            name += "_" if hasattr(self, name) else ""
             self._names[id(layer)] = name
             self.add_module(name, self._part(layer))
         if self._graph[0] is None:
@@ -99,14 +101,14 @@ class Net(nn.Module):
             return Net(layer, inner=True)
         # The class is named like the layer's, for lists of the model's parts.
         kind = type(type(layer).__name__, (Face,), {})
-        made: nn.Module = kind(layer, not self.first)
+        made: nn.Module = kind(layer, not self._channels_come_first)
         return made
 
     def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
         if self._inner:
             found = self._run(tensor)
-            return found if self.first else _channels_first(found)
-        given = tensor if self.first else tensor.permute(0, 2, 3, 1)
+            return found if self._channels_come_first else _channels_first(found)
+        given = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
         # An input of (h, w) alone has no channel axis.
         given = given[..., 0] if len(self._model[0].input_shape) == 3 else given
         with keras().device(str(tensor.device)):
@@ -124,7 +126,7 @@ class Net(nn.Module):
         module = self._modules.get(self._names.get(id(operation), ""))
         if module is None:
             return operation
-        if self.first:
+        if self._channels_come_first:
             return module
 
         def step(*given: Any, **more: Any) -> Any:

@@ -138,15 +138,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     fill(module, tensors, path.name)
     stated = spec.weights.get("preprocessing", {})
     mean, std = (tuple(stated.get(key, MEAN)) for key in ("mean", "std"))
-    preprocessing = Preprocessing(config.size, min(config.size), mean, std)
+    preprocessing = Preprocessing(config.size, min(config.size), mean, std, "bicubic", crop="squash")
     sha256 = sha256_of(path)
     adapter: PromptClassifier | PromptEmbedder
     if config.classes:
         persons = [f"person {number}" for number in range(config.classes)]
         names, _ = labels.for_classes(spec, config.classes, otherwise=persons)
-        adapter = PromptClassifier(spec, module, names, preprocessing, sha256, fit="squash")
+        adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
     else:
-        adapter = PromptEmbedder(spec, module, (), preprocessing, sha256, fit="squash")
+        adapter = PromptEmbedder(spec, module, (), preprocessing, sha256)
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.get("package") == "models.demo":
         # It knows drawn persons alone, so its scores are measured by such.

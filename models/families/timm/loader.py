@@ -11,7 +11,7 @@ from models import checkpoint, labels
 from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedder
 from models.families.custom import loader as custom
-from models.families.timm.networks import fit_of, names_of, preprocessing_of
+from models.families.timm.networks import names_of, preprocessing_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
     count = {"num_classes": len(own)} if own and "random" not in spec.weights else {}
     module, sha256 = _module(spec, config, progress, count, count)
     preprocessing = preprocessing_of(module).changed(spec.weights.get("preprocessing", {}))
-    return Classifier(spec, module, own or names_of(module), preprocessing, sha256, fit=fit_of(module))
+    return Classifier(spec, module, own or names_of(module), preprocessing, sha256)
 
 
 def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedder:
@@ -55,7 +55,7 @@ def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedd
     module, sha256 = _module(spec, config, progress, options, {})
     notes = ("It is untrained.",) if "random" in spec.weights else ()
     preprocessing = preprocessing_of(module).changed(given)
-    return Embedder(spec, module, (), preprocessing, sha256, fit=fit_of(module), notes=notes)
+    return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
 
 
 def _module(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image as Pillow
-
 from models import labels
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
 
-FITS = {"squash": "squash", "border": "letterbox"}
-"""Our way of `models.preprocess` for timm's crop mode, where that is no crop."""
+CROPS = {"squash": "squash", "border": "letterbox"}
+"""Our `Preprocessing.crop` for timm's crop mode, where that is no centre crop."""
 
 
 def config_of(module: nn.Module) -> dict[str, Any]:
@@ -22,11 +20,6 @@ def config_of(module: nn.Module) -> dict[str, Any]:
 
     config: dict[str, Any] = resolve_model_data_config(module)
     return config
-
-
-def fit_of(module: nn.Module) -> str:
-    """Return the way of `models.preprocess` that a model was trained with."""
-    return FITS.get(config_of(module)["crop_mode"], "trained")
 
 
 def preprocessing_of(module: nn.Module) -> Preprocessing:
@@ -38,7 +31,8 @@ def preprocessing_of(module: nn.Module) -> Preprocessing:
         short_side=int(min(size) / config["crop_pct"]),
         mean=config["mean"],
         std=config["std"],
-        interpolation=Pillow.Resampling[config["interpolation"].upper()],
+        interpolation=config["interpolation"],
+        crop=CROPS.get(config["crop_mode"], "centre"),
     )
 
 

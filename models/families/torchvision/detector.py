@@ -64,6 +64,11 @@ class TorchvisionDetector(Detector):
         # The input size of a square picture, with which layers are found.
         self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
 
+    @property
+    def resizing(self) -> str:
+        way = f"squeezed to {self._fixed[0]}" if self._fixed else f"short side → {self.module.transform.min_size[-1]}"  # type: ignore[union-attr, index]
+        return f"{way}, bilinear, no antialias"
+
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         """Prepare by torchvision's own transform; `letterbox` and `squash` fill a square of its short side.
 

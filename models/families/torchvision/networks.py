@@ -6,8 +6,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image as Pillow
-
 from common.errors import ModelProblem, WeightsProblem
 from common.suggestions import did_you_mean
 from models import architectures
@@ -81,7 +79,7 @@ def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
         short_side=short_side,
         mean=tuple(preset.mean),
         std=tuple(preset.std),
-        interpolation=Pillow.Resampling[preset.interpolation.name],
+        interpolation=preset.interpolation.value,
     )
 
 

@@ -111,6 +111,11 @@ class YoloDetector(NumberedLayers, Detector):
         # As `predict` of a YOLOE does: words of an open vocabulary often mean the same thing.
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
 
+    @property
+    def resizing(self) -> str:
+        way = f"squeezed to {self._size}" if self._squashes("trained") else f"long side → {self._size}, with bars"
+        return f"{way}, bilinear, no antialias"
+
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         from ultralytics.data.augment import LetterBox
 

@@ -170,8 +170,7 @@ def _preprocessing(module: Any) -> Preprocessing:
         steps = classify_transforms().transforms
     resize, crop, _, normalise = steps
     mean, std = (np.asarray(numbers, float).tolist() for numbers in (normalise.mean, normalise.std))
-    interpolation = Image.Resampling[resize.interpolation.name]
-    return Preprocessing(tuple(crop.size), resize.size, tuple(mean), tuple(std), interpolation)
+    return Preprocessing(tuple(crop.size), resize.size, tuple(mean), tuple(std), resize.interpolation.value)
 
 
 class YoloClassifier(NumberedLayers, Classifier):

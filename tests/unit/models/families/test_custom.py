@@ -83,7 +83,7 @@ def test_blocks_are_explained_at_the_last_of_them(folder: Path) -> None:
         best = net(tensor).softmax(1).max(1)
     assert made.predictions[0].index == int(best.indices)
     assert made.predictions[0].score == pytest.approx(float(best.values), abs=1e-5)
-    assert any("inferred" in note and "224 x 224" in note for note in made.notes)
+    assert any("inferred" in note and "(it takes 224 x 224): 224, bilinear" in note for note in made.notes)
     stated = table(
         folder,
         "nets.py:BlocksCNN",
@@ -173,7 +173,7 @@ def test_grey_pictures_and_another_size_of_vit(folder: Path) -> None:
         ("Sure", 4, 224, "It returns probabilities"),
         ("Softmaxed", 4, 224, "before its last activation"),
         ("YesNo", 2, 224, "before its last activation"),
-        ("Fixed", 4, 64, "64 x 64"),
+        ("Fixed", 4, 64, "64 is the first that it takes): 64, bilinear"),
     ],
 )
 def test_what_a_module_returns_is_understood(name: str, count: int, side: int, note: str, folder: Path) -> None:
@@ -349,7 +349,7 @@ def test_real_networks_for_small_pictures(file: str, n: int, folder: Path) -> No
         assert made.predictions[0].label == label
         assert made.heatmaps[0].layers == ("layer3",)
         assert made.heatmaps[0].raw[0].shape == (8, 8)
-    assert any("32 x 32" in note for note in made.notes)
+    assert any("32, bilinear" in note for note in made.notes)
 
 
 def test_a_real_transformer_of_ones_own(folder: Path) -> None:

@@ -86,7 +86,7 @@ def maps(adapter: Any, layer: str, method: str) -> torch.Tensor:
 def test_layers_and_maps_are_those_of_the_model_that_was_exported(name: str, kind: str, tmp_path: Path) -> None:
     module = network(name)
     adapter = load(spec(exported(module, kind, tmp_path)))
-    own = Classifier(spec(tmp_path), module, adapter.labels, Preprocessing((64, 64), 64, MEAN, STD, 2), "")
+    own = Classifier(spec(tmp_path), module, adapter.labels, Preprocessing((64, 64), 64, MEAN, STD), "")
     own.preprocessing = adapter.preprocessing  # type: ignore[attr-defined]
     assert isinstance(adapter, ExportedClassifier)
     assert adapter.gradients

@@ -545,7 +545,7 @@ def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Pat
     net = transformers.ViTModel(config, add_pooling_layer=False).eval()
     adapter: Any = load(spec_for(folder_with(tmp_path / "model", net)))
     assert adapter.notes == (
-        "Its preprocessing was inferred (64 x 64 pixels, ImageNet's mean and spread): no file says it.",
+        "Its preprocessing was inferred (64, bilinear, ImageNet's mean and std): no file states it.",
     )
     tensor = torch.randn(1, 3, 64, 64)
     with torch.no_grad():

@@ -1,0 +1,166 @@
+"""Read a `Preprocessing` from the transforms of torchvision, timm or Ultralytics, without running them."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ModelProblem
+from models.families.custom import code
+from models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TO_TENSOR = (
+    "ToTensor",
+    "MaybeToTensor",
+    "PILToTensor",
+    "MaybePILToTensor",
+    "ToImage",
+    "ToImageTensor",
+    "ToPureTensor",
+)
+_SCALE = ("ConvertImageDtype", "ToDtype")
+_READ = "Resize, CenterCrop, Grayscale, ToTensor (or PILToTensor, ToImage, ToDtype) and Normalize"
+
+
+@dataclass(slots=True)
+class _Steps:
+    """What the steps of a transform say, collected in their order."""
+
+    resize: Any = None
+    crop: tuple[int, int] | None = None
+    interpolation: str = "bilinear"
+    antialias: bool = True
+    tensor: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: int = 3
+
+    def read(self, step: Any) -> None:
+        """Note one step; raise ModelProblem for one that is not known."""
+        kind = type(step).__name__
+        if kind == "Resize":
+            self.resize, self.interpolation = step.size, getattr(step.interpolation, "value", step.interpolation)
+            # Pillow always smooths; only tensors are resized without it.
+            self.antialias = not self.tensor or step.antialias is not False
+        elif kind == "CenterCrop":
+            self.crop = _pair(step.size)
+        elif kind == "Grayscale":
+            self.channels = int(step.num_output_channels)
+        elif kind == "Normalize":
+            self.mean, self.std = _numbers(step.mean), _numbers(step.std)
+        elif kind in _TO_TENSOR:
+            self.tensor = True
+        elif kind == "ImageClassification":
+            self.resize, self.crop = step.resize_size, _pair(step.crop_size)
+            self.interpolation, self.mean, self.std = step.interpolation.value, tuple(step.mean), tuple(step.std)
+        elif kind not in (*_SCALE, "Identity"):
+            raise ModelProblem(
+                f"The transform has a step {kind}, which cannot be read here: leave only {_READ}, or state size, mean, "
+                "std, interpolation and crop in weights.preprocessing."
+            )
+
+
+def preprocessing_of(transform: Any) -> Preprocessing:
+    """Return the preprocessing of a `Compose`, a preset of torchvision's weights, or a list of steps.
+
+    Raises ModelProblem, one sentence, for a step that is unknown or random, and where no size is given.
+    """
+    found = _Steps()
+    for step in _flat(transform):
+        found.read(step)
+    if found.resize is None and found.crop is None:
+        raise ModelProblem("The transform has no Resize and no CenterCrop, so the size of the input is unknown.")
+    if found.resize is None:
+        raise ModelProblem("The transform crops without a Resize before it, which cannot be shown here: add a Resize.")
+    sides = _sides(found.resize)
+    size = found.crop or ((sides[0], sides[0]) if len(sides) == 1 else (sides[0], sides[1]))
+    crop = "centre" if len(sides) == 1 else "squash" if found.crop in (None, tuple(sides)) else "square"
+    if crop == "square" and sides[0] != sides[1]:
+        raise ModelProblem(
+            f"The transform squeezes pictures to {sides[0]} × {sides[1]} and then crops, which cannot be shown "
+            "here: resize to a square, or crop first."
+        )
+    channels = len(found.mean) if found.mean is not None and len(found.mean) > 1 else found.channels
+    mean, std = (
+        (default,) * channels if given is None else given * channels if len(given) == 1 else given
+        for given, default in ((found.mean, 0.0), (found.std, 1.0))
+    )
+    short_side = sides[0] if len(sides) == 1 or crop == "square" else min(size)
+    interpolation = found.interpolation.removesuffix("-exact")
+    return Preprocessing(size, short_side, mean, std, interpolation, found.antialias, crop)
+
+
+def keys_of(name: str) -> dict[str, Any]:
+    """Return a transform as the keys of `weights.preprocessing`.
+
+    `name` is of a transform in an operator's own file, `train.py:transform` (a function is called for it), or of
+    torchvision's weights, `ResNet50_Weights.IMAGENET1K_V2`.
+    """
+    return keys(_own(name) if code.is_own(name) else _of_weights(name))
+
+
+def keys(found: Preprocessing) -> dict[str, Any]:
+    """Return a preprocessing as the keys of `weights.preprocessing`."""
+    size = found.size[0] if found.size[0] == found.size[1] else list(found.size)
+    resizing = {"interpolation": found.interpolation, "antialias": found.antialias, "crop": found.crop}
+    numbers = {
+        "mean": list(found.mean),
+        "std": list(found.std),
+        "channels": found.channels_order,
+        "range": found.highest,
+    }
+    return {"size": size, "short_side": found.short_side, **resizing, **numbers}
+
+
+def _own(name: str) -> Preprocessing:
+    file, _, member = name.rpartition(":")
+    transform = code.named(Path(file), member)
+    if inspect.isroutine(transform):
+        try:
+            transform = transform()
+        # It is somebody else's code.
+        except Exception as problem:
+            raise ModelProblem(
+                f"{name} raised {type(problem).__name__} ({problem}): let it need no argument."
+            ) from problem
+    return preprocessing_of(transform)
+
+
+def _of_weights(name: str) -> Preprocessing:
+    import torchvision
+
+    try:
+        weights = torchvision.models.get_weight(name)
+    except (ValueError, KeyError) as problem:
+        raise ModelProblem(
+            f"torchvision has no weights called {name}: write them as ResNet50_Weights.IMAGENET1K_V2, or name a "
+            "transform in a file of yours as train.py:transform."
+        ) from problem
+    return preprocessing_of(weights.transforms())
+
+
+def _flat(transform: Any) -> Iterable[Any]:
+    steps = transform if isinstance(transform, (list, tuple)) else getattr(transform, "transforms", None)
+    if steps is None:
+        yield transform
+        return
+    for step in steps:
+        yield from _flat(step)
+
+
+def _sides(size: Any) -> list[int]:
+    return [int(side) for side in size] if isinstance(size, (list, tuple)) else [int(size)]
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    sides = _sides(size)
+    return (sides[0], sides[-1])
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+    return tuple(float(number) for number in (given.tolist() if hasattr(given, "tolist") else given))

@@ -1,0 +1,250 @@
+"""A model that is in memory is explained as it is, stays as it was, and is freed with its last user."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+from torchvision import models as torchvision_models
+from torchvision import transforms
+
+from common.errors import ModelProblem
+from explain import Explainer, Image
+from explain.evidence.resident import Residency
+from explain.explainer import EVIDENCE
+from models.families.custom.in_memory import measured
+from models.preprocess import Preprocessing, place
+from tests.unit import own_nets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+EVALUATION = transforms.Compose(
+    [transforms.Resize(128), transforms.CenterCrop(112), transforms.ToTensor(), transforms.Normalize(**NUMBERS)]
+)
+NAMES = ["healthy", "rust", "blight", "mould", "spot"]
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return torchvision_models.resnet18(num_classes=5)
+
+
+def test_a_module_is_explained_as_pytorch_grad_cam_explains_it(net: nn.Module, bus: Path) -> None:
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    net.eval()
+    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, layers=[net.layer4[-1]], name="leaves")
+    made = explainer(bus, targets=["rust"], method="gradcam")
+    tensor = EVALUATION(Pillow.open(bus).convert("RGB"))[None]
+    with torch.no_grad():
+        expected = net(tensor).softmax(1)[0]
+    assert made.model.id == "leaves"
+    assert made.heatmaps[0].layers == ("layer4.1",)
+    assert {p.label: p.score for p in made.predictions} == pytest.approx(
+        dict(zip(NAMES, expected.tolist(), strict=True)), abs=1e-4
+    )
+    cam = GradCAM(net, [net.layer4[-1]])(tensor, [ClassifierOutputTarget(1)])[0]
+    ours = made.heatmaps[0].raw[0]
+    scaled = np.asarray(Pillow.fromarray(np.maximum(ours, 0)).resize((112, 112), Pillow.Resampling.BILINEAR))
+    assert np.corrcoef(scaled.ravel(), cam.ravel())[0, 1] > 0.99
+    assert made.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
+
+
+def test_a_module_stays_as_it_was(net: nn.Module, bus: Path) -> None:
+    calls = []
+    handle = net.layer1.register_forward_hook(lambda *_: calls.append(1))
+    net.train()
+    net.fc.weight.requires_grad_(False)
+    before = {name: (one.requires_grad, one.data_ptr(), one.clone()) for name, one in net.named_parameters()}
+    buffers = {name: one.clone() for name, one in net.named_buffers()}
+    hooks = {name: len(part._forward_hooks) for name, part in net.named_modules()}
+    Explainer(net, preprocess=EVALUATION)(bus, top_k=2)
+    assert net.training
+    for name, one in net.named_parameters():
+        grad, place_, values = before[name]
+        assert (one.requires_grad, one.data_ptr()) == (grad, place_)
+        assert torch.equal(one, values)
+        assert one.grad is None
+    assert all(torch.equal(one, buffers[name]) for name, one in net.named_buffers())
+    assert {name: len(part._forward_hooks) for name, part in net.named_modules()} == hooks
+    handle.remove()
+
+
+def test_the_parameters_are_not_copied_and_a_training_step_is_seen(net: nn.Module, bus: Path) -> None:
+    residency = Residency()
+    first = Explainer(net, preprocess=EVALUATION, residency=residency)
+    assert first.resident.adapter.module.fc.weight.data_ptr() == net.fc.weight.data_ptr()
+    assert Explainer(net, preprocess=EVALUATION, residency=residency).resident is first.resident
+    before = first(bus, top_k=1).predictions[0]
+    with torch.no_grad():
+        net.fc.bias[(before.index + 1) % 5] += 50
+    again = Explainer(net, preprocess=EVALUATION, residency=residency)
+    assert again.resident is not first.resident
+    assert again(bus, top_k=1).predictions[0].index == (before.index + 1) % 5
+
+
+def test_a_model_is_freed_with_its_last_user(bus: Path) -> None:
+    net = own_nets.BlocksCNN(num_classes=3, width=4)
+    explainer = Explainer(net, preprocess=EVALUATION)
+    explainer(bus, top_k=1)
+    module = weakref.ref(explainer.resident.adapter.module)
+    del explainer
+    gc.collect()
+    assert module() is None
+    assert not EVIDENCE.values() or all(
+        type(e.resident.adapter.module) is not own_nets.BlocksCNN for e in EVIDENCE.values()
+    )
+
+
+def test_layers_by_module_path_preset_or_position(net: nn.Module) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION)
+    paths = [layer.path for layer in explainer.layers]
+    for given in (net.layer3[1], "layer3.1", [net.layer3[1]], -1, [paths[0], net.layer4]):
+        found = explainer._paths(given)
+        assert found in (("layer3.1",), (paths[-1],), (paths[0], "layer4"))
+    with pytest.raises(ModelProblem, match="no part of ResNet"):
+        Explainer(net, layers=[nn.ReLU()])
+    with pytest.raises(ModelProblem, match="There is no layer 99"):
+        explainer._paths(99)
+
+
+def test_arrays_tensors_and_files_are_the_same_picture(net: nn.Module, bus: Path) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION)
+    pixels = np.asarray(Pillow.open(bus).convert("RGB"))
+    expected = explainer(bus, top_k=1).predictions[0].score
+    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    for source in (
+        pixels,
+        pixels[None],
+        Pillow.fromarray(pixels),
+        tensor,
+        tensor[None],
+        tensor.float() / 255,
+        bus.read_bytes(),
+    ):
+        assert explainer(source, top_k=1).predictions[0].score == pytest.approx(expected, abs=2e-3)
+    assert explainer(pixels[..., ::-1], top_k=1, bgr=True).predictions[0].score == expected
+    with pytest.raises(ModelProblem, match="bgr is for arrays"):
+        explainer(bus, bgr=True)
+
+
+def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> None:
+    tensor = EVALUATION(Pillow.open(bus).convert("RGB"))[None]
+    with torch.no_grad():
+        expected = net.eval()(tensor).softmax(1).max()
+    for preprocess in (None, EVALUATION):
+        made = Explainer(net, preprocess=preprocess)(tensor, top_k=1)
+        assert made.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
+        assert made.image.pixels.shape == (112, 112, 3)
+        assert made.heatmaps[0].values.shape == (112, 112)
+
+
+def test_a_list_of_pictures_with_a_class_each(net: nn.Module, pictures: list[Path]) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
+    made = explainer(list(pictures[:3]), targets=["rust", 0, ["spot", "mould"]])
+    assert [[h.target.label for h in one.heatmaps] for one in made] == [["rust"], ["healthy"], ["spot", "mould"]]
+    with pytest.raises(ModelProblem, match="3 pictures and 1 targets"):
+        explainer(list(pictures[:3]), targets=["rust"])
+
+
+def test_a_function_as_preprocess_is_measured(net: nn.Module, bus: Path) -> None:
+    def feed(picture: Pillow.Image) -> torch.Tensor:
+        return EVALUATION(picture.convert("RGB"))
+
+    stated, found = Explainer(net, preprocess=EVALUATION), Explainer(net, preprocess=feed)
+    one, other = (explainer(bus, targets=[1]) for explainer in (stated, found))
+    assert other.predictions[0].score == pytest.approx(one.predictions[0].score, abs=1e-4)
+    assert np.corrcoef(one.heatmaps[0].values.ravel(), other.heatmaps[0].values.ravel())[0, 1] > 0.99
+    size = (427, 640)
+    geometry = measured(feed, size)
+    exact = place(np.zeros((*size, 3), np.uint8), stated.resident.adapter.preprocessing, "trained")[1]
+    assert np.abs(np.subtract(geometry.seen, exact.seen)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "words"),
+    [
+        (lambda picture: EVALUATION(picture).flip(2), "flips, turns or warps"),
+        (transforms.Compose([transforms.RandomResizedCrop(64), transforms.ToTensor()]), "is random"),
+        (lambda picture: picture.nothing, "preprocess raised AttributeError"),
+        (lambda picture: torch.zeros(5), "it should return"),
+    ],
+)
+def test_a_preprocess_that_cannot_be_shown_is_one_sentence(
+    net: nn.Module, bus: Path, preprocess: Any, words: str
+) -> None:
+    with pytest.raises(ModelProblem, match=words):
+        Explainer(net, preprocess=preprocess)(bus)
+
+
+def test_other_libraries_objects(bus: Path) -> None:
+    import timm
+    import transformers
+
+    torch.manual_seed(0)
+    small = timm.create_model("mobilenetv3_small_050", num_classes=4)
+    assert Explainer(small).resident.adapter.resizing == "256 → 224, bicubic"
+    config = transformers.ViTConfig(
+        image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        id2label={0: "rust", 1: "blight", 2: "none"},
+    )  # fmt: skip
+    vit = transformers.ViTForImageClassification(config)
+    processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64}, resample=3)
+    made = Explainer(vit, preprocess=processor)(bus, top_k=3)
+    assert {p.label for p in made.predictions} == {"rust", "blight", "none"}
+    assert made.evidence.resident.adapter.resizing == "squeezed to 64, bicubic"
+    scripted = torch.jit.trace(torchvision_models.resnet18(num_classes=3).eval(), torch.zeros(1, 3, 224, 224))
+    made = Explainer(scripted, name="scripted")(bus, top_k=3)
+    assert "ok" in [heatmap.state for heatmap in made.heatmaps]
+
+
+def test_a_yolo_object_is_a_detector(bus: Path) -> None:
+    from ultralytics import YOLO
+
+    from tests.conftest import weight
+
+    yolo = YOLO(weight("yolo11n.pt"))
+    explainer = Explainer(yolo, name="mine", layers=[yolo.model.model[22]])
+    made = explainer(bus)
+    assert [p.label for p in made.predictions].count("person") >= 3
+    assert made.heatmaps[0].layers == ("model.22",)
+    assert len(yolo.predict(bus, verbose=False)[0].boxes) == len(made.predictions)
+
+
+def test_a_keras_object(bus: Path) -> None:
+    from models.families.keras.network import keras
+
+    layers = keras().layers
+    net = keras().Sequential([
+        keras().Input((64, 64, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=2, name="first"),
+        layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax"),
+    ])  # fmt: skip
+    explainer = Explainer(net, labels=["a", "b", "c"], layers=[net.get_layer("first")])
+    made = explainer(np.asarray(Pillow.open(bus).resize((64, 64)))[None], top_k=3)
+    assert {p.label for p in made.predictions} == {"a", "b", "c"}
+    assert made.heatmaps[0].layers == ("first",)
+
+
+def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
+    with pytest.raises(ModelProblem, match="A int is no model"):
+        Explainer(3)
+    with pytest.raises(ModelProblem, match="has 5 classes and weights.labels names 2"):
+        Explainer(net, labels=["a", "b"])
+    with pytest.raises(ModelProblem, match="has its own preprocessing"):
+        Explainer("efficientnet-lite0", labels=["a"])
+
+
+def test_an_image_of_a_tensor_keeps_its_numbers() -> None:
+    tensor = torch.randn(1, 4, 20, 30)
+    image = Image.of_tensor(tensor)
+    assert np.array_equal(image.planes, tensor[0].numpy().transpose(1, 2, 0))

@@ -1,0 +1,268 @@
+"""Ten photographs are prepared as each library's own pipeline prepares them, and answered with the same scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import save_file
+from torch import nn
+from torchvision import transforms as v1
+
+from common.errors import ModelProblem
+from common.packaged import photographs
+from models import catalog
+from models.families.custom import code, transforms
+from models.load import load
+from models.preprocess import Preprocessing, prepare
+from tests.conftest import weight
+from tests.unit import own_nets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WINDOWS = {"bus": (3, 400, 810, 947), "zidane": (700, 0, 1279, 719), "china": (0, 100, 640, 243)}
+CLOSE = 1e-4
+NUMBERS = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@cache
+def pictures() -> tuple[Pillow.Image, ...]:
+    """The packaged photographs, and windows of them: landscape, upright, square, odd sides, small."""
+    whole = {name: Pillow.open(path).convert("RGB") for name, path in photographs().items()}
+    cut = [whole[name].crop(window) for name, window in WINDOWS.items()]
+    small = [whole["flower"].resize(size) for size in ((225, 225), (97, 211), (640, 427))]
+    return (*whole.values(), *cut, *small)
+
+
+def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: Callable[[torch.Tensor], Any]) -> float:
+    """The largest difference of a probability over the ten pictures."""
+    assert len(pictures()) == 10
+    worst = 0.0
+    with torch.no_grad():
+        for picture in pictures():
+            ours, theirs = adapter.prepare(np.asarray(picture), "trained").tensor, tensor(picture)
+            assert ours.shape == theirs.shape
+            mine = adapter.run(ours).logits.double().softmax(1)
+            worst = max(worst, float((mine - scores(theirs).double().softmax(1)).abs().max()))
+    return worst
+
+
+def test_the_packaged_model_is_fed_as_timm_feeds_it() -> None:
+    import timm
+
+    adapter: Any = load(catalog.spec("efficientnet-lite0"))
+    net = timm.create_model("tf_efficientnet_lite0")
+    config = timm.data.resolve_data_config(model=net)
+    transform = timm.data.create_transform(**{**config, "mean": (0.5,) * 3, "std": (0.5,) * 3})
+    assert same(adapter, lambda picture: transform(picture)[None], lambda given: adapter.run(given).logits) < CLOSE
+
+
+def own(loader: str, arch: str, **weights: Any) -> Any:
+    """Load a model that no catalogue names."""
+    named = replace(catalog.spec("efficientnet-lite0"), id="mine", loader=loader, arch=arch, weights=weights)
+    return load(named)
+
+
+def sure(net: Any, shape: tuple[int, ...] = (3, 224, 224)) -> Any:
+    """Spread the logits of an untrained network, so that its probabilities depend on the picture."""
+    last = [part for part in net.modules() if isinstance(part, nn.Linear)][-1]
+    with torch.no_grad():
+        spread = net.eval()(torch.randn(8, *shape)).std(0).mean()
+        last.weight *= 2 / spread
+        last.bias -= net(torch.randn(8, *shape)).mean(0)
+    return net
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "efficientnet_b0", "mobilenet_v3_small"])
+def test_torchvisions_networks_are_fed_by_the_transforms_of_their_weights(arch: str, tmp_path: Path) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    net = sure(torchvision.models.get_model(arch, num_classes=7))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    adapter = own("torchvision.classifiers", arch, path=str(tmp_path / "net.pth"))
+    transform = torchvision.models.get_model_weights(arch).DEFAULT.transforms()
+    assert same(adapter, lambda picture: transform(picture)[None], net) < CLOSE
+
+
+@pytest.mark.parametrize("arch", ["mobilenetv3_small_050", "convnext_atto", "deit_tiny_patch16_224"])
+def test_timms_networks_are_fed_by_the_transform_of_their_configuration(arch: str, tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    net = sure(timm.create_model(arch, num_classes=7))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    adapter = own("timm", arch, path=str(tmp_path / "net.pth"))
+    transform = timm.data.create_transform(**timm.data.resolve_data_config(model=net))
+    assert same(adapter, lambda picture: transform(picture)[None], net) < CLOSE
+
+
+CUSTOM = f"{own_nets.__file__}:BlocksCNN"
+
+
+def test_a_network_of_ones_own_is_fed_bilinearly_with_antialias(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = sure(own_nets.BlocksCNN(num_classes=5, width=4))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    adapter = own("custom", CUSTOM, path=str(tmp_path / "net.pth"), args={"width": 4})
+    steps = [v1.Resize(224), v1.CenterCrop(224), v1.ToTensor(), v1.Normalize(**NUMBERS)]
+    assert same(adapter, lambda picture: v1.Compose(steps)(picture)[None], net) < CLOSE
+    assert adapter.resizing == "224, bilinear"
+
+
+def test_a_real_leaf_is_named_as_the_networks_own_pipeline_names_it() -> None:
+    path = weight("plantvillage15_simplecnn.pth")
+    adapter = own("custom", f"{own_nets.__file__}:PlantCNN", path=str(path))
+    picture = Pillow.open(path.parent / "images/leaf/tomato_late_blight.JPG").convert("RGB")
+    with torch.no_grad():
+        given = adapter.prepare(np.asarray(picture), "trained").tensor
+        assert float(adapter.run(given).logits.softmax(1).max()) == pytest.approx(0.867, abs=1e-3)
+
+
+TRANSFORMS = """
+from torchvision.transforms import v2 as T
+import torch
+
+NUMBERS = dict(mean=[0.5, 0.4, 0.3], std=[0.2, 0.3, 0.4])
+squash = T.Compose([T.Resize((96, 128), interpolation=T.InterpolationMode.BICUBIC), T.ToImage(),
+                    T.ToDtype(torch.float32, scale=True), T.Normalize(**NUMBERS)])
+
+
+def square():
+    return T.Compose([T.Resize([110, 110]), T.CenterCrop(96), T.ToImage(), T.ToDtype(torch.float32, scale=True),
+                      T.Normalize(**NUMBERS)])
+
+
+tensors = T.Compose([T.ToImage(), T.ToDtype(torch.float32, scale=True), T.Resize(96, antialias=False), T.CenterCrop(96),
+                     T.Normalize(**NUMBERS)])
+random = T.Compose([T.RandomResizedCrop(96), T.ToImage()])
+"""
+
+
+@pytest.mark.parametrize("name", ["squash", "square", "tensors"])
+def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
+    keys = transforms.keys_of(f"{tmp_path / 'train.py'}:{name}")
+    preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)
+    theirs = code.named(tmp_path / "train.py", name)
+    theirs = theirs() if name == "square" else theirs
+    for picture in pictures():
+        ours = prepare(np.asarray(picture), preprocessing, "trained").tensor[0]
+        assert (ours - theirs(picture)).abs().max() <= (1e-3 if name == "tensors" else 1.01 / 255 / 0.2)
+    assert preprocessing.crop == {"tensors": "centre"}.get(name, name)
+    assert preprocessing.antialias is (name != "tensors")
+
+
+def test_a_transform_is_named_in_models_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
+    torch.save(own_nets.BlocksCNN(num_classes=5, width=4).state_dict(), tmp_path / "net.pth")
+    text = """
+    [model.leaf]
+    loader = "custom"
+    arch = "ARCH"
+    weights = { path = "net.pth", args = { width = 4 }, preprocessing = { transforms = "train.py:square" } }
+    """
+    (tmp_path / "models.toml").write_text(text.replace("ARCH", CUSTOM), "utf-8")
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    adapter = load(catalog.spec("leaf"))
+    assert adapter.resizing == "squeezed to 110 → 96, bilinear"
+    assert not any("inferred" in note for note in adapter.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("random", "a step RandomResizedCrop, which cannot be read here"),
+        ("nothing", "There is no nothing in train.py"),
+        ("ResNet18_Weights.OLD", "torchvision has no weights called ResNet18_Weights.OLD"),
+    ],
+)
+def test_a_transform_that_cannot_be_read_is_one_sentence(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
+    with pytest.raises(ModelProblem, match=words):
+        transforms.keys_of(name if "." in name else f"{tmp_path / 'train.py'}:{name}")
+
+
+def test_weights_of_torchvision_name_their_transform() -> None:
+    keys = transforms.keys_of("ResNet50_Weights.IMAGENET1K_V2")
+    assert (keys["short_side"], keys["size"], keys["interpolation"], keys["crop"]) == (232, 224, "bilinear", "centre")
+
+
+def test_keras_is_fed_as_load_img_and_smart_resize_do(tmp_path: Path) -> None:
+    from models.families.keras.network import keras
+
+    library = keras()
+    library.utils.set_random_seed(0)
+    layers = library.layers
+    net = library.Sequential(
+        [
+            library.Input((96, 64, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 5, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+    net.save(tmp_path / "net.keras")
+    adapter = own("keras", "keras", path=str(tmp_path / "net.keras"))
+    assert adapter.resizing == "cut to shape → 96 × 64, bilinear, no antialias"
+    for place, picture in enumerate(pictures()):
+        file = tmp_path / f"{place}.png"
+        picture.save(file)
+        array = library.utils.img_to_array(library.utils.load_img(file))
+        theirs = np.asarray(library.preprocessing.image.smart_resize(array, (96, 64)))
+        with torch.no_grad():
+            expected = torch.as_tensor(net(theirs[None], training=False))
+            found = adapter.run(adapter.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
+        assert (found - expected).abs().max() < CLOSE
+
+
+def test_a_folder_of_transformers_is_fed_by_its_own_processor(tmp_path: Path) -> None:
+    import transformers as library
+
+    torch.manual_seed(0)
+    config = library.ViTConfig(
+        image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        id2label={0: "rust", 1: "blight", 2: "none"},
+    )  # fmt: skip
+    net = library.ViTForImageClassification(config).eval()
+    net.save_pretrained(tmp_path)
+    processor = library.ViTImageProcessor(size={"height": 64, "width": 64}, resample=3)
+    processor.save_pretrained(tmp_path)
+    adapter = own("transformers", "", path=str(tmp_path))
+    assert adapter.resizing == "squeezed to 64, bicubic"
+    found = same(
+        adapter,
+        lambda picture: processor(picture, return_tensors="pt")["pixel_values"],
+        lambda given: net(pixel_values=given).logits,
+    )
+    assert found < CLOSE
+
+
+def test_open_clip_is_fed_by_its_own_transform(tmp_path: Path) -> None:
+    import open_clip
+
+    vision = {"image_size": 64, "layers": 2, "width": 32, "patch_size": 16, "head_width": 16}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
+    torch.manual_seed(0)
+    net, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}", load_weights=False)
+    save_file(
+        {key: value.contiguous() for key, value in net.state_dict().items()}, tmp_path / "open_clip_model.safetensors"
+    )
+    adapter = own("clip", "open_clip", path=str(tmp_path), labels=["a bus", "a flower", "a temple"])
+    for picture in pictures():
+        ours = adapter.prepare(np.asarray(picture), "trained").tensor
+        with torch.no_grad():
+            found = nn.functional.normalize(adapter.embedding(adapter.run(ours)), dim=1)
+            theirs = net.eval().encode_image(transform(picture)[None], normalize=True)
+        assert (found - theirs).abs().max() < CLOSE
