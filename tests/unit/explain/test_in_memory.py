@@ -238,7 +238,7 @@ def test_a_keras_object(bus: Path) -> None:
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
     with pytest.raises(ModelProblem, match="A int is no model"):
         Explainer(3)
-    with pytest.raises(ModelProblem, match="has 5 classes and weights.labels names 2"):
+    with pytest.raises(ModelProblem, match=r"has 5 classes and weights\.labels names 2"):
         Explainer(net, labels=["a", "b"])
     with pytest.raises(ModelProblem, match="has its own preprocessing"):
         Explainer("efficientnet-lite0", labels=["a"])
