@@ -190,7 +190,9 @@ class Comparison(_Answer):
     fastest: str | None = Field(description="null if the measured times are too close to tell.")
     common: tuple[int, int, int, int] = Field(description="xyxy in pixels: the area that every model saw.")
     models: list[Compared] = Field(description="Only the first map of each has pixels.")
-    agreement: list[list[Agreement]] = Field(description="Between the first maps of each pair of models.")
+    agreement: list[list[Agreement | None]] = Field(
+        description="Between the first maps of each pair of models; null where one has no map."
+    )
 
 
 class Places(_Answer):

@@ -226,8 +226,11 @@ class CompareRequest(_PictureRequest):
         "server's default.",
     )
     targets: tuple[Class, ...] = Field(
-        default=(), max_length=MAX_MAPS, description="Classes by index or label; none: each model's best."
+        default=(),
+        max_length=MAX_MAPS,
+        description="Classes by index or label; none: in every model what the largest one answers first.",
     )
+    each_own: bool = Field(default=False, description="Whether each model's own first answer is explained instead.")
     scale: Scale = None
     confidence: Confidence = None
     alpha: Alpha = 0.5

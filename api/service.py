@@ -140,6 +140,7 @@ def engine_options(request: Explaining | CompareRequest) -> dict[str, Any]:
 def compare(request: CompareRequest, settings: Settings, cancel: threading.Event | None = None) -> Comparison:
     """Explain one picture with several models, as `python -m explain compare` does."""
     from explain.comparison import Comparison, measure
+    from explain.same_target import same_target
     from models.catalog import compared
 
     with weights.no_downloads():
@@ -159,7 +160,8 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
             made.append(explainer(image, cancel=cancel, question=request.question, **given))
             timings.append(measure(made[-1].evidence))
             _count(made[-1])
-        return Comparison(tuple(made), names, tuple(timings))
+        explanations = tuple(made) if request.targets or request.each_own else same_target(made)
+        return Comparison(explanations, names, tuple(timings))
 
 
 def map_colours(request: Explaining | CompareRequest) -> MapColours:

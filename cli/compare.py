@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from cli import options as cli
@@ -35,6 +34,12 @@ class CompareOptions(cli.OutputOptions, cli.LoadOptions):
         "--box N",
         "With detectors: the first model's box N, the surest is 1, and the same object in the others.",
         cli.MAP,
+    )
+    each_own: bool = cli.field(
+        "--each-own",
+        "Explain each model's own answer \\[in every model what the largest one answers].",
+        cli.MAP,
+        default=False,
     )
     scale: cli.Scale = None
     score_thr: cli.ScoreThr = None
@@ -84,6 +89,7 @@ def _compared(picture: str, options: CompareOptions, progress: Progress) -> tupl
     """Return the comparison and, with --box, the object in each model."""
     from explain.comparison import Comparison, measure
     from explain.picture.image import Image
+    from explain.same_target import same_target
     from models.catalog import compared
 
     per_box = options.box is not None
@@ -104,6 +110,8 @@ def _compared(picture: str, options: CompareOptions, progress: Progress) -> tupl
             explanation = sides[-1].explanation
         explanations.append(explanation)
         timings.append(measure(explanation.evidence))
+    if not (per_box or options.class_ or options.each_own):
+        explanations = list(same_target(explanations))
     return Comparison(tuple(explanations), names, tuple(timings)), sides
 
 
@@ -175,14 +183,9 @@ def _report(console: Console, comparison: Comparison) -> None:
                 sure or "–",
                 milliseconds(comparison.timings[i].median),
                 count(explanation.evidence.resident.parameters),
-                f"{comparison.agreement(0, i).iou_top20:.2f}",
+                comparison.overlap(0, i),
             )
         )
     columns = ("model", "map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
     console.table(columns, rows, right=columns[2:])
-    pairs = [
-        f"{comparison.names[a]} and {comparison.names[b]} {comparison.agreement(a, b).iou_top20:.2f}"
-        for a, b in combinations(range(len(comparison.names)), 2)
-    ]
-    mixed = f" {comparison.mixed}" if comparison.mixed else ""
-    console.say(f"Overlap of the hottest fifths: {', '.join(pairs)}.{mixed}")
+    console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))

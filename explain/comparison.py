@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ KINDS = 2
 
 
 ROUNDS = 5
+NOTHING = "nothing"
+"""The answer of a detector that finds no box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,26 @@ class Comparison:
     def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
         return agreement_matrix(self.maps)
 
-    def agreement(self, first: int, second: int) -> Agreement:
-        """Return how similar two models' maps are; computed once for all pairs."""
-        return self._agreements[first][second]
+    def has_map(self, index: int) -> bool:
+        """Return whether a model has a map that shows anything."""
+        heatmaps = self.explanations[index].heatmaps
+        return bool(heatmaps) and heatmaps[0].state == "ok"
+
+    def agreement(self, first: int, second: int) -> Agreement | None:
+        """Return how similar two models' maps are, computed once for all pairs; None where one of them has none."""
+        return self._agreements[first][second] if self.has_map(first) and self.has_map(second) else None
+
+    def overlap(self, first: int, second: int) -> str:
+        """Return the overlap of two maps' hottest fifths as text, a dash where there is none to measure."""
+        found = self.agreement(first, second)
+        return "–" if found is None else f"{found.iou_top20:.2f}"
+
+    @property
+    def overlaps(self) -> str:
+        """Return the overlaps of all pairs with maps in one sentence; empty where there are none."""
+        pairs = [pair for pair in combinations(range(len(self.names)), 2) if self.agreement(*pair) is not None]
+        each = [f"{self.names[a]} and {self.names[b]} {self.overlap(a, b)}" for a, b in pairs]
+        return f"Overlap of the hottest fifths: {listing(each)}." if each else ""
 
     def best(self, index: int) -> Prediction | None:
         """Return a model's first prediction; None without one."""
@@ -104,14 +124,17 @@ class Comparison:
         if all(explanation.model.task == "embed" for explanation in self.explanations):
             return "They predict no class: these are maps of what their embeddings are made of."
         answers = ["" if e.model.task == "embed" else _answer(e.predictions) for e in self.explanations]
+        number = NUMBERS.get(len(answers), len(answers))
+        if set(answers) == {NOTHING}:
+            return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."
         if len(set(answers)) == 1:
             sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
-            agreed = "Both" if len(answers) == 2 else f"All {NUMBERS.get(len(answers), len(answers))}"
-            return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is the surest."
+            agreed, compared = ("Both", "more") if len(answers) == 2 else (f"All {number}", "most")
+            return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is {compared} confident."
         groups: dict[str, list[str]] = {}
         for name, answer in zip(self.names, answers, strict=True):
             groups.setdefault(answer, []).append(name)
-        return f"They disagree: {listing([_says(names, answer) for answer, names in groups.items()])}."
+        return f"They disagree: {'; '.join(_says(names, answer) for answer, names in groups.items())}."
 
     @property
     def mixed(self) -> str | None:
@@ -131,12 +154,12 @@ class Comparison:
 def _answer(predictions: Sequence[Prediction]) -> str:
     """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 persons`."""
     if not predictions:
-        return "nothing"
+        return NOTHING
     if predictions[0].box is None:
         return predictions[0].label
     return kinds(sorted(Counter(p.label for p in predictions).items()), KINDS)
 
 
 def _says(names: Sequence[str], answer: str) -> str:
-    verb = "say" if answer else "predict"
+    verb = "find" if answer == NOTHING else "say" if answer else "predict"
     return f"{listing(list(names))} {verb}{'' if len(names) > 1 else 's'} {answer or 'no class'}"

@@ -1,5 +1,6 @@
 """Compare: the sizes of a family, or any two to four models, on the same picture."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pandas as pd
@@ -12,14 +13,17 @@ from components.session.state import Choices
 from components.viewer import Panel
 from components.views import panels
 from explain.comparison import Comparison
+from explain.export.caption import with_score
 from explain.findings.diagnosis import answer
 from explain.methods import METHODS, offered
 from explain.phrases import count, listing, percent, plural
 from explain.rendering.render import share_difference
+from explain.same_target import largest, same_target
 from models import catalog
 from models.adapter import ModelSpec
 
 MAX_MODELS = 4
+OWN_ANSWERS = "own"
 OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
 """Entries of the menu whose models are not sizes of one model."""
 
@@ -38,6 +42,7 @@ def compare() -> None:
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)
         title.markdown(f"## {comparison.verdict}")
+        comparison = _of_one_target(comparison)
         _panels(comparison, pair)
         _table(comparison)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -146,6 +151,33 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
     return Comparison(tuple(explanations), tuple(_name(model, models) for model in models), tuple(timings))
 
 
+def _of_one_target(comparison: Comparison) -> Comparison:
+    """Let the page choose what all maps are of: an answer of one of the models, or each model's own."""
+    first = largest(comparison.explanations)
+    if first is None:
+        return comparison
+    best = [one for i in range(len(comparison.names)) if (one := comparison.best(i)) and one.box is None]
+    answers = list({one.label: one for one in (*first.predictions, *best)}.values())
+    if first.predictions[0].box is not None:
+        answers = list(first.predictions)
+    named = {str(i): answer for i, answer in enumerate(answers)}
+    labels = {key: with_score(answer) for key, answer in named.items()} | {OWN_ANSWERS: "Each model's own answer"}
+    chosen = url_state.widget(
+        st.selectbox,
+        "Explain in every model",
+        labels,
+        "0",
+        key=f"target-{'-'.join(comparison.names)}-{first.image.sha256[:8]}",
+        name="target",
+        help="The maps are of one class or box, so that they can be compared. At first it is what the largest model "
+        "answers first; boxes are matched by their place.",
+        width=320,
+    )
+    if chosen == OWN_ANSWERS:
+        return comparison
+    return replace(comparison, explanations=same_target(comparison.explanations, named[chosen]))
+
+
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     shown = []
     for i, explanation in enumerate(comparison.explanations):
@@ -154,20 +186,17 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
             boxes = panels.boxes_of(explanation, 0) or None
             shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
-            shown.append(Panel(title=name, note=note))
+            missing = "; it has no map of that" if explanation.predictions else ""
+            shown.append(Panel(title=name, note=f"{note}{missing}"))
     names = comparison.names
-    if pair is not None:
+    if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
         shown.append(Panel(maps=(panels.difference(values, comparison.common, (names[first], names[second])),)))
-    overlaps = [
-        f"{names[a]} and {names[b]} **{comparison.agreement(a, b).iou_top20:.2f}**"
-        for a, b in combinations(range(len(names)), 2)
-    ]
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
-    mixed = f" {comparison.mixed}" if comparison.mixed else ""
-    st.caption(f"Overlap of the hottest fifths: {listing(overlaps)}.{mixed}")
+    if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
+        st.caption(words)
 
 
 def _table(comparison: Comparison) -> None:
@@ -175,7 +204,7 @@ def _table(comparison: Comparison) -> None:
     for i, explanation in enumerate(comparison.explanations):
         best, timing, resident = comparison.best(i), comparison.timings[i], explanation.evidence.resident
         height, width = explanation.evidence.geometry.input
-        embeds = explanation.model.task == "embed"
+        embeds, agreement = explanation.model.task == "embed", comparison.agreement(0, i)
         rows.append(
             {
                 "Model": explanation.model.id,
@@ -188,8 +217,8 @@ def _table(comparison: Comparison) -> None:
                 "Half of the heat on": percent(explanation.statistics[0].half_heat_area)
                 if explanation.heatmaps
                 else "–",
-                f"Same place as {comparison.names[0]}": round(comparison.agreement(0, i).iou_top20, 2),
-                "Rank correlation": round(comparison.agreement(0, i).rank_correlation, 2),
+                f"Same place as {comparison.names[0]}": agreement and round(agreement.iou_top20, 2),
+                "Rank correlation": agreement and round(agreement.rank_correlation, 2),
             }
         )
     st.dataframe(

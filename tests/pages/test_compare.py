@@ -15,17 +15,38 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
     assert not app.exception and not app.error
     view = shown(app)
     assert view.titles == ["s", "m", "l", "Difference"]
-    said = []
-    for i, name in enumerate(("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")):
-        result = Explainer(name)(bus)
-        said.append(result.predictions[0].label)
+    names = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+    said = [Explainer(name)(bus).predictions[0].label for name in names]
+    for i, name in enumerate(names):
+        # All maps are of what the largest model answers first.
+        result = Explainer(name)(bus, targets=[said[2]])
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
-        assert result.predictions[0].label in view.head["panels"][i]["maps"][0]["note"]
+        assert said[i] in view.head["panels"][i]["maps"][0]["note"]
     table = app.dataframe[0].value
     assert list(table["Prediction"]) == said
     assert (table["One pass"] > 0).all()
     assert ("disagree" in app.markdown[0].value) == (len(set(said)) > 1)
     assert "Overlap of the hottest fifths" in texts(app)
+
+
+@pytest.mark.parametrize("target", ["1", "own"])
+def test_what_all_maps_are_of_can_be_chosen(page, bus, target):
+    names = ("efficientnet-lite0", "efficientnet-lite2")
+    app = page("pages/compare.py", models=",".join(names), target=target)
+    assert not app.exception and not app.error
+    second = Explainer(names[1])(bus).predictions[1].label
+    for values, name in zip(shown(app).maps, names, strict=False):
+        expected = Explainer(name)(bus, targets=[second] if target == "1" else [])
+        np.testing.assert_allclose(values, expected.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_detectors_that_find_nothing_have_no_overlap(page):
+    app = page("pages/compare.py", models="demo-s,demo-m", image="bus")
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## Neither finds anything."
+    assert "Overlap" not in texts(app)
+    assert shown(app).titles == ["s", "m"]
+    assert app.dataframe[0].value["Rank correlation"].isna().all()
 
 
 def test_any_two_models_and_one_is_too_few(page):
@@ -53,7 +74,7 @@ def own(tmp_path, monkeypatch):
 
 
 def test_attention_is_compared_where_every_model_has_it(page, own, bus):
-    app = page("pages/compare.py", model="demo-vit", method="attention", models="demo-vit,demo-cls-s")
+    app = page("pages/compare.py", model="demo-vit", method="attention", models="demo-vit,demo-cls-s", target="own")
     assert not app.exception and not app.error
     assert "demo-cls-s has no attention: this page uses GradCAM instead." in texts(app)
     app.multiselect(key="models").set_value(["demo-vit", "twin"]).run()

@@ -371,6 +371,9 @@ def test_compare_says_what_each_map_is_of(call, answer, bus, monkeypatch) -> Non
     both = ("compare", bus, "-m", "yolo11n", "-m", "yolo26n")
     found = [Explainer(name)(bus).predictions for name in ("yolo11n", "yolo26n")]
     _, out, _ = call(*both)
+    assert "different classes" not in out
+    assert len(re.findall(r"yolo\d+n +bus ", out)) == 2
+    _, out, _ = call(*both, "--each-own")
     assert (found[0][0].label, found[1][0].label) == ("bus", "person")
     assert " These are maps of different classes: bus and person.\n" in out
     _, out, _ = call(*both, "--class", "person")

@@ -341,6 +341,6 @@ def test_nothing_is_said_of_boxes_that_a_filter_hides() -> None:
 def test_detectors_agree_when_they_found_the_same_in_another_order() -> None:
     one = explained()
     other = replace(one, predictions=one.predictions[::-1])
-    assert Comparison((one, other), ("a", "b"), ()).verdict == "Both say 1 cat and 1 dog; a is the surest."
+    assert Comparison((one, other), ("a", "b"), ()).verdict == "Both say 1 cat and 1 dog; a is more confident."
     less = replace(one, predictions=one.predictions[:1])
-    assert Comparison((one, less), ("a", "b"), ()).verdict == "They disagree: a says 1 cat and 1 dog and b says 1 cat."
+    assert Comparison((one, less), ("a", "b"), ()).verdict == "They disagree: a says 1 cat and 1 dog; b says 1 cat."
