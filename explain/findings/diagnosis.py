@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from explain.findings.missing import score_format
+from explain.findings.reliability import reliability
 from explain.maps.statistics import describe_place
 from explain.methods import METHODS
 from explain.phrases import article, kinds, listing, percent
@@ -26,6 +27,8 @@ UNDECIDED, MIN_CLASSES = 0.97, 3
 BORDER = 2.0
 CROPPED = 0.1
 SAME_PLACE = 0.5
+MUCH_BETTER = 0.2
+"""Difference of two methods' hits on drawn scenes, between their 95 % intervals, for which the better one is named."""
 LOWEST = 0.01
 """Minimum score for which a lower threshold is worth trying."""
 PAPER = 0.7
@@ -245,6 +248,22 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
             f"which is {percent(statistics.border_area)} of the area: the model may rely on the surroundings."
         )
         found.append(Finding("border", "caution", text))
+    numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
+    if numbers is not None and not numbers.hit:
+        text = (
+            f"The hottest place of the map for {label} is outside its box: the map does not show why the object was "
+            "found there."
+        )
+        found.append(Finding("outside box", "caution", text))
+    question = "why" if explanation.options.part == "contrast" else "where"
+    measured, usual = (
+        reliability(explanation.model.task, question, id) for id in (method.id, explanation.model.method)
+    )
+    if measured is not None and measured.fails:
+        found.append(Finding("measured", "caution", measured.sentence))
+    elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
+        text = f"{measured.sentence} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
+        found.append(Finding("measured", "caution", text))
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."

@@ -202,16 +202,40 @@ def test_an_empty_map_is_nobody_s_twin() -> None:
     assert "alike" not in kinds(made)
 
 
-def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
-    def made(box: tuple[float, float, float, float]) -> Explanation:
-        plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
-        found = Prediction("minibus", 0, 0.9, box, anchor=3)
-        targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
-        return replace(plain, predictions=(found,), heatmaps=tuple(targets))
+def boxed(box: tuple[float, float, float, float]) -> Explanation:
+    """A detector's map whose heat is at the left edge, of an object in that box."""
+    plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
+    found = Prediction("minibus", 0, 0.9, box, anchor=3)
+    targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
+    return replace(plain, predictions=(found,), heatmaps=tuple(targets))
 
-    assert made((0, 20, 12, 44)).statistics[0].border_share > 0.9
-    assert "border" not in kinds(made((0, 20, 12, 44)))
-    assert "border outside its box, which" in text_of(made((40, 20, 60, 44)), "border")
+
+def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
+    assert boxed((0, 20, 12, 44)).statistics[0].border_share > 0.9
+    assert "border" not in kinds(boxed((0, 20, 12, 44)))
+    assert "border outside its box, which" in text_of(boxed((40, 20, 60, 44)), "border")
+
+
+def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
+    assert "outside box" not in kinds(boxed((0, 20, 12, 44)))
+    assert text_of(boxed((40, 20, 60, 44)), "outside box") == (
+        "The hottest place of the map for minibus is outside its box: the map does not show why the object was found "
+        "there."
+    )
+    whole = boxed((40, 20, 60, 44))
+    assert "outside box" not in kinds(replace(whole, options=replace(whole.options, per="picture")))
+
+
+def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> None:
+    def by(method: str, usual: str, task: str = "detect", part: str = "class") -> Explanation:
+        made = explanation(blob(), method=method, task=task)
+        model = replace(made.model, method=usual)
+        return replace(made, model=model, options=replace(made.options, part=part))
+
+    assert text_of(by("gradcam", "hirescam"), "measured").endswith(f" HiResCAM has 86{NBSP}%.")
+    assert "measured" not in kinds(by("layercam", "hirescam"))
+    assert "measured" not in kinds(by("gradcam", "gradcam", "classify"))
+    assert text_of(by("gradcam", "gradcam", "classify", "contrast"), "measured").startswith("Fails on drawn scenes")
 
 
 def test_heat_at_the_border() -> None:
