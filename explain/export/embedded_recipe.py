@@ -15,7 +15,6 @@ import json
 import re
 import struct
 import zlib
-from io import BytesIO
 from typing import TYPE_CHECKING, Annotated, Literal
 from weakref import WeakKeyDictionary
 
@@ -168,11 +167,10 @@ def carried(image: Image) -> bytes:
     if image.width * image.height > MAX_LOSSLESS:
         return b""
     if image not in _LOSSLESS:
-        from PIL import Image as Pillow
+        from explain.picture.image import to_lossless
 
-        out = BytesIO()
-        Pillow.fromarray(image.pixels).save(out, "WEBP", lossless=True, quality=20, method=1)
-        _LOSSLESS[image] = out.getvalue() if out.tell() <= MAX_PICTURE else b""
+        data, _ = to_lossless(image.pixels)
+        _LOSSLESS[image] = data if len(data) <= MAX_PICTURE else b""
     return _LOSSLESS[image]
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image as Pillow
 from pydantic import ValidationError
 
 from common.errors import Problem
@@ -17,7 +15,7 @@ from explain.findings.diagnosis import describe_map, diagnose, headline
 from explain.history import array_codec
 from explain.history.records import Body, MapInfo
 from explain.history.store import Blob
-from explain.picture.image import to_jpeg
+from explain.picture.image import to_jpeg, to_lossless
 from explain.rendering import render
 from explain.rendering.colormaps import colormaps
 
@@ -33,8 +31,6 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 GREY = 118
 """Grey level towards which unseen parts fade."""
-MAX_WEBP = 16_383
-"""Maximum side of a WebP, in pixels."""
 COLORMAP, ALPHA, MIN_ALPHA = "inferno", 0.9, 0.3
 
 
@@ -87,12 +83,7 @@ def picture(image: Image) -> Blob:
         return Blob.of(array_codec.pack({"pixels": image.pixels, "planes": image.planes}), "maps")
     if image.jpeg:
         return Blob.of(image.jpeg, "jpg")
-    out, drawn = BytesIO(), Pillow.fromarray(image.pixels)
-    if max(drawn.size) <= MAX_WEBP:
-        drawn.save(out, "WEBP", lossless=True, quality=20, method=1)
-        return Blob.of(out.getvalue(), "webp")
-    drawn.save(out, "PNG", compress_level=3)
-    return Blob.of(out.getvalue(), "png")
+    return Blob.of(*to_lossless(image.pixels))
 
 
 def score(explanation: Explanation, index: int) -> float | None:

@@ -28,6 +28,8 @@ from models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
+MAX_WEBP = 16_383
+"""Maximum side of a WebP, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,15 @@ class Image:
 def to_png(pixels: Pixels) -> bytes:
     """Encode uint8 (H, W), (H, W, 3) or (H, W, 4) as PNG, without loss."""
     return _encode(pixels, "PNG", (3, 4))
+
+
+def to_lossless(pixels: Pixels) -> tuple[bytes, str]:
+    """Encode uint8 (H, W, 3) without loss, and return its format: webp, or png where a side is too long for WebP."""
+    if max(pixels.shape[:2]) > MAX_WEBP:
+        return to_png(pixels), "png"
+    out = BytesIO()
+    Pillow.fromarray(pixels).save(out, "WEBP", lossless=True, quality=20, method=1)
+    return out.getvalue(), "webp"
 
 
 def to_jpeg(pixels: Pixels, quality: int = 90) -> bytes:

@@ -14,6 +14,8 @@ from explain.rendering.style import Pixels
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+WIDEST = 8
+"""Maximum width of a cell, in heights: a picture one pixel high would need gigabytes."""
 _WHITE, _INK = (255, 255, 255), (28, 28, 28)
 
 
@@ -57,7 +59,7 @@ def grid(
         raise ValueError(f"A grid needs a caption for each panel, got {len(captions)} for {len(panels)}.")
     ratios = [picture(panel).shape[1] / panel.shape[0] for panel in panels]
     # The median: one panorama must not widen every cell.
-    cell = max(1, round(height * sorted(ratios)[len(ratios) // 2]))
+    cell = max(1, round(height * min(sorted(ratios)[len(ratios) // 2], WIDEST)))
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
     size = max(11, round(height / 20)) if captions is not None else 0
     head = size + size // 2

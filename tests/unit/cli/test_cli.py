@@ -436,6 +436,15 @@ def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, here) 
     assert {path.name for path in Path("out").iterdir()} == set(said["files"])
 
 
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)])
+def test_a_picture_of_one_line_is_explained_and_its_file_replays(size: tuple[int, int], call, here) -> None:
+    Pillow.effect_noise(size, 60).convert("RGB").save("line.png")
+    code, out, err = call("image", "line.png", "--out", "out")
+    assert code == 0, out + err
+    file = next(Path("out").rglob("*prediction*.png"))
+    assert call("replay", str(file))[0] == 0
+
+
 def test_models_are_listed_and_shown(answer, call) -> None:
     every = answer("models", "list")["models"]
     assert {"efficientnet-lite0", "yolo11n"} <= {one["id"] for one in every}
