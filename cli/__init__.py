@@ -7,6 +7,7 @@ package does not import torch, so `--help` is fast.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated
@@ -69,9 +70,26 @@ def explain(
         raise typer.Exit(2)
 
 
+_ALIASES = {"--out-dir": "--out", "--output-dir": "--out"}
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
+
+
+def _as_here(given: list[str]) -> list[str]:
+    """Return arguments as other programs write them in the form of this one: `--target-layers a b c`, `--out-dir`."""
+    found: list[str] = []
+    layers = False
+    for one in (_ALIASES.get(one, one) for one in given):
+        if layers and not one.startswith("-") and not _PICTURE.search(one) and not os.path.exists(one):
+            found[-1] += one if found[-1].endswith(",") else f",{one}"
+            continue
+        layers = len(found) > 0 and found[-1] == "--target-layers"
+        found.append(one)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _as_here(list(sys.argv[1:] if arguments is None else arguments))
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:

@@ -14,7 +14,7 @@ from models.adapter import Layer
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from explain.evidence.resident import Resident
     from models.adapter import Adapter, Stage
@@ -73,11 +73,27 @@ def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
     return tuple(resident.known_layers[path] for path in paths)
 
 
+def _without_brackets(name: str, module: nn.Module) -> str:
+    """Return `layer4[-1].conv2` as the path `layer4.1.conv2`; the name itself where there is no such part."""
+    path = ""
+    for part in re.findall(r"[^.\[\]]+|\[-?\d+\]", name):
+        if not part.startswith("["):
+            path = f"{path}.{part}" if path else part
+            continue
+        try:
+            children = [child for child, _ in module.get_submodule(path).named_children()]
+            path = f"{path}.{children[int(part[1:-1])]}" if path else children[int(part[1:-1])]
+        except (AttributeError, IndexError):
+            return name
+    return path
+
+
 def named(resident: Resident, typed: str) -> tuple[str, ...]:
     """Return the paths of one or several layers, by any name a user types.
 
-    That is a path, a preset or another tool's name, one of these with `*` in it, several presets at once (`neck P3/P4`)
-    or a list of all this with commas or spaces. Raises ModelProblem, one sentence with the name as it was typed.
+    That is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name, one of these with `*` in it, several
+    presets at once (`neck P3/P4`) or a list of all this with commas or spaces. Raises ModelProblem, one sentence with
+    the name as it was typed.
     """
     known, adapter = resident.known_layers, resident.adapter
     presets = adapter.presets(resident.layers)
@@ -85,7 +101,7 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
     def one(name: str) -> tuple[str, ...]:
         if name in presets:
             return presets[name]
-        if (path := adapter.alias(name)) in known:
+        if (path := adapter.alias(_without_brackets(name, adapter.module))) in known:
             return (path,)
         if "*" in name:
             return _matching(name, adapter, known)

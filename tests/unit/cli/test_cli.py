@@ -445,6 +445,16 @@ def test_a_picture_of_one_line_is_explained_and_its_file_replays(size: tuple[int
     assert call("replay", str(file))[0] == 0
 
 
+def test_layers_and_folders_are_taken_as_other_programs_write_them(answer, call, here) -> None:
+    assert call("image", "bus.png", "--target-layers", "conv_stem,blocks[-1]", "--out", "one")[0] == 0
+    assert call("image", "--target-layers", "conv_stem", "blocks[-1]", "bus.png", "--out-dir", "two")[0] == 0
+    found = [json.loads(next(Path(name).rglob("recipe.json")).read_text())["layers"] for name in ("one", "two")]
+    assert found == [["conv_stem", "blocks.6"]] * 2
+    assert "There is no layer blocks[99]" in call("image", "bus.png", "--target-layers", "blocks[99]")[2]
+    words = "Weights are not fetched from the web: download example.org/leaf.pth and give the file."
+    assert words in call("models", "add", "https://example.org/leaf.pth", "--name", "leaf")[2]
+
+
 def test_models_are_listed_and_shown(answer, call) -> None:
     every = answer("models", "list")["models"]
     assert {"efficientnet-lite0", "yolo11n"} <= {one["id"] for one in every}
