@@ -57,7 +57,7 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
 
     Raises WeightsProblem, one sentence, where there is nothing, or nothing that any loader recognises.
     """
-    if (web := re.match(r"https?:/+(.*)", str(path))) is not None:
+    if (web := re.search(r"(?:^|/)https?:/+(.*)", str(path))) is not None:
         raise WeightsProblem(f"Weights are not fetched from the web: download {web[1]} and give the file.")
     path = Path(path).expanduser().absolute()
     if not path.exists():
