@@ -51,9 +51,7 @@ class Explainer:
     Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
 
     A model in memory is used as it is and not changed:
-
-    >>> Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])("leaf.jpg")
-    Explanation('leaf.jpg', 'ResNet': rust 0.91, healthy 0.09; 2 heatmaps)
+    `Explainer(net, preprocess=transform, labels=["healthy", "rust"], layers=[net.layer4[-1]])`.
     """
 
     def __init__(
@@ -76,7 +74,7 @@ class Explainer:
         (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of
         its classes, `name` its own.
 
-        `layers`: those explained where a call names none: modules, dotted paths, presets, or positions in
+        `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
         `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
         WeightsProblem, one sentence each.
         """
@@ -111,8 +109,9 @@ class Explainer:
             return self._get(self._device)
         except torch.OutOfMemoryError as error:
             if not anywhere:
+                name = "the model" if self._object is not None else self.model.id
                 raise ModelProblem(
-                    f"There is no room for the model on {self._device}: use cpu, or close what else is on it."
+                    f"There is no room for {name} on {self._device}: use cpu, or close what else is on it."
                 ) from error
         self._device = torch.device("cpu")
         self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
@@ -123,24 +122,24 @@ class Explainer:
             return self._residency.get(self.model, device, self._progress)
         return self._residency.of_object(self._object, self._object.key, device, self._object.adapt)
 
-    def _paths(self, layers: Any) -> tuple[str, ...]:
-        """Return names of layers for modules, positions and names, one or several."""
-        given = layers if isinstance(layers, (list, tuple)) else (layers,) if layers is not None else ()
-        module = self.resident.adapter.module if self._object is None else in_memory.network_of(self._object.model)
-        found: list[str] = []
-        for layer in given:
-            if isinstance(layer, str):
-                found.append(layer)
-            elif isinstance(layer, int):
-                try:
-                    found.append(self.layers[layer].path)
-                except IndexError:
-                    raise ModelProblem(f"There is no layer {layer}: there are {len(self.layers)}.") from None
-            elif (path := _path_in(module, layer)) is not None:
-                found.append(path)
-            else:
-                raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
-        return tuple(found)
+    def _paths(self, layers: Any) -> Any:
+        """Return layers with the path in place of each module, and of each position from the end."""
+        if isinstance(layers, (list, tuple)):
+            return tuple(self._path(layer) for layer in layers)
+        return self._path(layers)
+
+    def _path(self, layer: Any) -> Any:
+        if isinstance(layer, int) and layer < 0:
+            try:
+                return self.layers[layer].path
+            except IndexError:
+                raise ModelProblem(f"There is no layer {layer}: there are {len(self.layers)}.") from None
+        if layer is None or isinstance(layer, (str, int, float)):
+            return layer
+        model = self.resident.adapter.module if self._object is None else in_memory.network_of(self._object.model)
+        if (path := _path_in(model, layer)) is None:
+            raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
+        return path
 
     @property
     def labels(self) -> tuple[str, ...]:

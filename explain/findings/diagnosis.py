@@ -260,15 +260,19 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
         reliability(explanation.model.task, question, id) for id in (method.id, explanation.model.method)
     )
     if measured is not None and measured.fails:
-        found.append(Finding("measured", "caution", measured.sentence))
+        found.append(Finding("measured", "caution", _of_method(method.name, measured.sentence)))
     elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        text = f"{measured.sentence} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
+        text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
         found.append(Finding("measured", "caution", text))
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
         found.append(Finding("coarse", "note", text))
     return found
+
+
+def _of_method(name: str, sentence: str) -> str:
+    return f"{name}: {sentence[:1].lower()}{sentence[1:]}"
 
 
 def _twin(explanation: Result, index: int) -> str | None:

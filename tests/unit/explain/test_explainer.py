@@ -470,7 +470,7 @@ def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
 def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:
     explainer(crops[0], top_k=2)
     (evidence,) = EVIDENCE.values()
-    monkeypatch.setattr(EVIDENCE, "budget", int(evidence.nbytes * 3.5))
+    monkeypatch.setattr(EVIDENCE, "_budget", int(evidence.nbytes * 3.5))
     for crop in crops[:8]:
         explainer(crop, top_k=2)
     assert len(EVIDENCE) == 3
@@ -505,7 +505,7 @@ def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
 
 
 def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EVIDENCE, "budget", 20 * 2**20)
+    monkeypatch.setattr(EVIDENCE, "_budget", 20 * 2**20)
     assert soak(("efficientnet-lite0", "efficientnet-lite1"), crops, 60) < 30
 
 
@@ -513,7 +513,7 @@ def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypa
 def test_three_hundred_explanations_do_not_grow_the_process(
     crops: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(EVIDENCE, "budget", 40 * 2**20)
+    monkeypatch.setattr(EVIDENCE, "_budget", 40 * 2**20)
     assert soak(tuple(f"efficientnet-lite{size}" for size in (0, 1, 2)), crops, 300) < 30
 
 

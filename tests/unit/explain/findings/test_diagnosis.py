@@ -235,7 +235,9 @@ def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> No
     assert text_of(by("gradcam", "hirescam"), "measured").endswith(f" HiResCAM has 86{NBSP}%.")
     assert "measured" not in kinds(by("layercam", "hirescam"))
     assert "measured" not in kinds(by("gradcam", "gradcam", "classify"))
-    assert text_of(by("gradcam", "gradcam", "classify", "contrast"), "measured").startswith("Fails on drawn scenes")
+    assert text_of(by("gradcam", "gradcam", "classify", "contrast"), "measured").startswith(
+        "GradCAM: fails on drawn scenes"
+    )
 
 
 def test_heat_at_the_border() -> None:

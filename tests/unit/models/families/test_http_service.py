@@ -291,7 +291,7 @@ def test_masks_find_what_the_service_looks_at_with_several_requests_in_flight(se
     service.answer = bright
     adapter = load(spec(service.url, at_once=4))
     resident = Resident(adapter, torch.device("cpu"))
-    assert (resident.gradients, resident.layers, resident.default_layers) == (False, ({}, ()), ())
+    assert (resident.gradients, resident.layers, resident.default_layers) == (False, (), ())
     evidence = Evidence(resident, adapter.prepare(np.full((96, 96, 3), 255, np.uint8), "trained"), ())
     assert adapter.labels == ("lamp",)
     (maps,) = METHODS["drise"].run(evidence, [Target(0, "lamp", (0,), "all")], Request(masks=120)).maps
