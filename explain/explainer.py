@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -185,11 +187,11 @@ class Explainer:
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
         if isinstance(source, list):
-            asked = options.pop("targets", None)
-            if asked is not None and len(asked) != len(source):
-                raise ModelProblem(f"There are {len(source)} pictures and {len(asked)} targets: give one for each.")
+            targets = options.pop("targets", None)
+            if targets is not None and len(targets) != len(source):
+                raise ModelProblem(f"There are {len(source)} pictures and {len(targets)} targets: give one for each.")
             shared = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps, "bgr": bgr} | options
-            rows = [{}] * len(source) if asked is None else [{"targets": _listed(target)} for target in asked]
+            rows = [{}] * len(source) if targets is None else [{"targets": _listed(one)} for one in targets]
             return [self(one, question=question, **shared, **row) for one, row in zip(source, rows, strict=True)]
         # The adapter's first part is its default: of prompts their contrast.
         first: dict[str, Any]
@@ -220,6 +222,19 @@ class Explainer:
             return made
 
         return self.with_oom_fallback(work)
+
+    def show(self, source: Any, **options: Any) -> None:
+        """Explain a picture and display it in the notebook: the live canvas, without a server.
+
+        Takes what a call takes. Raises ModelProblem outside of a notebook.
+        """
+        made = self(source, **options)
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        if shell is None:
+            raise ModelProblem("show is for notebooks: call the explainer, and save(folder) what it returns.")
+        display = import_module("IPython.display").display
+        for one in made if isinstance(made, list) else [made]:
+            display(one)
 
     def _picture(self, source: Any, *, bgr: bool) -> Image:
         if bgr:

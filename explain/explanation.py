@@ -102,6 +102,12 @@ class Explanation(Result):
         result_folder.save(self, Path(folder))
         return Path(folder)
 
+    def _repr_html_(self) -> str:
+        """Show the interactive report, as a notebook does with the last value of a cell."""
+        from explain.export import notebook
+
+        return notebook.frame([self])
+
     def summary(self) -> dict[str, Any]:
         """Return predictions, statistics and findings as plain values, ready for JSON."""
         return result_folder.facts(self)

@@ -30,7 +30,7 @@ from explain.rendering.style import Style
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.explanation import Explanation
+    from explain.result import Result
     from models.adapter import Prediction
 
 MAX_SIDE = 1000
@@ -43,7 +43,7 @@ _PAGES = Environment(
 )
 
 
-def html(explanations: Sequence[Explanation], *, title: str | None = None) -> str:
+def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
     """Return a page with one section per explanation.
 
     Each shows the picture under the selected map with opacity and colormap to choose, the value under the pointer, the
@@ -79,7 +79,7 @@ def html(explanations: Sequence[Explanation], *, title: str | None = None) -> st
     return f"{page}\n"
 
 
-def _pictures(explanation: Explanation) -> dict[str, Any]:
+def _pictures(explanation: Result) -> dict[str, Any]:
     """Return the pictures and map levels that the page's script draws, as data URLs."""
     image = explanation.image
     small = scaled.reduced(image.pixels, MAX_SIDE)
@@ -106,7 +106,7 @@ def _pictures(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _view(explanation: Explanation) -> dict[str, Any]:
+def _view(explanation: Result) -> dict[str, Any]:
     """Return what the template says of one explanation."""
     image, recipe = explanation.image, explanation.recipe
     width, height = scaled.fitted(image.width, image.height, MAX_SIDE)
@@ -134,7 +134,7 @@ def _view(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _map(explanation: Explanation, index: int, size: tuple[int, int]) -> dict[str, Any]:
+def _map(explanation: Result, index: int, size: tuple[int, int]) -> dict[str, Any]:
     heatmap, score = explanation.heatmaps[index], caption.score(explanation, index)
     ends, meaning = caption.bar(heatmap)
     low, high = (caption.number(end) for end in heatmap.raw_range)
@@ -156,7 +156,7 @@ def _map(explanation: Explanation, index: int, size: tuple[int, int]) -> dict[st
     }
 
 
-def _without_map(explanation: Explanation) -> list[Prediction]:
+def _without_map(explanation: Result) -> list[Prediction]:
     own = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
     classes = {heatmap.target.index for heatmap in explanation.heatmaps}
     return [
@@ -166,7 +166,7 @@ def _without_map(explanation: Explanation) -> list[Prediction]:
     ]
 
 
-def _half_line(explanation: Explanation, index: int, size: tuple[int, int]) -> str:
+def _half_line(explanation: Result, index: int, size: tuple[int, int]) -> str:
     """Return the path of a map's line at half of its scale; empty for an empty map."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
@@ -179,7 +179,7 @@ def _half_line(explanation: Explanation, index: int, size: tuple[int, int]) -> s
     return "".join(f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}" for a, b, c, d in found)
 
 
-def _boxes(explanation: Explanation, scale: float) -> list[dict[str, str]]:
+def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
     """Return a detector's boxes, each with the indices of the maps that are about it."""
     owners: dict[tuple[int, int | None], list[str]] = {}
     every = {(p.index, p.anchor): p for p in explanation.predictions if p.box is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from markupsafe import escape
 from torch.nn import functional as F
 
 from explain.maps.statistics import coarse
+from explain.picture.image import to_png
+from explain.rendering.colormaps import lut
 from explain.rendering.render import hottest_mask
 
 if TYPE_CHECKING:
@@ -59,6 +63,21 @@ class Heatmap:
 
     uncut: Heatmap | None = None
     """The map of the whole picture, where only the part inside the boxes is shown."""
+
+    def _repr_html_(self) -> str:
+        """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
+        values, bar = self.values, np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(12, 0)
+        pictures = [
+            base64.b64encode(to_png(lut("inferno")[np.rint(one * 255).astype(np.uint8)])).decode()
+            for one in (values, bar)
+        ]
+        name, layers = escape(self.target.label), escape(", ".join(self.layers))
+        what = "" if self.state == "ok" else f" It is empty: {self.state}."
+        return (
+            f'<figure><img src="data:image/png;base64,{pictures[0]}" alt="Map of {name}" style="max-width:420px">'
+            f'<br>0 <img src="data:image/png;base64,{pictures[1]}" alt="Colours from 0 to 1"> 1'
+            f"<figcaption>{name}: {self.method} at {layers}.{what}</figcaption></figure>"
+        )
 
     @property
     def measured(self) -> Heatmap:

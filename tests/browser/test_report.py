@@ -213,3 +213,21 @@ def test_everything_in_the_menu_is_made_when_it_is_asked_for(shows) -> None:
         with page.expect_download() as saved:
             menu.get_by_role("button", name="PDF", exact=True).nth(place).click()
         assert saved.value.path().read_bytes().startswith(b"%PDF-")
+
+
+def test_an_explanation_in_a_notebook_draws_its_map_in_a_frame(
+    browser: Browser, made: Explanation, tmp_path: Path
+) -> None:
+    file, wrong = tmp_path / "cell.html", []
+    file.write_text(f"<!doctype html><title>Notebook</title>{made._repr_html_()}", "utf-8")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.set_default_timeout(LIMIT)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(file.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator('.stage canvas[data-drawn="0"]').wait_for()
+    frame.locator(".answers input").nth(1).check()
+    frame.locator('.stage canvas[data-drawn="1"]').wait_for()
+    context.close()
+    assert wrong == []

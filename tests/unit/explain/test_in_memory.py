@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gc
+import html
+import io
+import sys
 import weakref
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +23,8 @@ from common.errors import ModelProblem
 from explain import Explainer, Image
 from explain.evidence.resident import Residency
 from explain.explainer import EVIDENCE
+from explain.export.html_report import html as report
+from explain.rendering.colormaps import lut
 from models.families.custom.in_memory import measured
 from models.preprocess import Preprocessing, place
 from tests.unit import own_nets
@@ -248,3 +255,37 @@ def test_an_image_of_a_tensor_keeps_its_numbers() -> None:
     tensor = torch.randn(1, 4, 20, 30)
     image = Image.of_tensor(tensor)
     assert np.array_equal(image.planes, tensor[0].numpy().transpose(1, 2, 0))
+
+
+def test_a_notebook_shows_the_live_report_and_a_map_its_colours(
+    net: nn.Module, bus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Explainer(net, preprocess=EVALUATION, labels=["<b>", *NAMES[1:]])(bus, targets=[0])
+    shown = made._repr_html_()
+    assert shown.startswith('<iframe srcdoc="')
+    document = html.unescape(shown.partition('srcdoc="')[2].partition('" sandbox="allow-scripts"')[0])
+    assert document.strip() == report([made]).strip()
+    assert "default-src &#39;none&#39;" in document or "default-src 'none'" in document
+    picture = made.heatmaps[0]._repr_html_()
+    assert "&lt;b&gt;: " in picture
+    data = base64.b64decode(picture.partition("base64,")[2].partition('"')[0])
+    drawn = np.asarray(Pillow.open(io.BytesIO(data)))
+    assert drawn.shape == (1080, 810, 3)
+    values = np.rint(made.heatmaps[0].values * 255).astype(np.uint8)
+    assert np.array_equal(drawn, lut("inferno")[values])
+
+
+def test_show_displays_in_a_notebook_and_says_so_elsewhere(
+    net: nn.Module, bus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION)
+    with pytest.raises(ModelProblem, match="show is for notebooks"):
+        explainer.show(bus)
+    displayed: list[Any] = []
+    notebook, display = ModuleType("IPython"), ModuleType("IPython.display")
+    notebook.get_ipython = object  # type: ignore[attr-defined]
+    display.display = displayed.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    explainer.show([bus, bus], top_k=1)
+    assert [len(one.heatmaps) for one in displayed] == [1, 1]
