@@ -64,7 +64,9 @@ Pictures = Annotated[
 Picture = Annotated[
     str, typer.Argument(metavar="PICTURE", help="An image file: JPEG, PNG, WebP, HEIC, AVIF, TIFF or similar.")
 ]
-Model = Annotated[str, option("--model -m ID", "A model listed by `models list` \\[efficientnet-lite0].", MODEL)]
+Model = Annotated[
+    str, option("--model -m ID", "A model listed by `models list`, or its file \\[efficientnet-lite0].", MODEL)
+]
 Words = Annotated[
     str | None, option("--words 'A, B'", "What a CLIP, YOLO-World or YOLOE model should look for, as a list.", MODEL)
 ]

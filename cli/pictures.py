@@ -40,9 +40,10 @@ MAX_CELLS = 100
 
 def load_explainer(model: str, device: str, progress: Progress, options: dict[str, Any] | None = None) -> Explainer:
     """Load a model, and check that it supports the options; a download is shown as progress."""
-    from models.catalog import spec
+    from models.catalog import is_file, spec
 
-    spec(model)  # reports a typo before torch is imported
+    if not is_file(model):
+        spec(model)  # reports a typo before torch is imported
     from explain.explainer import Explainer
 
     explainer = Explainer(model, device=device, progress=progress)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -26,7 +27,7 @@ from explain.options import RECIPE_OPTIONS, Options
 from explain.picture.image import Image
 from explain.questions import Question, settings
 from explain.recipe import Recipe
-from models.catalog import spec
+from models.catalog import is_file, of_file, spec
 from models.families.custom import in_memory
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class Explainer:
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
     ) -> None:
-        """Load a model of the catalogue by its id, or take a model that is in memory.
+        """Load a model of the catalogue by its id, a file or folder by its path, or take a model that is in memory.
 
-        That is a module of PyTorch (of torchvision, timm or your own, scripted too), a `YOLO` of Ultralytics, or a
+        The last is a module of PyTorch (of torchvision, timm or your own, scripted too), a `YOLO` of Ultralytics, or a
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
         is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image to a tensor
         (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of
@@ -85,10 +86,12 @@ class Explainer:
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: _InMemory | None = None
-        if isinstance(model, str):
+        if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
+            self.model: ModelSpec = _of_file(os.fspath(model), preprocess, labels, name)
+        elif isinstance(model, str):
             if preprocess is not None or labels is not None or name:
                 raise ModelProblem(f"{model} has its own preprocessing and labels: state others in models.toml.")
-            self.model: ModelSpec = spec(model)
+            self.model = spec(model)
         else:
             self._object = _InMemory(model, preprocess, labels, name)
         self.resident: Resident = self._load(anywhere=device == "auto")
@@ -348,6 +351,20 @@ class _InMemory:
 
     def adapt(self) -> Adapter:
         return in_memory.adapt(self.model, preprocess=self.preprocess, names=self.labels, name=self.name)
+
+
+def _of_file(path: str, preprocess: Any, labels: Any, name: str) -> ModelSpec:
+    """Return the row of a model's file, with what the caller says of it."""
+    found = of_file(path)
+    weights = dict(found.weights)
+    if labels is not None:
+        weights["labels"] = in_memory.listed(labels)
+    if preprocess is not None:
+        stated, transform = in_memory.stated_by(preprocess)
+        if transform is not None:
+            raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
+        weights["preprocessing"] = stated
+    return replace(found, id=name or found.id, weights=weights)
 
 
 def _version(tensor: torch.Tensor) -> int:

@@ -21,6 +21,7 @@ from common.settings import settings
 from common.suggestions import did_you_mean
 from models import weights
 from models.adapter import ModelSpec
+from models.inspect import inspect_model
 from models.load import current_name, loader_exists
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ TASKS = ("classify", "detect", "embed")
 ONLY_ANSWER = ("exported", "http_service")
 """Loaders of models that may have no layers and gradients, without which most methods do not work."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
+SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
+"""Of files that hold a model."""
 """Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 
 # Keys of each table, with the kinds of their values; a table in a table is a dictionary again.
@@ -140,6 +143,27 @@ def spec(model_id: str) -> ModelSpec:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
     hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
     raise ModelProblem(f"There is no model {model_id!r}: {hint}")
+
+
+def is_file(model: str) -> bool:
+    """Return whether a model is named by the path of a file or folder, and not by its id."""
+    if model in catalog():
+        return False
+    return Path(model).suffix in SUFFIXES or (os.sep in model and os.path.exists(os.path.expanduser(model)))
+
+
+def of_file(path: str | Path) -> ModelSpec:
+    """Return a row for a file or folder that no table names, as `models add` would draft it.
+
+    Raises ModelProblem where the file does not say all that is needed, WeightsProblem where it is no known model.
+    """
+    file = Path(path).expanduser().absolute()
+    if file.suffix == ".pt" and _is_ultralytics(file):
+        return _own_file(file)
+    draft = inspect_model(file)
+    if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
+        raise ModelProblem(f"{missing[0].question} Answer it with: python -m explain models add {path}")
+    return _model(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file, None)
 
 
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
@@ -352,6 +376,16 @@ def _timm(name: str) -> ModelSpec:
         weights={"hub": f"timm/{name}"},
         source="https://github.com/huggingface/pytorch-image-models",
     )
+
+
+def _is_ultralytics(file: Path) -> bool:
+    """Return whether a checkpoint holds a network of Ultralytics, by the names in its pickle, which is never run."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickle = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return b"ultralytics.nn" in archive.read(pickle)
+    except (OSError, StopIteration, zipfile.BadZipFile):
+        return False
 
 
 def _classifies(file: Path) -> bool:

@@ -50,9 +50,8 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
     )
     given: dict[str, Any] = {}
     if names is not None:
-        rows = [names[index] for index in sorted(names)] if hasattr(names, "keys") else names
-        given["labels"] = [str(row) for row in rows]
-    stated, transform = _stated(preprocess)
+        given["labels"] = listed(names)
+    stated, transform = stated_by(preprocess)
     spec = replace(spec, weights=given | ({"preprocessing": stated} if stated else {}))
     if home == "ultralytics":
         return _ultralytics(spec, model)
@@ -68,6 +67,11 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
     if isinstance(model, torch.jit.ScriptModule):
         return _scripted(spec, model)
     return _module(spec, model, stated, transform)
+
+
+def listed(names: Any) -> list[str]:
+    """Return the names of classes, given as a list or as {index: name}."""
+    return [str(row) for row in ([names[index] for index in sorted(names)] if hasattr(names, "keys") else names)]
 
 
 def shared_copy(module: nn.Module) -> nn.Module:
@@ -183,7 +187,7 @@ def _tensor(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
     return tensor.detach().cpu().float()
 
 
-def _stated(preprocess: Any) -> tuple[dict[str, Any], Callable[..., Any] | None]:
+def stated_by(preprocess: Any) -> tuple[dict[str, Any], Callable[..., Any] | None]:
     """Return a preprocessing as keys of a table, or the function that it is."""
     if preprocess is None:
         return {}, None

@@ -19,7 +19,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from common.errors import ModelProblem
+from common.errors import ModelProblem, Problem, WeightsProblem
 from explain import Explainer, Image
 from explain.evidence.resident import Residency
 from explain.explainer import EVIDENCE
@@ -289,3 +289,20 @@ def test_show_displays_in_a_notebook_and_says_so_elsewhere(
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     explainer.show([bus, bus], top_k=1)
     assert [len(one.heatmaps) for one in displayed] == [1, 1]
+
+
+def test_a_file_is_a_model_without_a_table(net: nn.Module, bus: Path, tmp_path: Path) -> None:
+    file = tmp_path / "leaf.pth"
+    torch.save(net.state_dict(), file)
+    made = Explainer(file, labels=NAMES, preprocess=EVALUATION)(bus, top_k=5)
+    expected = Explainer(net, labels=NAMES, preprocess=EVALUATION)(bus, top_k=5)
+    assert made.model.id == "leaf"
+    assert [(p.label, p.score) for p in made.predictions] == [
+        (p.label, pytest.approx(p.score, abs=1e-5)) for p in expected.predictions
+    ]
+    assert Explainer(str(file), name="mine").model.id == "mine"
+    with pytest.raises(WeightsProblem, match=r"There is no file .*missing\.pth"):
+        Explainer(str(tmp_path / "missing.pth"))
+    torch.save({"a": torch.zeros(3)}, file)
+    with pytest.raises(Problem, match="models add"):
+        Explainer(str(file))
