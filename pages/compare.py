@@ -18,7 +18,6 @@ from explain.findings.diagnosis import answer
 from explain.methods import METHODS, offered
 from explain.phrases import count, listing, percent, plural
 from explain.rendering.render import share_difference
-from explain.same_target import largest, same_target
 from models import catalog
 from models.adapter import ModelSpec
 
@@ -153,6 +152,9 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
 
 def _of_one_target(comparison: Comparison) -> Comparison:
     """Let the page choose what all maps are of: an answer of one of the models, or each model's own."""
+    # With it comes torch.
+    from explain.same_target import largest, same_target
+
     first = largest(comparison.explanations)
     if first is None:
         return comparison
