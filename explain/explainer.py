@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from explain.progress import Progress
     from models.adapter import Adapter, Layer, ModelSpec
 
@@ -203,8 +205,12 @@ class Explainer:
             first["layers"] = self._layers
         if "layers" in options:
             options["layers"] = self._paths(options["layers"])
+        if self._is_ready(source):
+            image = Image.of_tensor(source)
+            options["preprocessing"] = in_memory.READY
+        else:
+            image = Image.open(_reversed(source) if bgr else source)
         chosen = Options.parse(first | options)
-        image = self._picture(source, bgr=bgr)
 
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
@@ -239,16 +245,13 @@ class Explainer:
         for one in made if isinstance(made, list) else [made]:
             display(one)
 
-    def _picture(self, source: Any, *, bgr: bool) -> Image:
-        if bgr:
-            if not isinstance(source, np.ndarray):
-                raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours stand.")
-            source = source[..., ::-1]
-        if self._object is not None and isinstance(source, torch.Tensor) and source.is_floating_point():
-            ready = self._object.preprocess is None or source.min() < 0 or source.max() > 1
-            if ready:
-                return Image.of_tensor(source)
-        return Image.open(source)
+    def _is_ready(self, source: Any) -> bool:
+        """Return whether a picture is a tensor that goes into the model as it is."""
+        if in_memory.READY not in self.resident.adapter.preprocessings or self._object is None:
+            return False
+        if not isinstance(source, torch.Tensor) or not source.is_floating_point():
+            return False
+        return self._object.preprocess is None or bool(source.min() < 0 or source.max() > 1)
 
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
@@ -384,6 +387,13 @@ def _path_in(model: Any, layer: Any) -> str | None:
 def _forget(resident: weakref.ref[Resident]) -> None:
     """Drop the evidence of a model in memory, which would keep it alive."""
     EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())
+
+
+def _reversed(source: Any) -> NDArray[Any]:
+    """Return an array with red first."""
+    if not isinstance(source, np.ndarray):
+        raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours are ordered.")
+    return source[..., ::-1]
 
 
 def _listed(target: Any) -> Any:

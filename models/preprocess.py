@@ -23,6 +23,7 @@ WAYS = {
     "squash": "Whole picture, squeezed into the model's square",
     "letterbox": "Whole picture, with bars",
     "negative": "Light and dark swapped, else as trained",
+    "ready": "As it is: a tensor that is ready for the model",
 }
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 """Names of Pillow's filters, lower case; without antialias the first three."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from models.adapter import Adapter
 
+READY = "ready"
+"""The preprocessing of a tensor (C, h, w) that needs none."""
 NEAR = 0.02
 """Largest deviation from a straight line, in widths of the picture, of a transform that only scales and shifts."""
 
@@ -53,19 +55,21 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
         given["labels"] = listed(names)
     stated, transform = stated_by(preprocess)
     spec = replace(spec, weights=given | ({"preprocessing": stated} if stated else {}))
-    if home == "ultralytics":
-        return _ultralytics(spec, model)
-    if home == "keras":
-        return _keras(spec, model)
+    known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
+    if known is None and isinstance(model, torch.jit.ScriptModule):
+        known = _scripted
+    if known is not None:
+        if transform is not None:
+            raise ModelProblem(
+                f"A {type(model).__name__} takes no function as preprocess: give a Compose of torchvision, a "
+                "processor, or a table."
+            )
+        return known(spec, model)
     if not isinstance(model, nn.Module):
         raise ModelProblem(
             f"A {type(model).__name__} is no model: give a name of the catalogue, or a model of PyTorch, Keras, "
             "Ultralytics or Transformers."
         )
-    if home == "transformers":
-        return _transformers(spec, model)
-    if isinstance(model, torch.jit.ScriptModule):
-        return _scripted(spec, model)
     return _module(spec, model, stated, transform)
 
 
@@ -110,18 +114,18 @@ def _module(
     notes = seen.notes if transform is not None else seen.notes + _assumed(spec, preprocessing, why)
     made = InMemoryClassifier(spec, seen.module, names, preprocessing, checkpoint.digest(module), notes=notes)
     made.kind, made.transform = seen.kind, transform
+    made.preprocessings = (*made.preprocessings, READY)
     return made
 
 
 class InMemoryClassifier(CustomClassifier):
-    """A module as it is given: pictures go through its own transform, tensors straight in."""
+    """A module as it is given: pictures go through its own transform, tensors that are ready straight in."""
 
     transform: Callable[..., Any] | None = None
     """From a Pillow image to a tensor (C, h, w), where it cannot be read as a `Preprocessing`."""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        if pixels.dtype == np.float32 and pixels.shape[2] == self.channels:
-            # A tensor that is ready.
+        if preprocessing == READY:
             size = (pixels.shape[0], pixels.shape[1])
             tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
             return ModelInput(tensor[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))

@@ -154,6 +154,26 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
         assert made.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
         assert made.image.pixels.shape == (112, 112, 3)
         assert made.heatmaps[0].values.shape == (112, 112)
+        assert made.recipe.preprocessing == "ready"
+
+
+def test_an_array_of_numbers_is_still_prepared(bus: Path) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(5, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    table = {"size": 32, "mean": [4.0] * 5, "std": [2.0] * 5, "crop": "squash"}
+    numbers = np.random.default_rng(0).normal(4, 2, (64, 48, 5)).astype(np.float32)
+    explainer = Explainer(net, preprocess=table, name="bands")
+    made = explainer(numbers, top_k=3)
+    assert made.evidence.tensor.shape == (1, 5, 32, 32)
+    assert abs(float(made.evidence.tensor.mean())) < 0.1
+    ready = explainer(torch.from_numpy(numbers.transpose(2, 0, 1).copy()), top_k=3)
+    assert ready.evidence.tensor.shape == (1, 5, 64, 48)
+
+
+def test_a_function_is_refused_where_it_would_be_ignored() -> None:
+    scripted = torch.jit.trace(own_nets.BlocksCNN(num_classes=3, width=4).eval(), torch.zeros(1, 3, 224, 224))
+    with pytest.raises(ModelProblem, match="takes no function as preprocess"):
+        Explainer(scripted, preprocess=lambda picture: EVALUATION(picture))
 
 
 def test_a_list_of_pictures_with_a_class_each(net: nn.Module, pictures: list[Path]) -> None:
