@@ -378,25 +378,25 @@ def _timm(name: str) -> ModelSpec:
     )
 
 
-def _is_ultralytics(file: Path) -> bool:
-    """Return whether a checkpoint holds a network of Ultralytics, by the names in its pickle, which is never run."""
+def _pickle_in(file: Path) -> bytes | None:
+    """Return the pickle in a checkpoint, to look for names in it: it is never run. None where there is none."""
     try:
         with zipfile.ZipFile(file) as archive:
-            pickle = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            return b"ultralytics.nn" in archive.read(pickle)
+            return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
     except (OSError, StopIteration, zipfile.BadZipFile):
-        return False
+        return None
+
+
+def _is_ultralytics(file: Path) -> bool:
+    """Return whether a checkpoint holds a network of Ultralytics."""
+    return b"ultralytics.nn" in (_pickle_in(file) or b"")
 
 
 def _classifies(file: Path) -> bool:
-    """Return whether a checkpoint holds a classifier of Ultralytics, by the names in its pickle, which is never run."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            pickle = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            return b"\nClassify\n" in archive.read(pickle)
-    except (OSError, StopIteration, zipfile.BadZipFile):
-        # Ultralytics' own naming; what the file really holds, its loader sees.
-        return file.stem.endswith("-cls")
+    """Return whether a checkpoint of Ultralytics holds a classifier."""
+    pickle = _pickle_in(file)
+    # Without names in it, by Ultralytics' own naming; what the file really holds, its loader sees.
+    return file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
 
 
 def _own_file(file: Path) -> ModelSpec:

@@ -10,7 +10,7 @@ from common.errors import ModelProblem, WeightsProblem
 from common.suggestions import did_you_mean
 from models import architectures
 from models.adapters.classifier import Classifier
-from models.preprocess import Preprocessing
+from models.families.custom import transforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
     from models.adapter import Layer, ModelSpec
+    from models.preprocess import Preprocessing
 
 
 class TorchvisionClassifier(Classifier):
@@ -72,15 +73,7 @@ def load_tensors(module: nn.Module, path: Path, described: str, tensors: Mapping
 
 def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
     """Return the preset that the weights were tested with."""
-    preset = weights.transforms()
-    (size,), (short_side,) = preset.crop_size, preset.resize_size
-    return Preprocessing(
-        size=(size, size),
-        short_side=short_side,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-        interpolation=preset.interpolation.value,
-    )
+    return transforms.preprocessing_of(weights.transforms())
 
 
 def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from models import checkpoint, labels
 from models.adapter import Layer, ModelSpec, Progress
 from models.adapters.classifier import Classifier
 from models.adapters.folding import conv_act
+from models.families.custom import transforms
 from models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
 from models.families.ultralytics.heads import reader
 from models.families.ultralytics.prompts import OpenVocabulary
@@ -168,9 +168,7 @@ def _preprocessing(module: Any) -> Preprocessing:
     kinds = [type(step).__name__ for step in steps]
     if kinds != ["Resize", "CenterCrop", "ToTensor", "Normalize"] or not isinstance(steps[0].size, int):
         steps = classify_transforms().transforms
-    resize, crop, _, normalise = steps
-    mean, std = (np.asarray(numbers, float).tolist() for numbers in (normalise.mean, normalise.std))
-    return Preprocessing(tuple(crop.size), resize.size, tuple(mean), tuple(std), resize.interpolation.value)
+    return transforms.preprocessing_of(steps)
 
 
 class YoloClassifier(NumberedLayers, Classifier):
