@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NBSP = "\N{NO-BREAK SPACE}"
+_NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
+"""A score at the end of a caption."""
 
 
 def percent(share: float) -> str:
@@ -82,7 +85,12 @@ def plain_text(text: str) -> str:
 
 
 def shortened(text: str, room: float, width: Callable[[str], float]) -> str:
-    """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters."""
-    while len(text) > 4 and width(text) > room:
-        text = f"{text[:-2]}…"
-    return text
+    """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters.
+
+    A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`.
+    """
+    found = _NUMBER.search(text)
+    name, number = (text, "") if found is None else (text[: found.start()], found[0])
+    while len(name) > 4 and width(name + number) > room:
+        name = f"{name[:-2]}…"
+    return name + number

@@ -24,42 +24,47 @@ if TYPE_CHECKING:
 STYLE = Style()
 
 
-def every_map(explanation: Result, style: Style = STYLE) -> NDArray[np.uint8]:
-    """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all boxes."""
+def every_map(explanation: Result, style: Style = STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
+    """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all `boxes`."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
         pixels = _under(explanation, hottest, style)
-    return _boxed(pixels, explanation.predictions)
+    return _boxed(pixels, explanation.predictions if boxes else ())
 
 
-def one_map(explanation: Result, index: int, style: Style = STYLE) -> NDArray[np.uint8]:
-    """Draw one map over the picture, with its boxes."""
+def one_map(explanation: Result, index: int, style: Style = STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
+    """Draw one map over the picture, with its `boxes`."""
     pixels = _under(explanation, explanation.heatmaps[index].content, style)
-    own = explanation.own(index)
+    own = explanation.own(index) if boxes else ()
     return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
 
 
-def tagger(explanation: Result, style: Style = STYLE) -> Callable[[bytes, int], bytes]:
-    """Return `embedded_recipe.tagger` for pictures drawn in this style."""
+def tagger(explanation: Result, style: Style = STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
+    """Return `embedded_recipe.tagger` for pictures drawn in this style, with or without boxes."""
     from explain.export import embedded_recipe
 
-    return embedded_recipe.tagger(explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha)
+    look = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha, "even": style.even, "boxes": boxes}
+    return embedded_recipe.tagger(explanation, **look)
 
 
-def files(explanation: Result, style: Style = STYLE) -> Iterator[tuple[str, bytes]]:
+def files(explanation: Result, style: Style = STYLE, *, boxes: bool = True) -> Iterator[tuple[str, bytes]]:
     """Yield (name, JPEG) of the picture, of its boxes, of all maps together, and of each map.
 
-    All but the first carry the recipe; the two with all boxes carry that of the first map.
+    All but the first carry the recipe; the two with all boxes carry that of the first map. `boxes` False: no box is
+    drawn over a map, and only the file that is about the boxes, `*_detection.jpg`, has them.
+
+        for name, data in files(Explainer("yolo11n")("bus.jpg"), boxes=False):
+            Path(name).write_bytes(data)
     """
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
-    tagged = tagger(explanation, style)
+    tagged, found = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
-    yield f"{stem}_detection.jpg", tagged(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
-    yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style)), 0)
+    yield f"{stem}_detection.jpg", found(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
+    yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
-        yield name, tagged(to_jpeg(one_map(explanation, i, style)), i)
+        yield name, tagged(to_jpeg(one_map(explanation, i, style, boxes=boxes)), i)
 
 
 def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
@@ -68,6 +73,5 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> ND
 
 
 def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
-    # OpenCV draws ASCII only.
     items = [(p.box, plain_text(f"{p.label} {percent(p.score)}")) for p in found if p.box]
     return draw_boxes(pixels, items, chosen=chosen) if items else pixels

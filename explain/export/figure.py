@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from common.errors import Problem
 from explain.export import caption, embedded_recipe, scaled
 from explain.methods import METHODS
+from explain.phrases import shortened
 from explain.rendering import render
 from explain.rendering.colormaps import lut
 
@@ -196,14 +197,12 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
-    lines = [_cut(caption.with_score(p), wide) for p in best]
-    if more and explanation.model.task == "detect":
-        lines[-1] = _cut(f"{lines[-1]}, and {more} more", wide)
+    rest = f", and {more} more" if more and explanation.model.task == "detect" else ""
+    lines = [_cut(caption.with_score(p), wide, rest if p is best[-1] else "") for p in best]
     text = "\n".join(lines) or "nothing found"
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 
 
-def _cut(text: str, inches: float) -> str:
-    """Shorten a text with an ellipsis to fit this width."""
-    most = max(4, int(inches * 13.5))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(text: str, inches: float, after: str = "") -> str:
+    """Shorten a text with an ellipsis to fit this width, together with what comes `after` it."""
+    return shortened(text, int(inches * 13.5) - len(after), len) + after

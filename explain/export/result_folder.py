@@ -221,9 +221,12 @@ def class_scores(explanation: Result) -> list[float]:
     return [every.get(index, 0.0) for index in range(count)]
 
 
-def of_boxes(explanation: Result, colours: MapColours, *, everything: bool) -> Iterator[File]:
-    """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map."""
-    drawn = list(detection_images.files(explanation, Style(**vars(colours))))
+def of_boxes(explanation: Result, colours: MapColours, *, everything: bool, boxes: bool = True) -> Iterator[File]:
+    """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map.
+
+    `boxes` False: maps are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
+    """
+    drawn = list(detection_images.files(explanation, Style(**vars(colours)), boxes=boxes))
     yield drawn[0]
     yield from drawn[1:] if everything else drawn[1:3]
     if everything:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from common import packaged
+from explain.phrases import shortened
 from explain.rendering.render import HALO, line_width, picture
 from explain.rendering.style import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    Place = tuple[int, int, int, int]
 
 WIDEST = 8
 """Maximum width of a cell, in heights: a picture one pixel high would need gigabytes."""
@@ -20,26 +25,54 @@ _WHITE, _INK = (255, 255, 255), (28, 28, 28)
 
 
 def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chosen: int | None = None) -> Pixels:
-    """Draw boxes (xyxy in pixels, label), white over a dark halo; the chosen one bolder, with a white label, on top."""
+    """Draw boxes (xyxy in pixels, label), white over a dark halo; the chosen one bolder, with a white label, on top.
+
+    A label is above its box where there is room, and covers no other label while there is a free place.
+    """
     out = picture(pixels).copy()
-    line, size = line_width(out.shape), max(12, round(max(out.shape) / 48))
-    listed = list(enumerate(items))
-    for number, (xyxy, label) in sorted(listed, key=lambda item: item[0] == chosen):
+    line, size = line_width(out.shape), max(12, round(max(out.shape) / 42))
+    listed = [(number, *item) for number, item in enumerate(items)]
+    last = sorted(listed, key=lambda item: item[0] == chosen)
+    for number, xyxy, _ in last:
         if len(xyxy) != 4 or not np.isfinite(xyxy).all():
             raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
-        x0, y0, x1, y1 = (round(float(corner)) for corner in xyxy)
         thick = round(line * 1.8) if number == chosen else line
+        x0, y0, x1, y1 = _whole(xyxy)
         for colour, width in ((HALO, thick + 2 * max(1, round(line / 2))), (_WHITE, thick)):
             cv2.rectangle(out, (x0, y0), (x1, y1), colour, width)
+    taken: list[Place] = []
+    # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
+    for number, xyxy, label in reversed(last):
         if not label:
             continue
-        pad, wide = size // 3, _wide(label, size)
-        left = max(0, min(x0, out.shape[1] - wide - 2 * pad))
-        top = max(0, y0)
-        end = (left + wide + 2 * pad, top + size + pad)
-        cv2.rectangle(out, (left, top), end, _WHITE if number == chosen else HALO, cv2.FILLED)
-        _write(out, label, (left + pad, top + size), size, _INK if number == chosen else _WHITE)
+        pad, tall = size // 3, round(1.5 * size)
+        wide = math.ceil(_wide(label, size)) + 2 * pad
+        place = free_place(_whole(xyxy), (wide, tall), (out.shape[1], out.shape[0]), taken)
+        taken.append(place)
+        cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), _WHITE if number == chosen else HALO, cv2.FILLED)
+        middle = (place[0] + pad, (place[1] + place[3]) // 2)
+        _write(out, label, middle, size, _INK if number == chosen else _WHITE)
     return out
+
+
+def free_place(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
+    """Place a label (width, height) where it covers no other, as `freePlace` in `components/viewer/outline.js` does.
+
+    `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
+    """
+    (left, top, right, bottom), (wide, tall) = box, label
+
+    def inside(x: int, y: int) -> Place:
+        x0, y0 = min(max(0, x), max(0, size[0] - wide)), min(max(0, y), max(0, size[1] - tall))
+        return x0, y0, x0 + wide, y0 + tall
+
+    def open_at(at: Place) -> bool:
+        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in taken)
+
+    above, within, under = top - tall, bottom - tall, bottom
+    corners = [(left, above), (left, top), (right - wide, above), (right - wide, top)]
+    places = [inside(*at) for at in [*corners, (left, under), (left, within), (right - wide, within)]]
+    return next(filter(open_at, places), places[0])
 
 
 def grid(
@@ -51,7 +84,8 @@ def grid(
 ) -> Pixels:
     """Arrange panels on a white sheet in equal cells, `height` pixels high, with captions above them.
 
-    A panel is scaled to fit its cell and centred there. By default up to three are in a row, and four are 2 x 2.
+    A panel is scaled to fit its cell and centred there. By default up to three are in a row, and four are 2 x 2. A
+    caption that is too long loses the end of its words, never a number that follows them.
     """
     if not panels or height < 1 or gap < 0 or (columns is not None and columns < 1):
         raise ValueError(f"A grid needs panels, height and columns: got {len(panels)}, {height} px, {columns}.")
@@ -73,20 +107,39 @@ def grid(
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
         if captions is not None:
-            line = top - (height - high) // 2 - size // 2
-            _write(sheet, _shortened(captions[number], size, cell - (cell - wide) // 2), (left, line), size)
+            line, room = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
+            words = shortened(captions[number], room, lambda text: _wide(text, size))
+            _write(sheet[:, : left + room], words, (left, line), size)
     return sheet
 
 
-def _write(image: Pixels, text: str, start: tuple[int, int], size: int, colour: tuple[int, int, int] = _INK) -> None:
-    cv2.putText(image, text, start, cv2.FONT_HERSHEY_SIMPLEX, size / 26, colour, 1, cv2.LINE_AA)
+def _whole(xyxy: Sequence[float]) -> Place:
+    x0, y0, x1, y1 = (round(float(corner)) for corner in xyxy)
+    return x0, y0, x1, y1
 
 
-def _wide(text: str, size: int) -> int:
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 26, 1)[0][0])
+@functools.lru_cache(maxsize=16)
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(packaged.font()), size)
 
 
-def _shortened(text: str, size: int, room: int) -> str:
-    """Shorten a text with an ellipsis where it is wider than the room."""
-    cut = next((n for n in range(len(text), 0, -1) if _wide(text[:n] + "…" * (n < len(text)), size) <= room), 0)
-    return text if cut == len(text) else text[:cut] + "…"
+def _write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: tuple[int, int, int] = _INK) -> None:
+    """Draw a line of text in place; `middle`: its left end, at half of its height. What is outside is cut off."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
+    x, y = middle
+    top, high = max(0, y - size), 2 * size
+    part = image[top : y - size + high, max(0, x) :]
+    if not part.size:
+        return
+    mask = Pillow.new("L", (part.shape[1], part.shape[0]))
+    ImageDraw.Draw(mask).text((min(0, x), y - top), text, font=_font(size), fill=255, anchor="lm")
+    cover = np.asarray(mask, np.float32)[..., None] / 255
+    part[:] = np.round(part * (1 - cover) + np.array(colour, np.float32) * cover).astype(np.uint8)
+
+
+def _wide(text: str, size: int) -> float:
+    return float(_font(size).getlength(text))

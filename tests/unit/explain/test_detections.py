@@ -13,6 +13,7 @@ from explain import Explainer
 from explain.detections import around, box_sentence, common, found, one_scale, side, strip, weaker
 from explain.evidence.layers import backbone_at, stages
 from explain.export.detection_images import every_map, files
+from explain.export.embedded_recipe import contents
 from explain.phrases import percent
 from models.adapter import Stage
 from tests.conftest import weight
@@ -149,3 +150,17 @@ def test_the_files_are_pictures_of_the_pictures_own_size(result):
     assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(810, 1080)}
     nothing = result.with_options(confidence=0.99)
     assert np.array_equal(every_map(nothing), nothing.image.pixels)
+
+
+def test_files_of_maps_can_be_had_without_boxes(result):
+    boxed, bare = dict(files(result)), dict(files(result, boxes=False))
+    assert list(bare) == list(boxed)
+    assert bare["bus_detection.jpg"] == boxed["bus_detection.jpg"]
+    x0, y0, x1, y1 = (round(edge) for edge in result.predictions[0].box)
+    edges = np.zeros((1080, 810), bool)
+    edges[max(0, y0) : y1, max(0, x0)] = edges[max(0, y0), max(0, x0) : x1] = True
+    for name, share in (("bus_gradcam.jpg", 0.5), ("bus_01_bus.jpg", 0.8)):
+        with_box, without = (np.asarray(Image.open(io.BytesIO(made[name]))) for made in (boxed, bare))
+        assert (with_box[edges].min(1) > 200).mean() > share > 0.3 > (without[edges].min(1) > 200).mean()
+        found = contents(bare[name])
+        assert found is not None and found.view.settings["boxes"] is False

@@ -568,7 +568,7 @@ def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
     assert out[100, 20].min() > 200
     assert out[100, 22].max() < 60
     assert np.array_equal(out[100, 60:120], grey[100, 60:120])
-    assert out[62, 22].min() > 200  # the chosen label is white, though the other was given last
+    assert out[57, 23].min() > 200  # the chosen label is white and has the first place, though the other was given last
     assert np.array_equal(grey, np.full_like(grey, 100))
     with pytest.raises(ValueError, match="four finite numbers"):
         contact_sheet.boxes(grey, [((0, 0, math.nan, 4), "")])
@@ -587,6 +587,25 @@ def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
     assert captioned.shape[0] > 48
     assert captioned[:16].min() < 100
     assert (captioned[:, 44:48] == 255).all()  # the long one did not run into its neighbour
+
+
+def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
+    grey = np.full((300, 300, 3), 100, np.uint8)
+    out = contact_sheet.boxes(grey, [((60, 100, 150, 250), "person 84 %")], chosen=0)
+    assert np.array_equal(out[110:240, 70:140], grey[110:240, 70:140])
+    assert out[86:96, 62:140].min(2).max() > 200
+    first = contact_sheet.free_place((60, 100, 150, 250), (80, 18), (300, 300), [])
+    assert first == (60, 82, 140, 100)
+    assert contact_sheet.free_place((60, 100, 150, 250), (80, 18), (300, 300), [first]) == (60, 100, 140, 118)
+    assert contact_sheet.free_place((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
+
+
+def test_a_caption_that_is_too_long_keeps_its_number(monkeypatch):
+    written: list[str] = []
+    monkeypatch.setattr(contact_sheet, "_write", lambda image, text, *place: written.append(text))
+    captions = ["plant.jpg: Tomato - Septoria leaf spot 99 %", "a very long name.jpg: similarity 0.93", "cat < 1 %"]
+    contact_sheet.grid([np.zeros((160, 160, 3), np.uint8)] * 3, captions, height=160)
+    assert written[0].endswith("… 99 %") and written[1].endswith("… 0.93") and written[2] == "cat < 1 %"
 
 
 NAN = np.full((48, 64), np.nan, np.float32)
