@@ -315,9 +315,11 @@ def _middle(page: Page) -> tuple[float, float]:
 
 def _zoomed(page: Page) -> None:
     page.mouse.move(*_middle(page))
+    page.keyboard.down("Control")
     for turn in [-1] * 12 + [1] * 8:
         page.mouse.wheel(0, 120 * turn)
         page.wait_for_timeout(40)
+    page.keyboard.up("Control")
 
 
 def _panned(browser: Chromium, page: Page) -> None:

@@ -2,12 +2,14 @@
 
 /**
  * @typedef {(name: string, value: unknown) => void} Send
+ * @typedef {{what: "save"|"png"|"jpg"|"link"|"settings", taken: boolean, settings?: object}} Wanted  of the first viewer of the page
  * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
  * @typedef {{choose: {index: number, from?: Element}, view: {hot: string}, "ask-view": null, ask: null,
- *   request: {name: "detail"|"file", value: object}, response: Response,
+ *   request: {name: "detail"|"file", value: object}, response: Response, export: Wanted, said: string,
  *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it was
  *   chosen in; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
- *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload
+ *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload; export: a file of
+ *   the view, or its settings; said: a message of a viewer
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */

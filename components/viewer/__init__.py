@@ -31,8 +31,8 @@ SETTINGS += ("boxes", "zoom")
 _HERE = Path(__file__).parent
 _SHARED = ("../frontend/component.js", "../frontend/unpack.js")
 _PIXELS = ("table.js", "geometry.js", "sample.js", "contour.js", "picture.js", "draw.js", "outline.js")
-_STATE = ("settings.js", "region.js", "panels.js", "store.js")
-_PAGE = ("readout.js", "controls.js", "painter.js", "save.js", "display.js")
+_STATE = ("readout.js", "settings.js", "region.js", "panels.js", "store.js")
+_PAGE = ("controls.js", "painter.js", "save.js", "display.js")
 _MODULES = (*_SHARED, *_PIXELS, *_STATE, *_PAGE, "prefetch.js", "bridge.js", "gestures.js", "input.js", "viewer.js")
 _TEXTS = (*_SHARED, "text_channel.js")
 _REQUESTS = (*_SHARED, "request_channel.js")
@@ -51,6 +51,8 @@ class View:
     """The index of the box whose label is there, else of the smallest one around that point that is not dashed."""
     region: Region | None = None
     """The marked area, for as long as there is one."""
+    question: tuple[float, float, float, float] | None = None
+    """The place that was asked about, xyxy in original pixels, a point twice: for one run only."""
     shown: str = ""
     """The id of what is shown, for `send_texts`."""
     place: Any = None
@@ -62,11 +64,18 @@ def viewer(scene: Scene, options: Options = DEFAULTS, *, key: str, place: Any = 
     shown, data = pack(scene, options)
     place = place or st.container(gap=None)
     with place:
-        result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
+        result = _component(
+            key=key,
+            data=data,
+            on_point_change=no_callback,
+            on_region_change=no_callback,
+            on_question_change=no_callback,
+        )
         _answer_requests(scene, f"{key}-requests")
     point, box = replies.point_of(result.point)
     size = scene.pixels.shape[1], scene.pixels.shape[0]
-    return View(point, box, replies.region_of(result.region, scene.picture_id, size), shown, place)
+    region = replies.region_of(result.region, scene.picture_id, size)
+    return View(point, box, region, replies.place_of(result.question, scene.picture_id, size), shown, place)
 
 
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:

@@ -54,8 +54,10 @@ export class Bridge {
     if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
     if (!same) this.#replacePicture(bitmap, head.size);
     this.#replaceMaps(head, steps);
-    if (store.head.id) store.head = head;
-    else this.#begin(head);
+    const begun = Boolean(store.head.id);
+    store.head = head;
+    if (!begun) this.#begin(head);
+    else if (store.passing && !head.initial?.passing) this.#recall(head);
     display.build();
     display.showControls();
     // The next frame may be late: the page first renders whatever arrived after the maps.
@@ -99,14 +101,20 @@ export class Bridge {
 
   /** Take the first payload: its colormaps, and the settings of a link or of before. @param {Head} head */
   #begin(head) {
-    const { store, display } = this;
-    store.head = head;
+    const { display } = this;
     display.listColormaps();
-    const names = [...store.colormaps.keys()], fresh = isNews(sessionStorage, head.initial);
-    store.settings = recalled(sessionStorage, head.initial, names);
-    if (!store.colormaps.has(store.settings.colormap)) store.settings.colormap = names[0];
+    const fresh = isNews(sessionStorage, head.initial);
+    this.#recall(head);
     const viewport = fresh ? viewportOf(head.initial?.zoom) : null;
     if (viewport) display.view(viewport, false);
+  }
+
+  /** @param {Head} head */
+  #recall({ initial }) {
+    const { store } = this, names = [...store.colormaps.keys()];
+    store.settings = recalled(sessionStorage, initial, names);
+    store.passing = Boolean(initial?.passing);
+    if (!store.colormaps.has(store.settings.colormap)) store.settings.colormap = names[0];
   }
 
   /** Show what Python made on request: a finer part of the picture, a file, or why there is none. @param {Broadcasts["response"]} response */
@@ -148,6 +156,13 @@ export class Bridge {
     const { store, display } = this, { choice, dark } = store, { settings } = store.style();
     const value = { id: nonce(), format, choice, dark, columns: display.columns(), settings };
     broadcast("request", { name: "file", value });
+  }
+
+  /** Ask Python what is missing at a place. @param {number[]} xyxy in original pixels */
+  ask(xyxy) {
+    const { store } = this;
+    this.display.showControls();
+    store.send.setTriggerValue("question", { picture: store.head.picture, xyxy });
   }
 
   async sendRegion() {

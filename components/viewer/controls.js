@@ -3,15 +3,16 @@
 import { find } from "../frontend/component.js";
 import { differenceGradient, gradient } from "./table.js";
 import { digits } from "./readout.js";
+import { defaults } from "./settings.js";
 
 /**
  * @typedef {import("./settings.js").Settings} Settings
  * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: number[]|null, gaps: boolean, dark: boolean,
- *   tool: string|null, marked: boolean}} Facts  ends: raw values at both ends of the colour bar, where they have one;
- *   gaps: only differences are shown
+ *   tool: string|null, marked: boolean, changed: string, initial: boolean}} Facts  ends: raw values at both ends of the colour
+ *   bar, where they have one; gaps: only differences are shown; changed: what is not as at first; initial: nothing is
  * @typedef {{name: string, uniform: boolean, hot: string, lut: string}} Colormap
  * @typedef {{set: (changes: Partial<Settings>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
- *   boxes: () => void, tool: (name: string|null) => void, clear: () => void, full: () => void, save: () => void,
+ *   boxes: () => void, tool: (name: string|null) => void, clear: () => void, full: () => void, save: () => void, reset: () => void,
  *   fetch: (format: string) => void, link: () => void}} Actions  what a control asks for; `done`: the hand let go
  */
 
@@ -28,6 +29,8 @@ export function wireControls(root, signal, on) {
   for (const name of ["alpha", "threshold"]) {
     hear(name, "input", ({ value }) => on.set({ [name]: Number(value) }, false));
     hear(name, "change", ({ value }) => on.set({ [name]: Number(value) }));
+    // The two clicks have moved the handle to where they were.
+    hear(name, "dblclick", () => on.set({ [name]: Reflect.get(defaults(), name) }));
   }
   hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
   hear("scales", "change", ({ type, value }) => {
@@ -37,11 +40,11 @@ export function wireControls(root, signal, on) {
   hear("top", "change", ({ value }) => on.set(Number(value) > 0 && Number(value) <= 1e9 ? { top: Number(value) } : {}));
   for (const name of SWITCHES) hear(name, "change", ({ checked }) => on.set({ [name]: checked }));
   for (const name of /** @type {const} */ (["beside", "swipe"])) hear(name, "click", () => on.layout(name));
-  for (const name of ["rectangle", "brush"]) {
+  for (const name of ["rectangle", "brush", "ask"]) {
     hear(name, "click", (target) => on.tool(target.closest("[aria-pressed=true]") ? null : name));
   }
   for (const format of ["png", "jpg"]) hear(format, "click", () => on.fetch(format));
-  for (const name of /** @type {const} */ (["boxes", "clear", "link", "save", "full"])) hear(name, "click", () => on[name]());
+  for (const name of /** @type {const} */ (["boxes", "clear", "link", "save", "full", "reset"])) hear(name, "click", () => on[name]());
   wireMenus(root, signal);
 }
 
@@ -96,9 +99,11 @@ export function showControls(root, settings, facts) {
   $(".top").disabled = facts.scale !== "fixed";
   for (const name of SWITCHES) $(`.${name}`).checked = Boolean(Reflect.get(settings, name));
   const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", boxes: settings.boxes };
-  const tools = { rectangle: facts.tool === "rectangle", brush: facts.tool === "brush" };
+  const tools = { rectangle: facts.tool === "rectangle", brush: facts.tool === "brush", ask: facts.tool === "ask" };
   for (const [name, on] of Object.entries({ ...pressed, ...tools })) $(`.${name}`).setAttribute("aria-pressed", String(on));
-  $(".mark").classList.toggle("on", Boolean(facts.tool));
+  $(".mark").classList.toggle("on", tools.rectangle || tools.brush);
+  $(".reset").disabled = facts.initial;
+  $(".reset").title = facts.changed ? `Reset view (${facts.changed})` : "Reset view";
   $(".clear").disabled = !facts.marked;
   for (const strip of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(".legend i"))) {
     strip.style.background = differenceGradient(dark ? 48 : 228);

@@ -1,14 +1,21 @@
 // The viewer on the page: panels and their captions, toolbar, read-out and crosshair, as the state has them.
 
-import { find } from "../frontend/component.js";
+import { broadcast, find } from "../frontend/component.js";
 import { bytes } from "../frontend/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
 import { Layer, readingAt } from "./draw.js";
 import { contains } from "./geometry.js";
 import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
 import { readout, sentence } from "./readout.js";
+import { changesOf, isDefault } from "./settings.js";
 
 const HINT = "Point at a picture to read the value of every map there.";
+
+/** @param {HTMLElement} element @param {import("./readout.js").Line} line */
+function write(element, line) {
+  const parts = line.map(([text, bold]) => Object.assign(document.createElement(bold ? "b" : "span"), { textContent: text }));
+  element.replaceChildren(...parts);
+}
 
 export class Display {
   #figures = new AbortController();
@@ -40,6 +47,8 @@ export class Display {
     find(root, ".celled").hidden = !store.maps().some(({ cells }) => cells);
     find(root, ".boxes").hidden = !head.boxes.length && !listed.some(({ boxes }) => boxes);
     find(root, ".mark").hidden = !head.marks;
+    find(root, ".ask").hidden = !head.asks;
+    find(root, ".share").hidden = !head.files;
     find(root, ".colormap").hidden = !heats.length;
     find(root, ".why").hidden = heats.every(({ raw }) => raw);
     for (const name of ["shared", "fixed"]) {
@@ -69,6 +78,7 @@ export class Display {
       find(element, ".first").textContent = `more ${map.sides[0]}`;
       find(element, ".second").textContent = `more ${map.sides[1]}`;
     }
+    this.#reserve();
     this.readOut();
   }
 
@@ -89,21 +99,36 @@ export class Display {
 
   /** Write the line under the panels: `message`, the values pointed at, or what the maps show. @param {boolean} [aloud] */
   readOut(aloud = false, message = "") {
-    const { store, root } = this, { point: at, head } = store;
+    const { store, root } = this, { point: at } = store;
     const maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
     let line;
     if (message) line = sentence(message, "");
     else if (at) line = readout(maps.map((map) => readingAt(map, at, store.style())), at[0], at[1]);
-    else if (maps.length === 1) line = sentence(head.line || store.textOf(maps[0]), maps[0].title);
-    else line = sentence(head.line || (maps.length ? HINT : ""), "");
-    const parts = line.map(([text, bold]) => Object.assign(document.createElement(bold ? "b" : "span"), { textContent: text }));
-    find(root, ".line").replaceChildren(...parts);
+    else line = this.#idle(maps);
+    write(find(root, ".line"), line);
     if (aloud) find(root, ".spoken").textContent = find(root, ".line").textContent;
+  }
+
+  /** Return the line while nothing is pointed at. @param {import("./draw.js").HeatMap[]} maps */
+  #idle(maps) {
+    const { store } = this, single = maps.length === 1, changed = maps.length ? changesOf(store.settings, store.scale()) : "";
+    const text = store.head.line || (single ? store.textOf(maps[0]) : maps.length ? HINT : "");
+    return sentence([text, changed && `Changed view: ${changed}.`].filter(Boolean).join(" "), single ? maps[0].title : "");
+  }
+
+  /** Write out of sight what else the line may hold: pointing at a picture must not move what is below it. */
+  #reserve() {
+    const { store, root } = this, maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
+    const full = store.scale() === "own", [width, height] = store.head.size;
+    const readings = maps.map(({ title, kind, raw }) => ({ title, kind, raw: raw && [0, 0.1234], value: 0.88, full }));
+    write(find(root, ".room.idle"), this.#idle(maps));
+    write(find(root, ".room.read"), maps.length ? readout(readings, width, height) : []);
   }
 
   /** Show a message, also to screen readers. @param {string} message */
   say(message) {
     this.readOut(true, message);
+    broadcast("said", message);
   }
 
   /** @param {number[]|null} at */
@@ -112,6 +137,11 @@ export class Display {
     store.point = at && contains([0, 0, ...store.head.size], at[0], at[1]) ? at : null;
     this.#placeCross();
     this.readOut(aloud);
+  }
+
+  /** A finger that was lifted points at nothing; what was read there stays. */
+  hideCross() {
+    this.root.classList.remove("pointing");
   }
 
   #placeCross() {
@@ -129,6 +159,7 @@ export class Display {
   view(viewport, moving = true) {
     this.store.viewport = viewport;
     this.root.classList.toggle("zoomed", viewport.zoom > 1);
+    find(this.root, ".reset").disabled = isDefault(this.store.settings, viewport);
     if (!moving) return;
     this.#placeCross();
     this.painter.stir(true);
@@ -169,7 +200,9 @@ export class Display {
     if (scale === "fixed") ends = [0, settings.top];
     else if (scale === "shared") ends = head.range;
     if (ends && settings.invert) ends = [ends[1], ends[0]];
-    const facts = { lut: store.lut(), layout: store.layout(), scale, ends, dark, tool, marked: region !== null };
+    const marks = { tool, marked: region !== null }, changed = changesOf(settings, scale);
+    const initial = isDefault(settings, store.viewport);
+    const facts = { lut: store.lut(), layout: store.layout(), scale, ends, dark, changed, initial, ...marks };
     showControls(root, settings, { ...facts, gaps: !heated && maps.some(Boolean) });
     root.classList.toggle("marking", Boolean(tool));
     for (const split of root.querySelectorAll(".split")) {

@@ -35,6 +35,16 @@ export function panelSize(room, columns, aspect, maxHeight) {
   return [Math.max(1, Math.floor(width)), Math.max(1, Math.round(width / aspect))];
 }
 
+/**
+ * Return the most that a panel may be high, from its height in a window of 900 px. In a lower window it shrinks half as much
+ * as the window does; rows that do not fit one window anyway use most of one.
+ * @param {number} height @param {number} inner of the window @param {number} rows of panels @returns {number} CSS pixels
+ */
+export function heightFor(height, inner, rows) {
+  const one = inner < 900 ? height - (900 - inner) / 2 : height + inner - 900;
+  return Math.max(300, one, rows > 1 && inner < 900 ? 0.6 * inner : 0);
+}
+
 /** @param {Viewport} viewport @param {number[]} size @returns {Rect} what is visible, in original pixels */
 export function visible({ x, y, zoom }, [width, height]) {
   return [x * width, y * height, (x + 1 / zoom) * width, (y + 1 / zoom) * height];

@@ -10,7 +10,8 @@ const HOLD_MS = 350;
  *   hold: (on: boolean) => void, click: (fx: number, fy: number) => void,
  *   mark: (phase: "start"|"move"|"end"|"cancel", fx: number, fy: number) => void,
  *   zoom: (fx: number, fy: number, factor: number) => void, pan: (dx: number, dy: number) => void,
- *   reset: () => void}} Gestures  everything in fractions of the panel
+ *   reset: () => void, scrolled: () => void, lifted: () => void}} Gestures  everything in fractions of the panel;
+ *   scrolled: the wheel was turned without a key; lifted: a finger left, and points at nothing any more
  */
 
 class Pointers {
@@ -33,6 +34,7 @@ class Pointers {
       this.#down.delete(event.pointerId);
       this.#unmark(event);
       this.#release();
+      on.lifted();
     }, { signal });
     stage.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !this.#down.size && on.out(), { signal });
     stage.addEventListener("contextmenu", (event) => this.#held && event.preventDefault(), { signal });
@@ -95,9 +97,14 @@ class Pointers {
     const { on } = this, at = fractionOf(this.stage, event);
     if (this.#marking) {
       this.#marking = false;
-      return on.mark("end", ...at);
-    }
-    if (this.#moved || this.#held) return;
+      on.mark("end", ...at);
+    } else if (!this.#moved && !this.#held) this.#click(at);
+    if (event.pointerType === "touch") on.lifted();
+  }
+
+  /** @param {[number, number]} at */
+  #click(at) {
+    const { on } = this;
     on.over(...at);
     clearTimeout(this.#clicking);
     // A double click resets the zoom: only while zoomed, a click waits for a possible second one.
@@ -109,16 +116,15 @@ class Pointers {
 /** @param {HTMLElement} stage @param {Gestures} on @param {AbortSignal} signal */
 export function listen(stage, on, signal) {
   new Pointers(stage, on, signal);
-  let scrolled = 0;
   stage.addEventListener("wheel", (event) => {
-    // Scrolling the page past a picture must not zoom it, nor zooming out where nothing is zoomed.
-    if (event.timeStamp - scrolled < 300 || (!on.zoomed() && event.deltaY > 0)) return;
+    // Without a modifier key the wheel scrolls the page. A pinch on a touchpad arrives as a wheel with Ctrl.
+    if (!event.ctrlKey && !event.metaKey) return on.scrolled();
     event.preventDefault();
     const turned = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-    on.zoom(...fractionOf(stage, event), Math.exp(-Math.max(-240, Math.min(240, turned)) / 400));
+    // A pinch comes in steps much smaller than those of a wheel.
+    const steps = Math.abs(turned) < 40 ? 100 : 400;
+    on.zoom(...fractionOf(stage, event), Math.exp(-Math.max(-240, Math.min(240, turned)) / steps));
   }, { signal, passive: false });
-  const scroll = (/** @type {Event} */ event) => (scrolled = event.timeStamp);
-  window.addEventListener("scroll", scroll, { signal, capture: true, passive: true });
 }
 
 /** Whether a key is free: space belongs to whatever else can be pressed or typed into. @param {KeyboardEvent} event */

@@ -1,14 +1,16 @@
 // What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
 
-import { ARROWS, broadcast, find, onBroadcast, themeOf } from "../frontend/component.js";
+import { ARROWS, broadcast, find, keepStored, onBroadcast, stored, themeOf } from "../frontend/component.js";
 import { wireControls } from "./controls.js";
 import { WHOLE, contains, panned, smallestBox, zoomAt } from "./geometry.js";
 import { isFree, listen } from "./gestures.js";
 import { placer } from "./outline.js";
 import { saveScreen } from "./save.js";
-import { copied, keep, linkTo } from "./settings.js";
+import { copied, defaults, keep, linkTo } from "./settings.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
+
+const HINTED = "sightglass.hinted", HINT_MS = 2500;
 
 export class Input {
   /**
@@ -23,7 +25,11 @@ export class Input {
     this.display = display;
     this.bridge = bridge;
     display.onFigure = (figure, replaced) => this.#connect(figure, AbortSignal.any([signal, replaced]));
-    wireControls(root, signal, this.#actions());
+    this.actions = this.#actions();
+    wireControls(root, signal, this.actions);
+    window.addEventListener("pointerdown", (event) => {
+      if (store.point && !event.composedPath().includes(find(root, ".panels"))) display.pointAt(null);
+    }, { signal });
     window.addEventListener("keydown", (event) => {
       if (event.key !== " " || !isFree(event)) return;
       event.preventDefault();
@@ -55,11 +61,22 @@ export class Input {
       zoom: (fx, fy, factor) => display.view(zoomAt(store.viewport, fx, fy, factor)),
       pan: (dx, dy) => display.view(panned(store.viewport, dx, dy)),
       reset: () => display.view(WHOLE),
+      scrolled: () => this.#hint(figure),
+      lifted: () => display.hideCross(),
     }, signal);
     canvas.addEventListener("keydown", (event) => this.#key(event, figure), { signal });
     canvas.addEventListener("blur", () => display.pointAt(null), { signal });
     split.addEventListener("input", () => this.#set({ split: Number(split.value) }, false), { signal });
     split.addEventListener("change", () => this.#set({ split: Number(split.value) }), { signal });
+  }
+
+  /** Say once in this browser how to zoom, over the picture where somebody turned the wheel. @param {HTMLElement} figure */
+  #hint(figure) {
+    if (stored(localStorage, HINTED).wheel) return;
+    keepStored(localStorage, HINTED, { wheel: true });
+    const hint = find(figure, ".hint");
+    hint.hidden = false;
+    setTimeout(() => (hint.hidden = true), HINT_MS);
   }
 
   /** @param {number[]} at @param {HTMLElement} figure  labels stand elsewhere in each */
@@ -111,12 +128,12 @@ export class Input {
     const { store, painter, display } = this, before = store.layout();
     Object.assign(store.settings, changes);
     display.showControls();
-    if (store.point) display.readOut();
+    display.readOut();
     if (!done) painter.stir();
     if (store.layout() === before) painter.redraw();
     else display.build();
     if (!done) return;
-    keep(sessionStorage, store.settings);
+    if (!store.passing) keep(sessionStorage, store.settings);
     this.bridge.announce();
   }
 
@@ -130,7 +147,13 @@ export class Input {
       tool: (name) => {
         marker.use(name);
         display.showControls();
-        if (name) display.say("Drag over a picture, or move with the arrow keys and press Enter.");
+        if (name === "ask") display.say("Click or drag where a box is missing, or use the arrow keys and Enter.");
+        else if (name) display.say("Drag over a picture, or move with the arrow keys and press Enter.");
+      },
+      reset: () => {
+        display.view(WHOLE, false);
+        this.#set(defaults());
+        display.say("The view is as at first.");
       },
       clear: () => {
         marker.use(null);
@@ -145,6 +168,17 @@ export class Input {
       },
       link: () => this.#copyLink(),
     };
+  }
+
+  /** Do what the page's export menu asks for, unless another viewer did. @param {import("../frontend/component.js").Wanted} wanted */
+  answer(wanted) {
+    const { root, store } = this, { host } = /** @type {ShadowRoot} */ (root.getRootNode());
+    if (wanted.taken || !store.head.id || host.closest('[role="dialog"]')) return;
+    wanted.taken = true;
+    const { what } = wanted, { actions } = this;
+    if (what === "settings") wanted.settings = store.style().settings;
+    else if (what === "png" || what === "jpg") actions.fetch(what);
+    else actions[what]();
   }
 
   async #copyLink() {

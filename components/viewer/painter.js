@@ -142,6 +142,8 @@ export class Painter {
     const boxes = boxed ? boxesShown(panel, store.panels, head.boxes, choice) : [];
     const labels = outlineBoxes(context, width, height, rect, boxes, store.font);
     if (own) panel.labels = panel.boxes ? [] : labels;
-    if (!plain) outlineRegion(context, width, height, rect, marker.region, head.size);
+    for (const drawn of plain ? [] : [marker.region, marker.question]) {
+      outlineRegion(context, width, height, rect, drawn, head.size);
+    }
   }
 }

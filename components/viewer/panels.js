@@ -1,7 +1,7 @@
 // The panels as elements on the page: made once, sized to the room there is.
 
 import { find } from "../frontend/component.js";
-import { GAP, columnsFor, panelSize } from "./geometry.js";
+import { GAP, columnsFor, heightFor, panelSize } from "./geometry.js";
 
 /**
  * @typedef {import("./draw.js").HeatMap} HeatMap
@@ -36,7 +36,8 @@ export function createFigure() {
     '<figcaption><span class="title"></span><span class="note"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i>' +
-    '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map"></div>' +
+    '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map">' +
+    '<span class="hint" hidden>Ctrl or \u2318 with the wheel zooms</span></div>' +
     '<div class="legend" hidden><span class="second"></span><i></i><span class="first"></span></div>';
   return element;
 }
@@ -64,7 +65,7 @@ export function arrange(holder, panels, head, full) {
   const maxHeight = (/** @type {number} */ across) => {
     const rows = Math.ceil(count / across);
     if (full) return Math.max(120, (innerHeight - 220 - 40 * (rows - 1)) / rows);
-    return onPhone() ? 480 : Math.max(300, head.height + innerHeight - 900);
+    return onPhone() ? 480 : heightFor(head.height, innerHeight, rows);
   };
   let columns = columnsFor(count, room, head.columns);
   if (full) {

@@ -121,9 +121,11 @@ class Options:
     """How the viewer shows a scene.
 
     `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser remembers
-    once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below the panels.
-    `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `marks`: areas can be marked.
-    `private`: a link to this page does not carry the picture.
+    once for each id. With `passing` they are those of a file that was opened again, and end with its map. `height` is a
+    panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
+    plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
+    page does not carry the picture. `asks`: one can ask what is missing at a place. `files`: the toolbar has the files
+    of the view; False where the page offers them itself.
     """
 
     initial: Mapping[str, str] | None = None
@@ -133,6 +135,8 @@ class Options:
     beside: bool = False
     marks: bool = False
     private: bool = False
+    asks: bool = False
+    files: bool = True
 
 
 DEFAULTS = Options()

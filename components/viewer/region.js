@@ -57,10 +57,11 @@ export function tint({ mask, w, picture }, [left, top, right, bottom]) {
 }
 
 /**
- * Track what a hand marks with which tool; `changed` is called for each step to draw, with true at the end of it.
- * @param {(done: boolean) => void} changed
+ * Track what a hand marks with which tool: a rectangle or a brush marks an area, `ask` asks about a place.
+ * @param {(done: boolean) => void} changed called for each step to draw, with true at the end of marking an area
+ * @param {(xyxy: number[]) => void} asked called with the place, a point twice where it was clicked
  */
-export function createMarker(changed) {
+export function createMarker(changed, asked) {
   /** @type {number[]|null} */
   let start = null;
   /** @type {Region|null} what was marked before this drag */
@@ -70,11 +71,13 @@ export function createMarker(changed) {
     tool: null,
     /** @type {Region|null} */
     region: null,
+    /** The place that is being asked about. @type {MarkedRectangle|null} */
+    question: null,
     version: 0,
     /** @param {string|null} tool */
     use(tool) {
       marker.tool = tool;
-      start = null;
+      marker.question = start = null;
     },
     clear() {
       marker.region = start = null;
@@ -87,6 +90,7 @@ export function createMarker(changed) {
     mark(phase, at, size, radius) {
       if (phase === "start") [start, before] = [at, marker.region];
       if (!start) return;
+      if (marker.tool === "ask") return marker.ask(phase, start, at, size);
       if (phase === "cancel") marker.region = before;
       else if (marker.tool === "rectangle") {
         const drawn = rectangle(start, at, size);
@@ -102,6 +106,16 @@ export function createMarker(changed) {
       if (done) start = null;
       marker.version++;
       changed(done);
+    },
+    /** @param {string} phase @param {number[]} from @param {number[]} to @param {number[]} size */
+    ask(phase, from, to, size) {
+      const drawn = rectangle(from, to, size), done = phase === "end" || phase === "cancel";
+      marker.question = done ? null : drawn;
+      marker.version++;
+      // One question at a time: the next click chooses a box again.
+      if (done) marker.use(null);
+      changed(false);
+      if (phase === "end") asked(small(drawn.xyxy) ? [...to, ...to] : drawn.xyxy);
     },
     /**
      * Mark by keys: the first time one corner, the next time the other; a brush dabs.

@@ -95,6 +95,17 @@ def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
     return at, box if isinstance(box, int) else None
 
 
+def place_of(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
+    """Return the place, xyxy, that the browser asks about; None for none, for another picture, and for nonsense."""
+    if not isinstance(given, dict) or given.get("picture") != picture_id:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(edge) for edge in given["xyxy"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= size[0] and 0 <= y0 <= y1 <= size[1] else None
+
+
 def detail(scene: Scene, given: object) -> bytes:
     """Return a part of the picture, as fine as is sensible; empty for a part that does not exist."""
     if not isinstance(given, dict) or given.get("picture") != scene.picture_id:

@@ -1,6 +1,7 @@
 // Display settings, stored in the browser, so that they survive a change of page and a reload, and shared in links.
 
 import { keepStored, stored } from "../frontend/component.js";
+import { digits } from "./readout.js";
 
 /**
  * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
@@ -55,16 +56,37 @@ export function merged(base, given, colormaps) {
   return /** @type {Settings} */ (out);
 }
 
+/**
+ * Say what of a view is not as at first and changes what its colours mean; empty where nothing is.
+ * @param {Settings} settings @param {string} scale the one in use
+ */
+export function changesOf({ threshold, top, even, invert }, scale) {
+  const said = [];
+  if (scale === "shared") said.push("shared scale");
+  if (scale === "fixed") said.push(`fixed scale up to ${digits(top)}`);
+  if (threshold) said.push(`threshold ${threshold.toFixed(2)}`);
+  if (even) said.push("even opacity");
+  if (invert) said.push("inverted");
+  return said.join(", ");
+}
+
+/** Whether a view is as at first. @param {Settings} settings @param {Viewport} viewport */
+export function isDefault(settings, { zoom }) {
+  return zoom === 1 && Object.entries(defaults()).every(([name, value]) => Reflect.get(settings, name) === value);
+}
+
 /** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
 export function isNews(storage, initial) {
   return Boolean(initial) && initial?.id !== stored(storage, STORE).link;
 }
 
 /**
- * Return the stored settings, unless a new link brings others: it wins once, by its id.
+ * Return the stored settings, unless a new link brings others: it wins once, by its id. Settings of a file that was
+ * opened again (`passing`) are not stored: other maps keep those of before.
  * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Settings}
  */
 export function recalled(storage, initial, colormaps) {
+  if (initial?.passing) return merged(defaults(), initial, colormaps);
   if (!initial || !isNews(storage, initial)) {
     return merged(defaults(), /** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
   }

@@ -14,7 +14,7 @@ import { defaults } from "./settings.js";
  * @typedef {Omit<Listed, "maps"> & {maps: import("./draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./outline.js").Box[], range: number[]|null, choice: number|null, height: number,
- *   columns: number|null, line: string, beside: boolean, marks: boolean, private: boolean,
+ *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, files: boolean, private: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
@@ -22,7 +22,7 @@ import { defaults } from "./settings.js";
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
   ...{ boxes: [], range: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
-  ...{ private: false, initial: null, colormaps: [] },
+  ...{ asks: false, files: true, private: false, initial: null, colormaps: [] },
 };
 
 export class Store {
@@ -50,9 +50,12 @@ export class Store {
   /** @type {{shown: string, texts: string[], recipes: (string|null)[]}|null} */
   texts = null;
 
-  /** @param {(done: boolean) => void} marked */
-  constructor(marked) {
-    this.marker = createMarker(marked);
+  /** Whether the settings are those of a file that was opened again, which end with its map. */
+  passing = false;
+
+  /** @param {(done: boolean) => void} marked @param {(xyxy: number[]) => void} asked */
+  constructor(marked, asked) {
+    this.marker = createMarker(marked, asked);
   }
 
   lut() {

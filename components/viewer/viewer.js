@@ -14,14 +14,15 @@ function mount(root, signal) {
   const store = new Store((done) => {
     painter.redraw(false);
     if (done) bridge.sendRegion();
-  });
+  }, (xyxy) => bridge.ask(xyxy));
   const painter = new Painter(root, store, (rect) => bridge.requestDetail(rect));
   const display = new Display(root, store, painter);
   const bridge = new Bridge(root, signal, store, painter, display);
-  new Input(root, signal, store, painter, display, bridge);
+  const input = new Input(root, signal, store, painter, display, bridge);
   onBroadcast("ask-view", () => bridge.announce(), signal);
   onBroadcast("response", (response) => bridge.receive(response), signal);
   onBroadcast("texts", (texts) => bridge.takeTexts(texts), signal);
+  onBroadcast("export", (wanted) => input.answer(wanted), signal);
   let room = 0;
   onResize(root, () => {
     const now = find(root, ".panels").clientWidth;

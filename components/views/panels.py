@@ -168,9 +168,14 @@ def show(
     columns: int | None = None,
     beside: bool = False,
     area: bool = False,
+    asks: bool = False,
+    files: bool = True,
     place: DeltaGenerator | None = None,
 ) -> View:
-    """Draw the viewer; `area`: areas can be marked in it. `columns`: the most panels in a row.
+    """Draw the viewer; `area`: areas can be measured in it. `columns`: the most panels in a row.
+
+    `asks`: one can ask what is missing at a place. `files`: its toolbar offers the files of the view; False where the
+    page does (`components.saving`).
 
     `place`: a container without gaps to draw in.
     """
@@ -178,7 +183,16 @@ def show(
     private = image_source.is_own()
     return viewer(
         Scene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
-        Options(initial, height=height, columns=columns, beside=beside, marks=area, private=private),
+        Options(
+            initial,
+            height=height,
+            columns=columns,
+            beside=beside,
+            marks=area,
+            private=private,
+            asks=asks,
+            files=files,
+        ),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
         place=place,

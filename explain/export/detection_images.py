@@ -44,8 +44,9 @@ def tagger(explanation: Result, style: Style = STYLE, *, boxes: bool = True) -> 
     """Return `embedded_recipe.tagger` for pictures drawn in this style, with or without boxes."""
     from explain.export import embedded_recipe
 
-    look = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha, "even": style.even, "boxes": boxes}
-    return embedded_recipe.tagger(explanation, **look)
+    return embedded_recipe.tagger(
+        explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha, even=style.even, boxes=boxes
+    )
 
 
 def files(explanation: Result, style: Style = STYLE, *, boxes: bool = True) -> Iterator[tuple[str, bytes]]:

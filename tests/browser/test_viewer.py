@@ -186,16 +186,13 @@ def pixels(page: sync.Page, panel: int) -> NDArray[np.uint8]:
 
 
 def zoom(page: sync.Page, stage: sync.Locator, steps: int = 1) -> None:
-    """Turn the wheel over a spot of it: not heard for a while after the page was scrolled, as `hover` may have done."""
+    """Turn the wheel over a spot of it, with the key that makes it zoom."""
     stage.hover(position={"x": 100, "y": 150})
-
-    def turned() -> bool:
+    page.keyboard.down("Control")
+    for _ in range(steps):
         page.mouse.wheel(0, -240)
-        return page.locator(".viewer.zoomed").count() == 1
-
-    until(page, turned, "the wheel does not zoom", pause=350)
-    for _ in range(steps - 1):
-        page.mouse.wheel(0, -240)
+    page.keyboard.up("Control")
+    sync.expect(page.locator(".viewer.zoomed")).to_have_count(1)
 
 
 def mode(page: sync.Page, name: str) -> None:
@@ -461,9 +458,10 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     assert names == [
         "Side by side with the plain picture",
         "Swipe between the plain picture and the map",
-        "Mark an area",
+        "Measure an area",
         "Display options",
         "Download or share this view",
+        "Reset view",
         "Full screen",
     ]
     page.locator(".tune summary").focus()
@@ -516,6 +514,42 @@ def test_wheel_zooms_all_panels_and_a_double_click_resets(visit: Visit) -> None:
     assert apart(pixels(page, 0), before).max() == 0
     page.wait_for_timeout(600)
     assert len(told) == asked
+
+
+def test_the_wheel_alone_scrolls_the_page_and_what_was_changed_can_be_reset(visit: Visit) -> None:
+    page = visit()
+    # Room to scroll in, above and below.
+    page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').style.padding = '800px 0'")
+    stage, line = page.locator(".stage").nth(1), page.locator(".line")
+    reset = page.get_by_role("button", name="Reset view")
+    stage.scroll_into_view_if_needed()
+    stage.hover(position={"x": 100, "y": 150})
+    top = "document.querySelector('[data-testid=stMain]').scrollTop"
+    for turned in (-60, 60):
+        before = page.evaluate(top)
+        page.mouse.wheel(0, turned)
+        page.wait_for_function(f"() => ({top} - {before}) * {turned} > 0")
+    assert page.locator(".viewer.zoomed").count() == 0
+    # Said once.
+    assert page.evaluate("localStorage.getItem('sightglass.hinted')") == '{"wheel":true}'
+    sync.expect(reset).to_be_disabled()
+    before = pixels(page, 1)
+    high = page.locator(".viewer").evaluate("e => e.offsetHeight")
+    page.mouse.move(5, 5)
+    sync.expect(line).to_have_text("minibus is hottest in the middle.")
+    assert page.locator(".viewer").evaluate("e => e.offsetHeight") == high
+    page.locator(".threshold").dblclick()
+    sync.expect(page.locator(".threshold")).to_have_value("0")
+    page.locator(".threshold").fill("0.01")
+    page.locator(".tune summary").click()
+    page.get_by_label("Fixed").first.check()
+    page.keyboard.press("Escape")
+    sync.expect(line).to_have_text(re.compile(r"Changed view: fixed scale up to 1, threshold 0\.01\.$"))
+    zoom(page, stage)
+    reset.click()
+    sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
+    sync.expect(reset).to_be_disabled()
+    assert apart(pixels(page, 1), before).max() == 0
 
 
 def test_what_you_see_can_be_downloaded(visit: Visit) -> None:

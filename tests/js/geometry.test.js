@@ -19,6 +19,16 @@ test("a panel is as wide as its column or as high as allowed", () => {
   assert.deepEqual(g.panelSize(754, 1, 0.75, 480), [360, 480]);
 });
 
+test("in a low window panels are not narrow strips beside empty margins", () => {
+  assert.equal(g.heightFor(496, 900, 1), 496);
+  assert.equal(g.heightFor(496, 1000, 1), 596);
+  assert.equal(g.heightFor(496, 600, 1), 346);
+  assert.equal(g.heightFor(380, 400, 1), 300);
+  // Four portraits, two by two beside a sidebar at 1024 x 768: wider than before, when they had 300 px.
+  assert.equal(g.heightFor(380, 768, 2), 0.6 * 768);
+  assert.equal(g.heightFor(380, 900, 2), 380);
+});
+
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {
   const viewport = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
   assert.deepEqual(g.visible(viewport, [800, 400]), [300, 75, 500, 175]);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, keep, linkTo, merged, recalled, viewportOf } from "../../components/viewer/settings.js";
+import { changesOf, defaults, isDefault, keep, linkTo, merged, recalled, viewportOf } from "../../components/viewer/settings.js";
 
 const MAPS = ["inferno", "jet"];
 const WIDE = { x: 0, y: 0, zoom: 1 };
@@ -15,6 +15,25 @@ test("a link wins once over what is remembered, and says all that is not the def
   keep(storage, { ...defaults(), alpha: 0.4, colormap: "jet" });
   assert.equal(recalled(storage, { alpha: "0.7", id: "a" }, MAPS).alpha, 0.4);
   assert.equal(recalled(storage, { alpha: "0.7", id: "b" }, MAPS).alpha, 0.7);
+});
+
+test("the settings of a file that was opened again are not remembered", () => {
+  const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
+  keep(storage, { ...defaults(), alpha: 0.2 });
+  const reopened = { alpha: "0.5", even: "1", id: "a", passing: true };
+  assert.deepEqual(recalled(storage, reopened, MAPS), { ...defaults(), alpha: 0.5, even: true });
+  assert.deepEqual(recalled(storage, null, MAPS), { ...defaults(), alpha: 0.2 });
+});
+
+test("what changes the meaning of colours is said, and any change can be reset", () => {
+  const changed = { ...defaults(), scale: "fixed", top: 0.25, threshold: 0.01 };
+  assert.equal(changesOf(changed, "fixed"), "fixed scale up to 0.25, threshold 0.01");
+  assert.equal(changesOf({ ...defaults(), even: true, invert: true }, "shared"), "shared scale, even opacity, inverted");
+  assert.equal(changesOf({ ...changed, threshold: 0 }, "own"), "");
+  assert.ok(isDefault(defaults(), WIDE));
+  assert.ok(!isDefault(changed, WIDE));
+  assert.ok(!isDefault({ ...defaults(), colormap: "jet" }, WIDE));
+  assert.ok(!isDefault(defaults(), { ...WIDE, zoom: 2 }));
 });
 
 test("a link cannot bring nonsense", () => {

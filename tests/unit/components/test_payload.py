@@ -126,6 +126,15 @@ def test_an_area_that_makes_no_sense_is_none(given):
     assert replies.region_of(given, "p", (60, 40)) is None
 
 
+def test_a_place_that_is_asked_about_is_no_area():
+    given = {"picture": "p", "xyxy": [10, 5, 30, 25]}
+    assert replies.place_of(given, "p", (60, 40)) == (10, 5, 30, 25)
+    assert replies.place_of(given | {"xyxy": [7, 7, 7, 7]}, "p", (60, 40)) == (7, 7, 7, 7)
+    for wrong in ([30, 5, 10, 25], [0, 0, 61, 4], [0, 0, 1], "here", [0, 0, float("nan"), 4], None):
+        assert replies.place_of(given | {"xyxy": wrong}, "p", (60, 40)) is None
+    assert replies.place_of(given, "another", (60, 40)) is replies.place_of(None, "p", (60, 40)) is None
+
+
 def test_a_bomb_is_not_inflated():
     bits = sent(b"\xff" * 10**7)
     region = replies.region_of({"picture": "p", "kind": "brush", "size": [16, 16], "bits": bits}, "p", (60, 40))

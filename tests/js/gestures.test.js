@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { listen } from "../../components/viewer/gestures.js";
+
+/** A panel of 100 by 100 pixels; `turn` turns the wheel over its middle and says whether the page may scroll. */
+function panel() {
+  const heard = {}, done = [];
+  const stage = {
+    addEventListener: (type, handler) => (heard[type] = handler),
+    getBoundingClientRect: () => ({ left: 0, top: 0, width: 100, height: 100 }),
+    setPointerCapture: () => {},
+  };
+  const names = ["over", "out", "hold", "click", "mark", "zoom", "pan", "reset", "scrolled", "lifted"];
+  const on = Object.fromEntries(names.map((name) => [name, (...given) => done.push([name, ...given])]));
+  listen(stage, { ...on, zoomed: () => false, marking: () => false }, new AbortController().signal);
+  const turn = (keys) => {
+    let scrolls = true;
+    heard.wheel({ clientX: 50, clientY: 50, deltaY: -120, deltaMode: 0, ...keys, preventDefault: () => (scrolls = false) });
+    return scrolls;
+  };
+  return { heard, done, turn };
+}
+
+test("the wheel scrolls the page in both directions, and zooms with Ctrl or the command key", () => {
+  const { done, turn } = panel();
+  assert.ok(turn({}) && turn({ deltaY: 120 }));
+  assert.deepEqual(done.splice(0), [["scrolled"], ["scrolled"]]);
+  for (const key of ["ctrlKey", "metaKey"]) {
+    assert.equal(turn({ [key]: true }), false);
+    const [[name, x, y, factor]] = done.splice(0);
+    assert.deepEqual([name, x, y, factor > 1.2], ["zoom", 0.5, 0.5, true]);
+  }
+});
+
+test("a pinch on a touchpad, which comes in small steps, zooms as far as a wheel", () => {
+  const { done, turn } = panel();
+  turn({ ctrlKey: true, deltaY: -8 });
+  assert.ok(done[0][3] > 1.05);
+});
+
+test("a finger that was lifted points at nothing any more", () => {
+  for (const [pointerType, last] of [["touch", "lifted"], ["mouse", "click"]]) {
+    const { heard, done } = panel(), at = { pointerId: 1, pointerType, button: 0, clientX: 20, clientY: 30, target: null };
+    globalThis.window ??= globalThis;
+    globalThis.Element ??= class {};
+    heard.pointerdown(at);
+    heard.pointerup(at);
+    assert.equal(done.at(-1)[0], last);
+  }
+});
