@@ -1,24 +1,57 @@
 """The front door: the list of pages and the HTTP routes, nothing else."""
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from components.session import page
+from components.session import page, state
 
 ROOT = page.ROOT
 MENU = {
-    "explore": ("Explore", "visibility"),
-    "topk": ("Top-k", "format_list_numbered"),
-    "detect": ("Detect", "select_all"),
-    "compare": ("Compare", "compare"),
-    "similarity": ("Similarity", "join_inner"),
-    "cheat": ("Catch the cheat", "troubleshoot"),
-    "batch": ("Batch", "photo_library"),
-    "watch": ("Watch", "monitoring"),
-    "history": ("History", "bookmarks"),
+    "Look": {
+        "explore": ("Explore", "visibility", "What a model sees in a picture, and where it looks."),
+        "topk": (
+            "Top-k",
+            "format_list_numbered",
+            "The model's best classes side by side, and what speaks for one but not for another.",
+        ),
+        "detect": ("Detect", "select_all", "Why each box is there, and why a missing one is not."),
+    },
+    "Compare": {
+        "compare": ("Models", "compare", "Two to four models on the same picture."),
+        "similarity": (
+            "Similarity",
+            "join_inner",
+            "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
+        ),
+    },
+    "Prove": {
+        "cheat": (
+            "Catch the cheat",
+            "troubleshoot",
+            "A model that is right for the wrong reason, and how its map gives it away.",
+        ),
+    },
+    "Many pictures": {
+        "batch": (
+            "Batch",
+            "photo_library",
+            "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
+        ),
+        "watch": (
+            "Watch",
+            "monitoring",
+            "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
+        ),
+    },
+    "History": {
+        "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
+    },
 }
-"""Titles and icons of the pages, in the order of the menu."""
+"""The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
+WITHOUT_SIDEBAR = ("cheat", "history")
+"""Pages that draw nothing in the sidebar."""
 
 if get_script_run_ctx(suppress_warning=True) is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
@@ -30,26 +63,55 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     app = st.App(__file__, routes=routes())
 else:
-    st.set_page_config(
-        page_title="Sightglass", page_icon=str(ROOT / "assets/icon.png"), layout="wide", initial_sidebar_state=264
-    )
-    st.logo(str(ROOT / "assets/logo.svg"), icon_image=str(ROOT / "assets/icon.svg"), size="large")
+    from components.page_title import page_title
 
     def to_explore() -> None:
         """The start page's own address."""
-        st.switch_page(explore, query_params=st.query_params.to_dict())
+        st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
 
-    explore, *others = (
-        st.Page(
+    pages = {
+        name: st.Page(
             page.script(name),
             title=title,
             icon=f":material/{icon}:",
             # Leaves /explore free: the default page answers at / only, whatever it is called.
             url_path="start" if name == "explore" else name,
             default=name == "explore",
-            help=page.HELP[name],
+            help=help,
         )
-        for name, (title, icon) in MENU.items()
-    )
+        for group in MENU.values()
+        for name, (title, icon, help) in group.items()
+    }
     hidden = st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden")
-    st.navigation({"": [explore, *others, hidden]}, position="top").run()
+
+    def bar(shown: str) -> tuple[StreamlitPage, str]:
+        """Draw the bar, in which the menu of one page is named after it; return the page to run and its name."""
+        # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
+        st.set_page_config(
+            page_title=f"{pages[shown].title} · Sightglass",
+            page_icon=str(ROOT / "assets/icon.png"),
+            layout="wide",
+            initial_sidebar_state=264,
+        )
+        menus = {
+            page.menu_name(menu, {name: title for name, (title, *_) in group.items()}, shown): [
+                pages[name] for name in group
+            ]
+            for menu, group in MENU.items()
+        }
+        found = st.navigation({"": [hidden], **menus}, position="top")
+        return found, next((name for name in pages if pages[name] is found), "explore")
+
+    # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
+    before = state.of(state.Navigation).page or "explore"
+    current, shown = bar(before)
+    if shown != before:
+        current, shown = bar(shown)
+    # Where there is no sidebar its logo is in the bar, as wide as the sidebar, so that the menus stay in their place.
+    small = "assets/logo-wide.svg" if shown in WITHOUT_SIDEBAR else "assets/icon.svg"
+    st.logo(str(ROOT / "assets/logo.svg"), icon_image=str(ROOT / small), size="large")
+    # The name takes no place, and no gap.
+    with st.container(gap=None):
+        page_title(pages[shown].title, links=[menu for menu, group in MENU.items() if len(group) == 1])
+        with st.container():
+            current.run()

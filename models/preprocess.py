@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
 WAYS = {
-    "trained": "As the model was trained",
-    "crop": "Largest square in the middle, nothing more cut off",
-    "squash": "Whole picture, squeezed into the model's square",
+    "trained": "As in training",
+    "crop": "Largest middle square",
+    "squash": "Whole picture, squeezed",
     "letterbox": "Whole picture, with bars",
-    "negative": "Light and dark swapped, else as trained",
-    "ready": "As it is: a tensor that is ready for the model",
+    "negative": "Light and dark swapped",
+    "ready": "As it is: a ready tensor",
 }
+"""How a picture is fitted to a model; longer names would be cut off in the sidebar."""
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 """Names of Pillow's filters, lower case; without antialias the first three."""
 CROPS = {

@@ -89,7 +89,6 @@ def _forward(step: str) -> None:
     st.button(
         "Another picture" if last else "Next",
         icon=":material/replay:" if last else ":material/arrow_forward:",
-        type="primary",
         on_click=forward,
         help="The same story on another picture." if last else "The next step.",
     )
@@ -102,7 +101,7 @@ def _pictures(current: StoryStep) -> None:
         with left:
             panels.show(current.image, [panels.plain(current.image)], key="viewer-cheat-picture", height=440)
         with right:
-            st.markdown("##### Predictions")
+            st.markdown("### Predictions")
             for name, explanation in both.items():
                 st.caption(name)
                 listed = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:LISTED]]

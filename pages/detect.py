@@ -77,7 +77,7 @@ def detect() -> None:
             rows = st.container()
             choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
         with head:
-            st.markdown("##### Boxes", width="content")
+            st.markdown("### Boxes", width="content")
             request = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
         _show(Query(lens, choices, explainer, request), Layout(title, left, rows, right))
 
@@ -120,7 +120,7 @@ def _show(query: Query, layout: Layout) -> None:
         _below(explanation, at, offered)
     if offered:
         with layout.right:
-            st.markdown("##### What the map says")
+            st.markdown("### What the map says")
             detections.numbers(explanation, at)
 
 

@@ -120,7 +120,7 @@ def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
 
 
 def _answers(explanation: Explanation, index: int) -> int:
-    st.markdown("##### Predictions")
+    st.markdown("### Predictions")
     if not explanation.heatmaps:
         st.caption("No box has a high enough score.")
         return 0
@@ -139,7 +139,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
     if explanation.heatmaps:
         with right:
-            st.markdown("##### What the map says")
+            st.markdown("### What the map says")
             charts.numbers(explanation, index)
     with left:
         _below(explanation, index, view)

@@ -41,7 +41,7 @@ def similarity() -> None:
         if not items:
             title.markdown("## Choose a picture to compare with.")
             st.caption("Use :material/photo_library: *Against* at the top right: one other picture, or many.")
-            st.image(choices.image.thumbnail(720), caption=choices.image.name)
+            st.image(choices.image.thumbnail(720), caption=choices.image.name, alt=choices.image.name)
             return
         _ask(choices, explainer)
         ranking = _ranked(choices, explainer, items)
@@ -134,7 +134,7 @@ def _preprocessing(choices: Choices) -> dict[str, Any]:
 
 
 def _list(ranking: Ranking) -> int:
-    st.markdown("##### Most similar first")
+    st.markdown("### Most similar first")
     shown = ranking.hits[:LISTED]
     listed = [Row(hit.name, max(0.0, hit.score), f"{hit.score:.2f}") for hit in shown]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in shown)) & 0xFFFFFFFF:x}-{ranking.query.sha256[:8]}"
@@ -181,7 +181,7 @@ def _pair(found: Similarity) -> None:
 
 
 def _numbers(found: Similarity, context: Context) -> None:
-    st.markdown("##### What the number means")
+    st.markdown("### What the number means")
     st.caption(context.words)
     if context.subject != "pictures" and image_source.is_photograph():
         st.caption(f"This model was trained on {context.subject}, but the query is a photograph of other things.")
@@ -210,7 +210,7 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
     from explain.export.similarity_files import overlay
     from explain.picture.image import Image
 
-    st.markdown("##### The most similar pictures, and why")
+    st.markdown("### The most similar pictures, and why")
     # Not columns: on a phone each would be as wide as the page.
     line = st.container(horizontal=True, gap="small")
     for i, hit in enumerate(ranking.hits[:STRIP]):
@@ -221,7 +221,7 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
                 st.caption(str(problem))
                 continue
             small = Image(overlay(found.gallery)).thumbnail(360)
-            st.image(small, caption=f"{i + 1}. {hit.name} {hit.score:.2f}", width="stretch")
+            st.image(small, caption=f"{i + 1}. {hit.name} {hit.score:.2f}", width="stretch", alt=hit.name)
 
 
 similarity()

@@ -106,7 +106,7 @@ def pad(explainer: Explainer) -> None:
         "turn": current.turn,
         "strokes": current.strokes,
     }
-    st.markdown("##### Draw")
+    st.markdown("### Draw")
     _component(key=KEY, data=given, on_drawing_change=no_callback)
     known = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if known else "this model does not say which it was trained on"

@@ -242,7 +242,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
                 "is the one used in training.",
             )
         if adapter.resizing and options.get("preprocessing", "trained") == "trained":
-            st.caption(f"As the model was trained: {adapter.resizing}")
+            st.caption(f"As in training: {adapter.resizing}")
         if spec.task == "detect" and threshold:
             options["confidence"] = detection_options.confidence()
     return options

@@ -16,7 +16,7 @@ from common.errors import Problem
 from components.session import state, url_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -29,23 +29,23 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 # every file that a browser requests, add up to more than the work itself while torch is being imported.
 sys.setswitchinterval(0.0005)
 ROOT = Path(__file__).parents[2]
-HELP = {
-    "explore": "What a model sees in a picture, and where it looks.",
-    "topk": "The model's best classes side by side, and what speaks for one but not for another.",
-    "detect": "Why each box is there, and why a missing one is not.",
-    "cheat": "A model that is right for the wrong reason, and how its map gives it away.",
-    "batch": "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
-    "watch": "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
-    "history": "What you saved: search, annotate and compare it; no model runs.",
-    "similarity": "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
-    "compare": "Two to four models on the same picture.",
-}
 SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."
 
 
 def script(name: str) -> str:
     """Return the path, from the project's root, of a page's file."""
     return f"pages/{name}/page.py" if (ROOT / "pages" / name).is_dir() else f"pages/{name}.py"
+
+
+def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:
+    """Return what the bar calls a menu, in Markdown: that of the page shown is bold and names the page.
+
+    `titles`: of the menu's pages, by their names.
+    """
+    if shown not in titles:
+        return menu
+    title = titles[shown]
+    return f"**{menu}**" if title == menu else f"**{menu} · {title}**"
 
 
 def guarded(draw: Callable[[], None]) -> Callable[[], None]:
@@ -60,7 +60,7 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
             show_failure(failure, "a page failed")
             # The picture stays in sight.
             if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
-                st.image(image.thumbnail(720), caption=image.name)
+                st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
 
     return drawn
 

@@ -87,7 +87,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     statistics = asdict(explanation.statistics[index])
     counts = statistics.pop("histogram")
     regions = statistics.pop("regions")
-    st.markdown(f"##### {explanation.heatmaps[index].target.label}")
+    st.markdown(f"### {explanation.heatmaps[index].target.label}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
     st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
     table = pd.DataFrame(
@@ -100,7 +100,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         table, hide_index=True, height=320, column_config={"meaning": st.column_config.TextColumn(width="large")}
     )
     if regions:
-        st.markdown("##### Hot regions")
+        st.markdown("### Hot regions")
         st.dataframe(
             pd.DataFrame(
                 [
@@ -110,7 +110,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
             ),
             hide_index=True,
         )
-    st.markdown("##### From cold to hot")
+    st.markdown("### From cold to hot")
     edges = np.arange(len(counts)) / len(counts)
     chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
     chart.update_layout(

@@ -285,5 +285,5 @@ def table(explanation: Explanation, index: int) -> None:
         ("elsewhere", percent(measured.elsewhere), "share of the heat in the boxes of other objects, outside its own"),
         ("entropy", f"{measured.entropy:.2f}", "how scattered the heat is: 0 a single point, 1 the same everywhere"),
     ]
-    st.markdown("##### The map and its boxes")
+    st.markdown("### The map and its boxes")
     st.dataframe(pd.DataFrame(table_rows, columns=["number", "value", "meaning"]), hide_index=True)

@@ -76,7 +76,6 @@ def _begin(choices: Choices, explainer: Explainer) -> None:
     if st.button(
         "Explain all",
         icon=":material/play_arrow:",
-        type="primary",
         disabled=source is None,
         help="Runs in the background and can be stopped; finished pictures are saved.",
     ):

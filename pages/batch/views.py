@@ -291,10 +291,10 @@ def odd(job: Job) -> None:
     if not groups:
         st.info(f"At least {analysis.FEWEST} maps are needed to find unusual ones.", icon=":material/scatter_plot:")
         return
-    st.markdown("##### Outliers")
+    st.markdown("### Outliers")
     st.caption("Their maps differ most from the most similar ones: an unusual picture, or a mistake.")
     tiles(job, analysis.ordered(found, "odd").iloc[:12], "odd", "odd")
-    st.markdown(f"##### {plural(len(groups), 'group')} of similar maps")
+    st.markdown(f"### {plural(len(groups), 'group')} of similar maps")
     st.caption(
         "After SpRAy (Lapuschkin et al. 2019): downscaled maps, grouped by spectral clustering. A small separate group "
         "that looks at an implausible place may be a shortcut that the model has learnt."

@@ -47,7 +47,7 @@ def show(found: RecordComparison) -> None:
         _agreement(found)
     listed = [(name, numbers) for name, numbers in zip(names, found.statistics, strict=True) if numbers is not None]
     if len(listed) == len(names):
-        st.markdown("##### Numbers side by side")
+        st.markdown("### Numbers side by side")
         st.dataframe(side_by_side(listed), hide_index=True, height=320)
     for name, record in zip(names, (found.one, found.other), strict=True):
         with st.container(horizontal=True, vertical_alignment="center"):

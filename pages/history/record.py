@@ -54,14 +54,14 @@ def show(record: Record, after: str | None) -> None:
     index = record.index if record.index < len(maps) else 0
     with right:
         if maps:
-            st.markdown("##### Predictions")
+            st.markdown("### Predictions")
             items = [
                 Row(item.label, item.score or 0.0, "" if item.score is None else percent(item.score)) for item in maps
             ]
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
-            st.markdown("##### What the map says")
+            st.markdown("### What the map says")
             numbers(maps[index])
-        st.markdown("##### Note and tags")
+        st.markdown("### Note and tags")
         history_store.words(record, [record.id], key=f"history-{record.id}")
     with left:
         way = _way(record, maps)
@@ -258,9 +258,9 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
         if maps:
-            st.markdown(f"##### {maps[index].label}")
+            st.markdown(f"### {maps[index].label}")
             st.dataframe(side_by_side([("value", maps[index].statistics)]), hide_index=True, height=360)
-        st.markdown("##### Recipe")
+        st.markdown("### Recipe")
         if record.recipe is None:
             st.caption("This record's recipe is damaged.")
             return

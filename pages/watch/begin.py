@@ -42,7 +42,7 @@ def begin(monitor: Monitor, way: str) -> None:
         button()
         if monitor.folder is not None and way == "server":
             monitoring.toggle()
-    st.markdown("##### Add explanations")
+    st.markdown("### Add explanations")
     for column, (title, words, code) in zip(st.columns(3, gap="medium"), _doors(monitor), strict=True):
         with column:
             st.markdown(f"**{title}**  \n{words}")

@@ -52,7 +52,7 @@ def draw(chosen: Chosen, odd: int) -> None:
         for kind in entry.why:
             counts[kind] = counts.get(kind, 0) + 1
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown("##### Worst cases", width="content")
+        st.markdown("### Worst cases", width="content")
         order, why = _choices(counts)
     found = [entry for entry in every if why == "" or why in entry.why]
     if order == "worst":

@@ -44,7 +44,7 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
     """Draw what has changed."""
     model = _model(chosen, seen)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown("##### What has changed", width="content", help=ABOUT)
+        st.markdown("### What has changed", width="content", help=ABOUT)
         if chosen.own and model is not None:
             _choose(chosen, model)
     watching = state.of(Watching)

@@ -95,14 +95,14 @@ def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
     odd = [one for one in seen if one.odd]
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        st.markdown("##### Confidence")
+        st.markdown("### Confidence")
         sure = trend.trend(seen, "confidence", since=chosen.since, until=chosen.now)
         trial = log.trial() if chosen.way == "trial" else None
         charts.confidence(sure, odd, chosen.monitor.threshold, trial.status.since if trial else None)
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             heading = st.container(width="content")
             number = charts.choose(seen)
-            heading.markdown("##### Its maps", help=MEANING[number] if number else None)
+            heading.markdown("### Its maps", help=MEANING[number] if number else None)
         drawn = [sure]
         if number is not None:
             drawn.append(trend.trend(seen, number, since=chosen.since, until=chosen.now))

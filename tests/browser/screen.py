@@ -169,13 +169,26 @@ def fits(page: Page) -> None:
     page.wait_for_function("() => document.documentElement.scrollWidth - window.innerWidth <= 1")
 
 
+# axe leaves these out unless it is asked for them.
+_RULES_TOO = ("target-size", "label-content-name-mismatch")
+_MODERATE = ("heading-order", "page-has-heading-one")
+
+
 def serious(page: Page) -> list[str]:
-    """What axe finds, in the shadow roots of our components too, and calls serious or critical."""
+    """What axe finds, in the shadow roots of our components too, and calls serious or critical, and wrong headings."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found: list[dict[str, Any]] = axe.Axe().run(page).response["violations"]
+    options = {"resultTypes": ["violations"], "rules": {rule: {"enabled": True} for rule in _RULES_TOO}}
+    found: list[dict[str, Any]] = axe.Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}"
         for rule in found
-        if rule["impact"] in ("serious", "critical")
+        if rule["impact"] in ("serious", "critical") or rule["id"] in _MODERATE
         for node in rule["nodes"]
     ]
+
+
+def go_to(page: Page, menu: str, name: str = "") -> None:
+    """Choose a page in one of the bar's menus; without a name, the only one of that menu."""
+    page.get_by_test_id("stTopNavSection").filter(has_text=menu).click()
+    if name:
+        page.get_by_role("menuitem", name=name, exact=True).click()

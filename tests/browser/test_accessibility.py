@@ -1,25 +1,99 @@
-"""No screen keeps out who sees it badly or has no mouse, as far as a machine can tell."""
+"""No page shuts out who sees it badly or has no mouse, as far as a machine can tell."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from screen import CANVAS, HEIGHT, new_page, serious, settled, still
+from playwright.sync_api import expect
+from screen import CANVAS, HEIGHT, go_to, new_page, serious, settled, still
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
+PAGES = [
+    ("Look", "Explore"),
+    ("Look", "Top-k"),
+    ("Look", "Detect"),
+    ("Compare", "Models"),
+    ("Compare", "Similarity"),
+    ("Prove", "Catch the cheat"),
+    ("Many pictures", "Batch"),
+    ("Many pictures", "Watch"),
+    ("History", "History"),
+]
+SCHEMES = ("light", "dark")
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/topk", "/compare"])
-def test_nothing_serious(browser: Browser, server: str, path: str, scheme: str, width: int):
-    page = new_page(browser, viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)
-    page.goto(server + path)
-    page.locator(CANVAS).first.wait_for()
+def found(page: Page, where: str) -> list[str]:
+    """What axe finds in both themes; the page is light before and after."""
+    wrong = []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        still(page)
+        wrong += [f"{where}, {scheme}: {one}" for one in serious(page)]
+    page.emulate_media(color_scheme="light")
+    return wrong
+
+
+def shown(page: Page, name: str) -> None:
+    """Wait until a page is there, under its own name, at rest."""
+    expect(page).to_have_title(f"{name} · Sightglass")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.get_by_role("heading", level=2).first).to_be_visible()
     settled(page)
-    still(page)
-    assert serious(page) == []
+
+
+def opened(browser: Browser, server: str, width: int) -> Page:
+    page = new_page(browser, viewport={"width": width, "height": HEIGHT}, color_scheme="light")
+    page.goto(server)
+    page.locator(CANVAS).first.wait_for()
+    return page
+
+
+def test_nothing_serious_on_any_page_or_menu_of_a_wide_window(browser: Browser, server: str):
+    page, wrong = opened(browser, server, 1440), []
+    bar, menus = page.get_by_test_id("stTopNav"), page.get_by_test_id("stTopNavSection")
+    shown(page, "Explore")
+    left = menus.first.bounding_box()["x"]
+    for menu, name in PAGES:
+        go_to(page, menu, name if menu not in ("Prove", "History") else "")
+        shown(page, name)
+        expect(bar.locator("strong")).to_have_text(f"{menu} · {name}" if menu != name else name)
+        expect(menus).to_have_count(5)
+        # Also where there is no sidebar beside it.
+        assert abs(menus.first.bounding_box()["x"] - left) < 3
+        wrong += found(page, name)
+    # Without a mouse.
+    menus.first.focus()
+    page.keyboard.press("Enter")
+    items = page.get_by_role("menuitem")
+    expect(items.first).to_be_focused()
+    wrong += found(page, "the open menu")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    shown(page, "Top-k")
+    assert wrong == []
+
+
+def test_nothing_serious_on_any_page_of_a_phone_and_its_drawer_folds(browser: Browser, server: str):
+    page, wrong = opened(browser, server, 390), []
+    drawer, handle = page.get_by_test_id("stSidebar"), page.get_by_test_id("stExpandSidebarButton")
+    shown(page, "Explore")
+    for _, name in PAGES:
+        expect(drawer).to_have_attribute("data-collapsed", "true")
+        handle.click()
+        if name == "Explore":
+            expect(drawer).to_have_attribute("data-collapsed", "false")
+            wrong += found(page, "the open drawer")
+        drawer.get_by_role("link", name=name).click()
+        expect(drawer).to_have_attribute("data-collapsed", "true")
+        shown(page, name)
+        wrong += found(page, name)
+    handle.click()
+    expect(drawer).to_have_attribute("data-collapsed", "false")
+    page.reload()
+    expect(drawer).to_have_attribute("data-collapsed", "true")
+    shown(page, "History")
+    assert wrong == []

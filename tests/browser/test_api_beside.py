@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import serving
-from screen import CANVAS, ROOT
+from screen import CANVAS, ROOT, go_to
 
 from explain import Explainer
 
@@ -89,7 +89,7 @@ def test_the_page_is_usable_during_a_burst_and_nobody_hangs(server: str, browser
         page.goto(server)
         page.locator(CANVAS).first.wait_for()
         page.locator("h2").first.wait_for()
-        page.get_by_role("link", name="Top-k").click()
+        go_to(page, "Look", "Top-k")
         page.get_by_role("heading", level=2).first.wait_for()
     finally:
         ended.set()

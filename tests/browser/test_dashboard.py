@@ -22,14 +22,13 @@ from screen import (
     asked,
     at_rest,
     fits,
+    go_to,
     headline,
     new_page,
     settled,
     takes_files,
     until_changed,
 )
-
-from components.session.page import HELP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,9 +104,9 @@ def test_a_link_opens_the_very_view_on_every_screen(visit):
     expect(page.locator("select").first).to_have_value("viridis")
     page.get_by_text("flower.jpg").first.wait_for()
     expect(page.get_by_role("button", name="daisy", pressed=True)).to_have_count(1)
-    for name in ("Top-k", "Compare"):
-        page.get_by_role("link", name=name).click()
-        page.wait_for_url(f"**/{name.replace('-', '').lower()}?*")
+    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Models", "compare")):
+        go_to(page, menu, name)
+        page.wait_for_url(f"**/{path}?*")
         headline(page).wait_for()
         page.locator(CANVAS).nth(2).wait_for()
         settled(page)
@@ -115,7 +114,7 @@ def test_a_link_opens_the_very_view_on_every_screen(visit):
         asked(page, "method", "layercam")
         expect(page.locator("select.colormap")).to_have_value("viridis")
         expect(page.locator("input.alpha")).to_have_value("0.5")
-        page.screenshot(path=ARTEFACTS / f"{name.lower()}.png")
+        page.screenshot(path=ARTEFACTS / f"{path}.png")
 
 
 def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
@@ -124,9 +123,9 @@ def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
     settled(page)
     page.get_by_role("radio", name="Why this class?").click()
     page.wait_for_url("**/?*layers=*")
-    for name in ("Top-k", "Compare"):
-        page.get_by_role("link", name=name).click()
-        page.wait_for_url(f"**/{name.replace('-', '').lower()}?*layers=*")
+    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Models", "compare")):
+        go_to(page, menu, name)
+        page.wait_for_url(f"**/{path}?*layers=*")
         page.locator(CANVAS).nth(2).wait_for()
         settled(page)
     for path in ("/topk", "/"):
@@ -183,17 +182,20 @@ def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
         page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)
 
 
-@pytest.mark.parametrize(("path", "maps"), [("/compare", 3), ("/topk", 3), ("/explore", 1)])
+@pytest.mark.parametrize(
+    ("path", "name", "maps"),
+    [("/compare", "Compare · Models", 3), ("/topk", "Look · Top-k", 3), ("/explore", "Look · Explore", 1)],
+)
 def test_an_address_opens_its_screen_though_a_fresh_server_is_asked_for_it_first(
-    browser: Browser, path: str, maps: int
+    browser: Browser, path: str, name: str, maps: int
 ):
     with serving(ROOT / "dashboard.py", ROOT) as address:
         page = new_page(browser)
         page.goto(address + path)
         # A page that ran without the navigation has these too, but no navigation and another title.
         page.locator(CANVAS).nth(maps - 1).wait_for()
-        assert page.get_by_test_id("stTopNavLink").count() == len(HELP)
-        expect(page).to_have_title("Sightglass")
+        expect(page.get_by_test_id("stTopNav").locator("strong")).to_have_text(name)
+        expect(page).to_have_title(f"{name.split(' · ')[1]} · Sightglass")
         assert urlsplit(page.url).path == ("/" if path == "/explore" else path)
         assert page.get_by_role("dialog").count() == page.get_by_text("Page not found").count() == 0
         page.context.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from screen import ARTEFACTS, settled, until
+from screen import ARTEFACTS, go_to, settled, until
 
 from models import drawing
 
@@ -101,11 +101,11 @@ def test_a_line_is_explained_while_it_is_drawn_and_lies_where_the_hand_was(draws
     settled(page)
     until_drawn(page, expected)
     # Another screen and back: the same drawing, on a paper that is mounted anew.
-    page.get_by_role("link", name="Top-k").click()
+    go_to(page, "Look", "Top-k")
     page.wait_for_url("**/topk*")
     page.get_by_text("drawing.png").first.wait_for()
     settled(page)
-    page.get_by_role("link", name="Explore").click()
+    go_to(page, "Look", "Explore")
     page.locator(PAPER).wait_for()
     settled(page)
     until_drawn(page, expected)

@@ -52,7 +52,6 @@ function mount(root, signal) {
     open.type = "button";
     open.className = "open";
     open.title = tile.about;
-    open.setAttribute("aria-label", `Open: ${tile.about}`);
     const frame = element("span", "", "frame");
     if (picture.length) {
       const url = URL.createObjectURL(jpegBlob(picture));

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import answer_list, canvas, dropzone, frontend, headline, markup, pairs, viewer
+from components import answer_list, canvas, dropzone, frontend, headline, markup, page_title, pairs, viewer
 from pages.history import grid
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
     return subprocess.run(command, input=frontend.joined(folder, names), capture_output=True, text=True).stderr
 
 
-@pytest.mark.parametrize("component", [answer_list, canvas, dropzone, grid, headline, markup, pairs, viewer])
+@pytest.mark.parametrize(
+    "component", [answer_list, canvas, dropzone, grid, headline, markup, page_title, pairs, viewer]
+)
 def test_every_component_is_one_script(component: ModuleType):
     folder = Path(str(component.__file__)).parent
     scripts = [component._MODULES, *((viewer._TEXTS, viewer._REQUESTS) if component is viewer else ())]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.preprocess import CLASSIFIER_WAYS, GREY, Preprocessing, place, prepare
+from models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, place, prepare
 
 if TYPE_CHECKING:
     from models.geometry import Geometry
@@ -129,3 +129,7 @@ def test_a_box_goes_there_and_back(way: str, shape: tuple[int, int]) -> None:
     there = (box[0] * sx + ox, box[1] * sy + oy, box[2] * sx + ox, box[3] * sy + oy)
     assert geometry.box_to_original(there) == pytest.approx(box)
     assert geometry.box_to_original((-1e4, -1e4, 1e4, 1e4)) == (0, 0, shape[1], shape[0])
+
+
+def test_no_way_of_fitting_a_picture_is_cut_off_in_the_sidebar():
+    assert all(len(words) <= 24 for words in WAYS.values())

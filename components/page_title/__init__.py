@@ -1,0 +1,19 @@
+"""The page's name as its one heading of the first level, and what Streamlit's navigation lacks: see `page_title.js`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.frontend import declare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MODULES = ("../frontend/component.js", "page_title.js")
+_component = declare("page_title", Path(__file__).parent, _MODULES, html="<h1></h1>")
+
+
+def page_title(text: str, *, links: Sequence[str] = ()) -> None:
+    """Name the page for screen readers. `links`: the menus of the bar that hold one page and open it at once."""
+    _component(key="page-title", data={"text": text, "links": list(links)}, height=1)
