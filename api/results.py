@@ -196,8 +196,8 @@ class Comparison(_Answer):
 
 
 class Places(_Answer):
-    alike: str
-    apart: str
+    alike: str = Field(description="Where a picture is similar to the other.")
+    apart: str = Field(description="Where it differs from the other.")
 
 
 class Matched(_Answer):
@@ -215,8 +215,8 @@ class Context(_Answer):
 
 
 class SimilarityMap(Pixels):
-    alike: Statistics = Field(description="Of the positive values, which make the two alike.")
-    apart: Statistics = Field(description="Of the negative values, which set them apart.")
+    alike: Statistics = Field(description="Of the positive values, which make the two similar.")
+    apart: Statistics = Field(description="Of the negative values, which make them differ.")
 
 
 class Similar(_Answer):
@@ -229,7 +229,10 @@ class Similar(_Answer):
     method: str
     layers: list[str]
     preprocessing: str
-    state: Literal["ok", "same", "no evidence", "not a number"]
+    state: Literal["ok", "same", "indistinct", "no evidence", "not a number"] = Field(
+        description="Why both maps are 0, unless it is `ok`: `same` is the same picture to the model, `indistinct` one "
+        "that differs about as little as a mirror image."
+    )
     places: list[Places] = Field(description="For the first and the second picture, in words.")
     pairs: list[Matched]
     notes: list[str]

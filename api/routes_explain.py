@@ -88,5 +88,5 @@ async def compare(request: Request) -> Response:
 
 @router.post("/similarity", response_model=results.Similar, **_openapi(SimilarityRequest))
 async def similarity(request: Request) -> Response:
-    """Explain how alike two pictures are to a model, and which regions of each make them so."""
+    """Explain how similar two pictures are to a model, and which regions of each make them so."""
     return await respond(request, SimilarityRequest, results.Similar, _similarity)

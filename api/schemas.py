@@ -240,7 +240,7 @@ class CompareRequest(_PictureRequest):
 
 
 class SimilarityRequest(BaseModel):
-    """Explain how alike two pictures are to a model, and which regions of each make them so."""
+    """Explain how similar two pictures are to a model, and which regions of each make them so."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -251,7 +251,7 @@ class SimilarityRequest(BaseModel):
     model: ModelId = None
     of: Literal["cosine", "product"] = Field(
         default="cosine",
-        description="What makes the two more alike and what sets them apart, or what adds up to the score.",
+        description="What makes the two similar and what makes them differ, or what adds up to the score.",
     )
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
     layers: Layers = ()

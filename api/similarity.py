@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def compare_pictures(
     request: SimilarityRequest, settings: Settings, cancel: threading.Event | None = None
 ) -> dict[str, Any]:
-    """Return how alike two pictures are, as `results.Similar`."""
+    """Return how similar two pictures are, as `results.Similar`."""
     from explain.export import similarity_files
     from explain.methods import method
     from explain.similarity.ranking import context

@@ -1,8 +1,11 @@
-"""`similarity`: compare two pictures, or rank a gallery against one, and show which regions make them alike."""
+"""`similarity`: compare two pictures, rank a gallery against one, or evaluate re-identification, and show why."""
 
 from __future__ import annotations
 
+import dataclasses
+import glob
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +14,11 @@ from cli import options as cli
 from cli.console import Console
 from cli.pictures import load_explainer
 from common.errors import Problem
+from explain.batch.item import LISTS
 from explain.methods import SIMILARITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import Any
 
     from cli.console import Progress
@@ -33,17 +36,30 @@ class SimilarityOptions(cli.LoadOptions):
         "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
     )
     top: int = cli.field(
-        "--top N", "With --gallery: the number of most similar pictures with maps.", show_default=True, default=5
+        "--top N",
+        "With --gallery: the number of most similar pictures, or of worst queries, with maps.",
+        show_default=True,
+        default=5,
+    )
+    names: str | None = cli.field(
+        "--names SCHEME",
+        "With folders of queries and of a gallery: how names tell person and camera. market1501, msmt17, folders "
+        "(one per person), prefix (the person before _), or a pattern with the groups person and camera \\[what fits].",
+    )
+    visualize: bool = cli.field(
+        "--visualize", "With a folder of queries: also draw what each query found first.", default=False
     )
     model: cli.Model = "efficientnet-lite0"
     of: str = cli.field(
         "--of cosine|product",
-        "What makes the two more alike and what sets them apart, or what adds up to the score.",
+        "What makes the two similar and what makes them differ, or what adds up to the score.",
         cli.MAP,
         show_default=True,
         default="cosine",
     )
-    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)} \\[hirescam].", cli.MAP)
+    method: str | None = cli.field(
+        "--method NAME", f"{', '.join(SIMILARITY)}, or all, for two pictures \\[hirescam].", cli.MAP
+    )
     target_layers: cli.Layers = None
     out: cli.Out = None
     json: cli.Json = False
@@ -55,7 +71,9 @@ class SimilarityOptions(cli.LoadOptions):
     """
     python -m explain similarity bus.jpg other.jpg
     python -m explain similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    python -m explain similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
     python -m explain similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
+    python -m explain similarity a.jpg b.jpg --method all
     python -m explain similarity a.jpg b.jpg --json | jq .score
     """,
 )
@@ -65,33 +83,55 @@ def similarity(
     ],
     options: SimilarityOptions,
 ) -> int:
-    """Show how alike two pictures are to a model, and which regions of each make them so.
+    """Show how similar two pictures are to a model, and which regions of each make them so.
 
     Any classifier will do (its last features are compared), or a model trained to compare.
 
     For two pictures the folder gets similarity.jpg with both maps, pairs.jpg with the places that match best, maps.npz
     and similarity.json. For a gallery: ranking.csv, and top1_..., top2_... with the maps of the most similar.
+
+    A folder of queries and a --gallery are evaluated by the protocol of Market-1501: mAP, rank-1, -5 and -10, in
+    report.html (with the worst queries explained), report.json and queries.csv. Both may be the same folder.
     """
     gallery = options.gallery
     if len(pictures) != (1 if gallery else 2):
         raise Problem(
-            "With --gallery give one picture, the query."
+            "With --gallery give one picture or one folder, the queries."
             if gallery
             else "Give two pictures, or one and a --gallery to rank."
         )
-    console, given = Console(options.json), cli.engine_options(options)
+    many = gallery is not None and (options.names is not None or _holds_many(pictures[0]))
+    if options.method == "all" and gallery:
+        raise Problem("--method all compares two pictures: name one method for a --gallery.")
+    if (options.names is not None or options.visualize) and not many:
+        raise Problem("--names and --visualize need a folder of queries and a --gallery.")
+    # "all" is none of the engine's methods.
+    single = dataclasses.replace(options, method=None) if options.method == "all" else options
+    console, given = Console(options.json), cli.engine_options(single)
     with console.progress(f"Loading {options.model}") as progress:
         from explain.picture.image import Image
 
         explainer = load_explainer(options.model, options.device, progress)
+        if many and gallery:
+            return _evaluation(console, progress, explainer, pictures[0], gallery, options, given)
         query = Image.open(pictures[0])
         if gallery:
             return _gallery(console, progress, explainer, query, gallery, options, given)
-        return _two(console, explainer, query, Image.open(pictures[1]), given, options.out)
+        return _two(console, explainer, query, Image.open(pictures[1]), given, options)
+
+
+def _holds_many(path: str) -> bool:
+    """Return whether a source of queries is not one picture."""
+    return Path(path).is_dir() or Path(path).suffix.lower() in (*LISTS, ".zip") or glob.has_magic(path)
 
 
 def _two(
-    console: Console, explainer: Explainer, query: Image, other: Image, given: dict[str, Any], out: Path | None
+    console: Console,
+    explainer: Explainer,
+    query: Image,
+    other: Image,
+    given: dict[str, Any],
+    options: SimilarityOptions,
 ) -> int:
     from explain.export import result_folder, similarity_files
     from explain.similarity.ranking import context
@@ -100,14 +140,18 @@ def _two(
     found = similarity(explainer, query, other, **given)
     baseline = context(explainer, query, found.preprocessing)
     stem = query.name.rsplit(".", 1)[0]
-    (folder,) = result_folder.places([f"{stem}_and_{other.name}"], out)
-    written = result_folder.write(folder, similarity_files.of_similarity(found, baseline))
+    (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
+    files = [*similarity_files.of_similarity(found, baseline)]
+    if options.method == "all":
+        every = [similarity(explainer, query, other, **given | {"method": name}) for name in SIMILARITY]
+        files.append(similarity_files.of_methods(every))
+    written = result_folder.write(folder, files)
     console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
     best = found.matches.pairs[: similarity_files.PAIRS]
     rows = [
         (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)
     ]
-    console.table(("pair", "cell of the first", "cell of the second", "alike"), rows, right=("alike",))
+    console.table(("pair", "cell of the first", "cell of the second", "similarity"), rows, right=("similarity",))
     for note in found.notes:
         console.say(f"note: {note}")
     console.files(folder, written)
@@ -151,11 +195,11 @@ def _gallery(
     rows = [
         (str(i + 1), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score)) for i, hit in enumerate(found.hits)
     ]
-    console.table(("rank", "picture", "alike", "that is"), rows[:MAX_ROWS], right=("rank", "alike"))
+    console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
     if len(rows) > MAX_ROWS:
         console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
     if found.itself:
-        console.say(f"note: left out because it is the query itself: {', '.join(found.itself)}.")
+        console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
     console.files(folder, written)
     console.result(
         {
@@ -170,6 +214,44 @@ def _gallery(
             "files": written,
         }
     )
+    return 1 if found.failed else 0
+
+
+def _evaluation(
+    console: Console,
+    progress: Progress,
+    explainer: Explainer,
+    queries: str,
+    gallery: str,
+    options: SimilarityOptions,
+    given: dict[str, Any],
+) -> int:
+    from explain.export import result_folder, retrieval_report
+    from explain.similarity.evaluation import RANKS, evaluate
+
+    name = Path(queries).resolve().stem or "queries"
+    (folder,) = result_folder.places([f"{name}_evaluation"], options.out)
+    result_folder.check(folder)
+    preprocessing = given.get("preprocessing", "trained")
+    found = evaluate(explainer, queries, gallery, names=options.names, preprocessing=preprocessing, progress=progress)
+    for name, sentence in found.failed:
+        console.warn(sentence if name in sentence else f"{name}: {sentence}")
+    worst = options.top if explainer.resident.gradients else 0
+    files = retrieval_report.files(found, explainer, worst=worst, every=options.visualize, progress=progress, **given)
+    written = result_folder.write(folder, files)
+    console.say(found.words)
+    rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in RANKS)]
+    console.table(("measure", "value"), rows, right=("value",))
+    worst_rows = [
+        (query.item.key, f"{query.average_precision:.2f}", str(query.first.rank), query.top[0].item.key)
+        for query in found.worst(options.top)
+    ]
+    columns = ("worst queries", "average precision", "first right rank", "found first")
+    console.table(columns, worst_rows, right=columns[1:3])
+    for remark in found.remarks:
+        console.say(f"note: {remark}")
+    console.files(folder, written)
+    console.result(found.summary() | {"folder": folder, "files": written})
     return 1 if found.failed else 0
 
 

@@ -84,13 +84,16 @@ def plain_text(text: str) -> str:
     return text.replace("**", "").replace(NBSP, " ").strip()
 
 
-def shortened(text: str, room: float, width: Callable[[str], float]) -> str:
+def shortened(text: str, room: float, width: Callable[[str], float], *, middle: bool = False) -> str:
     """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters.
 
-    A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`.
+    A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`. `middle`: names of
+    files often differ at their ends only, so the ellipsis is in the middle.
     """
     found = _NUMBER.search(text)
     name, number = (text, "") if found is None else (text[: found.start()], found[0])
+    head, tail = (name[: (len(name) + 1) // 2], name[(len(name) + 1) // 2 :]) if middle else (name, "")
     while len(name) > 4 and width(name + number) > room:
-        name = f"{name[:-2]}…"
+        head, tail = (head, tail[1:]) if middle and len(tail) >= len(head) else (head[:-1], tail)
+        name = f"{head}…{tail}"
     return name + number

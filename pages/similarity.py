@@ -75,7 +75,7 @@ def similarity() -> None:
 
 def _ask(choices: Choices, explainer: Explainer) -> None:
     """Raise ModelProblem for a model that this page is not for, before anything is computed."""
-    from explain.similarity.similarity import comparable
+    from explain.similarity.embedding import comparable
 
     comparable(explainer.resident)
     if not explainer.resident.gradients:

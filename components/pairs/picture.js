@@ -38,6 +38,8 @@ export class PairPicture {
   /** @param {PictureHead} head @param {Uint16Array} values @param {ImageBitmap} bitmap @param {HTMLCanvasElement} canvas */
   constructor(head, values, bitmap, canvas) {
     this.head = head;
+    /** Nothing to draw: 0 is the middle of the scale. */
+    this.empty = values.every((v) => v === 32767 || v === 32768);
     this.map = { values, w: head.shape[1], h: head.shape[0], extent: head.extent, kind: "difference" };
     this.bitmap = bitmap;
     this.canvas = canvas;
@@ -65,7 +67,7 @@ export class PairPicture {
   paint({ mode, alpha }, lut, dark) {
     const { canvas, head, heat } = this, { width, height } = canvas, [w, h] = head.size;
     const source = /** @type {Uint8ClampedArray} */ (this.#source), out = new ImageData(width, height);
-    if (mode === "picture" && !heat) out.data.set(source);
+    if ((mode === "picture" || this.empty) && !heat) out.data.set(source);
     else {
       const opacity = { alpha: heat ? Math.max(0.6, alpha) : alpha, even: false, threshold: 0 };
       let table = heat ? overlayTable(lut, opacity) : softened(differenceTable(opacity));

@@ -6,18 +6,15 @@ makes no request. Names of files and classes are escaped, whatever they contain.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.errors import Problem
-from explain.export import caption, command, scaled, table
+from explain.export import caption, command, offline_page, scaled, table
+from explain.export.offline_page import base64_text, data_url
 from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
 from explain.phrases import percent, pixels, plural
@@ -37,10 +34,6 @@ MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
 ALPHA = 0.9
 """Initial opacity, the viewer's: it grows with the heat up to this."""
-_HERE = Path(__file__).parent
-_PAGES = Environment(
-    loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
 
 
 def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
@@ -56,18 +49,16 @@ def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
     first = explanations[0]
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("html_report.css", "html_report.js"))
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     data = {
         "views": [_pictures(explanation) for explanation in explanations],
-        "colormaps": {known.name: _base64(lut(known.name).tobytes()) for known in colormaps()},
+        "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
         "opacity": [round(float(share), 6) for share in color_tables.opacity(1.0, weighted=True)],
     }
-    page = _PAGES.get_template("html_report.html").render(
+    return offline_page.fill(
+        "html_report.html",
+        "html_report.css",
+        "html_report.js",
         title=title or f"Where {first.model.id} looked: {first.image.name}",
-        policy=Markup(f"{policy}; base-uri 'none'; form-action 'none'"),
-        style=Markup(style),
-        script=Markup(script),
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
         count=plural(len(explanations), "explanation"),
@@ -76,7 +67,6 @@ def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
         boxes=any(explanation.model.task == "detect" for explanation in explanations),
         views=[_view(explanation) for explanation in explanations],
     )
-    return f"{page}\n"
 
 
 def _pictures(explanation: Result) -> dict[str, Any]:
@@ -92,7 +82,7 @@ def _pictures(explanation: Result) -> dict[str, Any]:
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
         for rows, part in resampling.levels(samples(field.values), field, Style(), seen, (height, width)):
             inside[rows] = part
-        maps.append({"levels": _url(to_png(levels), "png"), "ends": heatmap.ends, "title": heatmap.target.label})
+        maps.append({"levels": data_url(to_png(levels), "png"), "ends": heatmap.ends, "title": heatmap.target.label})
     faded = None
     if seen != (0, 0, width, height):
         faded = scaled.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
@@ -100,8 +90,8 @@ def _pictures(explanation: Result) -> dict[str, Any]:
         "size": [width, height],
         "unit": image.width / width,
         "seen": seen,
-        "picture": _url(to_jpeg(small), "jpeg"),
-        "faded": None if faded is None else _url(to_jpeg(faded), "jpeg"),
+        "picture": data_url(to_jpeg(small), "jpeg"),
+        "faded": None if faded is None else data_url(to_jpeg(faded), "jpeg"),
         "maps": maps,
     }
 
@@ -200,15 +190,3 @@ def _box(found: Prediction, maps: str, scale: float) -> dict[str, str]:
         "y": f"{max(0.0, y0) * scale + 15:.1f}",
         "text": caption.with_score(found),
     }
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{_base64(hashlib.sha256(text.encode()).digest())}"
-
-
-def _url(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{_base64(data)}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")

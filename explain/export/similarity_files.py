@@ -9,6 +9,7 @@ import numpy as np
 from common.files import npz_bytes, to_json
 from explain.export import table
 from explain.export.result_folder import MAPS, label_stem
+from explain.methods import METHODS
 from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering import contact_sheet
@@ -17,7 +18,7 @@ from explain.rendering.style import Field, Style
 from explain.similarity.similarity import describe_places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
 
 PAIRS = 6
 """Number of matching places that are drawn."""
-COLOURS = "blue: similar, red: different"
+COLOURS = "Blue: similar, red: different"
 
 
 def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8]:
-    """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red sets them apart."""
+    """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red makes them differ.
+
+    A picture without a map stays as it is.
+    """
+    if not side.signed.any():
+        return side.image.pixels
     # Squared, so that weak places are faint: the opacity of a difference is its power of 0.6.
     values = np.sign(side.signed) * side.signed**2
     field = Field(values, side.geometry.extent, side.seen, kind="difference")
@@ -44,8 +50,7 @@ def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
     """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json."""
     names = [side.image.name for side in found.sides]
-    captions = [f"{names[0]}: {COLOURS}", f"{names[1]}: similarity {found.score:.2f}"]
-    yield "similarity.jpg", _drawn([overlay(side) for side in found.sides], captions)
+    yield "similarity.jpg", _drawn([overlay(side) for side in found.sides], names, _title(found))
     if found.matches.pairs:
         grids = (found.matches.query, found.matches.gallery)
         places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
@@ -55,18 +60,24 @@ def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
             )
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]
-        yield "pairs.jpg", _drawn(drawn, [f"{name}: equal numbers match" for name in names])
+        yield "pairs.jpg", _drawn(drawn, names, "Equal numbers match")
     yield MAPS, npz_bytes(_arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
+
+
+def of_methods(every: Sequence[Similarity]) -> File:
+    """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
+    panels = [overlay(side) for found in every for side in found.sides]
+    captions = [f"{side.image.name}, {METHODS[found.method].name}" for found in every for side in found.sides]
+    return "methods.jpg", _drawn(panels, captions, _title(every[0]))
 
 
 def of_pair(found: Similarity, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = found.gallery.image.name
-    captions = [f"{found.query.image.name}: {COLOURS}", f"{rank}. {name}: {found.score:.2f}"]
-    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _drawn(
-        [overlay(side) for side in found.sides], captions
-    )
+    captions = [found.query.image.name, f"{rank}. {name}"]
+    drawn = _drawn([overlay(side) for side in found.sides], captions, _title(found))
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", drawn
 
 
 def summary(found: Similarity, context: Context | None) -> dict[str, Any]:
@@ -87,6 +98,8 @@ def places(found: Similarity) -> list[str]:
     """Say for each picture where it is similar to the other and where different, in a sentence each."""
     if found.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
+    if found.state == "indistinct":
+        return ["The two differ about as little as a picture and its mirror image: there is nothing to explain."]
     if found.state != "ok":
         return [f"There is no map: {found.state}. Try another layer or method."]
     lines = []
@@ -117,8 +130,13 @@ def rectangle(grid: Grid, cell: tuple[int, int], image: Image) -> tuple[float, f
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
 
-def _drawn(panels: list[NDArray[np.uint8]], captions: list[str]) -> bytes:
-    return to_jpeg(contact_sheet.grid(panels, [plain_text(caption) for caption in captions], columns=2, height=480))
+def _title(found: Similarity) -> str:
+    return f"Similarity {found.score:.2f}. {COLOURS if found.state == 'ok' else places(found)[0]}"
+
+
+def _drawn(panels: list[NDArray[np.uint8]], captions: list[str], title: str) -> bytes:
+    captions = [plain_text(caption) for caption in captions]
+    return to_jpeg(contact_sheet.grid(panels, captions, columns=2, height=480, title=plain_text(title), names=True))
 
 
 def _arrays(found: Similarity) -> dict[str, NDArray[np.float32]]:

@@ -81,11 +81,14 @@ def grid(
     columns: int | None = None,
     gap: int = 16,
     height: int = 320,
+    title: str = "",
+    names: bool = False,
 ) -> Pixels:
     """Arrange panels on a white sheet in equal cells, `height` pixels high, with captions above them.
 
     A panel is scaled to fit its cell and centred there. By default up to three are in a row, and four are 2 x 2. A
-    caption that is too long loses the end of its words, never a number that follows them.
+    caption that is too long loses the end of its words, never a number that follows them; where captions are `names` of
+    files, their middle. A title, above all panels, is broken into lines.
     """
     if not panels or height < 1 or gap < 0 or (columns is not None and columns < 1):
         raise ValueError(f"A grid needs panels, height and columns: got {len(panels)}, {height} px, {columns}.")
@@ -97,20 +100,36 @@ def grid(
     across = columns or (len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels))))
     size = max(11, round(height / 20)) if captions is not None else 0
     head = size + size // 2
-    rows = math.ceil(len(panels) / across)
-    sheet = np.full((gap + rows * (head + height + gap), gap + across * (cell + gap), 3), 255, dtype=np.uint8)
+    rows, width = math.ceil(len(panels) / across), gap + across * (cell + gap)
+    lines = _broken(title, size, width - 2 * gap)
+    above = len(lines) * head
+    sheet = np.full((above + gap + rows * (head + height + gap), width, 3), 255, dtype=np.uint8)
+    for number, words in enumerate(lines):
+        _write(sheet, words, (gap, gap + number * head + head // 2), size)
     for number, panel in enumerate(panels):
         scale = min(height / panel.shape[0], cell / panel.shape[1])
         wide, high = max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale))
         left = gap + number % across * (cell + gap) + (cell - wide) // 2
-        top = gap + number // across * (head + height + gap) + head + (height - high) // 2
+        top = above + gap + number // across * (head + height + gap) + head + (height - high) // 2
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
         if captions is not None:
             line, room = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
-            words = shortened(captions[number], room, lambda text: _wide(text, size))
+            words = shortened(captions[number], room, lambda text: _wide(text, size), middle=names)
             _write(sheet[:, : left + room], words, (left, line), size)
     return sheet
+
+
+def _broken(text: str, size: int, room: int) -> list[str]:
+    """Break a text into lines between words; a word wider than the room is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _wide(longer, size) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(shortened(word, room, lambda text: _wide(text, size), middle=True))
+    return lines
 
 
 def _whole(xyxy: Sequence[float]) -> Place:

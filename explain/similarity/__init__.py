@@ -1,1 +1,1 @@
-"""Explain how alike two pictures are to a model, and rank a gallery."""
+"""Explain how similar two pictures are to a model, rank a gallery, and evaluate re-identification."""

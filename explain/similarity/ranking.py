@@ -8,16 +8,14 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from common.errors import Cancelled, ImageProblem, ModelProblem
+from common.errors import Cancelled, ImageProblem
 from common.packaged import photograph, photographs
-from common.settings import cache_bytes
 from explain.batch.source import find
-from explain.evidence.cache import ByteCache
 from explain.phrases import plural
 from explain.picture.image import Image
-from explain.similarity.similarity import SAME, comparable
+from explain.similarity.embedding import embedding, mirrored_score
+from explain.similarity.similarity import SAME
 
 if TYPE_CHECKING:
     import threading
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.batch.item import Item
-    from explain.evidence.resident import Resident
     from explain.explainer import Explainer
     from explain.progress import Progress
     from models.adapter import Adapter
@@ -34,8 +31,6 @@ INDISTINCT = 0.98
 """Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
 ROUNDING = 1e-4
 """Tolerance of a cosine: the same pair can be summed in another order."""
-VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(lambda: cache_bytes("embeddings"), lambda vector: vector.nbytes)
-"""Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""
 
 PERSONS = (
     ("bus", (48, 398, 246, 905)),
@@ -120,28 +115,6 @@ class Context:
         return max(float(np.mean(self.unrelated) + 2 * np.std(self.unrelated)), self.unrelated[-1])
 
 
-def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained") -> NDArray[np.float32]:
-    """Return the unit embedding, float32 (D,), from the cache or one pass without gradients."""
-
-    def work(resident: Resident, _more: tuple[str, ...]) -> NDArray[np.float32]:
-        comparable(resident)
-        adapter: Any = resident.adapter
-        if preprocessing not in adapter.preprocessings:
-            raise ModelProblem(f"{adapter.spec.id} cannot take a picture as {preprocessing!r}.")
-        key = (image.sha256, adapter.weights_sha256, adapter.spec.id, preprocessing, str(resident.device))
-        if (vector := VECTORS.get(key)) is None:
-            taken = image.taken(adapter.channels, adapter.spec.id)
-            given = adapter.prepare(taken, preprocessing)
-            with resident.lock, torch.no_grad():
-                outputs = resident.fastest_adapter(()).run(resident.place(given.tensor))
-                raw = adapter.embedding(outputs)[0].float()
-            vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
-            VECTORS.put(key, vector)
-        return vector
-
-    return explainer.with_oom_fallback(work)
-
-
 def rank(
     explainer: Explainer,
     query: Any,
@@ -202,10 +175,7 @@ def context(explainer: Explainer, query: Image, preprocessing: str = "trained") 
     many = adapter.channels > 3
     others = [] if many else controls(adapter)
     vectors = [embedding(explainer, image, preprocessing) for image in others]
-    # An Image needs contiguous arrays.
-    planes = None if query.planes is None else query.planes[:, ::-1].copy()
-    mirror = Image(query.pixels[:, ::-1].copy(), query.name, planes=planes)
-    mirrored = float(embedding(explainer, query, preprocessing) @ embedding(explainer, mirror, preprocessing))
+    mirrored = mirrored_score(explainer, query, preprocessing)
     subject = adapter.subject or ("scenes" if adapter.spec.example else "pictures")
     return Context(tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2))), mirrored, subject)
 

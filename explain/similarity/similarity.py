@@ -1,9 +1,9 @@
 """Explain the similarity of two pictures: the cosine of their embeddings, and the regions of each that cause it.
 
 It takes one pass per picture and one gradient of the cosine. At each picture's target layer the gradient is positive
-where more activation would make the two more similar, and negative where it sets them apart; any method of the gradient
-family turns it into a signed map. Where only an average pooling lies between layer and embedding, a map sums to 0: the
-cosine ignores length.
+where more activation would make the two more similar, and negative where it makes them differ; any method of the
+gradient family turns it into a signed map. Where only an average pooling lies between layer and embedding, a map sums
+to 0: the cosine ignores length.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from explain.methods import method as find_method
 from explain.options import Options
 from explain.phrases import percent
 from explain.picture.image import Image
+from explain.similarity.embedding import comparable, mirrored_score
 from explain.similarity.matches import Matches, matches
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ if TYPE_CHECKING:
     from models.geometry import Geometry
 
 Of = Literal["cosine", "product"]
-"""The scalar to differentiate. `cosine`: what makes the two more similar and what sets them apart. `product`: the same
+"""The scalar to differentiate. `cosine`: what makes the two similar and what makes them differ. `product`: the same
 with both lengths constant: what the score consists of, picture by picture."""
-State = Literal["ok", "same", "no evidence", "not a number"]
+State = Literal["ok", "same", "indistinct", "no evidence", "not a number"]
 SAME = 1 - 1e-5
-"""Cosine above which the gradient is noise: nothing could be more similar."""
+"""Cosine above which the gradient is rounding: nothing could be more similar."""
+NOISE = 2
+"""How many times what mirroring the query takes off its score must be missing for a map of the cosine. Its gradient
+shows what is missing: below, that is what any picture of the same thing differs in (docs/similarity.md)."""
 DEFAULT = "hirescam"
 """HiResCAM: on pictures joined from two, one of which is the other picture, as good as any method at the last layer and
 better at earlier ones (docs/similarity.md)."""
@@ -63,8 +67,8 @@ class ComparedImage:
     raw: tuple[NDArray[np.float32], ...]
     """Signed maps as computed, float32 (h, w) per layer."""
     signed: NDArray[np.float32]
-    """float32 (h, w) in -1..1 over the part of the model's input that is picture; the largest absolute value is 1.
-    Positive: makes the two similar."""
+    """float32 (h, w) in -1..1 over the part of the model's input that is picture, on one scale for both pictures: the
+    largest absolute value of the two is 1. Positive: makes the two similar."""
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
@@ -105,7 +109,8 @@ class Similarity:
     of: Of
     preprocessing: str
     state: State
-    """`ok`, or why both maps are 0."""
+    """`ok`, or why both maps are 0: `indistinct` where the two differ about as little as the query and its mirror
+    image."""
     matches: Matches
     """Cells of the two pictures that match best, at the first layer."""
     notes: tuple[str, ...] = field(default=())
@@ -135,7 +140,7 @@ class Similarity:
 
 
 def describe_places(side: ComparedImage) -> tuple[str, str]:
-    """Say where a picture has what makes the two similar and what sets them apart, as ends of sentences."""
+    """Say where a picture has what makes the two similar and what makes them differ, as ends of sentences."""
 
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
@@ -186,11 +191,12 @@ def similarity(
             EVIDENCE.put(key, evidence)
         evidences = [evidence for evidence, _, _ in found]
         vectors, score, state, raws, carried = _compared(evidences, chosen, of)
+        if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, one, preprocessing)):
+            state = "indistinct"
+        drawn = scaled([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)])
         first, second = (
-            ComparedImage(
-                image, evidence.geometry, vector, tuple(raw), scaled(raw, evidence.geometry) * (state == "ok")
-            )
-            for image, evidence, vector, raw in zip((one, other), evidences, vectors, raws, strict=True)
+            ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
+            for image, evidence, vector, raw, signed in zip((one, other), evidences, vectors, raws, drawn, strict=True)
         )
         return Similarity(
             explainer.model,
@@ -207,14 +213,6 @@ def similarity(
         )
 
     return explainer.with_oom_fallback(work)
-
-
-def comparable(resident: Resident) -> None:
-    """Raise ModelProblem for a model without embeddings."""
-    if not resident.adapter.has_embedding:
-        raise ModelProblem(
-            f"{resident.adapter.spec.id} gives no embedding: choose a classifier, or a model that compares pictures."
-        )
 
 
 def _compared(
@@ -280,16 +278,26 @@ def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 
 
-def scaled(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> NDArray[np.float32]:
-    """Merge raw signed maps of several layers into one, float32 (h, w) in -1..1, without a letterbox's bars.
+def scaled(sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]]) -> list[NDArray[np.float32]]:
+    """Merge each picture's raw signed maps, one per layer, into one, float32 (h, w) in -1..1, without letterbox bars.
 
-    Each layer's map is divided by its largest absolute value and resized bilinearly; their mean is scaled likewise.
+    All pictures share one scale: a layer's maps are divided by their largest absolute value in any of them and resized
+    bilinearly; the sums are divided likewise. What is faint in one picture beside the other stays faint.
     """
-    left, top, right, bottom = geometry.content
-    total = np.zeros((bottom - top, right - left), np.float32)
-    for raw in raws:
-        usable = torch.from_numpy(np.nan_to_num(raw, posinf=0, neginf=0))[None, None]
-        grown = F.interpolate(usable, geometry.input, mode="bilinear", align_corners=False)[0, 0]
-        part = grown[top:bottom, left:right].numpy()
-        total += part / max(float(np.abs(part).max()), 1e-30)
-    return np.ascontiguousarray(total / max(float(np.abs(total).max()), 1e-30), dtype=np.float32)
+    layers = list(zip(*(raws for raws, _ in sides), strict=True))
+    totals = []
+    for i, (_, geometry) in enumerate(sides):
+        left, top, right, bottom = geometry.content
+        total = np.zeros((bottom - top, right - left), np.float32)
+        for raws in layers:
+            usable = [np.nan_to_num(raw, posinf=0, neginf=0) for raw in raws]
+            tensor = torch.from_numpy(usable[i])[None, None]
+            grown = F.interpolate(tensor, geometry.input, mode="bilinear", align_corners=False)[0, 0]
+            total += grown[top:bottom, left:right].numpy() / _largest(usable)
+        totals.append(total)
+    return [np.ascontiguousarray(total / _largest(totals), dtype=np.float32) for total in totals]
+
+
+def _largest(arrays: Sequence[NDArray[np.float32]]) -> float:
+    """Return the largest absolute value in any of the arrays, and never 0."""
+    return max(1e-30, *(float(np.abs(array).max()) for array in arrays))

@@ -105,7 +105,7 @@ def test_a_folder_is_named_or_off_or_among_the_users_data(
 
 def test_one_budget_is_split_over_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     from components.viewer import payload
-    from explain.similarity.ranking import VECTORS
+    from explain.similarity.embedding import VECTORS
 
     assert {name: cache_bytes(name) for name in CACHE_SHARES} == {
         name: share * 2**20 for name, share in CACHE_SHARES.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from cli import main
 from common.errors import Cancelled, ModelProblem
 from explain import Explainer
 from explain.evidence.layers import as_map
+from explain.export import similarity_files
 from explain.methods import SIMILARITY
 from explain.picture.image import Image
-from explain.similarity.ranking import Context, context, embedding, rank
+from explain.similarity.embedding import embedding
+from explain.similarity.ranking import Context, context, rank
 from explain.similarity.similarity import similarity
 from models.preprocess import place
 from tests.conftest import asset
@@ -72,7 +75,11 @@ def test_the_gradient_of_both_pictures_is_autograds(model: str, layer: str, of: 
     assert found.score == pytest.approx(score, abs=1e-5)
     for side, expected in zip(found.sides, maps, strict=True):
         assert np.abs(side.raw[0] - expected).max() <= 1e-5 * np.abs(expected).max() + 1e-9
-        assert np.abs(side.signed).max() == pytest.approx(1, abs=1e-5)
+    # One scale: what is weak beside the other picture is drawn weaker.
+    for side, own in zip(found.sides, maps, strict=True):
+        share = np.abs(own).max() / max(np.abs(one).max() for one in maps)
+        assert np.abs(side.signed).max() == pytest.approx(share, abs=0.05)
+    assert max(np.abs(side.signed).max() for side in found.sides) == pytest.approx(1, abs=1e-5)
 
 
 OWN = """
@@ -222,6 +229,29 @@ def test_the_same_picture_has_no_gradient_and_says_so(lite: Explainer, bus: Path
     assert similarity(lite, bus, bus, of="product").state == "ok"
     blank = similarity(lite, np.zeros((9, 9, 3), np.uint8), bus)
     assert np.isfinite(blank.query.signed).all()
+
+
+def test_nothing_is_drawn_where_two_pictures_differ_as_little_as_a_mirror_image(lite: Explainer, bus: Path) -> None:
+    image = Image.open(bus)
+    compressed = io.BytesIO()
+    Pillow.fromarray(image.pixels).save(compressed, "JPEG", quality=90)
+    halved = Pillow.open(asset("sklearn", "datasets", "images", "china.jpg"))
+    halved = halved.resize((halved.width // 2, halved.height // 2))
+    china = asset("sklearn", "datasets", "images", "china.jpg")
+    for query, other, least in ((image, compressed.getvalue(), 0.999), (china, np.asarray(halved), 0.93)):
+        found = similarity(lite, query, other)
+        assert least < found.score < 0.99999
+        # The gradient is there, and on one scale of its own it would paint half of each picture.
+        assert all(np.abs(side.raw[0]).max() > 0 for side in found.sides)
+        assert found.state == "indistinct"
+        assert not any(side.signed.any() for side in found.sides)
+        (sentence,) = similarity_files.places(found)
+        assert "as little as a picture and its mirror image" in sentence
+        assert np.array_equal(similarity_files.overlay(found.query), found.query.image.pixels)
+        # What the score is made of is no difference: it is still drawn.
+        assert similarity(lite, query, other, of="product").state == "ok"
+    part = np.ascontiguousarray(image.pixels[200:760, 80:800, :][:, ::-1])
+    assert similarity(lite, bus, part).state == "ok"
 
 
 def test_what_cannot_be_compared_is_said(lite: Explainer, bus: Path) -> None:

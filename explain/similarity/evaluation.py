@@ -1,0 +1,283 @@
+"""Evaluate re-identification: how often a model finds the same person again, by Market-1501's protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.errors import Cancelled, ImageProblem, ModelProblem
+from explain.batch.source import find
+from explain.phrases import plural
+from explain.similarity import identities
+from explain.similarity.embedding import embedding
+from explain.similarity.retrieval import MAX_RANK, average_precision, cmc, order
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.batch.item import Item
+    from explain.explainer import Explainer
+    from explain.progress import Progress
+    from explain.similarity.identities import Identified
+    from models.adapter import ModelSpec
+
+RANKS = (1, 5, 10)
+KEPT = 10
+"""Pictures of each query's ranking that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A picture of the gallery in a query's ranking."""
+
+    identified: Identified
+    rank: int
+    """From 1, among those that were not left out."""
+    score: float
+    """Cosine, -1..1."""
+    right: bool
+    """Whether it shows the query's person."""
+
+    @property
+    def item(self) -> Item:
+        return self.identified.item
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """What one query found."""
+
+    identified: Identified
+    average_precision: float
+    first: Match
+    """The first right picture."""
+    top: tuple[Match, ...]
+    """The first `KEPT` of its ranking."""
+
+    @property
+    def item(self) -> Item:
+        return self.identified.item
+
+    @property
+    def wrong_before(self) -> tuple[Match, ...]:
+        """Wrong pictures that rank before every right one, at most `KEPT`."""
+        return tuple(match for match in self.top if match.rank < self.first.rank)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How well a model finds persons again."""
+
+    model: ModelSpec
+    names: str
+    """The scheme that told persons and cameras from the names of files."""
+    preprocessing: str
+    queries: tuple[QueryResult, ...]
+    gallery: int
+    """Number of pictures that were searched."""
+    cmc: NDArray[np.float64]
+    """Share of queries with a right picture among the first k, float64 (k,), k from 1."""
+    without_match: tuple[str, ...]
+    """Queries whose person no picture of the gallery shows: they do not count."""
+    junk: int
+    unnamed: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+    """Names of files that could not be used, and why."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean average precision, 0..1."""
+        return float(np.mean([query.average_precision for query in self.queries]))
+
+    def rank(self, k: int) -> float:
+        """Return the share of queries with a right picture among the first k, 0..1."""
+        return float(self.cmc[min(k, len(self.cmc)) - 1])
+
+    def worst(self, count: int) -> tuple[QueryResult, ...]:
+        """Return the queries with the lowest average precision, the worst first; never one without a mistake."""
+        ordered = sorted(self.queries, key=lambda query: (query.average_precision, -query.first.rank))
+        return tuple(query for query in ordered if query.average_precision < 1)[:count]
+
+    @property
+    def words(self) -> str:
+        """The result in one sentence."""
+        ranks = ", ".join(f"rank-{k} {self.rank(k):.1%}" for k in RANKS)
+        many = "1 query" if len(self.queries) == 1 else f"{len(self.queries):,} queries"
+        return f"mAP {self.mean_ap:.1%}, {ranks}: {many} in a gallery of {self.gallery:,}."
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was left out, a sentence each."""
+        found = [f"Persons and cameras are read from names as {self.names}."]
+        if self.junk:
+            found.append(f"{plural(self.junk, 'junk picture')} (person -1) left out.")
+        if self.without_match:
+            found.append(
+                f"{len(self.without_match)} of the queries do not count, as the gallery has no other picture of their "
+                f"person: {_first(self.without_match)}."
+            )
+        if self.unnamed:
+            found.append(f"{plural(len(self.unnamed), 'name')} did not fit {self.names}: {_first(self.unnamed)}.")
+        return (*found, *self.notes)
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything except single rankings, ready for JSON."""
+        return {
+            "model": self.model.id,
+            "names": self.names,
+            "preprocessing": self.preprocessing,
+            "mAP": self.mean_ap,
+            "rank": {str(k): self.rank(k) for k in RANKS},
+            "cmc": self.cmc.tolist(),
+            "queries": len(self.queries),
+            "gallery": self.gallery,
+            "junk": self.junk,
+            "without_match": self.without_match,
+            "unnamed": self.unnamed,
+            "failed": [{"picture": name, "error": sentence} for name, sentence in self.failed],
+            "remarks": self.remarks,
+        }
+
+
+def evaluate(
+    explainer: Explainer,
+    queries: Any,
+    gallery: Any,
+    *,
+    names: str | None = None,
+    preprocessing: str = "trained",
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Evaluation:
+    r"""Search a gallery for each query's person, and return mAP and the CMC curve.
+
+    The protocol is that of Zheng et al., Scalable Person Re-identification: A Benchmark (ICCV 2015), as torchreid
+    computes it with `dist_metric="cosine"`: for each query, pictures of the same person by the same camera are left
+    out; pictures of person -1 are junk and ignored; those of person 0 are distractors, wrong for every query. A query
+    without any right picture left does not count. Beyond torchreid, a query's own picture (the same pixels) is left
+    out too, so that a folder can be searched for itself, and equal scores keep the gallery's order.
+
+    `queries`, `gallery`: folders, patterns, lists, .zip files or sequences, as `explain.batch.source.find` takes them.
+    `names`: `market1501`, `msmt17`, `folders` (a folder per person), `prefix` (the person before the first `_`), or a
+    regular expression with the groups `person` and optionally `camera`, searched in the path below the folder; None:
+    Market-1501's names, folders or prefix, whichever fits. Raises ModelProblem for a model without an embedding, names
+    that do not fit, and queries none of whose persons is in the gallery; Cancelled where `cancel` was set.
+
+        found = evaluate(Explainer("osnet_x0_25_msmt17"), "query", "bounding_box_test", names="market1501")
+        found.mean_ap, found.rank(1)
+    """
+    asked, searched = find(queries), find(gallery)
+    scheme = identities.parse(names) if names is not None else identities.guess([*asked, *searched])
+    wanted, unnamed = identities.identify(asked, scheme)
+    shown, more_unnamed = identities.identify(searched, scheme)
+    junk = sum(one.person == scheme.junk for one in (*wanted, *shown)) if scheme.junk is not None else 0
+    wanted = [one for one in wanted if one.person not in (scheme.junk, scheme.nobody)]
+    shown = [one for one in shown if one.person != scheme.junk]
+    if not wanted or not shown:
+        which = "queries" if not wanted else "gallery"
+        raise ModelProblem(f"No name in the {which} fits {scheme.name}: give --names as '{identities.EXAMPLE}'.")
+    work = _Embedding(explainer, preprocessing, len(wanted) + len(shown), progress, cancel)
+    own, theirs = work.vectors(wanted), work.vectors(shown)
+    if not own.kept or not theirs.kept:
+        raise ImageProblem(f"No picture could be used: {work.failed[0][1]}")
+    results, rankings, without = [], [], []
+    for i, query in enumerate(own.kept):
+        result = _search(query, own.vectors[i], own.sha256[i], theirs)
+        if result is None:
+            without.append(query.item.key)
+        else:
+            results.append(result[0])
+            rankings.append(result[1])
+    if not results:
+        raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
+    return Evaluation(
+        explainer.model,
+        scheme.name,
+        preprocessing,
+        tuple(results),
+        len(theirs.kept),
+        cmc(rankings, min(MAX_RANK, len(theirs.kept))),
+        tuple(without),
+        junk,
+        (*unnamed, *more_unnamed),
+        tuple(work.failed),
+        tuple(explainer.resident.adapter.notes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Set:
+    """Pictures with their embeddings, arrays by row."""
+
+    kept: list[Identified]
+    vectors: NDArray[np.float32]
+    sha256: NDArray[np.str_]
+    persons: NDArray[np.str_]
+    cameras: NDArray[np.str_]
+    """Empty where a name does not tell."""
+
+
+class _Embedding:
+    """Embed pictures one after another; those that cannot be used are listed in `failed`."""
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        preprocessing: str,
+        count: int,
+        progress: Progress | None,
+        cancel: threading.Event | None,
+    ) -> None:
+        self._explainer, self._preprocessing, self._count = explainer, preprocessing, count
+        self._progress, self._cancel, self._done = progress, cancel, 0
+        self.failed: list[tuple[str, str]] = []
+
+    def vectors(self, pictures: Sequence[Identified]) -> _Set:
+        kept, rows, hashes = [], [], []
+        for one in pictures:
+            if self._cancel is not None and self._cancel.is_set():
+                raise Cancelled
+            if self._progress is not None:
+                self._progress(self._done / self._count, f"{self._done} of {self._count} pictures")
+            self._done += 1
+            try:
+                image = one.item.open()
+                rows.append(embedding(self._explainer, image, self._preprocessing))
+            except ImageProblem as problem:
+                self.failed.append((one.item.key, str(problem)))
+                continue
+            kept.append(one)
+            hashes.append(image.sha256)
+        persons, cameras = [one.person for one in kept], [one.camera or "" for one in kept]
+        return _Set(kept, np.array(rows, np.float32), np.array(hashes), np.array(persons), np.array(cameras))
+
+
+def _search(
+    query: Identified, vector: NDArray[np.float32], sha256: str, gallery: _Set
+) -> tuple[QueryResult, NDArray[np.bool_]] | None:
+    """Return what a query found, and for each picture of its ranking whether it is right; None without a right one."""
+    scores, same = gallery.vectors @ vector, gallery.persons == query.person
+    left_out = gallery.sha256 == sha256
+    if query.camera is not None:
+        left_out |= same & (gallery.cameras == query.camera)
+    ranking = order(scores, left_out)
+    right = same[ranking]
+    if not right.any():
+        return None
+
+    def match(place: int) -> Match:
+        row = ranking[place]
+        return Match(gallery.kept[row], place + 1, float(scores[row]), bool(right[place]))
+
+    top = tuple(match(place) for place in range(min(KEPT, len(ranking))))
+    return QueryResult(query, average_precision(right), match(int(right.argmax())), top), right
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
