@@ -1,5 +1,7 @@
 """The front door: the list of pages and the HTTP routes, nothing else."""
 
+import sys
+
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.pages_manager import PagesManager
@@ -55,8 +57,13 @@ WITHOUT_SIDEBAR = ("cheat", "history")
 
 if get_script_run_ctx(suppress_warning=True) is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
-    from api import routes
+    from api import routes, startup
+    from common.errors import SettingProblem
 
+    try:
+        startup.prepare()
+    except SettingProblem as problem:
+        sys.exit(str(problem))
     # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
     # would run that file alone, without what stands here.
     PagesManager.uses_pages_directory = False

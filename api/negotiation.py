@@ -16,18 +16,22 @@ from starlette.responses import Response
 
 from api import problems
 from api.problems import ApiProblem
+from common.memory import give_back
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from api.schemas import Settings
 
 JSON, PNG, NPY = "application/json", "image/png", "application/x-npy"
 PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""
+PIECE = 2**20
+"""Bytes of an answer that are sent at a time."""
 EMPTY = {"const": ""}
 """Schema of a form field that was left empty."""
 # The answer says why a form cannot be read.
@@ -70,9 +74,25 @@ async def respond(
 
     def run(cancel: threading.Event) -> bytes:
         made = work(parse(body, schema), settings, cancel, kind)
-        return made if isinstance(made, bytes) else answer.model_validate(made).model_dump_json().encode()
+        if isinstance(made, bytes):
+            return made
+        # As bytes at once: model_dump_json would make a string first, and hundreds of megabytes may be in it.
+        return answer.__pydantic_serializer__.to_json(answer.model_validate(made))
 
-    return Response(await run_queued(request, run), media_type=kind, headers={"Vary": "Accept"})
+    return LargeResponse(await run_queued(request, run), media_type=kind, headers={"Vary": "Accept"})
+
+
+class LargeResponse(Response):
+    """A body sent piece by piece, each when the client has taken the one before: no copy of the whole is made."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, max(1, len(self.body)), PIECE):
+            end = start + PIECE
+            await send({"type": "http.response.body", "body": self.body[start:end], "more_body": end < len(self.body)})
+        if len(self.body) > PIECE:
+            self.body = b""
+            give_back()
 
 
 def negotiate(accept: str | None, offers: Sequence[str]) -> str:

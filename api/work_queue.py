@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import Problem
+from common.memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +186,7 @@ class WorkQueue:
             # Pages come first. Threads that torch starts from here inherit the priority.
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        given_back = 0.0
         while True:
             with self._changed:
                 self._idle += 1
@@ -209,6 +211,9 @@ class WorkQueue:
             job.settle(result, failure)
             # Otherwise its picture and maps would stay in memory until the next job.
             del job, result, failure
+            if time.monotonic() - given_back > 1 or not self._queue:
+                give_back()
+                given_back = time.monotonic()
 
     def _seconds(self) -> float:
         """Return the median duration of recent jobs, which a few slow ones do not change."""

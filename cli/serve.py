@@ -106,8 +106,10 @@ def serve(options: ServeOptions) -> int:
     machine, and nothing is ever downloaded for one.
     """
     _limit_threads()
+    from api import startup
     from api.schemas import Settings
 
+    startup.prepare()
     settings = Settings.from_environment(
         key=options.key,
         waiting=options.queue,

@@ -7,7 +7,6 @@ from typing import Any
 
 from cli import options as cli
 from cli.console import Console
-from common.errors import SettingProblem
 
 COLUMNS = ("variable", "value", "default", "meaning")
 
@@ -37,23 +36,19 @@ def settings(json: cli.Json = False) -> int:
 
 
 def _rows() -> list[dict[str, Any]]:
-    from common.environment import Settings, shown_default, variable
+    from common.environment import Settings, malformed, shown_default, variable
     from common.settings import settings
 
-    found, rows = settings(), []
+    found, problems, rows = settings(), malformed(), []
     for field, declared in Settings.model_fields.items():
-        value, problem = os.environ.get(variable(field), "").strip() or None, None
-        try:
-            getattr(found, field)
-        except SettingProblem as error:
-            problem = str(error)
+        value = os.environ.get(variable(field), "").strip() or None
         rows.append(
             {
                 "name": variable(field),
                 "value": str(found.api_key) if value and field == "api_key" else value,
                 "default": shown_default(field),
                 "meaning": declared.description,
-                "problem": problem,
+                "problem": problems.get(field),
             }
         )
     return rows

@@ -171,6 +171,22 @@ def read() -> Settings:
     return found
 
 
+def malformed() -> dict[str, str]:
+    """Return a sentence for each field whose variable is malformed."""
+    try:
+        Settings()
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()}
+        return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name in wrong}
+    return {}
+
+
+def check() -> None:
+    """Raise SettingProblem with all sentences of `malformed`: a server must not start with what fails later."""
+    if found := malformed():
+        raise SettingProblem(" ".join(found.values()))
+
+
 def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)

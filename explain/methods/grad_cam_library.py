@@ -204,6 +204,8 @@ class Shadow:
             base = getattr(cam, "base_cam", cam)
             base.activations_and_grads.release()
             base.batch_size = BATCH
+            if method.id == "scorecam":
+                base.get_cam_weights = functools.partial(_scored, base)
             if method.id == "ablationcam":
                 # The library's default is one object for the whole process, and cuts tokens where it means channels.
                 base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
@@ -245,6 +247,26 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
     return [raw[0] for raw in captured] if captured else [final[0]]
 
 
+@torch.no_grad()
+def _scored(
+    cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
+) -> NDArray[np.float32]:
+    """Compute ScoreCAM's weights (1, C) as the library does, masking one batch of pictures at a time.
+
+    The library first masks the picture by all C channels at once: a gigabyte, and seconds without a chance to stop.
+    """
+    channels = torch.from_numpy(activations).to(tensor.device)[0, :, None]  # (C, 1, h, w)
+    scores: list[float] = []
+    for start in range(0, len(channels), BATCH):
+        part = channels[start : start + BATCH]
+        masks = nn.functional.interpolate(part, size=tensor.shape[-2:], mode="bilinear", align_corners=True)
+        low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+        outputs = cam.model(tensor * ((masks - low) / (high - low + 1e-8)))
+        scores += [targets[0](output).cpu().item() for output in outputs]
+    weights: NDArray[np.float32] = torch.tensor([scores]).softmax(-1).numpy()
+    return weights
+
+
 def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
     """Compute AblationCAM's weights, also at a layer of Ultralytics, which stores where its input comes from."""
     for name in ("f", "i"):
@@ -256,12 +278,12 @@ def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any)
 def _library() -> Any:
     """Return the grad-cam library, without its progress bars."""
     import pytorch_grad_cam
-    from pytorch_grad_cam import ablation_cam, score_cam
+    from pytorch_grad_cam import ablation_cam
     from pytorch_grad_cam.utils import svd_on_activations
     from sklearn.decomposition import KernelPCA
 
     quiet = SimpleNamespace(tqdm=lambda steps: steps)
-    ablation_cam.tqdm = score_cam.tqdm = quiet
+    ablation_cam.tqdm = quiet
     # Beyond 200 places its solver starts at random.
     svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
     return pytorch_grad_cam

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from common.errors import ImageProblem, TooLarge
+from explain.picture.memory import DECODING, copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,8 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
     try:
         image = opened()
         check_size(*image.size, name, max_pixels)
-        return _flatten(image)
+        with DECODING.take(image.width * image.height):
+            return _flatten(image)
     except (ImageProblem, MemoryError):
         raise
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
@@ -142,7 +144,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     left = _orientation(image)
     if turned in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
-    return np.array(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
+    return copied(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 
 
 def _orientation(image: Pillow.Image) -> int:
@@ -162,7 +164,7 @@ def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
             white = Pillow.new("RGB", image.size, "white")
             white.paste(rgba, mask=alpha)
             return white, True
-    return image.convert("RGB"), False
+    return image if image.mode == "RGB" else image.convert("RGB"), False
 
 
 def grey(values: NDArray[Any]) -> tuple[Pixels, str]:

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from common.errors import ImageProblem, TooLarge
+from common.memory import give_back
 from explain.phrases import plural
 from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from explain.picture.planes import KINDS, Planes, from_file, many, shown
@@ -28,6 +29,8 @@ from models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
+LARGE = 30_000_000
+"""Bytes of pixels from which the memory that decoding took is given back at once."""
 MAX_WEBP = 16_383
 """Maximum side of a WebP, in pixels."""
 
@@ -145,6 +148,8 @@ class Image:
             else:
                 kind = kind_of(data, title)
                 pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
+                if pixels.nbytes > LARGE:
+                    give_back()
                 notes += frames(data, kind)
                 file = data if not notes and plain_jpeg(data, kind) else b""
         except MemoryError as error:

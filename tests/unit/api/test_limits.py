@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -13,8 +14,9 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from api import limits, problems, service, similarity
+from api import limits, negotiation, problems, service, similarity
 from api.app import create
+from api.negotiation import LargeResponse
 from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
 from common.errors import Cancelled, ImageProblem, TooLarge
 from explain import Explainer
@@ -217,3 +219,20 @@ def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClien
     refused = problems.from_exception(TooLarge("No."))
     assert (refused.status, refused.kind) == (413, "size")
     assert problems.from_exception(ImageProblem("No.")).status == 422
+
+
+def test_a_large_answer_is_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    body, messages = bytes(range(256)) * 10, []
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    monkeypatch.setattr(negotiation, "PIECE", 1000)
+    for given in (body, b""):
+        messages.clear()
+        asyncio.run(LargeResponse(given, media_type=negotiation.JSON)({"type": "http"}, never, send))
+        start, *parts = messages
+        assert (b"content-length", str(len(given)).encode()) in start["headers"]
+        assert b"".join(part["body"] for part in parts) == given
+        assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
+        assert max(len(part["body"]) for part in parts) <= 1000

@@ -1,0 +1,64 @@
+"""Bound the memory that decoding takes: large pictures take turns, and are copied in strips."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from PIL import Image as Pillow
+
+AT_ONCE = 50_000_000
+"""Pixels decoded at the same time, in all threads: four photographs of 12 megapixels, or one larger picture."""
+STRIP = 4_000_000
+"""Pixels copied at a time: Pillow copies a picture twice on its way to NumPy."""
+
+
+class Turns:
+    """Admit work up to `limit` units at the same time; larger work is admitted alone.
+
+    >>> turns = Turns(10)
+    >>> with turns.take(25):
+    ...     turns.used
+    25
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, units: int) -> Iterator[None]:
+        """Wait until `units` fit beside the work in progress."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.used or self.used + units <= self.limit)
+            self.used += units
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.used -= units
+                self._changed.notify_all()
+
+
+DECODING = Turns(AT_ONCE)
+
+
+def copied(image: Pillow.Image) -> NDArray[np.uint8]:
+    """Return the pixels of an RGB image, uint8 (H, W, 3)."""
+    width, height = image.size
+    rows = max(1, STRIP // width)
+    if rows >= height:
+        return np.array(image)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels
