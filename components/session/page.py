@@ -69,7 +69,8 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
 def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
     """Yield the place of the page's title; what is drawn meanwhile is beside it."""
     with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        title = st.container(width="content").empty()
+        # As wide as is left: a long sentence takes two lines and does not push the controls below it.
+        title = st.container().empty()
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             yield title
 

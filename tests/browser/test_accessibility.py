@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from screen import CANVAS, HEIGHT, go_to, new_page, serious, settled, still
+from screen import CANVAS, HEIGHT, fits, go_to, new_page, serious, settled, still
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -90,6 +90,7 @@ def test_nothing_serious_on_any_page_of_a_phone_and_its_drawer_folds(browser: Br
         drawer.get_by_role("link", name=name).click()
         expect(drawer).to_have_attribute("data-collapsed", "true")
         shown(page, name)
+        fits(page)
         wrong += found(page, name)
     handle.click()
     expect(drawer).to_have_attribute("data-collapsed", "false")

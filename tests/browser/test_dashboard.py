@@ -170,16 +170,29 @@ def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
     page.screenshot(path=ARTEFACTS / "stopped.png")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light"), (390, "dark")])
-def test_no_screen_is_wider_than_its_window(visit, width: int, scheme: str):
-    height = 900 if width == 1440 else 844
+LONG = "They disagree: small and medium say minibus, and the large one says trolleybus."
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1440, 900, "dark"), (1024, 768, "light"), (390, 844, "dark")])
+def test_no_screen_is_wider_than_its_window(visit, width: int, height: int, scheme: str):
     for path in ("/", "/topk", "/compare"):
         page = visit(path, viewport={"width": width, "height": height}, color_scheme=scheme)
-        page.locator(CANVAS).first.wait_for()
+        picture = page.locator(CANVAS).first
+        picture.wait_for()
         settled(page)
         fits(page)
         name = path.strip("/") or "explore"
         page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)
+        if width < 800:
+            continue
+        last = page.get_by_test_id("stTopNavSection").nth(4).bounding_box()
+        assert last["x"] + last["width"] < width
+        before = picture.bounding_box()
+        # Two of them beside the list of answers.
+        assert path != "/" or before["width"] > 235
+        # A sentence of two lines pushes nothing down.
+        headline(page).evaluate("(node, words) => { node.textContent = words; }", LONG)
+        assert picture.bounding_box()["y"] == before["y"]
 
 
 @pytest.mark.parametrize(
