@@ -63,13 +63,12 @@ class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
     monitor: Path | None = cli.field(
         "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
     )
-    monitor_threshold: float = cli.field(
+    monitor_threshold: float | None = cli.field(
         "--monitor-threshold SCORE",
-        "With --monitor: a score below this is unusual \\[0.5].",
+        "With --monitor: a score below this is unusual \\[learned from the reference, else 0.5].",
         MONITORING,
         min=0,
         max=1,
-        default=0.5,
     )
     out: str | None = cli.field(
         "--out -o FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT
@@ -163,7 +162,7 @@ def _run(
     )
 
 
-def _monitor(folder: Path | None, threshold: float, source: list[str]) -> Monitor | None:
+def _monitor(folder: Path | None, threshold: float | None, source: list[str]) -> Monitor | None:
     if folder is None:
         return None
     for given in map(Path, source):

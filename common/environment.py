@@ -107,8 +107,11 @@ class Settings(BaseSettings):
         "The monitor's folder; off: nothing is monitored.",
         shown="in the user's data folder",
     )
-    monitor_threshold: Annotated[float, Field(ge=0, le=1)] = _field(
-        0.5, "The confidence below which an explanation is odd; 0: never.", "a number from 0 to 1, such as 0.5"
+    monitor_threshold: Annotated[float, Field(ge=0, le=1)] | None = _field(
+        None,
+        "The confidence below which an explanation is odd; 0: never.",
+        "a number from 0 to 1, such as 0.5",
+        shown="learned from the reference, else 0.5",
     )
     monitor_per_minute: Annotated[Count, Field(ge=0)] = _field(
         30, "Odd explanations that each process logs in a minute.", "a whole number, 0 or more"

@@ -69,12 +69,13 @@ def lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
-def progress(task: Task[Any], *, label: str = "", help: str) -> None:
-    """Draw how far the work is, and the button that stops it; `help` is the button's."""
+def progress(task: Task[Any], *, label: str = "", help: str = "") -> None:
+    """Draw how far the work is, and the button that stops it; `help` is the button's: without it there is none."""
     with st.container(horizontal=True, vertical_alignment="center"):
         _bar(task, label)
         # Outside of what is redrawn twice a second: one run is then between the click and the end.
-        st.button("Stop", icon=":material/stop_circle:", on_click=task.cancel.set, help=help)
+        if help:
+            st.button("Stop", icon=":material/stop_circle:", on_click=task.cancel.set, help=help)
 
 
 @st.fragment(run_every=0.5)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from common.errors import Problem
 from common.settings import settings
+from components import note
 from components.session import page, state
+from components.session.markdown import escaped
 from explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from explain import Explanation
     from explain.history import History, Record
+    from explain.picture.image import Image
+    from explain.recipe import Recipe
 
 NOTE, TAG = 10_000, 60
 """Maximum characters of a note and of a tag in the store."""
@@ -43,7 +48,9 @@ class Saved:
     pressed: dict[str, Pressed] = field(default_factory=dict)
     """By page."""
     problems: dict[str, str] = field(default_factory=dict)
-    """What was wrong with a note or tags, by the key of their widgets."""
+    """What was wrong with tags, by the key of their widget."""
+    notes: dict[str, note.Status] = field(default_factory=dict)
+    """What came of the last note that was typed, by the key of its field."""
 
 
 def store() -> History:
@@ -65,10 +72,12 @@ def _store(folder: Path | None, limit: float) -> History:
     return History()
 
 
-def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label: str = "Save to history") -> None:
+def keep(
+    explanations: Sequence[tuple[Explanation, int]], *, screen: str, label: str = "Save to history", words: str = ""
+) -> None:
     """Draw the button that saves these explanations, each with the map at its index, and the result below it.
 
-    Draws nothing where the history is switched off.
+    `words`: the note that the records begin with. Draws nothing where the history is switched off.
     """
     if off():
         return
@@ -79,7 +88,7 @@ def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label:
         icon=":material/bookmark_add:",
         key=f"keep-{screen}",
         on_click=_save,
-        args=(tuple(explanations), screen, view),
+        args=(tuple(explanations), screen, view, words),
         help="Save the picture, its maps and all numbers to History.",
     )
     pressed = saved.pressed.get(screen, Pressed())
@@ -98,7 +107,7 @@ def keep(explanations: Sequence[tuple[Explanation, int]], *, screen: str, label:
         _details(ids, f"keep-{screen}")
 
 
-def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str) -> None:
+def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str, words: str) -> None:
     """Save in a callback; an error is shown at the button; the page is drawn all the same."""
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
@@ -106,12 +115,28 @@ def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: st
         there = [_existing(one, index) for one, index in explanations]
         pressed.again = all(there)
         saved.ids[view] = tuple(
-            found or store().keep(one, index=index, look=look(), screen=screen).id
+            found or store().keep(one, index=index, look=look(), screen=screen, note=words).id
             for found, (one, index) in zip(there, explanations, strict=True)
         )
     except Problem as problem:
         pressed.problem = str(problem)
         saved.ids.pop(view, None)
+
+
+def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:
+    """Explain a picture again from its recipe and save it, in a widget's callback; a message says what came of it."""
+    from explain import replay
+
+    try:
+        made = replay(recipe, picture())
+        there = _existing(made, 0)
+        if there is None:
+            store().keep(made, look=look(), screen=screen)
+    except Problem as problem:
+        st.toast(str(problem), icon=":material/error:")
+        return
+    words = "is already in" if there else "saved to"
+    st.toast(f"{escaped(made.image.name)} {words} History.", icon=":material/bookmark_added:")
 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
@@ -142,16 +167,17 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 def words(record: Record, ids: Sequence[str], *, key: str) -> None:
     """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
-    st.text_area(
-        "Note",
+    place = f"{key}-note"
+    # Also here: where the field was drawn anew meanwhile, its callback did not run.
+    _noted(ids, place)
+    record = store().get(record.id)
+    note.note(
         record.note,
-        key=f"{key}-note",
-        max_chars=NOTE,
-        height=100,
-        on_change=_annotate,
-        args=(ids, key, "note"),
-        placeholder="What do you see here?",
-        help="In your own words; the search finds it. Saved when you leave the field.",
+        id=record.id,
+        status=state.of(Saved).notes.get(place, note.Status()),
+        most=NOTE,
+        key=place,
+        on_change=partial(_noted, ids, place),
     )
     known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
     st.multiselect(
@@ -162,7 +188,7 @@ def words(record: Record, ids: Sequence[str], *, key: str) -> None:
         accept_new_options=True,
         max_selections=20,
         on_change=_annotate,
-        args=(ids, key, "tags"),
+        args=(ids, key),
         placeholder="Choose or type one",
         help=f"Your own keywords, at most {TAG} characters each.",
     )
@@ -170,11 +196,23 @@ def words(record: Record, ids: Sequence[str], *, key: str) -> None:
         st.error(problem, icon=":material/error:")
 
 
-def _annotate(ids: Sequence[str], key: str, field: str) -> None:
-    changed: dict[str, Any] = {field: st.session_state[f"{key}-{field}"]}
+def _noted(ids: Sequence[str], place: str) -> None:
+    """Save what was typed since, once."""
+    notes, given = state.of(Saved).notes, note.typed(st.session_state.get(place))
+    if given is None or given.id != ids[0] or notes.get(place, note.Status()).step == given.step:
+        return
     try:
         for one in ids:
-            store().annotate(one, **changed)
+            store().annotate(one, note=given.text)
+        notes[place] = note.Status(given.step)
+    except Problem as problem:
+        notes[place] = note.Status(given.step, str(problem))
+
+
+def _annotate(ids: Sequence[str], key: str) -> None:
+    try:
+        for one in ids:
+            store().annotate(one, tags=st.session_state[f"{key}-tags"])
     except Problem as problem:
         state.of(Saved).problems[key] = str(problem)
 

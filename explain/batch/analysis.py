@@ -15,11 +15,13 @@ import numpy as np
 
 from common.files import atomic_write
 from explain.batch import table
+from explain.batch.label_matching import matched
 from explain.batch.records import CELLS, FOLDER
 from explain.maps.statistics import iou
 from explain.rendering.render import heatmap_only, hottest_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -48,6 +50,8 @@ SIDE = 192
 """Pixels of a displayed mean map."""
 FEWEST = 12
 """Minimum number of maps to group."""
+MIN_ODDNESS = 1.5
+"""Times the usual distance from which a map counts as an outlier: some map is always the farthest."""
 COARSE = 16
 """Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
 
@@ -91,12 +95,12 @@ class Confusion(Group):
 def load(folder: Path, second: Path | None = None) -> Frame:
     """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
 
-    `wrong`: whether the prediction is not the folder's name; None for a picture without a label, or if no label is a
-    class.
+    `wrong`: whether the prediction is none of the classes that the folder's name may mean (`label_matching`); None for
+    a picture without a label, and where that name matches no class.
     """
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
-    frame["wrong"] = _wrong(frame)
+    frame["wrong"] = _wrong(frame, table.classes(folder))
     if second is None:
         return frame
     other = _first(table.read(second)).set_index("picture")
@@ -114,17 +118,20 @@ def _first(frame: Frame) -> Frame:
     return frame.drop_duplicates("picture", ignore_index=True)
 
 
-def _wrong(frame: Frame) -> list[bool | None]:
-    labels = [_name(label) if isinstance(label, str) else None for label in frame["labelled"]]
-    predicted = [_name(label) if isinstance(label, str) else None for label in frame["predicted"]]
-    # With folders such as `2023` or `n02123045`, which are no classes, nothing is right or wrong.
-    if not set(labels) & set(predicted) - {None}:
-        return [None] * len(frame)
-    return [None if label is None else label != other for label, other in zip(labels, predicted, strict=True)]
+def _wrong(frame: Frame, classes: Sequence[str]) -> list[bool | None]:
+    predicted = [label if isinstance(label, str) else None for label in frame["predicted"]]
+    labels = [label if isinstance(label, str) else None for label in frame["labelled"]]
+    known = dict.fromkeys((*classes, *(label for label in predicted if label is not None)))
+    meant = matched((label for label in labels if label is not None), known)
+    return [
+        None if label is None or label not in meant else other not in meant[label]
+        for label, other in zip(labels, predicted, strict=True)
+    ]
 
 
-def _name(label: str) -> str:
-    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+def unknown_labels(frame: Frame) -> list[str]:
+    """Return the folders' names that match no class of the model, in order: their pictures are not counted."""
+    return sorted(frame.loc[frame["labelled"].notna() & frame["wrong"].isna(), "labelled"].unique())
 
 
 def _disagreement(first: Any, second: Any) -> float:
@@ -174,6 +181,17 @@ def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text:
     if text:
         found = found[found["picture"].str.contains(text, case=False, regex=False)]
     return found
+
+
+def outliers(frame: Frame, most: int = 12) -> Frame:
+    """Return the rows whose maps lie far from all others, after `odd`, the farthest first; often none."""
+    return ordered(frame[frame["oddness"] >= MIN_ODDNESS], "odd").iloc[:most]
+
+
+def right_beside(frame: Frame, pair: Confusion) -> list[Group]:
+    """Return the mean maps of the correct predictions of a confusion's two classes."""
+    right = kept(frame, only="right")
+    return classes(right[(right["labelled"] == pair.labelled) | (right["predicted"] == pair.predicted)])
 
 
 def classes(frame: Frame, by: str = "predicted") -> list[Group]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from common.errors import ImageProblem, ModelProblem
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -84,6 +85,18 @@ def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | N
         if line.strip() and not line.startswith("#"):
             path, _, label = line.strip().partition("\t")
             yield path, label.strip() or None
+
+
+def distinct_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the shortest end of each path that no other path has: `1.jpg`, or `cat/1.jpg` beside `dog/1.jpg`."""
+    found: dict[str, str] = {}
+    left, depth = list(dict.fromkeys(keys)), 1
+    while left:
+        ends = {key: "/".join(key.split("/")[-depth:]) for key in left}
+        counts = Counter(ends.values())
+        found |= {key: end for key, end in ends.items() if counts[end] == 1 or end == key}
+        left, depth = [key for key in left if key not in found], depth + 1
+    return {key: found[key] for key in keys}
 
 
 def printable(name: str) -> str:

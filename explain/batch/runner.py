@@ -188,7 +188,7 @@ def _run(
             progress(1.0, "Writing the table")
         keys = [item.key for item in items]
         space.save()
-        table.write(space.folder, journal, keys)
+        table.write(space.folder, journal, keys, work.classes)
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
+import json
 from typing import TYPE_CHECKING, Any
 
 from common.files import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
 CHUNK = 512
 """Number of pictures in memory."""
+_CLASSES = b"sightglass_classes"
+"""Key of the model's classes in the metadata of the Parquet file."""
 
 
-def write(folder: Path, journal: Journal, keys: list[str]) -> None:
-    """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`."""
+def write(folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = ()) -> None:
+    """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`.
+
+    `classes`: all that the model knows, which are saved with the table.
+    """
     types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
     columns = [name for name in types if name != "cells"]
     problems = [
         {"picture": one["key"], "problem": one["problem"]} for one in journal.outcomes(keys) if "problem" in one
     ]
-    _parquet(folder / PARQUET, types, journal, keys)
+    _parquet(folder / PARQUET, types, journal, keys, classes)
     _csv(folder / CSV, columns, (row for one in journal.outcomes(keys) for row in one.get("rows", ())))
     if problems:
         _csv(folder / PROBLEMS, ["picture", "problem"], problems)
@@ -42,6 +49,15 @@ def read(folder: Path) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_parquet(folder / PARQUET)
+
+
+def classes(folder: Path) -> tuple[str, ...]:
+    """Return the classes that the model of a run knows; none in results of an earlier version."""
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return tuple(json.loads(parquet.read_schema(folder / PARQUET).metadata[_CLASSES]))
+    return ()
 
 
 def _types(rows: Iterable[Row]) -> dict[str, str]:
@@ -65,11 +81,13 @@ def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
         writer.writerows({name: escaped(value) for name, value in row.items()} for row in rows)
 
 
-def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str]) -> None:
-    import pyarrow as pa  # type: ignore[import-untyped]
+def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], classes: Sequence[str]) -> None:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in types.items()])
+    schema = pa.schema(
+        [(name, getattr(pa, kind)()) for name, kind in types.items()], {_CLASSES: json.dumps(list(classes))}
+    )
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, len(keys), CHUNK):
             outcomes = journal.outcomes(keys[start : start + CHUNK])

@@ -87,6 +87,11 @@ class Work:
                 class_index(label, resident.adapter.labels)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes that the model knows, with the words it was given."""
+        return self._resident.adapter.labels
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Everything that results depend on; an earlier run with other settings cannot be resumed."""
         resident, options = self._resident, self.options

@@ -14,10 +14,11 @@ from pydantic import TypeAdapter
 
 from common.errors import Problem
 from explain.export.embedded_recipe import View
-from explain.history import array_codec
+from explain.history import array_codec, schema
 from explain.history.records import Body, MapInfo, Mark, Record, SavedMap
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Sequence
 
 T = TypeVar("T", Body, MapInfo)
@@ -28,6 +29,8 @@ _COLUMNS = (*_TEXTS, *_NUMBERS, "created", "score", "tags", "marks", "body", "cr
 COLUMNS = ", ".join(_COLUMNS)
 TABLES = "records LEFT JOIN bodies USING (n)"
 DAMAGED = "This record is damaged, and not all of it can be shown."
+EXAMPLES = "examples"
+"""Name of the store's note with the ids of its examples, as JSON; it is missing until the history is first used."""
 _UNREADABLE = Body(DAMAGED, (), (), (), 0, None, None, (), None, View())
 
 
@@ -102,6 +105,20 @@ def read_map(info: str, crc: int, data: bytes) -> SavedMap:
         measured=arrays.get("measured", values),
         layer_maps=tuple(layers),
     )
+
+
+def examples(database: sqlite3.Connection) -> frozenset[str]:
+    """Return the ids of the records that were saved as examples."""
+    found = read_list(str, schema.read_note(database, EXAMPLES) or "[]")
+    return frozenset(found or ())
+
+
+def note_example(database: sqlite3.Connection, id: str | None) -> None:
+    """Add a record to the examples; None only notes that the history is in use, so that it gets no examples."""
+    if id is None and schema.read_note(database, EXAMPLES) is not None:
+        return
+    ids = [*examples(database), *([id] if id else [])]
+    schema.write_note(database, EXAMPLES, json.dumps(ids))
 
 
 def now() -> int:

@@ -21,14 +21,16 @@ from explain.monitor import files
 from explain.monitor.entry import Entry
 from explain.monitor.log import Log
 from explain.monitor.observation import Observation, box_numbers, from_rows, observe, stamp, statistics_of
-from explain.monitor.reader import Reading
+from explain.monitor.reader import REFERENCE, Reading
 from explain.monitor.rules import Rules, check
+from explain.monitor.threshold import threshold as threshold_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explain.explanation import Explanation
     from explain.maps.statistics import Statistics
+    from explain.monitor.reference import Reference
     from explain.monitor.rules import Reason
 
 OFF = "off"
@@ -117,7 +119,7 @@ class Monitor(Reading):
         self,
         folder: Path | str | None = None,
         *,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         rules: Rules = Rules(),  # noqa: B008 - frozen
         per_minute: int = 30,
         rotate_bytes: int = 16 * 2**20,
@@ -126,13 +128,14 @@ class Monitor(Reading):
     ) -> None:
         """`folder`: SIGHTGLASS_MONITOR, else a folder of the user's own; "off" monitors nothing.
 
-        `threshold`: 0..1, the confidence below which an explanation is odd; 0: never. `per_minute`: odd ones that each
+        `threshold`: 0..1, the confidence below which an explanation is odd; 0: never; None: learned from the model's
+        reference (`explain.monitor.threshold`), and 0.5 without one. `per_minute`: odd ones that each
         process logs in full; 0: none. `rotate_bytes`, `keep`: maximum size of a log file with its maps, and number of
         log files. `pictures`: whether an entry includes the picture.
 
         Raises Problem for a number out of range. The folder is created by the first write.
         """
-        if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
             raise Problem(f"threshold is {threshold!r}: it goes from 0 to 1.")
         if per_minute < 0 or rotate_bytes < 1 or keep < 1:
             raise Problem("per_minute is 0 at least, rotate_bytes and keep are 1 at least.")
@@ -144,6 +147,7 @@ class Monitor(Reading):
         self._log = Log(at, ODD, rotate=rotate_bytes, keep=keep)
         self._rate, self._left = Rate(per_minute), LeftOut()
         self._lock = threading.Lock()
+        self._read: tuple[tuple[int, int], Reference | None] | None = None
         self._counts: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
         # The last count of left out explanations is logged at the end of the process.
@@ -169,7 +173,7 @@ class Monitor(Reading):
         now = datetime.now(UTC)
         statistics = statistics_of(explanation)
         seen = observe(explanation, source=source, time=now, statistics=statistics)
-        reasons = check(seen, self.threshold, self.rules)
+        reasons = check(seen, self.threshold_of(seen.model), self.rules)
         seen = replace(seen, odd=tuple(reason.kind for reason in reasons))
         with self._lock:
             self._counts["watched"] += 1
@@ -226,6 +230,27 @@ class Monitor(Reading):
             self._counts["logged"] += 1
         return Entry.read(line, self._log.beside(number))
 
+    def threshold_of(self, model: str) -> float:
+        """Return the confidence, 0..1, below which an explanation of this model is odd."""
+        known = None
+        # A reference that is damaged teaches nothing; setting it again is offered where it is shown.
+        with contextlib.suppress(Problem):
+            known = self._latest_reference()
+        return threshold_for(model, self.threshold, known.models.get(model) if known else None).value
+
+    def _latest_reference(self) -> Reference | None:
+        """Return the reference, read again only when its file has changed."""
+        if self.threshold is not None or self.folder is None:
+            return None
+        try:
+            status = (self.folder / REFERENCE).stat()
+        except OSError:
+            return None
+        signature = (status.st_mtime_ns, status.st_size)
+        if self._read is None or self._read[0] != signature:
+            self._read = (signature, self.reference())
+        return self._read[1]
+
     @property
     def problems(self) -> tuple[str, ...]:
         """Problems of this process, a sentence each, with their number."""
@@ -278,7 +303,7 @@ class Monitor(Reading):
         now = datetime.now(UTC)
         found = []
         for one in from_rows(reference.rows(Path(results))):
-            odd = tuple(reason.kind for reason in check(one, self.threshold, self.rules))
+            odd = tuple(reason.kind for reason in check(one, self.threshold_of(one.model), self.rules))
             found.append(replace(one, odd=odd, time=now))
         if add:
             folder = self._place()

@@ -36,6 +36,8 @@ _STEPS = (
 """Possible lengths of a bin in seconds: those at which clocks and calendars have marks."""
 MOST = 48
 """Maximum number of bins in a trend."""
+FILLED = 1 / 3
+"""Share of a span of time from which on a chart shows all of it."""
 SAID = {
     "low confidence": "unsure",
     "nothing found": "found nothing",
@@ -116,6 +118,17 @@ def trend(
         by_place.setdefault(place, []).append(one)
     bins = tuple(_bin(at(place), at(place + 1), by_place.get(place, ()), number) for place in range(start, end))
     return Trend(number, bins, timedelta(seconds=step), since, until)
+
+
+def fitted(seen: Sequence[Observation], since: datetime | None, until: datetime) -> datetime | None:
+    """Return where a trend begins: `since`, or None, which fits it to the pictures where they fill little of the time.
+
+    Two hundred pictures of one morning would be a single bar of a day.
+    """
+    times = [one.time for one in seen if one.time is not None]
+    if since is None or not times or max(times) - min(times) >= FILLED * (until - since):
+        return since
+    return None
 
 
 def _step(seconds: float, most: int) -> int:

@@ -12,6 +12,7 @@ from components.session import background, page, state, url_state
 from components.session.image_source import Pictures
 from components.session.state import Choices
 from explain.phrases import plural
+from pages.batch import bundled
 from pages.batch import source as pictures
 from pages.batch.job import Batch, Job, Plan, folder_for
 
@@ -36,10 +37,12 @@ def batch() -> None:
     job = state.of(Batch).job
     with main:
         if job is None:
-            top.markdown("## Many pictures at once")
-            _begin(choices, explainer)
+            with top:
+                _first(choices, explainer)
         elif not job.finished():
-            top.markdown(f"## {job.plans[0].model}: explaining {plural(len(job.source.items), 'picture')}")
+            # Which of two models is running changes without a run of the page: the progress says it.
+            by = job.plans[0].model if len(job.plans) == 1 else "two models"
+            top.markdown(f"## Explaining {plural(len(job.source.items), 'picture')} with {by}")
             background.progress(job, help="Stop after the current pictures; finished ones are saved and shown.")
             st.caption("It goes on while you use other pages.")
         elif job.status.failure is not None:
@@ -60,24 +63,54 @@ def batch() -> None:
             _done(job)
 
 
+def _first(choices: Choices, explainer: Explainer) -> None:
+    """Draw the choice of pictures and, below, the bundled ones as the sidebar's model explains them."""
+    ready = bundled.job(choices, explainer)
+    if ready is None:
+        st.markdown("## Many pictures at once")
+        _begin(choices, explainer)
+        return
+    heading, count = st.empty(), plural(len(ready.source.items), "bundled picture")
+    _begin(choices, explainer)
+    done = ready.finished()
+    heading.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
+    if not done:
+        background.progress(ready)
+    elif ready.status.failure is not None:
+        page.show_failure(ready.status.failure, "the bundled pictures could not be explained")
+    else:
+        from pages.batch import views
+
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown("### An example: the bundled pictures", width="content")
+            views.downloads(ready)
+        st.caption(f"{bundled.about(choices.model)} {views.made(ready)}.")
+        _done(ready)
+
+
 def _begin(choices: Choices, explainer: Explainer) -> None:
-    st.markdown(
-        "Choose a folder or upload pictures. Each is explained with the model, method and layers of the sidebar; the "
-        "result is a gallery, the mean map of each class, the confusions, and the outliers."
-    )
+    """Draw the choice of own pictures."""
     source = None
-    try:
-        source = pictures.choose()
-    except Problem as problem:
-        st.error(str(problem), icon=":material/error:")
-    second = _second(choices)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        try:
+            source = pictures.choose()
+        except Problem as problem:
+            st.error(str(problem), icon=":material/error:")
+    with right:
+        second = _second(choices)
+        _start_button(choices, explainer, source, second)
+
+
+def _start_button(choices: Choices, explainer: Explainer, source: Source | None, second: str | None) -> None:
     if not explainer.resident.gradients:
         st.caption("This model exposes no internals, so every map takes minutes: choose another one for many pictures.")
     if st.button(
         "Explain all",
         icon=":material/play_arrow:",
         disabled=source is None,
-        help="Runs in the background and can be stopped; finished pictures are saved.",
+        help="Explains your pictures with the model, method and layers of the sidebar. Runs in the background and can "
+        "be stopped; finished pictures are saved.",
     ):
         assert source is not None
         _start(source, choices, second)

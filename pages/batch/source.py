@@ -68,8 +68,8 @@ def choose() -> Source | None:
     source = _folder() if way == "folder" else _upload()
     if source is not None:
         labels = {item.label for item in source.items if item.label}
-        classes = f" in {plural(len(labels), 'folder')}, whose names are taken as classes" if labels else ""
-        st.caption(f":material/photo_library: {plural(len(source.items), 'picture')}{classes}.")
+        used = f" in {plural(len(labels), 'folder')}; folder names are used as labels" if labels else ""
+        st.caption(f":material/photo_library: {plural(len(source.items), 'picture')}{used}.")
     return source
 
 
@@ -78,7 +78,7 @@ def _folder() -> Source | None:
         "Folder",
         key="batch-folder",
         name="folder",
-        help="A folder, a .zip, a list of paths, or a pattern with *; the names of its subfolders are taken as classes",
+        help="A folder, a .zip, a list of paths, or a pattern with *; the names of its subfolders are used as labels",
     )
     if named is None:
         return None
@@ -92,7 +92,7 @@ def _upload() -> Source | None:
         "Pictures, or one .zip of them",
         accept_multiple_files=True,
         key=f"batch-files-{uploads.generation}",
-        help="Several pictures, or an archive, whose folders are taken as classes. They stay on this machine.",
+        help="Several pictures, or an archive, whose folder names are used as labels. They stay on this machine.",
     )
     if not files:
         return None

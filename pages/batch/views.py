@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
-from common.errors import Problem
-from components.choices.detection_options import PARTS
-from components.session import reopen, state, url_state
-from components.session.image_source import Pictures
+from components.session import url_state
 from components.session.markdown import escaped, shortened
 from components.views import charts
 from explain.batch import analysis, journal
-from explain.batch.records import recipe as recipe_of
 from explain.batch.table import CSV, PARQUET
-from explain.methods import METHODS
-from explain.phrases import NBSP, listing, percent, plural
-from models import catalog
+from explain.phrases import listing, percent, plural
+from explain.provenance import made_with
+from pages.batch.tiles import WIDE, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +25,8 @@ if TYPE_CHECKING:
     Frame = Any
 
 PAGE = 24
-WIDE = 168
+NAMED = 4
+"""Folders' names in a sentence."""
 ORDERS = {
     "unsure": "Lowest confidence",
     "border": "Most heat at the edges",
@@ -47,15 +44,6 @@ ONLY = {
     "unsure": "Score below 50 %",
     "apart": "The two models disagree",
 }
-NUMBERS = {
-    "border": ("border_share", "{share} at the edges"),
-    "apart": ("disagreement", "other model: {other_predicted}; {share} disagreement"),
-    "close": ("margin", "margin {share}"),
-    "scattered": ("half_heat_area", "half of the heat on {share}"),
-    "pointed": ("half_heat_area", "half of the heat on {share}"),
-    "odd": ("oddness", "{oddness:.1f} × the usual distance"),
-}
-"""The column that pictures are sorted by, and what is written of it."""
 COLUMNS = (
     *("picture", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "state", "notes"),
@@ -63,8 +51,10 @@ COLUMNS = (
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
-def frame(first: str, second: str | None, _changed: int) -> Frame:
+def frame(first: str, second: str | None, changed: int) -> Frame:
     """Return a run's table, read again when the file has changed."""
+    # Part of the cache's key, which a name with an underscore would not be.
+    del changed
     return analysis.load(Path(first), Path(second) if second else None)
 
 
@@ -83,17 +73,14 @@ def key(job: Job) -> tuple[str, str | None, int]:
 
 
 def made(job: Job) -> str:
-    """Describe the run, `demo-cls-l, GradCAM at layer4, why this class`; with two models both."""
+    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`; with two models both."""
     return "; compared with ".join(_described(Path(folder)) for folder in key(job)[:2] if folder)
 
 
 def _described(folder: Path) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(folder)["recipe"]
-    method, layers = METHODS[recipe["method"]], recipe["layers"]
-    at = f" at {listing(layers)}" if layers and method.family != "mask" else ""
-    parts = PARTS | {"class": "where it is", "contrast": "why this class"}
-    return f"{recipe['model']}, {method.name}{at}, {parts[recipe['part']]}"
+    return made_with(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
 
 
 def gallery(job: Job) -> None:
@@ -121,7 +108,7 @@ def gallery(job: Job) -> None:
             key="batch-only",
             name="only",
             width=210,
-            help="Show only some. A folder's name counts as the correct class if it is the name of one.",
+            help="Show only some. A folder's name counts as the correct class where it means one that the model knows.",
         )
         names = sorted(found["predicted"].dropna().unique())
         predicted = st.selectbox(
@@ -148,68 +135,26 @@ def gallery(job: Job) -> None:
     page = 1
     if pages > 1:
         page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}"))
-    st.caption(f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
-    tiles(job, chosen.iloc[PAGE * (page - 1) : PAGE * page], "gallery", order)
+    counted = f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}."
+    st.caption(" ".join(filter(None, (counted, labels_left_out(found)))))
+    tiles(job, chosen.iloc[PAGE * (page - 1) : PAGE * page], "gallery", order, found)
+
+
+def labels_left_out(found: Frame) -> str:
+    """Say which folders' names are no class of the model; empty where all are, or there are none."""
+    unknown = analysis.unknown_labels(found)
+    if not unknown:
+        return ""
+    if found["wrong"].isna().all():
+        return "No folder name matches a class of this model."
+    named = [escaped(shortened(name, 24)) for name in unknown[:NAMED]]
+    if len(unknown) > NAMED:
+        named.append(f"{len(unknown) - NAMED} more")
+    return f"Not counted, because no class of this model has such a name: {listing(named)}."
 
 
 def _any(found: Frame, name: str) -> bool:
     return name == "all" or not analysis.kept(found, only=name).empty
-
-
-def tiles(job: Job, rows: Frame, where: str, order: str = "") -> None:
-    """Draw pictures side by side, each with its prediction and a button to Explore."""
-    with st.container(horizontal=True, gap="small"):
-        for row in rows.to_dict("records"):
-            with st.container(width=WIDE, gap="xxsmall"):
-                _tile(job, row, where, order)
-
-
-def _tile(job: Job, row: dict[str, Any], where: str, order: str) -> None:
-    path = job.folders[0] / row["file"]
-    name = row["picture"].rsplit("/", 1)[-1]
-    # The catalogue may not have the model any more.
-    spec = catalog.catalog().get(row["model"])
-    nothing = "predicts no class" if spec is not None and spec.task == "embed" else "nothing found"
-    try:
-        st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
-    except OSError:
-        st.caption("The map's image was deleted: run it again.")
-    answer = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
-    more = _more(row, order)
-    st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
-    st.button(
-        escaped(shortened(name, 18)),
-        key=f"open-{where}-{row['picture']}",
-        type="tertiary",
-        icon=":material/visibility:",
-        help=f"Open {row['picture']} on Explore.",
-        on_click=_take,
-        args=(job, row),
-    )
-
-
-def _more(row: dict[str, Any], order: str) -> str:
-    """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
-    column, number = NUMBERS.get(order, ("", ""))
-    if (value := row.get(column)) is not None and value == value:
-        return number.format(**row, share=percent(value))
-    label = row.get("labelled")
-    return f"folder: {label}" if label and row.get("wrong") else ""
-
-
-def _take(job: Job, row: dict[str, Any]) -> None:
-    """Open the picture on Explore, as it is explained here."""
-    from explain.export.embedded_recipe import View
-
-    item = next((item for item in job.source.items if item.key == row["picture"]), None)
-    if item is None:
-        return
-    label = row.get("label")
-    how = View(label=label[:200] if isinstance(label, str) else None, automatic=not job.plans[0].options.get("layers"))
-    try:
-        reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
-    except Problem as problem:
-        state.of(Pictures).problem = str(problem)
 
 
 def classes(job: Job) -> None:
@@ -257,7 +202,7 @@ def confusions(job: Job) -> None:
     found = frame(*key(job))
     if found["wrong"].isna().all():
         st.info(
-            "The correct classes are not known: name the folders after the model's classes, such as minibus/.",
+            labels_left_out(found) or "There are no labels: put the pictures into folders named after classes.",
             icon=":material/folder:",
         )
         return
@@ -277,11 +222,12 @@ def confusions(job: Job) -> None:
         f"**{plural(pair.count, 'picture')}** labelled {pair.labelled} {'is' if pair.count == 1 else 'are'} predicted "
         f"as **{pair.predicted}**. Their mean map, and the mean maps of the correct predictions of both classes:"
     )
-    either = {pair.predicted, pair.labelled, pair.labelled.replace("_", " ")}
-    right = [group for group in analysis.classes(analysis.kept(found, only="right")) if group.name in either]
+    right = analysis.right_beside(found, pair)
     titles = {id(pair): f"**{pair.name}**  \n{plural(pair.count, 'picture')}"}
     _groups([pair, *right], lambda group: titles.get(id(group)) or f"{group.name}, correct  \n{_numbers(group)}")
-    tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion")
+    if left_out := labels_left_out(found):
+        st.caption(left_out)
+    tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion", "", found)
 
 
 def odd(job: Job) -> None:
@@ -292,8 +238,14 @@ def odd(job: Job) -> None:
         st.info(f"At least {analysis.FEWEST} maps are needed to find unusual ones.", icon=":material/scatter_plot:")
         return
     st.markdown("### Outliers")
-    st.caption("Their maps differ most from the most similar ones: an unusual picture, or a mistake.")
-    tiles(job, analysis.ordered(found, "odd").iloc[:12], "odd", "odd")
+    unusual = analysis.outliers(found)
+    if unusual.empty:
+        st.caption(
+            f"No map stands out: the farthest one lies {found['oddness'].max():.1f} × as far as usual from its like."
+        )
+    else:
+        st.caption("Their maps differ most from the most similar ones: an unusual picture, or a mistake.")
+        tiles(job, unusual, "odd", "odd", found)
     st.markdown(f"### {plural(len(groups), 'group')} of similar maps")
     st.caption(
         "After SpRAy (Lapuschkin et al. 2019): downscaled maps, grouped by spectral clustering. A small separate group "
@@ -324,7 +276,7 @@ def table(job: Job) -> None:
         height=420,
         column_config={name: st.column_config.Column(name.replace("_", " "), help=help.get(name)) for name in columns},
     )
-    st.caption(f"The main ones of {len(found.columns)}{NBSP}columns, one row per picture; Download has all of them.")
+    st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
 
 
 def downloads(job: Job) -> None:

@@ -9,21 +9,18 @@ import streamlit as st
 from common.errors import Problem
 from components.session import history_store, page, reopen, state, url_state
 from explain.methods import METHODS
-from explain.phrases import percent, plural
-from pages.history import files, pair
+from explain.phrases import plural
+from pages.history import examples, files, pair, tiles
 from pages.history import record as record_view
 from pages.history.annotations import Opened
-from pages.history.grid import Tile, grid
 from pages.history.record import Browsing, size
+from pages.history.tiles import MAX_SHOWN, PAGE
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from explain.history import Record, SearchResult, Storage
+    from explain.history import SearchResult, Storage
 
-PAGE = 24
-MAX_SHOWN = 1000
-"""Records on one page: beyond that, a search helps."""
 NEARLY_FULL = 0.9
 FILTERS = {
     "by-model": ("model", "Model", "Only this model."),
@@ -61,14 +58,24 @@ def history() -> None:
         state.forget(Opened)
     if id:
         _opened(id, other)
-    elif storage.count:
-        _all(storage)
     else:
-        _empty()
+        _overview(storage)
     browsing = state.of(Browsing)
     deleted, browsing.deleted = browsing.deleted, ""
     if deleted:
         st.toast(deleted, icon=":material/delete:")
+
+
+def _overview(storage: Storage) -> None:
+    """Draw all records; in a history that was never used, three examples are made first."""
+    if not history_store.store().blocked() and (examples.running() or not storage.count):
+        if examples.draw():
+            return
+        storage = history_store.store().storage()
+    if storage.count:
+        _all(storage)
+    else:
+        _empty()
 
 
 def _opened(id: str, other: str | None) -> None:
@@ -186,19 +193,40 @@ def _where() -> None:
 
 
 def _all(storage: Storage) -> None:
-    st.markdown(f"## {plural(storage.count, 'saved explanation')}")
+    there = history_store.store().examples()
+    own, counted = storage.count - len(there), plural(len(there), "example")
+    if there:
+        st.markdown(f"## {plural(own, 'saved explanation')}, and {counted}" if own else f"## {counted} to try")
+        _about_examples(sorted(there), own)
+    else:
+        st.markdown(f"## {plural(own, 'saved explanation')}")
     _problem()
     chosen_filters = _filters()
     found = _found(_many())
     head = st.container()
     if not found.total:
         with head:
-            st.info("No record matches.", icon=":material/filter_alt_off:")
+            st.info("Nothing matches.", icon=":material/filter_alt_off:")
             st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
     # Also where none is found: the selection stays.
-    _grid(found, head, narrowed=chosen_filters)
+    tiles.draw(found, head, narrowed=chosen_filters)
     _meter(storage)
     _where()
+
+
+def _about_examples(ids: list[str], own: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        first = "" if own else "Nothing of yours is saved yet: press Save to history below a map, on any page. "
+        them = "The example was" if len(ids) == 1 else "The examples were"
+        st.caption(f"{first}{them} explained on this machine; once deleted, they do not come back.", width="content")
+        st.button(
+            "Delete the examples",
+            icon=":material/delete:",
+            type="tertiary",
+            on_click=record_view.delete,
+            args=(ids, None),
+            help="Deletes these examples only; what you saved stays.",
+        )
 
 
 def _filters() -> bool:
@@ -271,109 +299,6 @@ def _many() -> int:
     if browsing.filters != filters:
         browsing.filters, browsing.pages = filters, 1
     return PAGE * browsing.pages
-
-
-def _grid(found: SearchResult, head: Any, *, narrowed: bool) -> None:
-    browsing = state.of(Browsing)
-    tiles, pictures = [], []
-    for record in found.records:
-        tiles.append(_tile(record))
-        pictures.append(_thumbnail(record))
-    clicked = grid(tiles, pictures, turn=browsing.turn, key="history-grid")
-    shown = {record.id: record for record in found.records}
-    if clicked.opened in shown:
-        st.query_params["kept"] = str(clicked.opened)
-        st.rerun()
-    chosen = [shown.get(one) or _hidden(one) for one in clicked.chosen[:MAX_SHOWN]]
-    with head, st.container(horizontal=True, vertical_alignment="center"):
-        _actions(found, [one for one in chosen if one is not None], set(shown), narrowed=narrowed)
-    if len(found.records) < min(found.total, MAX_SHOWN):
-
-        def more() -> None:
-            browsing.pages += 1
-
-        st.button(
-            f"Show more ({found.total - len(found.records)} left)",
-            icon=":material/expand_more:",
-            on_click=more,
-            help=f"Show {PAGE} more.",
-        )
-    elif found.total > MAX_SHOWN:
-        st.caption(f"The first {MAX_SHOWN:,} of {found.total:,}: search or filter to see the others.")
-
-
-def _hidden(id: str) -> Record | None:
-    """Return a selected record that is not shown now; None if it was deleted."""
-    try:
-        return history_store.store().get(id)
-    except Problem:
-        return None
-
-
-def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
-    """Draw the actions for the selected records."""
-    if not chosen:
-        if not found.total:
-            return
-        some = f"{found.total:,} found. " if narrowed else ""
-        st.caption(f"{some}Open one, or select two to compare them.", width="content")
-        return
-
-    def compare() -> None:
-        st.query_params["kept"], st.query_params["against"] = chosen[0].id, chosen[1].id
-
-    browsing = state.of(Browsing)
-    hidden = sum(record.id not in shown for record in chosen)
-    beyond = f", {hidden} of them not shown now" if hidden else ""
-    st.caption(f"{len(chosen)} selected{beyond}", width="content")
-    st.button(
-        "Compare",
-        icon=":material/compare:",
-        disabled=len(chosen) != 2,
-        on_click=compare,
-        help="Select exactly two: their maps, the difference and their numbers side by side.",
-    )
-    most = size(sum(record.bytes for record in chosen))
-    record_view.confirm_deletion(
-        [record.id for record in chosen],
-        f"Delete {plural(len(chosen), 'record')}{beyond} permanently? This frees up to {most}.",
-        key=f"history-delete-{browsing.turn}",
-        help="Delete the selected records; asks for confirmation.",
-    )
-    st.button(
-        "Deselect", icon=":material/close:", type="tertiary", on_click=browsing.new_turn, help="Clear the selection."
-    )
-
-
-def _thumbnail(record: Record) -> bytes:
-    try:
-        return history_store.store().thumbnail(record)
-    except Problem:
-        return b""
-
-
-def _tile(record: Record) -> Tile:
-    first = record.predictions[0] if record.predictions else None
-    detects = record.task == "detect"
-    label = record.label or (first.label if first else "nothing found")
-    score = "" if record.score is None else percent(record.score)
-    boxes = sum(prediction.box is not None for prediction in record.predictions)
-    what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
-    if not detects and first is not None and record.label and first.label != record.label:
-        what = f"predicted {first.label}; {record.model}"
-    method = METHODS[record.method].name if record.method in METHODS else record.method
-    return Tile(
-        id=record.id,
-        title=label,
-        score=score,
-        line=f"{what}, {method}",
-        when=history_store.when(record.created),
-        about=f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}",
-        tags=record.tags,
-        note=record.note.replace("\n", " ")[:200],
-        marks=len(record.marks),
-        damaged=record.damaged,
-    )
 
 
 def _meter(storage: Storage) -> None:

@@ -14,8 +14,8 @@ from components.answer_list import Row, rows
 from components.session import history_store, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels
-from explain.methods import METHODS
-from explain.phrases import NBSP, listing, megabytes, percent, plural
+from explain.phrases import NBSP, megabytes, percent, plural
+from explain.provenance import made_with
 from pages.history.annotations import Opened, marking
 from pages.history.files import archive, files, marked
 
@@ -164,16 +164,14 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
     st.caption(about(record))
 
 
+def made(record: Record) -> str:
+    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`."""
+    return made_with(record.model, record.method, record.layers, record.recipe.part if record.recipe else "")
+
+
 def about(record: Record) -> str:
-    """Return `demo-cls-m, GradCAM at layer4; saved 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
-    return f"{made_with(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
-
-
-def made_with(record: Record) -> str:
-    """Return `demo-cls-m, GradCAM at layer4`."""
-    found = METHODS.get(record.method)
-    at = f" at {listing(list(record.layers))}" if record.layers and (found is None or found.family != "mask") else ""
-    return f"{record.model}, {found.name if found else record.method}{at}"
+    """Return `demo-cls-m, GradCAM at layer4 (Where is it?); saved 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
+    return f"{made(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
 
 
 def size(nbytes: int) -> str:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components.session import background, explain_job, monitoring, page, state
-from explain.phrases import percent, plural
+from explain.phrases import plural
+from pages.watch import log
 from pages.watch.log import Watching
-from pages.watch.trial import Trial
+from pages.watch.trial import Trial, example
 
 if TYPE_CHECKING:
     from components.session.state import Choices
+    from explain import Explainer
     from explain.monitor import Monitor
 
 LIBRARY = """from explain import Explainer
@@ -79,17 +81,36 @@ def _request() -> None:
     state.of(Watching).start_trial = True
 
 
-def start_requested(choices: Choices) -> None:
-    """Start the trial that was requested, now that the model is known."""
+def wants_example() -> bool:
+    """Return whether an example is to be shown, since nothing is monitored yet, and request it."""
     watching = state.of(Watching)
-    if not watching.start_trial:
+    watching.start_example = watching.trial is None and not (watching.left or watching.start_trial) and log.empty()
+    return watching.start_example
+
+
+def leave_outdated() -> None:
+    """Leave the example once the server's log has something to show."""
+    watching = state.of(Watching)
+    if watching.trial is not None and watching.trial.shared and not log.empty() and watching.turn_to is None:
+        _leave()
+
+
+def start_requested(choices: Choices, explainer: Explainer) -> None:
+    """Start the trial or the example that was requested, now that the model is known."""
+    watching = state.of(Watching)
+    if watching.start_trial:
+        _stop(watching)
+        # A slow method would take minutes.
+        options = {} if explain_job.is_slow(choices.method) else {"method": choices.method, **choices.options}
+        watching.trial = Trial(choices.model, options)
+    elif watching.start_example and explainer.resident.gradients:
+        watching.trial = example(choices.model.id)
+    elif watching.start_example:
+        # Every map would take minutes.
+        watching.left = True
+    else:
         return
-    watching.start_trial = False
-    if watching.trial is not None:
-        watching.trial.cancel.set()
-    # A slow method would take minutes.
-    options = {} if explain_job.is_slow(choices.method) else {"method": choices.method, **choices.options}
-    watching.trial = Trial(choices.model, options)
+    watching.start_trial = watching.start_example = False
     # The choice of the log was drawn in this run: the next one switches it.
     watching.turn_to = "trial"
     st.rerun()
@@ -98,35 +119,43 @@ def start_requested(choices: Choices) -> None:
 def progress(trial: Trial) -> None:
     """Draw how far the trial is, and the buttons that stop or leave it."""
     if not trial.finished():
-        label = f"A trial with {trial.model.id}: "
-        background.progress(trial, label=label, help="Stop after the current picture; finished ones stay.")
+        label = f"{'An example' if trial.shared else 'A trial'} with {trial.model.id}: "
+        stop = "" if trial.shared else "Stop after the current picture; finished ones stay."
+        background.progress(trial, label=label, help=stop)
         return
     if trial.status.failure is not None:
         page.show_failure(trial.status.failure, "a trial failed")
+        # Made anew at the next visit.
+        example.clear()
     with st.container(horizontal=True, vertical_alignment="center"):
         stopped = " until it was stopped" if trial.cancel.is_set() else ""
         st.caption(
-            f":material/science: **A trial**: {trial.model.id} on {plural(trial.status.done, 'picture')}{stopped}, "
-            f"bundled ones as they are, then blurred and noisy. {_limit(trial)} It is deleted when the session ends.",
+            f":material/science: **{'An example' if trial.shared else 'A trial'}**: {trial.model.id} on "
+            f"{plural(trial.status.done, 'picture')}{stopped}, bundled ones as they are, then blurred and noisy. "
+            f"The first half is the reference. {_end(trial)}",
             width="content",
         )
         st.button(
-            "Leave the trial",
-            icon=":material/logout:",
+            "Monitor your own model" if trial.shared else "Leave the trial",
+            icon=":material/add_chart:" if trial.shared else ":material/logout:",
             type="tertiary",
             on_click=_leave,
-            help="Back to the server's log; the trial is deleted.",
+            help="How to add explanations of your own."
+            if trial.shared
+            else "Back to the server's log; the trial is deleted.",
         )
 
 
-def _limit(trial: Trial) -> str:
-    if trial.status.since is None or not trial.monitor.threshold:
-        return "The first half is the reference."
-    return f"Scores below {percent(trial.monitor.threshold)}, the lowest quarter of the first half, count as unsure."
+def _end(trial: Trial) -> str:
+    return "Nothing of yours is monitored yet." if trial.shared else "It is deleted when the session ends."
 
 
 def _leave() -> None:
     watching = state.of(Watching)
-    if watching.trial is not None:
+    _stop(watching)
+    watching.trial, watching.turn_to, watching.left = None, "server", True
+
+
+def _stop(watching: Watching) -> None:
+    if watching.trial is not None and not watching.trial.shared:
         watching.trial.cancel.set()
-    watching.trial, watching.turn_to = None, "server"

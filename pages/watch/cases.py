@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import ImageProblem, Problem
-from components.session import image_source, reopen, state, url_state
+from components.session import history_store, image_source, reopen, state, url_state
 from components.session.markdown import escaped, shortened
 from components.views import charts
 from explain.methods import METHODS
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
 from explain.monitor.rules import KINDS
+from explain.monitor.threshold import still_odd
 from explain.monitor.trend import SAID
 from explain.phrases import listing, percent, pixels
 from explain.picture.image import Image
@@ -23,6 +25,8 @@ from pages.watch import log
 from pages.watch.log import Watching
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from explain.monitor import Entry, Monitor
     from pages.watch.log import Chosen
 
@@ -38,15 +42,19 @@ MAX_HEIGHT, MAX_WIDTH = 520, 470
 """Pixels of an entry's picture, so that the buttons below it stay in sight."""
 
 
-def draw(chosen: Chosen, odd: int) -> None:
-    """Draw the gallery with its filters; `odd`: how many odd pictures the trend counts in the same time."""
-    every: list[Entry] = state.latest(
+def draw(chosen: Chosen, odd: int, thresholds: Mapping[str, float]) -> None:
+    """Draw the gallery with its filters; `odd`: how many odd pictures the trend counts in the same time.
+
+    `thresholds`: the confidence of each model below which an answer is unsure, if not that of the log.
+    """
+    logged: list[Entry] = state.latest(
         "watch-entries",
         chosen.stamp,
         lambda: chosen.monitor.entries(
             model=chosen.model, source=chosen.source, since=chosen.since, order="newest", limit=MAX_ENTRIES
         ),
     )
+    every = [entry for entry in logged if still_odd(entry, thresholds)]
     counts: dict[str, int] = {}
     for entry in every:
         for kind in entry.why:
@@ -247,13 +255,23 @@ def _onward(entry: Entry) -> None:
     if entry.recipe is None or not known:
         st.caption("The picture was not saved: upload it on Explore to see this view again.")
         return
-    st.button(
-        "Open in Explore",
-        icon=":material/visibility:",
-        on_click=_take,
-        args=(entry,),
-        help="Open the same picture, model, method and layers there, with every control.",
-    )
+    with st.container(horizontal=True):
+        st.button(
+            "Open in Explore",
+            icon=":material/visibility:",
+            on_click=_take,
+            args=(entry,),
+            help="Open the same picture, model, method and layers there, with every control.",
+        )
+        if not history_store.off():
+            st.button(
+                "Save to history",
+                icon=":material/bookmark_add:",
+                on_click=history_store.keep_again,
+                args=(partial(_picture, entry), entry.recipe),
+                kwargs={"screen": "watch"},
+                help="Save the picture and its map to History; the map is computed again from its recipe.",
+            )
 
 
 def _take(entry: Entry) -> None:
@@ -261,21 +279,22 @@ def _take(entry: Entry) -> None:
 
     assert entry.recipe is not None
     try:
-        if (name := _example(entry)) is not None:
-            image = image_source.example(name)
-        else:
-            assert entry.kept is not None
-            try:
-                image = Image.open(entry.kept.read_bytes(), name=entry.picture)
-            except OSError as error:
-                raise ImageProblem(
-                    f"{entry.picture} was deleted from the log: upload it on Explore instead."
-                ) from error
-        reopen.result(image, entry.recipe, View(label=entry.of[:200] if entry.of else None))
+        reopen.result(_picture(entry), entry.recipe, View(label=entry.of[:200] if entry.of else None))
     except Problem as problem:
         state.of(Watching).entry_problem = str(problem)
         return
     _close()
+
+
+def _picture(entry: Entry) -> Image:
+    """Return an entry's picture; raises Problem where it was deleted."""
+    if (name := _example(entry)) is not None:
+        return image_source.example(name)
+    assert entry.kept is not None
+    try:
+        return Image.open(entry.kept.read_bytes(), name=entry.picture)
+    except OSError as error:
+        raise ImageProblem(f"{entry.picture} was deleted from the log: upload it on Explore instead.") from error
 
 
 def _example(entry: Entry) -> str | None:

@@ -16,7 +16,7 @@ from explain.batch.table import PARQUET
 from explain.monitor import trend
 from explain.monitor.observation import NAMES
 from explain.monitor.phrases import clock, many
-from explain.monitor.reference import WATCHED
+from explain.monitor.reference import OF_ANSWERS, WATCHED
 from explain.phrases import listing, percent, plural
 from pages.batch.job import Batch
 from pages.watch import log
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from explain.monitor.reference import Known
     from pages.watch.log import Chosen
 
-COLUMNS = ("What", "Then", "Now", "Distance", "Significance")
+COLUMNS = ("What", "Then", "Now", "Distance", "By chance?")
 ABOUT = (
     "Then and Now are medians. Distance is the Kolmogorov-Smirnov statistic of two distributions, for labels the "
-    "Jensen-Shannon divergence: 0 means equal, 1 nothing in common. Significance: the probability of such a distance "
-    "by chance is below 1 in 1,000 (beyond chance) or 1 in 100 (hardly chance), with Holm's correction."
+    "Jensen-Shannon divergence: 0 means equal, 1 nothing in common. By chance? The probability of such a distance by "
+    "chance is below 1 in 1,000 (very unlikely) or 1 in 100 (unlikely), with Holm's correction."
 )
 RUNS = 40
 """Finished batch runs that are offered, newest first."""
@@ -111,7 +111,7 @@ def verdict(found: Drift) -> str:
     changed = [one for one in found.numbers if one.changed]
     counts = f"{found.count:,} pictures now, {found.reference_count:,} then"
     if not found.changed:
-        return f":material/check: {found.model} behaves as before: nothing has changed beyond chance ({counts})."
+        return f":material/check: {found.model} answers as before: nothing has changed beyond chance ({counts})."
     changes = []
     for one in changed[:2]:
         now, then = trend.shown(one.name, one.median), trend.shown(one.name, one.reference_median)
@@ -121,7 +121,10 @@ def verdict(found: Drift) -> str:
         changes.append(f"its predictions differ, {listing(named)}")
     more = len(changed) - 2
     rest = f" {plural(more, 'more number')} changed too." if more > 0 else ""
-    return f":material/change_circle: **{found.model} has changed**: {'; '.join(changes)}.{rest}"
+    # What is measured are answers and maps: other pictures change them as much as another model does.
+    of_answers = any(one.name in OF_ANSWERS for one in changed) or (found.labels is not None and found.labels.changed)
+    what = "answers" if of_answers else "maps"
+    return f":material/change_circle: **The {what} of {found.model} changed**: {'; '.join(changes)}.{rest}"
 
 
 def rows(found: Drift) -> list[dict[str, str]]:
@@ -142,7 +145,7 @@ def _row(name: str, then: str, now: str, gap: float, one: Shift | Labels) -> dic
 
 def sure(p: float) -> str:
     """Return how likely chance is, in words."""
-    return "beyond chance" if p < 0.001 else "hardly chance" if p < 0.01 else "may be chance"
+    return "very unlikely" if p < 0.001 else "unlikely" if p < 0.01 else "possible"
 
 
 def _name(one: Shift) -> str:
@@ -153,7 +156,7 @@ def _choose(chosen: Chosen, model: str) -> None:
     with st.popover("Reference", icon=":material/flag:", help="Choose what new pictures are compared with."):
         span = log.SPANS[chosen.span][1] or "in this log"
         st.button(
-            "Use what is shown",
+            "Use these as the reference",
             icon=":material/flag:",
             key="watch-reference",
             on_click=_apply,

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from common.errors import Problem
 from components.choices import permitted_folders
 from components.session import state, url_state
 from explain.monitor import trend
-from explain.phrases import megabytes, percent
+from explain.phrases import megabytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from explain.monitor import Monitor, Observation
     from pages.watch.trial import Trial
 
-WAYS = {"server": "This server's", "trial": "The trial", "folder": "A folder"}
+WAYS = {"server": "This server's", "trial": "The bundled pictures", "folder": "A folder"}
 SPANS = {
     "hour": ("Hour", "in the last hour", timedelta(hours=1)),
     "day": ("Day", "in the last 24 hours", timedelta(days=1)),
@@ -39,6 +40,9 @@ class Watching:
 
     trial: Trial | None = None
     start_trial: bool = False
+    start_example: bool = False
+    left: bool = False
+    """Whether the example was left: it does not come up again."""
     turn_to: str | None = None
     """The log to switch to before the choice of the log is drawn."""
     turns: int = 0
@@ -75,8 +79,9 @@ class Chosen:
 
     @property
     def own(self) -> bool:
-        """Whether it may be written to: a permitted folder is only read."""
-        return self.way != "folder"
+        """Whether it may be written to: a permitted folder is only read, and an example belongs to all sessions."""
+        running = trial() if self.way == "trial" else None
+        return self.way != "folder" and not (running is not None and running.shared)
 
     @property
     def stamp(self) -> tuple[Any, ...]:
@@ -88,6 +93,20 @@ class Chosen:
 def trial() -> Trial | None:
     """Return this session's trial."""
     return state.of(Watching).trial
+
+
+def empty() -> bool:
+    """Return whether the server's own log, which is shown unless another is chosen, has nothing in it."""
+    from explain.monitor import default
+
+    folder = default().folder
+    if url_state.remembered("watch-log", WAYS, "server", name="log") == "folder" or trend.signature(folder):
+        return False
+    try:
+        # One that cannot be read is no empty one: that is said.
+        return folder is None or trend.health(folder).words == ()
+    except Problem:
+        return False
 
 
 def choose_log(place: DeltaGenerator) -> tuple[Monitor, str, DeltaGenerator]:
@@ -152,22 +171,24 @@ def _about(monitor: Monitor) -> None:
         st.caption("The server's monitor is off (SIGHTGLASS_MONITOR is off).")
         return
     storage = monitor.state()
-    below = f"Scores below {percent(monitor.threshold)} count as unsure. " if monitor.threshold else ""
     pictures = "Pictures are saved." if monitor.pictures else "Maps, names and numbers are saved, pictures are not."
     st.caption(
         f"{monitor.folder}  \n{megabytes(storage.bytes)} of {megabytes(storage.most_bytes)} used; when it is full, the "
-        f"oldest entries are deleted. {below}{pictures}"
+        f"oldest entries are deleted. {pictures}"
     )
+
+
+def lines(monitor: Monitor) -> list[Observation]:
+    """Return the newest lines of a log, oldest first, read again when it has changed."""
+    changed = (monitor.folder, trend.signature(monitor.folder))
+    return state.latest("watch-every", changed, lambda: monitor.observations(limit=MAX_LINES))
 
 
 def choose_what(monitor: Monitor, way: str) -> Chosen:
     """Choose model, source and time span."""
-    changed = trend.signature(monitor.folder)
-    lines: list[Observation] = state.latest(
-        "watch-every", (monitor.folder, changed), lambda: monitor.observations(limit=MAX_LINES)
-    )
-    models = ["", *sorted({one.model for one in lines})]
-    sources = ["", *sorted({one.source for one in lines})]
+    every = lines(monitor)
+    models = ["", *sorted({one.model for one in every})]
+    sources = ["", *sorted({one.source for one in every})]
     model = _menu("Model", models, "watch-model", "watched", "Only this model.")
     source = _menu(
         "From", sources, "watch-source", "from", "Only pictures from here: the library, the API, a batch run."

@@ -11,7 +11,8 @@ from components.choices import sidebar
 from components.session import monitoring, page, reopen, state, url_state
 from explain.monitor import trend
 from explain.monitor.observation import MEANING
-from pages.watch import begin, cases, charts, drift, log
+from explain.monitor.threshold import judged
+from pages.watch import begin, cases, charts, drift, limits, log
 from pages.watch.log import Watching
 
 if TYPE_CHECKING:
@@ -33,13 +34,17 @@ def watch() -> None:
         with main:
             _watched()
     finally:
-        choices, _ = sidebar.draw()
-    begin.start_requested(choices)
+        choices, explainer = sidebar.draw()
+    begin.start_requested(choices, explainer)
 
 
 def _watched() -> None:
     """Draw everything but the sidebar."""
     title = st.container()
+    if begin.wants_example():
+        title.markdown("## A model in use: preparing an example")
+        return
+    begin.leave_outdated()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         before = st.container(horizontal=True, width="content", vertical_alignment="bottom")
         beside = st.container(horizontal=True, width="content", vertical_alignment="center")
@@ -66,9 +71,11 @@ def _watched() -> None:
     for words in (*(health.words if health else ()), *monitor.problems):
         st.warning(words, icon=":material/warning:")
     if live:
-        _tick(monitor)
+        _tick(monitor, watches_server=trial is not None and trial.shared)
     if not trend.signature(monitor.folder):
-        title.markdown("## Nothing monitored yet")
+        title.markdown(
+            "## A model in use: explaining the first pictures" if way == "trial" else "## Nothing monitored yet"
+        )
         if way != "trial":
             begin.begin(monitor, way)
         return
@@ -86,43 +93,60 @@ def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
             model=chosen.model, source=chosen.source, since=chosen.since, limit=log.MAX_LINES
         ),
     )
-    title.markdown(f"## {trend.headline(seen, log.SPANS[chosen.span][1])}")
     if not seen:
+        title.markdown(f"## {trend.headline(seen, log.SPANS[chosen.span][1])}")
         st.info("Nothing was monitored in this time: choose a longer one above.", icon=":material/schedule:")
         return
-    if len(seen) == log.MAX_LINES:
-        st.caption(f"The newest {log.MAX_LINES:,} pictures; older ones are in the log's files.")
-    odd = [one for one in seen if one.odd]
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        st.markdown("### Confidence")
-        sure = trend.trend(seen, "confidence", since=chosen.since, until=chosen.now)
-        trial = log.trial() if chosen.way == "trial" else None
-        charts.confidence(sure, odd, chosen.monitor.threshold, trial.status.since if trial else None)
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            heading = st.container(width="content")
-            number = charts.choose(seen)
-            heading.markdown("### Its maps", help=MEANING[number] if number else None)
-        drawn = [sure]
-        if number is not None:
-            drawn.append(trend.trend(seen, number, since=chosen.since, until=chosen.now))
-            charts.statistic(drawn[-1])
-        else:
-            st.caption("None of these pictures has a map to measure.")
-        charts.tables(*drawn)
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown("### Confidence", width="content")
+            with st.container(width=300, gap="xxsmall"):
+                unsure = limits.choose(chosen, seen)
+        seen = judged(seen, unsure.by_model)
+        _charts(chosen, seen, unsure.drawn)
+    title.markdown(f"## {trend.headline(seen, log.SPANS[chosen.span][1])}")
     with right:
         drift.draw(chosen, seen)
-    cases.draw(chosen, len(odd))
+    cases.draw(chosen, sum(bool(one.odd) for one in seen), unsure.by_model)
 
 
-def _tick(monitor: Monitor) -> None:
+def _charts(chosen: Chosen, seen: list[Observation], unsure: float) -> None:
+    """Draw confidence and one number of the maps over time; `unsure`: the threshold to draw, 0 for none."""
+    if len(seen) == log.MAX_LINES:
+        st.caption(f"The newest {log.MAX_LINES:,} pictures; older ones are in the log's files.")
+    odd, since = [one for one in seen if one.odd], trend.fitted(seen, chosen.since, chosen.now)
+    sure = trend.trend(seen, "confidence", since=since, until=chosen.now)
+    trial = log.trial() if chosen.way == "trial" else None
+    charts.confidence(sure, odd, unsure, trial.status.since if trial else None)
+    if since is None and chosen.since is not None:
+        st.caption("The charts show only the time in which pictures came.")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        heading = st.container(width="content")
+        number = charts.choose(seen)
+        heading.markdown("### Its maps", help=MEANING[number] if number else None)
+    drawn = [sure]
+    if number is not None:
+        drawn.append(trend.trend(seen, number, since=since, until=chosen.now))
+        charts.statistic(drawn[-1])
+    else:
+        st.caption("None of these pictures has a map to measure.")
+    charts.tables(*drawn)
+
+
+def _tick(monitor: Monitor, *, watches_server: bool) -> None:
+    """Draw the page again when the log changes; `watches_server`: or when the server's own is no longer empty."""
     folder = monitor.folder
-    state.of(Watching).drawn = trend.signature(folder)
+
+    def signature() -> object:
+        return trend.signature(folder), watches_server and log.empty()
+
+    state.of(Watching).drawn = signature()
 
     @st.fragment(run_every=EVERY)
     def tick() -> None:
-        # Cheap: the page is drawn again only if the log has changed.
-        if trend.signature(folder) != state.of(Watching).drawn:
+        # Cheap: the page is drawn again only if a log has changed.
+        if signature() != state.of(Watching).drawn:
             st.rerun()
 
     tick()

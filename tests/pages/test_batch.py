@@ -15,6 +15,7 @@ from components.choices.permitted_folders import folders, permitted
 from components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from explain.batch import source as sources
 from explain.batch import table
+from explain.history import History
 from explain.picture.image import to_jpeg
 from pages.batch.job import Batch, Job, Plan, folder_for
 from pages.batch.source import Source
@@ -51,11 +52,90 @@ def finished(app):
     return app.run()
 
 
+def explained(app):
+    """Run until the bundled pictures are."""
+    until = time.monotonic() + 90
+    while app.markdown[0].value.startswith("## Explaining") and time.monotonic() < until:
+        time.sleep(0.1)
+        app.run()
+    return app
+
+
+def opened(app) -> list[str]:
+    """The keys of the pictures in the gallery."""
+    return [str(one.key).removeprefix("open-gallery-") for one in app.button if str(one.key).startswith("open-gall")]
+
+
+def test_a_first_visit_shows_the_bundled_pictures_explained_below_the_choice_of_own_ones(page, monkeypatch):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = explained(page(SCREEN))
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## 16 bundled pictures explained: now choose your own"
+    assert {"bus.jpg", "china.jpg", "bus.jpg, left part"} <= set(opened(app)) and len(opened(app)) == 16
+    assert "4 photographs that are installed with Sightglass, and 3 parts of each" in texts(app)
+    assert f"{sidebar.FIRST}, GradCAM at" in texts(app) and "(Where is it?)" in texts(app)
+    assert [one for one in app.file_uploader if str(one.key).startswith("batch-files")]
+    assert session(app, Batch).job is None, "it is an example, and nobody's own run"
+    for lens in ("classes", "confusions", "odd", "table"):
+        app.segmented_control(key="batch-lens").set_value(lens).run()
+        assert not app.exception and not app.error, lens
+    app.segmented_control(key="batch-lens").set_value("gallery").run()
+    next(one for one in app.button if one.key == "open-gallery-bus.jpg, middle").click().run()
+    assert not app.exception and not app.error
+    assert session(app, Sidebar).picture.name == "bus.jpg, middle"
+
+
+def test_a_model_of_scenes_is_shown_scenes_with_their_labels(page):
+    app = explained(page(SCREEN, model="demo-cls-m", lens="confusions"))
+    assert not app.exception and not app.error
+    assert "16 drawn scenes that demo-cls-m was not trained on" in texts(app)
+    made = session(app, Navigation)
+    assert made.page == "batch"
+    assert [one.value for one in app.success] or "labelled" in texts(app)
+
+
+def test_a_picture_of_a_run_is_saved_to_history_once(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = explained(page(SCREEN))
+    for words in ("bus.jpg saved to History.", "bus.jpg is already in History."):
+        next(one for one in app.button if one.key == "keep-gallery-bus.jpg").click().run()
+        assert not app.exception and not app.error
+        assert [one.value for one in app.toast] == [words]
+    (record,) = History().search().records
+    assert (record.picture_name, record.model, record.screen) == ("bus.jpg", sidebar.FIRST, "batch")
+
+
+def test_pictures_of_one_name_are_told_apart_by_their_folders(page, many):
+    for folder in ("minibus", "trolleybus"):
+        (many / folder / ("01.jpg" if folder == "minibus" else "00.jpg")).rename(many / folder / "1.jpg")
+    (many / "minibus" / "broken.jpg").unlink()
+    app = page(SCREEN, folder=str(many))
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    labels = {one.label for one in app.button if str(one.key).startswith("open-gallery-")}
+    assert {"minibus/1.jpg", "trolleybus/1.jpg"} <= {label.replace("\\", "") for label in labels}
+    assert "02.jpg" in labels
+
+
+def test_folders_that_are_no_class_are_left_out_and_named(page, many):
+    (many / "minibus").rename(many / "holidays")
+    app = page(SCREEN, folder=str(many))
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    assert "Not counted, because no class of this model has such a name: holidays." in texts(app)
+    (many / "trolleybus").rename(many / "2023")
+    again = page(SCREEN, folder=str(many))
+    button(again, "Other pictures").click().run()
+    button(again, "Explain all").click().run()
+    again = finished(again)
+    assert "No folder name matches a class of this model." in texts(again)
+
+
 def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
     monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
     app = page(SCREEN)
     assert not app.exception and not app.error
-    assert app.markdown[0].value == "## Many pictures at once"
     assert "SIGHTGLASS_FOLDERS" in texts(app)
     assert button(app, "Explain all").disabled
     second = app.selectbox(key="batch-second")
@@ -67,7 +147,7 @@ def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
 
 def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
     app = page(SCREEN, folder=str(many))
-    assert "15 pictures in 2 folders" in texts(app)
+    assert "15 pictures in 2 folders; folder names are used as labels." in texts(app)
     button(app, "Explain all").click().run()
     app = finished(app)
     assert not app.exception and not app.error
@@ -81,7 +161,7 @@ def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
         ("classes", "mean map of each class"),
         ("confusions", "labelled"),
         ("odd", "Outliers"),
-        ("table", "one row per picture"),
+        ("table", "The main columns of "),
     ):
         app.segmented_control(key="batch-lens").set_value(lens).run()
         assert not app.exception and not app.error, lens
@@ -95,7 +175,7 @@ def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has
     )
     button(app, "Explain all").click().run()
     app = finished(app)
-    assert "efficientnet-lite1, LayerCAM at blocks.4, why this class" in texts(app)
+    assert "efficientnet-lite1, LayerCAM at blocks.4 (Why this class?)" in texts(app)
     assert not [one for one in app.button if "again" in one.label]
     app.multiselect(key="layers-efficientnet-lite1").set_value([])
     app.selectbox(key="method-classify").set_value("gradcam").run()
@@ -132,7 +212,7 @@ def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
     app = finished(app)
     assert not app.error
     app.selectbox(key="batch-order").set_value("apart").run()
-    assert "other model:" in texts(app)
+    assert "other model says " in texts(app) and "the maps share " in texts(app)
     assert "; compared with efficientnet-lite2, GradCAM at" in texts(app)
     again = page(SCREEN)
     assert session(again, Batch).job.plans[1].model == "efficientnet-lite2"
@@ -160,7 +240,7 @@ def test_other_pictures_can_be_chosen_after_a_stop(page, many):
     assert not app.exception
     button(app, "Other pictures").click().run()
     assert session(app, Batch).job is None
-    assert app.markdown[0].value == "## Many pictures at once"
+    assert "bundled pictures" in app.markdown[0].value
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from PIL import Image as Pillow
 from components import markup
 from components.session import history_store as kept
 from components.session.state import ChosenClass
-from explain import Explainer
+from explain import Explainer, replay
 from explain.history import History, Mark
 from explain.maps import statistics
 from explain.phrases import percent
@@ -67,8 +68,12 @@ def button(app, label: str):
     return next(one for one in app.button if label in one.label)
 
 
+def payloads(app, name: str) -> list[bytes]:
+    return [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith(name)]
+
+
 def payload(app, name: str) -> bytes:
-    return next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith(name))
+    return payloads(app, name)[0]
 
 
 def head(app, name: str) -> dict:
@@ -152,7 +157,60 @@ def test_a_box_is_kept_on_detect(page, store):
     assert shown(app).head["boxes"]
 
 
+@pytest.fixture
+def exampled(page, store):
+    """A history that was never used, on the screen, once it has its examples."""
+    app, until = page(SCREEN), time.monotonic() + 90
+    assert app.markdown[0].value == "## Nothing saved yet: making three examples"
+    while "making" in app.markdown[0].value and time.monotonic() < until:
+        time.sleep(0.1)
+        app.run()
+    assert not app.exception and not app.error
+    return app
+
+
+def test_a_history_that_was_never_used_opens_on_three_examples_that_were_really_made(exampled, store):
+    assert exampled.markdown[0].value == "## 3 examples to try"
+    assert "Nothing of yours is saved yet" in texts(exampled)
+    every = store.search().records
+    assert {record.id for record in every} == store.examples() and len(every) == 3
+    assert tiles(exampled) == [record.id for record in every]
+    assert {tile["when"] for tile in head(exampled, "history_grid")["tiles"]} == {"Example"}
+    for record in every:
+        (again, *_) = replay(record.recipe, store.picture(record)).heatmaps
+        np.testing.assert_array_equal(again.content, store.heatmaps(record)[0].values)
+    # Two are of one picture, to be compared.
+    assert len({record.picture_sha256 for record in every}) == 2
+
+
+def test_examples_that_are_deleted_do_not_come_back(exampled, page, store):
+    button(exampled, "Delete the examples").click().run()
+    assert exampled.markdown[0].value == "## Nothing saved yet"
+    assert page(SCREEN).markdown[0].value == "## Nothing saved yet"
+    assert store.search().total == 0
+
+
+def test_examples_are_not_counted_or_exported_as_ones_own(exampled, page, store, made):
+    assert len(exampled.get("download_button")) == 0
+    mine = store.keep(made["small"])
+    app = exampled.run()
+    assert app.markdown[0].value == "## 1 saved explanation, and 3 examples"
+    (offered,) = app.get("download_button")
+    assert offered.proto.label == "Export all, .zip" and "each of 1 record:" in offered.proto.help
+    turn, chosen = head(app, "history_grid")["turn"], [mine.id, *sorted(store.examples())]
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": chosen}}
+    app.run()
+    (offered,) = app.get("download_button")
+    assert offered.proto.label == "Export, .zip" and "each of 4 records:" in offered.proto.help
+
+
+def test_who_has_saved_something_gets_no_examples(page, store, made):
+    store.delete([store.keep(made["small"]).id])
+    assert page(SCREEN).markdown[0].value == "## Nothing saved yet"
+
+
 def test_an_empty_history_says_what_it_is_for(page, store):
+    store.begin_examples()
     app = page(SCREEN)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## Nothing saved yet"
@@ -181,7 +239,7 @@ def test_records_are_found_filtered_and_ordered(page, full):
     app.text_input(key="history-find").set_value("nobo").run()
     assert tiles(app) == [full["other"]]
     app.text_input(key="history-find").set_value("nothing like it").run()
-    assert "No record matches" in texts(app)
+    assert "Nothing matches." in texts(app)
     button(app, "Show all").click().run()
     assert len(tiles(app)) == 4
     app.selectbox(key="history-tagged").set_value("talk").run()
@@ -226,7 +284,17 @@ def test_a_record_is_shown_as_it_was(page, store, full, made):
 def test_notes_and_tags_are_kept_as_they_are_written(page, store, full):
     id = full["other"]
     app = page(SCREEN, kept=id)
-    app.text_area(key=f"history-{id}-note").set_value("the roof, again").run()
+    app.session_state[f"history-{id}-note"] = {"typed": {"id": id, "step": "1", "text": "the roof, again"}}
+    app.run()
+    note = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("note"))
+    assert json.loads(note.json)["saved"] == "1", "which is what the field says"
+    # What it said last comes with every run: it is not saved again over what others wrote since.
+    store.annotate(id, note="the roof, and the door")
+    app.run()
+    assert store.get(id).note == "the roof, and the door"
+    app.session_state[f"history-{id}-note"] = {"typed": {"id": "another", "step": "2", "text": "of another record"}}
+    app.run()
+    store.annotate(id, note="the roof, again")
     app.multiselect(key=f"history-{id}-tags").set_value(["odd"]).run()
     assert not app.exception and not app.error
     record = store.get(id)
@@ -276,7 +344,7 @@ def test_what_is_ticked_stays_so_where_a_filter_hides_it(page, store, full):
 def test_a_record_against_itself_is_shown_alone(page, full):
     app = page(SCREEN, kept=full["small"], against=full["small"])
     assert not app.exception and not app.error
-    assert len(shown(app).titles) == 1 and app.text_area
+    assert len(shown(app).titles) == 1 and payloads(app, "note")
 
 
 def test_the_way_back_is_not_lost_where_a_record_is_opened_again(page, full):

@@ -19,9 +19,11 @@ from api.app import create
 from api.schemas import Settings
 from cli import main
 from components.session import monitoring
+from components.session.bundled_pictures import AS_THEY_ARE, WORSE, changed
 from components.session.state import Navigation
 from explain import Explainer
-from explain.monitor import Monitor, Observation
+from explain.history import History
+from explain.monitor import Drift, Monitor, Observation, Shift
 from explain.monitor.phrases import clock
 from explain.monitor.trend import headline
 from explain.phrases import percent
@@ -29,8 +31,8 @@ from explain.picture.image import Image
 from models import catalog
 from pages.watch import charts, drift
 from pages.watch.log import Watching
-from pages.watch.trial import AS_THEY_ARE, WORSE, Trial, changed, given
-from tests.pages.conftest import session, texts
+from pages.watch.trial import Trial, example, given
+from tests.pages.conftest import ROOT, session, texts
 
 SCREEN = "pages/watch/page.py"
 MODEL = "efficientnet-lite0"
@@ -86,8 +88,46 @@ def lines(log: Path, confidences: np.ndarray, *, hours: float, label: str = "bus
     path.write_text("\n".join(sorted(every, key=lambda line: json.loads(line)["time"])) + "\n")
 
 
-def test_it_begins_with_three_doors_and_a_trial(page, log):
+def ended(app, trial: Trial):
+    until = time.monotonic() + 300
+    while not trial.finished(0.2) and time.monotonic() < until:
+        pass
+    assert trial.status.failure is None
+    return app.run()
+
+
+def test_an_empty_log_shows_an_example_that_every_session_shares(page, log, explained):
     app = page(SCREEN)
+    shared = session(app, Watching).trial
+    app = ended(app, shared)
+    assert not app.exception and not app.error
+    assert shared.shared and shared.model.id == MODEL
+    assert app.markdown[0].value == f"## {headline(shared.monitor.observations(), '')}"
+    assert "**An example**" in texts(app) and "Nothing of yours is monitored yet." in texts(app)
+    assert f"**The answers of {MODEL} changed**: confidence is lower" in texts(app)
+    assert [one for one in app.button if str(one.key).startswith("watch-open-")]
+    # It belongs to all: nobody changes what it is compared with, and nobody stops it.
+    assert not [one for one in app.button if one.key == "watch-reference" or one.label == "Stop"]
+    other = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=120).run()
+    other.switch_page(SCREEN).run()
+    assert session(other, Watching).trial is shared
+    # What was really watched takes its place.
+    assert not log.exists()
+    Monitor(log).watch(explained[0])
+    app.run()
+    assert app.markdown[0].value == "## 1 picture in the last 24 hours; none was odd."
+
+
+def doors(page, **parameters: str):
+    """The page of an empty log, without the example."""
+    app = page(SCREEN, **parameters)
+    button(app, "Monitor your own model").click().run()
+    return app
+
+
+def test_it_leads_to_three_doors_and_a_trial(page, log):
+    ended(page(SCREEN), example(MODEL))
+    app = doors(page)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## Nothing monitored yet"
     code = "\n".join(one.value for one in app.code)
@@ -135,7 +175,8 @@ def test_model_source_and_span_choose(page, watched, log):
     assert app.markdown[0].value.startswith("## 3 pictures in the last hour; 3 were odd")
 
 
-def test_odd_ones_that_were_not_logged_whole_are_said_without_a_tick(page, log, explained):
+def test_odd_ones_that_were_not_logged_whole_are_said_without_a_tick(page, log, explained, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_MONITOR_THRESHOLD", "0.5")
     lines(log, np.full(1200, 0.3), hours=2, odd=("low confidence",))
     app = page(SCREEN)
     assert "1,200 were odd" in app.markdown[0].value
@@ -148,6 +189,60 @@ def test_odd_ones_that_were_not_logged_whole_are_said_without_a_tick(page, log, 
     Monitor(log).watch(explained[1])
     app.run()
     assert "1 of 1,201 odd ones logged in full" in texts(app)
+
+
+def test_the_threshold_is_learned_and_a_slider_changes_what_counts_as_unsure(page, log):
+    # Half of this model's answers are below 50 %, which is nothing unusual for it.
+    lines(log, np.linspace(0.2, 0.8, 200), hours=2)
+    app = page(SCREEN)
+    assert app.markdown[0].value.startswith("## 200 pictures in the last 24 hours; ")
+    (slider,) = [one for one in app.slider if str(one.key).startswith("watch-unsure")]
+    # One in twenty of the first hundred.
+    assert slider.value == 21 and slider.help
+    assert "Answers below 21\N{NO-BREAK SPACE}% count as unsure: the lowest 5\N{NO-BREAK SPACE}%" in texts(app)
+    assert "; 4 were odd" in app.markdown[0].value
+    slider.set_value(35).run()
+    assert "; 50 were odd, all of them unsure." in app.markdown[0].value
+    assert app.query_params["unsure"] in ("35", ["35"])
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    line = next(trace for trace in figure["data"] if trace["name"].startswith("threshold"))
+    assert line["y"] == [0.35, 0.35]
+    # A reference is better to learn from.
+    slider.set_value(21).run()
+    Monitor(log).set_reference(model="m")
+    assert "of the reference." in texts(page(SCREEN))
+
+
+def test_what_the_threshold_no_longer_calls_odd_is_no_worst_case(page, watched):
+    app = page(SCREEN, unsure="0")
+    kinds = [entry.why for entry in watched.entries()]
+    still = [why for why in kinds if why != ("low confidence",)]
+    assert len([one for one in app.button if str(one.key).startswith("watch-open-")]) == len(still)
+
+
+def test_the_charts_of_a_day_fit_the_time_in_which_pictures_came(page, log):
+    lines(log, np.linspace(0.6, 0.9, 200), hours=2)
+    app = page(SCREEN)
+    assert "The charts show only the time in which pictures came." in texts(app)
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    medians = next(trace for trace in figure["data"] if trace["name"] == "median")
+    assert len([one for one in medians["y"] if one is not None]) > 20
+
+
+def test_a_change_of_the_maps_alone_is_called_one():
+    shift = Shift("border_share", 99, 99, 0.4, 0.2, 0.9, 0.0, 1.0, corrected=0.0)
+    found = Drift("m", "r", 99, 99, None, None, (shift,), None)
+    assert drift.verdict(found).startswith(":material/change_circle: **The maps of m changed**: heat on the border is")
+
+
+def test_an_entry_is_saved_to_history(page, log, explained, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    entry = Monitor(log, threshold=1.0).watch(explained[0])
+    app = page(SCREEN, entry=entry.id)
+    button(app, "Save to history").click().run()
+    assert not app.exception and not app.error
+    (record,) = History().search().records
+    assert (record.picture_sha256, record.recipe.layers) == (entry.sha256, entry.recipe.layers)
 
 
 def test_what_is_drawn_is_thinned_evenly_and_keeps_what_is_rare():
@@ -168,7 +263,7 @@ def test_what_is_drawn_is_thinned_evenly_and_keeps_what_is_rare():
 
 
 def test_every_line_to_copy_runs_as_it_stands(page, log, pictures, tmp_path, monkeypatch, capsys):
-    app = page(SCREEN)
+    app = doors(page)
     # A shell joins the lines of one command.
     library, api, folder = (one.value.replace("\\\n", "") for one in app.code)
     here = tmp_path / "here"
@@ -199,7 +294,7 @@ def test_times_are_told_with_their_zone(page, log):
     monitor.set_reference(model="m")
     app = page(SCREEN)
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
-    assert figure["layout"]["xaxis"]["tickformat"] == "%H:%M\n%d %b, UTC"
+    assert figure["layout"]["xaxis"]["tickformat"] == "%H:%M:%S\n%d %b, UTC"
     until = monitor.reference().models["m"].until
     assert f"what was watched until {clock(until, UTC)}" in texts(app)
     assert clock(datetime(2026, 11, 20, 23, 51, tzinfo=UTC), ZoneInfo("Europe/Berlin")) == "21 Nov 2026, 00:51 CET"
@@ -273,9 +368,9 @@ def test_drift_is_told_as_the_engine_tells_it(page, log):
         "Then": f"**{round(100 * found.numbers[0].reference_median)}\N{NO-BREAK SPACE}%**",
         "Now": f"**{round(100 * found.numbers[0].median)}\N{NO-BREAK SPACE}%**",
         "Distance": "**1.00**",
-        "Significance": "**beyond chance**",
+        "By chance?": "**very unlikely**",
     }
-    assert "**m has changed**: confidence is lower" in texts(app)
+    assert "**The answers of m changed**: confidence is lower" in texts(app)
     assert "fox 100" in texts(app)
 
 
@@ -335,7 +430,8 @@ def test_a_log_that_is_no_folder_is_one_sentence(page, log):
 
 def test_a_monitor_that_is_off_is_said(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MONITOR", "off")
-    app = page(SCREEN)
+    ended(page(SCREEN), example(MODEL))
+    app = doors(page)
     assert not app.exception and not app.error
     assert "monitor is off" in texts(app)
     assert button(app, "Try it on the bundled pictures")
@@ -359,11 +455,8 @@ def test_a_trial_fills_the_screen(page, log):
     button(app, "Try it on the bundled pictures").click().run()
     held: Trial = session(app, Watching).trial
     assert held.model.id == MODEL
-    until = time.monotonic() + 300
-    while not held.finished(0.2) and time.monotonic() < until:
-        pass
-    assert held.status.failure is None
-    app.run()
+    assert not held.shared
+    app = ended(app, held)
     assert not app.exception and not app.error
     seen = held.monitor.observations()
     assert len(seen) == held.status.done == len(list(given(held.model))) == 64
@@ -375,7 +468,7 @@ def test_a_trial_fills_the_screen(page, log):
     assert f"below {percent(held.monitor.threshold)}" in texts(app)
     unsure = ["low confidence" in one.odd for one in seen]
     assert not any(unsure[:32]) and sum(unsure[32:]) >= 24
-    assert "has changed**: confidence is lower" in texts(app)
+    assert "changed**: confidence is lower" in texts(app)
     assert len(table(app)) > 5
     # The threshold is drawn from where it was set.
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
@@ -406,6 +499,8 @@ def test_the_session_is_watched_once_it_was_asked_for(page, log):
     app = page()
     assert not log.exists()
     app.switch_page(SCREEN).run()
+    ended(app, example(MODEL))
+    button(app, "Monitor your own model").click().run()
     app.toggle(key="watch-session").set_value(True).run()
     app.switch_page("pages/explore.py").run()
     until = time.monotonic() + 120

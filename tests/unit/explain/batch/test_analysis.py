@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from explain.batch import analysis, table
+from explain.batch.item import distinct_names
+from explain.batch.label_matching import matched
 from explain.batch.records import CELLS
 
 
@@ -84,6 +89,66 @@ def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
     found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, labelled=["2023", "2024", "2024"])))
     assert found["wrong"].isna().all()
     assert analysis.confusions(found) == []
+
+
+def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
+    made = frame(
+        [(8, 8)] * 5,
+        labelled=["Guitars", "Guitars", "Guitars", "cello", "holidays"],
+        predicted=["acoustic guitar", "electric guitar", "banjo", "banjo", "banjo"],
+    )
+    folder = saved(tmp_path, made)
+    names = pa.Table.from_pandas(made)
+    known = json.dumps(["acoustic guitar", "electric guitar", "banjo", "cello, violoncello"]).encode()
+    parquet.write_table(names.replace_schema_metadata({b"sightglass_classes": known}), folder / table.PARQUET)
+    found = analysis.load(folder)
+    # The cello is a class although nothing was taken for one; the holidays are none.
+    assert list(found["wrong"]) == [False, False, True, True, None]
+    assert analysis.unknown_labels(found) == ["holidays"]
+    pairs = analysis.confusions(found)
+    assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
+        ("Guitars", "banjo", 1),
+        ("cello", "banjo", 1),
+    ]
+    assert [group.name for group in analysis.right_beside(found, pairs[0])] == ["acoustic guitar", "electric guitar"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "meant"),
+    [
+        ("Late-Blight", {"tomato late blight"}),
+        ("tomato___Late_blight", {"tomato late blight"}),
+        ("cats", {"Egyptian cat", "tiger cat"}),
+        ("tinca tinca", {"tench, Tinca tinca"}),
+        ("guitar", {"guitar"}),
+        ("fire", {"fire engine"}),
+        ("minibuses", {"minibus"}),
+        ("at", set()),
+        ("2023", set()),
+        ("n02123045", set()),
+        ("", set()),
+    ],
+)
+def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
+    classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
+    found = matched([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
+    assert found.get(folder, frozenset()) == meant
+
+
+def test_names_are_as_long_as_they_must_be() -> None:
+    names = ["a/x/1.jpg", "b/x/1.jpg", "b/y/1.jpg", "1.jpg", "b/2.jpg"]
+    assert list(distinct_names(names).values()) == ["a/x/1.jpg", "b/x/1.jpg", "y/1.jpg", "1.jpg", "2.jpg"]
+
+
+def test_the_farthest_of_ordinary_maps_is_no_outlier() -> None:
+    generator = np.random.default_rng(1)
+    ordinary = [(16 + x, 16 + y) for x, y in generator.uniform(-3, 3, (40, 2))]
+    found, _ = analysis.odd(frame(ordinary))
+    assert found["oddness"].max() > 1
+    found["oddness"] = found["oddness"].clip(upper=1.4)
+    assert analysis.outliers(found).empty
+    found.loc[3, "oddness"] = 1.6
+    assert list(analysis.outliers(found).index) == [3]
 
 
 def test_a_mean_counts_every_map_the_same() -> None:

@@ -1,0 +1,92 @@
+"""Explain the bundled pictures with the model of the sidebar, for a first visit: once in a process, in a thread."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from common import packaged
+from components.session import bundled_pictures, explain_job
+from explain.batch.item import Item
+from explain.picture.image import Image
+from models.demo.scenes import draw, sample
+from models.demo.showcase import SCENES, enlarged
+from pages.batch.job import Job, Plan
+from pages.batch.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.session.state import Choices
+    from explain import Explainer
+    from models.adapter import ModelSpec
+
+PARTS = ("", "left part", "right part", "middle")
+"""Each photograph as it is, and these parts of it: with so few pictures nothing could be grouped or called unusual."""
+DRAWN = 16
+"""Scenes for a model that was trained on drawn ones."""
+
+
+def source(model: ModelSpec) -> Source:
+    """Return the bundled pictures that a model knows; drawn scenes of one thing are labelled by what they show."""
+    if model.example in SCENES:
+        items = [_scene(number, model.task) for number in range(DRAWN)]
+    else:
+        known = [one for one in bundled_pictures.known_to(model) if model.example in ("", Path(one.name).stem)]
+        items = [_item(name, make) for name, make in bundled_pictures.variants(known, PARTS)]
+    return Source(tuple(items), "bundled pictures", "")
+
+
+def about(model: ModelSpec) -> str:
+    """Return what these pictures are, in a sentence."""
+    if model.example in SCENES:
+        return f"{DRAWN} drawn scenes that {model.id} was not trained on."
+    if model.example:
+        return f"The example that {model.id} knows, and parts of it."
+    count = len(packaged.photographs())
+    return f"{count} photographs that are installed with Sightglass, and {len(PARTS) - 1} parts of each."
+
+
+def _item(name: str, make: Callable[[], Image], label: str | None = None) -> Item:
+    return Item(f"{label}/{name}" if label else name, "bundled", make, label)
+
+
+def _scene(number: int, task: str) -> Item:
+    spec = sample(number, task=task, held_out=True)
+    label = draw(spec).objects[0].label if task == "classify" else None
+    name = f"scene {number}.png"
+    return _item(name, lambda: Image.open(draw(enlarged(spec)).pixels, name=name), label)
+
+
+class BundledJob(Job):
+    """A run over the bundled pictures; its results are deleted when the process ends."""
+
+    def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="sightglass-bundled-", ignore_cleanup_errors=True)
+        super().__init__(source(model), (Plan(model.id, options, Path(self._folder.name) / "results"),))
+
+
+def job(choices: Choices, explainer: Explainer) -> BundledJob | None:
+    """Return the run with these choices, which every session shares; None for a model that would take minutes."""
+    if not explainer.resident.gradients:
+        return None
+    slow = explain_job.is_slow(choices.method)
+    options = dict(choices.options) if slow else {"method": choices.method, **choices.options}
+    made = _job(
+        choices.model.id, json.dumps(options, default=str, sort_keys=True), partial(BundledJob, choices.model, options)
+    )
+    if made.finished() and made.status.failure is not None:
+        # Tried again at the next visit.
+        _job.clear()
+    return made
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _job(model: str, options: str, _make: Callable[[], BundledJob]) -> BundledJob:
+    del model, options
+    return _make()

@@ -1,0 +1,114 @@
+"""Draw pictures of a run side by side, each with its prediction and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from common.errors import Problem
+from components.session import history_store, reopen, state
+from components.session.image_source import Pictures
+from components.session.markdown import escaped, shortened
+from explain.batch import journal
+from explain.batch.item import distinct_names
+from explain.batch.records import recipe as recipe_of
+from explain.phrases import percent
+from models import catalog
+
+if TYPE_CHECKING:
+    from pages.batch.job import Job
+
+    Frame = Any
+
+WIDE = 168
+NUMBERS = {
+    "border": ("border_share", "{share} at the edges"),
+    "apart": ("disagreement", "other model says {other_predicted}; the maps share {common}"),
+    "close": ("margin", "margin {share}"),
+    "scattered": ("half_heat_area", "half of the heat on {share}"),
+    "pointed": ("half_heat_area", "half of the heat on {share}"),
+    "odd": ("oddness", "{oddness:.1f} × the usual distance"),
+}
+"""The column that pictures are sorted by, and what is written of it."""
+
+
+def tiles(job: Job, rows: Frame, where: str, order: str, every: Frame) -> None:
+    """Draw pictures side by side, each with its prediction and buttons to Explore and History; `every`: all pictures of
+    the run, from which the names must tell these apart."""
+    names = distinct_names(list(every["picture"]))
+    with st.container(horizontal=True, gap="small"):
+        for row in rows.to_dict("records"):
+            with st.container(width=WIDE, gap="xxsmall"):
+                _tile(job, row, names[row["picture"]], where, order)
+
+
+def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> None:
+    path = job.folders[0] / row["file"]
+    # The catalogue may not have the model any more.
+    spec = catalog.catalog().get(row["model"])
+    nothing = "predicts no class" if spec is not None and spec.task == "embed" else "nothing found"
+    try:
+        st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
+    except OSError:
+        st.caption("The map's image was deleted: run it again.")
+    answer = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
+    more = _more(row, order)
+    st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
+    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center"):
+        st.button(
+            escaped(shortened(name, 18)),
+            key=f"open-{where}-{row['picture']}",
+            type="tertiary",
+            icon=":material/visibility:",
+            help=f"Open {row['picture']} on Explore.",
+            on_click=_take,
+            args=(job, row),
+        )
+        if not history_store.off():
+            st.button(
+                "",
+                key=f"keep-{where}-{row['picture']}",
+                type="tertiary",
+                icon=":material/bookmark_add:",
+                help=f"Save {row['picture']} to History; its map is computed again, exactly as it is here.",
+                on_click=_keep,
+                args=(job, row),
+            )
+
+
+def _more(row: dict[str, Any], order: str) -> str:
+    """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
+    column, number = NUMBERS.get(order, ("", ""))
+    if (value := row.get(column)) is not None and value == value:
+        return number.format(**row, share=percent(value), common=_common(value) if column == "disagreement" else "")
+    label = row.get("labelled")
+    return f"folder: {label}" if label and row.get("wrong") else ""
+
+
+def _common(disagreement: float) -> str:
+    """Return how much of their hottest fifths two maps share, in words."""
+    return "nothing" if disagreement >= 0.995 else percent(1 - disagreement)
+
+
+def _keep(job: Job, row: dict[str, Any]) -> None:
+    """Save a picture to History in a button's callback, explained again from its recipe."""
+    item = next((item for item in job.source.items if item.key == row["picture"]), None)
+    if item is not None:
+        recipe = recipe_of(journal.settings_of(job.folders[0]), row)
+        history_store.keep_again(item.open, recipe, screen="batch")
+
+
+def _take(job: Job, row: dict[str, Any]) -> None:
+    """Open the picture on Explore, as it is explained here."""
+    from explain.export.embedded_recipe import View
+
+    item = next((item for item in job.source.items if item.key == row["picture"]), None)
+    if item is None:
+        return
+    label = row.get("label")
+    how = View(label=label[:200] if isinstance(label, str) else None, automatic=not job.plans[0].options.get("layers"))
+    try:
+        reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
+    except Problem as problem:
+        state.of(Pictures).problem = str(problem)

@@ -1,0 +1,155 @@
+"""Draw the records as a grid, and what can be done with those that are ticked: compare, export, delete."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from common.errors import Problem
+from components.session import history_store, state
+from components.views import charts
+from explain.phrases import percent, plural
+from explain.provenance import made_with
+from pages.history import files
+from pages.history import record as record_view
+from pages.history.grid import Tile, grid
+from pages.history.record import Browsing, size
+
+if TYPE_CHECKING:
+    from explain.history import Record, SearchResult
+
+PAGE = 24
+MAX_SHOWN = 1000
+"""Records on one page: beyond that, a search helps."""
+MAX_EXPORT = 250_000_000
+"""Bytes of files in one archive: it is made in memory."""
+
+
+def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
+    """Draw the records that were found, and in `head` what can be done with those that are ticked."""
+    browsing, there = state.of(Browsing), history_store.store().examples()
+    tiles, pictures = [], []
+    for record in found.records:
+        tiles.append(_tile(record, example=record.id in there))
+        pictures.append(_thumbnail(record))
+    clicked = grid(tiles, pictures, turn=browsing.turn, key="history-grid")
+    shown = {record.id: record for record in found.records}
+    if clicked.opened in shown:
+        st.query_params["kept"] = str(clicked.opened)
+        st.rerun()
+    chosen = [shown.get(one) or _hidden(one) for one in clicked.chosen[:MAX_SHOWN]]
+    with head, st.container(horizontal=True, vertical_alignment="center"):
+        ticked = [one for one in chosen if one is not None]
+        _actions(found, ticked, set(shown), narrowed=narrowed)
+        # All that was found, unless some are ticked: examples are nobody's own work.
+        _export(ticked or [one for one in found.records if one.id not in there], "Export" if ticked else "Export all")
+    if len(found.records) < min(found.total, MAX_SHOWN):
+
+        def more() -> None:
+            browsing.pages += 1
+
+        st.button(
+            f"Show more ({found.total - len(found.records)} left)",
+            icon=":material/expand_more:",
+            on_click=more,
+            help=f"Show {PAGE} more.",
+        )
+    elif found.total > MAX_SHOWN:
+        st.caption(f"The first {MAX_SHOWN:,} of {found.total:,}: search or filter to see the others.")
+
+
+def _export(records: list[Record], label: str) -> None:
+    """Draw the download of these records as an archive, which is made when it is requested."""
+    if not records:
+        return
+    total = sum(record.bytes for record in records)
+    if total > MAX_EXPORT:
+        st.caption(f"To export, tick at most {size(MAX_EXPORT)}: these are {size(total)}.", width="content")
+        return
+    charts.download(
+        f"{label}, .zip",
+        partial(files.archive, [record.id for record in records]),
+        f"history-{len(records)}.zip",
+        icon=":material/download:",
+        key=f"history-export-{label}",
+        help=f"A zip with a folder for each of {plural(len(records), 'record')}: picture, raw maps, numbers and notes. "
+        "Examples are included only if they are ticked.",
+    )
+
+
+def _hidden(id: str) -> Record | None:
+    """Return a selected record that is not shown now; None if it was deleted."""
+    try:
+        return history_store.store().get(id)
+    except Problem:
+        return None
+
+
+def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
+    """Draw the actions for the selected records."""
+    if not chosen:
+        if not found.total:
+            return
+        some = f"{found.total:,} found. " if narrowed else ""
+        st.caption(f"{some}Open one, or select two to compare them.", width="content")
+        return
+
+    def compare() -> None:
+        st.query_params["kept"], st.query_params["against"] = chosen[0].id, chosen[1].id
+
+    browsing = state.of(Browsing)
+    hidden = sum(record.id not in shown for record in chosen)
+    beyond = f", {hidden} of them not shown now" if hidden else ""
+    st.caption(f"{len(chosen)} selected{beyond}", width="content")
+    st.button(
+        "Compare",
+        icon=":material/compare:",
+        disabled=len(chosen) != 2,
+        on_click=compare,
+        help="Select exactly two: their maps, the difference and their numbers side by side.",
+    )
+    most = size(sum(record.bytes for record in chosen))
+    record_view.confirm_deletion(
+        [record.id for record in chosen],
+        f"Delete {plural(len(chosen), 'record')}{beyond} permanently? This frees up to {most}.",
+        key=f"history-delete-{browsing.turn}",
+        help="Delete the selected records; asks for confirmation.",
+    )
+    st.button(
+        "Deselect", icon=":material/close:", type="tertiary", on_click=browsing.new_turn, help="Clear the selection."
+    )
+
+
+def _thumbnail(record: Record) -> bytes:
+    try:
+        return history_store.store().thumbnail(record)
+    except Problem:
+        return b""
+
+
+def _tile(record: Record, *, example: bool) -> Tile:
+    first = record.predictions[0] if record.predictions else None
+    detects = record.task == "detect"
+    label = record.label or (first.label if first else "nothing found")
+    score = "" if record.score is None else percent(record.score)
+    boxes = sum(prediction.box is not None for prediction in record.predictions)
+    what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
+    if not detects and first is not None and record.label and first.label != record.label:
+        what = f"predicted {first.label}; {record.model}"
+    when = "Example" if example else history_store.when(record.created)
+    about = f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}"
+    part = "" if record.recipe is None else record.recipe.part
+    return Tile(
+        id=record.id,
+        title=label,
+        score=score,
+        line=made_with(what, record.method, (), part),
+        when=when,
+        about=f"Example: {about}" if example else about,
+        tags=record.tags,
+        note=record.note.replace("\n", " ")[:200],
+        marks=len(record.marks),
+        damaged=record.damaged,
+    )
