@@ -159,6 +159,26 @@ def test_two_who_draw_on_one_record_keep_each_others_marks(visit, store: History
     assert len(store.get(record.id).marks) == 3
 
 
+def test_a_note_is_not_lost_where_its_popover_is_closed_or_its_page_left(visit, store: History):
+    page = visit("/")
+    page.get_by_role("button", name="Save to history").click()
+    more, note = page.get_by_role("button", name="Note, tags"), page.get_by_role("textbox", name="Note")
+    more.click()
+    note.press_sequentially("the roof")
+    note.press("Escape")
+    until(page, lambda: [one.note for one in store.search(text="roof").records] == ["the roof"], "Escape saves it")
+    expect(note).to_have_count(0)
+    more.click()
+    expect(note).to_have_value("the roof")
+    note.press_sequentially(", the door")
+    # Without leaving the field.
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+    note.press_sequentially(", the wheels")
+    page.get_by_role("link", name="Saved to History").click()
+    until(page, lambda: "wheels" in store.search(text="roof").records[0].note, "a link saves it")
+    store.delete([record.id for record in store.search(text="roof").records])
+
+
 def test_three_pictures_stand_side_by_side_on_a_small_screen(visit, store: History):
     page = visit("/history", viewport={"width": 1024, "height": 768})
     tiles = page.locator(".tile")

@@ -1,4 +1,4 @@
-"""Watch in a browser: a trial comes alive, what is new shows up without a click, and a phone has it all."""
+"""Watch in a browser: an empty log shows an example, what is new shows up without a click, and a phone has it all."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def overflow(page: Page) -> int:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: str):
+def test_an_empty_log_shows_an_example_and_leads_to_ones_own(browser: Browser, server: str, width: int, scheme: str):
     from playwright.sync_api import expect
 
     # axe judges no colours of what is scrolled out of the window.
@@ -67,12 +67,8 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         page = context.new_page()
         page.set_default_timeout(LIMIT)
         page.goto(f"{server}/watch")
-        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing monitored yet")
-        expect(page.get_by_text("Loading the model")).to_have_count(0)
-        still(page)
-        assert serious(page) == []
-        page.get_by_role("button", name="Try it on the bundled pictures").click()
-        page.get_by_role("button", name="Leave the trial").wait_for(timeout=2 * LIMIT)
+        page.get_by_role("button", name="Monitor your own model").wait_for(timeout=2 * LIMIT)
+        expect(page.get_by_text("Nothing of yours is monitored yet.")).to_be_visible()
         expect(page.get_by_role("heading", level=2)).to_have_text(re.compile("^64 pictures; "))
         expect(page.locator(".js-plotly-plot")).to_have_count(2)
         expect(page.locator(".js-plotly-plot").first.locator(".scatterlayer .trace")).not_to_have_count(0)
@@ -97,6 +93,13 @@ def test_a_trial_comes_alive(browser: Browser, server: str, width: int, scheme: 
         dialog.get_by_role("button", name="Open in Explore").click()
         page.wait_for_url(re.compile(r"//[^/]+/(explore|start)?(\?.*)?$"))
         expect(page.get_by_text("Predictions")).to_be_visible()
+        page.goto(f"{server}/watch")
+        page.get_by_role("button", name="Monitor your own model").click()
+        expect(page.get_by_role("heading", level=2)).to_have_text("Nothing monitored yet")
+        expect(page.get_by_role("button", name="Try it on the bundled pictures")).to_be_visible()
+        expect(page.get_by_text("Loading the model")).to_have_count(0)
+        still(page)
+        assert serious(page) == []
 
 
 def test_what_is_new_shows_up_by_itself(browser: Browser, server: str, log: Path):
