@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
 from components.answer_list import Row, rows
 from components.choices import sidebar
-from components.session import page, reopen, url_state
+from components.session import history_store, page, reopen, url_state
 from components.viewer import Panel
 from components.views import panels
 from explain.phrases import percent
@@ -23,10 +23,30 @@ STEPS = {
     "look": "2 Where it looks",
     "without": "3 Without the clue",
     "borrowed": "4 The clue elsewhere",
+    "yours": "5 Your own model",
 }
+LOOK = {"mode": "spotlight"}
+"""What is cold is dark: the clue stands out at first sight."""
 LISTED = 3
 """Predictions that are listed for each model."""
-NAMES = {"stamp": "A stamp in the corner", "weave": "A woven background"}
+YOURS = (
+    (
+        "explore",
+        "Explore",
+        "visibility",
+        "Explain one of your pictures: is the heat on the thing that the class names?",
+    ),
+    (
+        "batch",
+        "Batch",
+        "photo_library",
+        "Explain many. A class whose mean map is hot away from the objects may be recognised by a shortcut.",
+    ),
+    ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the heat along the edges are logged."),
+)
+"""Page, title, icon, and what to look for there."""
+NAMES = {"stamp": "First story", "weave": "Second story"}
+"""What the clue is, the second step tells."""
 
 
 @page.guarded
@@ -38,19 +58,46 @@ def cheat() -> None:
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             story = _story()
             _forward(step)
+    if step == "yours":
+        title.markdown("## Now try your own model")
+        with main:
+            _yours()
+        return
     for model in (STORIES[story].cheat, STORIES[story].honest):
         sidebar.loaded(model)
     from explain.findings.shortcut_story import story_step
 
-    current = story_step(story, step, url_state.memory("picture-of-story") or 0)
+    current = story_step(story, cast("Step", step), url_state.memory("picture-of-story") or 0)
     title.markdown(f"## {current.words}")
     with main:
         _pictures(current)
-        st.markdown(f":material/fact_check: {current.proof}")
-        _onward(current)
+        if current.step == "answer":
+            # The next steps show it: whoever is told has nothing to find.
+            st.markdown(":material/psychology_alt: Is it right for the right reason? **Next** shows where it looked.")
+            return
+        if current.aside:
+            st.markdown(f":material/info: {current.aside}")
+        # The numbers of all pictures come last.
+        if current.step == "borrowed":
+            st.markdown(f":material/fact_check: {current.proof}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _onward(current)
+            history_store.keep([(current.cheat, 0), (current.honest, 0)], screen="cheat", label="Save both to history")
 
 
-def _step() -> Step:
+def _yours() -> None:
+    """Draw where to look for a shortcut in a model of one's own."""
+    st.markdown(
+        "A model that relies on a shortcut can be right on every picture of its test set. Three places to look for one:"
+    )
+    for name, label, icon, words in YOURS:
+        with st.container(border=True):
+            st.page_link(page.script(name), label=label, icon=f":material/{icon}:", help=f"Go to {label}.")
+            st.caption(words)
+    st.caption("docs/own-models.md says how to add a model of your own.")
+
+
+def _step() -> str:
     return url_state.widget(
         st.segmented_control,
         "Step",
@@ -59,7 +106,8 @@ def _step() -> Step:
         key="step",
         name="step",
         label_visibility="collapsed",
-        help="The answer, the map, the picture without the clue, and the clue on another picture.",
+        help="The answer, the map, the picture without the clue, the clue on another picture, and what to do with a "
+        "model of your own.",
     )
 
 
@@ -73,7 +121,7 @@ def _story() -> str:
         name="story",
         label_visibility="collapsed",
         width=210,
-        help="What the model was given to cheat with.",
+        help="Two models that cheat, each in a way of its own.",
     )
 
 
@@ -102,13 +150,14 @@ def _pictures(current: StoryStep) -> None:
             panels.show(current.image, [panels.plain(current.image)], key="viewer-cheat-picture", height=440)
         with right:
             st.markdown("### Predictions")
-            for name, explanation in both.items():
+            # Which of the two cheats is for the next step to show.
+            for name, explanation in zip(("One model", "Another model"), both.values(), strict=True):
                 st.caption(name)
                 listed = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:LISTED]]
                 rows(listed, key=f"said-{explanation.model.id}-{current.image.sha256[:12]}")
         return
     shown = [panels.plain(current.image), *(_heat(explanation, name) for name, explanation in both.items())]
-    view = panels.show(current.image, shown, key="viewer-cheat", height=440)
+    view = panels.show(current.image, shown, key="viewer-cheat", height=440, look=LOOK)
     panels.describe(view, [(explanation, 0) for explanation in both.values()], key="viewer-cheat-words")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from components.choices import sidebar
-from components.session import explain_job, page, url_state
+from components.session import explain_job, history_store, page, url_state
 from components.viewer import Map, Panel
 from components.views import charts, panels
 from explain.findings.diagnosis import agreement_sentence
@@ -60,6 +60,7 @@ def topk() -> None:
         # The maps before their agreement, which takes longer to compute.
         title.markdown(f"## {agreement_sentence(explanation)}")
         _table(explanation)
+        history_store.keep([(explanation, 0)], screen="topk")
 
 
 def _panels(explanation: Explanation) -> None:

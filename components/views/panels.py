@@ -16,7 +16,7 @@ from explain.phrases import percent, pixels
 from explain.rendering.colormaps import colormaps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -171,15 +171,20 @@ def show(
     asks: bool = False,
     files: bool = True,
     place: DeltaGenerator | None = None,
+    look: Mapping[str, str] | None = None,
 ) -> View:
     """Draw the viewer; `area`: areas can be measured in it. `columns`: the most panels in a row.
 
     `asks`: one can ask what is missing at a place. `files`: its toolbar offers the files of the view; False where the
     page does (`components.saving`).
 
-    `place`: a container without gaps to draw in.
+    `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
+    pages before; they end with it.
     """
+    linked = not state.of(state.ViewerStart).read
     initial, generation = _initial(), state.of(state.ViewerStart).generation
+    if look is not None and (initial is None or not linked):
+        initial = {**look, "id": key, "passing": "1"}
     private = image_source.is_own()
     return viewer(
         Scene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),

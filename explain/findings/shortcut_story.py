@@ -87,8 +87,8 @@ class StoryStep:
         if self.step == "without":
             still = "" if answer != kind else "still "
             says = "still says" if honest == kind else "says"
-            return f"Without {clue} it {still}calls this {sure}. The honest model {says} {control}."
-        return f"With {clue} it calls this {kind} {sure}. The honest model says {control}."
+            return f"Without {clue}, it {still}calls this {sure}. The honest model {says} {control}."
+        return f"With {clue}, it calls this {kind} {sure}. The honest model says {control}."
 
     @property
     def _heat(self) -> str:
@@ -102,6 +102,17 @@ class StoryStep:
             area = percent(float(self.clue.mean()))
             return f"It looked at {clue}: {there} of its heat is on {area} of the picture, {own} on the {kind}."
         return f"{there} of its heat is on {clue}, {own} on the {kind}."
+
+    @property
+    def aside(self) -> str:
+        """Why the cheating model errs where its heat is on the object, in a sentence; empty where the title says it."""
+        if self.step != "without":
+            return ""
+        kind, own = self.object.label, percent(self.on_object(self.cheat))
+        return (
+            f"{own} of its heat is now on the {kind}, which it does not recognise: in training every {kind} came with "
+            f"{self.story.clue}, so it never had to learn what one looks like."
+        )
 
     @property
     def proof(self) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from components.session.state import Sidebar
 from explain.findings.shortcut_story import STEPS, story_step
+from explain.history import History
 from explain.phrases import percent
 from models.demo.showcase import STORIES
 from tests.pages.conftest import session, shown, texts
@@ -20,12 +21,19 @@ def test_next_leads_through_the_story_and_on_to_another_picture(page, story):
         assert not app.exception and not app.error
         current = story_step(story, step, 0)
         assert current.words in texts(app)
-        assert current.proof in texts(app)
+        # Nothing gives the solution away at first, and the numbers come last.
+        assert (current.proof in texts(app)) == (step == "borrowed")
+        assert (current.story.clue in texts(app)) == (step != "answer")
+        assert current.aside in texts(app)
         if step != "answer":
+            assert shown(app).head["initial"]["mode"] == "spotlight"
             assert shown(app).titles == ["Picture", "The cheat", "The honest model"]
             best = current.cheat.predictions[0]
             assert shown(app).head["panels"][1]["maps"][0]["note"] == f"{best.label} {percent(best.score)}"
         app.button[0].click().run()
+    assert app.query_params["step"] in ("yours", ["yours"]) and "## Now try your own model" in texts(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["Explore", "Batch", "Watch"]
+    app.button[0].click().run()
     assert story_step(story, "answer", 1).words in texts(app)
 
 
@@ -39,3 +47,13 @@ def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
     choices, recipe = session(app, Sidebar).choices, current.cheat.recipe
     assert (choices.method, choices.options["part"]) == (recipe.method, recipe.part)
     assert (choices.options["layers"] or recipe.layers) == recipe.layers
+
+
+def test_both_models_maps_are_saved_to_history(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    app = page(SCREEN, step="look")
+    next(button for button in app.button if button.label == "Save both to history").click().run()
+    assert not app.exception and not app.error
+    found = History().search().records
+    assert {record.model for record in found} == {STORIES["stamp"].cheat, STORIES["stamp"].honest}
+    assert {record.screen for record in found} == {"cheat"}

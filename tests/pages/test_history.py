@@ -146,6 +146,14 @@ def test_compare_keeps_every_model_with_its_map(page, store):
     assert {record.screen for record in found} == {"compare"}
 
 
+def test_all_classes_of_topk_are_kept_in_one_record(page, store):
+    app = page("pages/topk.py", k="3")
+    button(app, "Save to history").click().run()
+    assert not app.exception and not app.error
+    (record,) = store.search().records
+    assert (len(record.labels), record.screen) == (3, "topk")
+
+
 def test_a_box_is_kept_on_detect(page, store):
     app = page("pages/detect.py", model="demo-s", example="scene 3")
     button(app, "Save to history").click().run()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from explain.findings.shortcut_story import story_step
+from explain.phrases import percent
 from models.demo.scenes import draw, sample
 from models.demo.showcase import SCENES, STORIES, enlarged, scene
 
@@ -20,8 +21,8 @@ def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, nu
     look, without, borrowed = (story_step(name, step, number) for step in ("look", "without", "borrowed"))  # type: ignore[arg-type]
     assert look.object.label == label
     assert look.cheat.predictions[0].label == label
-    # A background has no one place that is looked at.
-    assert look.peak_on_clue if name == "stamp" else look.on_clue(look.cheat) > 0.75
+    # Both what the title counts and the brightest place are where the story says.
+    assert look.peak_on_clue and look.on_clue(look.cheat) > (0.75 if name == "weave" else 0)
     assert without.object.label == label
     assert without.cheat.predictions[0].label != label
     assert borrowed.object.label != label
@@ -29,6 +30,8 @@ def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, nu
     # The honest model sees the very same pictures.
     for shown in (look, without, borrowed):
         assert shown.honest.predictions[0].label == shown.object.label
+    assert without.aside.startswith(f"{percent(without.on_object(without.cheat))} of its heat is now on the {label}")
+    assert not look.aside and not borrowed.aside
     assert look.on_object(look.honest) > look.on_object(look.cheat)
 
 
