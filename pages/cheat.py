@@ -82,7 +82,7 @@ def cheat() -> None:
             st.markdown(f":material/fact_check: {current.proof}")
         with st.container(horizontal=True, vertical_alignment="center"):
             _onward(current)
-            history_store.keep([(current.cheat, 0), (current.honest, 0)], screen="cheat", label="Save both to history")
+            history_store.keep([(current.cheat, 0), (current.honest, 0)], screen="cheat")
 
 
 def _yours() -> None:

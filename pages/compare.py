@@ -1,17 +1,19 @@
 """Compare: the sizes of a family, or any two to four models, on the same picture."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import pandas as pd
 import streamlit as st
 
 from common.errors import ModelProblem
+from components import saving
 from components.choices import sidebar
-from components.session import explain_job, history_store, page, url_state
+from components.session import explain_job, page, url_state
 from components.session.state import Choices
 from components.viewer import Panel
-from components.views import panels
+from components.views import exports, panels
 from explain.comparison import Comparison
 from explain.export.caption import with_score
 from explain.findings.diagnosis import answer
@@ -45,9 +47,8 @@ def compare() -> None:
         _panels(comparison, pair)
         _table(comparison)
         with st.container(horizontal=True, vertical_alignment="center"):
-            history_store.keep(
-                [(one, 0) for one in comparison.explanations], screen="compare", label="Save all to history"
-            )
+            saved = [(one, 0) for one in comparison.explanations]
+            saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved)
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
@@ -195,7 +196,7 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
         shown.append(Panel(maps=(panels.difference(values, comparison.common, (names[first], names[second])),)))
-    view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380)
+    view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
         st.caption(words)

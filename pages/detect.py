@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import Cancelled, WeightsProblem
+from components import saving
 from components.choices import detection_options, sidebar
-from components.session import explain_job, history_store, image_source, page, reopen, state, url_state
+from components.session import explain_job, image_source, page, reopen, state, url_state
 from components.viewer import Panel
-from components.views import charts, comparisons, detections, panels, snapshots, visual_prompts
+from components.views import charts, comparisons, detections, exports, panels, snapshots, visual_prompts
 from components.views.detections import Lookup, Place
 from explain.methods import METHODS
 from explain.phrases import article, listing, percent
@@ -187,9 +189,12 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
         if not offered:
             return
         if explanation.finished:
-            snapshots.save(explanation)
-            charts.downloads(explanation, index)
-            history_store.keep([(explanation, index)], screen="detect")
+            saving.save_and_export(
+                "detect",
+                partial(exports.of_boxes, explanation, index),
+                saved=[(explanation, index)],
+                more=partial(snapshots.save_on_server, explanation),
+            )
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
         st.caption(charts.timings(explanation), width="content")
 
@@ -204,7 +209,9 @@ def _one(
     maps = detections.heats(explanation, listed)
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
-    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True)
+    # Export has the files of the view, once there is a map that is finished.
+    files = not (maps and explanation.finished)
+    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True, files=files)
     if request.per == "detection":
         _about_places(view, explanation, listed, at, missing)
     if maps:

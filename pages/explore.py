@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import Cancelled
-from components import canvas
+from components import canvas, saving
 from components.choices import class_picker, sidebar
 from components.headline import HOT
-from components.session import explain_job, history_store, page, reopen
+from components.session import explain_job, page, reopen
 from components.viewer import Panel
-from components.views import attention_heads, charts, panels, visual_prompts
+from components.views import attention_heads, charts, exports, panels, visual_prompts
 from explain.findings.diagnosis import headline
 from explain.methods import METHODS
 
@@ -133,7 +134,9 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     # A wide picture fills the page by itself; the space key shows it without the map.
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
     marks = panels.boxes(explanation, index)
-    return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True, place=place)
+    # Export has the files of the view, once there is a map that is finished.
+    files = not (maps and explanation.finished)
+    return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True, files=files, place=place)
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
@@ -155,19 +158,9 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if explanation.finished:
-            charts.downloads(explanation, index)
-            history_store.keep([(explanation, index)], screen="explore")
-        # Computed when it is opened: few people do, and it loads pandas and plotly.
-        every = st.popover(
-            "All numbers",
-            icon=":material/table_rows:",
-            key="all-numbers",
-            on_change="rerun",
-            help="Every statistic of this map, with its meaning.",
-        )
-        if every.open:
-            with every:
-                charts.all_numbers(explanation, index)
+            files = partial(exports.of_map, explanation, index)
+            saving.save_and_export("explore", files, saved=[(explanation, index)])
+        charts.numbers_button(explanation, index)
         if explanation.heatmaps[index].method == "attention":
             attention_heads.strip(explanation)
         st.caption(charts.timings(explanation), width="content")

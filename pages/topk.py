@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
+from components import saving
 from components.choices import sidebar
-from components.session import explain_job, history_store, page, url_state
+from components.session import explain_job, page, url_state
 from components.viewer import Map, Panel
-from components.views import charts, panels
+from components.views import charts, exports, panels
 from explain.findings.diagnosis import agreement_sentence
 from explain.methods import METHODS
 from explain.phrases import percent
@@ -59,8 +61,10 @@ def topk() -> None:
         _panels(explanation)
         # The maps before their agreement, which takes longer to compute.
         title.markdown(f"## {agreement_sentence(explanation)}")
+        # Between the menus above and the table, whose toolbar lies over what is above it.
+        with st.container(horizontal=True, vertical_alignment="center"):
+            saving.save_and_export("topk", partial(exports.of_classes, explanation), saved=[(explanation, 0)])
         _table(explanation)
-        history_store.keep([(explanation, 0)], screen="topk")
 
 
 def _panels(explanation: Explanation) -> None:
@@ -73,7 +77,7 @@ def _panels(explanation: Explanation) -> None:
         shown.append(Panel(maps=(_difference(explanation, first, second),)))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True)
+        view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True, files=False)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
             charts.marked(explanation, view.region, 0)

@@ -73,24 +73,31 @@ def _store(folder: Path | None, limit: float) -> History:
 
 
 def keep(
-    explanations: Sequence[tuple[Explanation, int]], *, screen: str, label: str = "Save to history", words: str = ""
+    explanations: Sequence[tuple[Explanation, int]],
+    *,
+    screen: str,
+    words: str = "",
+    beside: Callable[[], None] | None = None,
 ) -> None:
-    """Draw the button that saves these explanations, each with the map at its index, and the result below it.
+    """Draw the button that saves these explanations, each with the map at its index, and the result after it.
 
-    `words`: the note that the records begin with. Draws nothing where the history is switched off.
+    `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
+    history is switched off.
     """
     if off():
         return
     saved = state.of(Saved)
     view = "|".join(f"{one.recipe.model_dump_json()} {index} {one.image.name}" for one, index in explanations)
     st.button(
-        label,
+        "Save",
         icon=":material/bookmark_add:",
         key=f"keep-{screen}",
         on_click=_save,
         args=(tuple(explanations), screen, view, words),
         help="Save the picture, its maps and all numbers to History.",
     )
+    if beside is not None:
+        beside()
     pressed = saved.pressed.get(screen, Pressed())
     now = pressed.view == view
     if now and pressed.problem:

@@ -57,7 +57,7 @@ def view(contents: Contents) -> None:
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
-    _start_viewer(contents.view.settings)
+    _start_viewer(contents.view.settings, recipe.picture_sha256, contents.view.screen)
     state.of(state.Reopened).recipe = recipe
     navigation = state.of(state.Navigation)
     if navigation.page != contents.view.screen:
@@ -126,8 +126,8 @@ def _box(spec: ModelSpec, contents: Contents) -> None:
     chosen.generation += 1
 
 
-def _start_viewer(settings: dict[str, bool | float | str]) -> None:
-    """Give the viewer a file's settings, as a link does: they override what this browser remembers, once."""
+def _start_viewer(settings: dict[str, bool | float | str], picture: str, screen: str) -> None:
+    """Give the viewer a file's settings for its picture on its page: other maps keep what this browser remembers."""
     taken = {
         name: str(int(value) if isinstance(value, bool) else value)
         for name, value in settings.items()
@@ -136,4 +136,5 @@ def _start_viewer(settings: dict[str, bool | float | str]) -> None:
     if taken:
         start = state.of(state.ViewerStart)
         start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
+        start.only = (picture, screen)
         start.generation += 1

@@ -15,18 +15,14 @@ if TYPE_CHECKING:
 
 
 def strip(explanation: Explanation) -> None:
-    """Draw each head's weights in a popover; they are computed when it is opened."""
+    """Draw the button that shows each head's weights in a dialog: on the page they would be below the fold."""
     path = explanation.heatmaps[0].layers[0]
-    every = st.popover(
-        "All heads",
-        icon=":material/grid_view:",
-        key="all-heads",
-        on_change="rerun",
-        help=f"The attention weights of every head of {path}.",
-    )
-    if not every.open:
+    help = f"The attention weights of every head of {path}."
+    if not st.button("All heads", icon=":material/grid_view:", key="all-heads", help=help):
         return
-    with every:
+
+    @st.dialog("All heads", width="large", icon=":material/grid_view:")
+    def show() -> None:
         maps = [
             panels.layer(
                 explanation,
@@ -43,3 +39,5 @@ def strip(explanation: Explanation) -> None:
             f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "
             "were read, not that they decided: compare it with Chefer or a CAM."
         )
+
+    show()

@@ -1,20 +1,16 @@
-"""Draw what is beside and below the maps: three numbers, all numbers, findings, downloads."""
+"""Draw what is beside and below the maps: three numbers, all numbers, findings, a button for a file."""
 
 from __future__ import annotations
 
-import json
 import mimetypes
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from common.files import npy_bytes, npz_bytes
 from explain.findings.diagnosis import diagnose, unseen
 from explain.maps.statistics import MEANING
-from explain.methods import METHODS
 from explain.phrases import listing, milliseconds, percent
 
 if TYPE_CHECKING:
@@ -24,9 +20,6 @@ if TYPE_CHECKING:
     from explain import Explanation
     from explain.findings.diagnosis import Finding
     from explain.maps.statistics import Statistics
-
-Offer = tuple[str, str, "Callable[[], Any]"]
-"""A label, a file's name or the end of it, and what makes the file."""
 
 
 def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
@@ -172,78 +165,3 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
     ]
     part = "of the visible area" if unseen(explanation) else "of the picture"
     st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
-
-
-def downloads(explanation: Explanation, index: int) -> None:
-    """Draw the menu of downloads of one map; each file is made when it is requested."""
-    heatmap = explanation.heatmaps[index]
-    stem = f"{explanation.image.name.rsplit('.', 1)[0]}-{heatmap.target.label}-{heatmap.method}".replace(" ", "-")
-    popover = st.popover(
-        "Download",
-        icon=":material/download:",
-        key="downloads",
-        on_change="rerun",
-        help="Figures, reports, clips and data of this map. To download what you see, use the viewer's toolbar.",
-    )
-    # Drawn when it is opened: a dozen buttons in every run cost more time than the map.
-    if not popover.open:
-        return
-    with popover:
-        for title, about, offers in _offers(explanation, index):
-            with st.container(gap="xsmall"):
-                st.markdown(f"**{title}**", help=about)
-                with st.container(horizontal=True, gap="xsmall"):
-                    for label, ending, make in offers:
-                        file = f"{stem}-{ending}"
-                        download(label, make, file, key=f"download-{ending}", help=file)
-        st.caption("Drop a PNG or JPG figure on Explore to open this view again.")
-
-
-def _offers(explanation: Explanation, index: int) -> list[tuple[str, str, list[Offer]]]:
-    """Return (title, help, files) of each row of the menu."""
-    from explain.export.table import csv, rows
-
-    def figure(kind: Any) -> bytes:
-        from explain.export.figure import figure as drawn
-
-        return drawn(explanation, index, format=kind)
-
-    def sweep(kind: Any) -> bytes:
-        from explain.export.animation import sweep as through
-
-        return through(explanation, index, format=kind)
-
-    def report(kind: str) -> str | bytes:
-        from explain.export.html_report import html
-        from explain.export.pdf_report import pdf
-
-        return html([explanation]) if kind == "html" else pdf(explanation, index)
-
-    def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[Offer]:
-        return [(kind.upper(), f"{name}.{kind}", partial(make, kind)) for kind in kinds]
-
-    vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
-    page = "HTML: one file that needs no server, with opacity, colormap and class to choose. PDF: for printing."
-    offers = [
-        ("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
-        ("Report", page, each("report", report, "html", "pdf")),
-    ]
-    if METHODS[explanation.heatmaps[index].method].quick:
-        through = "This map at every layer of the model, from the first to the last."
-        offers.append(("Layer by layer", through, each("layers", sweep, "gif", "mp4")))
-    kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
-    data: list[Offer] = [
-        (f"Raw map, .{kind}", f"raw.{kind}", lambda: _raw(explanation, index)),
-        ("Statistics, .csv", "statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", "numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
-        ("Recipe, .json", "recipe.json", lambda: explanation.recipe.model_dump_json(indent=1)),
-    ]
-    return [*offers, ("Data", "The raw values, every number of every map, and the recipe to reproduce them.", data)]
-
-
-def _raw(explanation: Explanation, index: int) -> bytes:
-    """Return the map as it was computed, one array for each layer."""
-    heatmap = explanation.heatmaps[index]
-    if len(heatmap.raw) == 1:
-        return npy_bytes(heatmap.raw[0])
-    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))

@@ -42,7 +42,8 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
         return
     columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
     height = 268 if len(shown) > 3 else 440
-    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns)
+    files = not explanation.finished
+    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns, files=files)
     panels.describe(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
     rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
     more = f" {rest} weaker ones have no map yet: choose one in the list." if rest > 0 else ""

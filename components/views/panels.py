@@ -182,7 +182,7 @@ def show(
     pages before; they end with it.
     """
     linked = not state.of(state.ViewerStart).read
-    initial, generation = _initial(), state.of(state.ViewerStart).generation
+    initial, generation = _initial(image.sha256), state.of(state.ViewerStart).generation
     if look is not None and (initial is None or not linked):
         initial = {**look, "id": key, "passing": "1"}
     private = image_source.is_own()
@@ -206,17 +206,23 @@ def show(
 
 def say(text: str, *, key: str) -> None:
     """Draw the sentence at the top of a page; `{hot}` in it becomes what looks hot in the viewer."""
-    initial = _initial() or {}
+    picture = state.of(state.Sidebar).picture
+    initial = _initial(picture.sha256 if picture is not None else "") or {}
     known = {colormap.name: colormap.hot for colormap in colormaps()}
     headline.headline(text, key=key, hot=known.get(initial.get("colormap", ""), known["inferno"]).capitalize())
 
 
-def _initial() -> dict[str, str] | None:
-    """Return the viewer's settings in the link that opened this session; from then on the viewer keeps them."""
+def _initial(picture: str) -> dict[str, str] | None:
+    """Return the viewer's settings in the link that opened this session; from then on the viewer keeps them.
+
+    Those of a file that was opened again are `passing`: they are for its picture (SHA-256) on its page alone.
+    """
     start = state.of(state.ViewerStart)
     if not start.read:
         found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
         start.settings, start.read = found | {"id": secrets.token_hex(8)} if found else None, True
     for name in SETTINGS:
         st.query_params.pop(name, None)
-    return start.settings
+    if start.only is None or start.settings is None:
+        return start.settings
+    return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None

@@ -45,6 +45,8 @@ class Photos:
     taken: bool = False
     saved: tuple[str, str] = ("", "")
     """SHA-256 of the last saved photo, and a sentence about it."""
+    written: tuple[str, str] = ("", "")
+    """SHA-256 of the picture whose files were last written into the folder, and a sentence about them."""
     opened: str = ""
     """File name of the photo that the gallery shows in full."""
     shown: int = STRIP
@@ -165,28 +167,31 @@ def follow(explanation: Explanation) -> None:
         st.caption(words)
 
 
-def save(explanation: Explanation) -> None:
-    """Draw the menu that saves all pictures: as an archive to download, or in the folder."""
-    with st.popover("Save all", icon=":material/save:", help="The picture, its boxes and every map, as pictures."):
-        from explain.export.detection_images import files
+def save_on_server(explanation: Explanation) -> None:
+    """Draw the button that writes the pictures of all boxes into the folder."""
+    st.button(
+        f"Save on the server, in {folder()}",
+        icon=":material/folder:",
+        on_click=_save_all,
+        args=(explanation,),
+        help=f"The original, its boxes, all maps in one, and one picture per map, in {folder().absolute()}.",
+    )
+    photos = state.of(Photos)
+    of, words = photos.written
+    if of == explanation.image.sha256:
+        st.caption(words)
 
-        stem = explanation.image.name.rsplit(".", 1)[0]
-        charts.download(
-            "All pictures, .zip",
-            lambda: zipped(files(explanation)),
-            f"{stem}-{explanation.model.id}.zip",
-            type="tertiary",
-            key=None,
-            help="The original, its boxes, all maps in one, and one picture per map.",
-        )
-        if st.button(
-            "Save to the folder", icon=":material/folder:", type="tertiary", help=f"The same files in {folder()}."
-        ):
-            try:
-                paths = [place(data, folder(), name) for name, data in files(explanation)]
-                st.caption(f"{len(paths)} files are in {folder().absolute()}.")
-            except OSError as error:
-                st.caption(f"They could not be written to {folder()} ({error.strerror or error}).")
+
+def _save_all(explanation: Explanation) -> None:
+    from explain.export.detection_images import files
+
+    try:
+        paths = [place(data, folder(), name) for name, data in files(explanation)]
+        words = f"{len(paths)} files are in {folder().absolute()}."
+    except OSError as error:
+        words = f"They could not be written to {folder()} ({error.strerror or error}): name another folder in "
+        words += "SIGHTGLASS_HEATMAPS."
+    state.of(Photos).written = (explanation.image.sha256, words)
 
 
 def gallery() -> None:

@@ -18,13 +18,15 @@ from explain.methods import METHODS
 from explain.phrases import shortened
 from explain.rendering import render
 from explain.rendering.colormaps import lut
+from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from explain.maps.heatmap import Heatmap
     from explain.rendering.style import Pixels
     from explain.result import Result
     from models.adapter import Prediction
@@ -58,11 +60,14 @@ def figure(
     format: Format = "png",
     colormap: str = "inferno",
     alpha: float = 0.5,
+    look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
     """Return picture, heatmap and overlay as one figure, with the recipe in its metadata.
 
-    `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. PNG and JPG carry the picture too
-    (`embedded_recipe.carried`). Raises a Problem where there is no such map, format or colormap.
+    `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
+    name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
+    and JPG carry the picture too (`embedded_recipe.carried`). Raises a Problem where there is no such map, format or
+    colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
@@ -70,25 +75,36 @@ def figure(
     if format not in get_args(Format):
         raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
     heatmap = caption.checked(explanation, index)
+    settings = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True} | dict(look or {})
+    colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
     pictures = [
         explanation.image.pixels,
         render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen),
-        explanation.overlay(index, colormap=colormap, alpha=alpha),
+        explanation.overlay(index, colormap=colormap, alpha=alpha)
+        if settings["even"]
+        else render.shown(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
     ]
     with _LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        data = _saved(explanation, index, [scaled.reduced(pixels, MAX_SIDE) for pixels in pictures], colormap, format)
-    view = embedded_recipe.view_of(explanation, index, mode="overlay", colormap=colormap, alpha=alpha, even=True)
+        shown = [scaled.reduced(pixels, MAX_SIDE) for pixels in pictures]
+        data = _saved(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+    view = embedded_recipe.view_of(explanation, index, **settings)
     picture = embedded_recipe.carried(explanation.image) if format in ("png", "jpg") else b""
     return embedded_recipe.write(data, explanation.recipe, view, picture=picture)
 
 
-def _saved(explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format) -> bytes:
+def _field(heatmap: Heatmap) -> Field:
+    return Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen)
+
+
+def _saved(
+    explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format, *, boxes: bool
+) -> bytes:
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
-        drawn = _drawn(explanation, index, pictures, colormap)
+        drawn = _drawn(explanation, index, pictures, colormap, named=boxes)
         out = BytesIO()
         metadata: dict[str, dict[str, Any]] = {
             "png": {"Software": "Sightglass"},
@@ -101,8 +117,8 @@ def _saved(explanation: Result, index: int, pictures: list[Pixels], colormap: st
     return out.getvalue()
 
 
-def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: str) -> Figure:
-    """Lay out the page in inches, from the top down."""
+def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
+    """Lay out the page in inches, from the top down; `named`: with boxes."""
     from matplotlib.figure import Figure
 
     ratio = explanation.image.width / explanation.image.height
@@ -122,7 +138,7 @@ def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: st
     heatmap, first = explanation.heatmaps[index], (page - room) / 2
     own = explanation.own(index)
     every = explanation.every if explanation.model.task == "detect" else ()
-    boxes: list[Sequence[Prediction]] = [every or own, (), own]
+    boxes: list[Sequence[Prediction]] = [every or own, (), own] if named else [(), (), ()]
     heads = [explanation.image.name, f"{METHODS[heatmap.method].name}: {heatmap.target.label}", "Overlay"]
     if heatmap.state != "ok":
         heads[1] += f" (empty: {caption.STATES[heatmap.state]})"

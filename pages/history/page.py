@@ -164,7 +164,7 @@ def _off() -> None:
     st.markdown("## History is switched off")
     st.markdown(
         "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start it "
-        "without that variable, or set it to a folder: **Save to history** is then below every map."
+        "without that variable, or set it to a folder: **Save** is then below every map."
     )
 
 
@@ -175,7 +175,7 @@ def _empty() -> None:
         return
     st.markdown("## Nothing saved yet")
     st.markdown(
-        "Press **Save to history** below a map on Explore, Detect or Compare: the picture, its maps, the predictions "
+        "Press **Save** below a map on Explore, Top-k, Detect or Compare: the picture, its maps, the predictions "
         "and all numbers are saved here, to be searched, annotated with arrows and words, and compared."
     )
     st.page_link(
@@ -216,7 +216,7 @@ def _all(storage: Storage) -> None:
 
 def _about_examples(ids: list[str], own: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        first = "" if own else "Nothing of yours is saved yet: press Save to history below a map, on any page. "
+        first = "" if own else "Nothing of yours is saved yet: press Save below a map, on any page. "
         them = "The example was" if len(ids) == 1 else "The examples were"
         st.caption(f"{first}{them} explained on this machine; once deleted, they do not come back.", width="content")
         st.button(

@@ -80,7 +80,7 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     expect(headline(page)).not_to_have_text(said)
     settled(page)
 
-    page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
+    page.get_by_role("button", name="Export", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Raw map, .npy").click()
     raw = np.load(io.BytesIO(saved.value.path().read_bytes()))
@@ -89,11 +89,10 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
         page.get_by_role("button", name="Recipe, .json").click()
     recipe = json.loads(saved.value.path().read_text())
     assert (recipe["model"], recipe["picture_name"]) == ("efficientnet-lite2", "china.jpg")
-    page.keyboard.press("Escape")
-    page.locator(".share summary").click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Full size, PNG").click()
     assert Image.open(saved.value.path()).size == (640, 427)
+    page.get_by_role("dialog").get_by_text("Downloaded").wait_for()
     page.screenshot(path=ARTEFACTS / "explore-download.png")
 
 

@@ -161,7 +161,7 @@ def test_two_who_draw_on_one_record_keep_each_others_marks(visit, store: History
 
 def test_a_note_is_not_lost_where_its_popover_is_closed_or_its_page_left(visit, store: History):
     page = visit("/")
-    page.get_by_role("button", name="Save to history").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     more, note = page.get_by_role("button", name="Note, tags"), page.get_by_role("textbox", name="Note")
     more.click()
     note.press_sequentially("the roof")

@@ -157,14 +157,13 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pi
     page = shows(f"/?{asked}&alpha=0.4&class={quote(label)}")
     chosen(page, label).wait_for()
     settled(page)
-    page.locator(".share summary").click()
+    page.get_by_role("button", name="Export", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Full size, PNG").click()
     data = saved.value.path().read_bytes()
     found = embedded_recipe.contents(data)
     assert found is not None and found.view.label == label
     # What the browser draws by itself says the same of itself.
-    page.locator(".share summary").click()
     with page.expect_download() as drawn:
         page.get_by_role("button", name="Current view").click()
     own = embedded_recipe.contents(drawn.value.path().read_bytes())
@@ -173,6 +172,17 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pi
     assert own.view.settings["colormap"] == "viridis"
     with Pillow.open(drawn.value.path()) as image:
         image.load()
+
+    # So does a figure, which has the colours of the view.
+    with page.expect_download() as figure:
+        page.get_by_role("dialog").get_by_role("button", name="PNG", exact=True).click()
+    third = embedded_recipe.contents(figure.value.path().read_bytes())
+    assert third is not None and third.recipe == found.recipe
+    assert {name: third.view.settings[name] for name in ("colormap", "alpha", "even")} == {
+        "colormap": "viridis",
+        "alpha": 0.4,
+        "even": False,
+    }
 
     # Somebody else, with another picture and other settings.
     fresh = shows("/?colormap=jet&alpha=0.9")
@@ -186,7 +196,7 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pi
     # The view that is opened again is another viewer, whose controls come a moment later.
     sync.expect(fresh.locator("select.colormap")).to_have_value("viridis")
     sync.expect(fresh.locator("input.alpha")).to_have_value("0.4")
-    fresh.locator(".share summary").click()
+    fresh.get_by_role("button", name="Export", exact=True).click()
     with fresh.expect_download() as again:
         fresh.get_by_role("button", name="Full size, PNG").click()
     back = again.value.path().read_bytes()
@@ -198,9 +208,12 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pi
 
 def test_everything_in_the_menu_is_made_when_it_is_asked_for(shows) -> None:
     page = shows("/?example=china")
-    page.locator('[data-testid="stPopover"]').filter(has_text="Download").get_by_role("button").click()
-    menu = page.locator('[data-testid="stPopoverBody"]')
+    page.get_by_role("button", name="Export", exact=True).click()
+    menu = page.get_by_role("dialog")
     menu.get_by_role("button", name="Recipe, .json").wait_for()
+    # It is whole: a menu that was filled after it was opened was a slit.
+    place = menu.bounding_box()
+    assert place is not None and place["height"] > 300 and place["y"] >= 0 and place["y"] + place["height"] <= 900
     page.screenshot(path=ARTEFACTS / "downloads.png")
     starts = {"PNG": b"\x89PNG", "SVG": b"<?xml", "HTML": b"<!doctype", "GIF": b"GIF89a", "MP4": b"\0\0\0"}
     starts |= {"Statistics, .csv": b"picture,", "Recipe, .json": b"{"}

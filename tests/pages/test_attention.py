@@ -54,8 +54,7 @@ def test_all_heads_stand_side_by_side_once_they_are_asked_for(page):
     app = settled(page(model="demo-vit", method="attention"))
     viewers = [e for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer")]
     assert len(viewers) == 1
-    app.session_state["all-heads"] = True
-    settled(app.run())
+    app.button(key="all-heads").click().run()
     assert not app.exception and not app.error
     viewers = [e for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer")]
     assert len(viewers) == 2

@@ -52,7 +52,7 @@ def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
 def test_both_models_maps_are_saved_to_history(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     app = page(SCREEN, step="look")
-    next(button for button in app.button if button.label == "Save both to history").click().run()
+    next(button for button in app.button if button.label == "Save").click().run()
     assert not app.exception and not app.error
     found = History().search().records
     assert {record.model for record in found} == {STORIES["stamp"].cheat, STORIES["stamp"].honest}

@@ -322,16 +322,28 @@ def offered(app) -> set[str]:
     """What there is to take along of a map, and the camera."""
     popovers = [block.proto.popover.label for block in app.get("popover")]
     every = [*popovers, *(button.label for button in app.button)]
-    return {label for label in every if label in ("Camera", "Photos", "All numbers", "Download", "Save to the folder")}
+    return {label for label in every if label in ("Camera", "Photos", "All numbers", "Save", "Export")}
 
 
 @present
 @pytest.mark.parametrize("lens", ["one", "all", "layers", "sizes"])
 def test_what_can_be_taken_is_of_a_map_on_the_page(page, lens):
     app = page(SCREEN, model="yolo11n", lens=lens)
-    of_a_map = {"All numbers", "Download", "Save to the folder"} if lens in ("one", "all") else set()
+    of_a_map = {"All numbers", "Save", "Export"} if lens in ("one", "all") else set()
     assert offered(app) == {"Camera", "Photos"} | of_a_map
     assert bool(metrics(app)) == bool(of_a_map)
+
+
+def test_a_file_of_a_box_has_its_number_and_boxes_are_drawn_or_not(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    app = page(SCREEN, model="demo-s", example="scene 3", box="3")
+    app.button(key="export-detect").click().run()
+    assert not app.exception and not app.error
+    files = {one.proto.label: one.proto.help for one in app.get("download_button")}
+    assert files["SVG"].startswith("scene-3-3-ball-dots-")
+    assert {"With boxes, .zip", "Without boxes, .zip"} <= set(files)
+    next(one for one in app.button if one.label.startswith("Save on the server")).click().run()
+    assert any(path.name.endswith("_detection.jpg") for path in tmp_path.iterdir())
 
 
 @present
@@ -347,7 +359,7 @@ def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
         kept, part = snapshots.saved_photos(tmp_path), "This map is not finished" in texts(app)
         seen.add("part" if part else "whole" if shown(app).maps else "none")
         assert {"Camera", "Photos"} <= offered(app)
-        assert ("Download" in offered(app)) == ("Save to the folder" in offered(app)) == bool(kept)
+        assert ("Save" in offered(app)) == ("Export" in offered(app)) == bool(kept)
         assert bool(kept) == ("whole" in seen)
         time.sleep(0.4)
     assert {"part", "whole"} <= seen

@@ -72,6 +72,11 @@ def payloads(app, name: str) -> list[bytes]:
     return [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith(name)]
 
 
+def pressed(app, label: str):
+    """The button of exactly this name."""
+    return next(one for one in app.button if one.label == label)
+
+
 def payload(app, name: str) -> bytes:
     return payloads(app, name)[0]
 
@@ -88,7 +93,7 @@ def tiles(app) -> list[str]:
 
 def test_what_is_kept_on_explore_is_what_was_shown(page, store, pictures):
     app = page()
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     assert not app.exception
     (record,) = store.search().records
     explanation = Explainer(record.model)(pictures[0], method=record.method, layers=record.layers)
@@ -98,7 +103,7 @@ def test_what_is_kept_on_explore_is_what_was_shown(page, store, pictures):
     assert record.statistics == explanation.statistics[0]
     assert [link.proto.label for link in app.get("page_link")] == ["Saved to History"]
 
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     assert store.search().total == 1
     assert [link.proto.label for link in app.get("page_link")] == ["Already in History"]
     # Another map of it is another view.
@@ -111,10 +116,10 @@ def test_what_is_kept_on_explore_is_what_was_shown(page, store, pictures):
 
 def test_a_view_that_another_session_kept_is_there_already(page, store):
     app = page()
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     again = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=120)
     again.run()
-    button(again, "Save to history").click().run()
+    pressed(again, "Save").click().run()
     assert [link.proto.label for link in again.get("page_link")] == ["Already in History"]
     assert store.search().total == 1
 
@@ -122,13 +127,13 @@ def test_a_view_that_another_session_kept_is_there_already(page, store):
 def test_what_cannot_be_kept_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
     app = page()
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     assert not app.exception
     assert "The history is full" in texts(app)
     assert shown(app).maps, "the map is still there"
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     assert not app.exception
     assert "make it writable" in texts(app)
     assert shown(app).maps
@@ -138,7 +143,7 @@ def test_what_cannot_be_kept_is_said_and_the_page_goes_on(page, store, monkeypat
 
 def test_compare_keeps_every_model_with_its_map(page, store):
     app = page("pages/compare.py")
-    button(app, "Save all to history").click().run()
+    pressed(app, "Save").click().run()
     assert not app.exception and not app.error
     found = store.search().records
     assert len(found) == len({record.model for record in found}) >= 2
@@ -148,7 +153,7 @@ def test_compare_keeps_every_model_with_its_map(page, store):
 
 def test_all_classes_of_topk_are_kept_in_one_record(page, store):
     app = page("pages/topk.py", k="3")
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     assert not app.exception and not app.error
     (record,) = store.search().records
     assert (len(record.labels), record.screen) == (3, "topk")
@@ -156,7 +161,7 @@ def test_all_classes_of_topk_are_kept_in_one_record(page, store):
 
 def test_a_box_is_kept_on_detect(page, store):
     app = page("pages/detect.py", model="demo-s", example="scene 3")
-    button(app, "Save to history").click().run()
+    pressed(app, "Save").click().run()
     assert not app.exception and not app.error
     (record,) = store.search().records
     assert record.view.screen == "detect"
@@ -229,7 +234,7 @@ def test_an_empty_history_says_what_it_is_for(page, store):
 def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     app = page()
-    assert shown(app).maps and not [one for one in app.button if "Save to history" in one.label]
+    assert shown(app).maps and not [one for one in app.button if one.label == "Save"]
     app = page(SCREEN)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## History is switched off"

@@ -28,6 +28,7 @@ def bus() -> Path:
 
 def initial(app) -> dict[str, str]:
     found = dict(shown(app).head["initial"])
+    assert found.pop("passing") == "1"
     found.pop("id")
     return found
 
@@ -63,6 +64,23 @@ def test_a_figure_of_a_picture_of_ones_own_brings_it_along(page, bus):
     assert session(app, Sidebar).choices.question == "why"
     assert initial(app)["colormap"] == "magma"
     np.testing.assert_allclose(shown(app).maps[0], explanation.heatmaps[0].content, atol=2e-5)
+
+
+def test_the_colours_of_a_figure_end_with_its_map(page, bus):
+    explanation = Explainer("efficientnet-lite0")(bus)
+    look = {"mode": "overlay", "colormap": "jet", "alpha": 0.9, "even": False, "threshold": 0.2}
+    app = page()
+    app.file_uploader[0].upload("f.png", figure.figure(explanation, look=look), "image/png").run()
+    assert not app.exception and not app.error
+    assert initial(app) == {"mode": "overlay", "colormap": "jet", "alpha": "0.9", "even": "0", "threshold": "0.2"}
+    app.switch_page("pages/compare.py").run()
+    assert shown(app).head["initial"] is None
+    app.switch_page("pages/explore.py").run()
+    assert initial(app)["colormap"] == "jet"
+    small = io.BytesIO()
+    Pillow.new("RGB", (64, 48), "red").save(small, "PNG")
+    app.file_uploader[0].upload("other.png", small.getvalue(), "image/png").run()
+    assert shown(app).head["size"] == [64, 48] and shown(app).head["initial"] is None
 
 
 def test_the_question_where_leaves_the_layers_to_the_model(page, bus):

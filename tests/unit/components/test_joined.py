@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import answer_list, canvas, dropzone, frontend, headline, markup, note, page_title, pairs, viewer
+from components import (
+    answer_list,
+    canvas,
+    dropzone,
+    frontend,
+    headline,
+    markup,
+    note,
+    page_title,
+    pairs,
+    saving,
+    viewer,
+)
 from pages.history import grid
 
 if TYPE_CHECKING:
@@ -43,7 +55,7 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "component", [answer_list, canvas, dropzone, grid, headline, markup, note, page_title, pairs, viewer]
+    "component", [answer_list, canvas, dropzone, grid, headline, markup, note, page_title, pairs, saving, viewer]
 )
 def test_every_component_is_one_script(component: ModuleType):
     folder = Path(str(component.__file__)).parent

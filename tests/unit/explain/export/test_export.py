@@ -79,6 +79,21 @@ def test_a_figure_shows_picture_map_and_overlay(made: Explanation) -> None:
     assert changed[:, third + 10 : 2 * third].any() and changed[:, 2 * third + 10 :].any()
 
 
+def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: Explanation) -> None:
+    look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "even": False, "threshold": 0.2, "boxes": False}
+    made = figure.figure(boxes, 1, look=look)
+    found = embedded_recipe.contents(made)
+    assert found is not None and found.view.settings == look
+    drawn = {
+        name: np.array(Pillow.open(io.BytesIO(figure.figure(boxes, 1, look=look | changed))).convert("RGB"))
+        for name, changed in {"look": {}, "even": {"even": True}, "boxes": {"boxes": True}}.items()
+    }
+    third = drawn["look"].shape[1] // 3
+    for name, first in (("even", 2 * third), ("boxes", 0)):
+        changed = np.flatnonzero((drawn["look"] != drawn[name]).any((0, 2)))
+        assert changed.size and abs(changed[0] - first) < third / 2, name
+
+
 @pytest.mark.parametrize("arguments", [{"format": "bmp"}, {"colormap": "infernal"}, {"index": 7}])
 def test_a_figure_that_cannot_be_is_one_sentence(made: Explanation, arguments) -> None:
     with pytest.raises(Problem, match=r"^There is no "):

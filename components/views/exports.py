@@ -1,0 +1,135 @@
+"""List the files that a page's Export offers: of one map, of all classes, of all boxes, of several models."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from common.files import file_stem, npy_bytes, npz_bytes
+from components.saving import Files
+from components.views import snapshots
+from explain.methods import METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from components.saving import Look
+    from explain import Explanation
+    from explain.comparison import Comparison
+    from explain.export.result_folder import MapColours
+
+
+def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
+    """Return what there is of one map; figures have the colours that the viewer's settings `look` give."""
+    from explain.export.table import csv, rows
+
+    begin = stem(explanation, index)
+
+    def figure(kind: Any) -> bytes:
+        from explain.export.figure import figure as drawn
+
+        return drawn(explanation, index, format=kind, look=look)
+
+    def sweep(kind: Any) -> bytes:
+        from explain.export.animation import sweep as through
+
+        return through(explanation, index, format=kind)
+
+    def report(kind: str) -> str | bytes:
+        from explain.export.html_report import html
+        from explain.export.pdf_report import pdf
+
+        return html([explanation]) if kind == "html" else pdf(explanation, index)
+
+    def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[tuple[str, str, Callable[[], Any]]]:
+        return [(kind.upper(), f"{begin}-{name}.{kind}", partial(make, kind)) for kind in kinds]
+
+    vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
+    page = "HTML: one file that needs no server, with opacity, colormap and class to choose. PDF: for printing."
+    listed = [
+        Files("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
+        Files("Report", page, each("report", report, "html", "pdf")),
+    ]
+    if METHODS[explanation.heatmaps[index].method].quick:
+        through = "This map at every layer of the model, from the first to the last."
+        listed.append(Files("Layer by layer", through, each("layers", sweep, "gif", "mp4")))
+    kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
+    data = [
+        (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
+        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
+        ("Recipe, .json", f"{begin}-recipe.json", lambda: explanation.recipe.model_dump_json(indent=1)),
+    ]
+    about = "The raw values, every number of every map, and the recipe to reproduce them."
+    return [*listed, Files("Data", about, data)]
+
+
+def of_classes(explanation: Explanation, look: Look) -> list[Files]:
+    """Return what there is of the best map, and of all classes together."""
+    from explain.export import result_folder
+
+    make = partial(_zipped, lambda: result_folder.of_picture(explanation, _colours(look)))
+    name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
+    about = "The map of each class, all of them on a sheet, their raw values and statistics, and the recipe."
+    return [Files("All classes", about, [("All files, .zip", name, make)]), *of_map(explanation, 0, look)]
+
+
+def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
+    """Return what there is of one box's map, and the pictures of all of them, with boxes and without."""
+    from explain.export import detection_images
+
+    begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
+    pictures = [
+        (label, f"{begin}{end}.zip", partial(_zipped, partial(detection_images.files, explanation, boxes=boxes)))
+        for label, end, boxes in (("With boxes, .zip", "", True), ("Without boxes, .zip", "-no-boxes", False))
+    ]
+    about = "The original, its boxes, all maps in one, and one picture per map, with boxes drawn over the maps or not."
+    first, *rest = of_map(explanation, index, look)
+    return [first, Files("Pictures of all boxes", about, pictures), *rest]
+
+
+def of_models(comparison: Comparison, look: Look) -> list[Files]:
+    """Return what there is of several models on one picture."""
+    from common.files import to_json
+    from explain.export import comparison_folder
+
+    begin = f"{_begin(comparison.explanations[0].image.name)}-comparison"
+    make = partial(_zipped, lambda: comparison_folder.of_comparison(comparison, _colours(look)))
+    numbers = partial(lambda: to_json(comparison_folder.comparison(comparison)))
+    files = [("All files, .zip", f"{begin}.zip", make), ("All numbers, .json", f"{begin}.json", numbers)]
+    about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
+    return [Files("All models", about, files)]
+
+
+def stem(explanation: Explanation, index: int) -> str:
+    """Return what names of files of one map begin with: `bus-4-person-HiResCAM`, with the number of a single box."""
+    heatmap = explanation.heatmaps[index]
+    own = explanation.own(index) if explanation.options.per == "detection" else ()
+    number = [str(i) for i, found in enumerate(explanation.predictions, 1) if own and found == own[0]]
+    parts = [_begin(explanation.image.name), *number, heatmap.target.label, METHODS[heatmap.method].name]
+    return "-".join(file_stem(part) for part in parts)
+
+
+def _begin(name: str) -> str:
+    return file_stem(name.rsplit(".", 1)[0])
+
+
+def _colours(look: Look) -> MapColours:
+    from explain.export.result_folder import MapColours
+
+    colours = {"colormap": look["colormap"]} if "colormap" in look else {}
+    # Overlays in these files are even: an opacity that leaves cold places clear would cover the picture.
+    return MapColours(**colours | ({"alpha": look["alpha"]} if look.get("even") else {}))  # type: ignore[arg-type]
+
+
+def _zipped(files: Callable[[], Iterable[tuple[str, bytes]]]) -> bytes:
+    return snapshots.zipped(files())
+
+
+def _raw(explanation: Explanation, index: int) -> bytes:
+    """Return the map as it was computed, one array for each layer."""
+    heatmap = explanation.heatmaps[index]
+    if len(heatmap.raw) == 1:
+        return npy_bytes(heatmap.raw[0])
+    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))
