@@ -70,6 +70,13 @@ class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
         min=0,
         max=1,
     )
+    size: int | None = cli.field(
+        "--size PIXELS", "Longest side of the written pictures; 0 keeps their own size \\[320].", cli.OUT, min=0
+    )
+    colormap: str = cli.field(
+        "--colormap NAME", "inferno, viridis, jet, turbo, ... \\[inferno].", cli.OUT, default="inferno"
+    )
+    alpha: float | None = cli.field("--alpha 0..1", "Opacity of the colours over the picture \\[0.9].", cli.OUT)
     out: str | None = cli.field(
         "--out -o FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT
     )
@@ -151,6 +158,8 @@ def _run(
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,
+        colormap=options.colormap,
+        **_drawn(options),
         resume=not options.restart,
         progress=progress,
         cancel=cancel,
@@ -160,6 +169,12 @@ def _run(
         gpus=options.ray_gpus,
         watch=partial(monitor.watch, source="batch") if monitor else None,
     )
+
+
+def _drawn(options: BatchOptions) -> dict[str, Any]:
+    """Return size and opacity where they were given."""
+    size = {} if options.size is None else {"side": options.size or None}
+    return size | ({} if options.alpha is None else {"alpha": options.alpha})
 
 
 def _monitor(folder: Path | None, threshold: float | None, source: list[str]) -> Monitor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 import torch
 
-from common.errors import ModelProblem
+from common.errors import Cancelled, ModelProblem
 from common.settings import MIB
 from common.settings import settings as environment
+from explain import given_model
+from explain.batch import batched_pass
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, named
@@ -27,17 +30,18 @@ from explain.options import RECIPE_OPTIONS, Options
 from explain.picture.image import Image
 from explain.questions import Question, settings
 from explain.recipe import Recipe
-from models.catalog import is_file, of_file, spec
+from models.catalog import is_file, spec
 from models.families.custom import in_memory
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from explain.progress import Progress
-    from models.adapter import Adapter, Layer, ModelSpec
+    from models.adapter import Layer, ModelSpec
+    from models.geometry import ModelInput
 
 EVIDENCE: ByteCache[Evidence] = ByteCache(
     lambda: int(environment().evidence_mb * MIB), lambda evidence: evidence.nbytes
@@ -46,6 +50,16 @@ EVIDENCE: ByteCache[Evidence] = ByteCache(
 T = TypeVar("T")
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an explanation is followed, stopped and cut short; see `Explainer.__call__`."""
+
+    progress: Progress | None
+    cancel: threading.Event | None
+    partial: Callable[[Explanation], None] | None
+    maps: bool
 
 
 class Explainer:
@@ -87,15 +101,15 @@ class Explainer:
         self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
-        self._object: _InMemory | None = None
+        self._object: given_model.GivenModel | None = None
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = _of_file(os.fspath(model), preprocess, labels, name)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), preprocess, labels, name, progress)
         elif isinstance(model, str):
             if preprocess is not None or labels is not None or name:
                 raise ModelProblem(f"{model} has its own preprocessing and labels: state others in models.toml.")
             self.model = spec(model)
         else:
-            self._object = _InMemory(model, preprocess, labels, name)
+            self._object = given_model.GivenModel(model, preprocess, labels, name)
         self.resident: Resident = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
@@ -144,7 +158,7 @@ class Explainer:
         if layer is None or isinstance(layer, (str, int, float)):
             return layer
         model = self.resident.adapter.module if self._object is None else in_memory.network_of(self._object.model)
-        if (path := _path_in(model, layer)) is None:
+        if (path := given_model.path_in(model, layer)) is None:
             raise ModelProblem(f"The {type(layer).__name__} given as a layer is no part of {self.model.id}.")
         return path
 
@@ -191,46 +205,96 @@ class Explainer:
         second with the unfinished explanation of a method that refines its map (D-RISE). `maps` False: predictions
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
-        if isinstance(source, list):
-            targets = options.pop("targets", None)
-            if targets is not None and len(targets) != len(source):
-                raise ModelProblem(f"There are {len(source)} pictures and {len(targets)} targets: give one for each.")
-            shared = {"progress": progress, "cancel": cancel, "partial": partial, "maps": maps, "bgr": bgr} | options
-            rows = [{}] * len(source) if targets is None else [{"targets": _listed(one)} for one in targets]
-            return [self(one, question=question, **shared, **row) for one, row in zip(source, rows, strict=True)]
+        run = Run(progress, cancel, partial, maps)
+        if not isinstance(source, list):
+            return self._one(*self._request(source, bgr, question, options), run)
+        targets = options.pop("targets", None)
+        if targets is not None and len(targets) != len(source):
+            raise ModelProblem(f"There are {len(source)} pictures and {len(targets)} targets: give one for each.")
+        rows = [{}] * len(source) if targets is None else [{"targets": _listed(one)} for one in targets]
+        requests = (self._request(one, bgr, question, options | row) for one, row in zip(source, rows, strict=True))
+        return self._several(requests, len(source), run)
+
+    def _request(
+        self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
+    ) -> tuple[Image, Options]:
+        """Return a picture and the checked options of one explanation."""
         # The adapter's first part is its default: of prompts their contrast.
         first: dict[str, Any]
         first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
         if self._layers and "layers" not in first:
             first["layers"] = self._layers
         if "layers" in options:
-            options["layers"] = self._paths(options["layers"])
+            options = options | {"layers": self._paths(options["layers"])}
         if self._is_ready(source):
-            image = Image.of_tensor(source)
-            options["preprocessing"] = in_memory.READY
-        else:
-            image = Image.open(_reversed(source) if bgr else source)
-        chosen = Options.parse(first | options)
+            return Image.of_tensor(source), Options.parse(first | options | {"preprocessing": in_memory.READY})
+        return Image.open(_reversed(source) if bgr else source), Options.parse(first | options)
 
+    def _one(self, image: Image, chosen: Options, run: Run) -> Explanation:
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
-            notes = (*image.notes, *more)
             made = explain(
                 image,
                 evidence,
                 chosen,
                 milliseconds=milliseconds,
-                notes=notes,
-                progress=progress,
-                cancel=cancel,
-                partial=partial,
-                maps=maps,
+                notes=(*image.notes, *more),
+                progress=run.progress,
+                cancel=run.cancel,
+                partial=run.partial,
+                maps=run.maps,
             )
             # Only now, because its gradients count towards the cache's bytes.
             EVIDENCE.put(key, evidence)
             return made
 
         return self.with_oom_fallback(work)
+
+    def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
+        """Explain pictures in their order, several in one pass where model and method can do that."""
+        made: list[Explanation] = []
+        most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
+        for group in batched_pass.groups(requests, most):
+            if run.cancel is not None and run.cancel.is_set():
+                raise Cancelled
+            if run.progress is not None:
+                run.progress(len(made) / count, group[0][0].name)
+            options = group[0][1]
+            together = len(group) > 1 and run.maps and batched_pass.possible(self.resident, options)
+            work = functools.partial(self._in_one_pass, group)
+            found = self.with_oom_fallback(work) if together else []
+            alone = replace(run, progress=None)
+            made += found or [self._one(image, chosen, alone) for image, chosen in group]
+        return made
+
+    def _in_one_pass(
+        self, group: Sequence[tuple[Image, Options]], resident: Resident, more: tuple[str, ...]
+    ) -> list[Explanation]:
+        """Explain pictures by one pass; return nothing where the model takes them at different sizes."""
+        options = group[0][1]
+        resident = self.with_vocabulary(resident, options, group[0][0])
+        layers = chosen_layers(resident, options.layers)
+        resident.fastest_adapter(layers)
+        start = time.perf_counter()
+        given = [self._prepared(resident, image, options) for image, _ in group]
+        if len({one.tensor.shape for one in given}) > 1:
+            return []
+        prepared = time.perf_counter()
+        parts = batched_pass.passed(resident, given, layers)
+        done = time.perf_counter()
+        spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
+        images, each = zip(*group, strict=True)
+        return batched_pass.explained_parts(parts, images, each, notes=more, milliseconds=spent)
+
+    def _prepared(self, resident: Resident, image: Image, options: Options) -> ModelInput:
+        """Return the model's input for a picture; raise ModelProblem for a preprocessing that it does not have."""
+        adapter = resident.adapter
+        if options.preprocessing not in adapter.preprocessings:
+            raise ModelProblem(
+                f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
+                f"use one of {', '.join(adapter.preprocessings)}."
+            )
+        return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
     def show(self, source: Any, **options: Any) -> None:
         """Explain a picture and display it in the notebook: the live canvas, without a server.
@@ -306,11 +370,6 @@ class Explainer:
         """
         resident = self.with_vocabulary(resident, options, image)
         adapter = resident.adapter
-        if options.preprocessing not in adapter.preprocessings:
-            raise ModelProblem(
-                f"{self.model.id} cannot take a picture as {options.preprocessing!r}: "
-                f"use one of {', '.join(adapter.preprocessings)}."
-            )
         layers = chosen_layers(resident, options.layers)
         key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
@@ -318,7 +377,7 @@ class Explainer:
             # Built once for a model, so it is not part of this picture's time.
             resident.fastest_adapter(layers)
             start = time.perf_counter()
-            given = adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
+            given = self._prepared(resident, image, options)
             prepared = time.perf_counter()
             evidence = Evidence(resident, given, layers)
             if resident.device.type == "cuda":
@@ -333,55 +392,6 @@ def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ..
     wanted = names if resident.gradients else ()
     paths = tuple(dict.fromkeys(path for name in wanted for path in named(resident, name)))
     return find(resident, paths or resident.default_layers)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _InMemory:
-    """A model object with what the caller says of it."""
-
-    model: Any
-    preprocess: Any
-    labels: Any
-    name: str
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What, besides its identity, makes it the same model: its weights' versions, labels and preprocessing."""
-        network = in_memory.network_of(self.model)
-        tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
-        versions = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
-        return id(self.model), id(self.preprocess), str(self.labels), self.name, versions
-
-    def adapt(self) -> Adapter:
-        return in_memory.adapt(self.model, preprocess=self.preprocess, names=self.labels, name=self.name)
-
-
-def _of_file(path: str, preprocess: Any, labels: Any, name: str) -> ModelSpec:
-    """Return the row of a model's file, with what the caller says of it."""
-    found = of_file(path)
-    weights = dict(found.weights)
-    if labels is not None:
-        weights["labels"] = in_memory.listed(labels)
-    if preprocess is not None:
-        stated, transform = in_memory.stated_by(preprocess)
-        if transform is not None:
-            raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
-        weights["preprocessing"] = stated
-    return replace(found, id=name or found.id, weights=weights)
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
-
-
-def _path_in(model: Any, layer: Any) -> str | None:
-    """Return the path of a part of a model, by identity; of Keras the layer's name."""
-    if isinstance(model, torch.nn.Module):
-        for path, part in model.named_modules():
-            if part is layer and path:
-                return str(path)
-    parts = getattr(model, "_flatten_layers", None)
-    return next((str(part.name) for part in parts() if part is layer), None) if parts else None
 
 
 def _forget(resident: weakref.ref[Resident]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -296,6 +297,29 @@ class Adapter:
     def alias(self, name: str) -> str:
         """Return the dotted path that a layer's name in another tool stands for, or the name itself."""
         return name
+
+    def path_of(self, name: str) -> str:
+        """Return the dotted path that a layer's name stands for, or the name itself where it stands for none.
+
+        Besides `alias` it reads indices: `layer4[-1].conv2` is `layer4.1.conv2`, and `[-1]` is the last part of any
+        module, also of one that another tool calls by another name (`neck.out_convs[-1]`).
+        """
+        path = ""
+        for part in re.findall(r"[^.\[\]]+|\[-?\d+\]", name):
+            child = self._child(path, int(part[1:-1])) if part.startswith("[") else part
+            if child is None:
+                return self.alias(name)
+            path = f"{path}.{child}" if path else child
+        return self.alias(path)
+
+    def _child(self, path: str, index: int) -> str | None:
+        """Return the name of a part of the module at a path, by its position; None where there is none."""
+        for meant in (path, self.alias(path)):
+            try:
+                return [name for name, _ in self.module.get_submodule(meant).named_children()][index]
+            except (AttributeError, IndexError):
+                continue
+        return None
 
     def probe(self) -> Adapter:
         """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""

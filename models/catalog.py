@@ -16,16 +16,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem, Problem
+from common.errors import ModelProblem, Problem, WeightsProblem
 from common.settings import settings
 from common.suggestions import did_you_mean
-from models import weights
+from models import remote_file, weights
 from models.adapter import ModelSpec
 from models.inspect import inspect_model
 from models.load import current_name, loader_exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from models.adapter import Progress
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
@@ -149,16 +151,32 @@ def is_file(model: str) -> bool:
     """Return whether a model is named by the path of a file or folder, and not by its id."""
     if model in catalog():
         return False
+    if remote_file.is_address(model):
+        return True
     return Path(model).suffix in SUFFIXES or (os.sep in model and os.path.exists(os.path.expanduser(model)))
 
 
-def of_file(path: str | Path) -> ModelSpec:
+def model_file(path: str | Path, progress: Progress | None = None) -> Path:
+    """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache."""
+    if remote_file.is_address(path):
+        return remote_file.fetched(str(path), remote_file.MAX_MODEL_BYTES, progress)
+    return Path(path).expanduser().absolute()
+
+
+def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
     """Return a row for a file or folder that no table names, as `models add` would draft it.
 
-    Raises ModelProblem where the file does not say all that is needed, WeightsProblem where it is no known model.
+    `progress`: of a download, where the file is named by an https address. Raises ModelProblem where the file does not
+    say all that is needed, WeightsProblem where it is no known model.
     """
-    file = Path(path).expanduser().absolute()
+    from_web = remote_file.is_address(path)
+    file = model_file(path, progress)
     if file.suffix == ".pt" and _is_ultralytics(file):
+        if from_web:
+            raise WeightsProblem(
+                f"{file.name} is a file of Ultralytics, and opening one runs what it holds: download it, and give the "
+                "file if you trust it."
+            )
         return _own_file(file)
     draft = inspect_model(file)
     if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:

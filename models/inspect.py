@@ -6,7 +6,6 @@ kind, or raises a Problem where it is of its kind and broken. None of them runs 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,6 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
 
     Raises WeightsProblem, one sentence, where there is nothing, or nothing that any loader recognises.
     """
-    if (web := re.search(r"(?:^|/)https?:/+(.*)", str(path))) is not None:
-        raise WeightsProblem(f"Weights are not fetched from the web: download {web[1]} and give the file.")
     path = Path(path).expanduser().absolute()
     if not path.exists():
         raise WeightsProblem(f"There is no file {path}: give the path of a model's weights, or of its folder.")

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
 CHUNK = 1 << 20
+Opener = Callable[..., Any]
+"""As `urllib.request.urlopen`."""
 _SHA256: dict[tuple[str, int, int], str] = {}
 
 
@@ -55,10 +58,13 @@ def download(
     sha256: str | None = None,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
+    opener: Opener | None = None,
+    max_bytes: int | None = None,
 ) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
-    `sha256` is the full hash or its beginning. Threads that want the same file share one download. Raises
+    `sha256` is the full hash or its beginning. `opener` opens a request, by default urllib's, which follows redirects;
+    `max_bytes` is the most that the file may have. Threads that want the same file share one download. Raises
     WeightsProblem, or Cancelled when `cancel` is set; either way nothing of the file stays behind.
     """
     with _LOCK:
@@ -71,7 +77,7 @@ def download(
                 progress(flight.done, flight.total)
         try:
             if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
-                _stream(url, to, sha256, progress, cancel, flight)
+                _stream(url, to, sha256, progress, cancel, flight, opener or urllib.request.urlopen, max_bytes)
             return to
         finally:
             flight.lock.release()
@@ -103,6 +109,8 @@ def _stream(
     progress: Progress | None,
     cancel: threading.Event | None,
     flight: _Flight,
+    opener: Opener,
+    max_bytes: int | None,
 ) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
@@ -112,10 +120,12 @@ def _stream(
         to.parent.mkdir(parents=True, exist_ok=True)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
         with atomic_write(to) as draft:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
+            with opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 flight.done, flight.total = 0, int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
                     _stop_if(cancel)
+                    if max_bytes is not None and max(flight.done + len(chunk), flight.total) > max_bytes:
+                        raise WeightsProblem(f"{to.name} is larger than {max_bytes >> 20:,} MB: give a smaller file.")
                     file.write(chunk)
                     digest.update(chunk)
                     flight.done += len(chunk)

@@ -25,6 +25,7 @@ from common.errors import ModelProblem
 from explain import Explainer
 from explain.batch import ray_cluster, ray_engine, run
 from explain.batch.output import Local
+from explain.batch.records import Drawing
 from explain.batch.source import find
 from explain.batch.worker import Work
 
@@ -119,7 +120,7 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
     take: Callable[[Any], None] = lambda _: times.append(time.perf_counter())  # noqa: E731
     with contextlib.ExitStack() as stack:
-        work = Work(explainer, {}, 1, 320, store.put)
+        work = Work(explainer, {}, 1, Drawing(), store.put)
         Handing(stack, work, store, item, "cpu", 2, 1.0, None).run(batches, take, lambda _: False)
     return (len(times) - 1) / (times[-1] - times[0])
 

@@ -63,7 +63,10 @@ def add(
     """
     console = Console(options.json)
     asks = not (options.yes or options.json) and sys.stdin.isatty()
-    path = Path(file).expanduser().absolute()
+    with console.progress(f"Opening {file}"):
+        from models.catalog import model_file
+
+        path = model_file(file)
     draft, given = _inspected(console, path, options, asks=asks)
     console.say(*draft.notes)
     id_ = _id(options.name or path.stem)

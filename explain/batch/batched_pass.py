@@ -7,6 +7,7 @@ picture's own gradient: one vector-Jacobian product serves all.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from explain.methods import method as find_method
 from models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from explain.evidence.resident import Resident
     from explain.options import Options
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from models.adapter import Layer, Target
     from models.adapters.classifier import Logits
     from models.geometry import Geometry
+
+
+MAX_DECODED_BYTES = 64 * 2**20
+"""Bytes of decoded pictures above which no more are added to a pass."""
+ON_CPU, ON_GPU = 4, 32
+"""Pictures in one pass."""
 
 
 def possible(resident: Resident, options: Options) -> bool:
@@ -83,18 +90,55 @@ def explained(
     maps: int,
 ) -> list[Explanation]:
     """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
+    parts = passed(resident, given, layers)
+    return explained_parts(parts, images, [chosen(options, decode(part, options), maps) for part in parts])
+
+
+def passed(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[Part]:
+    """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
     whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
-    parts = [Part(whole, place, one.geometry) for place, one in enumerate(given)]
-    per_picture = [chosen(options, decode(part, options), maps) for part in parts]
-    if find_method(options.method or resident.adapter.spec.method).gradients:
-        targets = [resolve(option, (), part) for option, part in zip(per_picture, parts, strict=True)]
-        # Every picture has the same number of targets.
-        for column in zip(*targets, strict=True):
-            backward(parts, column)
-    made = []
-    for image, part, option in zip(images, parts, per_picture, strict=True):
-        made.append(explain(image, part, option, milliseconds={}, notes=image.notes))
-    return made
+    return [Part(whole, place, one.geometry) for place, one in enumerate(given)]
+
+
+def explained_parts(
+    parts: Sequence[Part],
+    images: Sequence[Image],
+    each: Sequence[Options],
+    *,
+    notes: tuple[str, ...] = (),
+    milliseconds: Mapping[str, float] = MappingProxyType({}),
+) -> list[Explanation]:
+    """Return an Explanation of each part by its own options, which differ in nothing but their targets.
+
+    `notes` are of all of them; `milliseconds` those of one.
+    """
+    options = each[0]
+    if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
+        wanted = [resolve(one, decode(part, one), part) for part, one in zip(parts, each, strict=True)]
+        for column in range(max(map(len, wanted))):
+            # Pictures may have different numbers of targets.
+            having = [(part, targets[column]) for part, targets in zip(parts, wanted, strict=True) if targets[column:]]
+            backward(*zip(*having, strict=True))
+    return [
+        explain(image, part, one, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
+        for image, part, one in zip(images, parts, each, strict=True)
+    ]
+
+
+def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:
+    """Yield consecutive requests that one pass may serve: at most `most`, and no more decoded bytes than a pass takes.
+
+    Their options differ in nothing but the targets. Requests are read one ahead at most.
+    """
+    group: list[tuple[Image, Options]] = []
+    for image, options in requests:
+        other = bool(group) and replace(options, targets=()) != replace(group[0][1], targets=())
+        if other or len(group) == most or sum(one.pixels.nbytes for one, _ in group) > MAX_DECODED_BYTES:
+            yield group
+            group = []
+        group.append((image, options))
+    if group:
+        yield group
 
 
 def chosen(options: Options, predictions: Sequence[Any], maps: int) -> Options:

@@ -100,7 +100,7 @@ class RayEngine:
             model=self.work.explainer.model.id,
             given=self.work.given,
             maps=self.work.maps,
-            side=self.work.side,
+            drawing=self.work.drawing,
             device="cuda" if on_gpu else "cpu",
             store=store,
             settings=settings,

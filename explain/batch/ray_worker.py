@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explain.batch.item import Item
     from explain.batch.journal import Outcome
     from explain.batch.output import Local, Remote
+    from explain.batch.records import Drawing
     from explain.batch.worker import Work
 
 DEATHS = 2
@@ -32,7 +33,7 @@ class Plan:
     model: str
     given: dict[str, Any]
     maps: int
-    side: int | None
+    drawing: Drawing
     device: str
     store: Local | Remote
     settings: dict[str, Any] = field(repr=False)
@@ -55,7 +56,7 @@ class Plan:
                     "machines share, or a storage as s3://bucket/folder."
                 )
         torch.set_num_threads(1)
-        work = Work(Explainer(self.model, device=self.device), self.given, self.maps, self.side, self.store.put)
+        work = Work(Explainer(self.model, device=self.device), self.given, self.maps, self.drawing, self.store.put)
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
             names = differing({"settings": self.settings}, settings)

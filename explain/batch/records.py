@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from common.errors import Problem
 from common.files import file_stem, npy_or_npz
 from explain.export import embedded_recipe, table
 from explain.picture.image import to_jpeg
 from explain.recipe import Recipe
 from explain.rendering import render
+from explain.rendering.colormaps import lut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,30 @@ MAX_NAME = 60
 QUALITY = 85
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the written pictures are drawn; raises a Problem for an unknown colormap and for numbers out of range."""
+
+    side: int | None = 320
+    """Pixels of the longer side at most; None: the picture's own."""
+    colormap: str = "inferno"
+    alpha: float = 0.9
+    """Opacity of the colours where the map is highest."""
+
+    def __post_init__(self) -> None:
+        lut(self.colormap)
+        if not 0 <= self.alpha <= 1:
+            raise Problem(f"alpha is {self.alpha:g}: give a number from 0 to 1.")
+        if self.side is not None and self.side < 1:
+            raise Problem(f"The longer side is {self.side} pixels: give at least 1.")
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Return the colours that are not the usual ones, by their names."""
+        usual = Drawing()
+        return {name: got for name in ("colormap", "alpha") if (got := getattr(self, name)) != getattr(usual, name)}
 
 
 def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
@@ -105,11 +131,13 @@ def stem(item: Item) -> str:
     return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
 
 
-def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation, side: int | None) -> None:
-    """Write the picture under its first map as a JPEG with its recipe, its longer side at most `side` pixels, and the
-    raw maps. `put` writes a file by its name, atomically."""
-    view = embedded_recipe.view_of(explanation, 0) if explanation.heatmaps else None
-    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, side), QUALITY), explanation.recipe, view)
+def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation, drawing: Drawing) -> None:
+    """Write the picture under its first map as a JPEG with its recipe, and the raw maps.
+
+    `put` writes a file by its name, atomically.
+    """
+    view = embedded_recipe.view_of(explanation, 0, **drawing.changed) if explanation.heatmaps else None
+    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, drawing), QUALITY), explanation.recipe, view)
     put(f"{stem}.jpg", drawn)
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)
@@ -118,9 +146,9 @@ def write(put: Callable[[str, bytes], None], stem: str, explanation: Explanation
         put(f"{stem}.{kind}", data)
 
 
-def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
-    """Return the picture under its first map, uint8 (h, w, 3) RGB; `side` None: at full size."""
-    pixels = explanation.image.pixels
+def overlay(explanation: Explanation, drawing: Drawing) -> NDArray[np.uint8]:
+    """Return the picture under its first map, uint8 (h, w, 3) RGB."""
+    pixels, side = explanation.image.pixels, drawing.side
     scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
     small = pixels
     if scale < 1:
@@ -131,7 +159,7 @@ def overlay(explanation: Explanation, side: int | None) -> NDArray[np.uint8]:
     if not explanation.heatmaps:
         return small
     values, seen = _at_size(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
-    return render.overlay(small, values, weighted=True, seen=seen)
+    return render.overlay(small, values, colormap=drawing.colormap, alpha=drawing.alpha, weighted=True, seen=seen)
 
 
 def recipe(settings: dict[str, Any], row: Row) -> Recipe:

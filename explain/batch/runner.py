@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.progress import Progress
 
-SIDE = 320
 MAX_RAY_PICTURES = 5_000_000
 """Maximum number of pictures in a run on a cluster; their names are held in this process."""
 
@@ -88,7 +87,9 @@ def run(
     maps: int = 1,
     workers: int | None = None,
     batch_size: int | None = None,
-    side: int | None = SIDE,
+    side: int | None = records.Drawing.side,
+    colormap: str = records.Drawing.colormap,
+    alpha: float = records.Drawing.alpha,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -103,15 +104,14 @@ def run(
     `source`, `within`: see `explain.batch.source.find`. `out`: a folder, or an address such as `s3://bucket/out`.
     `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
-    `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`: the longer side of the written
-    pictures in pixels; None: full size. `resume`: continue an earlier run into `out`; False: start over. `progress`
-    receives the share that is done and the time left; `watch` every explanation made in this process, in any thread.
-    `engine`: `plain`, this process; or `ray`, a cluster: a temporary one on this machine, or that at `address`. There
-    `device` is each worker's, and `gpus` its share of a GPU. Raises ModelProblem if the source, the model or an option
-    is not valid, or if `out` holds results of other settings; unusable pictures are only listed in problems.csv.
+    `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
+    `records.Drawing`. `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share
+    that is done and the time left; `watch` every explanation made in this process, in any thread. `engine`: `plain`,
+    this process; or `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each
+    worker's, and `gpus` its share of a GPU. Raises ModelProblem if the source, the model or an option is not valid, or
+    if `out` holds results of other settings; unusable pictures are only listed in problems.csv.
 
-    >>> run("pictures/", "efficientnet-lite0", "out/").words
-    '160 of 160 pictures explained'
+    >>> run("pictures/", "efficientnet-lite0", "out/").words  # 160 of 160 pictures explained
     """
     if engine not in ("plain", "ray"):
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
@@ -125,7 +125,7 @@ def run(
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    work = Work(explainer, options or {}, maps, side, store.put)
+    work = Work(explainer, options or {}, maps, records.Drawing(side, colormap, alpha), store.put)
     work.watch = watch
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
@@ -135,8 +135,7 @@ def run(
             return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
         except OSError as error:
             raise ModelProblem(
-                f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder, "
-                "then go on."
+                f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder."
             ) from error
 
 

@@ -44,7 +44,7 @@ class Work:
         explainer: Explainer,
         given: dict[str, Any],
         maps: int,
-        side: int | None,
+        drawing: records.Drawing,
         put: Callable[[str, bytes], None],
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
@@ -62,7 +62,7 @@ class Work:
         self.options = options = Options.parse(first | named)
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
-        self.explainer, self.maps, self.side, self.put = explainer, maps, side, put
+        self.explainer, self.maps, self.drawing, self.put = explainer, maps, drawing, put
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -114,7 +114,9 @@ class Work:
             "recipe": recipe.model_dump(mode="json"),
             "targets": options.targets,
             "maps": self.maps,
-            "side": self.side,
+            "side": self.drawing.side,
+            # Only what is unusual, so that runs from before these could be chosen still resume.
+            **self.drawing.changed,
         }
 
     def for_worker(self) -> Work:
@@ -136,7 +138,7 @@ class Work:
                     found[item.key] = {"key": item.key, "stamp": item.stamp, "problem": str(made)}
                     continue
                 stem = records.stem(item)
-                records.write(self.put, stem, made, self.side)
+                records.write(self.put, stem, made, self.drawing)
                 if self.watch is not None:
                     self.watch(made)
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": records.rows(item, made, stem)}

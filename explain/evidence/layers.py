@@ -14,11 +14,13 @@ from models.adapter import Layer
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from explain.evidence.resident import Resident
     from models.adapter import Adapter, Stage
 
+NEAR = 3
+"""Layers that are suggested for a name that is none."""
 NUMBERED = 16
 """Numbers from 0 that are tried for a star in another tool's name of a layer."""
 
@@ -73,21 +75,6 @@ def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
     return tuple(resident.known_layers[path] for path in paths)
 
 
-def _without_brackets(name: str, module: nn.Module) -> str:
-    """Return `layer4[-1].conv2` as the path `layer4.1.conv2`; the name itself where there is no such part."""
-    path = ""
-    for part in re.findall(r"[^.\[\]]+|\[-?\d+\]", name):
-        if not part.startswith("["):
-            path = f"{path}.{part}" if path else part
-            continue
-        try:
-            children = [child for child, _ in module.get_submodule(path).named_children()]
-            path = f"{path}.{children[int(part[1:-1])]}" if path else children[int(part[1:-1])]
-        except (AttributeError, IndexError):
-            return name
-    return path
-
-
 def named(resident: Resident, typed: str) -> tuple[str, ...]:
     """Return the paths of one or several layers, by any name a user types.
 
@@ -101,7 +88,7 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
     def one(name: str) -> tuple[str, ...]:
         if name in presets:
             return presets[name]
-        if (path := adapter.alias(_without_brackets(name, adapter.module))) in known:
+        if (path := adapter.path_of(name)) in known:
             return (path,)
         if "*" in name:
             return _matching(name, adapter, known)
@@ -124,7 +111,7 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
             if read is None:
                 # Where nothing of it is known it is no list, but one name that is spelt otherwise.
                 wrong = words[0] if found or any(map(one, words)) else text
-                raise _refused(resident, wrong, adapter.alias(wrong), presets, resident.default_layers)
+                raise _refused(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
             found += read[1]
             words = words[read[0] :]
         return tuple(found)
@@ -154,13 +141,23 @@ def _refused(
         meant = name if path == name else f"{name} ({path})"
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
     near = _nearest(name, [*presets, *resident.known_layers])
-    return ModelProblem(f"There is no layer {name} in this model: {f'the nearest is {near}' if near else choose}.")
+    listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_listed(near)}" if near else choose
+    return ModelProblem(f"There is no layer {name} in this model: {listed}; `models layers` lists all.")
 
 
-def _nearest(name: str, among: Collection[str]) -> str:
-    """The one of these that was probably meant; empty where none is near."""
-    for near in nearest(name, among, cutoff=0.75):
-        # Another number is another layer, and no slip of the pen.
-        if near.lower() == name.lower() or re.sub(r"\d+", "", near.lower()) != re.sub(r"\d+", "", name.lower()):
-            return near
-    return ""
+def _nearest(name: str, among: Collection[str]) -> list[str]:
+    """Return at most NEAR of these that were probably meant; none where none is near."""
+
+    def same(kind: str, near: str) -> bool:
+        return re.sub(kind, "", near.lower()) == re.sub(kind, "", name.lower())
+
+    letters, numbers = r"\d+", r"\D+"
+    found = nearest(name, among, n=10, cutoff=0.75)
+    if in_case := [near for near in found if near.lower() == name.lower()]:
+        return in_case
+    # Another number is another layer, and no slip of the pen.
+    return [near for near in found if same(numbers, near) and not same(letters, near)][:NEAR]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -149,7 +149,8 @@ class Resident:
             return ()
         if not self.layers:
             raise ModelProblem(f"No layer of {self.adapter.spec.id} returns a map: choose another model.")
-        return self.adapter.spec.target_layers or self.adapter.default_layers(self.layers)
+        stated = tuple(map(self.adapter.path_of, self.adapter.spec.target_layers))
+        return stated or self.adapter.default_layers(self.layers)
 
 
 def _source(spec: ModelSpec) -> object:
@@ -178,7 +179,7 @@ class Residency:
             return resident
         with self._loading[key]:
             if (resident := self._residents.get(key)) is None or resident.source != source:
-                resident = Resident(load(spec, progress=_of_download(spec.id, progress)), device)
+                resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source
                 self._residents.put(key, resident)
         return resident
@@ -214,7 +215,7 @@ class Residency:
         return self._residents.nbytes
 
 
-def _of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+def of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
     """Return a callback of (bytes done, total) that reports share and text."""
     if progress is None:
         return None

@@ -29,6 +29,7 @@ _ORIENTATION = 0x0112
 _TURN = Pillow.Transpose
 _FIRST_HALF = (_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM)
 _UPRIGHT = dict(enumerate((*_FIRST_HALF, _TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90), 2))
+VIDEO = "a video"
 _REFUSED = {
     rb"\s*%PDF": "a PDF document",
     rb"\s*%!PS|\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
@@ -37,7 +38,7 @@ _REFUSED = {
     rb"\x00\x00\x00\x0cJXL|\xff\x0a": "a JPEG XL file",
     rb"\x00\x00\x00\x0cjP|\xff\x4f\xff\x51": "a JPEG 2000 file",
     rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": "an archive or office document",
-    rb"\x1a\x45\xdf\xa3|.{4}ftyp|RIFF.{4}AVI": "a video",
+    rb"\x1a\x45\xdf\xa3|.{4}ftyp|RIFF.{4}AVI": VIDEO,
     rb"version https://git-lfs": "a Git LFS pointer without the picture behind it",
     rb"[^\x00]*<svg": "an SVG drawing, which has no pixels",
     rb"[^\x00]*<(!doctype\s+html|html|head|body)": "a web page",
@@ -68,6 +69,8 @@ def kind_of(data: bytes, name: str) -> str:
             return kind
     for pattern, words in _REFUSED.items():
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
+            if words == VIDEO:
+                raise ImageProblem(f"{name}: a video is not supported yet; extract frames or choose a picture.")
             raise ImageProblem(f"{name} is {words}; give a picture as {READABLE}.")
     raise ImageProblem(f"{name} is not a picture of a known kind; give {READABLE}.")
 

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from common.errors import ImageProblem, TooLarge
+from common.errors import ImageProblem, TooLarge, WeightsProblem
 from common.memory import give_back
 from explain.phrases import plural
 from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from explain.picture.planes import KINDS, Planes, from_file, many, shown
+from models import remote_file
 from models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
@@ -113,10 +114,11 @@ class Image:
     ) -> Image:
         """Decode `source` into an Image.
 
-        Takes a path; bytes; a binary file or upload (read from its start); a Pillow image; an array (H, W),
-        (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a tensor (1 or 3, H, W),
-        alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any numbers; or an Image,
-        which is returned as it is. Files may also be .npy, or TIFFs with many channels.
+        Takes a path, or an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read
+        from its start); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or
+        float in 0..1; a tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2
+        to 16) of any numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many
+        channels.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.
@@ -126,6 +128,8 @@ class Image:
         """
         if isinstance(source, Image):
             return source
+        if isinstance(source, (str, os.PathLike)) and remote_file.is_address(source):
+            return _from_web(os.fspath(source), name, max_bytes, max_pixels)
         torch = sys.modules.get("torch")
         given = source if isinstance(source, (str, os.PathLike)) else None
         title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
@@ -167,6 +171,19 @@ class Image:
         pixels, planes, notes = shown(np.ascontiguousarray(array.transpose(1, 2, 0)), "tensor", MAX_PIXELS)
         pixels.flags.writeable = False
         return Image(pixels, "tensor", notes, planes=planes)
+
+
+def _from_web(address: str, name: str | None, max_bytes: int, max_pixels: int) -> Image:
+    """Open a picture by its https address; what turns out to be none does not stay in the cache."""
+    try:
+        path = remote_file.fetched(address, max_bytes)
+    except WeightsProblem as problem:
+        raise ImageProblem(str(problem)) from problem
+    try:
+        return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
+    except ImageProblem:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def to_png(pixels: Pixels) -> bytes:
@@ -214,8 +231,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             data, size = source, memoryview(source).nbytes
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
-            if re.match(r"(https?|ftp|data):", str(source), re.IGNORECASE):
-                raise ImageProblem("Pictures are not fetched from the web: download it and give the file.")
+            if re.match(r"data:", str(source), re.IGNORECASE):
+                raise ImageProblem("Give the bytes of a picture, or its file, not a data: address.")
             if not path.exists():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             if not path.is_file():

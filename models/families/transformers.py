@@ -24,7 +24,7 @@ from models.preprocess import Preprocessing
 from models.weights import offline, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from torch import Tensor
 
@@ -86,19 +86,39 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
         given = {**given, "channels_in": channels}
     preprocessing = preprocessing.changed(given)
     notes = () if {"size", "mean", "std"} <= given.keys() else notes
+    if not _classifies(arch) and spec.task != "embed":
+        raise ModelProblem(
+            f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
+            "fine-tuned to classes."
+        )
+    return adapted(spec, arch, net, preprocessing, sha256, notes, missing)
+
+
+def _classifies(arch: str) -> bool:
+    return "ForImageClassification" in arch
+
+
+def adapted(
+    spec: ModelSpec,
+    arch: str,
+    net: Any,
+    preprocessing: Preprocessing,
+    sha256: str,
+    notes: tuple[str, ...] = (),
+    missing: Collection[str] = (),
+) -> TransformersClassifier | TransformersEmbedder:
+    """Return the adapter of a network by the name of its class: a classifier, or an embedder where it has no classes.
+
+    `missing`: names of parameters without weights.
+    """
     adapter: TransformersClassifier | TransformersEmbedder
-    if "ForImageClassification" in arch:
-        found = [net.config.id2label[index] for index in sorted(net.config.id2label)]
+    if _classifies(arch):
+        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         names, _ = labels.for_classes(spec, net.config.num_labels, found)
         row = replace(spec, task="classify")
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
-        if spec.task != "embed":
-            raise ModelProblem(
-                f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
-                "fine-tuned to classes."
-            )
-        adapter = TransformersEmbedder(spec, net, (), preprocessing, sha256, notes=notes)
+        adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     adapter.more = _position_options(net, preprocessing.size)
     return adapter

@@ -249,15 +249,11 @@ def _transformers(spec: ModelSpec, model: Any) -> Adapter:
     net: Any = shared_copy(model)
     preprocessing = transformers.usual(net.config).changed(spec.weights.get("preprocessing", {}))
     sha256, notes = checkpoint.digest(net), _assumed(spec, preprocessing, "as ViTs usually are")
-    if "ForImageClassification" in spec.arch:
-        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-        names, _ = labels.for_classes(spec, net.config.num_labels, found)
-        return transformers.TransformersClassifier(spec, net, names, preprocessing, sha256, notes=notes)
     if hasattr(net.config, "text_config"):
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and use `models add` on its folder."
         )
-    return transformers.TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
+    return transformers.adapted(spec, spec.arch, net, preprocessing, sha256, notes)
 
 
 def _assumed(spec: ModelSpec, preprocessing: Preprocessing, why: str) -> tuple[str, ...]:

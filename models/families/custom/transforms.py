@@ -44,6 +44,9 @@ class _Steps:
         """Note one step; raise ModelProblem for one that is not known."""
         kind = type(step).__name__
         if kind == "Resize":
+            if self.crop is not None or self.resize is not None:
+                what = "crops before it resizes" if self.crop is not None else "resizes twice"
+                raise ModelProblem(f"The transform {what}, which cannot be read here: resize once, and crop after it.")
             self.resize, self.interpolation = step.size, getattr(step.interpolation, "value", step.interpolation)
             # Pillow always smooths; only tensors are resized without it.
             self.antialias = not self.tensor or step.antialias is not False
@@ -83,7 +86,7 @@ def preprocessing_of(transform: Any) -> Preprocessing:
     if crop == "square" and sides[0] != sides[1]:
         raise ModelProblem(
             f"The transform squeezes pictures to {sides[0]} × {sides[1]} and then crops, which cannot be shown "
-            "here: resize to a square, or crop first."
+            "here: resize to a square."
         )
     channels = len(found.mean) if found.mean is not None and len(found.mean) > 1 else found.channels
     mean, std = (

@@ -7,6 +7,7 @@ import gc
 import html
 import io
 import sys
+import threading
 import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,9 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from common.errors import ModelProblem, Problem, WeightsProblem
+from common.errors import Cancelled, ModelProblem, Problem, WeightsProblem
 from explain import Explainer, Image
+from explain.evidence.evidence import Evidence
 from explain.evidence.resident import Residency
 from explain.explainer import EVIDENCE
 from explain.export.html_report import html as report
@@ -176,12 +178,75 @@ def test_a_function_is_refused_where_it_would_be_ignored() -> None:
         Explainer(scripted, preprocess=lambda picture: EVALUATION(picture))
 
 
+def test_a_transform_that_crops_first_is_run_instead_of_read(net: nn.Module, bus: Path) -> None:
+    first = transforms.Compose([transforms.CenterCrop(500), transforms.Resize(112), *EVALUATION.transforms[2:]])
+    explainer = Explainer(net, preprocess=first)
+    with torch.no_grad():
+        expected = net.eval()(first(Pillow.open(bus).convert("RGB"))[None]).softmax(1).max()
+    made = explainer(bus, top_k=1)
+    assert made.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
+    left, top, right, bottom = made.heatmaps[0].seen
+    assert (left, top, right, bottom) == pytest.approx(((810 - 500) / 2, (1080 - 500) / 2, 655, 790), abs=4)
+
+
 def test_a_list_of_pictures_with_a_class_each(net: nn.Module, pictures: list[Path]) -> None:
     explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
     made = explainer(list(pictures[:3]), targets=["rust", 0, ["spot", "mould"]])
     assert [[h.target.label for h in one.heatmaps] for one in made] == [["rust"], ["healthy"], ["spot", "mould"]]
     with pytest.raises(ModelProblem, match="3 pictures and 1 targets"):
         explainer(list(pictures[:3]), targets=["rust"])
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [({"top_k": 2}, 2), ({"targets": ["rust", 0, ["spot", "mould"], 1, 2]}, 2)],
+)
+def test_a_list_goes_through_the_model_in_batches(
+    net: nn.Module, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], passes: int
+) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
+    five = [*pictures, pictures[0]][:5]
+    targets = options.get("targets")
+    rows = [options if targets is None else options | {"targets": targets[i]} for i in range(5)]
+    rows = [
+        row | {"targets": t if isinstance(t, list) else [t]} if (t := row.get("targets")) is not None else row
+        for row in rows
+    ]
+    alone = [explainer(one, **row) for one, row in zip(five, rows, strict=True)]
+    EVIDENCE.clear()
+    count: list[int] = []
+    forward = Evidence._forward
+    monkeypatch.setattr(Evidence, "_forward", lambda self: (count.append(len(self.tensor)), forward(self))[1])
+    seen: list[float] = []
+    made = explainer(list(five), progress=lambda share, _: seen.append(share), **options)
+    assert len(count) == passes
+    assert max(count) <= 4
+    assert seen[0] == 0
+    assert all(0 <= share < 1 for share in seen)
+    for one, single in zip(made, alone, strict=True):
+        assert one.options == single.options
+        assert one.recipe == single.recipe
+        assert [h.target for h in one.heatmaps] == [h.target for h in single.heatmaps]
+        assert one.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)
+        for got, expected in zip(one.heatmaps, single.heatmaps, strict=True):
+            np.testing.assert_allclose(got.at_input, expected.at_input, atol=1e-4)
+    # What is asked later of one of them is its own.
+    again = made[1].with_targets(4).heatmaps[0]
+    np.testing.assert_allclose(again.at_input, alone[1].with_targets(4).heatmaps[0].at_input, atol=1e-4)
+
+
+def test_a_list_of_different_kinds_is_explained_one_by_one_where_it_must(net: nn.Module, bus: Path) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION)
+    ready = EVALUATION(Pillow.open(bus).convert("RGB"))
+    large = nn.functional.interpolate(ready[None], 128)[0]
+    made = explainer([bus, ready, large, bus])
+    assert [one.heatmaps[0].at_input.shape for one in made] == [(112, 112), (112, 112), (128, 128), (112, 112)]
+    assert explainer([]) == []
+    assert [one.heatmaps for one in explainer([bus, bus], maps=False)] == [(), ()]
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        explainer([bus, bus], cancel=stop)
 
 
 def test_a_function_as_preprocess_is_measured(net: nn.Module, bus: Path) -> None:

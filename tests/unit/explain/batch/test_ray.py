@@ -29,6 +29,7 @@ from explain.batch import journal, run, table
 from explain.batch.item import Item
 from explain.batch.output import Local
 from explain.batch.ray_worker import Gate, Plan, Worker, file
+from explain.batch.records import Drawing
 from explain.batch.source import find
 from explain.batch.worker import Work
 from models.demo import scenes
@@ -244,9 +245,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     from explain import Explainer
 
     store = Local(tmp_path_factory.mktemp("plan"))
-    work = Work(Explainer(MODEL, device="cpu"), {}, 1, 64, store.put)
+    work = Work(Explainer(MODEL, device="cpu"), {}, 1, Drawing(64), store.put)
     settings = json.loads(json.dumps(work.settings))
-    return Plan(MODEL, {}, 1, 64, "cpu", store, settings)
+    return Plan(MODEL, {}, 1, Drawing(64), "cpu", store, settings)
 
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path) -> None:

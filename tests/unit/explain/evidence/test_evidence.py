@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 
 from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
+from explain.evidence.layers import find, named
 from explain.evidence.resident import Resident
 from explain.explainer import Explainer
 from explain.explanation import Explanation, explain
@@ -23,7 +24,9 @@ from explain.options import Options
 from explain.picture.image import Image
 from models.adapter import Layer, ModelSpec, Target
 from models.adapters.classifier import Classifier
+from models.catalog import spec
 from models.geometry import Geometry, ModelInput
+from models.load import load
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
 
 if TYPE_CHECKING:
@@ -383,6 +386,21 @@ def test_a_layer_that_is_not_there_or_gives_no_map_is_one_sentence() -> None:
         evidence_of(Tiny(), "stam")
     with pytest.raises(ModelProblem, match=r"^The output of head is not a map: .*\.$"):
         evidence_of(Tiny(), "head")
+
+
+def test_several_layers_that_may_have_been_meant_are_all_named() -> None:
+    resident = Resident(load(spec("demo-cls-s")), torch.device("cpu"))
+    with pytest.raises(
+        ModelProblem, match=r"the nearest are layer2\.0\.conv2 and layer2\.0\.bn2; `models layers` lists all"
+    ):
+        named(resident, "layer2.0.con2")
+    with pytest.raises(ModelProblem, match=r"the nearest is layer2\.0\.shortcut; `models layers` lists all"):
+        named(resident, "layer2.0.shortcutt")
+
+
+def test_a_table_may_name_its_layers_by_their_position() -> None:
+    row = replace(spec("demo-cls-s"), target_layers=("stem[0]", "layer2[-1].conv2"))
+    assert Resident(load(row), torch.device("cpu")).default_layers == ("stem.0", "layer2.0.conv2")
 
 
 def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:

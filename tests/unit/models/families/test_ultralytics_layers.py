@@ -147,9 +147,9 @@ def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numb
         ("99 10", "There is no layer 99 in"),
         ("neck P3/P9", "There is no layer neck P3/P9 in"),
         ("neck P6", "There is no layer neck P6 in this model: choose model.16,"),
-        ("nek P3", "There is no layer nek P3 in this model: the nearest is neck P3."),
-        ("Neck p3", "There is no layer Neck p3 in this model: the nearest is neck P3."),
-        ("model16", "There is no layer model16 in this model: the nearest is model.16."),
+        ("nek P3", "There is no layer nek P3 in this model: the nearest is neck P3; `models layers` lists"),
+        ("Neck p3", "There is no layer Neck p3 in this model: the nearest is neck P3; `models layers` lists"),
+        ("model16", "There is no layer model16 in this model: the nearest is model.16; `models layers` lists"),
         ("23", "The output of 23 (model.23) is not a map: choose model.16, model.19, model.22, or one of its presets"),
     ],
 )

@@ -279,6 +279,8 @@ def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> Non
         ("head.stems.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
         ("neck.out_convs.0 neck P4", ("head.stems.0", "backbone.C3_n3")),
         ("backbone.stage2.1", ("backbone.backbone.dark3.1",)),
+        ("neck.out_convs[-1]", ("head.stems.2",)),
+        ("neck.out_convs[0],head.stems[1]", ("head.stems.0", "head.stems.1")),
     ],
 )
 def test_several_layers_by_other_tools_names(typed: str, paths: tuple[str, ...]) -> None:
