@@ -1,6 +1,7 @@
 """The front door: the list of pages and the HTTP routes, nothing else."""
 
 import sys
+from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -9,7 +10,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from components.session import page, state
 
-ROOT = page.ROOT
+HERE = Path(__file__).parent
+"""Of the icons: beside this file, in a checkout as in an installation."""
 MENU = {
     "Look": {
         "explore": ("Explore", "visibility", "What a model sees in a picture, and where it looks."),
@@ -96,7 +98,7 @@ else:
         # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
         st.set_page_config(
             page_title=f"{pages[shown].title} · Sightglass",
-            page_icon=str(ROOT / "assets/icon.png"),
+            page_icon=str(HERE / "assets/icon.png"),
             layout="wide",
             initial_sidebar_state=264,
         )
@@ -116,7 +118,7 @@ else:
         current, shown = bar(shown)
     # Where there is no sidebar its logo is in the bar, as wide as the sidebar, so that the menus stay in their place.
     small = "assets/logo-wide.svg" if shown in WITHOUT_SIDEBAR else "assets/icon.svg"
-    st.logo(str(ROOT / "assets/logo.svg"), icon_image=str(ROOT / small), size="large")
+    st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / small), size="large")
     # The name takes no place, and no gap.
     with st.container(gap=None):
         page_title(pages[shown].title, links=[menu for menu, group in MENU.items() if len(group) == 1])

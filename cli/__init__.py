@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import batch, compare, detect, history, image, models, replay, serve, similarity, watch
+from cli import batch, compare, dashboard, detect, history, image, models, replay, serve, similarity, watch
 from cli import settings as settings_verb
-from cli.options import app
+from cli.options import PROGRAM, app, as_called
 from common.errors import ImageProblem, Problem, WeightsProblem
 from common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROGRAM = "python -m explain"
-
-_MODULES = (image, detect, batch, compare, similarity, replay, watch, serve, settings_verb)
+_MODULES = (image, detect, batch, compare, similarity, replay, watch, dashboard, serve, settings_verb)
 _ORDER = [module.__name__ for module in _MODULES]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
@@ -33,8 +31,29 @@ app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 
 
+_HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
+
+\b
+python -m explain image bus.jpg
+python -m explain image bus.jpg --model resnet50 --question why
+python -m explain class bus.jpg --class trolleybus
+python -m explain detect bus.jpg --method gradcam++ --save-all
+python -m explain batch photos/ --out run1
+python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+python -m explain similarity bus.jpg zidane.jpg
+python -m explain replay explained/bus/recipe.json --picture bus.jpg
+python -m explain models list --here
+python -m explain history list plate
+python -m explain watch watched --since 24h
+python -m explain dashboard
+python -m explain serve
+python -m explain settings
+"""
+
+
 @app.callback(
     invoke_without_command=True,
+    help=as_called(_HELP),
     epilog="""[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.
 
 Files are written whole or not at all, whenever a run is stopped.""",
@@ -43,23 +62,7 @@ def explain(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
 ) -> None:
-    """Show where a vision model looked, how sure it was, and how far to trust that.
-
-    \b
-    python -m explain image bus.jpg
-    python -m explain image bus.jpg --model resnet50 --question why
-    python -m explain class bus.jpg --class trolleybus
-    python -m explain detect bus.jpg --method gradcam++ --save-all
-    python -m explain batch photos/ --out run1
-    python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
-    python -m explain similarity bus.jpg zidane.jpg
-    python -m explain replay explained/bus/recipe.json --picture bus.jpg
-    python -m explain models list --here
-    python -m explain history list plate
-    python -m explain watch watched --since 24h
-    python -m explain serve
-    python -m explain settings
-    """
+    """Print help or versions, where no verb is given."""
     if version:
         from explain.recipe import versions
 
@@ -70,7 +73,7 @@ def explain(
         raise typer.Exit(2)
 
 
-_ALIASES = {"--out-dir": "--out", "--output-dir": "--out"}
+_ALIASES = {"--out-dir": "--out", "--output-dir": "--out", "--weights": "--model", "--checkpoint": "--model"}
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
 
 

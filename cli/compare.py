@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli import options as cli
 from cli.console import Console
-from cli.pictures import load_explainer
+from cli.pictures import load_explainer, open_picture
 from common.errors import ModelProblem, Problem
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from explain.comparison import Comparison
     from explain.detections import Side
     from explain.explanation import Explanation
+    from explain.picture.image import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
         cli.box_number(box)
     console, colours = Console(options.json), options.colours()
     with console.progress("Loading") as progress:
-        comparison, sides = _compared(picture, options, progress)
+        comparison, sides = _compared(open_picture(picture, console), options, progress)
         more: dict[str, Any] = {"mixed": comparison.mixed}
         if sides:
             more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
@@ -85,17 +86,15 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
     return 0
 
 
-def _compared(picture: str, options: CompareOptions, progress: Progress) -> tuple[Comparison, list[Side]]:
+def _compared(image: Image, options: CompareOptions, progress: Progress) -> tuple[Comparison, list[Side]]:
     """Return the comparison and, with --box, the object in each model."""
     from explain.comparison import Comparison, measure
-    from explain.picture.image import Image
     from explain.same_target import same_target
     from models.catalog import compared
 
     per_box = options.box is not None
     given = cli.engine_options(options, per="detection" if per_box else None)
     ids, names = compared(options.model or ["efficientnet-lite0"])
-    image = Image.open(picture)
     explanations, timings = [], []
     sides: list[Side] = []
     for i, name in enumerate(ids):

@@ -76,6 +76,9 @@ class DetectOptions(cli.OutputOptions, BoxOptions, cli.MapOptions, cli.LoadOptio
     save_all: bool = cli.field(
         "--save-all", "Also write an image and a .npy of each box, and a contact sheet.", cli.OUT, default=False
     )
+    no_boxes: bool = cli.field(
+        "--no-boxes", "Draw the maps without boxes; *_detection.jpg still has them.", cli.OUT, default=False
+    )
     also: cli.ExtraFormats = None
 
 
@@ -221,7 +224,9 @@ class Report:
         summary["missing"] = [_summary(*one) for one in missing]
         summary["candidates"] = [_summary(*one) for one in candidates]
         made = chain(
-            result_folder.of_boxes(explanation, colours, everything=self.options.save_all),
+            result_folder.of_boxes(
+                explanation, colours, everything=self.options.save_all, boxes=not self.options.no_boxes
+            ),
             extra_files(explanation, self.formats, colours),
         )
         return summary, result_folder.with_summary(made, summary)

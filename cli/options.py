@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -21,12 +22,21 @@ if TYPE_CHECKING:
     from explain.explainer import Explainer
     from explain.export.result_folder import MapColours
 
+MODULE = "python -m explain"
+PROGRAM = "sightglass" if Path(sys.argv[0]).stem == "sightglass" else MODULE
+"""What the user typed to start this process: help shows it."""
+
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def as_called(text: str) -> str:
+    """Return a text of the help with this process's own name in its examples."""
+    return text.replace(MODULE, PROGRAM)
 
 
 def group(help: str) -> typer.Typer:
@@ -171,7 +181,7 @@ def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., 
     def register(function: Callable[..., int]) -> Callable[..., int]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        below = "[bold]Examples[/]\n\n\b\n" + inspect.cleandoc(examples).replace("[", "\\[")
+        below = "[bold]Examples[/]\n\n\b\n" + as_called(inspect.cleandoc(examples)).replace("[", "\\[")
         app.command(name, help=text, epilog=below)(_expanded(function))
         return function
 

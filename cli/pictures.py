@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explain.explainer import Explainer
     from explain.explanation import Explanation
     from explain.export.result_folder import File, MapColours
+    from explain.picture.image import Image
 
     FindTargets = Callable[[Explanation], dict[str, Any]]
     """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
@@ -34,6 +35,8 @@ FORMATS = {
     "mp4": "layers.mp4",
 }
 """File name by format of `--also`."""
+CONFIGS = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg")
+"""Ends of the names of configurations."""
 MAX_CELLS = 100
 """Pictures on the contact sheet of several."""
 
@@ -49,6 +52,34 @@ def load_explainer(model: str, device: str, progress: Progress, options: dict[st
     explainer = Explainer(model, device=device, progress=progress)
     check_options(explainer, options or {})
     return explainer
+
+
+def open_picture(typed: str, console: Console) -> Image:
+    """Open the picture that an argument names: a file, or an example that comes with the project, which is said.
+
+    Raises ImageProblem; Problem for an argument that is no picture, but a model's file or a configuration.
+    """
+    from explain.picture.examples import bundled, example_meant
+    from explain.picture.image import Image
+
+    if (name := example_meant(typed)) is not None:
+        console.warn(f"There is no {typed} in this folder: the example of that name is used.")
+        return bundled(name)
+    _check_kind(typed)
+    return Image.open(typed)
+
+
+def _check_kind(typed: str) -> None:
+    """Raise Problem for the arguments that other programs take beside pictures."""
+    from models.catalog import SUFFIXES
+
+    suffix = typed[typed.rfind(".") :].lower() if "." in typed else ""
+    if suffix in CONFIGS:
+        raise Problem(
+            f"{typed} is a configuration, and none is needed: name the model by its file or its id, as in -m model.pt."
+        )
+    if suffix in SUFFIXES:
+        raise Problem(f"{typed} is a model: give it with -m, as in -m {typed}.")
 
 
 @dataclass
@@ -100,9 +131,8 @@ class Series:
         self, picture: str, folder: Path, work: Work, find_targets: FindTargets | None, progress: Progress
     ) -> None:
         from explain.export import result_folder
-        from explain.picture.image import Image
 
-        image, options = Image.open(picture), self.options
+        image, options = open_picture(picture, self.console), self.options
         found = None
         if find_targets is not None:
             found = self.explainer(image, maps=False, **options)

@@ -10,7 +10,7 @@ import typer
 
 from cli import options as cli
 from cli.console import Console
-from cli.pictures import report
+from cli.pictures import open_picture, report
 from common.errors import ModelProblem
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def replay(
 
     console, colours = Console(options.json), options.colours()
     known = read(recipe)
-    picture = options.picture or _embedded_picture(recipe) or _find_picture(recipe, known)
+    if options.picture is not None:
+        picture: Image | str = open_picture(options.picture, console)
+    else:
+        picture = _embedded_picture(recipe) or _find_picture(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}"):
@@ -125,11 +128,18 @@ def _embedded_picture(path: Path) -> Image | None:
     return embedded_recipe.original(found) if found is not None else None
 
 
-def _find_picture(path: Path, recipe: Recipe) -> str:
-    """Return a file of the picture's name, here or near the recipe; raise ModelProblem where there is none."""
+def _find_picture(path: Path, recipe: Recipe) -> Image | str:
+    """Return a file of the picture's name, here or near the recipe, or the example of that name.
+
+    Raises ModelProblem where there is none.
+    """
     for folder in (Path(), path.parent, *list(path.absolute().parents)[1:3]):
         if (folder / recipe.picture_name).is_file():
             return str(folder / recipe.picture_name)
+    from explain.picture.examples import bundled, example_named
+
+    if (name := example_named(recipe.picture_name)) is not None:
+        return bundled(name)
     raise ModelProblem(f"Where is the picture? Name it: --picture {recipe.picture_name}.")
 
 

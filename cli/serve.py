@@ -97,7 +97,7 @@ class ServeOptions:
 def serve(options: ServeOptions) -> int:
     """Serve over HTTP what the other commands print here: the API without the dashboard's pages.
 
-    `streamlit run dashboard.py` answers the same requests next to its pages; this is for a machine without a screen.
+    The dashboard answers the same requests next to its pages; this is for a machine without a screen.
     /api/docs lists all requests and works without a network. Ctrl-C stops the server.
 
     Only this machine is answered unless --host says otherwise, no page of another site unless SIGHTGLASS_API_ORIGINS

@@ -12,7 +12,7 @@ import typer
 
 from cli import options as cli
 from cli.console import Console
-from cli.pictures import load_explainer
+from cli.pictures import load_explainer, open_picture
 from common.errors import Problem
 from explain.batch.item import LISTS
 from explain.methods import SIMILARITY
@@ -109,15 +109,13 @@ def similarity(
     single = dataclasses.replace(options, method=None) if options.method == "all" else options
     console, given = Console(options.json), cli.engine_options(single)
     with console.progress(f"Loading {options.model}") as progress:
-        from explain.picture.image import Image
-
         explainer = load_explainer(options.model, options.device, progress)
         if many and gallery:
             return _evaluation(console, progress, explainer, pictures[0], gallery, options, given)
-        query = Image.open(pictures[0])
+        query = open_picture(pictures[0], console)
         if gallery:
             return _gallery(console, progress, explainer, query, gallery, options, given)
-        return _two(console, explainer, query, Image.open(pictures[1]), given, options)
+        return _two(console, explainer, query, open_picture(pictures[1], console), given, options)
 
 
 def _holds_many(path: str) -> bool:

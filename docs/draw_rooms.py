@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs/rooms.svg"
-FLOORS = (("dashboard",), ("pages",), ("components", "api", "cli"), ("explain",), ("models",), ("common",))
+FLOORS = (("dashboard", "sightglass"), ("pages",), ("components", "api", "cli"), ("explain",), ("models",), ("common",))
 """Top floor first: arrows lead down, or sideways from `cli` to `api`, which its verb `serve` starts."""
 WIDTH, MARGIN, GAP, LINE, CHIP = 960, 24, 18, 17, 22
 

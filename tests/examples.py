@@ -9,7 +9,8 @@ Of a page these blocks count, and no others:
 - ```text and others are only read.
 
 A page that has a line `<!-- example -->` is one such example. `<!-- needs: keras onnx -->` names modules without which
-it is skipped. In the folder there are bus.jpg and zidane.jpg; whatever else it needs, the page makes itself.
+it is skipped, `<!-- weights: yolo11n.pt -->` files of SIGHTGLASS_WEIGHTS, which are then in the folder too. In the
+folder there are bus.jpg and zidane.jpg; whatever else it needs, the page makes itself.
 
 `python -m tests.examples docs/own-models.md` runs pages with nothing installed but what running needs.
 """
@@ -41,16 +42,29 @@ def pages() -> list[Path]:
 
 
 def lacking(page: Path) -> list[str]:
-    """The modules that a page needs and that are not installed."""
-    named = re.findall(r"^<!-- needs: (.*) -->$", page.read_text("utf-8"), re.MULTILINE)
-    return [name for line in named for name in line.split() if find_spec(name) is None]
+    """The modules and weights that a page needs and that are not here."""
+    modules = [name for name in _named("needs", page) if find_spec(name) is None]
+    return modules + [name for name in _named("weights", page) if _weight(name) is None]
+
+
+def _named(what: str, page: Path) -> list[str]:
+    lines = re.findall(rf"^<!-- {what}: (.*) -->$", page.read_text("utf-8"), re.MULTILINE)
+    return [name for line in lines for name in line.split()]
+
+
+def _weight(name: str) -> Path | None:
+    folders = filter(None, os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep))
+    return next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
 
 
 def run(page: Path) -> None:
     """Follow a page; raises what a block of it raises, with the page's own line in the trace."""
     text = page.read_text("utf-8")
     namespace: dict[str, object] = {"__name__": "example"}
+    wanted = filter(None, map(_weight, _named("weights", page)))
     with _folder():
+        for file in wanted:
+            shutil.copy(file, file.name)
         for found in _BLOCK.finditer(text):
             line = text[: found.start("text")].count("\n")
             _follow(found["kind"], found["text"], namespace, f"{page.name}, block after line {line}", line)

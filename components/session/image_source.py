@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import streamlit as st
 
 from common import packaged
-from common.errors import ImageProblem
 from components.session import state, url_state
+from explain.picture.examples import EXAMPLES as EXAMPLES
+from explain.picture.examples import bundled
+from explain.picture.examples import example_named as example_named
 from explain.picture.image import Image
-from models.demo import captioned_scenes, person_scenes
-from models.demo.showcase import SCENES, SIDE, scene
 
-EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
 FIRST = "bus"
 MAX_OWN = 12
 """Pictures of one session that stay in memory; the oldest is dropped first."""
@@ -39,31 +37,8 @@ def own() -> dict[str, Image]:
     return state.of(Pictures).own
 
 
-def bundled(name: str) -> Image:
-    """Return a bundled photograph, whose package is not imported, or a drawn scene."""
-    if name in SCENES:
-        from models.demo.scenes import draw
-
-        return Image.open(draw(scene(name)).pixels, name=f"{name}.png")
-    if name == captioned_scenes.EXAMPLE:
-        return Image.open(captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, name=f"{name}.png")
-    if name == person_scenes.EXAMPLE:
-        return Image.open(person_scenes.draw(person_scenes.example()).pixels, name=f"{name}.png")
-    if (path := packaged.photograph(name)) is None:
-        package, _ = packaged.PHOTOGRAPHS[name]
-        raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
-    return Image.open(path)
-
-
 example = st.cache_data(show_spinner=False, max_entries=12)(bundled)
 """`bundled`, for pages."""
-
-
-def example_named(file_name: str) -> str | None:
-    """Return the example whose picture has this file name."""
-    if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packaged.PHOTOGRAPHS:
-        return stem
-    return next((name for name, (_, part) in packaged.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
 
 
 def is_photograph() -> bool:

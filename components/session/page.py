@@ -33,8 +33,9 @@ SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose anothe
 
 
 def script(name: str) -> str:
-    """Return the path, from the project's root, of a page's file."""
-    return f"pages/{name}/page.py" if (ROOT / "pages" / name).is_dir() else f"pages/{name}.py"
+    """Return the path of a page's file; a whole one, because an installed dashboard.py is not beside `pages`."""
+    folder = ROOT / "pages" / name
+    return str(folder / "page.py" if folder.is_dir() else folder.with_suffix(".py"))
 
 
 def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,38 @@ assert Path("explained").is_dir()
 """
 
 
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readme_s_commands_work_in_order_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cli import main
+
+    monkeypatch.chdir(tmp_path)
+    lines = [line for line in README.read_text("utf-8").splitlines() if line.startswith("$ sightglass ")]
+    assert len(lines) >= 5
+    for line in lines:
+        assert main(shlex.split(line, comments=True)[2:]) == 0, line
+    said = capsys.readouterr().out
+    assert "The maps match the saved ones bit for bit." in said
+    assert (tmp_path / "explained/scene-3").is_dir()
+
+
+def test_the_readme_s_python_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bus: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(bus, "photo.jpg")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert len(names["result"].heatmaps) == 3  # type: ignore[attr-defined]
+
+
+def test_every_page_of_the_docs_is_in_their_index() -> None:
+    index = (examples.DOCS / "README.md").read_text("utf-8")
+    assert [page.name for page in examples.DOCS.glob("*.md") if f"({page.name})" not in index] == ["README.md"]
+
+
 @pytest.mark.parametrize("page", examples.pages(), ids=lambda page: page.stem)
 def test_a_page_does_what_it_says(page: Path) -> None:
     if without := examples.lacking(page):
@@ -69,5 +104,5 @@ def test_a_page_that_is_wrong_is_found(sides: int, model: str, tmp_path: Path) -
 
 def test_what_a_page_needs_is_known_before_it_runs(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("<!-- needs: torch no_such_module -->\n", "utf-8")
-    assert examples.lacking(page) == ["no_such_module"]
+    page.write_text("<!-- needs: torch no_such_module -->\n<!-- weights: none.pt -->\n", "utf-8")
+    assert examples.lacking(page) == ["no_such_module", "none.pt"]

@@ -22,6 +22,7 @@ BELOW: dict[str, set[str]] = {
     "cli": {"api", "common", "explain", "models"},
     "components": {"common", "explain", "models"},
     "pages": {"common", "components", "explain", "models"},
+    "sightglass": {"cli", "common", "explain", "models"},
     "dashboard": {"api", "common", "components", "explain", "models", "pages"},
 }
 """What each room may import besides itself."""

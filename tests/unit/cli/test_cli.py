@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from cli import main, options
 from common.errors import Problem
-from explain import Explainer
+from explain import Explainer, Image
 from explain.export import command, comparison_folder, embedded_recipe, result_folder
 from explain.maps.boxes import same_object
 from explain.phrases import plain_text
@@ -451,8 +451,76 @@ def test_layers_and_folders_are_taken_as_other_programs_write_them(answer, call,
     found = [json.loads(next(Path(name).rglob("recipe.json")).read_text())["layers"] for name in ("one", "two")]
     assert found == [["conv_stem", "blocks.6"]] * 2
     assert "There is no layer blocks[99]" in call("image", "bus.png", "--target-layers", "blocks[99]")[2]
-    words = "Weights are not fetched from the web: download example.org/leaf.pth and give the file."
-    assert words in call("models", "add", "https://example.org/leaf.pth", "--name", "leaf")[2]
+
+
+def test_maps_of_boxes_are_drawn_without_them_if_asked(call, here) -> None:
+    for folder, more in (("with", ()), ("without", ("--no-boxes",))):
+        assert call("detect", "scene.png", "-m", "demo-s", "--save-all", "--out", folder, *more)[0] == 0
+    both = [{path.name: path.read_bytes() for path in Path(name).glob("*.jpg")} for name in ("with", "without")]
+    assert both[0].keys() == both[1].keys()
+    changed = {name for name in both[0] if both[0][name] != both[1][name]}
+    kept = {"scene_original.jpg", "scene_detection.jpg", "topk_comparison.jpg"}
+    assert changed == both[0].keys() - kept
+    assert len(changed) >= 4
+
+
+def test_a_batch_is_drawn_as_asked(call, here) -> None:
+    Path("photos").mkdir()
+    Path("bus.png").rename("photos/bus.png")
+    for out, more in (("usual", ()), ("own", ("--colormap", "jet", "--alpha", "0.3", "--size", "90"))):
+        assert call("batch", "photos", "--workers", "1", "--out", out, *more)[0] == 0
+    usual, own = (Pillow.open(next(Path(out).rglob("bus*.jpg"))) for out in ("usual", "own"))
+    assert (usual.size, own.size) == ((240, 320), (68, 90))
+    assert embedded_recipe.contents(next(Path("own").rglob("bus*.jpg")).read_bytes()).view.settings == {
+        "colormap": "jet",
+        "alpha": 0.3,
+    }
+    assert call("batch", "photos", "--workers", "1", "--out", "full", "--size", "0")[0] == 0
+    assert Pillow.open(next(Path("full").rglob("bus*.jpg"))).size == (270, 360)
+    for wrong, sentence in (
+        ("--colormap infern", "There is no colormap called 'infern'"),
+        ("--alpha 2", "alpha is 2:"),
+    ):
+        assert sentence in call("batch", "photos", "--out", "wrong", *wrong.split())[2]
+
+
+def test_what_other_programs_take_beside_pictures_is_explained(call, here) -> None:
+    Path("yolox_s.py").write_text("model = None")
+    for config in ("yolox_s.py", "configs/yolox.yaml"):
+        code, _, err = call("image", "bus.png", config)
+        assert code == 2
+        assert f"{config} is a configuration, and none is needed: name the model by its file or its id" in err
+    assert "yolox_s.pth is a model: give it with -m, as in -m yolox_s.pth." in call("image", "yolox_s.pth")[2]
+    assert call("image", "bus.png", "--weights", "efficientnet-lite0", "--top-k", "1")[0] == 0
+
+
+def test_addresses_are_refused_in_one_sentence_where_nothing_is_downloaded(call, here) -> None:
+    for arguments in (
+        ("models", "add", "https://example.org/leaf.pth", "--name", "leaf"),
+        ("image", "bus.png", "-m", "https://example.org/leaf.pth"),
+        ("image", "https://example.org/leaf.jpg"),
+    ):
+        code, _, err = call(*arguments)
+        assert code == 1
+        assert re.search(r"leaf\.(pth|jpg) is not fetched while downloads are forbidden: download it and give", err)
+    assert "leaf.jpg is not fetched from that address: give one that begins" in call("image", "http://a.b/leaf.jpg")[2]
+
+
+def test_a_bare_name_that_is_no_file_may_be_an_example(answer, call, here, bus) -> None:
+    code, _, err = call("image", "zidane.jpg", "--top-k", "1")
+    assert (code, err) == (0, "There is no zidane.jpg in this folder: the example of that name is used.\n")
+    recipe = json.loads(Path("explained/zidane/recipe.json").read_text())
+    assert recipe["picture_sha256"] == Image.open(bus.with_name("zidane.jpg")).sha256
+    assert "bit for bit" in call("replay", "explained/zidane/recipe.json")[1]
+    assert "bit for bit" in call("replay", "explained/zidane/recipe.json", "--picture", "zidane.jpg")[1]
+    # A file of that name goes first, and a path is never taken for an example.
+    Pillow.open("bus.png").save("zidane.jpg")
+    assert (
+        answer("image", "zidane.jpg", "--top-k", "1")["results"][0]["recipe"]["picture_sha256"]
+        != recipe["picture_sha256"]
+    )
+    assert "There is no file zidane.jpg at that path" in call("image", "photos/zidane.jpg")[2]
+    assert call("image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1")[0] == 0
 
 
 def test_models_are_listed_and_shown(answer, call) -> None:

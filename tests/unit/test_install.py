@@ -1,0 +1,247 @@
+"""A wheel holds every file that the project needs, and works where nothing of the checkout is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import tomllib
+import urllib.request
+import venv
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cli import dashboard, main, options
+from explain.recipe import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "sightglass")
+LOOSE = ("dashboard.py", ".streamlit/config.toml", *(f"assets/{path.name}" for path in (ROOT / "assets").iterdir()))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built without a network and without leaving anything in the checkout."""
+    source, to = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for room in (*ROOMS, "assets", ".streamlit"):
+        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*ROOT.glob("requirements*.txt"), *(ROOT / name for name in LOOSE if "/" not in name)):
+        shutil.copy(path, source)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    _pip("wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", str(to), str(source))
+    (made,) = to.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs' folder of a new environment with the wheel in it, which sees this one's libraries."""
+    home = tmp_path_factory.mktemp("fresh")
+    venv.create(home, symlinks=os.name == "posix")
+    programs = home / ("bin" if os.name == "posix" else "Scripts")
+    _pip("--python", str(programs / "python"), "install", "--no-deps", "--no-index", str(wheel))
+    paths = sysconfig.get_paths(vars={"base": str(home), "platbase": str(home)})
+    (Path(paths["purelib"]) / "libraries.pth").write_text(sysconfig.get_paths()["purelib"], "utf-8")
+    return programs
+
+
+def _pip(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    """This process's environment without its paths, and with empty folders of a user's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return kept | {"HOME": str(tmp_path), "COLUMNS": "100", "NO_COLOR": "1"}
+
+
+def _run(tmp_path: Path, *command: str | Path) -> str:
+    done = subprocess.run(
+        list(map(str, command)), cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_file_of_every_room_is_in_the_wheel_and_no_other(wheel: Path) -> None:
+    rooms = {
+        path.relative_to(ROOT).as_posix()
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert packed == rooms | {f"sightglass/dashboard/{name}" for name in LOOSE}
+
+
+def test_what_it_requires_is_what_the_files_say(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    lines = archive.read(name).decode().splitlines()
+    stated = {line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")}
+    for extra in ("", "exported", "keras", "ray", "transformers"):
+        file = ROOT / f"requirements{f'-{extra}' if extra else ''}.txt"
+        wanted = [line for line in file.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+        found = [one for one in stated if (f'extra == "{extra}"' in one if extra else "extra ==" not in one)]
+        assert len(found) == len(wanted), file
+        assert {one.partition(">")[0].partition("=")[0].partition("[")[0] for one in wanted} == {
+            one.partition(";")[0].partition("<")[0].partition(">")[0].partition("=")[0].partition("[")[0].strip()
+            for one in found
+        }
+    assert PROJECT["version"] == VERSION
+
+
+def test_the_command_explains_from_any_folder(fresh: Path, tmp_path: Path) -> None:
+    # A folder of the user's with the name of a room: the command is not confused by it.
+    for room in ("models", "pages", "common"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text("raise SystemExit('the wrong one')", "utf-8")
+    program = fresh / "sightglass"
+    shown = _run(tmp_path, program, "--help")
+    assert "Usage: sightglass [OPTIONS]" in shown
+    assert "sightglass image bus.jpg" in shown
+    assert "python -m explain" not in shown
+    made = json.loads(_run(tmp_path, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
+    assert made["results"][0]["model"] == "demo-cls-s"
+    assert (tmp_path / "explained/scene-3/gradcam_prediction.png").stat().st_size > 1000
+
+
+def test_the_library_has_its_own_name(fresh: Path, tmp_path: Path) -> None:
+    code = (
+        "import sightglass, explain, json, sys\n"
+        "from sightglass import Explainer\n"
+        "assert 'torch' in sys.modules and sightglass.__all__ == explain.__all__\n"
+        "assert all(getattr(sightglass, name) is getattr(explain, name) for name in explain.__all__)\n"
+        "print(json.dumps([sightglass.__file__, explain.__file__, Explainer is explain.Explainer]))"
+    )
+    *files, same = json.loads(_run(tmp_path, fresh / "python", "-c", code))
+    assert same
+    assert all(Path(file).is_relative_to(fresh.parent) for file in files)
+
+
+def test_a_folder_that_hides_a_room_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/__init__.py").write_text("", "utf-8")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; import sightglass"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert f"ImportError: Python finds another models ({tmp_path / 'models/__init__.py'})" in done.stderr
+
+
+def test_what_sightglass_does_not_have() -> None:
+    import sightglass
+
+    with pytest.raises(AttributeError, match="no attribute 'Explainr'"):
+        sightglass.Explainr  # noqa: B018
+
+
+@contextlib.contextmanager
+def _serving(fresh: Path, tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(fresh / "sightglass"), "dashboard", "--no-browser", f"--port={port}", "--host=127.0.0.1"]
+    environment = _environment(tmp_path)
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
+                    break
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < end, "the server did not start"
+                time.sleep(0.05)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _visit(address: str) -> list[Any]:
+    """The messages of one visit to the first page, until it is drawn."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from websockets.sync.client import connect
+
+    found = []
+    with connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[list-item]
+        request = BackMsg()
+        request.rerun_script.query_string = "model=demo-cls-s&example=scene%203"
+        socket.send(request.SerializeToString())
+        for data in socket:
+            assert isinstance(data, bytes)
+            message = ForwardMsg()
+            message.ParseFromString(data)
+            found.append(message)
+            if message.WhichOneof("type") == "script_finished":
+                return found
+    raise AssertionError("the server hung up")
+
+
+def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> None:
+    with _serving(fresh, tmp_path) as address:
+        assert b"<title>" in urllib.request.urlopen(f"http://{address}/compare", timeout=20).read()
+        assert urllib.request.urlopen(f"http://{address}/api/health", timeout=20).status == 200
+        messages = _visit(address)
+        session = next(m.new_session for m in messages if m.WhichOneof("type") == "new_session")
+        theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]
+        assert session.custom_theme.light.primary_color == theme["light"]["primaryColor"]
+        pages = next(m.navigation.app_pages for m in messages if m.WhichOneof("type") == "navigation")
+        assert {"detect", "history"} <= {page.url_pathname for page in pages}
+        logo = next(m.logo.image for m in messages if m.WhichOneof("type") == "logo")
+        assert logo.startswith("data:image/svg+xml")
+        drawn = [m.delta.new_element for m in messages if m.WhichOneof("type") == "delta"]
+        kinds = {one.WhichOneof("type") for one in drawn}
+        assert "exception" not in kinds
+        assert not [one.alert.body for one in drawn if one.WhichOneof("type") == "alert"]
+        # The viewer, with its script, styles and markup from files of the wheel.
+        assert any(one.bidi_component.component_name.endswith("viewer") for one in drawn)
+
+
+def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[list[str]] = []
+    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.setattr(os, "execv", lambda _, command: found.append(command))
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda _: contextlib.nullcontext(type("Done", (), {"wait": lambda _: 0})())
+    )
+    assert main(["dashboard"]) == 0
+    start = [sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.address=localhost"]
+    assert found == [start]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port)]) == 2
+        assert (
+            f"Something else listens there: 127.0.0.1 cannot be listened on at port {port}" in capsys.readouterr().err
+        )
+    assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0
+    assert found[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
+    monkeypatch.setattr(dashboard, "SCRIPTS", ())
+    assert main(["dashboard"]) == 2
+    assert "not part of this installation" in capsys.readouterr().err
+
+
+def test_without_a_verb_there_is_help() -> None:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main([]) == 2
+    assert " dashboard " in said.getvalue()
+    assert options.PROGRAM == "python -m explain"
