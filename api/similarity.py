@@ -42,7 +42,7 @@ def compare_pictures(
         raise_if_cancelled(cancel)
         found: Similarity = similarity(explainer, one, other, of=request.of, **given)
         raise_if_cancelled(cancel)
-        baseline = context(explainer, one, found.preprocessing) if request.context else None
+        baseline = context(explainer, one, found.preprocessing, other=other) if request.context else None
     answer = service.plain(similarity_files.summary(found, baseline))
     return answer | {"sides": [_side(side, request, cancel) for side in found.sides]}
 

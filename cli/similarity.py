@@ -136,7 +136,7 @@ def _two(
     from explain.similarity.similarity import similarity
 
     found = similarity(explainer, query, other, **given)
-    baseline = context(explainer, query, found.preprocessing)
+    baseline = context(explainer, query, found.preprocessing, other=other)
     stem = query.name.rsplit(".", 1)[0]
     (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
     files = [*similarity_files.of_similarity(found, baseline)]

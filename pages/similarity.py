@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from common.errors import ImageProblem, ModelProblem
@@ -11,6 +12,7 @@ from components.answer_list import Row, rows
 from components.choices import gallery_picker, sidebar
 from components.pairs import pairs
 from components.session import explain_job, image_source, page, state, url_state
+from components.session.markdown import escaped, shortened
 from explain.methods import METHODS
 from explain.phrases import plural
 
@@ -34,6 +36,7 @@ def similarity() -> None:
     from explain.similarity.similarity import DEFAULT
 
     choices, explainer = sidebar.draw(methods=(DEFAULT, *(name for name in SIMILARITY if name != DEFAULT)))
+    choices, explainer, instead = _able(choices, explainer)
     with page.head(top) as title:
         of = _of()
         items = gallery_picker.choose(explainer, choices.image)
@@ -43,7 +46,6 @@ def similarity() -> None:
             st.caption("Use :material/photo_library: *Against* at the top right: one other picture, or many.")
             st.image(choices.image.thumbnail(720), caption=choices.image.name, alt=choices.image.name)
             return
-        _ask(choices, explainer)
         ranking = _ranked(choices, explainer, items)
         if not ranking.hits:
             title.markdown("## There is no other picture to compare with.")
@@ -56,8 +58,9 @@ def similarity() -> None:
         with left:
             _pair(found)
         # Needs passes of its own the first time: the maps come first.
-        context = _context(choices, explainer)
-        title.markdown(f"## {found.score:.2f}, {context.verdict(found.score)}.")
+        context = _context(choices, explainer, found)
+        names = " and ".join(escaped(shortened(side.image.name, 28, 8)) for side in found.sides)
+        title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
         with right:
             _numbers(found, context)
             st.button(
@@ -68,20 +71,23 @@ def similarity() -> None:
                 width="stretch",
                 help="Choose this picture in the sidebar, so that the others are compared with it.",
             )
-        _notes(ranking, found)
+        _notes(ranking, found, instead)
         if len(ranking.hits) > 1:
             _strip(choices, explainer, ranking, of)
 
 
-def _ask(choices: Choices, explainer: Explainer) -> None:
-    """Raise ModelProblem for a model that this page is not for, before anything is computed."""
-    from explain.similarity.embedding import comparable
-
-    comparable(explainer.resident)
-    if not explainer.resident.gradients:
-        raise ModelProblem(
-            f"{choices.model.id} exposes no internals: choose another model to see what makes two pictures similar."
-        )
+def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
+    """Return a model that compares pictures, the chosen one if it does, and a sentence if it is another."""
+    resident = explainer.resident
+    if resident.adapter.has_embedding and resident.gradients:
+        return choices, explainer, ""
+    reason = "exposes no internals" if resident.adapter.has_embedding else "does not compare pictures"
+    instead = next((spec.id for spec in sidebar.present("classify") if spec.id == sidebar.FIRST), "")
+    if not instead:
+        raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
+    explainer = sidebar.loaded(instead)
+    choices = sidebar.fitting(choices, explainer, choices.method)
+    return choices, explainer, f"{choices.model.id} compares them, as the chosen model {reason}."
 
 
 def _of() -> str:
@@ -159,11 +165,11 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
     return found
 
 
-def _context(choices: Choices, explainer: Explainer) -> Context:
+def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
     from explain.similarity.ranking import context
 
     with st.spinner("Comparing unrelated pictures…", show_time=False):
-        return context(explainer, choices.image, **_preprocessing(choices))
+        return context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 
 def _pair(found: Similarity) -> None:
@@ -183,22 +189,24 @@ def _pair(found: Similarity) -> None:
 def _numbers(found: Similarity, context: Context) -> None:
     st.markdown("### What the number means")
     st.caption(context.words)
-    if context.subject != "pictures" and image_source.is_photograph():
+    if context.subject != "pictures" and not context.caution and image_source.is_photograph():
         st.caption(f"This model was trained on {context.subject}, but the query is a photograph of other things.")
     layer = ", ".join(found.layers)
     rows_, columns = found.matches.query.shape
     st.caption(
-        f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows_} by {columns} cells. Each map is on its "
-        "own scale."
+        f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows_} by {columns} cells. Both maps share one "
+        "scale."
     )
 
 
-def _notes(ranking: Ranking, found: Similarity | None = None) -> None:
-    """Draw the model's own notes, and say which pictures were left out."""
-    for note in found.notes if found is not None else ():
+def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> None:
+    """Draw the model's own notes, and say what stands in for a choice and which pictures were left out."""
+    if gallery_picker.waiting():
+        more = (*more, "These are the examples, until you give a picture under *Against*.")
+    for note in (*filter(None, more), *(found.notes if found is not None else ())):
         st.caption(f":material/info: {note}")
     if ranking.itself:
-        st.caption(f":material/info: Left out, because it is the query itself: {', '.join(ranking.itself[:3])}.")
+        st.caption(f":material/info: Left out: it is your picture ({', '.join(ranking.itself[:3])}).")
     for _, sentence in ranking.failed[:3]:
         st.warning(sentence, icon=":material/broken_image:")
     if len(ranking.failed) > 3:
@@ -207,7 +215,7 @@ def _notes(ranking: Ranking, found: Similarity | None = None) -> None:
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:
     """Draw the most similar pictures with their maps, small."""
-    from explain.export.similarity_files import overlay
+    from explain.export.similarity_files import drawn, places
     from explain.picture.image import Image
 
     st.markdown("### The most similar pictures, and why")
@@ -220,8 +228,8 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
             except ImageProblem as problem:
                 st.caption(str(problem))
                 continue
-            small = Image(overlay(found.gallery)).thumbnail(360)
-            st.image(small, caption=f"{i + 1}. {hit.name} {hit.score:.2f}", width="stretch", alt=hit.name)
+            small = Image(np.ascontiguousarray(drawn(found)[1])).thumbnail(360)
+            st.image(small, caption=f"{i + 1}. {hit.name} {hit.score:.2f}", width="stretch", alt=places(found)[-1])
 
 
 similarity()

@@ -15,6 +15,7 @@ from explain.batch.item import Item
 from explain.batch.source import find
 from explain.phrases import plural
 from explain.picture.image import Image
+from models.demo import person_scenes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,8 @@ class Gallery:
     """The session's gallery."""
 
     count: int = 0
+    waiting: bool = False
+    """Whether the examples stand in for pictures that are still to be given."""
     uploaded: tuple[Item, ...] = ()
 
 
@@ -66,10 +69,20 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
         found = _found(way, explainer, query, others)
+    if not found and way != "examples":
+        # An empty page would explain nothing: the examples stay until there is another picture.
+        found, gallery.waiting = _examples_for(explainer, query), True
+    else:
+        gallery.waiting = False
     if len(found) != gallery.count:
         gallery.count = len(found)
         st.rerun()
     return found
+
+
+def waiting() -> bool:
+    """Return whether the examples stand in for pictures that are still to be given."""
+    return state.of(Gallery).waiting
 
 
 def _found(way: str, explainer: Explainer, query: Image, others: dict[str, Image]) -> tuple[Item, ...]:
@@ -86,6 +99,10 @@ def _found(way: str, explainer: Explainer, query: Image, others: dict[str, Image
         )
         return _find(str(named[0]), named[1]) if named else ()
     st.caption("Other pictures of the kind this model knows, and mirrored parts of some.")
+    return _examples_for(explainer, query)
+
+
+def _examples_for(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     return tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256)
 
 
@@ -97,6 +114,10 @@ def _examples(explainer: Explainer) -> list[Image]:
     from explain.similarity.ranking import controls
 
     adapter = explainer.resident.adapter
+    if adapter.spec.example == person_scenes.EXAMPLE:
+        return [
+            Image.open(person_scenes.draw(spec).pixels, name=name) for name, spec in person_scenes.to_compare().items()
+        ]
     if adapter.spec.example or adapter.controls or adapter.subject:
         found = list(controls(adapter))
         return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]

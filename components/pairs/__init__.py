@@ -26,6 +26,7 @@ _WORDS = {
 _MODULES: tuple[str, ...] = (
     "../frontend/component.js",
     "../frontend/unpack.js",
+    "../viewer/contour.js",
     "../viewer/table.js",
     "../viewer/sample.js",
 )
@@ -57,7 +58,9 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
             for pair in matches.pairs[:6]
         ],
         "line": line,
-        "words": _WORDS[found.of],
+        "words": _WORDS[found.of] | {"lines": "Outlines"},
+        # Persons are told by the colours of their clothes.
+        "outlined": found.subject == "persons",
         "height": height,
         "lut": base64.b64encode(lut("inferno").tobytes()).decode(),
     }

@@ -84,3 +84,17 @@ export function sizes(room, aspects, maxHeight, stacked, gap) {
   const height = Math.min(maxHeight, (room - gap) / (aspects[0] + aspects[1]));
   return aspects.map((aspect) => [Math.max(1, Math.floor(height * aspect)), Math.max(1, Math.round(height))]);
 }
+
+/**
+ * Return points of a line whose pieces come in no order, as pieces without length: at most one in each square of `step`.
+ * @param {number[]} segments x0, y0, x1, y1 of each piece @param {number} step @returns {number[]}
+ */
+export function dots(segments, step) {
+  const found = /** @type {number[]} */ ([]), taken = new Set();
+  for (let i = 0; i < segments.length; i += 4) {
+    const [x, y] = [segments[i], segments[i + 1]], square = `${Math.floor(x / step)} ${Math.floor(y / step)}`;
+    if (!taken.has(square)) found.push(x, y, x, y);
+    taken.add(square);
+  }
+  return found;
+}

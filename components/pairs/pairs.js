@@ -10,10 +10,11 @@ import { PairPicture } from "./picture.js";
  * @typedef {{side: number, cell: number}} Cell
  * @typedef {import("./picture.js").PictureHead} PictureHead
  * @typedef {{id: string, sides: [PictureHead, PictureHead], cells: number[], pairs: number[][], line: string,
- *   words: Record<"both"|"upper"|"low"|"high", string>, height: number, lut: string}} PairsHead
+ *   words: Record<"both"|"lines"|"upper"|"low"|"high", string>, height: number, lut: string,
+ *   outlined: boolean}} PairsHead  outlined: whether lines are the mode to begin with
  */
 
-const MODES = [["both", "compare"], ["upper", "join_inner"], ["picture", "image"]];
+const MODES = [["both", "compare"], ["lines", "highlight_alt"], ["upper", "join_inner"], ["picture", "image"]];
 const GAP = 16;
 const MIN_HEIGHT = 220;
 const PHONE = 640;
@@ -25,7 +26,7 @@ const STORE = "sightglass:pairs";
 
 class Pairs {
   /** @type {import("./picture.js").PairSettings} those of before, also of before a reload */
-  #settings = { mode: "both", alpha: 0.85, lines: false, ...stored(sessionStorage, STORE) };
+  #settings = { mode: "", alpha: 0.85, lines: false, ...stored(sessionStorage, STORE) };
   /** @type {PairPicture[]} */
   #pictures = [];
   /** @type {PairsHead|null} */
@@ -57,7 +58,6 @@ class Pairs {
       const label = document.createElement("label");
       label.innerHTML = `<input type="radio" name="mode" value="${value}">` +
         `<span class="icon" aria-hidden="true">${icon}</span><span class="word"></span>`;
-      find(label, "input").checked = settings.mode === value;
       return label;
     }));
     slider.value = String(Math.round(100 * settings.alpha));
@@ -106,6 +106,11 @@ class Pairs {
     this.#redraw();
   }
 
+  /** The mode that was chosen, or the one to begin with. */
+  get #mode() {
+    return this.#settings.mode || (this.#head?.outlined ? "lines" : "both");
+  }
+
   #arrange() {
     if (!this.#head) return;
     const aspects = this.#pictures.map(({ head: { size: [w, h] } }) => w / h);
@@ -123,11 +128,12 @@ class Pairs {
 
   #draw() {
     if (!this.#head || this.#pictures.some(({ ready }) => !ready)) return;
-    for (const picture of this.#pictures) picture.paint(this.#settings, this.#lut, this.#dark);
+    for (const picture of this.#pictures) picture.paint({ ...this.#settings, mode: this.#mode }, this.#lut, this.#dark);
     find(this.root, "svg").replaceChildren(...this.#joined(this.#head).flatMap((pair, i) => this.#outline(pair, i)));
     find(this.root, ".line").textContent = this.#line(this.#head);
     find(this.root, ".legend i").style.background = differenceGradient(this.#dark ? 48 : 228);
-    find(this.root, ".legend").style.visibility = this.#settings.mode === "picture" ? "hidden" : "visible";
+    find(this.root, ".legend").style.visibility = this.#mode === "picture" ? "hidden" : "visible";
+    find(this.root, ".low").textContent = this.#head.words.low + (this.#mode === "lines" ? " (dotted line)" : "");
   }
 
   /** Return the pairs that are joined now, as [cell of the first, cell of the second, score]. @param {PairsHead} head */
@@ -217,11 +223,11 @@ class Pairs {
       this.canvases[i].setAttribute("aria-label", `${text} Arrow keys move between its places and name the best match of each.`);
     });
     [...this.root.querySelectorAll("label:has([name=mode])")].forEach((label, i) => {
-      const word = [words.both, words.upper, "Pictures"][i];
+      const word = [words.both, words.lines, words.upper, "Pictures"][i];
       find(label, "input").setAttribute("aria-label", word);
+      find(label, "input").checked = MODES[i][0] === this.#mode;
       find(label, ".word").textContent = /** @type {HTMLElement} */ (label).title = word;
     });
-    find(this.root, ".low").textContent = words.low;
     find(this.root, ".high").textContent = words.high;
   }
 

@@ -1,7 +1,9 @@
 // One of two pictures on its canvas, under its own map, or under a map of what matches the cell pointed at in the other.
 
+import { dots } from "./cells.js";
+import { isolines } from "../viewer/contour.js";
 import { levelsAt } from "../viewer/sample.js";
-import { blend, differenceTable, fade, grey, overlayTable } from "../viewer/table.js";
+import { blend, differenceTable, fade, FIRST, grey, overlayTable, SECOND } from "../viewer/table.js";
 
 /**
  * @typedef {import("../viewer/sample.js").Grid} Grid @typedef {import("../viewer/table.js").Table} Table
@@ -9,6 +11,11 @@ import { blend, differenceTable, fade, grey, overlayTable } from "../viewer/tabl
  *   down: number[], across: number[]}} PictureHead  down, across: edges of its cells
  * @typedef {{mode: string, alpha: number, lines: boolean}} PairSettings
  */
+
+/** Share of the scale that an outline surrounds. */
+const LEVEL = 0.3;
+/** CSS pixels from one dot of a dotted line to the next, about. */
+const STEP = 7;
 
 /** Keep only what is above 0: a table without its lower half. @param {Table} table */
 function upperHalf({ K, A }) {
@@ -67,7 +74,8 @@ export class PairPicture {
   paint({ mode, alpha }, lut, dark) {
     const { canvas, head, heat } = this, { width, height } = canvas, [w, h] = head.size;
     const source = /** @type {Uint8ClampedArray} */ (this.#source), out = new ImageData(width, height);
-    if ((mode === "picture" || this.empty) && !heat) out.data.set(source);
+    const plain = mode === "picture" || mode === "lines" || this.empty;
+    if (plain && !heat) out.data.set(source);
     else {
       const opacity = { alpha: heat ? Math.max(0.6, alpha) : alpha, even: false, threshold: 0 };
       let table = heat ? overlayTable(lut, opacity) : softened(differenceTable(opacity));
@@ -77,6 +85,34 @@ export class PairPicture {
       fade(out.data, source, width, seen, dark ? 20 : 255);
       blend(out.data, under, levelsAt(heat ?? this.map, [0, 0, w, h], width, height, 1, 0, levels), table, width, seen);
     }
-    /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).putImageData(out, 0, 0);
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.putImageData(out, 0, 0);
+    if (mode === "lines" && !heat && !this.empty) this.#outline(context, alpha);
+  }
+
+  /**
+   * Surround what makes the two similar, and with dotted lines what makes them differ; the picture keeps its colours.
+   * @param {CanvasRenderingContext2D} context @param {number} alpha
+   */
+  #outline(context, alpha) {
+    const { w, h, extent: [x0, y0, x1, y1], values } = this.map, { width, height } = this.canvas;
+    const [across, down] = [width / this.head.size[0], height / this.head.size[1]];
+    const unit = width / parseFloat(this.canvas.style.width);
+    for (const [sign, rgb] of /** @type {[number, number[]][]} */ ([[1, FIRST], [-1, SECOND]])) {
+      const path = new Path2D(), found = isolines(Float32Array.from(values, (v) => sign * (v / 32767.5 - 1)), w, h, LEVEL);
+      const at = found.map((v, i) => (i % 2 ? (y0 + (v / h) * (y1 - y0)) * down : (x0 + (v / w) * (x1 - x0)) * across));
+      // A dot is a line from a point to itself.
+      const pieces = sign > 0 ? at : dots(at, STEP * unit);
+      for (let i = 0; i < pieces.length; i += 4) {
+        path.moveTo(pieces[i], pieces[i + 1]);
+        path.lineTo(pieces[i + 2], pieces[i + 3]);
+      }
+      context.lineCap = "round";
+      for (const [wide, ink] of /** @type {[number, string][]} */ ([[5, "#fff"], [sign > 0 ? 2.5 : 3.5, `rgb(${rgb.join(" ")})`]])) {
+        Object.assign(context, { lineWidth: wide * unit, strokeStyle: ink, globalAlpha: alpha });
+        context.stroke(path);
+      }
+      context.globalAlpha = 1;
+    }
   }
 }

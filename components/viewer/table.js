@@ -7,8 +7,8 @@
  */
 
 const GAMMA = 1.5;
-const FIRST = [0x1f, 0x5f, 0xd0];
-const SECOND = [0xc8, 0x32, 0x1f];
+export const FIRST = [0x1f, 0x5f, 0xd0];
+export const SECOND = [0xc8, 0x32, 0x1f];
 
 /**
  * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.

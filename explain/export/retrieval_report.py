@@ -9,7 +9,7 @@ import numpy as np
 from common.files import to_json
 from explain.export import offline_page, scaled, table
 from explain.export.result_folder import label_stem
-from explain.export.similarity_files import overlay, places
+from explain.export.similarity_files import drawn, places
 from explain.methods import METHODS
 from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
@@ -92,6 +92,7 @@ def _explained(explainer: Explainer, query: QueryResult, options: dict[str, Any]
     pairs = []
     for match in matches_of(query):
         pair = similarity(explainer, own, match.item.open(), **options)
+        on_query, on_match = drawn(pair)
         pairs.append(
             {
                 "name": match.item.key,
@@ -106,9 +107,9 @@ def _explained(explainer: Explainer, query: QueryResult, options: dict[str, Any]
                     (f"{pair.gallery.image.name}, as it is", _url(pair.gallery.image)),
                     (
                         f"{pair.gallery.image.name} with what is similar to the query in blue",
-                        _url(overlay(pair.gallery)),
+                        _url(on_match),
                     ),
-                    (f"The query with what is similar to {pair.gallery.image.name} in blue", _url(overlay(pair.query))),
+                    (f"The query with what is similar to {pair.gallery.image.name} in blue", _url(on_query)),
                 ],
             }
         )

@@ -12,8 +12,8 @@ from explain.export.result_folder import MAPS, label_stem
 from explain.methods import METHODS
 from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
-from explain.rendering import contact_sheet
-from explain.rendering.render import shown
+from explain.rendering import color_tables, contact_sheet, contours
+from explain.rendering.render import line_width, shown
 from explain.rendering.style import Field, Style
 from explain.similarity.similarity import describe_places
 
@@ -32,6 +32,39 @@ if TYPE_CHECKING:
 PAIRS = 6
 """Number of matching places that are drawn."""
 COLOURS = "Blue: similar, red: different"
+LEVEL = 0.3
+"""Share of the scale that an outline surrounds, as in `components/pairs/picture.js`."""
+OUTLINED = 480
+
+
+def drawn(found: Similarity) -> list[NDArray[np.uint8]]:
+    """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead."""
+    return [(outlined if found.subject == "persons" else overlay)(side) for side in found.sides]
+
+
+def outlined(side: ComparedImage) -> NDArray[np.uint8]:
+    """Surround what makes the two similar with blue lines, what makes them differ with dotted red ones.
+
+    The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.
+    """
+    times = max(1, round(OUTLINED / side.image.height))
+    out = side.image.pixels.repeat(times, 0).repeat(times, 1).astype(np.float32)
+    (height, width), (x0, y0, x1, y1) = out.shape[:2], (edge * times for edge in side.geometry.extent)
+    line, (rows, columns) = line_width(out.shape), side.signed.shape
+    for sign, colour in ((1, color_tables.FIRST_RGB), (-1, color_tables.SECOND_RGB)):
+        found = contours.segments(sign * side.signed, LEVEL)
+        found[:, ::2] = x0 + found[:, ::2] / columns * (x1 - x0)
+        found[:, 1::2] = y0 + found[:, 1::2] / rows * (y1 - y0)
+        if sign < 0:
+            # A dot in each square of the line, whose pieces come in no order.
+            _, first = np.unique(np.floor(found[:, :2] / (6 * line)), axis=0, return_index=True)
+            found = found[np.sort(first)][:, [0, 1, 0, 1]]
+        halo, ink = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+        contours.cover([halo, ink], found, [2.2 * line, (1 if sign > 0 else 1.5) * line])
+        for plane, paint in ((halo, (255, 255, 255)), (ink, colour)):
+            share = plane[..., None] / 255
+            out += share * (np.array(paint, np.float32) - out)
+    return np.rint(out).astype(np.uint8)
 
 
 def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8]:
@@ -50,24 +83,24 @@ def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
     """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json."""
     names = [side.image.name for side in found.sides]
-    yield "similarity.jpg", _drawn([overlay(side) for side in found.sides], names, _title(found))
+    yield "similarity.jpg", _drawn(drawn(found), names, _title(found))
     if found.matches.pairs:
         grids = (found.matches.query, found.matches.gallery)
         places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
-        drawn = [
+        numbered = [
             contact_sheet.boxes(
                 side.image.pixels, [(rectangle(grid, at, side.image), str(i + 1)) for i, at in enumerate(cells)]
             )
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]
-        yield "pairs.jpg", _drawn(drawn, names, "Equal numbers match")
+        yield "pairs.jpg", _drawn(numbered, names, "Equal numbers match")
     yield MAPS, npz_bytes(_arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
 
 
 def of_methods(every: Sequence[Similarity]) -> File:
     """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
-    panels = [overlay(side) for found in every for side in found.sides]
+    panels = [panel for found in every for panel in drawn(found)]
     captions = [f"{side.image.name}, {METHODS[found.method].name}" for found in every for side in found.sides]
     return "methods.jpg", _drawn(panels, captions, _title(every[0]))
 
@@ -76,8 +109,7 @@ def of_pair(found: Similarity, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = found.gallery.image.name
     captions = [found.query.image.name, f"{rank}. {name}"]
-    drawn = _drawn([overlay(side) for side in found.sides], captions, _title(found))
-    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", drawn
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _drawn(drawn(found), captions, _title(found))
 
 
 def summary(found: Similarity, context: Context | None) -> dict[str, Any]:

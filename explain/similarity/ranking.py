@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import Cancelled, ImageProblem
 from common.packaged import photograph, photographs
 from explain.batch.source import find
-from explain.phrases import plural
+from explain.phrases import listing, plural
 from explain.picture.image import Image
 from explain.similarity.embedding import embedding, mirrored_score
 from explain.similarity.similarity import SAME
@@ -40,6 +40,8 @@ PERSONS = (
 )
 """Persons in the packaged photographs, xyxy in their pixels."""
 SCENES = 4
+UPRIGHT = 1.5
+"""Height over width from which a picture may be an upright crop of a person."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +83,17 @@ class Context:
     """Score of the query and its mirror image: about the highest that two different pictures can get."""
     subject: str = "pictures"
     """What the unrelated pictures show."""
+    caution: str = ""
+    """Why scores of these pictures mean little; empty where nothing is known against them."""
 
     @property
     def words(self) -> str:
-        """The reference scores in one sentence."""
+        """The caution, if there is one, and the reference scores in one sentence."""
         own = f"the query and its mirror image {self.mirrored:.2f}"
-        if not self.unrelated:
-            return f"For comparison, {own}."
-        low, high = self.unrelated[0], self.unrelated[-1]
-        return f"For comparison, unrelated {self.subject} score {low:.2f} to {high:.2f}, {own}."
+        if self.unrelated:
+            low, high = self.unrelated[0], self.unrelated[-1]
+            own = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {own}"
+        return f"{self.caution} For comparison, {own}.".lstrip()
 
     def verdict(self, score: float) -> str:
         """Return what a score means, as the end of a sentence."""
@@ -97,6 +101,8 @@ class Context:
             return "but this model scores everything as related"
         if score > SAME:
             return "the same picture to this model"
+        if self.caution:
+            return "of little meaning here"
         if score >= self.mirrored:
             return "as related as a picture and its mirror image"
         if not self.unrelated:
@@ -169,15 +175,30 @@ def rank(
     return Ranking(image, tuple(hits), tuple(itself), tuple(failed))
 
 
-def context(explainer: Explainer, query: Image, preprocessing: str = "trained") -> Context:
-    """Score unrelated pictures, and the query with its mirror image: a few passes, the first time."""
+def context(
+    explainer: Explainer, query: Image, preprocessing: str = "trained", *, other: Image | None = None
+) -> Context:
+    """Score unrelated pictures, and the query with its mirror image: a few passes, the first time.
+
+    `other`: what the query is compared with, so that a model of something else says so.
+    """
     adapter = explainer.resident.adapter
     many = adapter.channels > 3
     others = [] if many else controls(adapter)
     vectors = [embedding(explainer, image, preprocessing) for image in others]
     mirrored = mirrored_score(explainer, query, preprocessing)
     subject = adapter.subject or ("scenes" if adapter.spec.example else "pictures")
-    return Context(tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2))), mirrored, subject)
+    unrelated = tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2)))
+    return Context(unrelated, mirrored, subject, _caution(adapter.subject, query, other))
+
+
+def _caution(subject: str, *images: Image | None) -> str:
+    """Return why a model of persons says little of these pictures; empty where they may be upright crops of persons."""
+    odd = [image.name for image in images if image is not None and image.height < UPRIGHT * image.width]
+    if subject != "persons" or not odd:
+        return ""
+    which = f"{odd[0]} is" if len(odd) == 1 else f"{listing(odd)} are"
+    return f"This model compares upright pictures of one person, which {which} not."
 
 
 def controls(adapter: Adapter) -> tuple[Image, ...]:

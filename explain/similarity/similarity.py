@@ -113,6 +113,8 @@ class Similarity:
     image."""
     matches: Matches
     """Cells of the two pictures that match best, at the first layer."""
+    subject: str = ""
+    """What the model compares where it is not pictures of any kind: `persons`."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -209,6 +211,7 @@ def similarity(
             preprocessing,
             state,
             matches(evidences[0], evidences[1], carried),
+            resident.adapter.subject,
             tuple(dict.fromkeys((*one.notes, *other.notes, *more, *resident.adapter.notes))),
         )
 

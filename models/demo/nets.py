@@ -218,6 +218,17 @@ WORDS = (
 CLIP = "demo-clip"
 
 
+def unreadable(phrase: str) -> str:
+    """Return why a phrase cannot be read, in a sentence; empty where it can."""
+    words = re.findall(r"[^\W_]+", phrase.lower())
+    if len(words) >= LENGTH:
+        return f"{CLIP} reads {LENGTH - 1} words at most: say {phrase!r} in fewer."
+    if (unknown := next((word for word in words if word not in WORDS), None)) is not None:
+        known = f"colours ({', '.join(COLOURS)}) and shapes ({', '.join(SHAPES)})"
+        return f"{CLIP} does not know the word {unknown!r}: it was taught {known}, as in red star."
+    return ""
+
+
 def tokenize(phrases: Sequence[str]) -> Tensor:
     """Return (K, LENGTH) int64: each phrase's words, then zeros.
 
@@ -225,13 +236,9 @@ def tokenize(phrases: Sequence[str]) -> Tensor:
     """
     rows = torch.zeros(len(phrases), LENGTH, dtype=torch.long)
     for row, phrase in zip(rows, phrases, strict=True):
-        words = re.findall(r"[^\W_]+", phrase.lower())
-        if len(words) >= LENGTH:
-            raise ModelProblem(f"{CLIP} reads {LENGTH - 1} words at most: say {phrase!r} in fewer.")
-        for at, word in enumerate(words):
-            if word not in WORDS:
-                known = f"colours ({', '.join(COLOURS)}) and shapes ({', '.join(SHAPES)})"
-                raise ModelProblem(f"{CLIP} does not know the word {word!r}: it was taught {known}, as in red star.")
+        if reason := unreadable(phrase):
+            raise ModelProblem(reason)
+        for at, word in enumerate(re.findall(r"[^\W_]+", phrase.lower())):
             row[at] = WORDS.index(word)
     return rows
 

@@ -133,6 +133,17 @@ def example() -> Spec:
     return sample(6, 0, held_out=True)
 
 
+def to_compare() -> dict[str, Spec]:
+    """Return specs to compare `example` with, by what they show: the person again, the twin, and other persons."""
+    own, other = 6, twin(6)
+    others = {f"person {letter}.png": sample(HELD_OUT + 2 * i, 0, held_out=True) for i, letter in enumerate("ABC")}
+    return {
+        "same person.png": sample(own, 1, held_out=True),
+        "same person, third picture.png": sample(own, 2, held_out=True),
+        f"twin, other {differs(own)}.png": sample(other, 1, held_out=True),
+    } | others
+
+
 def wearing(spec: Spec, garment: str, of: Outfit) -> Spec:
     """Return the spec of the same picture with one garment of another outfit."""
     changed = {"top": ("top", "pattern", "ink"), "legs": ("legs", "cut")}.get(garment, (garment,))

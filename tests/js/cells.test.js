@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { similarTo, asHeat, beside, best, cellBox, cellUnder, placeOf, sizes } from "../../components/pairs/cells.js";
+import { similarTo, asHeat, beside, best, cellBox, cellUnder, dots, placeOf, sizes } from "../../components/pairs/cells.js";
 
 const grid = { down: [0, 10, 20], across: [-5, 10, 20, 35] };
 
@@ -36,4 +36,11 @@ test("two pictures are of one height beside each other and fit the room", () => 
   const [[a, h], [b, same]] = sizes(316, [1, 2], 500, false, 16);
   assert.deepEqual([a, h, b, same], [100, 100, 200, 100]);
   assert.deepEqual(sizes(300, [2, 3], 120, true, 16), [[240, 120], [300, 100]]);
+});
+
+test("a dotted line has one dot in each square, whichever order its pieces come in", () => {
+  const pieces = [0, 1, 2, 10, 11, 3].flatMap((x) => [x, 2, x + 1, 2]);
+  assert.deepEqual(dots(pieces, 5), [0, 2, 0, 2, 10, 2, 10, 2]);
+  assert.deepEqual(dots([7, 7, 8, 8, -1, 7, 0, 7], 5), [7, 7, 7, 7, -1, 7, -1, 7]);
+  assert.deepEqual(dots([], 5), []);
 });

@@ -43,6 +43,10 @@ def test_a_word_that_it_does_not_know_is_a_sentence(page):
     app = page(model="demo-clip", example=captioned_scenes.EXAMPLE, words="zebra")
     assert not app.exception
     assert "does not know the word 'zebra'" in texts(app)
+    app.text_input(key="words").set_value("red star, green bar, blue star").run()
+    assert not app.exception and not app.error
+    assert len(shown(app).maps) == 2
+    assert "'green bar' is left out. demo-clip does not know the word 'bar'" in texts(app)
 
 
 def test_without_words_it_asks_for_them(page, tmp_path, monkeypatch):

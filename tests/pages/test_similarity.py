@@ -16,6 +16,7 @@ from explain import Explainer
 from explain.picture.image import Image
 from explain.similarity.ranking import context
 from explain.similarity.similarity import similarity
+from models.demo import person_scenes
 from tests.pages.conftest import session, texts
 
 SCREEN = "pages/similarity.py"
@@ -45,7 +46,8 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
     assert head["pairs"][0][2] == pytest.approx(expected.matches.pairs[0].score, abs=1e-5)
     assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
     held = context(explainer, bus)
-    assert app.markdown[0].value == f"## {expected.score:.2f}, {held.verdict(expected.score)}."
+    assert app.markdown[0].value == f"## bus.jpg and bus, part.jpg: {expected.score:.2f}, clearly related"
+    assert held.verdict(expected.score) == "clearly related"
     assert held.words in texts(app)
     assert "HiResCAM at bn2" in texts(app)
 
@@ -66,7 +68,9 @@ def test_another_of_the_list_and_another_question(page) -> None:
 def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(page, pictures: list) -> None:
     app = page(SCREEN)
     app.segmented_control(key="gallery-way").set_value("upload").run()
-    assert any("Choose a picture to compare with" in m.value for m in app.markdown)
+    # Until there is a file, the examples keep the page from being empty.
+    assert listed(app)[0][0] == "bus, part.jpg"
+    assert "until you give a picture" in texts(app)
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in pictures[1:3]]
     uploader = app.file_uploader(key="gallery-files")
     uploader.upload(*files[0])
@@ -75,6 +79,7 @@ def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(pa
     app.run()
     assert not app.exception and not app.error
     assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
+    assert "until you give a picture" not in texts(app)
     assert any("broken.jpg" in w.value for w in app.warning)
 
 
@@ -87,10 +92,28 @@ def test_the_chosen_one_becomes_the_query(page) -> None:
     assert isinstance(session(app, Sidebar).picture, Image)
 
 
-def test_a_model_that_gives_no_embedding_says_so(page) -> None:
+def test_instead_of_a_detector_a_classifier_compares_and_the_page_says_so(page) -> None:
     app = page(SCREEN, model="demo-s")
-    assert not app.exception
-    assert any("gives no embedding" in e.value for e in app.error)
+    assert not app.exception and not app.error
+    assert "efficientnet-lite0 compares them, as the chosen model does not compare pictures." in texts(app)
+    expected = Explainer("efficientnet-lite0")
+    query, best = image_source.example("bus"), listed(app)[0][1]
+    part = gallery_picker._part(query, gallery_picker.CLOSE["bus"])
+    assert best == f"{similarity(expected, query, part).score:.2f}"
+
+
+def test_persons_are_compared_with_the_same_person_the_twin_and_others(page) -> None:
+    app = page(SCREEN, model="demo-reid", example=person_scenes.EXAMPLE)
+    assert not app.exception and not app.error
+    names = [name for name, _ in listed(app)]
+    assert [name.split()[0] for name in names] == ["same", "same", "twin,", "person", "person", "person"]
+    assert "clearly related" in app.markdown[0].value
+    assert sent(app)["outlined"]
+
+
+def test_a_model_of_persons_says_that_a_bus_means_little_to_it(page) -> None:
+    app = page(SCREEN, model="demo-reid")
+    assert "of little meaning here" in app.markdown[0].value
 
 
 def test_a_model_of_scenes_is_judged_by_scenes(page) -> None:

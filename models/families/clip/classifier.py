@@ -51,6 +51,8 @@ class Towers:
     notes: tuple[str, ...] = ()
     text_bytes: int = 0
     """Memory that the text tower takes besides `image`."""
+    unreadable: Callable[[str], str] = lambda _phrase: ""
+    """Return why a phrase cannot be read, in a sentence; empty where it can."""
     _known: dict[str, Tensor] = field(default_factory=dict)
 
     def vectors(self, phrases: Sequence[str]) -> Tensor:
@@ -124,10 +126,15 @@ class ClipClassifier(Classifier):
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
         """Return the same model comparing with these phrases, taken as they are.
 
-        Raises ModelProblem where there are none, one is given twice, or the model cannot read it.
+        A phrase that the model cannot read is left out, and a note says so. Raises ModelProblem where there are none,
+        one is given twice, or the model can read none of them.
         """
-        other = copy.copy(self)
-        other._set_words(vocabulary(names), ("{}",))
+        other, words = copy.copy(self), vocabulary(names)
+        reasons = {word: reason for word in words if (reason := self.towers.unreadable(word))}
+        if len(reasons) == len(words):
+            raise ModelProblem(next(iter(reasons.values())))
+        other._set_words(tuple(word for word in words if word not in reasons), ("{}",))
+        other.notes += tuple(f"{word!r} is left out. {reason}" for word, reason in reasons.items())
         return other
 
     def _set_words(self, words: Sequence[str], templates: Sequence[str]) -> None:

@@ -80,6 +80,7 @@ def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
         Preprocessing((SIDE, SIDE), SIDE, nets.MEAN, nets.STD, "bicubic"),
         sha256_of(path),
         notes=(ONLY_DRAWN,),
+        unreadable=nets.unreadable,
     )
 
 

@@ -18,9 +18,11 @@ from explain.evidence.layers import as_map
 from explain.export import similarity_files
 from explain.methods import SIMILARITY
 from explain.picture.image import Image
+from explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
 from explain.similarity.embedding import embedding
 from explain.similarity.ranking import Context, context, rank
 from explain.similarity.similarity import similarity
+from models.demo import person_scenes
 from models.preprocess import place
 from tests.conftest import asset
 
@@ -310,6 +312,38 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert "unrelated" not in Context((), 0.9).words
     vector = embedding(lite, Image.open(bus))
     assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_of_persons_says_that_other_pictures_mean_little(bus: Path, zidane: Path) -> None:
+    reid = Explainer("demo-reid")
+    images = [Image.open(bus), Image.open(zidane)]
+    held = context(reid, images[0], other=images[1])
+    assert held.verdict(0.91) == "of little meaning here"
+    assert "upright pictures of one person, which bus.jpg and zidane.jpg are not." in held.words
+    specs = person_scenes.to_compare()
+    own = Image.open(person_scenes.draw(person_scenes.example()).pixels, name="person.png")
+    found = {name: similarity(reid, own, person_scenes.draw(spec).pixels).score for name, spec in specs.items()}
+    # The person's other pictures come first, then the twin, then strangers.
+    ranked = sorted(found, key=lambda name: -found[name])
+    assert [name.split()[0] for name in ranked] == ["same", "same", "twin,", "person", "person", "person"]
+    held = context(reid, own, other=Image.open(person_scenes.draw(specs["same person.png"]).pixels))
+    assert held.verdict(found["same person.png"]) == "clearly related"
+    assert not held.caution
+
+
+def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, zidane: Path) -> None:
+    reid = Explainer("demo-reid")
+    specs = [person_scenes.example(), *person_scenes.to_compare().values()]
+    found = similarity(reid, *(person_scenes.draw(spec).pixels for spec in specs[:2]))
+    for side, drawn in zip(found.sides, similarity_files.drawn(found), strict=True):
+        times = drawn.shape[0] // side.image.height
+        plain = side.image.pixels.repeat(times, 0).repeat(times, 1)
+        lines = (drawn != plain).any(2)
+        # Lines, in both colours, and otherwise the picture as it is.
+        assert 0.01 < lines.mean() < 0.4
+        assert all((np.abs(drawn.astype(int) - colour).sum(2) == 0).any() for colour in (FIRST_RGB, SECOND_RGB))
+    other = similarity(lite, bus, zidane)
+    assert np.array_equal(similarity_files.drawn(other)[0], similarity_files.overlay(other.query))
 
 
 def test_the_command_writes_both_maps_and_says_what_the_number_means(

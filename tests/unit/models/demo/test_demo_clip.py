@@ -46,6 +46,15 @@ def test_a_lone_prompt_points_too_however_it_is_put(prompt: str) -> None:
 def test_words_that_it_was_not_taught_are_named() -> None:
     with pytest.raises(ModelProblem, match="does not know the word 'zebra'"):
         Explainer("demo-clip")(captioned_scenes.draw(captioned_scenes.example()).pixels, vocabulary="a zebra")
+    scene = captioned_scenes.draw(captioned_scenes.example()).pixels
+    result = Explainer("demo-clip")(scene, vocabulary="red star, green bar, zebra, blue star")
+    # The rest is answered as if only it had been asked for.
+    alone = Explainer("demo-clip")(scene, vocabulary="red star, blue star")
+    assert [p.label for p in result.predictions] == [p.label for p in alone.predictions]
+    assert [p.score for p in result.predictions] == [p.score for p in alone.predictions]
+    left_out = [note for note in result.notes if "is left out" in note]
+    assert [note.split(". ")[0] for note in left_out] == ["'green bar' is left out", "'zebra' is left out"]
+    assert "does not know the word 'bar'" in left_out[0]
     with pytest.raises(ModelProblem, match="in fewer"):
         nets.tokenize(["a " * 12])
 
