@@ -57,14 +57,17 @@ class Statistics(_Answer):
 
 
 class BoxNumbers(_Answer):
-    """How a map relates to its own box and to the others; shares are 0..1."""
+    """How a map relates to boxes. `own_only`, `shared`, `elsewhere` and `outside`, each 0..1, sum to 1."""
 
-    inside: Number
+    inside: Number = Field(description="Share in its own boxes, whether others overlap them or not.")
     area: Number
     ratio: Number
     hit: bool
-    elsewhere: Number
+    elsewhere: Number = Field(description="Share in other boxes only.")
     entropy: Number
+    own_only: Number = Field(description="Share in its own boxes, where no other box is.")
+    shared: Number = Field(description="Share where its own boxes and others overlap.")
+    outside: Number = Field(description="Share outside all boxes.")
 
 
 class Agreement(_Answer):

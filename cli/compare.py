@@ -141,6 +141,9 @@ def _object(one: Side, first: Side) -> dict[str, Any]:
         if found and wanted and found.box and wanted.box
         else None,
         "inside": numbers.inside if numbers else None,
+        "shares": {name: getattr(numbers, name) for name in ("own_only", "shared", "elsewhere", "outside")}
+        if numbers
+        else None,
         "missing": plain_text(one.missing.words) if one.missing else missing,
     }
 
@@ -162,7 +165,7 @@ def _report_objects(
         )
         for one in objects
     ]
-    columns = ("model", "object", "how sure", "same box (IoU)", "heat in its box", "finds it")
+    columns = ("model", "object", "how sure", "same box (IoU)", "in its box", "finds it")
     console.table(columns, rows, right=columns[2:5])
     console.say(*(f"{name}: {one['missing']}" for name, one in zip(names, objects, strict=True) if one["missing"]))
 

@@ -153,6 +153,7 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
     """Print one explanation for a reader: the headline, the numbers of its maps, and its findings."""
     from explain.export import table
     from explain.findings.diagnosis import headline
+    from explain.maps.boxes import WHERE
     from explain.methods import METHODS
     from explain.phrases import percent, plain_text
 
@@ -166,17 +167,23 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
             percent(row["score"]) if row["score"] is not None else "–",
             percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
-            percent(row["box_inside"]) if row["box_inside"] is not None else "",
+            *(_by_boxes(explanation, row["map"]) or [""] * len(WHERE)),
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", "how sure", "half its heat on", "hottest at", "heat in its box")
-    count = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    columns = ("map of", "how sure", "half its heat on", "hottest at", *WHERE)
+    count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(WHERE)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.
     for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         if finding.text != title:
             console.say(f"{finding.level}: {plain_text(finding.text)}")
+
+
+def _by_boxes(explanation: Explanation, index: int) -> list[str]:
+    """Return a map's shares of evidence in the order of WHERE; none without a box."""
+    numbers = explanation.box_numbers(index)
+    return [] if numbers is None else [f"{share} %" for share in numbers.printed.values()]
 
 
 def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from explain.comparison import Comparison
 from explain.evidence.targets import decode
 from explain.findings.diagnosis import nothing_found
 from explain.maps import boxes
-from explain.maps.boxes import same_object
+from explain.maps.boxes import own_boxes, same_object
 from explain.maps.heatmap import rescaled
-from explain.phrases import percent
+from explain.phrases import listing
 from models.labels import class_index
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ KINDS = 3
 
 
 def found(explanation: Explanation) -> str:
-    """Return `yolo11n found 1 bus and 4 persons.`, or the strongest candidate where no box is shown."""
+    """Return `YOLO11n found 1 bus and 4 persons.`, or the strongest candidate where no box is shown."""
     if not explanation.predictions:
         return nothing_found(explanation)
-    return f"{explanation.model.id} found {kinds(explanation.predictions)}."
+    return f"{explanation.model.name} found {kinds(explanation.predictions)}."
 
 
 def kinds(predictions: Sequence[Prediction]) -> str:
@@ -72,18 +72,12 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
 
 
 def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
-    """Return the shares of one map's heat inside its boxes, as one sentence; None without a box, or without heat."""
+    """Return where one map's evidence is, by boxes, as one sentence; None without a box, or without any."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
-    own = "its own box" if len(explanation.own(index)) == 1 else "its own boxes"
-    if explanation.options.per == "picture":
-        return f"**{percent(numbers.inside)}** of the heat for {name} is inside the boxes."
-    elsewhere = f", {percent(numbers.elsewhere)} in other boxes" if round(numbers.elsewhere, 2) else ""
-    # As printed, or the parts would not add up on the page.
-    around = 1 - round(numbers.inside, 2) - round(numbers.elsewhere, 2)
-    rest = f"{' and' if elsewhere else ','} {percent(around)} elsewhere" if round(around, 2) > 0 else ""
-    return f"**{percent(numbers.inside)}** of the heat for **{name}** is inside {own}{elsewhere}{rest}."
+    own = own_boxes(explanation.options.per, len(explanation.own(index)))
+    return f"Evidence for **{name}**: {listing(numbers.words(own))}."
 
 
 @dataclass(frozen=True, eq=False)

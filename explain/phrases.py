@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 NBSP = "\N{NO-BREAK SPACE}"
 _NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
@@ -18,6 +18,16 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return f"<{NBSP}1{NBSP}%"
     return f"{share * 100:.0f}{NBSP}%"
+
+
+def whole_percents(shares: Sequence[float]) -> list[int]:
+    """Round shares of a whole, 0..1, to whole percents that sum as the shares do: by the largest remainders."""
+    exact = [max(0.0, share) * 100 for share in shares]
+    rounded = [int(value) for value in exact]
+    for _ in range(round(sum(exact)) - sum(rounded)):
+        next_up = max(range(len(exact)), key=lambda i: exact[i] - rounded[i])
+        rounded[next_up] += 1
+    return rounded
 
 
 def finely(share: float) -> str:

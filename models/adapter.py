@@ -150,6 +150,15 @@ class ModelSpec:
     source: str = ""
     """Where the architecture comes from: its paper or its repository."""
 
+    @property
+    def name(self) -> str:
+        """What people call it, from its id and the family's own spelling: `YOLO11n`, `YOLOX nano`."""
+        word = self.family.split(" ")[0]
+        if not self.id.casefold().startswith(word.casefold()):
+            return self.id
+        rest = self.id[len(word) :]
+        return f"{word} {rest[1:]}" if rest.startswith("_") else f"{word}{rest}"
+
 
 class Adapter:
     """Base class of a loaded model: all that the engine may ask of it, and what holds unless a family says otherwise.

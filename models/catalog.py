@@ -25,7 +25,7 @@ from models.inspect import inspect_model
 from models.load import current_name, loader_exists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from models.adapter import Progress
 
@@ -440,10 +440,21 @@ FIRST_DETECTOR = "yolo11n"
 MAX_COMPARED = 8
 
 
-def detector() -> str:
-    """Return the catalogue's first detector whose weights are on this machine."""
-    found = (one for one in catalog().values() if one.task == "detect" and "random" not in one.weights)
-    return next((one.id for one in found if available(one)), FIRST_DETECTOR)
+NARROW = (" pose", " turned boxes", "YOLOE (")
+"""In the names of families: detectors of persons or of aerial photographs alone, or of nothing until they are asked."""
+
+
+def detector(here: Collection[str] | None = None) -> str:
+    """Return the best detector whose weights are on this machine: the catalogue's first that knows photographs.
+
+    Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
+    models on this machine, where they are known already.
+    """
+    every = (one for one in catalog().values() if one.task == "detect" and "random" not in one.weights)
+    found = [one for one in every if (available(one) if here is None else one.id in here)]
+    # Of equals the first.
+    best = min(found, key=lambda one: (bool(one.example), any(word in one.family for word in NARROW)), default=None)
+    return best.id if best else FIRST_DETECTOR
 
 
 def compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Cancelled, WeightsProblem
+from common.errors import Cancelled
 from components import saving
 from components.choices import detection_options, sidebar
-from components.session import explain_job, image_source, page, reopen, state, url_state
+from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
-from components.views import charts, comparisons, detections, exports, panels, snapshots, visual_prompts
-from components.views.detections import Lookup, Place
+from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
 from explain.methods import METHODS
-from explain.phrases import article, listing, percent
+from explain.phrases import listing, percent
 from models import catalog, weights
 
 if TYPE_CHECKING:
@@ -24,15 +23,14 @@ if TYPE_CHECKING:
 
     from components.choices.detection_options import DetectOptions
     from components.session.state import Choices
-    from components.viewer import View
+    from components.viewer import Box, View
     from components.views.detections import Item
     from explain import Explainer, Explanation
     from explain.findings.missing import Missing
-    from models.adapter import ModelSpec
 
 VIEWER = "viewer-detect"
-FIRST = "yolo11n"
-"""The detector to recommend where there is none."""
+MEGABYTES = 5.5
+"""Size of the detector that is offered where none knows photographs."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,12 @@ class Layout:
 @page.guarded
 def detect() -> None:
     top, main = st.container(), st.container()
-    choices, explainer = sidebar.draw(threshold=False)
-    if explainer.model.task != "detect":
-        with main:
-            _no_detector(choices)
-        return
+    choices, explainer = sidebar.draw(threshold=False, own_detector=True)
     with page.head(top) as title:
         lens = detection_options.lens()
     with main:
+        if choices.model.example:
+            _of_drawn_scenes(choices)
         left, right = st.columns([3, 1], gap="medium")
         with right:
             choices = visual_prompts.given(choices, explainer)
@@ -81,21 +77,21 @@ def detect() -> None:
         with head:
             st.markdown("### Boxes", width="content")
             request = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
+        with rows:
+            detection_options.filter_chip(explainer, request)
         _show(Query(lens, choices, explainer, request), Layout(title, left, rows, right))
 
 
 def _show(query: Query, layout: Layout) -> None:
     """Draw the list of boxes, and what the lens shows of the chosen one."""
-    from explain.detections import found
-
     base = detections.first(query.choices, query.explainer, query.request)
-    _read_address(base)
+    missing_places.read_address(base)
     detections.arrive(base)
-    missing = _missing(base, query.request)
-    _write_address(_place(base))
-    explanation = _explained(query, layout, base, missing)
+    missing = missing_places.missing_box(base, query.request)
+    missing_places.write_address(missing_places.place_of(base))
+    explanation, stopped = _explained(query, layout, base, missing)
     if explanation is None:
-        _waiting(query, layout, base, missing)
+        _waiting(query, layout, base, missing, stopped=stopped)
         return
     pair, per_picture = state.of(state.ChosenBox).pair, query.request.per == "picture"
     listed = detections.items(explanation, None if missing is None else missing.candidate)
@@ -111,8 +107,7 @@ def _show(query: Query, layout: Layout) -> None:
         if index >= len(explanation.heatmaps) and not per_picture:
             st.rerun()
     detections.keep(listed, index)
-    heading = f"{found(base)}{' Choose a box to see why.' if base.predictions and not index else ''}"
-    layout.title.markdown(f"## {heading}")
+    layout.title.markdown(f"## {_heading(base, query.request, index)}")
     at = 0 if per_picture else index
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
@@ -126,19 +121,35 @@ def _show(query: Query, layout: Layout) -> None:
             detections.numbers(explanation, at)
 
 
-def _explained(query: Query, layout: Layout, base: Explanation, missing: Missing | None) -> Explanation | None:
-    """Return the maps; while a slow method runs, and after it was stopped, say so and return None."""
+def _heading(base: Explanation, request: DetectOptions, index: int) -> str:
+    """Return what was found, the class filter, and what to do next."""
+    from explain.detections import found
+
+    only = request.options["classes"]
+    parts = [found(base)]
+    if only and base.predictions:
+        parts.append(f"Showing only {listing(list(only))}.")
+    elif base.predictions and not index:
+        parts.append("Choose a box to see its evidence.")
+    return " ".join(parts)
+
+
+def _explained(
+    query: Query, layout: Layout, base: Explanation, missing: Missing | None
+) -> tuple[Explanation | None, bool]:
+    """Return the maps, and whether they were stopped; while a slow method runs, and after that, say so: no maps."""
     candidate = None if missing is None else detections.pair_of(missing.candidate)
-    pair, status = state.of(state.ChosenBox).pair, "is running"
+    pair, stopped = state.of(state.ChosenBox).pair, False
     with layout.left:
         try:
             made = detections.explained(query.choices, query.explainer, query.request, base, pair, candidate)
         except Cancelled:
-            made, status = None, "was stopped"
+            made, stopped = None, True
             explain_job.restart_button()
     if made is None:
+        status = "was stopped" if stopped else "is running"
         layout.title.markdown(f"## {METHODS[query.choices.method].name} {status}.")
-    return made
+    return made, stopped
 
 
 def _through_lens(
@@ -158,7 +169,7 @@ def _through_lens(
     return ""
 
 
-def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing | None) -> None:
+def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
     """Draw the boxes while there is no map: another box, or a place, can be chosen all the same."""
     listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
     chosen = detections.place(listed, pair)
@@ -171,12 +182,29 @@ def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing |
             st.rerun()
     with layout.left:
         marks = detections.marks(base, listed, query.request.tags, chosen)
-        view = panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=query.lens == "one")
+        view = _meanwhile(query, base, marks, listed[chosen].pair if listed else None, stopped=stopped)
         if query.lens == "one" and query.request.per == "detection":
-            _about_places(view, base, listed, chosen, missing)
+            missing_places.about_places(view, base, listed, chosen, missing)
+            missing_places.offer_to_ask(view, base)
         with st.container(horizontal=True, vertical_alignment="center"):
             snapshots.camera()
             snapshots.gallery()
+
+
+def _meanwhile(
+    query: Query, base: Explanation, marks: tuple[Box, ...], pair: tuple[int, int] | None, *, stopped: bool
+) -> View:
+    """Show the chosen box's map by the method before, dimmed while the next one is in the making; else the picture."""
+    before, area = explain_job.before(query.choices), query.lens == "one"
+    if before is not None and before.options.per == query.request.per:
+        mapped = detections.items(before)[: len(before.heatmaps)]
+        index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
+        if index is not None and before.heatmaps[index].method != query.choices.method:
+            name = METHODS[before.heatmaps[index].method].name
+            shown = [Panel(maps=(panels.heat(before, index),))]
+            line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
+            return panels.show(base.image, shown, key=VIEWER, marks=marks, area=area, line=line, dimmed=not stopped)
+    return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area)
 
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
@@ -213,7 +241,7 @@ def _one(
     files = not (maps and explanation.finished)
     view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True, files=files)
     if request.per == "detection":
-        _about_places(view, explanation, listed, at, missing)
+        missing_places.about_places(view, explanation, listed, at, missing)
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         name = "the whole picture" if request.per == "picture" else listed[at].name
@@ -221,6 +249,9 @@ def _one(
             st.markdown(f":material/filter_center_focus: {sentence}")
         if view.region is not None:
             charts.marked(explanation, view.region, at)
+    if request.per == "detection":
+        missing_places.offer_to_ask(view, explanation)
+    if maps:
         charts.findings(explanation, at)
 
 
@@ -246,151 +277,46 @@ def _hidden(explanation: Explanation) -> None:
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
 
 
-def _read_address(base: Explanation) -> None:
-    """Take over the place that the address asks about, once a session; a box in the address stays chosen."""
-    lookup, query = state.of(Lookup), st.query_params
-    if lookup.read:
-        return
-    lookup.read = True
-    label, where = (
-        query.get("ask-for"),
-        detection_options.place(query.get("ask", ""), base.image.width, base.image.height),
-    )
-    if where is not None:
-        label = label if label in base.evidence.resident.adapter.labels else None
-        lookup.place = replace(_place_at(base, where, label), fresh="box" not in query)
-
-
-def _place_at(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
-    x0, y0, x1, y1 = (float(round(edge)) for edge in where)
-    return Place((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
-
-
-def _write_address(place: Place | None) -> None:
-    """Write the place to the address, if the address can name the picture."""
-    named = place is not None and not image_source.is_own()
-    url_state.write("ask", detection_options.written(place.where) if place and named else None)
-    url_state.write("ask-for", place.label if place and named else None)
-
-
-def _place(explanation: Explanation) -> Place | None:
-    """Return the place that was asked about in this picture with this model."""
-    place = state.of(Lookup).place
-    return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
-
-
-def _missing(base: Explanation, request: DetectOptions) -> Missing | None:
-    """Return the candidate at the place that was asked about, and choose it once."""
-    place = _place(base)
-    if place is None or request.per != "detection":
-        return None
-    found = base.missing(place.where, place.label)
-    if found is not None and place.fresh:
-        place.fresh = False
-        detections.choose(detections.pair_of(found.candidate), new_list=True)
-    return found
-
-
-def _about_places(
-    view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None
-) -> None:
-    """Take a new question about a place, or answer the last one."""
-    _ask_about(view, explanation)
-    if (place := _place(explanation)) is None:
-        return
-    looked_up = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
-    if looked_up and listed[index] not in looked_up:
-        _looked_up(looked_up[0])
-    else:
-        _about_missing(missing, place, explanation)
-
-
-def _ask_about(view: View, explanation: Explanation) -> None:
-    """Take a click beside every box, or a rectangle, as the question: what is the best candidate there?"""
-    lookup, where = state.of(Lookup), None
-    # The viewer reports a click once, and this run starts anew right after it.
-    if view.point is not None and view.box is None and view.point != lookup.point:
-        where = (*view.point, *view.point)
-    lookup.point = view.point
-    rectangle = view.region.xyxy if view.region is not None and view.region.kind == "rectangle" else None
-    if rectangle is not None and rectangle != lookup.rectangle:
-        where = rectangle
-    lookup.rectangle = rectangle
-    if where is not None:
-        before = _place(explanation)
-        lookup.place = _place_at(explanation, where, before.label if before else None)
-        st.rerun()
-
-
-def _about_missing(missing: Missing | None, place: Place, explanation: Explanation) -> None:
-    """Say why the candidate is not shown; ask for another class there, or go back."""
-
-    def other() -> None:
-        place.label, place.fresh = st.session_state["missing-class"], True
-
-    words = missing.words if missing is not None else "There is no candidate at this place."
-    with st.container(gap="xsmall"):
-        st.markdown(f":material/search: {words}")
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.session_state["missing-class"] = place.label
-            st.selectbox(
-                "Candidate for",
-                sorted(set(explanation.evidence.resident.adapter.labels)),
-                index=None,
-                key="missing-class",
-                placeholder="of any class",
-                label_visibility="collapsed",
-                on_change=other,
-                width=200,
-                help="The strongest candidate of this class at that place.",
-            )
-            visual_prompts.offer(explanation, place.where)
-            _back()
-
-
-def _looked_up(item: Item) -> None:
-    """Keep the candidate within reach while another box is shown."""
+def _of_drawn_scenes(choices: Choices) -> None:
+    """Say what a model that knows drawn scenes only is shown, and offer one that knows photographs."""
+    knows = f"{choices.model.name} knows drawn scenes only"
     with st.container(horizontal=True, vertical_alignment="center"):
-        words = f"You looked up {article(item.label)}: choose {item.number} in the list."
-        st.caption(words, width="content")
-        _back()
+        if image_source.is_own():
+            words = f":material/warning: {knows}: on a photograph it finds nothing, or things that are not there."
+            st.markdown(words, width="content")
+            st.button(
+                "Try it on a drawn scene",
+                icon=":material/image:",
+                on_click=image_source.turn_to_example,
+                args=(choices.model.example,),
+                help="Choose a scene it was trained for. Your picture stays under Change.",
+            )
+        elif image_source.is_photograph():
+            chosen = image_source.current().name
+            st.caption(f"{knows}, so this page shows one. {chosen} stays chosen on the other pages.", width="content")
+        _offer()
 
 
-def _back() -> None:
-    def back() -> None:
-        state.of(Lookup).place = None
-        detections.choose(None, new_list=True)
-
-    st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
-
-
-def _no_detector(choices: Choices) -> None:
-    """Say that this model is no detector, and offer one."""
-    does = (
-        "compares pictures: it predicts no class" if choices.model.task == "embed" else "classifies the whole picture"
-    )
-    st.markdown(f"## {choices.model.id} {does} and draws no boxes.")
-    spec = next((spec for spec in sidebar.present("detect") if "random" not in spec.weights), None)
-    if spec is None:
-        try:
-            weights.locate(catalog.spec(FIRST), download=False)
-        except WeightsProblem as problem:
-            st.info(f"No detector is on this machine. {problem}", icon=":material/info:")
-    else:
-        st.button(
-            f"Look with {spec.id}",
-            icon=":material/select_all:",
-            on_click=_use,
-            args=(spec,),
-            help="A detector on this machine; your picture stays.",
+def _offer() -> None:
+    """Offer the download of a detector that knows photographs where none is on this machine."""
+    here = sidebar.menu()[1]
+    if not catalog.spec(catalog.detector(here)).example:
+        return
+    spec = catalog.spec(catalog.FIRST_DETECTOR)
+    about = f"{MEGABYTES} MB, licence {spec.licence}"
+    if weights.offline():
+        st.caption(
+            f"For photographs, put {spec.arch} ({about}) into a folder named in SIGHTGLASS_WEIGHTS.", width="content"
         )
-    panels.show(choices.image, [panels.plain(choices.image)], key=VIEWER)
-
-
-def _use(spec: ModelSpec) -> None:
-    reopen.choose_model(spec)
-    if spec.example and image_source.is_photograph():
-        image_source.turn_to_example(spec.example)
+        return
+    st.button(
+        f"Download {spec.name} for photographs ({about})",
+        icon=":material/download:",
+        on_click=reopen.choose_model,
+        args=(spec,),
+        kwargs={"own": True},
+        help="It finds 80 kinds of everyday objects. The download takes some seconds and is kept on this machine.",
+    )
 
 
 detect()

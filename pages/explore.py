@@ -67,19 +67,21 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
         return
     wanted = class_picker.wanted(choices.image)
     slow = explain_job.is_slow(choices.method)
-    name = METHODS[choices.method].name
     with main:
         try:
             explanation = (
                 class_picker.one(choices, explainer, wanted) if slow else explain_job.explained(choices, explainer)
             )
-            heading = f"{name} is running."
         except Cancelled:
-            explanation, heading = None, f"{name} was stopped."
-            explain_job.restart_button()
+            explanation, slow = explain_job.before(choices), False
+            _stopped(choices, explanation)
+            if explanation is None:
+                title.markdown(f"## {METHODS[choices.method].name} was stopped.")
+                panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+                return
         if explanation is None:
-            title.markdown(f"## {heading}")
-            panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+            title.markdown(f"## {METHODS[choices.method].name} is running.")
+            _meanwhile(choices, wanted)
             return
         explanation, index = (explanation, 0) if slow else explain_job.class_of(explanation, wanted)
         left, right = st.columns([3, 1], gap="medium")
@@ -91,6 +93,26 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
         with left:
             view = _picture(explanation, index)
         _rest(explanation, index, view, left, right)
+
+
+def _stopped(choices: Choices, before: Explanation | None) -> None:
+    """Say which map is shown after a method was stopped, and offer to start it again."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if before is not None and before.heatmaps:
+            other = METHODS[before.heatmaps[0].method].name
+            st.caption(f"{METHODS[choices.method].name} was stopped: this map is by {other}.", width="content")
+        explain_job.restart_button()
+
+
+def _meanwhile(choices: Choices, wanted: str | None) -> None:
+    """Show the map before, dimmed, while a slow method makes the next one."""
+    before = explain_job.before(choices)
+    if before is None or not before.heatmaps:
+        panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+        return
+    before, index = explain_job.class_of(before, wanted)
+    line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name}."
+    panels.show(before.image, [Panel(maps=(panels.heat(before, index),))], key="viewer", line=line, dimmed=True)
 
 
 def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:

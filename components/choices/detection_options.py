@@ -10,6 +10,7 @@ import streamlit as st
 from components.session import state, url_state
 from explain.findings.reliability import reliability
 from explain.methods import METHODS
+from explain.phrases import listing
 from models.adapter import Part
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ WITHIN = {
 TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
 RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Percent of all candidates."""
+CUSTOM = "custom"
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 
@@ -97,25 +99,30 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     if state.of(Popover).open:
         part = widgets.get("part", part)
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
-    widgets["question"] = next((name for name, wanted in ready.items() if wanted == now), None)
+    question = next((name for name, wanted in ready.items() if wanted == now), None)
+    shown = question or CUSTOM
+    # Another widget for each answer: a click that was on its way while the answer changed asks nothing.
+    key = f"question-{shown}"
 
     def ask() -> None:
-        if (chosen := widgets["question"]) is not None:
-            wanted = ready[chosen]
+        if (wanted := ready.get(widgets[key])) is not None:
             widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
             url_state.put("part", wanted["part"], drawn_only=True)
 
-    return st.segmented_control(
+    st.segmented_control(
         "Question",
-        list(ready),
-        format_func={"where": "Where is it?", "why": "Why this class?"}.__getitem__,
-        key="question",
+        [*ready] if question else [*ready, CUSTOM],
+        format_func={"where": "Where is it?", "why": "Why this class?", CUSTOM: "Custom"}.__getitem__,
+        default=shown,
+        required=True,
+        key=key,
         on_change=ask,
         width="stretch",
         wrap=True,
         help="Where is it: the class score, at a late layer. Why this class: its score against the other classes, by "
-        "LayerCAM, at a layer early enough to show parts of an object.",
+        "LayerCAM, at an earlier layer with finer cells. Custom: a method, layers or a part that you chose yourself.",
     )
+    return question
 
 
 def questions(explainer: Explainer) -> dict[Question, dict[str, Any]]:
@@ -203,6 +210,8 @@ def _hidden(
     if menu.just_opened or (menu.open and key not in st.session_state):
         st.session_state[key] = value
     if menu.open:
+        # In a callback too: the popover may be closed before the run that draws the new value reaches this line.
+        about |= {"on_change": lambda: url_state.keep(key, st.session_state.get(key))}
         chosen = url_state.drawn(draw, label, options, key=key, **about)
         value = first if chosen is None else chosen
     url_state.keep(key, value, first, name=name or key)
@@ -235,6 +244,21 @@ def _only(key: str, labels: list[str]) -> tuple[str, ...]:
         help="Hide the boxes of all other classes.",
     )
     return tuple(only)
+
+
+def filter_chip(explainer: Explainer, request: DetectOptions) -> None:
+    """Show the class filter while there is one, as a button that removes it."""
+    if only := request.options["classes"]:
+        st.button(
+            f"Only {listing(list(only))}",
+            icon=":material/close:",
+            icon_position="right",
+            key="filter-chip",
+            on_click=url_state.put,
+            args=(f"only-{explainer.model.id}", []),
+            kwargs={"drawn_only": True},
+            help="Boxes of other classes are hidden, in the next pictures too. Click to show all classes again.",
+        )
 
 
 def _overlap() -> float:

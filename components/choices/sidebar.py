@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import ModelProblem
-from components.choices import detection_options, image_picker, layer_picker
+from common.errors import ModelProblem, WeightsProblem
+from components.choices import detection_options, image_picker, layer_picker, unavailable
 from components.session import image_source, state, url_state
-from components.session.reopen import OTHER
+from components.session.reopen import OTHER, OWN_DETECTOR
 from components.session.state import Choices
 from explain.methods import METHODS
 from explain.phrases import megabytes, plural
@@ -28,18 +28,29 @@ FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 
 
-def draw(*, threshold: bool = True, methods: Sequence[str] = ()) -> tuple[Choices, Explainer]:
+def draw(
+    *, threshold: bool = True, methods: Sequence[str] = (), own_detector: bool = False
+) -> tuple[Choices, Explainer]:
     """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
 
     `threshold`: whether the score from which boxes are shown is chosen in here, or by the page. `methods`: those of a
-    page that does not explain a class, its default first.
+    page that does not explain a class, its default first. `own_detector`: the page has a model of its own, a detector;
+    one that knows drawn scenes only is shown such a scene, on this page alone, where an example photograph is chosen.
     """
+    unavailable.settle()
     with st.sidebar:
         image = image_picker.choose()
-        model = _model()
-        _example(model)
+        model = _model(own_detector)
+        if not own_detector:
+            _example(model)
+        elif model.example and image_source.is_photograph():
+            image = image_source.example(model.example)
+        unavailable.say(model)
         question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
-    explainer = loaded(model.id)
+    try:
+        explainer = loaded(model.id)
+    except WeightsProblem as problem:
+        unavailable.go_back(model, problem, _instead(own_detector), own=own_detector)
     with method_place:
         method = _method(explainer, methods)
     with below:
@@ -115,22 +126,44 @@ def present(task: str) -> list[ModelSpec]:
     return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
 
 
-def _model() -> ModelSpec:
+def _instead(own_detector: bool) -> ModelSpec | None:
+    """Return a model to use where the chosen one cannot be loaded: the last one in use, else the first that is here."""
+    last, here = state.of(state.Sidebar).choices, menu()[1]
+    if last is not None and last.model.id in here and (last.model.task == "detect" or not own_detector):
+        return last.model
+    first = catalog.detector(here) if own_detector else FIRST
+    return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
+
+
+def _detectors(names: list[str], here: set[str]) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
+    """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
+    families = {name: [one for one in specs if one.task == "detect"] for name, specs in catalog.families().items()}
+    families = {name: specs for name, specs in families.items() if specs}
+    last = state.of(state.Sidebar).choices
+    wanted = (_addressed(), last.model if last is not None else None)
+    first = next((one for one in wanted if one is not None and one.task == "detect"), None)
+    return [name for name in names if name in families], families, first or catalog.spec(catalog.detector(here))
+
+
+def _model(own_detector: bool = False) -> ModelSpec:
     names, here = menu()
-    families = catalog.families()
-    addressed = _addressed()
+    families, addressed, end = catalog.families(), _addressed(), ""
+    if own_detector:
+        (names, families, addressed), end = _detectors(names, here), OWN_DETECTOR
+    every = names if own_detector else [*names, OTHER]
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     family = url_state.widget(
         st.selectbox,
         "Model",
-        {name: f"{name} (download)" if name in absent else name for name in (*names, OTHER)},
+        {name: f"{name} (download)" if name in absent else name for name in every},
         first,
-        key="family",
+        key=f"family{end}",
         help="A family of models. Those marked (download) are downloaded when you choose them.",
     )
-    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
-    url_state.write("model", spec.id, FIRST)
+    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
+    # The first detector differs from machine to machine: an address names it.
+    url_state.write("model", spec.id, None if own_detector else FIRST)
     return spec
 
 
@@ -138,12 +171,12 @@ def _example(model: ModelSpec) -> None:
     """Offer an example picture of what a model knows that was not trained on photographs."""
     if model.example and image_source.is_photograph():
         st.button(
-            "Show an example it knows",
+            "Use a picture this model was trained for",
             icon=":material/image:",
             on_click=image_source.turn_to_example,
             args=(model.example,),
             width="stretch",
-            help="This model was not trained on photographs: choose a picture of the kind it was trained on.",
+            help="This model was trained on pictures of another kind: on photographs its answers mean nothing.",
         )
 
 
@@ -169,7 +202,7 @@ def _by_name(addressed: ModelSpec | None) -> ModelSpec:
     return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
 
 
-def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -> ModelSpec:
+def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, end: str) -> ModelSpec:
     if len(specs) == 1:
         return specs[0]
     sizes = {spec.id: spec for spec in specs}
@@ -181,7 +214,7 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -
         "Size" if sized else "Variant",
         {spec.id: spec.size or spec.id for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
-        key=f"size-{specs[0].family}",
+        key=f"size-{specs[0].family}{end}",
         help="From small and fast to large and slow." if sized else "Each is a separate model.",
         width="stretch",
     )

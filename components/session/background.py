@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,9 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import streamlit as st
 
 from common.errors import Cancelled
+from explain.phrases import NBSP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+SETTLED = 1.0
+"""Seconds after which the speed of some work says how long the rest takes."""
 
 
 @dataclass
@@ -38,7 +45,7 @@ class Task(Generic[S]):
 
     def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
         """Start `work(status, cancel, *given)`; an exception becomes the status's failure."""
-        self.status, self.cancel = status, threading.Event()
+        self.status, self.cancel, self.started = status, threading.Event(), time.monotonic()
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
         self._thread = threading.Thread(target=_run, args=(work, status, self.cancel, *given), daemon=True)
@@ -69,18 +76,36 @@ def lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
-def progress(task: Task[Any], *, label: str = "", help: str = "") -> None:
-    """Draw how far the work is, and the button that stops it; `help` is the button's: without it there is none."""
+def progress(task: Task[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
+    """Draw how far the work is, and the button that stops it; `help` is the button's: without it there is none.
+
+    `estimate`: say how long it still takes if it goes on as fast.
+    """
     with st.container(horizontal=True, vertical_alignment="center"):
-        _bar(task, label)
+        _bar(task, label, estimate)
         # Outside of what is redrawn twice a second: one run is then between the click and the end.
         if help:
             st.button("Stop", icon=":material/stop_circle:", on_click=task.cancel.set, help=help)
 
 
 @st.fragment(run_every=0.5)
-def _bar(task: Task[Any], label: str) -> None:
+def _bar(task: Task[Any], label: str, estimate: bool) -> None:
     if task.polled():
         st.rerun()
     words = "Stopping…" if task.cancel.is_set() else f"{label}{task.status.words}"
+    if estimate and not task.cancel.is_set():
+        words += time_left(task.status.share, time.monotonic() - task.started)
     st.progress(min(1.0, task.status.share), words)
+
+
+def time_left(share: float, elapsed: float) -> str:
+    """Return `, about 40 s left` after `elapsed` seconds of work of which `share` is done; empty while that is unknown.
+
+    Rounded up to what a person would say, since the rate varies.
+    """
+    if elapsed < SETTLED or not 0.02 <= share < 1:
+        return ""
+    left = elapsed * (1 - share) / share
+    if left >= 90:
+        return f", about {math.ceil(left / 60)}{NBSP}min left"
+    return f", about {5 * math.ceil(left / 5)}{NBSP}s left"

@@ -82,6 +82,8 @@ class Running:
     key: Key = ()
     job: Job | None = None
     timings: dict[str, Timing] = field(default_factory=dict)
+    finished: dict[tuple[str, str], Key] = field(default_factory=dict)
+    """The last finished explanation of a picture by a model."""
 
 
 def is_slow(method: str) -> bool:
@@ -117,9 +119,16 @@ def explained(
             if made is None or not finished:
                 return made
         _cache().put(key, made)
+    state.of(Running).finished[image.sha256, choices.model.id] = key
     if monitoring.on():
         monitoring.note(key, made)
     return made
+
+
+def before(choices: Choices) -> Explanation | None:
+    """Return the last finished explanation of the same picture by the same model, if it is still in memory."""
+    key = state.of(Running).finished.get((choices.image.sha256, choices.model.id))
+    return None if key is None else _cache().get(key)
 
 
 def spinner(explainer: Explainer) -> AbstractContextManager[None]:
@@ -146,7 +155,7 @@ def _in_thread(
     if not job.finished(PATIENCE):
         # Before polling: it would run the page again.
         job.unseen = False
-        background.progress(job, help="Stop this method.")
+        background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
         return job.partial, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.status.failure is not None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
+OWN_DETECTOR = "-detect"
+"""Ends the keys of the widgets in which a page chooses a detector of its own."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -39,7 +41,7 @@ def view(contents: Contents) -> None:
             f"{recipe.picture_name} was explained by {spec.id}, whose weights are not on this machine: choose it under "
             "Model, then open the file again."
         )
-    choose_model(spec)
+    choose_model(spec, own=contents.view.screen == "detect")
     if recipe.method in METHODS:
         # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
         for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
@@ -96,14 +98,15 @@ def warn_of_other_weights(explanation: Explanation) -> None:
         )
 
 
-def choose_model(spec: ModelSpec) -> None:
-    """Choose a model in the sidebar, in a callback."""
+def choose_model(spec: ModelSpec, *, own: bool = False) -> None:
+    """Choose a model in the sidebar, before that is drawn; `own`: only for the page that has a detector of its own."""
     if spec.id.startswith("timm/"):
         url_state.put("family", OTHER)
         url_state.put("timm", spec.id.removeprefix("timm/"))
     else:
-        url_state.put("family", spec.family)
-        url_state.put(f"size-{spec.family}", spec.id)
+        end = OWN_DETECTOR if own else ""
+        url_state.put(f"family{end}", spec.family)
+        url_state.put(f"size-{spec.family}{end}", spec.id)
 
 
 def _detector(spec: ModelSpec, recipe: Recipe) -> None:

@@ -43,6 +43,7 @@ export class Display {
       panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
     const heats = store.heats();
     root.classList.toggle("bare", !mapped.length);
+    root.classList.toggle("dimmed", head.dimmed);
     root.classList.toggle("swiping", layout === "swipe");
     find(root, ".celled").hidden = !store.maps().some(({ cells }) => cells);
     find(root, ".boxes").hidden = !head.boxes.length && !listed.some(({ boxes }) => boxes);

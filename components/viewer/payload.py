@@ -125,7 +125,7 @@ class Options:
     panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
     plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
     page does not carry the picture. `asks`: one can ask what is missing at a place. `files`: the toolbar has the files
-    of the view; False where the page offers them itself.
+    of the view; False where the page offers them itself. `dimmed`: what is shown is about to be replaced.
     """
 
     initial: Mapping[str, str] | None = None
@@ -137,6 +137,7 @@ class Options:
     private: bool = False
     asks: bool = False
     files: bool = True
+    dimmed: bool = False
 
 
 DEFAULTS = Options()

@@ -15,6 +15,7 @@ import { defaults } from "./settings.js";
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./outline.js").Box[], range: number[]|null, choice: number|null, height: number,
  *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, files: boolean, private: boolean,
+ *   dimmed: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
 
@@ -22,7 +23,7 @@ import { defaults } from "./settings.js";
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
   ...{ boxes: [], range: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
-  ...{ asks: false, files: true, private: false, initial: null, colormaps: [] },
+  ...{ asks: false, files: true, private: false, dimmed: false, initial: null, colormaps: [] },
 };
 
 export class Store {

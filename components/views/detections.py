@@ -13,7 +13,7 @@ from components.session import explain_job, state, url_state
 from components.viewer import Box
 from components.views import panels
 from components.views.charts import metric
-from explain.phrases import percent
+from explain.phrases import NBSP, percent
 
 if TYPE_CHECKING:
     from components.choices.detection_options import DetectOptions
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 MAX_MAPS = 12
 """Boxes whose maps are computed at once; any other's is computed when it is chosen."""
 Pair = tuple[int, int]
+_WHERE = {
+    "own box only": "share of the evidence in its own boxes, where no other box is",
+    "shared with other boxes": "share where its own boxes and others overlap",
+    "other boxes only": "share in the boxes of other objects, outside its own",
+    "outside all boxes": "share outside every box; these four sum to 100 %",
+}
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,12 @@ class Place:
 
 @dataclass
 class Lookup:
-    """The session's question about a place, and the last click and rectangle in the viewer."""
+    """The session's question about a place, and the last click in the viewer."""
 
     place: Place | None = None
     read: bool = False
     """Whether the address was read."""
     point: tuple[float, float] | None = None
-    rectangle: tuple[float, ...] | None = None
 
 
 def first(choices: Choices, explainer: Explainer, request: DetectOptions) -> Explanation:
@@ -256,18 +261,19 @@ def numbers(explanation: Explanation, index: int) -> None:
     several = len(explanation.own(index)) > 1
     own = "the boxes" if several else "its box"
     metric(
-        f"Heat inside {own}",
-        percent(measured.inside),
+        f"Evidence inside {own}",
+        measured.printed_inside,
         f"on {percent(measured.area)} of the picture",
-        "The share of the heat inside, and the share of the visible area that this is.",
+        "The share of the evidence inside, also where other boxes overlap, and the share of the visible area that this "
+        "is.",
     )
     times = f"{measured.ratio:.0f} ×" if measured.ratio >= 10 else f"{measured.ratio:.1f} ×"
     metric(
-        "Heat over area",
+        "Concentration",
         times,
-        "hottest place inside" if measured.hit else "hottest place outside",
-        "The share of the heat inside divided by the share of the picture: an even map has 1. "
-        "Whether the hottest place is inside is known as the pointing game.",
+        f"an even spread, peak {'inside' if measured.hit else 'outside'}",
+        "Share of evidence ÷ share of area; 1 means spread evenly. "
+        "Whether the strongest place is inside is known as the pointing game.",
     )
 
 
@@ -278,12 +284,19 @@ def table(explanation: Explanation, index: int) -> None:
     import pandas as pd
 
     table_rows = [
-        ("heat inside", percent(measured.inside), "share of the heat inside its own boxes"),
-        ("area", percent(measured.area), "share of the visible area that these boxes cover"),
-        ("ratio", f"{measured.ratio:.2f}", "heat inside divided by area: an even map has 1"),
-        ("hit", "yes" if measured.hit else "no", "whether the hottest place is inside (pointing game)"),
-        ("elsewhere", percent(measured.elsewhere), "share of the heat in the boxes of other objects, outside its own"),
-        ("entropy", f"{measured.entropy:.2f}", "how scattered the heat is: 0 a single point, 1 the same everywhere"),
+        *((name, f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
+        ("area", percent(measured.area), "share of the visible area that its own boxes cover"),
+        (
+            "concentration",
+            f"{measured.ratio:.2f}",
+            "evidence in its own boxes divided by their area: 1 is evenly spread",
+        ),
+        ("hit", "yes" if measured.hit else "no", "whether the strongest place is inside (pointing game)"),
+        (
+            "entropy",
+            f"{measured.entropy:.2f}",
+            "how scattered the evidence is: 0 a single point, 1 the same everywhere",
+        ),
     ]
     st.markdown("### The map and its boxes")
     st.dataframe(pd.DataFrame(table_rows, columns=["number", "value", "meaning"]), hide_index=True)

@@ -40,7 +40,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         from explain.export.html_report import html
         from explain.export.pdf_report import pdf
 
-        return html([explanation]) if kind == "html" else pdf(explanation, index)
+        return html([explanation], index=index) if kind == "html" else pdf(explanation, index)
 
     def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[tuple[str, str, Callable[[], Any]]]:
         return [(kind.upper(), f"{begin}-{name}.{kind}", partial(make, kind)) for kind in kinds]

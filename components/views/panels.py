@@ -172,6 +172,8 @@ def show(
     files: bool = True,
     place: DeltaGenerator | None = None,
     look: Mapping[str, str] | None = None,
+    line: str = "",
+    dimmed: bool = False,
 ) -> View:
     """Draw the viewer; `area`: areas can be measured in it. `columns`: the most panels in a row.
 
@@ -179,7 +181,8 @@ def show(
     page does (`components.saving`).
 
     `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
-    pages before; they end with it.
+    pages before; they end with it. `line`: what stands below instead of a map's own sentence. `dimmed`: what is shown
+    is about to be replaced.
     """
     linked = not state.of(state.ViewerStart).read
     initial, generation = _initial(image.sha256), state.of(state.ViewerStart).generation
@@ -197,6 +200,8 @@ def show(
             private=private,
             asks=asks,
             files=files,
+            line=line,
+            dimmed=dimmed,
         ),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from common.errors import Problem
+from explain import phrases
 from explain.findings.diagnosis import diagnose
+from explain.maps.boxes import own_boxes
 from explain.methods import METHODS
 from explain.phrases import percent
 from models.preprocess import WAYS
@@ -111,11 +113,16 @@ def caveats(explanation: Result, index: int) -> list[str]:
 
 
 def inside_boxes(explanation: Result, index: int) -> str:
-    """Say how much of a map's heat is inside its boxes; empty for a map without boxes."""
+    """Say where a map's evidence is, by boxes; empty for a map without boxes."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return ""
-    return f"{percent(numbers.inside)} of the heat is inside its boxes, which are {percent(numbers.area)} of the area."
+    own = own_boxes(explanation.options.per, len(explanation.own(index)))
+    which = own.replace("own ", "")
+    return (
+        f"Evidence by boxes: {phrases.listing(numbers.words(own))}; {which} {'is' if which == 'its box' else 'are'} "
+        f"{percent(numbers.area)} of the area."
+    )
 
 
 def listing(recipe: Recipe) -> str:

@@ -36,8 +36,8 @@ ALPHA = 0.9
 """Initial opacity, the viewer's: it grows with the heat up to this."""
 
 
-def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
-    """Return a page with one section per explanation.
+def html(explanations: Sequence[Result], *, title: str | None = None, index: int = 0) -> str:
+    """Return a page with one section per explanation, which opens on its map at `index`, or on its first.
 
     Each shows the picture under the selected map with opacity and colormap to choose, the value under the pointer, the
     predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. Raises a
@@ -48,7 +48,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
     """
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
-    first = explanations[0]
+    one = explanations[0]
     data = {
         "views": [_pictures(explanation) for explanation in explanations],
         "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
@@ -58,14 +58,14 @@ def html(explanations: Sequence[Result], *, title: str | None = None) -> str:
         "html_report.html",
         "html_report.css",
         "html_report.js",
-        title=title or f"Where {first.model.id} looked: {first.image.name}",
+        title=title or f"Where {one.model.id} looked: {one.image.name}",
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
         count=plural(len(explanations), "explanation"),
         alpha=ALPHA,
         colormaps=[known.name for known in colormaps()],
         boxes=any(explanation.model.task == "detect" for explanation in explanations),
-        views=[_view(explanation) for explanation in explanations],
+        views=[_view(explanation, index) for explanation in explanations],
     )
 
 
@@ -96,7 +96,7 @@ def _pictures(explanation: Result) -> dict[str, Any]:
     }
 
 
-def _view(explanation: Result) -> dict[str, Any]:
+def _view(explanation: Result, index: int) -> dict[str, Any]:
     """Return what the template says of one explanation."""
     image, recipe = explanation.image, explanation.recipe
     width, height = scaled.fitted(image.width, image.height, MAX_SIDE)
@@ -107,7 +107,8 @@ def _view(explanation: Result) -> dict[str, Any]:
         "height": height,
         "seen": [edge * scale for edge in explanation.evidence.geometry.seen],
         "headline": headline(explanation, ""),
-        "maps": [_map(explanation, index, (width, height)) for index in range(len(explanation.heatmaps))],
+        "maps": [_map(explanation, i, (width, height)) for i in range(len(explanation.heatmaps))],
+        "first": index if 0 <= index < len(explanation.heatmaps) else 0,
         "boxes": _boxes(explanation, scale),
         "others": [(p.label, percent(p.score)) for p in _without_map(explanation)],
         "facts": [

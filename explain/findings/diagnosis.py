@@ -92,8 +92,9 @@ def nothing_found(explanation: Result) -> str:
     if options.classes:
         named = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
         return f"{named.capitalize()} {above}; {candidate}."
-    # No slider goes lower, and candidates below are noise.
-    return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
+    # No slider goes lower, and candidates below are noise, as all are of a model that knows no photographs.
+    lower = highest >= LOWEST and not explanation.model.example
+    return f"No detections {above}; {candidate}.{' Try a lower threshold.' if lower else ''}"
 
 
 def describe_map(explanation: Result, index: int = 0) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from common.errors import ModelProblem
 from explain.maps.statistics import RING, overlaps
+from explain.phrases import NBSP, whole_percents
 from models.adapters.detector import intersection_over_union
 
 if TYPE_CHECKING:
@@ -23,16 +24,24 @@ if TYPE_CHECKING:
     from models.adapter import Prediction
     from models.geometry import Box
 
+WHERE = ("own box only", "shared with other boxes", "other boxes only", "outside all boxes")
+"""Where heat can be, in the order in which it is listed everywhere."""
 SAME = 0.5
 """IoU from which boxes of two models count as the same object."""
 
 
 @dataclass(frozen=True)
 class BoxNumbers:
-    """The shares, 0..1, of a map's heat in its own box and in others."""
+    """How a map relates to boxes. `own_only`, `shared`, `elsewhere` and `outside`, each 0..1, sum to 1.
+
+    >>> from explain import Explainer
+    >>> numbers = Explainer("yolo11n")("bus.jpg", per="detection").box_numbers(3)
+    >>> numbers.inside == numbers.own_only + numbers.shared
+    True
+    """
 
     inside: float
-    """Share of the heat inside its own box (or boxes)."""
+    """Share of the heat inside its own box (or boxes), whether other boxes overlap it there or not."""
     area: float
     """That box's share of what the model saw."""
     ratio: float
@@ -40,9 +49,35 @@ class BoxNumbers:
     hit: bool
     """Whether the hottest place is in the box: the pointing game (Zhang et al., doi:10.1007/s11263-017-1059-x)."""
     elsewhere: float
-    """Share of the heat in boxes of other objects, outside its own."""
+    """Share of the heat in boxes of other objects only, outside its own."""
     entropy: float
     """Normalised entropy of the heat: 0 for a single point, 1 for an even map."""
+    own_only: float
+    """Share of the heat in its own box, where no other box is."""
+    shared: float
+    """Share of the heat where its own box and others overlap."""
+    outside: float
+    """Share of the heat outside all boxes."""
+
+    @property
+    def printed(self) -> dict[str, int]:
+        """Return the four shares as whole percents that sum to 100, by what people read."""
+        shares = (self.own_only, self.shared, self.elsewhere, self.outside)
+        return dict(zip(WHERE, whole_percents(shares), strict=True))
+
+    @property
+    def printed_inside(self) -> str:
+        """Return `inside` as a percentage that fits the printed shares."""
+        return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
+
+    def words(self, own: str) -> list[str]:
+        """Return where the heat is: `64 % in its own box only`, ...; `own` is what `own_boxes` calls them."""
+        parts = self.printed
+        mine, both, *rest = parts.values()
+        others = both or rest[0]
+        named = [(mine, f"in {own}{' only' if others else ''}"), (both, "shared with other boxes")]
+        named += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]
+        return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(named) if share or not i]
 
 
 def place(where: Any, width: int, height: int) -> Box:
@@ -97,17 +132,30 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
     values, extent = heatmap.measured.coarse, heatmap.geometry.extent
     total = float(values.sum(dtype=np.float64)) or 1.0
     mine = coverage(values.shape, extent, own)
-    theirs = coverage(values.shape, extent, others) * (1 - mine)
-    inside, area = float((values * mine).sum(dtype=np.float64)) / total, float(mine.mean())
+    theirs = coverage(values.shape, extent, others)
+    area = float(mine.mean())
+
+    def share(part: NDArray[np.float32]) -> float:
+        return float((values * part).sum(dtype=np.float64)) / total
+
+    own_only, shared = share(mine * (1 - theirs)), share(mine * theirs)
     peak = np.unravel_index(int(values.argmax()), values.shape)
     return BoxNumbers(
-        inside=inside,
+        inside=own_only + shared,
         area=area,
-        ratio=inside / area if area else 0.0,
+        ratio=(own_only + shared) / area if area else 0.0,
         hit=bool(mine[peak] >= 0.5),
-        elsewhere=float((values * theirs).sum(dtype=np.float64)) / total,
+        elsewhere=share(theirs * (1 - mine)),
         entropy=entropy,
+        own_only=own_only,
+        shared=shared,
+        outside=share((1 - mine) * (1 - theirs)),
     )
+
+
+def own_boxes(per: str, count: int) -> str:
+    """Return what a map's boxes are called in a sentence: `its own box`."""
+    return "the boxes" if per == "picture" else "its own box" if count == 1 else "its own boxes"
 
 
 def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:

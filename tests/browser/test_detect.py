@@ -66,7 +66,7 @@ def click(page: Page, x: float, y: float) -> None:
 def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: Browser, server: str):
     page = opened(browser, f"{server}/detect?model=demo-s&example=scene%201")
     expect(headline(page)).to_have_text(
-        "demo-s found 1 star, 1 gear, 1 moon-inside and 1 moon-outside. Choose a box to see why."
+        "Demo-s found 1 star, 1 gear, 1 moon-inside and 1 moon-outside. Choose a box to see its evidence."
     )
     before = at_rest(page)
     # It lies in two boxes: the smaller one is meant.

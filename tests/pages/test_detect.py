@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from components.choices import layer_picker, sidebar
 from components.session.explain_job import Running
-from components.session.state import ChosenBox
+from components.session.image_source import Pictures
+from components.session.state import ChosenBox, Sidebar
 from components.views import comparisons, detections, snapshots
 from explain import Explainer
+from explain.evidence.resident import RESIDENCY
 from explain.phrases import percent
+from explain.picture.image import Image
 from models import catalog, weights
 from models.adapter import Prediction, Stage
 from tests.pages.conftest import session, shown, texts
 
 SCREEN = "pages/detect.py"
+WEIGHTS = [Path(folder) for folder in os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep) if folder]
 VIEWER = "viewer-detect"
 present = pytest.mark.skipif(
     not catalog.available(catalog.spec("yolo11n")), reason="the weights of yolo11n are not here"
@@ -51,7 +58,7 @@ def result(bus):
 def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     app = page(SCREEN, model="yolo11n")
     assert not app.exception and not app.error
-    assert app.markdown[0].value == "## yolo11n found 1 bus and 4 persons. Choose a box to see why."
+    assert app.markdown[0].value == "## YOLO11n found 1 bus and 4 persons. Choose a box to see its evidence."
     view = shown(app)
     assert [box["index"] for box in view.head["boxes"]] == list(range(len(result.predictions)))
     for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
@@ -61,8 +68,8 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     for got, heatmap in zip(view.maps, result.heatmaps, strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     numbers = result.box_numbers(0)
-    assert metrics(app)["Heat inside its box"] == (
-        percent(numbers.inside),
+    assert metrics(app)["Evidence inside its box"] == (
+        numbers.printed_inside,
         f"on {percent(numbers.area)} of the picture",
     )
     assert "box" not in app.query_params
@@ -72,9 +79,10 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
 def test_a_click_on_a_row_is_followed_by_words_numbers_and_address(page, result):
     app = pick(page(SCREEN, model="yolo11n"), 3)
     numbers = result.box_numbers(3)
-    assert f"**{percent(numbers.inside)}** of the heat for **person 4** is inside its own box" in texts(app)
-    assert f"{percent(numbers.elsewhere)} in other boxes" in texts(app)
-    assert metrics(app)["Heat inside its box"][0] == percent(numbers.inside)
+    parts = [f"{share}\N{NO-BREAK SPACE}% " for share in numbers.printed.values()]
+    assert f"Evidence for **person 4**: {parts[0]}in its own box only, {parts[1]}shared with other boxes" in texts(app)
+    assert f"{parts[3]}outside all boxes." in texts(app)
+    assert metrics(app)["Evidence inside its box"][0] == numbers.printed_inside
     assert app.query_params["box"] == "4"
 
 
@@ -84,7 +92,7 @@ def test_an_address_opens_its_box_and_its_question(page, bus):
     assert not app.exception and not app.error
     result = Explainer("yolo11n")(bus, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
     np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
-    assert "for **person 4** is" in texts(app)
+    assert "Evidence for **person 4**: " in texts(app)
 
 
 @present
@@ -97,9 +105,18 @@ def test_nonsense_in_the_address_is_passed_over(page):
 @present
 def test_only_chosen_classes_are_shown_and_the_rest_stays_out_of_the_maps(page, bus):
     app = page(SCREEN, model="yolo11n", only="bus")
-    assert app.markdown[0].value.startswith("## yolo11n found 1 bus.")
+    assert app.markdown[0].value.startswith("## YOLO11n found 1 bus.")
     assert len(shown(app).maps) == 1
     assert app.query_params["only"] == "bus"
+    assert app.markdown[0].value.endswith(" Showing only bus.")
+    # It holds for the next picture too, and can be seen and removed there.
+    app.pills(key="example").select("zidane").run()
+    app.pills(key="example").select("bus").run()
+    assert app.button(key="filter-chip").label == "Only bus"
+    app.button(key="filter-chip").click().run()
+    assert "only" not in app.query_params
+    assert "1 bus and 4 persons" in app.markdown[0].value
+    assert "filter-chip" not in [button.key for button in app.button]
 
 
 @present
@@ -113,8 +130,8 @@ def test_a_part_of_a_box_has_a_map_of_its_own(page, bus, part):
 @present
 def test_a_ready_question_sets_part_method_and_layers(page, bus):
     app = page(SCREEN, model="yolo11n")
-    assert app.segmented_control(key="question").value == "where"
-    app.segmented_control(key="question").set_value("why").run()
+    assert app.segmented_control(key="question-where").value == "where"
+    app.segmented_control(key="question-where").set_value("why").run()
     assert not app.exception and not app.error
     assert app.query_params["part"] == "contrast"
     assert app.query_params["layers"] == "model.4"
@@ -123,7 +140,7 @@ def test_a_ready_question_sets_part_method_and_layers(page, bus):
         bus, per="detection", part="contrast", method="layercam", layers=("model.4",), top_k=12
     )
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1e-3)
-    app.segmented_control(key="question").set_value("where").run()
+    app.segmented_control(key="question-why").set_value("where").run()
     assert "part" not in app.query_params
     assert "layers" not in app.query_params
 
@@ -138,7 +155,8 @@ def test_a_class_and_the_whole_picture_have_maps_too(page, bus, per):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     if per == "class":
         pick(app, 1)
-        assert "for **person** is inside its own boxes" in texts(app)
+        assert "Evidence for **person**: " in texts(app)
+        assert " in its own boxes" in texts(app)
 
 
 @present
@@ -172,7 +190,7 @@ def test_of_another_box_nothing_is_said_of_the_candidate(page, result):
     pick(app, 0)
     assert missing.words not in texts(app)
     assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
-    assert "for **bus 1** is" in texts(app)
+    assert "Evidence for **bus 1**: " in texts(app)
     # Both are in the address: the box that is looked at, and what was asked.
     assert (app.query_params["box"], app.query_params["ask"]) == ("1", "20,210")
     pick(app, len(result.predictions))
@@ -196,7 +214,7 @@ def test_an_address_asks_about_a_place(page, result, ask, where):
 @present
 def test_a_box_in_the_address_is_looked_at_beside_what_it_asks(page):
     app = page(SCREEN, model="yolo11n", ask="20,210", box="2")
-    assert "for **person 2** is" in texts(app)
+    assert "Evidence for **person 2**: " in texts(app)
     assert "You looked up " in texts(app) and ": choose ? in the list." in texts(app)
 
 
@@ -218,14 +236,18 @@ def test_a_filter_that_hides_every_box_says_so(page):
 
 
 @present
-def test_a_marked_rectangle_asks_for_what_fits_it(page, result):
+def test_a_marked_rectangle_is_measured_and_asks_only_when_told_to(page, result):
     app = page(SCREEN, model="yolo11n")
     where = (0.0, 220.0, 60.0, 340.0)
     region = {"picture": shown(app).head["picture"], "kind": "rectangle", "xyxy": where}
     app.session_state[VIEWER] = {"region": region}
     app.run()
-    assert result.missing(where).words in texts(app)
     assert "In the marked area" in texts(app)
+    assert result.missing(where).words not in texts(app)
+    assert len(shown(app).maps) == len(result.heatmaps)
+    next(button for button in app.button if button.label == "What is missing here?").click().run()
+    assert result.missing(where).words in texts(app)
+    assert app.query_params["ask"] == "0,220,60,340"
 
 
 @present
@@ -378,6 +400,46 @@ def test_a_slow_method_is_made_for_one_box(page):
     assert "person 2" in texts(app)
 
 
+@present
+def test_a_slow_method_leaves_the_map_before_in_place_and_stop_goes_back_to_it(page, monkeypatch):
+    # So many that it cannot be finished meanwhile.
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "40000")
+    app = page(SCREEN, model="yolo11n", box="2")
+    (quick,) = [shown(app).maps[1]]
+    app.selectbox(key="method-detect").select("drise").run()
+    assert app.markdown[0].value == "## D-RISE is running."
+    view = shown(app)
+    np.testing.assert_allclose(view.maps[0], quick, atol=1e-3)
+    assert view.head["dimmed"]
+    assert view.head["line"] == "Until then: the map by HiResCAM."
+    session(app, Running).job.cancel.set()
+    app.run()
+    assert app.markdown[0].value == "## D-RISE was stopped."
+    view = shown(app)
+    np.testing.assert_allclose(view.maps[0], quick, atol=1e-3)
+    assert not view.head["dimmed"]
+    assert view.head["line"] == "This is still the map by HiResCAM."
+    assert "Start again" in [button.label for button in app.button]
+
+
+@present
+def test_the_question_is_custom_for_any_other_method_and_closing_more_early_loses_nothing(page):
+    app = page(SCREEN, model="yolo11n", method="gradcam")
+    assert app.segmented_control(key="question-custom").value == "custom"
+    assert app.segmented_control(key="question-custom").options == ["Where is it?", "Why this class?", "Custom"]
+    app.selectbox(key="method-detect").select("hirescam").run()
+    assert app.segmented_control(key="question-where").value == "where"
+    app.session_state["more"] = True
+    app.run()
+    # Both in one run: the part is chosen, and the popover is closed before that was drawn.
+    app.session_state["more"] = False
+    app.selectbox(key="part").select("left").run()
+    assert app.query_params["part"] == "left"
+    assert app.segmented_control(key="question-custom").value == "custom"
+    app.run()
+    assert app.query_params["part"] == "left"
+
+
 def whole(app):
     """Once the map that is made aside is finished."""
     end = time.monotonic() + 90
@@ -419,7 +481,7 @@ def test_a_missing_box_gets_its_map_by_a_slow_method(page, pictures, monkeypatch
     wanted = Explainer("yolo11n")(zidane, method="drise", per="detection", targets=(pair,))
     (made,) = shown(app).maps
     np.testing.assert_allclose(made, wanted.heatmaps[0].content, atol=1e-3)
-    assert metrics(app)["Heat inside its box"][0] == percent(wanted.box_numbers(0).inside)
+    assert metrics(app)["Evidence inside its box"][0] == wanted.box_numbers(0).printed_inside
     dashed = [box for box in shown(app).head["boxes"] if box.get("dashed")]
     np.testing.assert_allclose([box["xyxy"] for box in dashed], [missing.candidate.box], atol=1e-3)
     # Of another box it stays in the list, before that one has its map and after.
@@ -446,25 +508,124 @@ def test_an_address_asks_a_slow_method_about_a_place(page, pictures):
     assert app.query_params["ask"] == "60,60"
 
 
-def test_a_classifier_is_told_from_a_detector_and_a_click_changes_it(page):
-    app = page(SCREEN)
-    assert "draws no boxes" in app.markdown[0].value
-    assert shown(app).head["size"] == [810, 1080]
-    look = [button for button in app.button if button.label.startswith("Look with")]
-    if not look:
-        assert any("No detector is on this machine" in info.value for info in app.info)
-        return
-    look[0].click().run()
-    assert not app.exception
-    assert "found" in app.markdown[0].value
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """A machine just after the installation: no weights but those in packages, and no network."""
+    monkeypatch.delenv("SIGHTGLASS_WEIGHTS", raising=False)
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    for cache in ("XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME"):
+        monkeypatch.setenv(cache, str(tmp_path))
+    sidebar.menu.clear()
+    # Earlier tests loaded models whose files are not here now.
+    RESIDENCY.free()
+    yield
+    sidebar.menu.clear()
 
 
-def test_without_any_detector_it_says_what_to_put_where(page, monkeypatch):
-    monkeypatch.setattr(sidebar, "menu", lambda: ([*catalog.families()], {"efficientnet-lite0"}))
-    monkeypatch.setattr(weights, "find", lambda spec: None)
+def chosen_model(app) -> tuple[str, str]:
+    """The model and the picture that the page explains."""
+    choices = session(app, Sidebar).choices
+    return choices.model.id, choices.image.name
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_fresh_machine_opens_on_a_drawn_scene_and_leaves_the_other_pages_alone(page):
     app = page(SCREEN)
+    assert not app.exception and not app.error
+    assert chosen_model(app) == ("demo-s", "scene 1.png")
+    assert "Demo-s knows drawn scenes only, so this page shows one. bus.jpg stays chosen" in texts(app)
+    assert "put yolo11n.pt (5.5 MB, licence AGPL-3.0) into a folder" in texts(app)
+    assert "Demo-s found" in app.markdown[0].value
+    assert len(shown(app).maps) > 1
+    # A drawn scene that is chosen is the one that is shown.
+    app.pills(key="example").select("scene 3").run()
+    assert chosen_model(app) == ("demo-s", "scene 3.png")
+    assert "so this page shows one" not in texts(app)
+    app.pills(key="example").select("bus").run()
+    app.switch_page("pages/explore.py").run()
+    assert chosen_model(app) == ("efficientnet-lite0", "bus.jpg")
+    app.switch_page(SCREEN).run()
+    assert chosen_model(app)[0] == "demo-s"
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_own_photo_is_told_from_the_scenes_that_a_demo_model_knows(page):
+    app = page(SCREEN)
+    own = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
+    session(app, Pictures).own[own.sha256] = own
+    app.session_state["picture"] = own.sha256
+    app.run()
+    assert chosen_model(app) == ("demo-s", "mine.png")
+    assert "Demo-s knows drawn scenes only: on a photograph it finds nothing" in texts(app)
+    assert "lower threshold" not in "".join(element.value for element in app.markdown)
+    next(button for button in app.button if button.label == "Try it on a drawn scene").click().run()
+    assert chosen_model(app) == ("demo-s", "scene 1.png")
+
+
+@present
+def test_with_a_network_a_detector_of_photographs_is_one_click_away(page, fresh, monkeypatch, tmp_path):
+    file = next(folder / "yolo11n.pt" for folder in WEIGHTS if (folder / "yolo11n.pt").is_file())
+    said = []
+
+    def download(url, to, *, progress=None, **_):
+        said.append(url)
+        progress(1, 2)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(file, to))
+
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    monkeypatch.setattr(weights, "download", download)
+    app = page(SCREEN)
+    offer = next(button for button in app.button if "YOLO11n" in button.label)
+    assert offer.label == "Download YOLO11n for photographs (5.5 MB, licence AGPL-3.0)"
+    assert not said
+    offer.click().run()
+    assert not app.exception and not app.error
+    assert [url.rsplit("/", 1)[1] for url in said] == ["yolo11n.pt"]
+    assert chosen_model(app) == ("yolo11n", "bus.jpg")
+    assert "1 bus and 4 persons" in app.markdown[0].value
+    assert "knows drawn scenes only" not in texts(app)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("screen", "own", "family"), [(None, "", "ResNet"), (SCREEN, "-detect", "YOLO11")])
+def test_a_model_that_cannot_be_loaded_leaves_the_one_before_and_a_way_to_try_again(page, screen, own, family):
+    app = page(screen)
+    before = chosen_model(app)
+    app.selectbox(key=f"family{own}").select(family).run()
     assert not app.exception
-    assert any("No detector is on this machine" in info.value and "put yolo11n.pt" in info.value for info in app.info)
+    assert "SIGHTGLASS_OFFLINE forbids to download it" in app.error[0].value
+    assert app.error[0].value.endswith(f"{catalog.spec(before[0]).name} is used instead.")
+    assert chosen_model(app) == before
+    assert app.selectbox(key=f"family{own}").value == catalog.spec(before[0]).family
+    assert shown(app).maps
+    next(button for button in app.button if button.label == "Try again").click().run()
+    assert "forbids" in app.error[0].value
+    if screen is None:
+        app.selectbox(key="family").select("Demo detector").run()
+        assert not app.error, "it is still said after another model was chosen"
+
+
+@present
+def test_the_page_keeps_a_detector_of_its_own(page):
+    app = page(SCREEN)
+    assert chosen_model(app)[0] == "yolo11n"
+    app.selectbox(key="family-detect").select("Demo detector").run()
+    assert chosen_model(app)[0] == "demo-s"
+    app.switch_page("pages/explore.py").run()
+    assert chosen_model(app)[0] == "efficientnet-lite0"
+    app.switch_page(SCREEN).run()
+    assert chosen_model(app)[0] == "demo-s"
+    families = app.selectbox(key="family-detect").options
+    assert not [name for name in families if name.startswith(("EfficientNet", "timm"))]
+
+
+def test_the_best_detector_knows_photographs():
+    assert catalog.detector({"demo-s", "yolox_nano", "yolo11n-pose"}) == "yolox_nano"
+    assert catalog.detector({"demo-s", "yolo11n-pose"}) == "yolo11n-pose"
+    assert catalog.detector({"demo-s", "yolo26n", "yolo11s"}) == "yolo11s"
+    assert catalog.detector({"demo-s"}) == "demo-s"
+    assert catalog.detector(set()) == "yolo11n"
 
 
 # ---- helpers without a page

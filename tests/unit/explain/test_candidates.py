@@ -19,8 +19,10 @@ from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.explanation import Explanation, explain
 from explain.findings.diagnosis import nothing_found
+from explain.maps import boxes
 from explain.maps.boxes import coverage, same_object
 from explain.options import Options
+from explain.phrases import NBSP
 from explain.picture.image import Image
 from models.adapter import ModelSpec, Prediction, Target
 from models.adapters.detector import Detections, Detector
@@ -272,6 +274,43 @@ def test_how_a_map_lies_to_its_box() -> None:
     assert full is not None
     assert full.hit
     assert full.inside == pytest.approx(1)
+
+
+def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
+    made = explained(per="detection")
+    left, top, right, bottom = made.heatmaps[0].geometry.extent
+
+    def at(cells: tuple[float, float, float, float]) -> Prediction:
+        """A box by its edges in cells."""
+        x0, x1 = (left + (right - left) * cells[i] / SIDE for i in (0, 2))
+        y0, y1 = (top + (bottom - top) * cells[i] / SIDE for i in (1, 3))
+        return Prediction("", 0, 1.0, (x0, y0, x1, y1))
+
+    values = np.zeros((SIDE, SIDE), np.float32)
+    values[4:8, 4:8] = 1.0  # its own box only
+    values[16:20, 16:24] = 1.0  # both boxes
+    values[36:40, 36:40] = 1.0  # the other only
+    values[56:60, 56:60] = 1.0  # none
+    heatmap = replace(made.heatmaps[0], at_input=values)
+    numbers = boxes.numbers(heatmap, [at((0, 0, 30, 30))], [at((14, 14, 50, 50))], 0.0)
+    four = (numbers.own_only, numbers.shared, numbers.elsewhere, numbers.outside)
+    np.testing.assert_allclose(four, (0.2, 0.4, 0.2, 0.2), atol=1e-3)
+    assert sum(four) == pytest.approx(1)
+    assert numbers.inside == pytest.approx(0.6, abs=1e-3)
+    assert [words.replace(NBSP, " ") for words in numbers.words("its own box")] == [
+        "20 % in its own box only",
+        "40 % shared with other boxes",
+        "20 % in other boxes only",
+        "20 % outside all boxes",
+    ]
+    # Edges that cut cells leave nothing out and count nothing twice.
+    cut = boxes.numbers(heatmap, [at((0, 0, 17.3, 19.1))], [at((16.6, 2.2, 57.7, 58.4)), at((0, 5, 9.5, 7))], 0.0)
+    assert cut.own_only + cut.shared + cut.elsewhere + cut.outside == pytest.approx(1)
+    assert sum(cut.printed.values()) == 100
+    assert list(cut.printed) == list(boxes.WHERE)
+    alone = boxes.numbers(heatmap, [at((0, 0, 30, 30))], [], 0.0)
+    assert alone.shared == alone.elsewhere == 0
+    assert [words.replace(NBSP, " ") for words in alone.words("its own box")] == ["60 % in its own box", "40 % outside"]
 
 
 def test_a_box_that_cuts_cells_and_a_turned_box() -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from common.errors import ModelProblem
+from components.session.image_source import bundled
 from explain import Explainer
 from explain.detections import around, box_sentence, common, found, one_scale, side, strip, weaker
 from explain.evidence.layers import backbone_at, stages
+from explain.export import table
+from explain.export.caption import inside_boxes
 from explain.export.detection_images import every_map, files
 from explain.export.embedded_recipe import contents
-from explain.phrases import percent
 from models.adapter import Stage
 from tests.conftest import weight
 
@@ -31,7 +34,7 @@ def result(explainer, bus):
 
 
 def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(result):
-    assert found(result) == "yolo11n found 1 bus and 4 persons."
+    assert found(result) == "YOLO11n found 1 bus and 4 persons."
     many = result.with_options(confidence=0.01)
     assert found(many).endswith("other kinds.")
     assert found(result.with_options(confidence=0.99)).startswith("No detections above 99")
@@ -48,11 +51,47 @@ def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
 
 
 def test_the_parts_of_the_sentence_add_up(result):
-    numbers = result.box_numbers(3)
     said = box_sentence(result, 3, "person 4")
     assert said is not None
-    assert said.startswith(f"**{percent(numbers.inside)}** of the heat for **person 4** is inside its own box")
-    assert sum(int(part.split("\N{NO-BREAK SPACE}")[0].split()[-1].strip("*")) for part in said.split("%")[:-1]) == 100
+    assert said.startswith("Evidence for **person 4**: ")
+    # The bus's box lies over his: places in both are not his alone.
+    assert "in its own box only, " in said
+    assert "shared with other boxes" in said
+    assert sum(int(part) for part in re.findall(r"(\d+)\N{NO-BREAK SPACE}%", said)) == 100
+
+
+def test_the_shares_of_overlapping_boxes_are_the_same_everywhere():
+    """The scene's moon lies in the star's box too: the numbers against counting pixels, the words, and the API's."""
+    made = Explainer("demo-s")(bundled("scene 1"), per="detection")
+    index = [p.label for p in made.predictions].index("moon-inside")
+    masks = [np.zeros(made.image.pixels.shape[:2], bool) for _ in made.predictions]
+    for mask, prediction in zip(masks, made.predictions, strict=True):
+        x0, y0, x1, y1 = (round(edge) for edge in prediction.box)
+        mask[max(0, y0) : y1, max(0, x0) : x1] = True
+    mine, others = masks[index], np.any([mask for i, mask in enumerate(masks) if i != index], axis=0)
+    heat = made.heatmaps[index].values
+    shares = {
+        name: float(heat[part].sum() / heat.sum())
+        for name, part in (
+            ("own_only", mine & ~others),
+            ("shared", mine & others),
+            ("elsewhere", others & ~mine),
+            ("outside", ~mine & ~others),
+        )
+    }
+    numbers = made.box_numbers(index)
+    assert shares["shared"] > 0.05
+    for name, share in shares.items():
+        assert getattr(numbers, name) == pytest.approx(share, abs=0.02), name
+    assert numbers.own_only + numbers.shared + numbers.elsewhere + numbers.outside == pytest.approx(1)
+    assert sum(numbers.printed.values()) == 100
+    words = [f"{share}\N{NO-BREAK SPACE}% " for share in numbers.printed.values() if share]
+    for text in (box_sentence(made, index, "moon"), inside_boxes(made, index)):
+        assert [part for part in words if part not in text] == []
+    row = table.rows(made)[index]
+    assert [row[f"box_{name}"] for name in shares] == [getattr(numbers, name) for name in shares]
+    answered = made.summary()["boxes"][index]
+    assert [answered[name] for name in shares] == [getattr(numbers, name) for name in shares]
 
 
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer, bus):

@@ -134,6 +134,14 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     assert caption.number(low) in page and caption.number(high) in page
 
 
+def test_a_page_opens_on_the_wanted_map(made: Explanation) -> None:
+    page = html_report.html([made], index=2)
+    assert re.findall(r'name="map-0" value="(\d)" checked', page) == ["2"]
+    titles = re.findall(r'<h2 data-map="(\d)"( hidden)?>', page)
+    assert [number for number, hidden in titles if not hidden] == ["2"]
+    assert re.findall(r'name="map-0" value="(\d)" checked', html_report.html([made])) == ["0"]
+
+
 def test_a_model_that_found_nothing_still_has_a_page() -> None:
     nothing = Explainer("demo-s")(Image(np.full((80, 120, 3), 90, np.uint8), "grey.png"))
     assert not nothing.heatmaps
