@@ -39,6 +39,8 @@ CONFIGS = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg")
 """Ends of the names of configurations."""
 MAX_CELLS = 100
 """Pictures on the contact sheet of several."""
+BY_BOXES = ("own box only", "shared", "others only", "outside")
+"""Columns of where a map's evidence is, which sum to 100 %."""
 
 
 def load_explainer(model: str, device: str, progress: Progress, options: dict[str, Any] | None = None) -> Explainer:
@@ -153,7 +155,6 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
     """Print one explanation for a reader: the headline, the numbers of its maps, and its findings."""
     from explain.export import table
     from explain.findings.diagnosis import headline
-    from explain.maps.boxes import WHERE
     from explain.methods import METHODS
     from explain.phrases import percent, plain_text
 
@@ -167,12 +168,12 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
             percent(row["score"]) if row["score"] is not None else "–",
             percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
-            *(_by_boxes(explanation, row["map"]) or [""] * len(WHERE)),
+            *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", "how sure", "half its heat on", "hottest at", *WHERE)
-    count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(WHERE)
+    columns = ("map of", "how sure", "half its heat on", "hottest at", *BY_BOXES)
+    count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.
     for finding in explanation.diagnosis if rows or not explanation.predictions else ():
@@ -181,7 +182,7 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
 
 
 def _by_boxes(explanation: Explanation, index: int) -> list[str]:
-    """Return a map's shares of evidence in the order of WHERE; none without a box."""
+    """Return a map's shares of evidence in the order of BY_BOXES; none without a box."""
     numbers = explanation.box_numbers(index)
     return [] if numbers is None else [f"{share} %" for share in numbers.printed.values()]
 

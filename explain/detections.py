@@ -11,9 +11,9 @@ from explain.comparison import Comparison
 from explain.evidence.targets import decode
 from explain.findings.diagnosis import nothing_found
 from explain.maps import boxes
-from explain.maps.boxes import own_boxes, same_object
+from explain.maps.boxes import same_object
 from explain.maps.heatmap import rescaled
-from explain.phrases import listing
+from explain.phrases import listing, own_boxes
 from models.labels import class_index
 
 if TYPE_CHECKING:

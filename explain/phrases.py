@@ -89,6 +89,11 @@ def plural_noun(noun: str) -> str:
     return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
+def own_boxes(per: str, count: int) -> str:
+    """Return what the boxes of a map, which is of a `per` of `Options`, are called: `its own box`."""
+    return "the boxes" if per == "picture" else "its own box" if count == 1 else "its own boxes"
+
+
 def plain_text(text: str) -> str:
     """Return a sentence for a terminal or a drawn line: without emphasis and non-breaking spaces."""
     return text.replace("**", "").replace(NBSP, " ").strip()

@@ -15,7 +15,7 @@ from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
 from explain.methods import METHODS
-from explain.phrases import listing, percent
+from explain.phrases import listing
 from models import catalog, weights
 
 if TYPE_CHECKING:
@@ -269,9 +269,11 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
 def _hidden(explanation: Explanation) -> None:
     """Say what a lower threshold would show."""
     from explain.detections import weaker
+    from explain.findings.missing import score_format
 
     if hidden := weaker(explanation):
-        named = [f"{p.label} {percent(p.score)}" for p in hidden[:3]]
+        score = score_format(explanation.options.confidence)
+        named = [f"{p.label} {score(p.score)}" for p in hidden[:3]]
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")

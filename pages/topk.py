@@ -88,15 +88,15 @@ def _pair(labels: list[str]) -> tuple[str, str] | None:
     if len(labels) < 2:
         return None
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("What speaks for", width="content")
+        st.markdown("Compare evidence:", width="content")
         first = st.selectbox(
-            "For", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="a class", help="The class that the evidence supports.",
+            "First class", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
+            placeholder="class", help="Blue in the difference: places with more of this class's evidence.",
         )  # fmt: skip
-        st.markdown("and not for", width="content")
+        st.markdown("versus", width="content")
         second = st.selectbox(
-            "Not for", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="another", help="The class that it does not support.",
+            "Second class", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
+            placeholder="class", help="Red in the difference: places with more of this class's evidence.",
         )  # fmt: skip
     return (first, second) if first and second and first != second else None
 

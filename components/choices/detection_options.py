@@ -120,7 +120,8 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
         width="stretch",
         wrap=True,
         help="Where is it: the class score, at a late layer. Why this class: its score against the other classes, by "
-        "LayerCAM, at an earlier layer with finer cells. Custom: a method, layers or a part that you chose yourself.",
+        "LayerCAM, at an earlier layer with finer cells. On drawn scenes that shows the part that defines the class; "
+        "on photographs this has not been shown. Custom: a method, layers or a part that you chose yourself.",
     )
     return question
 
@@ -152,7 +153,7 @@ def part(explainer: Explainer) -> Part:
         parts[0],
         key=key,
         name="part",
-        help="The output of the model that the map explains.",
+        help="Which output of the model to explain.",
     )
 
 
@@ -164,7 +165,7 @@ def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
         icon=":material/tune:",
         key="more",
         on_change="rerun",
-        help="What is explained, and which boxes are shown.",
+        help="Which output to explain, and which boxes are shown.",
     )
     # A slider drawn before it is visible starts at its lowest value and reports that to Python: the contents are drawn
     # once the popover is open, and set anew in that run.
@@ -176,7 +177,7 @@ def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
             part: PARTS[part] for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)
         }
         options["part"] = _hidden(st.selectbox, "What is explained", parts, "class", key="part",
-            help="The output for the chosen box that the map explains.")  # fmt: skip
+            help="Which output of the model for the chosen box to explain.")  # fmt: skip
         options["per"] = _hidden(st.selectbox, "One map for", PER, "detection", key="per",
             help="One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
         if options["per"] == "picture":

@@ -239,8 +239,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         format_func=lambda method: METHODS[method].name + _marked(method, found),
         key=key,
         help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
-        "stopped. On drawn scenes, the methods marked as failed located the evidence no better than maps made without "
-        "a model.",
+        'stopped. "Failed": no better than a map made without the model.',
     )
     url_state.keep_own(key, name, offered, first, name="method")
     st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
@@ -271,8 +270,8 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
                 adapter.preprocessings[0],
                 key=f"fit-{spec.task}",
                 name="fit",
-                help="Models take a picture of one small size. What a crop cuts off is shown faded. Only the first way "
-                "is the one used in training.",
+                help="Models take a picture of one small size. What a crop cuts off is shown faded. The model was "
+                "trained with the first option only.",
             )
         if adapter.resizing and options.get("preprocessing", "trained") == "trained":
             st.caption(f"As in training: {adapter.resizing}")

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from common.errors import Problem
 from explain import phrases
 from explain.findings.diagnosis import diagnose
-from explain.maps.boxes import own_boxes
 from explain.methods import METHODS
-from explain.phrases import percent
+from explain.phrases import own_boxes, percent
 from models.preprocess import WAYS
 
 if TYPE_CHECKING:

@@ -24,7 +24,11 @@ UNSURE = 0.2
 ALIKE = 0.95
 UNDECIDED, MIN_CLASSES = 0.97, 3
 """Normalised entropy of the scores above which they decide nothing, and the minimum number of classes for the test."""
-BORDER = 2.0
+BORDER = 1.0
+"""How many times the evidence of an even map the outer border holds before it is said. Of 68 maps of EfficientNet-Lite0
+and 2 on photographs of objects, people, leaves and roads, 3 had more, all on roads with nothing the models know."""
+EARLY = 0.05
+"""Share of the input's longer side that a cell of a layer must see for its map to be more than edges and texture."""
 CROPPED = 0.1
 SAME_PLACE = 0.5
 MUCH_BETTER = 0.2
@@ -72,10 +76,10 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to the model."
     if explanation.options.part == "contrast":
-        return f"{hot.capitalize()} is what sets {heatmap.target.label} apart from the other classes."
+        return f"{hot.capitalize()} shows the evidence for {heatmap.target.label} over the other classes."
     if explanation.model.task == "embed":
         return f"{hot.capitalize()} is what its embedding is based on."
-    return f"{hot.capitalize()} is where it looked{f' for {heatmap.target.label}' if of_class else ''}."
+    return f"{hot.capitalize()} shows the evidence for {heatmap.target.label if of_class else 'it'}."
 
 
 def nothing_found(explanation: Result) -> str:
@@ -98,17 +102,25 @@ def nothing_found(explanation: Result) -> str:
 
 
 def describe_map(explanation: Result, index: int = 0) -> str:
-    """Describe where one map is hot: `minibus is hottest in the middle of the picture: half of the heat is on ...`."""
+    """Describe where one map's evidence is: `The evidence for minibus is strongest in the middle of the ...`."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
         return _empty(explanation, index)
     statistics = explanation.statistics[index]
     place = describe_place(statistics, heatmap.seen)
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
-    return (
-        f"**{heatmap.target.label}** is hottest {place}: half of the heat is on "
-        f"{percent(statistics.half_heat_area)} {part}."
-    )
+    half = f"half of it is on {percent(statistics.half_heat_area)} {part}."
+    if explanation.options.part == "contrast" and (other := rival(explanation, index)) is not None:
+        return f"Why **{heatmap.target.label}** and not {other}? What favours it is strongest {place}: {half}"
+    return f"The evidence for **{heatmap.target.label}** is strongest {place}: {half}"
+
+
+def rival(explanation: Result, index: int = 0) -> str | None:
+    """Return the best class other than a map's own, against which its contrast counts most; None where it has none."""
+    own = explanation.heatmaps[index].target.index
+    if explanation.model.task != "classify" or own is None:
+        return None
+    return next((p.label for p in explanation.predictions if p.index != own), None)
 
 
 def answer(explanation: Result) -> str:
@@ -133,14 +145,18 @@ def agreement_sentence(explanation: Result) -> str:
         return f"All {NUMBERS.get(len(labels), len(labels))} maps highlight the same place."
     (one, other), least = min(pairs.items(), key=lambda item: item[1])
     if len(labels) == 2:
-        return f"{labels[0].capitalize()} and {labels[1]} highlight different places: overlap {least:.2f}."
+        return _different(labels[0], labels[1], least)
     nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in range(len(labels))]
     outliers = [label for label, alike in zip(labels, nearest, strict=True) if alike < SAME_PLACE]
     if len(outliers) == len(labels):
         return "No two maps highlight the same place."
     if len(outliers) == 1:
         return f"{outliers[0].capitalize()} highlights a different place from the others."
-    return f"{labels[other].capitalize()} highlights a different place from {labels[one]}: overlap {least:.2f}."
+    return _different(labels[one], labels[other], least)
+
+
+def _different(one: str, other: str, overlap: float) -> str:
+    return f"The evidence for {one} and {other} lies in different places ({percent(overlap)} overlap)."
 
 
 def unseen(explanation: Result) -> float:
@@ -235,7 +251,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif (twin := _twin(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {twin}: it does not show what sets them apart."
         found.append(Finding("alike", "caution", text))
-    share, much = statistics.border_share, min(BORDER * statistics.border_area, 0.9)
+    share, much = statistics.border_share, BORDER * statistics.border_area
     own = explanation.own(index) if share > much else ()
     if own:
         # With it comes torch.
@@ -245,15 +261,15 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
         share = on_border(heatmap, own)
     if share > much:
         text = (
-            f"{percent(share)} of the heat is on the outer border{' outside its box' if own else ''}, "
-            f"which is {percent(statistics.border_area)} of the area: the model may rely on the surroundings."
+            f"{percent(share)} of the evidence is on the outer border{' outside its box' if own else ''}, more than "
+            f"the {percent(statistics.border_area)} of an even spread: the model may rely on the surroundings."
         )
         found.append(Finding("border", "caution", text))
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:
         text = (
-            f"The hottest place of the map for {label} is outside its box: the map does not show why the object was "
-            "found there."
+            f"The strongest evidence for {label} is outside its box: the map does not show why the object was found "
+            "there."
         )
         found.append(Finding("outside box", "caution", text))
     question = "why" if explanation.options.part == "contrast" else "where"
@@ -265,11 +281,36 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
         text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
         found.append(Finding("measured", "caution", text))
+    if (early := _early(explanation, index)) is not None:
+        found.append(early)
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
         found.append(Finding("coarse", "note", text))
     return found
+
+
+def _early(explanation: Result, index: int) -> Finding | None:
+    """Find a map whose layers all come so early that a cell sees only a few pixels."""
+    layers, resident = explanation.heatmaps[index].layers, explanation.evidence.resident
+    if set(layers) <= set(resident.default_layers):
+        return None
+    # With it comes torch.
+    from explain.evidence.receptive_field import receptive_field
+
+    seen, side = 0, max(explanation.evidence.geometry.input)
+    for layer in layers:
+        field = receptive_field(resident.adapter.module, layer)
+        if field is None:
+            return None
+        seen = max(seen, field)
+    if seen >= EARLY * side:
+        return None
+    text = (
+        f"{listing(list(layers))} {'comes' if len(layers) == 1 else 'come'} too early: a cell sees at most {seen} of "
+        f"{side} pixels, so the map shows edges and texture, not what decides the class. Choose a later layer."
+    )
+    return Finding("early", "caution", text)
 
 
 def _of_method(name: str, sentence: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from explain.phrases import article, finely, percent
+from explain.phrases import NBSP, article, finely, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,5 +63,16 @@ class Missing:
 
 
 def score_format(confidence: float) -> Callable[[float], str]:
-    """Return the formatter for scores beside this threshold: below 1 %, `< 1 %` would say nothing."""
-    return finely if confidence < 0.01 else percent
+    """Return the formatter for scores beside this threshold.
+
+    Below 1 %, `< 1 %` would say nothing; and a score that is just below the threshold must not look equal to it.
+    """
+    plain = finely if confidence < 0.01 else percent
+
+    def text(score: float) -> str:
+        said = plain(score)
+        if score < confidence and said == plain(confidence) and confidence >= 0.01:
+            return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%"
+        return said
+
+    return text

@@ -45,12 +45,13 @@ class Reliability:
     @property
     def sentence(self) -> str:
         """Compare the method with its best baseline in one sentence."""
-        on = "on the object" if self.question == "where" else "on the part that defines the class"
-        hit, other = percent(self.hit[0]), percent(self.baseline_hit)
+        what = "the object" if self.question == "where" else "the part that defines the class"
         rival = BASELINES.get(self.baseline, self.baseline)
-        models = "small detectors" if self.task == "detect" else "small convolutional classifiers"
-        start = "Fails on" if self.fails else f"On {self.scenes}"
-        return f"{start} drawn scenes with {models}: {hit} of its peaks were {on}, against {other} for {rival}."
+        start = "Failed: hit" if self.fails else "Hit"
+        return (
+            f"{start} {what} in {percent(self.hit[0])} of {self.objects:,} tests on drawn scenes ({rival}: "
+            f"{percent(self.baseline_hit)})."
+        )
 
 
 BASELINES = {

@@ -71,7 +71,7 @@ class BoxNumbers:
         return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
 
     def words(self, own: str) -> list[str]:
-        """Return where the heat is: `64 % in its own box only`, ...; `own` is what `own_boxes` calls them."""
+        """Return where the heat is: `64 % in its own box only`, ...; `own` is what `phrases.own_boxes` calls them."""
         parts = self.printed
         mine, both, *rest = parts.values()
         others = both or rest[0]
@@ -151,11 +151,6 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
         shared=shared,
         outside=share((1 - mine) * (1 - theirs)),
     )
-
-
-def own_boxes(per: str, count: int) -> str:
-    """Return what a map's boxes are called in a sentence: `its own box`."""
-    return "the boxes" if per == "picture" else "its own box" if count == 1 else "its own boxes"
 
 
 def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
 
+ON_WHITE = "Transparent areas are shown on white."
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _ORIENTATION = 0x0112
 _TURN = Pillow.Transpose
@@ -93,8 +94,8 @@ def frames(data: bytes, kind: str) -> tuple[str, ...]:
         count = getattr(header(data, kind), "n_frames", 1)
     except Exception:
         # The first frame is intact, only a later one is not.
-        return ("first of several frames",)
-    return (f"first of {count} frames",) if count > 1 else ()
+        return ("Only the first of several frames is used.",)
+    return (f"Only the first of {count} frames is used.",) if count > 1 else ()
 
 
 def plain_jpeg(data: bytes, kind: str) -> bool:
@@ -143,7 +144,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         notes.append(f"{image.mode} converted to RGB")
     if transparent:
-        notes.append("transparent parts shown on white")
+        notes.append(ON_WHITE)
     left = _orientation(image)
     if turned in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
@@ -222,5 +223,5 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
     array = np.ascontiguousarray(array, dtype=np.uint8)
     if array.shape[2] == 4:
         rgb, transparent = _on_white(Pillow.fromarray(array))
-        return np.array(rgb), notes + ("transparent parts shown on white",) * transparent
+        return np.array(rgb), notes + (ON_WHITE,) * transparent
     return np.array(np.broadcast_to(array, (*array.shape[:2], 3)), order="C"), notes

@@ -46,11 +46,11 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     page.get_by_role("button", name="Change").wait_for()
     measured["page opened → first explained picture"] = time.perf_counter() - start
     settled(page)
-    expect(headline(page)).to_contain_text("Yellow is where it looked.")
+    expect(headline(page)).to_contain_text("Yellow shows the evidence for it.")
     page.locator("select.colormap").select_option("jet")
-    page.get_by_text("Red is where it looked.").wait_for()
+    page.get_by_text("Red shows the evidence for it.").wait_for()
     page.locator("select.colormap").select_option("inferno")
-    page.get_by_text("Yellow is where it looked.").wait_for()
+    page.get_by_text("Yellow shows the evidence for it.").wait_for()
     page.screenshot(path=ARTEFACTS / "explore-first.png")
 
     before = at_rest(page)

@@ -100,11 +100,6 @@ def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(p
     assert "persons predicts no class" in app.markdown[0].value
 
 
-def test_a_model_that_compares_pictures_is_not_said_to_name_any(page, own):
-    app = page("pages/detect.py", model="persons")
-    assert any("persons compares pictures: it predicts no class and draws no boxes." in m.value for m in app.markdown)
-
-
 def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypatch):
     row = '[model.{0}]\nloader = "torchvision.classifiers"\narch = "resnet18"\nweights = {{ random = 1 }}\n'
     (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))))

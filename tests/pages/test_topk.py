@@ -41,8 +41,8 @@ def select(app, label, value):
 
 def test_two_classes_are_set_against_each_other(page):
     app = page("pages/topk.py")
-    select(app, "For", "minibus")
-    select(app, "Not for", "trolleybus")
+    select(app, "First class", "minibus")
+    select(app, "Second class", "trolleybus")
     panels = shown(app).head["panels"]
     assert panels[-1]["maps"][0]["kind"] == "difference"
     assert panels[-1]["maps"][0]["sides"] == ["minibus", "trolleybus"]

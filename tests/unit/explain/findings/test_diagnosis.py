@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
+from explain import Explainer
 from explain.explanation import Explanation
 from explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
 from explain.maps.heatmap import Heatmap
@@ -18,6 +21,8 @@ from explain.phrases import article, listing, percent, plural
 from explain.picture.image import Image
 from models.adapter import ModelSpec, Prediction, Target
 from models.geometry import Geometry
+from tests.conftest import weight
+from tests.unit import own_nets
 
 SIZE = 64
 WHOLE = Geometry((SIZE, SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, 0.0))
@@ -55,7 +60,8 @@ def explanation(
     )
     adapter = SimpleNamespace(labels=labels, paper=None, subject="", class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    evidence: Any = SimpleNamespace(geometry=geometry, resident=SimpleNamespace(adapter=adapter), outputs=outputs)
+    resident = SimpleNamespace(adapter=adapter, default_layers=("a",))
+    evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs)
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
         Image(np.zeros((*geometry.original, 3), np.uint8)),
@@ -110,7 +116,9 @@ def test_listing_and_plural() -> None:
 
 def test_headline_of_a_sure_classifier() -> None:
     made = explanation(blob(), scores=(0.716, 0.1))
-    assert headline(made, "yellow") == f"A model called this a minibus, 72{NBSP}% sure. Yellow is where it looked."
+    assert (
+        headline(made, "yellow") == f"A model called this a minibus, 72{NBSP}% sure. Yellow shows the evidence for it."
+    )
 
 
 def test_headline_takes_the_article_of_the_label() -> None:
@@ -122,7 +130,7 @@ def test_headline_takes_the_article_of_the_label() -> None:
 def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: bool) -> None:
     words = headline(explanation(blob(), scores=(score,)), "yellow")
     assert words.startswith("The model is unsure; its best answer is minibus, ") == unsure
-    assert ("is where it looked" in words) != unsure
+    assert ("shows the evidence" in words) != unsure
 
 
 def test_headline_of_a_detector_counts_what_it_found() -> None:
@@ -134,7 +142,7 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
         return headline(Explanation(**{**vars(made), "predictions": found}), "yellow")
 
     label = explanation(blob(), task="detect", labels=labels, scores=()).heatmaps[0].target.label
-    looked = f"Yellow is where it looked for {label}."
+    looked = f"Yellow shows the evidence for {label}."
     assert detector(0, 1, 0, 0, 0) == f"The model found 4 persons and 1 bus. {looked}"
     assert detector(1) == f"The model found 1 bus. {looked}"
     assert detector(0, 0, 1, 2, 3).startswith("The model found 2 persons, 1 bus and 2 other kinds.")
@@ -213,14 +221,13 @@ def boxed(box: tuple[float, float, float, float]) -> Explanation:
 def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
     assert boxed((0, 20, 12, 44)).statistics[0].border_share > 0.9
     assert "border" not in kinds(boxed((0, 20, 12, 44)))
-    assert "border outside its box, which" in text_of(boxed((40, 20, 60, 44)), "border")
+    assert "border outside its box, more than the" in text_of(boxed((40, 20, 60, 44)), "border")
 
 
 def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
     assert "outside box" not in kinds(boxed((0, 20, 12, 44)))
     assert text_of(boxed((40, 20, 60, 44)), "outside box") == (
-        "The hottest place of the map for minibus is outside its box: the map does not show why the object was found "
-        "there."
+        "The strongest evidence for minibus is outside its box: the map does not show why the object was found there."
     )
     whole = boxed((40, 20, 60, 44))
     assert "outside box" not in kinds(replace(whole, options=replace(whole.options, per="picture")))
@@ -236,7 +243,7 @@ def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> No
     assert "measured" not in kinds(by("layercam", "hirescam"))
     assert "measured" not in kinds(by("gradcam", "gradcam", "classify"))
     assert text_of(by("gradcam", "gradcam", "classify", "contrast"), "measured").startswith(
-        "GradCAM: fails on drawn scenes"
+        "GradCAM: failed: hit the part that defines the class in "
     )
 
 
@@ -244,8 +251,8 @@ def test_heat_at_the_border() -> None:
     made = explanation(ring())
     assert made.statistics[0].border_share == pytest.approx(1)
     assert text_of(made, "border") == (
-        f"100{NBSP}% of the heat is on the outer border, which is 36{NBSP}% of the area: "
-        "the model may rely on the surroundings."
+        f"100{NBSP}% of the evidence is on the outer border, more than the 36{NBSP}% of an even spread: the model may "
+        "rely on the surroundings."
     )
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
 
@@ -282,16 +289,63 @@ def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, word
 
 def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    made = explanation(ring(), geometry=half, cells=(7, 7), notes=("first of 3 frames",))
+    made = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first of 3 frames is used.",))
     assert [finding.level for finding in diagnose(made)] == ["caution", "note", "note", "note"]
     assert kinds(made) == ["border", "note", "cropped", "coarse"]
-    assert text_of(made, "note") == "first of 3 frames"
+    assert text_of(made, "note") == "Only the first of 3 frames is used."
     assert made.diagnosis == diagnose(made)
+
+
+def test_why_is_answered_in_a_sentence() -> None:
+    made = explanation(blob(), blob(10, 50))
+    why = replace(made, options=replace(made.options, part="contrast"))
+    start = "Why **minibus** and not acoustic guitar? What favours it is strongest in the middle of the picture: half"
+    assert describe_map(why).startswith(start)
+    assert describe_map(why, 1).startswith("Why **acoustic guitar** and not minibus? ")
+    assert headline(why, "yellow").endswith("Yellow shows the evidence for minibus over the other classes.")
+
+
+LAYERS = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, stride=2) for _ in range(5)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [(("0",), "0 comes"), (("0", "1"), "0 and 1 come"), (("2",), ""), (("0", "2"), ""), (("4",), "")],
+)
+def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], found: str) -> None:
+    made = explanation(blob(), geometry=Geometry((SIZE, SIZE), (256, 256), (4.0, 4.0), (0.0, 0.0)))
+    made = replace(made, heatmaps=(replace(made.heatmaps[0], layers=layers),))
+    made.evidence.resident.adapter.module = LAYERS
+    assert ("early" in kinds(made)) == bool(found)
+    if found:
+        seen = 7 if "1" in layers else 3
+        assert text_of(made, "early").startswith(f"{found} too early: a cell sees at most {seen} of 256 pixels")
+    made.evidence.resident.default_layers = layers
+    assert "early" not in kinds(made)
+
+
+def test_a_healthy_leaf_whose_evidence_is_beside_it_is_told_from_pictures_of_things() -> None:
+    net = own_nets.PlantCNN(15)
+    net.load_state_dict(torch.load(weight("plantvillage15_simplecnn.pth"), map_location="cpu"))
+    steps = [v2.ToImage(), v2.Resize((224, 224)), v2.ToDtype(torch.float32, scale=True)]
+    numbers = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    labels = [str(i) for i in range(15)]
+    explainer = Explainer(net.eval(), preprocess=v2.Compose([*steps, v2.Normalize(**numbers)]), labels=labels)
+    leaves = weight("plantvillage15_simplecnn.pth").parent / "images/leaf"
+    assert "border" in kinds(explainer(leaves / "tomato_healthy.JPG"))
+    assert "border" not in kinds(explainer(leaves / "potato_early_blight.JPG"))
+    assert "early" in kinds(explainer(leaves / "potato_early_blight.JPG", layers=("features.0",)))
+
+
+def test_no_bundled_picture_has_its_evidence_on_the_border(pictures: list[Path]) -> None:
+    explainer = Explainer("efficientnet-lite0")
+    found = {path.name: kinds(explainer(path)) for path in pictures}
+    assert [name for name, of in found.items() if "border" in of or "early" in of] == []
 
 
 def test_looks_says_where_and_of_what() -> None:
     words = describe_map(explanation(blob()))
-    assert words.startswith("**minibus** is hottest in the middle of the picture: half of the heat is on ")
+    assert words.startswith("The evidence for **minibus** is strongest in the middle of the picture: half of it is on ")
     assert words.endswith(f"{NBSP}% of the picture.")
     assert "at the top right" in describe_map(explanation(blob(10, 54)))
     half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))

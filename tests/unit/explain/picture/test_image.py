@@ -330,7 +330,7 @@ def bilevel(kind: str) -> bytes:
 def test_transparency_is_shown_on_white(data: bytes, expected: list[tuple[int, ...]]) -> None:
     image = Image.open(data)
     np.testing.assert_array_equal(image.pixels[0], expected)
-    assert image.notes[-1] == "transparent parts shown on white"
+    assert image.notes[-1] == "Transparent areas are shown on white."
 
 
 def test_alpha_of_arrays_premultiplied_and_opaque() -> None:
@@ -377,7 +377,7 @@ def test_the_first_frame_of_several(kind: str) -> None:
     data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     image = Image.open(data)
     assert (image.pixels == R).all()
-    assert image.notes == ("first of 3 frames",)
+    assert image.notes == ("Only the first of 3 frames is used.",)
 
 
 # --- hostile

@@ -89,13 +89,15 @@ def test_what_every_reader_knows_stays_what_it_was() -> None:
     see_through = np.dstack((rgb, np.full((40, 50), 128, np.uint8)))
     image = Image.open(tif(see_through, photometric="rgb", extrasamples=["unassalpha"]))
     assert image.planes is None
-    assert "transparent parts shown on white" in image.notes
+    assert "Transparent areas are shown on white." in image.notes
     # Four bands that are not said to be see-through.
     bands = Image.open(tif(see_through, photometric="rgb", extrasamples=["unspecified"])).planes
     assert bands is not None
     assert np.array_equal(bands, see_through)
     # Pages of a document are no channels.
-    assert Image.open(tif(DICE.integers(0, 256, (30, 40, 50)).astype(np.uint8))).notes == ("first of 30 frames",)
+    assert Image.open(tif(DICE.integers(0, 256, (30, 40, 50)).astype(np.uint8))).notes == (
+        "Only the first of 30 frames is used.",
+    )
 
 
 def test_grey_numbers_are_kept_and_shown() -> None:
