@@ -185,7 +185,6 @@ def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing |
         view = _meanwhile(query, base, marks, listed[chosen].pair if listed else None, stopped=stopped)
         if query.lens == "one" and query.request.per == "detection":
             missing_places.about_places(view, base, listed, chosen, missing)
-            missing_places.offer_to_ask(view, base)
         with st.container(horizontal=True, vertical_alignment="center"):
             snapshots.camera()
             snapshots.gallery()
@@ -196,6 +195,7 @@ def _meanwhile(
 ) -> View:
     """Show the chosen box's map by the method before, dimmed while the next one is in the making; else the picture."""
     before, area = explain_job.before(query.choices), query.lens == "one"
+    asks = area and query.request.per == "detection"
     if before is not None and before.options.per == query.request.per:
         mapped = detections.items(before)[: len(before.heatmaps)]
         index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
@@ -203,8 +203,10 @@ def _meanwhile(
             name = METHODS[before.heatmaps[index].method].name
             shown = [Panel(maps=(panels.heat(before, index),))]
             line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
-            return panels.show(base.image, shown, key=VIEWER, marks=marks, area=area, line=line, dimmed=not stopped)
-    return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area)
+            return panels.show(
+                base.image, shown, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
+            )
+    return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
 
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
@@ -237,10 +239,11 @@ def _one(
     maps = detections.heats(explanation, listed)
     shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
+    asks = request.per == "detection"
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
-    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True, files=files)
-    if request.per == "detection":
+    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
+    if asks:
         missing_places.about_places(view, explanation, listed, at, missing)
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
@@ -249,9 +252,6 @@ def _one(
             st.markdown(f":material/filter_center_focus: {sentence}")
         if view.region is not None:
             charts.marked(explanation, view.region, at)
-    if request.per == "detection":
-        missing_places.offer_to_ask(view, explanation)
-    if maps:
         charts.findings(explanation, at)
 
 

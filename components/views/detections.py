@@ -75,12 +75,13 @@ class Place:
 
 @dataclass
 class Lookup:
-    """The session's question about a place, and the last click in the viewer."""
+    """The session's question about a place, and the last click and question in the viewer."""
 
     place: Place | None = None
     read: bool = False
     """Whether the address was read."""
     point: tuple[float, float] | None = None
+    question: tuple[float, float, float, float] | None = None
 
 
 def first(choices: Choices, explainer: Explainer, request: DetectOptions) -> Explanation:

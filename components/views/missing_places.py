@@ -79,32 +79,18 @@ def about_places(view: View, explanation: Explanation, listed: list[Item], index
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:
-    """Take a click beside every box as the question: what is the best candidate there?"""
-    lookup = state.of(Lookup)
-    # The viewer reports a click once, and this run starts anew right after it.
-    asked = view.point is not None and view.box is None and view.point != lookup.point
-    lookup.point = view.point
-    if asked and view.point is not None:
-        _ask(explanation, (*view.point, *view.point))
+    """Take a click beside every box, or a place marked with the tool that asks: what is the best candidate there?"""
+    lookup, where = state.of(Lookup), view.question
+    # The viewer reports each once, and this run starts anew right after it.
+    if view.point is not None and view.box is None and view.point != lookup.point:
+        where = (*view.point, *view.point)
+    elif where == lookup.question:
+        where = None
+    lookup.point, lookup.question = view.point, view.question
+    if where is not None:
+        before = place_of(explanation)
+        lookup.place = _place_at(explanation, where, before.label if before else None)
         st.rerun()
-
-
-def _ask(explanation: Explanation, where: tuple[float, ...]) -> None:
-    """Ask what is missing at a place, of the class that was asked about before."""
-    before = place_of(explanation)
-    state.of(Lookup).place = _place_at(explanation, where, before.label if before else None)
-
-
-def offer_to_ask(view: View, explanation: Explanation) -> None:
-    """Offer to ask what is missing in a marked rectangle, which is otherwise only measured."""
-    if view.region is not None and view.region.kind == "rectangle" and view.region.xyxy is not None:
-        st.button(
-            "What is missing here?",
-            icon=":material/search:",
-            on_click=_ask,
-            args=(explanation, view.region.xyxy),
-            help="Show the strongest candidate in the marked rectangle that the model does not show as a box, and why.",
-        )
 
 
 def _about_missing(missing: Missing | None, place: Place, explanation: Explanation) -> None:
