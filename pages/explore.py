@@ -178,14 +178,19 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     reopen.warn_of_other_weights(explanation)
     if not explanation.heatmaps:
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if explanation.finished:
-            files = partial(exports.of_map, explanation, index)
-            saving.save_and_export("explore", files, saved=[(explanation, index)])
+
+    def beside() -> None:
         charts.numbers_button(explanation, index)
         if explanation.heatmaps[index].method == "attention":
             attention_heads.strip(explanation)
         st.caption(charts.timings(explanation), width="content")
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if explanation.finished:
+            files = partial(exports.of_map, explanation, index)
+            saving.save_and_export("explore", files, saved=[(explanation, index)], beside=beside)
+        else:
+            beside()
 
 
 explore()

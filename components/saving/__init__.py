@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -32,7 +32,7 @@ class Files:
 
     title: str
     about: str
-    files: Sequence[tuple[str, str, Callable[[], Any]]]
+    files: Sequence[charts.Offer]
 
 
 def save_and_export(
@@ -42,20 +42,27 @@ def save_and_export(
     saved: Sequence[tuple[Explanation, int]] = (),
     view: bool = True,
     more: Callable[[], None] | None = None,
+    beside: Callable[[], None] | None = None,
 ) -> None:
     """Draw *Save* and *Export* for what a page shows, in a horizontal container.
 
     `saved`: what Save puts into History, explanations with the index of the map; without any there is only Export.
     `rows`: returns what Export offers, given the settings of the page's viewer; it is called once Export is open, and
     each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown.
-    `more` is drawn at the end of Export.
+    `more` is drawn at the end of Export, `beside` right of its button: what Save says comes last and moves nothing.
 
         saving.save_and_export("similarity", lambda look: [Files("Data", "All numbers.", [("JSON", "a.json", make)])])
     """
-    if saved and not history_store.off():
-        history_store.keep(saved, screen=screen, beside=lambda: _export(screen, rows, view, more))
-    else:
+
+    def rest() -> None:
         _export(screen, rows, view, more)
+        if beside is not None:
+            beside()
+
+    if saved and not history_store.off():
+        history_store.keep(saved, screen=screen, beside=rest)
+    else:
+        rest()
 
 
 def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, more: Callable[[], None] | None) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from explain.maps.statistics import Statistics
 
 
+Offer = tuple[str, str, "Callable[[], Any]"]
+"""A label, a file's name or the end of it, and what makes the file."""
+
+
 def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
     """Draw a button that downloads a file of this name, made when it is clicked."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"

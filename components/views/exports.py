@@ -6,9 +6,9 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from common.files import file_stem, npy_bytes, npz_bytes
+from common.files import file_stem, npy_bytes, npz_bytes, to_json
 from components.saving import Files
-from components.views import snapshots
+from components.views import charts, snapshots
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
         return html([explanation], index=index) if kind == "html" else pdf(explanation, index)
 
-    def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[tuple[str, str, Callable[[], Any]]]:
+    def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[charts.Offer]:
         return [(kind.upper(), f"{begin}-{name}.{kind}", partial(make, kind)) for kind in kinds]
 
     vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
@@ -55,7 +55,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         through = "This map at every layer of the model, from the first to the last."
         listed.append(Files("Layer by layer", through, each("layers", sweep, "gif", "mp4")))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
-    data = [
+    data: list[charts.Offer] = [
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
         ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
         ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
@@ -80,7 +80,7 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
     from explain.export import detection_images
 
     begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
-    pictures = [
+    pictures: list[charts.Offer] = [
         (label, f"{begin}{end}.zip", partial(_zipped, partial(detection_images.files, explanation, boxes=boxes)))
         for label, end, boxes in (("With boxes, .zip", "", True), ("Without boxes, .zip", "-no-boxes", False))
     ]
@@ -91,13 +91,17 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:
     """Return what there is of several models on one picture."""
-    from common.files import to_json
     from explain.export import comparison_folder
+
+    def numbers() -> str:
+        return to_json(comparison_folder.comparison(comparison))
 
     begin = f"{_begin(comparison.explanations[0].image.name)}-comparison"
     make = partial(_zipped, lambda: comparison_folder.of_comparison(comparison, _colours(look)))
-    numbers = partial(lambda: to_json(comparison_folder.comparison(comparison)))
-    files = [("All files, .zip", f"{begin}.zip", make), ("All numbers, .json", f"{begin}.json", numbers)]
+    files: list[charts.Offer] = [
+        ("All files, .zip", f"{begin}.zip", make),
+        ("All numbers, .json", f"{begin}.json", numbers),
+    ]
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
     return [Files("All models", about, files)]
 

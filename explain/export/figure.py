@@ -75,7 +75,8 @@ def figure(
     if format not in get_args(Format):
         raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
     heatmap = caption.checked(explanation, index)
-    settings = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True} | dict(look or {})
+    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
+    settings |= look or {}
     colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
     pictures = [
         explanation.image.pixels,
