@@ -211,6 +211,11 @@ def _meanwhile(
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
     """Draw the camera, and the downloads of the map where it is `offered`."""
+
+    def beside() -> None:
+        charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
+        st.caption(charts.timings(explanation), width="content")
+
     snapshots.follow(explanation)
     reopen.warn_of_other_weights(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -224,9 +229,10 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
                 partial(exports.of_boxes, explanation, index),
                 saved=[(explanation, index)],
                 more=partial(snapshots.save_on_server, explanation),
+                beside=beside,
             )
-        charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
-        st.caption(charts.timings(explanation), width="content")
+        else:
+            beside()
 
 
 def _one(
