@@ -62,7 +62,7 @@ def replay(
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}"):
-        from explain.explainer import replay as again
+        from explain.replaying import replay as again
 
         explanation = again(known, picture)
     changed = _changed_versions(known)

@@ -37,5 +37,5 @@ def font(name: str = "DejaVuSans") -> Path:
     """Return the TrueType file of matplotlib's `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`."""
     file = packaged_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf")
     if file is None:
-        raise Problem("The font of reports comes with matplotlib, which is not installed: install requirements.txt.")
+        raise Problem("The font of reports comes with matplotlib, which is not installed: pip install matplotlib.")
     return file

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from common.errors import Problem as Problem
     from explain.explainer import Explainer as Explainer
-    from explain.explainer import replay as replay
     from explain.explanation import Explanation as Explanation
     from explain.maps.heatmap import Heatmap as Heatmap
     from explain.picture.image import Image as Image
     from explain.recipe import Recipe as Recipe
+    from explain.replaying import replay as replay
 
 _HOMES = {
     "Explainer": "explain.explainer",
-    "replay": "explain.explainer",
+    "replay": "explain.replaying",
     "Explanation": "explain.explanation",
     "Heatmap": "explain.maps.heatmap",
     "Image": "explain.picture.image",

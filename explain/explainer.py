@@ -1,4 +1,4 @@
-"""Explain pictures with a model chosen by name, and replay recipes."""
+"""Explain pictures with a model chosen by its name, its file or the object itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 import weakref
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -26,10 +25,9 @@ from explain.evidence.layers import find, named
 from explain.evidence.resident import RESIDENCY, Residency, Resident
 from explain.evidence.resident import device as find_device
 from explain.explanation import Explanation, explain
-from explain.options import RECIPE_OPTIONS, Options
+from explain.options import Options
 from explain.picture.image import Image
 from explain.questions import Question, settings
-from explain.recipe import Recipe
 from models.catalog import is_file, spec
 from models.families.custom import in_memory
 
@@ -408,36 +406,3 @@ def _reversed(source: Any) -> NDArray[Any]:
 
 def _listed(target: Any) -> Any:
     return target if isinstance(target, (list, tuple)) else () if target is None else (target,)
-
-
-def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
-    """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
-
-    Raises ModelProblem where the file is no recipe, or picture or weights differ.
-
-    >>> from explain import Explainer, replay
-    >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
-    Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
-    """
-    if not isinstance(recipe, Recipe):
-        try:
-            recipe = Recipe.model_validate_json(Path(recipe).read_text("utf-8"))
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelProblem(
-                f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
-            ) from error
-    explainer = Explainer(recipe.model, device=recipe.device)
-    image = Image.open(source)
-    if image.sha256 != recipe.picture_sha256:
-        raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
-    if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:
-        raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
-    targets = recipe.targets if recipe.per != "picture" else ()
-    return explainer(
-        image,
-        method=recipe.method,
-        layers=recipe.layers,
-        targets=targets,
-        masks=recipe.masks,
-        **{name: getattr(recipe, name) for name in RECIPE_OPTIONS},
-    )

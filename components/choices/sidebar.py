@@ -212,13 +212,20 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
     chosen = url_state.widget(
         draw,
         "Size" if sized else "Variant",
-        {spec.id: spec.size or spec.id for spec in specs},
+        {spec.id: _size_label(spec, spec.id in here, few) for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
         key=f"size-{specs[0].family}{end}",
-        help="From small and fast to large and slow." if sized else "Each is a separate model.",
+        help=("From small and fast to large and slow." if sized else "Each is a separate model.")
+        + f" Those marked {':material/download:' if few else '(download)'} are downloaded when you choose them.",
         width="stretch",
     )
     return sizes[chosen]
+
+
+def _size_label(spec: ModelSpec, present: bool, few: bool) -> str:
+    """Return a size, marked where its weights are not on this machine; a row of buttons has room for a sign only."""
+    name = spec.size or spec.id
+    return name if present else f"{name} :material/download:" if few else f"{name} (download)"
 
 
 def _method(explainer: Explainer, methods: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ def library() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise ModelProblem("The engine ray is not installed: pip install -r requirements-ray.txt.") from error
+        raise ModelProblem("The engine ray is not installed: pip install 'ray[data]' fsspec.") from error
     return ray
 
 

@@ -51,7 +51,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         import fsspec  # type: ignore[import-untyped]
     except ImportError as error:
         raise ModelProblem(
-            f"{short(url)} is not on this machine: what can read it comes with pip install -r requirements-ray.txt."
+            f"{short(url)} is not on this machine: what can read it comes with pip install fsspec."
         ) from error
     try:
         system, path = fsspec.core.url_to_fs(url)

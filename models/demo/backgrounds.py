@@ -44,7 +44,7 @@ def _photograph(number: int) -> tuple[NDArray[np.uint8], ...]:
     path = photograph(name)
     stored = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR)
     if stored is None:
-        raise ModelProblem(f"The photograph {name} is missing: install requirements.txt.")
+        raise ModelProblem(f"The photograph {name} is missing: pip install ultralytics scikit-learn.")
     pixels = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     scale = min(540 / min(pixels.shape[:2]), 1)
     return tuple(cv2.resize(pixels, None, fx=by, fy=by, interpolation=cv2.INTER_AREA) for by in (scale, scale / 2))

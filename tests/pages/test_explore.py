@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
+from components.choices import sidebar
 from components.session.explain_job import Running
 from explain import Explainer
 from explain.phrases import percent
@@ -51,6 +52,14 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     assert "trolleybus" in [item["title"] for item in maps]
     result = Explainer("efficientnet-lite1")(bus)
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_sizes_that_would_be_downloaded_are_marked(page, monkeypatch):
+    names, here = sidebar.menu()
+    monkeypatch.setattr(sidebar, "menu", lambda: (names, here - {"efficientnet-lite2"}))
+    sizes = page().segmented_control(key="size-EfficientNet-Lite")
+    assert sizes.options == ["s", "m", "l :material/download:"]
+    assert ":material/download: are downloaded" in sizes.help
 
 
 def test_nonsense_in_the_address_is_passed_over(page):

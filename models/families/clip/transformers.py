@@ -107,7 +107,7 @@ def _clip_tokenizer(length: int) -> Any:
     except ImportError as problem:
         raise ModelProblem(
             "The folder has no tokenizer, and CLIP's own comes with open_clip_torch, which is not installed here: "
-            "install requirements-transformers.txt."
+            "pip install open_clip_torch."
         ) from problem
     return SimpleTokenizer(context_length=length)
 

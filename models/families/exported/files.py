@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from models.adapter import ModelSpec
 
-ADVICE = "install what exported models need: pip install -r requirements-exported.txt"
+ADVICE = "install what exported models need: pip install onnxruntime openvino"
 ONNX, OPENVINO = (".onnx",), (".xml",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
 PROGRAM = (".pt2",)

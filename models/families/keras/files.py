@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENDINGS = (".keras", ".h5", ".hdf5")
-INSTALL = "install what Keras models need: pip install -r requirements-keras.txt"
+INSTALL = "install what Keras models need: pip install keras h5py"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _LARGEST_CONFIG = 64 * 2**20
 # Layers that contain or call code from the file.

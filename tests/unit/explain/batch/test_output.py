@@ -243,9 +243,9 @@ def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
 
 def test_without_fsspec_a_sentence_says_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ModelProblem, match=r"is not on this machine: .* pip install -r requirements-ray\.txt\."):
+    with pytest.raises(ModelProblem, match=r"is not on this machine: .* pip install fsspec\."):
         find("s3://bucket/in")
-    with pytest.raises(ModelProblem, match=r"requirements-ray\.txt"):
+    with pytest.raises(ModelProblem, match=r"pip install fsspec"):
         run(tmp_path, MODEL, "s3://bucket/out")
     assert output.at(f"file://{tmp_path}/x").name == tmp_path / "x"
 

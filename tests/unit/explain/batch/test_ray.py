@@ -230,10 +230,10 @@ def test_without_ray_a_sentence_says_where_it_is(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ModelProblem, match=r"The engine ray is not installed: pip install -r requirements-ray\.txt\."):
+    with pytest.raises(ModelProblem, match=r"^The engine ray is not installed: pip install 'ray\[data\]' fsspec\.$"):
         run(many, MODEL, tmp_path / "out", engine="ray")
     assert main(["batch", str(many), "--engine", "ray", "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.strip().endswith("pip install -r requirements-ray.txt.")
+    assert capsys.readouterr().err.strip().endswith("pip install 'ray[data]' fsspec.")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ModelProblem, match="no engine called dask: use plain or ray"):
         run(many, MODEL, tmp_path / "out", engine="dask")

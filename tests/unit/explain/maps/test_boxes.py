@@ -11,9 +11,9 @@ import pytest
 
 from common.errors import ModelProblem
 from explain import Explainer
-from explain.explainer import replay
 from explain.maps.boxes import place, same_object
 from explain.picture.image import Image
+from explain.replaying import replay
 from tests.conftest import asset, weight
 
 NAMES = ("yolo11n", "yolo26n", "yolo11n-seg", "yolox_nano")

@@ -26,10 +26,11 @@ from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find
 from explain.evidence.resident import Resident
 from explain.evidence.survey import survey
-from explain.explainer import Explainer, replay
+from explain.explainer import Explainer
 from explain.explanation import explain
 from explain.options import Options
 from explain.picture.image import Image
+from explain.replaying import replay
 from models.adapter import ModelSpec, Target
 from models.adapters.attention import record_attention
 from models.adapters.classifier import Classifier

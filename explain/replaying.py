@@ -1,0 +1,48 @@
+"""Make the maps of a recipe again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ModelProblem
+from explain.explainer import Explainer
+from explain.options import RECIPE_OPTIONS
+from explain.picture.image import Image
+from explain.recipe import Recipe
+
+if TYPE_CHECKING:
+    from explain.explanation import Explanation
+
+
+def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
+    """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
+
+    Raises ModelProblem where the file is no recipe, or picture or weights differ.
+
+    >>> from explain import Explainer, replay
+    >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
+    Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
+    """
+    if not isinstance(recipe, Recipe):
+        try:
+            recipe = Recipe.model_validate_json(Path(recipe).read_text("utf-8"))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelProblem(
+                f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
+            ) from error
+    explainer = Explainer(recipe.model, device=recipe.device)
+    image = Image.open(source)
+    if image.sha256 != recipe.picture_sha256:
+        raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
+    if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:
+        raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
+    targets = recipe.targets if recipe.per != "picture" else ()
+    return explainer(
+        image,
+        method=recipe.method,
+        layers=recipe.layers,
+        targets=targets,
+        masks=recipe.masks,
+        **{name: getattr(recipe, name) for name in RECIPE_OPTIONS},
+    )
