@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from common.errors import ImageProblem, ModelProblem
+from components import saving
 from components.answer_list import Row, rows
 from components.choices import gallery_picker, sidebar
 from components.pairs import pairs
 from components.session import explain_job, image_source, page, state, url_state
 from components.session.markdown import escaped, shortened
+from components.views import exports
 from explain.methods import METHODS
 from explain.phrases import plural
 
@@ -57,10 +60,13 @@ def similarity() -> None:
         found = _compared(choices, explainer, ranking, chosen, of)
         with left:
             _pair(found)
+            actions = st.container(horizontal=True)
         # Needs passes of its own the first time: the maps come first.
         context = _context(choices, explainer, found)
         names = " and ".join(escaped(shortened(side.image.name, 28, 8)) for side in found.sides)
         title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
+        with actions:
+            saving.save_and_export("similarity", partial(exports.of_similarity, found, context, ranking), view=False)
         with right:
             _numbers(found, context)
             st.button(

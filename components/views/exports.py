@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from explain import Explanation
     from explain.comparison import Comparison
     from explain.export.result_folder import MapColours
+    from explain.similarity.ranking import Context, Ranking
+    from explain.similarity.similarity import Similarity
 
 
 def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
@@ -104,6 +106,31 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
     ]
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
     return [Files("All models", about, files)]
+
+
+def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: Look) -> list[Files]:
+    """Return what there is of two compared pictures, and of the gallery that the second is of."""
+    from explain.export import similarity_files
+
+    begin = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
+
+    def file(name: str) -> bytes:
+        return next(data for own, data in similarity_files.of_similarity(found, context) if own == name)
+
+    pictures: list[charts.Offer] = [("Maps, .jpg", f"{begin}.jpg", partial(file, "similarity.jpg"))]
+    if found.matches.pairs:
+        pictures.append(("Best matches, .jpg", f"{begin}-pairs.jpg", partial(file, "pairs.jpg")))
+    data: list[charts.Offer] = [
+        ("Maps and vectors, .npz", f"{begin}.npz", partial(file, "maps.npz")),
+        ("All numbers, .json", f"{begin}.json", partial(file, "similarity.json")),
+        ("Ranking, .csv", f"{begin}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1]),
+    ]
+    every = partial(_zipped, lambda: similarity_files.of_similarity(found, context))
+    return [
+        Files("Pictures", "Both pictures with their maps and the score, and the places that match.", pictures),
+        Files("Data", "Maps as they are, embeddings, every number, and the scores of all pictures.", data),
+        Files("Both pictures", "All files of this pair.", [("All files, .zip", f"{begin}.zip", every)]),
+    ]
 
 
 def stem(explanation: Explanation, index: int) -> str:

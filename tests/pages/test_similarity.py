@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from streamlit.testing.v1 import AppTest
 from components.choices import gallery_picker
 from components.session import image_source
 from components.session.state import Sidebar
+from components.views import exports
 from explain import Explainer
+from explain.export import similarity_files
 from explain.picture.image import Image
-from explain.similarity.ranking import context
+from explain.similarity.ranking import context, rank
 from explain.similarity.similarity import similarity
 from models.demo import person_scenes
 from tests.pages.conftest import session, texts
@@ -63,6 +67,29 @@ def test_another_of_the_list_and_another_question(page) -> None:
     assert not app.exception and not app.error
     assert "What the score is made of" in texts(app)
     assert "product" in app.query_params["of"]
+
+
+def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
+    app = page(SCREEN)
+    app.button(key="export-similarity").click().run()
+    assert not app.exception and not app.error
+    labels = {one.proto.label for one in app.get("download_button")}
+    assert {"Maps, .jpg", "Best matches, .jpg", "All numbers, .json", "Ranking, .csv", "All files, .zip"} <= labels
+
+
+def test_what_is_exported_is_what_the_command_line_writes(bus) -> None:
+    explainer = Explainer("efficientnet-lite0")
+    ranking = rank(explainer, bus, [bus, bus.with_name("zidane.jpg")])
+    found = similarity(explainer, bus, bus.with_name("zidane.jpg"))
+    held = context(explainer, found.query.image)
+    rows = exports.of_similarity(found, held, ranking, {})
+    made = {name: make() for row in rows for _, name, make in row.files}
+    written = dict(similarity_files.of_similarity(found, held))
+    assert made["bus-zidane-similarity.jpg"] == written["similarity.jpg"]
+    assert made["bus-zidane-similarity.json"] == written["similarity.json"]
+    assert made["bus-zidane-similarity-ranking.csv"] == similarity_files.of_ranking(ranking)[1]
+    with zipfile.ZipFile(io.BytesIO(made["bus-zidane-similarity.zip"])) as archive:
+        assert sorted(archive.namelist()) == sorted(written)
 
 
 def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(page, pictures: list) -> None:
