@@ -207,7 +207,9 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
         return specs[0]
     sizes = {spec.id: spec for spec in specs}
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
-    sized, few = all(spec.size for spec in specs), len(sizes) <= 5
+    # Several words name a kind and no size: the cheats among the demo models.
+    kinds = any(" " in spec.size for spec in specs)
+    sized, few = all(spec.size for spec in specs) and not kinds, len(sizes) <= 5 and not kinds
     draw: Any = st.segmented_control if few else st.selectbox
     chosen = url_state.widget(
         draw,

@@ -70,6 +70,11 @@ def show(record: Record, after: str | None) -> None:
         else:
             view = _viewer(record, image, maps, index)
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
+            if record.marks:
+                hidden = f"{plural(len(record.marks), 'mark')} {'is' if len(record.marks) == 1 else 'are'} hidden here"
+                st.caption(
+                    f":material/draw: {hidden}: choose Annotate to see {'it' if len(record.marks) == 1 else 'them'}."
+                )
         _below(record, image, maps, index, after)
 
 

@@ -82,10 +82,18 @@ def _request() -> None:
 
 
 def wants_example() -> bool:
-    """Return whether an example is to be shown, since nothing is monitored yet, and request it."""
+    """Return whether an example is to be shown, since nothing is monitored yet."""
     watching = state.of(Watching)
-    watching.start_example = watching.trial is None and not (watching.left or watching.start_trial) and log.empty()
-    return watching.start_example
+    return watching.trial is None and not (watching.left or watching.start_trial) and log.empty()
+
+
+def start_example(choices: Choices, explainer: Explainer) -> None:
+    """Show the example with the sidebar's model, unless every map would take minutes."""
+    watching = state.of(Watching)
+    if explainer.resident.gradients:
+        watching.trial, watching.turn_to = example(choices.model.id), "trial"
+    else:
+        watching.left = True
 
 
 def leave_outdated() -> None:
@@ -95,22 +103,16 @@ def leave_outdated() -> None:
         _leave()
 
 
-def start_requested(choices: Choices, explainer: Explainer) -> None:
-    """Start the trial or the example that was requested, now that the model is known."""
+def start_requested(choices: Choices) -> None:
+    """Start the trial that was requested, now that the model is known."""
     watching = state.of(Watching)
-    if watching.start_trial:
-        _stop(watching)
-        # A slow method would take minutes.
-        options = {} if explain_job.is_slow(choices.method) else {"method": choices.method, **choices.options}
-        watching.trial = Trial(choices.model, options)
-    elif watching.start_example and explainer.resident.gradients:
-        watching.trial = example(choices.model.id)
-    elif watching.start_example:
-        # Every map would take minutes.
-        watching.left = True
-    else:
+    if not watching.start_trial:
         return
-    watching.start_trial = watching.start_example = False
+    watching.start_trial = False
+    _stop(watching)
+    # A slow method would take minutes.
+    options = {} if explain_job.is_slow(choices.method) else {"method": choices.method, **choices.options}
+    watching.trial = Trial(choices.model, options)
     # The choice of the log was drawn in this run: the next one switches it.
     watching.turn_to = "trial"
     st.rerun()

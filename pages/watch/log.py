@@ -40,7 +40,6 @@ class Watching:
 
     trial: Trial | None = None
     start_trial: bool = False
-    start_example: bool = False
     left: bool = False
     """Whether the example was left: it does not come up again."""
     turn_to: str | None = None

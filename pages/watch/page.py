@@ -28,22 +28,27 @@ EVERY = 3.0
 @page.guarded
 def watch() -> None:
     reopen.go()
-    # The log first: the model, which takes longer to load, is only needed for the sidebar.
     main = st.container()
+    if begin.wants_example():
+        # In one run: what a run that is cut short sets, such as the span of time, may not reach the browser.
+        try:
+            begin.start_example(*sidebar.draw())
+        finally:
+            with main:
+                _watched()
+        return
+    # The log first: the model, which takes longer to load, is only needed for the sidebar.
     try:
         with main:
             _watched()
     finally:
-        choices, explainer = sidebar.draw()
-    begin.start_requested(choices, explainer)
+        choices, _ = sidebar.draw()
+    begin.start_requested(choices)
 
 
 def _watched() -> None:
     """Draw everything but the sidebar."""
     title = st.container()
-    if begin.wants_example():
-        title.markdown("## A model in use: preparing an example")
-        return
     begin.leave_outdated()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         before = st.container(horizontal=True, width="content", vertical_alignment="bottom")
@@ -99,7 +104,7 @@ def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
         return
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
             st.markdown("### Confidence", width="content")
             with st.container(width=300, gap="xxsmall"):
                 unsure = limits.choose(chosen, seen)

@@ -69,6 +69,10 @@ def test_an_empty_log_shows_an_example_and_leads_to_ones_own(browser: Browser, s
         page.goto(f"{server}/watch")
         page.get_by_role("button", name="Monitor your own model").wait_for(timeout=2 * LIMIT)
         expect(page.get_by_text("Nothing of yours is monitored yet.")).to_be_visible()
+        # What the first run sets has reached the browser.
+        expect(page.get_by_role("switch", name="Live")).to_be_checked()
+        expect(page.get_by_role("radio", name="All", exact=True)).to_be_checked()
+        expect(page.get_by_role("slider", name="Unsure below")).not_to_have_attribute("aria-valuenow", "0")
         expect(page.get_by_role("heading", level=2)).to_have_text(re.compile("^64 pictures; "))
         expect(page.locator(".js-plotly-plot")).to_have_count(2)
         expect(page.locator(".js-plotly-plot").first.locator(".scatterlayer .trace")).not_to_have_count(0)

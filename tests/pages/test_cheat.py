@@ -49,6 +49,12 @@ def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
     assert (choices.options["layers"] or recipe.layers) == recipe.layers
 
 
+def test_the_cheats_are_called_kinds_and_no_sizes(page):
+    app = page(model=STORIES["stamp"].honest)
+    chosen = app.selectbox(key="size-Demo cheats")
+    assert (chosen.label, chosen.options) == ("Variant", ["stamp cheat", "honest", "weave cheat"])
+
+
 def test_both_models_maps_are_saved_to_history(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     app = page(SCREEN, step="look")

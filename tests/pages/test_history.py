@@ -449,6 +449,20 @@ def test_marks_are_kept_at_once_and_nothing_is_drawn_anew(page, store, full):
     assert [one["text"] for one in head(fresh, "markup")["marks"]] == ["here", "and there"]
 
 
+def test_marks_that_the_viewer_does_not_show_are_said(page, store, full):
+    store.annotate(full["small"], marks=[Mark("circle", ((100, 100), (120, 100)))])
+    app = page(SCREEN, kept=full["small"])
+    app.segmented_control(key=f"history-way-{full['small']}").set_value("look").run()
+    assert "1 mark is hidden here: choose Annotate to see it." in texts(app)
+
+
+def test_a_caption_names_the_question(page, store, full):
+    app = page(SCREEN)
+    lines = {tile["id"]: tile["line"] for tile in head(app, "history_grid")["tiles"]}
+    assert lines[full["large"]] == "demo-cls-m, LayerCAM (Where is it?)"
+    assert "(Where is it?); saved" in texts(page(SCREEN, kept=full["large"]))
+
+
 def test_what_others_draw_meanwhile_stays(page, store, full):
     id = full["small"]
     app = page(SCREEN, kept=id)
