@@ -26,7 +26,7 @@ FRAMES = """() => {
     window.frames_seen = [];
     const look = () => {
         const charts = document.querySelectorAll(".js-plotly-plot > .plot-container");
-        const worst = [...document.querySelectorAll("h5")].find((one) => one.innerText.startsWith("Worst"));
+        const worst = [...document.querySelectorAll("h3")].find((one) => one.innerText.startsWith("Worst"));
         window.frames_seen.push([charts.length, Math.round(worst.getBoundingClientRect().top)]);
         requestAnimationFrame(look);
     };
