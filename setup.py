@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "sightglass")
-DATA = ("*.css", "*.js", "*.html", "*.json", "*.toml", "weights/*")
+DATA = ("*.css", "*.js", "*.html", "*.webp", "*.json", "*.toml", "weights/*")
 LOOSE = "sightglass.dashboard"
 
 

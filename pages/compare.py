@@ -31,8 +31,8 @@ OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
 
 @page.guarded
 def compare() -> None:
-    top, main = st.container(), st.container()
-    choices, _first = sidebar.draw()
+    bar, top, main = st.container(), st.container(), st.container()
+    choices, _first = sidebar.draw(bar)
     with page.head(top) as title:
         models = _models(choices.model)
         pair = _pair([_name(model, models) for model in models])

@@ -55,8 +55,8 @@ class Layout:
 
 @page.guarded
 def detect() -> None:
-    top, main = st.container(), st.container()
-    choices, explainer = sidebar.draw(threshold=False, own_detector=True)
+    bar, top, main = st.container(), st.container(), st.container()
+    choices, explainer = sidebar.draw(bar, threshold=False, own_detector=True)
     with page.head(top) as title:
         lens = detection_options.lens()
     with main:
@@ -186,7 +186,6 @@ def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing |
         if query.lens == "one" and query.request.per == "detection":
             missing_places.about_places(view, base, listed, chosen, missing)
         with st.container(horizontal=True, vertical_alignment="center"):
-            snapshots.camera()
             snapshots.gallery()
 
 
@@ -210,7 +209,7 @@ def _meanwhile(
 
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
-    """Draw the camera, and the downloads of the map where it is `offered`."""
+    """Draw the photos, and the downloads of the map where it is `offered`."""
 
     def beside() -> None:
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
@@ -219,7 +218,6 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
     snapshots.follow(explanation)
     reopen.warn_of_other_weights(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
-        snapshots.camera()
         snapshots.gallery()
         if not offered:
             return

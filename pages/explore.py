@@ -19,6 +19,8 @@ from explain.findings.diagnosis import headline
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamlit.delta_generator import DeltaGenerator
 
     from components.session.state import Choices
@@ -32,13 +34,13 @@ AHEAD = 0.08
 @page.guarded
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
-    title, main = st.container(), st.container()
+    bar, title, main = st.container(), st.container(), st.container()
+    draw: Callable[..., None] = _explained
     if (foreseen := sidebar.foreseen()) is not None and not visual_prompts.lacking(*foreseen):
         choices, explainer = foreseen
-        draw = _map_first
+        draw = partial(_map_first, bar)
     else:
-        choices, explainer = sidebar.draw()
-        draw = _explained
+        choices, explainer = sidebar.draw(bar)
     main, paper = _with_canvas(explainer, main)
     try:
         draw(choices, explainer, title, main)
@@ -115,7 +117,9 @@ def _meanwhile(choices: Choices, wanted: str | None) -> None:
     panels.show(before.image, [Panel(maps=(panels.heat(before, index),))], key="viewer", line=line, dimmed=True)
 
 
-def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
+def _map_first(
+    bar: DeltaGenerator, choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator
+) -> None:
     """Draw a new picture's map before everything else, since it is what a person waits for.
 
     Redrawing the sidebar and the list takes a browser longer than drawing a map.
@@ -132,7 +136,7 @@ def _map_first(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
                 view = _picture(explanation, index, place)
         time.sleep(AHEAD)
     finally:
-        drawn, _ = sidebar.draw()
+        drawn, _ = sidebar.draw(bar)
     if drawn != choices:
         st.rerun()
     with right:

@@ -34,11 +34,11 @@ OF = {"cosine": "Similarity and difference", "product": "What the score is made 
 
 @page.guarded
 def similarity() -> None:
-    top, main = st.container(), st.container()
+    bar, top, main = st.container(), st.container(), st.container()
     from explain.methods import SIMILARITY
     from explain.similarity.similarity import DEFAULT
 
-    choices, explainer = sidebar.draw(methods=(DEFAULT, *(name for name in SIMILARITY if name != DEFAULT)))
+    choices, explainer = sidebar.draw(bar, methods=(DEFAULT, *(name for name in SIMILARITY if name != DEFAULT)))
     choices, explainer, instead = _able(choices, explainer)
     with page.head(top) as title:
         of = _of()

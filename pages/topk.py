@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 @page.guarded
 def topk() -> None:
-    top, main = st.container(), st.container()
-    choices, explainer = sidebar.draw()
+    bar, top, main = st.container(), st.container(), st.container()
+    choices, explainer = sidebar.draw(bar)
     with page.head(top) as title:
         count = url_state.widget(
             st.segmented_control,

@@ -168,10 +168,8 @@ def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> 
 
 
 def uploader(page: Page) -> Locator:
-    """Return the file input behind Change, opening it if needed."""
-    found = page.locator('[data-testid="stFileUploader"] input[type=file]')
-    if not found.count():
-        page.get_by_role("button", name="Change").click()
+    """Return the file input that takes what is dropped on the page."""
+    found = page.locator('[data-testid="stFileUploader"] input[type=file]').first
     found.wait_for(state="attached")
     return found
 

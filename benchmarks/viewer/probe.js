@@ -209,10 +209,7 @@
   }
 
   const PLACES = {
-    change() {
-      const buttons = [...document.querySelectorAll('[data-testid="stSidebar"] button')];
-      return buttons.some((button) => visible(button) && button.textContent.includes("Change"));
-    },
+    upload: () => Boolean(one(".picture .upload")),
     headline: () => headline().length > 0,
     uploader: () => Boolean(one("h1") && one('[data-testid="stFileUploader"]')),
     shown: () => Boolean(one(".viewer[data-shown]") && map()),

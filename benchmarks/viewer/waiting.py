@@ -131,15 +131,15 @@ def starts(rounds: int) -> dict[str, Any]:
     with chromium() as browser:
         for number in range(-1, rounds):
             bare = _started(browser, PAGES / "bare.py", ["uploader"])["uploader"]
-            full = _started(browser, DASHBOARD, ["change", "headline", "shown"], twice=True)
+            full = _started(browser, DASHBOARD, ["upload", "headline", "shown"], twice=True)
             if number >= 0:
                 theirs.append(bare)
                 ours.append(full)
-    usable = [full["change"] for full in ours]
+    usable = [full["upload"] for full in ours]
     return {
         "how": "From the start of `streamlit run` in a browser that runs already, nothing cached. The dashboard is "
-        "usable when another picture can be chosen (its Change button is there), the bare page when its title and "
-        "uploader are.",
+        "usable when another picture can be chosen (the button to upload one is there), the bare page when its title "
+        "and uploader are.",
         "rows": [
             row("dashboard: usable", usable, "s"),
             row("bare Streamlit page: usable", theirs, "s"),
@@ -148,7 +148,7 @@ def starts(rounds: int) -> dict[str, Any]:
                 for place, name in (
                     ("headline", "headline, cold"),
                     ("shown", "first explained picture, cold"),
-                    ("again_change", "usable, second session"),
+                    ("again_upload", "usable, second session"),
                     ("again_shown", "first explained picture, second session"),
                 )
             ),

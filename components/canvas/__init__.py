@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components.frontend import declare, no_callback
-from components.session import state, url_state
+from components.session import image_source, state, url_state
+from components.session.uploads import token
 from models import drawing
 
 if TYPE_CHECKING:
@@ -62,11 +63,18 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if not isinstance(given, dict):
         return None
     turn, strokes = given.get("turn"), given.get("strokes")
-    if not isinstance(turn, int) or turn == current.turn:
+    # An older one comes with a request that left the browser before it knew the last answer.
+    if not isinstance(turn, int) or turn <= current.turn:
+        return None
+    # Of a session before, which ended with its server while the page lived on.
+    former = given.get("id", current.id) != current.id
+    if former and current.turn:
         return None
     current.turn = turn
     current.strokes = strokes if isinstance(strokes, list) else []
-    return _picture(current)
+    found = _picture(current)
+    # The page still shows it, but another picture may be chosen.
+    return None if former and token(found[0]) != st.query_params.get("picture") else found
 
 
 def needs_repaint(explainer: Explainer) -> bool:
@@ -78,7 +86,7 @@ def needs_repaint(explainer: Explainer) -> bool:
 
 
 def _is_chosen(current: Drawing) -> bool:
-    return current.picture is not None and st.session_state.get("picture") == current.picture
+    return current.picture is not None and image_source.is_chosen(current.picture)
 
 
 def _picture(current: Drawing) -> tuple[Image, str | None]:

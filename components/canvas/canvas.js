@@ -248,7 +248,7 @@ class Pad {
       this.#id = data.id;
       this.#sheet = page;
       sheets.set(data.id, page);
-      this.#post = post((turn) => this.#send("drawing", { turn, strokes: page.value }), CLOCK, data.turn);
+      this.#post = post((turn) => this.#send("drawing", { id: data.id, turn, strokes: page.value }), CLOCK, data.turn);
     }
     this.#post.heard(data.turn);
     this.#describe();

@@ -42,6 +42,8 @@ class Gallery:
     waiting: bool = False
     """Whether the examples stand in for pictures that are still to be given."""
     uploaded: tuple[Item, ...] = ()
+    uploads: int = 0
+    """Counts deletions: each gets an uploader of its own."""
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
@@ -57,7 +59,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     with place.popover(
         f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
         icon=":material/photo_library:",
-        help="What the picture in the sidebar is compared with.",
+        help="What the picture chosen above is compared with.",
     ):
         way = url_state.widget(
             st.segmented_control,
@@ -139,18 +141,38 @@ def _part(image: Image, share: tuple[float, float, float, float]) -> Image:
 
 
 def _uploaded() -> tuple[Item, ...]:
-    files = st.file_uploader(
-        "Upload one or several",
-        accept_multiple_files=True,
-        key="gallery-files",
-        help="They stay on this machine.",
-    )
     gallery = state.of(Gallery)
-    if files:
-        # Read once: the page runs again at every click.
-        ids = tuple(file.file_id for file in files)
-        gallery.uploaded = state.latest("gallery", ids, lambda: _find([(file.name, file.getvalue()) for file in files]))
+    # Deleted files would stay in the uploader: a new one is empty.
+    key = f"gallery-files-{gallery.uploads}"
+    st.file_uploader(
+        "Upload one or more pictures",
+        accept_multiple_files=True,
+        key=key,
+        on_change=_changed,
+        args=(key,),
+        help="They go to the Sightglass server that this page comes from, and are deleted when the session ends.",
+    )
+    # The uploader is empty again after another page was shown; what was given is not.
+    if gallery.uploaded:
+        st.button(
+            f"Delete {plural(len(gallery.uploaded), 'upload')}",
+            icon=":material/delete:",
+            on_click=_delete,
+            help="Delete the uploaded pictures from the server.",
+        )
     return gallery.uploaded
+
+
+def _changed(key: str) -> None:
+    # Read once: the page runs again at every click.
+    files = st.session_state.get(key) or ()
+    state.of(Gallery).uploaded = _find([(file.name, file.getvalue()) for file in files]) if files else ()
+
+
+def _delete() -> None:
+    gallery = state.of(Gallery)
+    gallery.uploaded = ()
+    gallery.uploads += 1
 
 
 def _find(source: Any, within: Path | None = None) -> tuple[Item, ...]:

@@ -1,122 +1,222 @@
-"""Draw the picture's place in the sidebar: its thumbnail, its name, and every way to change it."""
+"""Choose the picture: the bar at the top of a page, and what a person did in it."""
 
 from __future__ import annotations
 
+import base64
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from common.errors import ImageProblem, Problem
-from components import canvas
-from components.dropzone import take_files
+from common.settings import settings
+from components import canvas, picture_bar
+from components.picture_bar import Bar, Item
 from components.session import image_source, page, reopen, state, url_state
-from components.session.image_source import EXAMPLES, FIRST
-from components.session.markdown import escaped, shortened
-from explain.phrases import pixels
+from components.session.image_source import EXAMPLES
+from components.session.uploads import token
+from explain.phrases import pixels as size_in_pixels
+from explain.phrases import plural
 from explain.picture.image import Image
+from models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from streamlit.delta_generator import DeltaGenerator
 
     from explain.export.embedded_recipe import Contents
 
+THUMBNAIL = (104, 88)
+"""Width and height in pixels, twice those on the page."""
+INVITATION = "Drop, paste or upload your own picture."
+
 
 def choose() -> Image:
-    """Draw the picture's place at the top of the sidebar, and return the chosen picture."""
-    url_state.recall("example", EXAMPLES, FIRST, name="example")
-    take_files(take, key="intake")
+    """Follow what was done in the bar since the last run, and return the chosen picture."""
+    _follow()
+    state.of(image_source.Pictures).just_given = False
     reopen.go()
-    _take_drawing()
-    pictures = state.of(image_source.Pictures)
-    pictures.just_given = False
-    url_state.recall("picture", pictures.own, None)
-    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-        thumbnail, beside = st.container(width=72), st.container(width=118, gap="xxsmall")
-    with beside:
-        title = st.empty()
-        with st.popover("Change", icon=":material/swap_horiz:", width="stretch", help="Choose another picture."):
-            _ways(pictures.own)
     image = state.of(state.Sidebar).picture = image_source.current()
-    small = state.latest("thumbnail", image.sha256, lambda: _thumbnail(image))
-    thumbnail.image(small, width=72, alt=f"The chosen picture, {image.name}")
-    title.markdown(f"**{escaped(shortened(image.name, 16, 5))}**  \n:small[{pixels(image.width, image.height)}]")
-    if pictures.problem:
-        st.error(pictures.problem, icon=":material/error:")
     return image
 
 
 def just_given() -> Image | None:
     """Return the picture that was just uploaded or drawn, once, if it is the reason for this run."""
-    _take_drawing()
+    _follow()
     return image_source.just_given()
 
 
-def _thumbnail(image: Image) -> NDArray[np.uint8]:
-    """A small picture that is neither so tall nor so low that it breaks the sidebar."""
-    small = image.thumbnail(160)
-    # A very tall picture would push everything else off the page.
-    small = small[: max(1, round(1.4 * small.shape[1]))]
-    # A very wide one would be less than a pixel high at its width here.
-    rows = -(-small.shape[1] // 72)
-    return small.repeat(-(-rows // small.shape[0]), axis=0)
+def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) -> None:
+    """Draw the bar in a place at the top of a page; None: the page explains no single picture.
 
-
-def _ways(own: dict[str, Image]) -> None:
-    about: dict[str, Any] = {
-        "format_func": str.capitalize,
-        "help": "Photographs that come with the installed packages, and drawn scenes for the demo models.",
-    }
-    if st.session_state.get("picture") in own:
-        # None of them is selected, so that each can be.
-        st.pills("Examples", list(EXAMPLES), key="example-instead", on_change=_instead, **about)
-    else:
-        st.pills("Examples", list(EXAMPLES), key="example", required=True, on_change=_to_example, **about)
-    if own:
-        st.selectbox(
-            "Your pictures",
-            [None, *own],
-            format_func=lambda key: "none, an example" if key is None else own[key].name,
-            key="picture",
-            help="Pictures you gave in this session; they are deleted when it ends.",
-        )
-    key = f"upload-{state.of(image_source.Pictures).uploads}"
-    st.file_uploader(
-        "Upload one or several",
-        accept_multiple_files=True,
-        key=key,
-        on_change=_uploaded,
-        args=(key,),
-        help="Or drop pictures anywhere on the page, or paste one with Ctrl+V. They stay on this machine.",
+    `instead`: an example that the page shows in place of the chosen picture.
+    """
+    pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
+    if place is None:
+        picture_bar.draw(None, take, st.container())
+        return
+    chosen = image_source.current_id()
+    image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
+    shown = Bar(
+        items=_items(),
+        chosen=instead or chosen,
+        name=image.name if image else chosen,
+        size=size_in_pixels(image.width, image.height) if image else "",
+        hint="" if pictures.own or navigation.page != "explore" else INVITATION,
+        drawing=bool(url_state.memory("draw")),
+        photo=f"It is also saved with its map in {settings().heatmaps}." if navigation.page == "detect" else "",
+        place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
-    if st.toggle("Use the camera", help="Take a picture with this device's camera."):
-        st.camera_input(
-            "Take a picture",
-            label_visibility="collapsed",
-            key="camera",
-            on_change=_photographed,
-            help="The picture stays on this machine.",
-        )
-    url_state.widget(
-        st.toggle,
-        "Draw",
-        (True, False),
-        False,
-        key="draw",
-        on_change=_to_canvas,
-        help="Draw on Explore; the drawing is explained as you draw.",
+    picture_bar.draw(shown, take, place)
+    if pictures.problem:
+        with place:
+            st.error(pictures.problem, icon=":material/error:")
+
+
+def _query() -> str:
+    """Return what the address says of picture and model."""
+    query = st.query_params
+    if state.of(image_source.Pictures).went_back:
+        # The run that the browser itself asked for may have written another address, which is still on its way.
+        state.of(image_source.Pictures).went_back = False
+        query.from_dict(query.to_dict())
+    return urlencode({name: query[name] for name in ("picture", "example", "model") if name in query})
+
+
+def _items() -> tuple[Item, ...]:
+    """Return the session's own pictures, the newest first, and the examples."""
+    own = [
+        Item(token(image), image.name, _small(image.sha256, image), own=True)
+        for image in reversed(image_source.own().values())
+    ]
+    return (*own, *_examples())
+
+
+@st.cache_resource(show_spinner=False)
+def _examples() -> tuple[Item, ...]:
+    """Return the examples that are on this machine, each opened only once in the life of the server."""
+    return tuple(
+        Item(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
     )
 
 
-# Callbacks run before the page is drawn, when the choice of picture may still be set.
+def _of_example(name: str) -> bytes:
+    """Return an example's small picture; scenes come as files, since drawing them would delay the first screen."""
+    file = thumbnail_file(name)
+    return file.read_bytes() if file.exists() else thumbnail(image_source.bundled(name))
+
+
+def thumbnail_file(name: str) -> Path:
+    """Return where the small picture of a drawn example lies, as `thumbnail` makes it."""
+    return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _small(sha256: str, _image: Image) -> str:
+    return _data_url(thumbnail(_image))
+
+
+def thumbnail(image: Image) -> bytes:
+    """Return the middle of a picture as a WebP of the proportions of its place."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
+    out = BytesIO()
+    fitted.save(out, "WEBP", quality=60, method=0)
+    return out.getvalue()
+
+
+def _data_url(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+
+
+# A person's acts, before the page is drawn.
+
+
+def _follow() -> None:
+    pictures = state.of(image_source.Pictures)
+    for act in picture_bar.acts():
+        if act.kind in _ACTS:
+            pictures.just_given = False
+            _ACTS[act.kind](act.value)
+    if (found := canvas.take_drawing()) is not None:
+        image_source.replace_drawing(found[1], found[0])
+        pictures.just_given = True
+
+
+def _choose(key: Any) -> None:
+    if isinstance(key, str) and not image_source.turn_back(key):
+        state.of(image_source.Pictures).problem = "This picture is no longer on the server: upload it again."
+
+
+def _remove(key: Any) -> None:
+    if isinstance(key, str):
+        image_source.remove(key)
+
+
+def _restore(keys: Any) -> None:
+    if isinstance(keys, list):
+        image_source.restore([key for key in keys if isinstance(key, str)])
+
+
+def _back(to: Any) -> None:
+    """Choose the picture and the model that the browser's Back leads to."""
+    picture, model = (to.get("picture"), to.get("model")) if isinstance(to, dict) else (None, None)
+    _choose(picture)
+    state.of(image_source.Pictures).went_back = True
+    if isinstance(model, str) and (spec := catalog.catalog().get(model)) is not None:
+        reopen.choose_model(spec, own=state.of(state.Navigation).page == "detect")
+    elif isinstance(model, str) and model.startswith("timm/"):
+        reopen.choose_model(catalog.spec(model))
+
+
+def _photo(size: Any) -> None:
+    """Note that the next file is from the camera."""
+    state.of(image_source.Pictures).photo_bytes = size if isinstance(size, int) else None
+
+
+def _draw(on: Any) -> None:
+    navigation = state.of(state.Navigation)
+    url_state.keep("draw", bool(on))
+    if on and navigation.page != "explore":
+        navigation.go_to = page.script("explore")
+
+
+def _refused(files: Any) -> None:
+    """Say that files are too large, which the browser has not sent."""
+    limit = st.get_option("server.maxUploadSize")
+    named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
+    if not named:
+        return
+    name, size = named[0]
+    others = f" and {plural(len(named) - 1, 'other file')}" if len(named) > 1 else ""
+    held = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
+    state.of(
+        image_source.Pictures
+    ).problem = (
+        f"{name}{others}{held}; the limit is {limit} MB a file: choose a smaller picture, or save it as a JPEG first."
+    )
+
+
+_ACTS = {
+    "choose": _choose,
+    "remove": _remove,
+    "restore": _restore,
+    "back": _back,
+    "draw": _draw,
+    "photo": _photo,
+    "refused": _refused,
+}
 
 
 def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode files; the last valid one is chosen, and a sentence says what is wrong with each of the others.
 
-    A file that carries a recipe is not a picture to explain: it opens the view it was made from.
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
     """
     from explain.export import embedded_recipe
 
@@ -125,72 +225,40 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
-                _choose_original(contents, name)
-                reopen.view(contents)
+                _open_again(contents, name)
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
             problems.append(str(problem))
             continue
-        image_source.turn_to(image)
+        image_source.turn_to(image, data)
         pictures.just_given = True
+        if len(data) == pictures.photo_bytes and state.of(state.Navigation).page == "detect":
+            pictures.photo = image.sha256
     pictures.problem = " ".join(problems) or None
 
 
-def _take_drawing() -> None:
-    """Choose a drawing that came in just now."""
-    if (found := canvas.take_drawing()) is not None:
-        image, before = found
-        pictures = state.of(image_source.Pictures)
-        # A drawing is one picture of the session, not one for each stroke.
-        pictures.own.pop(before or "", None)
-        image_source.turn_to(image)
-        pictures.just_given = True
+def _open_again(contents: Contents, name: str) -> None:
+    """Open the view a file was made from, with its picture: an example, one of the session's, or the one it carries.
 
-
-def _to_canvas() -> None:
-    navigation = state.of(state.Navigation)
-    if st.session_state.draw and navigation.page != "explore":
-        url_state.keep("draw", True)
-        navigation.go_to = page.script("explore")
-
-
-def _choose_original(contents: Contents, name: str) -> None:
-    """Choose the picture a file was made from: an example, one of the session's, or the one the file carries."""
+    Raises a Problem, and changes nothing, where the picture or the model is not here.
+    """
     from explain.export import embedded_recipe
 
     recipe, pictures = contents.recipe, state.of(image_source.Pictures)
     example = image_source.example_named(recipe.picture_name)
-    if example is not None and image_source.example(example).sha256 == recipe.picture_sha256:
-        image_source.turn_to_example(example)
-    elif (image := pictures.own.get(recipe.picture_sha256) or embedded_recipe.original(contents)) is not None:
-        image_source.turn_to(image)
-    else:
+    if example is not None and image_source.example(example).sha256 != recipe.picture_sha256:
+        example = None
+    image = None if example else pictures.own.get(recipe.picture_sha256) or embedded_recipe.original(contents)
+    if example is None and image is None:
         raise ImageProblem(
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
             "file again."
         )
+    reopen.view(contents)
+    if image is not None:
+        image_source.turn_to(image)
+    elif example is not None:
+        image_source.turn_to_example(example)
     # More than the picture changes: the sidebar must be drawn first.
     pictures.just_given = False
-
-
-def _uploaded(key: str) -> None:
-    take((file.name, file.getvalue()) for file in st.session_state[key] or ())
-    state.of(image_source.Pictures).uploads += 1
-
-
-def _photographed() -> None:
-    if (photo := st.session_state.camera) is not None:
-        take([("camera.jpg", photo.getvalue())])
-
-
-def _to_example() -> None:
-    # Drawn for the first time, the pills report their initial value as if it had been clicked.
-    if st.session_state.example != url_state.memory("example"):
-        image_source.turn_to_example(st.session_state.example)
-
-
-def _instead() -> None:
-    if (name := st.session_state["example-instead"]) is not None:
-        st.session_state["example-instead"] = None
-        image_source.turn_to_example(name)

@@ -1,4 +1,4 @@
-"""Draw the sidebar, the same on every page: picture, model, method, layers."""
+"""Draw the sidebar, the same on every page: model, method, layers; and the bar to choose a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from common.errors import ModelProblem, WeightsProblem
 from components.choices import detection_options, image_picker, layer_picker, unavailable
-from components.session import image_source, state, url_state
+from components.session import image_source, reopen, state, url_state
 from components.session.reopen import OTHER, OWN_DETECTOR
 from components.session.state import Choices
 from explain.methods import METHODS
@@ -20,33 +20,47 @@ from models.preprocess import WAYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from explain import Explainer
     from explain.findings.reliability import Reliability
     from models.adapter import ModelSpec
 
 FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
+BY_ID = "id "
+"""Marks entries of the menu that are one model, not a family."""
 
 
 def draw(
-    *, threshold: bool = True, methods: Sequence[str] = (), own_detector: bool = False
+    bar: DeltaGenerator | None = None,
+    *,
+    threshold: bool = True,
+    methods: Sequence[str] = (),
+    own_detector: bool = False,
 ) -> tuple[Choices, Explainer]:
     """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
 
-    `threshold`: whether the score from which boxes are shown is chosen in here, or by the page. `methods`: those of a
-    page that does not explain a class, its default first. `own_detector`: the page has a model of its own, a detector;
-    one that knows drawn scenes only is shown such a scene, on this page alone, where an example photograph is chosen.
+    `bar`: where the bar to choose a picture is drawn, on a page that explains one. `threshold`: whether the score from
+    which boxes are shown is chosen in here, or by the page. `methods`: those of a page that does not explain a class,
+    its default first. `own_detector`: the page has a model of its own, a detector; one that knows drawn scenes only is
+    shown such a scene, on this page alone, where an example photograph is chosen.
     """
+    image = image_picker.choose()
     unavailable.settle()
-    with st.sidebar:
-        image = image_picker.choose()
-        model = _model(own_detector)
-        if not own_detector:
-            _example(model)
-        elif model.example and image_source.is_photograph():
-            image = image_source.example(model.example)
-        unavailable.say(model)
-        question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
+    chosen, instead = "", None
+    try:
+        with st.sidebar:
+            model = _model(own_detector)
+            chosen = model.id
+            if not own_detector:
+                _example(model)
+            elif model.example and image_source.is_photograph():
+                image, instead = image_source.example(model.example), model.example
+            unavailable.say(model)
+            question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
+    finally:
+        image_picker.bar(bar, chosen, instead)
     try:
         explainer = loaded(model.id)
     except WeightsProblem as problem:
@@ -64,7 +78,8 @@ def draw(
     if not methods:
         with question_place:
             question = detection_options.question(explainer, method, options)
-    choices = state.of(state.Sidebar).choices = Choices(image, model, method, options, question)
+    sidebar = state.of(state.Sidebar)
+    choices = sidebar.choices = Choices(image, model, method, options, question)
     return choices, explainer
 
 
@@ -113,11 +128,19 @@ def progress_in(place: Any) -> Callable[[float, str], None]:
 
 @st.cache_data(show_spinner=False, ttl=300)
 def menu() -> tuple[list[str], set[str]]:
-    """Return the families, those with weights on this machine first, and the ids of the models that are here."""
-    families = catalog.families()
+    """Return the families, those with weights on this machine first, and the ids of the models that are here.
+
+    After the first come those that the operator added; the demos are the last that are here.
+    """
+    families, packaged = catalog.families(), catalog.families(packaged=True)
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
-    return [*present, *(name for name in families if name not in present)], here
+
+    def rank(name: str) -> int:
+        own, demo = name not in packaged, name.startswith("Demo")
+        return 0 if name == present[0] else 1 if own else 3 if demo else 2
+
+    return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
 
 
 def present(task: str) -> list[ModelSpec]:
@@ -150,21 +173,43 @@ def _model(own_detector: bool = False) -> ModelSpec:
     families, addressed, end = catalog.families(), _addressed(), ""
     if own_detector:
         (names, families, addressed), end = _detectors(names, here), OWN_DETECTOR
-    every = names if own_detector else [*names, OTHER]
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
-    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     family = url_state.widget(
         st.selectbox,
         "Model",
-        {name: f"{name} (download)" if name in absent else name for name in every},
+        _searchable(names, families, here, other=not own_detector),
         first,
         key=f"family{end}",
-        help="A family of models. Those marked (download) are downloaded when you choose them.",
+        on_change=_found_by_id,
+        args=(end,),
+        help="A family of models, or one model: type a part of its name. Those marked (download) are downloaded when "
+        "you choose them.",
     )
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
     # The first detector differs from machine to machine: an address names it.
     url_state.write("model", spec.id, None if own_detector else FIRST)
     return spec
+
+
+def _searchable(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
+) -> dict[str, str]:
+    """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
+    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
+    labels = {name: f"{name} (download)" if name in absent else name for name in names}
+    if other:
+        labels[OTHER] = OTHER
+    for name in names:
+        for spec in families[name]:
+            labels[BY_ID + spec.id] = f"{spec.id}, {name}" + ("" if spec.id in here else " (download)")
+    return labels
+
+
+def _found_by_id(end: str) -> None:
+    """Choose the family and size of a model that was found by its id."""
+    chosen = st.session_state[f"family{end}"]
+    if chosen and chosen.startswith(BY_ID):
+        reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)), own=bool(end))
 
 
 def _example(model: ModelSpec) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from common import packaged
 from components.session import state, url_state
+from components.session.uploads import DIGITS, UPLOADS, token
 from explain.picture.examples import EXAMPLES as EXAMPLES
 from explain.picture.examples import bundled
 from explain.picture.examples import example_named as example_named
@@ -20,16 +21,22 @@ MAX_OWN = 12
 
 @dataclass
 class Pictures:
-    """The session's own pictures. Which one is chosen is the value of the widget `picture`, or `example`."""
+    """The session's pictures, and which one is chosen: by the person's last act, and by nothing else."""
 
     own: dict[str, Image] = field(default_factory=dict)
     """By SHA-256, oldest first."""
+    chosen: str | None = None
+    """The SHA-256 of an own picture, or an example's name; None before the address was read."""
     problem: str | None = None
-    """What was wrong with the last upload."""
+    """What was wrong with the last upload or choice."""
     just_given: bool = False
     """Whether a new picture is all that changed since the last run."""
-    uploads: int = 0
-    """Counts uploads: each gets an uploader of its own."""
+    went_back: bool = False
+    """Whether the browser's Back led to the choice."""
+    photo_bytes: int | None = None
+    """Size of the file that the camera took last."""
+    photo: str | None = None
+    """SHA-256 of a photo that is to be saved with its map."""
 
 
 def own() -> dict[str, Image]:
@@ -41,49 +48,130 @@ example = st.cache_data(show_spinner=False, max_entries=12)(bundled)
 """`bundled`, for pages."""
 
 
+def is_here(name: str) -> bool:
+    """Return whether an example can be opened: the package of a photograph may not be installed."""
+    return name not in packaged.PHOTOGRAPHS or packaged.photograph(name) is not None
+
+
 def is_photograph() -> bool:
     """Return whether a bundled photograph is chosen."""
-    return st.session_state.get("picture") is None and st.session_state.example in packaged.PHOTOGRAPHS
+    return _chosen().chosen in packaged.PHOTOGRAPHS
 
 
 def is_own() -> bool:
-    """Return whether the chosen picture is none of the examples: an address cannot name it."""
-    return st.session_state.get("picture") is not None
+    """Return whether the chosen picture is none of the examples: a link to it opens for an hour at most."""
+    return _chosen().chosen not in EXAMPLES
+
+
+def is_chosen(sha256: str) -> bool:
+    """Return whether a picture of the session's own is chosen."""
+    return _chosen().chosen == sha256
 
 
 def current() -> Image:
-    """Return the chosen picture, and write it to the address where the address can name it."""
-    chosen = st.session_state.get("picture")
-    url_state.keep("picture", chosen)
-    if chosen in own():
-        url_state.write("example", None)
-        return own()[chosen]
-    url_state.keep("example", st.session_state.example, FIRST, name="example")
-    return example(st.session_state.example)
+    """Return the chosen picture, and write it to the address."""
+    pictures = _chosen()
+    image = pictures.own.get(pictures.chosen or "")
+    url_state.write("picture", None if image is None else token(image))
+    url_state.write("example", pictures.chosen if image is None else None, FIRST)
+    return example(pictures.chosen or FIRST) if image is None else image
+
+
+def current_id() -> str:
+    """Return what an address calls the chosen picture: an example by its name, another by its token."""
+    chosen = _chosen().chosen or FIRST
+    return chosen if chosen in EXAMPLES else chosen[:DIGITS]
+
+
+def _chosen() -> Pictures:
+    """Return the session's pictures, after the address was read."""
+    pictures = state.of(Pictures)
+    if pictures.chosen is None:
+        named = st.query_params.get("example")
+        wanted = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
+        pictures.chosen = next(name for name in wanted if name and is_here(name))
+        if (key := st.query_params.get("picture")) is not None and not turn_back(key):
+            pictures.problem = (
+                "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
+                f"This is the example {pictures.chosen}."
+            )
+    return pictures
 
 
 def just_given() -> Image | None:
     """Return the picture that was just uploaded, once, if it is the reason for this run."""
     pictures = state.of(Pictures)
     new, pictures.just_given = pictures.just_given, False
-    return pictures.own.get(st.session_state.picture) if new else None
+    return pictures.own.get(pictures.chosen or "") if new else None
 
 
-# The following run in callbacks, before the page is drawn, when the choice of picture may still be set.
-
-
-def turn_to(image: Image) -> None:
-    """Choose a picture that is no example, and keep it with the session's own."""
+def photo_to_save() -> str | None:
+    """Return the SHA-256 of the photo that was taken on Detect since the last call."""
     pictures = state.of(Pictures)
-    pictures.own.pop(image.sha256, None)
-    pictures.own[image.sha256] = image
-    while len(pictures.own) > MAX_OWN:
-        del pictures.own[next(iter(pictures.own))]
-    st.session_state.picture, pictures.problem = image.sha256, None
+    taken, pictures.photo = pictures.photo, None
+    return taken
+
+
+# The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
+
+
+def turn_to(image: Image, data: bytes = b"") -> None:
+    """Choose a picture that is no example, and keep it with the session's own; `data`: the file it came from."""
+    pictures = state.of(Pictures)
+    _keep(pictures, image, data)
+    pictures.chosen, pictures.problem = image.sha256, None
+
+
+def turn_back(key: str) -> bool:
+    """Choose an example or an own picture by what an address calls it; return whether it is still here."""
+    if key in EXAMPLES:
+        turn_to_example(key)
+        return True
+    pictures = state.of(Pictures)
+    image = next((one for one in pictures.own.values() if token(one) == key), None)
+    if image is None:
+        if (image := UPLOADS.get(key)) is None:
+            return False
+        _keep(pictures, image)
+    pictures.chosen, pictures.problem = image.sha256, None
+    return True
 
 
 def turn_to_example(name: str) -> None:
     """Choose an example by its name."""
-    url_state.put("example", name)
-    url_state.put("picture", None)
-    state.of(Pictures).problem = None
+    pictures = state.of(Pictures)
+    pictures.chosen, pictures.problem, pictures.just_given = name, None, False
+
+
+def restore(keys: list[str]) -> None:
+    """Bring back pictures that the browser remembers of before the page was loaded again, without choosing one."""
+    pictures = state.of(Pictures)
+    here = {token(image) for image in pictures.own.values()}
+    for key in keys[:MAX_OWN]:
+        if key not in here and len(pictures.own) < MAX_OWN and (image := UPLOADS.get(key)) is not None:
+            pictures.own = {image.sha256: image} | pictures.own
+
+
+def remove(key: str) -> None:
+    """Delete one of the session's own pictures from the server; the newest other one, or an example, is chosen."""
+    pictures = state.of(Pictures)
+    UPLOADS.drop(key)
+    for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
+        del pictures.own[sha256]
+        if pictures.chosen == sha256:
+            pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
+
+
+def replace_drawing(before: str | None, image: Image) -> None:
+    """Choose a drawing in place of what it was before: it is one picture of the session, not one for each stroke."""
+    if (former := own().pop(before or "", None)) is not None:
+        UPLOADS.drop(token(former))
+    turn_to(image)
+
+
+def _keep(pictures: Pictures, image: Image, data: bytes = b"") -> None:
+    pictures.own.pop(image.sha256, None)
+    pictures.own[image.sha256] = image
+    UPLOADS.put(image, data)
+    while len(pictures.own) > MAX_OWN:
+        del pictures.own[next(iter(pictures.own))]

@@ -1,5 +1,6 @@
-// The choices on a page are in its address, to be shared. Streamlit adds a history entry for every change of it; the
-// browser's Back should lead to the page before. One component on each page includes this module.
+// The choices on a page are in its address, to be shared. Streamlit adds a history entry for every change of it, and many
+// are too small to go back by. One component on each page includes this module; the picture bar adds an entry for another
+// picture and another model itself.
 
 /** Parameters of an address that are a history entry of their own: what was opened on History and on Watch. */
 const PLACES = ["kept", "against", "entry"];
@@ -19,7 +20,9 @@ if (typeof window !== "undefined" && !("placed" in window.history.pushState)) {
   /** @param {Parameters<History["pushState"]>} given */
   const placed = (...given) => {
     const here = new URL(window.location.href);
-    if (given[2] && onePlace(here, new URL(given[2], here))) window.history.replaceState(...given);
+    const [state, unused, address] = given;
+    // What the entry says of itself stays with it.
+    if (address && onePlace(here, new URL(address, here))) window.history.replaceState({ ...window.history.state, ...state }, unused, address);
     else push(...given);
   };
   window.history.pushState = Object.assign(placed, { placed: true });

@@ -114,6 +114,8 @@ export function linkTo(href, settings, viewport) {
   }
   if (viewport.zoom > 1) url.searchParams.set("zoom", [viewport.x, viewport.y, viewport.zoom].map(short).join());
   else url.searchParams.delete("zoom");
+  // An upload is for who gave it.
+  url.searchParams.delete("picture");
   return url.href;
 }
 

@@ -17,8 +17,7 @@ import streamlit as st
 from common.errors import ImageProblem
 from common.files import write_file
 from common.settings import settings
-from components.choices import image_picker
-from components.session import state
+from components.session import image_source, state
 from components.views import charts
 from explain.picture.image import Image
 
@@ -42,7 +41,6 @@ class Photos:
 
     to_save: str | None = None
     """SHA-256 of the photo that is saved once it is explained."""
-    taken: bool = False
     saved: tuple[str, str] = ("", "")
     """SHA-256 of the last saved photo, and a sentence about it."""
     written: tuple[str, str] = ("", "")
@@ -111,49 +109,13 @@ def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def camera() -> None:
-    """Draw the button to the camera; a photo becomes the picture, and `follow` saves it with its map."""
-    if st.button(
-        "Camera", icon=":material/photo_camera:", help="Take a photo: it is explained and saved with its map."
-    ):
-        _shoot()
-
-
-@st.dialog("Take a photo", icon=":material/photo_camera:")
-def _shoot() -> None:
-    # A rerun closes the dialog, and with it the camera, as soon as there is a photo.
-    photos = state.of(Photos)
-    if photos.taken:
-        photos.taken = False
-        st.rerun()
-    st.camera_input(
-        "Take a photo",
-        key="snapshot",
-        on_change=_taken,
-        label_visibility="collapsed",
-        help=f"The photo stays on this machine; it is saved with its map in {folder()}.",
-    )
-
-
-def _taken() -> None:
-    if (photo := st.session_state["snapshot"]) is None:
-        return
-    data, photos = photo.getvalue(), state.of(Photos)
-    image_picker.take([("camera.jpg", data)])
-    photos.taken = True
-    try:
-        photos.to_save = Image.open(data, name="camera.jpg").sha256
-    except ImageProblem:
-        # The sidebar says what is wrong with it.
-        photos.to_save = None
-
-
 def follow(explanation: Explanation) -> None:
     """Save the photo that was just taken, once it is explained, and say where it is."""
     from explain.export.detection_images import every_map, tagger
     from explain.picture.image import to_jpeg
 
     photos, sha256 = state.of(Photos), explanation.image.sha256
+    photos.to_save = image_source.photo_to_save() or photos.to_save
     if photos.to_save == sha256 and explanation.finished:
         photos.to_save = None
         try:
@@ -207,7 +169,7 @@ def _gallery() -> None:
     """Show the photos, newest first; only as many are read as are shown."""
     photos, paths = state.of(Photos), saved_photos(folder())
     if not paths:
-        st.caption(f"No photos in {folder()} yet: take one with Camera.")
+        st.caption(f"No photos in {folder()} yet: take one with Camera, at the top of Detect.")
         return
     opened = next((path for path in paths if path.name == photos.opened), None)
     if opened is not None:
@@ -247,6 +209,7 @@ def _full(path: Path) -> None:
         )
         if data:
             _download(path, "Download")
+            _delete(path, "Delete")
 
 
 def _thumbnail(path: Path) -> None:
@@ -268,6 +231,7 @@ def _thumbnail(path: Path) -> None:
             help=f"Show {path.name} in full size.",
         )
         _download(path, "")
+        _delete(path, "")
 
 
 def _download(path: Path, label: str) -> None:
@@ -279,6 +243,22 @@ def _download(path: Path, label: str) -> None:
         key=f"get-{path.name}",
         type="tertiary",
         help=f"Download {path.name}.",
+    )
+
+
+def _delete(path: Path, label: str) -> None:
+    def delete() -> None:
+        # Somebody else may have been faster.
+        path.unlink(missing_ok=True)
+        state.of(Photos).opened = ""
+
+    st.button(
+        label,
+        icon=":material/delete:",
+        key=f"delete-{path.name}",
+        type="tertiary",
+        on_click=delete,
+        help=f"Delete {path.name} from the folder.",
     )
 
 

@@ -141,9 +141,14 @@ def read(data: bytes) -> Recipe | None:
 
 
 def contents(data: bytes) -> Contents | None:
-    """Return everything embedded in a file; None where there is nothing valid. Never raises."""
+    """Return everything embedded in a file, or that a recipe.json says; None where there is nothing valid.
+
+    Never raises.
+    """
     line, picture = b"", b""
     try:
+        if data.startswith(b"{"):
+            return _of_json(data)
         if data.startswith(_PNG):
             line, picture = _of_png(data)
         elif data.startswith(b"\xff\xd8\xff"):
@@ -156,8 +161,17 @@ def contents(data: bytes) -> Contents | None:
         if not 0 < len(line) <= MAX_TEXT:
             return None
         return Contents.model_validate_json(line).model_copy(update={"picture": picture})
-    except (ValidationError, ValueError, struct.error):
+    except (ValidationError, ValueError, struct.error, RecursionError):
         return None
+
+
+def _of_json(data: bytes) -> Contents | None:
+    """Return what a recipe.json says, or a summary that contains a recipe."""
+    if len(data) > MAX_TEXT:
+        return None
+    document = json.loads(data)
+    recipe = Recipe.model_validate(document.get("recipe", document))
+    return Contents(recipe=recipe, view=View(screen="explore" if recipe.per == "class" else "detect"))
 
 
 def carried(image: Image) -> bytes:

@@ -43,7 +43,7 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     page = visit()
     headline(page).wait_for()
     page.locator(CANVAS).first.wait_for()
-    page.get_by_role("button", name="Change").wait_for()
+    page.get_by_role("button", name="Upload or drop a picture").wait_for()
     measured["page opened → first explained picture"] = time.perf_counter() - start
     settled(page)
     expect(headline(page)).to_contain_text("Yellow shows the evidence for it.")
@@ -54,9 +54,10 @@ def test_upload_map_other_class_other_model_download(visit, measured, pictures: 
     page.screenshot(path=ARTEFACTS / "explore-first.png")
 
     before = at_rest(page)
-    page.get_by_role("button", name="Change").click()
     start = time.perf_counter()
-    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(pictures[2])
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload or drop a picture").click()
+    chooser.value.set_files(pictures[2])
     page.get_by_text("china.jpg").first.wait_for()
     until_changed(page, before)
     measured["upload → map"] = time.perf_counter() - start
@@ -134,9 +135,26 @@ def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
         settled(page)
         assert urlsplit(page.url).path == path
     expect(page.get_by_role("radio", name="Why this class?")).to_be_checked()
+    # On one page, another picture and another model are steps of their own.
+    page.get_by_role("button", name="China", exact=True).click()
+    expect(page.locator(".about .name")).to_have_text("china.jpg")
+    settled(page)
+    page.get_by_test_id("stSidebar").get_by_role("radio", name="l", exact=True).click()
+    asked(page, "model", "efficientnet-lite2")
+    settled(page)
+    for example, picture in ((["china"], "china.jpg"), ([], "bus.jpg")):
+        page.go_back()
+        expect(page.locator(".about .name")).to_have_text(picture)
+        asked(page, "model")
+        asked(page, "example", *example)
+        settled(page)
+    assert urlsplit(page.url).path == "/"
 
 
-def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):
+def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path):
+    large = tmp_path / "large.jpg"
+    with large.open("wb") as file:
+        file.truncate(64 * 2**20 + 1)
     page = visit()
     page.locator(CANVAS).first.wait_for()
     settled(page)
@@ -156,6 +174,17 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path]):
         )
         page.get_by_text(name).first.wait_for()
         settled(page)
+    page.reload()
+    # Loaded again, the page still has both, and shows the last.
+    name = page.locator(".about .name")
+    expect(name).to_have_text("pasted.jpg")
+    page.get_by_role("button", name="dropped.jpg", exact=True).click()
+    expect(name).to_have_text("dropped.jpg")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload or drop a picture").click()
+    chooser.value.set_files(large)
+    page.get_by_text("large.jpg has 67 MB; the limit is 64 MB a file").wait_for()
+    expect(name).to_have_text("dropped.jpg")
 
 
 def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
@@ -246,9 +275,7 @@ def test_an_area_belongs_to_its_picture(visit):
     page.mouse.up()
     page.get_by_text("In the marked area").wait_for()
     for example in ("Zidane", "Bus"):
-        page.get_by_role("button", name="Change").click()
-        page.get_by_role("radio", name=example).or_(page.get_by_role("button", name=example, exact=True)).first.click()
-        page.keyboard.press("Escape")
+        page.get_by_role("button", name=example, exact=True).click()
         page.get_by_text(f"{example.lower()}.jpg").first.wait_for()
         settled(page)
         # It went with the first picture, and does not come back with it.

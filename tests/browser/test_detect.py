@@ -29,6 +29,7 @@ from screen import (
 )
 
 from benchmarks.viewer.browser import FLAGS
+from explain.phrases import pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,13 +195,19 @@ def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path)
 
     for count in (1, 2):
         page.get_by_role("button", name="Camera", exact=True).click()
-        # A photo can be taken as soon as the camera has sent one.
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('[role=dialog] video')].some(video => video.readyState >= 2)"
-        )
-        page.get_by_role("button", name="Take photo").click()
-        page.get_by_role("dialog").wait_for(state="detached")
+        dialog = page.get_by_role("dialog", name="Take a photo")
+        # Before anything is sent, what becomes of it.
+        expect(dialog).to_contain_text("sent to the Sightglass server at 127.0.0.1")
+        expect(dialog).to_contain_text(f"saved with its map in {kept}")
+        take = dialog.get_by_role("button", name="Take photo")
+        expect(take).to_be_enabled()
+        width, height = dialog.locator("video").evaluate("video => [video.videoWidth, video.videoHeight]")
+        take.click()
+        dialog.wait_for(state="hidden")
         page.get_by_text("camera.jpg").first.wait_for()
+        # As large as the camera gives it, not as the dialog is.
+        assert width >= 1920 and height >= 1080
+        expect(page.locator(".about .size")).to_have_text(pixels(width, height))
         until(page, lambda count=count: len(taken()) == count, f"{count} photos were taken, and not so many are kept")
         settled(page)
     files = sorted(taken())

@@ -34,13 +34,7 @@ def draws(visit):
     def go(**context: object) -> Page:
         page = visit(**context)
         page.get_by_text("Predictions").wait_for()
-        if narrow := page.viewport_size["width"] < 600:
-            page.get_by_test_id("stExpandSidebarButton").click()
-        page.get_by_role("button", name="Change").click()
-        page.get_by_text("Draw", exact=True).click()
-        page.keyboard.press("Escape")
-        if narrow:
-            page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        page.get_by_role("button", name="Draw", exact=True).click()
         page.locator(PAPER).wait_for()
         settled(page)
         return page

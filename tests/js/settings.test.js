@@ -66,3 +66,8 @@ test("a view goes into an address and comes out the same", () => {
 test("a place that is not on the picture is no place", () => {
   for (const text of [null, "", "1", "0,0,99", "0.9,0,2", "-1,0,2", "a,b,c"]) assert.equal(viewportOf(text), null);
 });
+
+test("a link names an example and never an upload", () => {
+  const href = linkTo("http://x/?picture=1f2e&class=cat", defaults(), { x: 0, y: 0, zoom: 1 });
+  assert.equal(href, "http://x/?class=cat");
+});

@@ -14,6 +14,7 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from components.picture_bar import KEY, Desk
 from components.session import state
 
 T = TypeVar("T")
@@ -59,6 +60,19 @@ def headline(app: AppTest) -> str:
     """The sentence over the picture, with `{hot}` where the browser names the colour."""
     found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("headline"))
     return str(json.loads(found.json)["text"])
+
+
+def bar(app: AppTest) -> dict[str, Any]:
+    """What the bar over the picture was given."""
+    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("picture_bar"))
+    return dict(json.loads(found.json))
+
+
+def act(app: AppTest, kind: str, value: Any) -> AppTest:
+    """Do something in the bar over the picture."""
+    number = session(app, Desk).last + 1
+    app.session_state[KEY] = {"acts": [{"n": number, "session": bar(app)["session"], "kind": kind, "value": value}]}
+    return app.run()
 
 
 def texts(app: AppTest) -> str:

@@ -23,7 +23,7 @@ from explain.phrases import percent
 from explain.picture.image import Image
 from models import catalog, weights
 from models.adapter import Prediction, Stage
-from tests.pages.conftest import session, shown, texts
+from tests.pages.conftest import act, session, shown, texts
 
 SCREEN = "pages/detect.py"
 WEIGHTS = [Path(folder) for folder in os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep) if folder]
@@ -110,8 +110,8 @@ def test_only_chosen_classes_are_shown_and_the_rest_stays_out_of_the_maps(page, 
     assert app.query_params["only"] == "bus"
     assert app.markdown[0].value.endswith(" Showing only bus.")
     # It holds for the next picture too, and can be seen and removed there.
-    app.pills(key="example").select("zidane").run()
-    app.pills(key="example").select("bus").run()
+    act(app, "choose", "zidane")
+    act(app, "choose", "bus")
     assert app.button(key="filter-chip").label == "Only bus"
     app.button(key="filter-chip").click().run()
     assert "only" not in app.query_params
@@ -207,7 +207,7 @@ def test_an_address_asks_about_a_place(page, result, ask, where):
     assert app.selectbox(key="missing-class").value == "car"
     np.testing.assert_allclose(shown(app).head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
     assert (app.query_params["ask"], app.query_params["ask-for"]) == (ask, "car")
-    app.pills(key="example").select("zidane").run()
+    act(app, "choose", "zidane")
     assert "ask" not in app.query_params
 
 
@@ -271,7 +271,7 @@ def test_what_was_asked_of_one_model_is_not_asked_of_another(page):
     app = click(page(SCREEN, model="yolo11n"), 20, 210)
     assert "strongest candidate" in texts(app)
     app.session_state[VIEWER] = {}
-    app.pills(key="example").select("zidane").run()
+    act(app, "choose", "zidane")
     assert not app.exception
     assert "candidate" not in texts(app)
 
@@ -342,10 +342,10 @@ def test_layers_say_what_their_maps_are_of(page, per, name, within):
 
 
 def offered(app) -> set[str]:
-    """What there is to take along of a map, and the camera."""
+    """What there is to take along of a map, and the photos."""
     popovers = [block.proto.popover.label for block in app.get("popover")]
     every = [*popovers, *(button.label for button in app.button)]
-    return {label for label in every if label in ("Camera", "Photos", "All numbers", "Save", "Export")}
+    return {label for label in every if label in ("Photos", "All numbers", "Save", "Export")}
 
 
 @present
@@ -353,7 +353,7 @@ def offered(app) -> set[str]:
 def test_what_can_be_taken_is_of_a_map_on_the_page(page, lens):
     app = page(SCREEN, model="yolo11n", lens=lens)
     of_a_map = {"All numbers", "Save", "Export"} if lens in ("one", "all") else set()
-    assert offered(app) == {"Camera", "Photos"} | of_a_map
+    assert offered(app) == {"Photos"} | of_a_map
     assert bool(metrics(app)) == bool(of_a_map)
 
 
@@ -381,7 +381,7 @@ def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
         assert not app.exception
         kept, part = snapshots.saved_photos(tmp_path), "This map is not finished" in texts(app)
         seen.add("part" if part else "whole" if shown(app).maps else "none")
-        assert {"Camera", "Photos"} <= offered(app)
+        assert "Photos" in offered(app)
         assert ("Save" in offered(app)) == ("Export" in offered(app)) == bool(kept)
         assert bool(kept) == ("whole" in seen)
         time.sleep(0.4)
@@ -539,10 +539,10 @@ def test_a_fresh_machine_opens_on_a_drawn_scene_and_leaves_the_other_pages_alone
     assert "Demo-s found" in app.markdown[0].value
     assert len(shown(app).maps) > 1
     # A drawn scene that is chosen is the one that is shown.
-    app.pills(key="example").select("scene 3").run()
+    act(app, "choose", "scene 3")
     assert chosen_model(app) == ("demo-s", "scene 3.png")
     assert "so this page shows one" not in texts(app)
-    app.pills(key="example").select("bus").run()
+    act(app, "choose", "bus")
     app.switch_page("pages/explore.py").run()
     assert chosen_model(app) == ("efficientnet-lite0", "bus.jpg")
     app.switch_page(SCREEN).run()
@@ -554,7 +554,7 @@ def test_an_own_photo_is_told_from_the_scenes_that_a_demo_model_knows(page):
     app = page(SCREEN)
     own = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
     session(app, Pictures).own[own.sha256] = own
-    app.session_state["picture"] = own.sha256
+    session(app, Pictures).chosen = own.sha256
     app.run()
     assert chosen_model(app) == ("demo-s", "mine.png")
     assert "Demo-s knows drawn scenes only: on a photograph it finds nothing" in texts(app)

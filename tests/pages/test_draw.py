@@ -7,14 +7,16 @@ import json
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from components.choices import sidebar
 from components.session.image_source import Pictures
 from components.session.state import Navigation, Sidebar
+from components.session.uploads import UPLOADS
 from explain import Explainer
 from explain.phrases import percent
 from models import drawing
-from tests.pages.conftest import headline, session, shown, texts
+from tests.pages.conftest import ROOT, act, bar, headline, session, shown, texts
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
 OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
@@ -39,14 +41,14 @@ def drawn(app, turn: int, *strokes: dict):
 def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     app = page()
     assert pads(app) == 0
-    app.toggle(key="draw").set_value(True).run()
+    act(app, "draw", True)
     assert paper(app)["paper"] == "#ffffff" and paper(app)["turn"] == 0
     assert shown(app).head["size"] == [810, 1080]
     drawn(app, 1, LINE)
     assert not app.exception and not app.error
     image = session(app, Sidebar).picture
     np.testing.assert_array_equal(image.pixels, drawing.draw(drawing.strokes([LINE]), "black on white"))
-    assert "drawing.png" in texts(app)
+    assert bar(app)["name"] == "drawing.png"
     result = Explainer()(image)
     best = result.predictions[0]
     assert best.label in headline(app) and percent(best.score) in headline(app)
@@ -60,9 +62,9 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
 
 def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(page):
     app = page()
-    app.toggle(key="draw").set_value(True).run()
+    act(app, "draw", True)
     drawn(app, 1, LINE)
-    app.pills(key="example-instead").select("china").run()
+    act(app, "choose", "china")
     assert session(app, Sidebar).picture.name == "china.jpg"
     app.run()
     assert session(app, Sidebar).picture.name == "china.jpg"
@@ -71,17 +73,43 @@ def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(p
     assert session(app, Sidebar).picture.name == "drawing.png"
 
 
+def test_a_drawing_outlives_a_restart_of_the_server_and_is_chosen_only_where_it_was(page):
+    app = page()
+    act(app, "draw", True)
+    drawn(app, 1, LINE)
+    key = bar(app)["chosen"]
+    for address, name in ((key, "drawing.png"), (None, "bus.jpg")):
+        again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+        UPLOADS.drop(key)
+        if address:
+            again.query_params["picture"] = address
+        again.session_state["pad"] = {"drawing": {"id": "of before", "turn": 7, "strokes": [LINE]}}
+        again.run()
+        assert not again.exception and not again.error and bar(again)["name"] == name
+        act(again, "draw", True)
+        assert paper(again)["strokes"] == [LINE]
+
+
+def test_a_drawing_that_a_late_request_brings_again_is_not_taken_up(page):
+    app = page()
+    act(app, "draw", True)
+    drawn(app, 2, LINE, OTHER)
+    latest = bar(app)["chosen"]
+    drawn(app, 1, LINE)
+    assert bar(app)["chosen"] == latest
+
+
 def test_drawing_from_another_screen_leads_to_explore_and_ends_where_it_is_switched_off(page):
     app = page("pages/topk.py")
-    app.toggle(key="draw").set_value(True).run()
+    act(app, "draw", True)
     assert session(app, Navigation).page == "explore"
     assert pads(app) == 1
     drawn(app, 1, LINE)
     app.switch_page("pages/topk.py").run()
-    assert pads(app) == 0 and "drawing.png" in texts(app)
+    assert pads(app) == 0 and bar(app)["name"] == "drawing.png"
     app.switch_page("pages/explore.py").run()
     assert paper(app)["strokes"] == [LINE]
-    app.toggle(key="draw").set_value(False).run()
+    act(app, "draw", False)
     assert pads(app) == 0
 
 
@@ -97,7 +125,7 @@ def test_drawing_from_another_screen_leads_to_explore_and_ends_where_it_is_switc
 )
 def test_what_is_no_drawing_breaks_nothing(page, strokes):
     app = page()
-    app.toggle(key="draw").set_value(True).run()
+    act(app, "draw", True)
     app.session_state["pad"] = {"drawing": {"turn": 1, "strokes": strokes}}
     app.run()
     assert not app.exception and not app.error

@@ -79,7 +79,7 @@ def test_a_field_of_five_bands_is_given_and_explained(page, models: Path) -> Non
     app = page("pages/explore.py", model="bands")
     # A photograph does not fit: one sentence, and everything else stays in place.
     assert "bus.jpg is an RGB picture, and bands takes 5 channels: give a .npy or a .tif with 5" in texts(app)
-    app.file_uploader(key="upload-0").upload("field.npy", out.getvalue(), "application/octet-stream")
+    app.file_uploader[0].upload("field.npy", out.getvalue(), "application/octet-stream")
     app.run()
     assert not app.exception
     assert not app.error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from components.session.image_source import Pictures
 from components.session.state import ChosenBox, Navigation, Sidebar
 from components.session.url_state import Memory
 from explain import Explainer
@@ -50,7 +51,7 @@ def test_model_method_layers_class_and_colours_come_back(page, bus):
     chosen = titles.index(explanation.heatmaps[2].target.label)
     np.testing.assert_allclose(shown(app).maps[chosen], explanation.heatmaps[2].content, atol=2e-5)
     # The example itself, not a copy of it under another name.
-    assert app.session_state["picture"] is None
+    assert session(app, Pictures).chosen == "bus"
 
 
 def test_a_figure_of_a_picture_of_ones_own_brings_it_along(page, bus):

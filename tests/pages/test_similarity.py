@@ -99,7 +99,7 @@ def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(pa
     assert listed(app)[0][0] == "bus, part.jpg"
     assert "until you give a picture" in texts(app)
     files = [(path.name, path.read_bytes(), "image/jpeg") for path in pictures[1:3]]
-    uploader = app.file_uploader(key="gallery-files")
+    uploader = app.file_uploader(key="gallery-files-0")
     uploader.upload(*files[0])
     uploader.upload(*files[1])
     uploader.upload("broken.jpg", b"no picture", "image/jpeg").run()
@@ -108,6 +108,12 @@ def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(pa
     assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
     assert "until you give a picture" not in texts(app)
     assert any("broken.jpg" in w.value for w in app.warning)
+    # Another page drops the uploader, not what was given; to delete it is an act of its own.
+    app.switch_page("pages/explore.py").run()
+    app.switch_page(SCREEN).run()
+    assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
+    next(button for button in app.button if button.label == "Delete 3 uploads").click().run()
+    assert not app.exception and "until you give a picture" in texts(app)
 
 
 def test_the_chosen_one_becomes_the_query(page) -> None:

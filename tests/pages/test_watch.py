@@ -20,6 +20,7 @@ from api.schemas import Settings
 from cli import main
 from components.session import monitoring
 from components.session.bundled_pictures import AS_THEY_ARE, WORSE, changed
+from components.session.image_source import Pictures
 from components.session.state import Navigation
 from explain import Explainer
 from explain.history import History
@@ -346,7 +347,7 @@ def test_a_bundled_picture_opens_in_explore(page, log, explained):
     app = page(SCREEN, entry=entry.id)
     button(app, "Open in Explore").click().run()
     assert not app.exception and not app.error
-    assert app.session_state["example"] == "bus"
+    assert session(app, Pictures).chosen == "bus"
     assert session(app, Navigation).page == "explore"
 
 

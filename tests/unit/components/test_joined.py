@@ -13,13 +13,13 @@ import pytest
 from components import (
     answer_list,
     canvas,
-    dropzone,
     frontend,
     headline,
     markup,
     note,
     page_title,
     pairs,
+    picture_bar,
     saving,
     viewer,
 )
@@ -55,7 +55,7 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "component", [answer_list, canvas, dropzone, grid, headline, markup, note, page_title, pairs, saving, viewer]
+    "component", [answer_list, canvas, grid, headline, markup, note, page_title, pairs, picture_bar, saving, viewer]
 )
 def test_every_component_is_one_script(component: ModuleType):
     folder = Path(str(component.__file__)).parent

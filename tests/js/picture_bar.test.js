@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { WANTED, destination, problemOf } from "../../components/picture_bar/camera.js";
+import { sorted } from "../../components/picture_bar/intake.js";
+import { Places, addressOf } from "../../components/picture_bar/places.js";
+import { moved } from "../../components/picture_bar/strip.js";
+
+const BUS = { page: "explore", picture: "bus", model: "s", query: "" };
+const CHINA = { page: "explore", picture: "china", model: "s", query: "example=china" };
+const LARGE = { page: "explore", picture: "china", model: "l", query: "example=china&model=l" };
+const TOPK = { ...CHINA, page: "topk" };
+
+/** A window with a history of its own, as browsers have it. */
+function browser() {
+  const entries = [{ state: null, href: "http://localhost:8501/" }];
+  let at = 0, heard = () => {};
+  const set = (i, state, href) => (entries[i] = { state, href: href ?? entries[at].href });
+  const history = {
+    get state() {
+      return entries[at].state;
+    },
+    replaceState: (state, _, href) => set(at, state, href),
+    pushState: (state, _, href) => {
+      const entry = { state, href: href ?? entries[at].href };
+      entries.splice(++at, Infinity, entry);
+    },
+  };
+  const location = {
+    get href() {
+      return entries[at].href;
+    },
+  };
+  const go = (by) => {
+    at += by;
+    heard({ state: entries[at].state });
+  };
+  const window = { history, location, addEventListener: (_, handler) => (heard = handler) };
+  return { window, entries, go, at: () => at };
+}
+
+function opened(...shown) {
+  const seen = browser(), places = new Places(seen.window), asked = [];
+  places.ask = (place) => asked.push(place);
+  for (const place of shown) places.show(place);
+  return { ...seen, places, asked };
+}
+
+test("another picture or model on a page is an entry of its own, with its own address", () => {
+  const { entries } = opened(BUS, CHINA, CHINA, LARGE);
+  assert.deepEqual(entries.map(({ state }) => state.place), [BUS, CHINA, LARGE]);
+  assert.deepEqual(entries.map(({ href }) => new URL(href).search), ["", "?example=china", "?example=china&model=l"]);
+});
+
+test("back and forward ask for what the entry showed, and make no entry", () => {
+  const { places, asked, entries, go } = opened(BUS, CHINA, LARGE);
+  go(-2);
+  assert.deepEqual(asked, [BUS]);
+  // A run that was under way shows the place before once more.
+  places.show(LARGE);
+  places.show(BUS);
+  go(1);
+  places.show(CHINA);
+  assert.deepEqual(asked, [BUS, CHINA]);
+  assert.equal(entries.length, 3);
+});
+
+test("back to another page asks for its picture once that page is there", () => {
+  const { places, asked, entries, go, window } = opened(BUS, CHINA);
+  window.history.pushState({}, "", "http://localhost:8501/topk?example=china");
+  places.leave();
+  places.ask = (place) => asked.push(place);
+  places.show(TOPK);
+  places.show({ ...BUS, page: "topk" });
+  assert.equal(entries.length, 4);
+  go(-2);
+  places.leave();
+  places.ask = (place) => asked.push(place);
+  assert.deepEqual(asked, []);
+  places.show(BUS);
+  assert.deepEqual(asked, [CHINA]);
+  places.show(CHINA);
+  assert.equal(entries.length, 4);
+});
+
+test("a choice after going back begins anew from there", () => {
+  const { places, entries, go } = opened(BUS, CHINA, LARGE);
+  go(-1);
+  places.show(CHINA);
+  places.show(BUS);
+  assert.deepEqual(entries.map(({ state }) => state.place), [BUS, CHINA, BUS]);
+});
+
+test("an address takes over the picture and the model of a place and keeps the rest", () => {
+  assert.equal(addressOf("http://x/?class=cat&picture=1f&model=l", CHINA), "http://x/?class=cat&example=china");
+});
+
+test("files over the limit are refused and the others taken", () => {
+  const files = [{ name: "a.jpg", size: 2 ** 20 }, { name: "b.jpg", size: 2 ** 20 + 1 }];
+  assert.deepEqual(sorted(files, 1), { taken: [files[0]], refused: [{ name: "b.jpg", size: 2 ** 20 + 1 }] });
+});
+
+test("arrow keys move along the pictures and stop at the ends", () => {
+  assert.deepEqual([moved("ArrowRight", 3, 5), moved("ArrowRight", 4, 5), moved("ArrowLeft", 0, 5)], [4, 4, 0]);
+  assert.deepEqual([moved("Home", 3, 5), moved("End", 3, 5)], [0, 4]);
+});
+
+test("the camera is asked for more than full HD, and its dialog says first where a photo goes", () => {
+  assert.ok(WANTED.width.ideal >= 1920 && WANTED.height.ideal >= 1080);
+  assert.match(destination("lab:8501", ""), /sent to .* at lab:8501 and nowhere else\. Nothing is sent until you take it\.$/);
+  assert.match(destination("lab", "It is saved."), /take it\. It is saved\.$/);
+  assert.match(problemOf("NotAllowedError"), /allow it/);
+  assert.match(problemOf("whatever"), /upload a picture instead/);
+});

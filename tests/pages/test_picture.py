@@ -1,0 +1,309 @@
+"""The bar over the picture: what a person did last decides which picture is shown, whichever request ends last."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from streamlit.testing.v1 import AppTest
+
+from common import packaged
+from components.choices import image_picker, sidebar
+from components.picture_bar import KEY
+from components.session import image_source
+from components.session.state import Sidebar
+from components.session.uploads import UPLOADS, Uploads, token
+from components.views import snapshots
+from explain import Explainer
+from explain.export import figure
+from explain.phrases import pixels
+from explain.picture.image import Image, to_png
+from tests.pages.conftest import ROOT, act, bar, session, shown
+
+SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
+
+
+def picture(name: str) -> bytes:
+    width, height = SIZES[name]
+    return to_png(np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
+    return app.file_uploader[0].upload(name, picture(name) if data is None else data, "image/png").run()
+
+
+def fresh(**query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def own(app: AppTest) -> list[str]:
+    return [item["name"] for item in bar(app)["items"] if item["own"]]
+
+
+def test_a_request_that_left_before_the_last_answer_was_known_brings_no_earlier_picture_back(page):
+    app = page()
+    for number, name in enumerate(SIZES, 1):
+        before = app._tree.get_widget_states()
+        upload(app, name)
+        chosen = app._tree.get_widget_states()
+        assert not app.exception and bar(app)["name"] == name
+        # The browser sends what it knew before, with any click or resize.
+        app._run(before)
+        assert not app.exception and bar(app)["name"] == name
+        assert shown(app).head["size"] == SIZES[name]
+        app._run(chosen)
+        assert len(own(app)) == number
+    act(app, "choose", "china")
+    acts = dict(app.session_state[KEY])
+    upload(app, "a.png")
+    app.session_state[KEY] = acts
+    app.run()
+    assert bar(app)["name"] == "a.png"
+
+
+def test_an_act_is_followed_once_in_its_order_and_only_in_its_own_session(page):
+    app = page()
+    mine = bar(app)["session"]
+
+    def said(*acts: tuple[int, str, str]) -> str:
+        sent = [{"n": n, "session": of, "kind": "choose", "value": value} for n, of, value in acts]
+        app.session_state[KEY] = {"acts": sent}
+        app.run()
+        assert not app.exception
+        return str(bar(app)["name"])
+
+    assert said((5, "another", "flower")) == "bus.jpg"
+    assert said((1, mine, "flower"), (2, mine, "china")) == "china.jpg"
+    assert said((1, mine, "flower")) == "china.jpg"
+    app.session_state[KEY] = {"acts": [None, {"n": "x"}, {"n": 9, "session": mine, "kind": "choose", "value": [1]}]}
+    assert app.run().exception == [] and bar(app)["name"] == "china.jpg"
+
+
+def test_a_page_that_is_loaded_again_finds_the_upload_by_its_address_and_the_others_by_the_browsers_memory(page):
+    app = page()
+    for name in SIZES:
+        upload(app, name)
+    address = dict(app.query_params)
+    keys = [item["id"] for item in bar(app)["items"] if item["own"]]
+    again = fresh(**{name: value if isinstance(value, str) else value[0] for name, value in address.items()})
+    assert bar(again)["name"] == "c.png" and shown(again).head["size"] == SIZES["c.png"]
+    assert not again.error
+    act(again, "restore", [*keys, "no such"])
+    assert own(again) == ["c.png", "b.png", "a.png"] and bar(again)["name"] == "c.png"
+    assert len({item["image"] for item in bar(again)["items"]}) == len(bar(again)["items"])
+
+
+def test_a_picture_that_is_gone_is_said_to_be_and_not_replaced_in_silence(page):
+    app = fresh(picture="0" * 20, example="china")
+    assert not app.exception
+    assert [error.value for error in app.main.error] == [
+        "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
+        "This is the example china."
+    ]
+    assert bar(app)["name"] == "china.jpg" and "picture" not in app.query_params
+    act(app, "choose", "flower")
+    assert not app.error
+
+
+def test_an_upload_can_be_deleted_from_the_server(page):
+    app = page()
+    for name in ("a.png", "b.png"):
+        upload(app, name)
+    chosen = bar(app)["chosen"]
+    assert bar(app)["own"]
+    act(app, "remove", chosen)
+    assert bar(app)["name"] == "a.png" and own(app) == ["a.png"] and UPLOADS.get(chosen) is None
+    act(app, "remove", bar(app)["chosen"])
+    assert bar(app)["name"] == "bus.jpg" and not bar(app)["own"] and not own(app)
+
+
+def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory(monkeypatch):
+    now = 0.0
+    kept = Uploads(clock=lambda: now)
+    images = [Image.open(picture(name), name=name) for name in SIZES]
+    kept.put(images[0], picture("a.png"))
+    kept.put(images[1])
+    now = 3000.0
+    assert kept.get(token(images[0])).sha256 == images[0].sha256
+    now = 4000.0
+    assert kept.get(token(images[1])) is None
+    assert kept.get(token(images[0])).name == "a.png"
+    # A file in place of another is not taken for it.
+    kept.put(images[1], picture("c.png"))
+    assert kept.get(token(images[1])) is None
+    monkeypatch.setattr("components.session.uploads.MAX_BYTES", images[0].pixels.nbytes + images[2].pixels.nbytes)
+    for image in (images[0], images[1], images[2]):
+        kept.put(Image(image.pixels, image.name))
+    assert [kept.get(token(image)) is not None for image in images] == [False, False, True]
+
+
+def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
+    app = page()
+    act(app, "refused", [{"name": "big.jpg", "size": 80_000_000}])
+    assert [error.value for error in app.main.error] == [
+        "big.jpg has 80 MB; the limit is 64 MB a file: choose a smaller picture, or save it as a JPEG first."
+    ]
+    assert shown(app).head["size"] == [810, 1080]
+    act(app, "refused", [{"name": "a.jpg", "size": 8e7}, {"name": "b.jpg", "size": 8e7}])
+    assert app.main.error[0].value.startswith("a.jpg and 1 other file are too large; the limit is 64 MB")
+    upload(app, "fake.jpg", b"no picture")
+    assert len(app.main.error) == 1 and "fake.jpg" in app.main.error[0].value
+    upload(app, "a.png")
+    assert not app.error
+
+
+@pytest.mark.parametrize("name", ["explore", "topk", "detect", "compare", "similarity"])
+def test_every_page_about_one_picture_has_the_bar_first_and_says_how_to_bring_ones_own_once(page, name):
+    app = page(None if name == "explore" else f"pages/{name}.py")
+    given = bar(app)
+    assert given["takes"] and given["name"] == "bus.jpg" and given["size"] == pixels(810, 1080)
+    assert given["hint"] == ("Drop, paste or upload your own picture." if name == "explore" else "")
+    ids = [item["id"] for item in given["items"]]
+    assert given["chosen"] in ids and len(set(ids)) == len(ids) >= 6
+    assert all(item["image"].startswith("data:image/webp") for item in given["items"])
+    # Small enough for the first screen.
+    assert len(json.dumps(given)) < 50_000
+    assert not app.sidebar.get("file_uploader") and not app.sidebar.get("image")
+
+
+def test_a_page_about_many_pictures_takes_none(page):
+    assert not bar(page("pages/batch/page.py"))["takes"]
+
+
+def test_back_chooses_the_picture_and_the_model_again(page):
+    app = page()
+    act(app, "choose", "china")
+    app.segmented_control(key="size-EfficientNet-Lite").set_value("efficientnet-lite2").run()
+    assert bar(app)["place"] == {
+        "page": "explore",
+        "picture": "china",
+        "model": "efficientnet-lite2",
+        "query": "example=china&model=efficientnet-lite2",
+    }
+    act(app, "back", {"picture": "bus", "model": "efficientnet-lite0"})
+    assert not app.exception
+    assert (bar(app)["name"], session(app, Sidebar).choices.model.id) == ("bus.jpg", "efficientnet-lite0")
+    act(app, "back", {"picture": "0" * 20, "model": "none"})
+    assert not app.exception and "no longer on the server" in app.main.error[0].value
+    act(app, "back", "nonsense")
+    assert not app.exception
+
+
+def test_a_dropped_figure_opens_its_picture_after_another_was_chosen(page, bus):
+    explanation = Explainer()(bus)
+    app = page()
+    act(app, "choose", "china")
+    upload(app, "figure.jpg", figure.figure(explanation, 1, format="jpg"))
+    assert not app.error and bar(app)["name"] == "bus.jpg"
+    assert app.query_params["class"] in (explanation.heatmaps[1].target.label, [explanation.heatmaps[1].target.label])
+    app.run()
+    assert bar(app)["name"] == "bus.jpg"
+
+
+def test_a_recipe_opens_its_view_and_one_that_cannot_be_opened_changes_nothing(page, bus):
+    recipe = Explainer("efficientnet-lite1")(bus, method="layercam").recipe
+    app = page()
+    act(app, "choose", "china")
+    upload(app, "recipe.json", recipe.model_dump_json(indent=1).encode())
+    assert not app.error and not app.exception
+    choices = session(app, Sidebar).choices
+    assert (bar(app)["name"], choices.model.id, choices.method) == ("bus.jpg", "efficientnet-lite1", "layercam")
+    act(app, "choose", "china")
+    absent = recipe.model_copy(update={"model": "timm/vit_base_patch16_224"})
+    upload(app, "recipe.json", absent.model_dump_json().encode())
+    assert "not on this machine" in app.main.error[0].value and bar(app)["name"] == "china.jpg"
+    for data in (b"{", b'{"recipe": 1}', b"{}", b"[1]", b"{" * 100_000):
+        upload(app, "recipe.json", data)
+        assert not app.exception and "recipe.json" in app.main.error[0].value and bar(app)["name"] == "china.jpg"
+
+
+def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    buffer = io.BytesIO()
+    Pillow.effect_noise((320, 240), 60).convert("RGB").save(buffer, "JPEG")
+    photo = buffer.getvalue()
+    app = page(model="demo-s", example="scene 3")
+    assert bar(app)["photo"] == ""
+    act(app, "photo", len(photo))
+    upload(app, "camera.jpg", photo)
+    assert bar(app)["name"] == "camera.jpg"
+    app.switch_page("pages/detect.py").run()
+    assert str(tmp_path) in bar(app)["photo"] and not snapshots.saved_photos(tmp_path)
+    act(app, "photo", len(photo))
+    upload(app, "camera.jpg", photo)
+    assert not app.exception
+    saved = snapshots.saved_photos(tmp_path)
+    assert len(saved) == 1
+    # It can be deleted again.
+    next(button for button in app.button if button.label == "Photos").click().run()
+    next(button for button in app.button if str(button.key).startswith("delete-heatmap")).click().run()
+    assert not app.exception and not snapshots.saved_photos(tmp_path)
+
+
+def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
+    photograph = packaged.photograph
+    monkeypatch.setattr(
+        "common.packaged.photograph", lambda name: None if name in ("bus", "zidane") else photograph(name)
+    )
+    image_source.example.clear()
+    image_picker._examples.clear()
+    try:
+        app = page()
+        assert not app.exception and bar(app)["name"] == "china.jpg"
+        assert {"bus", "zidane"}.isdisjoint(item["id"] for item in bar(app)["items"])
+    finally:
+        image_picker._examples.clear()
+
+
+def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, tmp_path, monkeypatch):
+    import torch
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    torch.jit.trace(net.eval(), torch.zeros(1, 3, 32, 32)).save(tmp_path / "leaf.torchscript")
+    table = """
+        [model."leaf"]
+        loader = "exported"
+        arch = "torchscript"
+        [model."leaf".weights]
+        path = "leaf.torchscript"
+        labels = ["a", "b", "c", "d"]
+        preprocessing = {size = 32}
+    """
+    (tmp_path / "models.toml").write_text(table)
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    sidebar.menu.clear()
+    try:
+        app = page()
+        box = app.selectbox(key="family")
+        families = [option for option in box.options if "," not in option]
+        assert families[0] == "EfficientNet-Lite"
+        assert families.index("Own models") < min(i for i, name in enumerate(families) if name.startswith("Demo"))
+        for typed in ("leaf", "efficientnet-lite2", "resnet50"):
+            assert any(option.startswith(f"{typed}, ") for option in box.options), typed
+        assert next(option for option in box.options if option.startswith("resnet50,")).endswith("(download)")
+        found = next(option for option in box.options if option.startswith("efficientnet-lite2, "))
+        box.select(found).run()
+        assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"
+        assert app.selectbox(key="family").value == "EfficientNet-Lite"
+    finally:
+        sidebar.menu.clear()
+
+
+def test_thumbnails_of_slivers_are_pictures_too(page):
+    app = page()
+    upload(app, "thin.png", to_png(np.zeros((1, 4000, 3), np.uint8)))
+    assert not app.exception and bar(app)["items"][0]["image"].startswith("data:image/webp")
+
+
+@pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packaged.PHOTOGRAPHS])
+def test_the_files_of_thumbnails_show_the_scenes_as_they_are_drawn_today(name):
+    kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
+    drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.bundled(name)))).convert("RGB")
+    assert kept.size == image_picker.THUMBNAIL
+    assert np.abs(np.asarray(kept, int) - np.asarray(drawn, int)).mean() < 1
