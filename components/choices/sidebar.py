@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
 FIRST = "efficientnet-lite0"
+SIZES_WIDTH = 200
+"""Pixels in the sidebar for a row of buttons, each of 39 and with a mark of 52; more would begin a second row."""
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
@@ -254,7 +256,8 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)
-    sized, few = all(spec.size for spec in specs) and not kinds, len(sizes) <= 5 and not kinds
+    sized, absent = all(spec.size for spec in specs) and not kinds, len(sizes.keys() - here)
+    few = not kinds and len(sizes) <= 5 and 39 * len(sizes) + 13 * absent <= SIZES_WIDTH
     draw: Any = st.segmented_control if few else st.selectbox
     chosen = url_state.widget(
         draw,

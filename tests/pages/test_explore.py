@@ -62,6 +62,14 @@ def test_sizes_that_would_be_downloaded_are_marked(page, monkeypatch):
     assert ":material/download: are downloaded" in sizes.help
 
 
+def test_more_marked_sizes_than_a_row_has_room_for_are_a_list(page, monkeypatch):
+    names, here = sidebar.menu()
+    monkeypatch.setattr(sidebar, "menu", lambda: (names, here - {"demo-cls-m", "demo-cls-l", "demo-cls-s"}))
+    monkeypatch.setattr(sidebar, "SIZES_WIDTH", 3 * 39 + 2 * 13)
+    sizes = page(model="demo-cls-s").selectbox(key="size-Demo classifier")
+    assert sizes.options == ["s (download)", "m (download)", "l (download)"]
+
+
 def test_nonsense_in_the_address_is_passed_over(page):
     app = page(**{"class": "<script>", "colormap": "nope", "alpha": "many", "model": "none", "method": "x"})
     assert not app.exception and not app.error
