@@ -55,7 +55,8 @@ def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> N
     answer = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
     more = _more(row, order)
     st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
-    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center"):
+    # Fingers need 24 px between the two.
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
             escaped(shortened(name, 18)),
             key=f"open-{where}-{row['picture']}",
