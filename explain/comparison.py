@@ -112,7 +112,7 @@ class Comparison:
         """Return the overlaps of all pairs with maps in one sentence; empty where there are none."""
         pairs = [pair for pair in combinations(range(len(self.names)), 2) if self.agreement(*pair) is not None]
         each = [f"{self.names[a]} and {self.names[b]} {self.overlap(a, b)}" for a, b in pairs]
-        return f"Overlap of the hottest fifths: {listing(each)}." if each else ""
+        return f"Overlap of the strongest fifths of the evidence: {listing(each)}." if each else ""
 
     def best(self, index: int) -> Prediction | None:
         """Return a model's first prediction; None without one."""
@@ -134,7 +134,7 @@ class Comparison:
         groups: dict[str, list[str]] = {}
         for name, answer in zip(self.names, answers, strict=True):
             groups.setdefault(answer, []).append(name)
-        return f"They disagree: {'; '.join(_says(names, answer) for answer, names in groups.items())}."
+        return f"{'; '.join(_says(names, answer) for answer, names in groups.items())}."
 
     @property
     def mixed(self) -> str | None:

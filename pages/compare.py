@@ -10,11 +10,13 @@ import streamlit as st
 from common.errors import ModelProblem
 from components import saving
 from components.choices import sidebar
+from components.choices.model_names import names, titled
 from components.session import explain_job, page, url_state
 from components.session.state import Choices
 from components.viewer import Panel
 from components.views import exports, panels
 from explain.comparison import Comparison
+from explain.export.caption import title as caption_of
 from explain.export.caption import with_score
 from explain.findings.diagnosis import answer
 from explain.methods import METHODS, offered
@@ -35,14 +37,14 @@ def compare() -> None:
     choices, _first = sidebar.draw(bar)
     with page.head(top) as title:
         models = _models(choices.model)
-        pair = _pair([_name(model, models) for model in models])
+        pair = _pair([titled(name) for name in names(models)])
     with main:
         if len(models) < 2:
             title.markdown("## Choose at least two models.")
             return
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)
-        title.markdown(f"## {comparison.verdict}")
+        title.markdown(f"## {titled(comparison.verdict)}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
         _table(comparison)
@@ -87,11 +89,6 @@ def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
     if len(family) > 1 and chosen.family not in OWN:
         return family[:most]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in sidebar.present(chosen.task))]))[:2]
-
-
-def _name(model: ModelSpec, among: list[ModelSpec]) -> str:
-    """Return the size alone if all are of one family: `s`, `m`, `l`."""
-    return model.size if len({other.family for other in among}) == 1 and model.size else model.id
 
 
 def _pair(names: list[str]) -> tuple[int, int] | None:
@@ -148,7 +145,7 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
         explanations.append(explanation)
         with st.spinner(f"Timing {model.id}", show_time=False):
             timings.append(explain_job.timed(explanation))
-    return Comparison(tuple(explanations), tuple(_name(model, models) for model in models), tuple(timings))
+    return Comparison(tuple(explanations), names(models), tuple(timings))
 
 
 def _of_one_target(comparison: Comparison) -> Comparison:
@@ -184,18 +181,20 @@ def _of_one_target(comparison: Comparison) -> Comparison:
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     shown = []
     for i, explanation in enumerate(comparison.explanations):
-        name, note = comparison.names[i], answer(explanation)
+        name = titled(comparison.names[i])
         if explanation.heatmaps:
             boxes = panels.boxes_of(explanation, 0) or None
+            # What the map is of, which need not be what the model answers: that is in the table.
+            note = answer(explanation) if explanation.model.task == "embed" else f"for {caption_of(explanation, 0)}"
             shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
-            shown.append(Panel(title=name, note=f"{note}{missing}"))
-    names = comparison.names
+            shown.append(Panel(title=name, note=f"{answer(explanation)}{missing}"))
+    named = [titled(name) for name in comparison.names]
     if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
-        shown.append(Panel(maps=(panels.difference(values, comparison.common, (names[first], names[second])),)))
+        shown.append(Panel(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
@@ -203,41 +202,57 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
 
 
 def _table(comparison: Comparison) -> None:
-    rows = []
+    rows, same = [], f"Same place as {comparison.names[0]}"
     for i, explanation in enumerate(comparison.explanations):
         best, timing, resident = comparison.best(i), comparison.timings[i], explanation.evidence.resident
         height, width = explanation.evidence.geometry.input
         embeds, agreement = explanation.model.task == "embed", comparison.agreement(0, i)
         rows.append(
             {
-                "Model": explanation.model.id,
+                "Model": titled(comparison.names[i]),
+                "Network": explanation.model.name,
                 "Prediction": best.label if best else "–" if embeds else "nothing",
                 "Score": best.score * 100 if best else None if embeds else 0.0,
                 "One pass": round(timing.median, 1),
                 "Spread": f"{timing.fastest:.0f} to {timing.slowest:.0f}",
                 "Parameters": count(resident.parameters),
                 "Input": f"{width} × {height} px",
-                "Half of the heat on": percent(explanation.statistics[0].half_heat_area)
+                "Half of the evidence on": percent(explanation.statistics[0].half_heat_area)
                 if explanation.heatmaps
                 else "–",
-                f"Same place as {comparison.names[0]}": agreement and round(agreement.iou_top20, 2),
-                "Rank correlation": agreement and round(agreement.rank_correlation, 2),
+                same: agreement and agreement.iou_top20,
+                "Rank correlation": agreement and agreement.rank_correlation,
             }
         )
+    table = pd.DataFrame(rows)
+    if [*table["Model"]] == [*table["Network"]]:
+        table = table.drop(columns="Network")
+    right = {
+        name: st.column_config.TextColumn(alignment="right")
+        for name in ("Parameters", "Input", "Half of the evidence on")
+    }
     st.dataframe(
-        pd.DataFrame(rows),
+        table,
         hide_index=True,
-        column_config={
+        column_config=right
+        | {
             "Score": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
             "One pass": st.column_config.NumberColumn(
                 format="%.1f ms",
                 help="Median of five passes after a warm-up, measured on this machine once per session.",
             ),
-            "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms."),
+            "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms.", alignment="right"),
+            same: st.column_config.NumberColumn(
+                format="%.2f", help="Overlap of the strongest fifths: 1 is the same place, 0 nothing in common."
+            ),
+            "Rank correlation": st.column_config.NumberColumn(
+                format="%.2f", help="1: the maps rank all places alike; 0: they have nothing to do with each other."
+            ),
         },
     )
     if comparison.fastest:
-        st.caption(f"{comparison.fastest} is the fastest: its slowest pass is faster than the others' fastest.")
+        fastest = titled(comparison.fastest)
+        st.caption(f"{fastest} is the fastest: its slowest pass is faster than the others' fastest.")
 
 
 compare()

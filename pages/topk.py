@@ -116,9 +116,9 @@ def _table(explanation: Explanation) -> None:
             {
                 "Class": heatmap.target.label,
                 "Score": None if score is None else score * 100,
-                "Half of the heat on": percent(statistics.half_heat_area),
+                "Half of the evidence on": percent(statistics.half_heat_area),
                 # One map for all classes says nothing about their agreement.
-                "Same place as the first": round(explanation.overlap(0, i), 2) if per_class else None,
+                "Same place as the first": explanation.overlap(0, i) if per_class else None,
                 "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
                 "Map": None if heatmap.state == "ok" else heatmap.state,
             }
@@ -129,10 +129,11 @@ def _table(explanation: Explanation) -> None:
         column_config={
             "Score": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
             "Same place as the first": st.column_config.NumberColumn(
-                format="%.2f", help="Overlap of the hottest fifths: 1 is the same place, 0 none in common."
+                format="%.2f", help="Overlap of the strongest fifths: 1 is the same place, 0 nothing in common."
             ),
+            "Half of the evidence on": st.column_config.TextColumn(alignment="right"),
             "Strongest value, raw": st.column_config.TextColumn(
-                help="Before any scaling: the only value that can be compared between maps."
+                help="Before any scaling: the only value that can be compared between maps.", alignment="right"
             ),
         },
     )

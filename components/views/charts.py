@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from components.session import url_state
 from explain.findings.diagnosis import diagnose, unseen
 from explain.maps.statistics import MEANING
 from explain.phrases import listing, milliseconds, percent
+from models.preprocess import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,10 +48,10 @@ def numbers(explanation: Explanation, index: int) -> None:
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
     if (boxes := explanation.box_numbers(index)) is not None:
         metric(
-            "Heat inside its boxes",
-            percent(boxes.inside),
+            "Evidence inside its boxes",
+            boxes.printed_inside,
             f"on {percent(boxes.area)} of the picture",
-            "The share of the heat inside the boxes of this class.",
+            "The share of the evidence inside the boxes of this class.",
         )
     else:
         near_edges(statistics)
@@ -58,20 +60,20 @@ def numbers(explanation: Explanation, index: int) -> None:
         metric(
             f"Same place as {explanation.heatmaps[other].target.label}",
             f"{explanation.overlap(index, other):.2f}",
-            "overlap of the hottest fifths",
+            "overlap of the strongest fifths",
             "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
         )
 
 
 def half_heat(statistics: Statistics, part: str) -> None:
     """Draw on how much of the `part` half of the heat is."""
-    metric("Half of the heat is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+    metric("Half of the evidence is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
 
 
 def near_edges(statistics: Statistics) -> None:
     """Draw how much of the heat is near the edges."""
     area = f"on {percent(statistics.border_area)} of the area"
-    metric("Heat near the edges", percent(statistics.border_share), area, MEANING["border_share"])
+    metric("Evidence near the edges", percent(statistics.border_share), area, MEANING["border_share"])
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
@@ -97,17 +99,21 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         table, hide_index=True, height=320, column_config={"meaning": st.column_config.TextColumn(width="large")}
     )
     if regions:
-        st.markdown("### Hot regions")
+        st.markdown("### Regions with most evidence")
         st.dataframe(
             pd.DataFrame(
                 [
-                    {"box": plain(r["box"]), "share of heat": percent(r["share_of_heat"]), "peak": f"{r['peak']:.2f}"}
+                    {
+                        "box": plain(r["box"]),
+                        "share of evidence": percent(r["share_of_heat"]),
+                        "peak": f"{r['peak']:.2f}",
+                    }
                     for r in regions
                 ]
             ),
             hide_index=True,
         )
-    st.markdown("### From cold to hot")
+    st.markdown("### From weak to strong")
     edges = np.arange(len(counts)) / len(counts)
     chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
     chart.update_layout(
@@ -136,8 +142,21 @@ def numbers_button(explanation: Explanation, index: int, first: Callable[[], Non
 
 
 def findings(explanation: Explanation, index: int) -> None:
-    """Draw the findings, one line each, the most serious first."""
-    lines(diagnose(explanation, index))
+    """Draw the findings, one line each, the most serious first, and what can be done about a crop at a click."""
+    found = diagnose(explanation, index)
+    lines(found)
+    ways = explanation.evidence.resident.adapter.preprocessings
+    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    if whole is not None and any(finding.kind == "cropped" for finding in found):
+        st.button(
+            "Use the whole picture",
+            icon=":material/crop_free:",
+            key="whole-picture",
+            on_click=url_state.put,
+            args=(f"fit-{explanation.model.task}", whole),
+            help=f"{WAYS[whole]}, instead of the crop; Layers and fit sets it back. The model was trained with the "
+            "crop, so its scores may be less reliable.",
+        )
 
 
 def lines(findings: Sequence[Finding]) -> None:
@@ -161,11 +180,11 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
         st.markdown(":material/ink_selection: The marked area is outside the part that the model saw.")
         return
     order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
-    shares = [
-        f"{'**' if i == first else ''}{percent(explanation.inside(mask, i))}{'** of the heat' if i == first else ''} "
-        f"for {explanation.heatmaps[i].target.label}"
-        for i in order
-        if explanation.heatmaps[i].state == "ok"
-    ]
+
+    def words(i: int) -> str:
+        share = percent(explanation.inside(mask, i))
+        return f"{f'**{share}** of the evidence' if i == first else share} for {explanation.heatmaps[i].target.label}"
+
+    shares = [words(i) for i in order if explanation.heatmaps[i].state == "ok"]
     part = "of the visible area" if unseen(explanation) else "of the picture"
     st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")

@@ -10,12 +10,15 @@ import streamlit as st
 
 from common.errors import Problem
 from components.choices import sidebar
+from components.choices.model_names import names as model_names
+from components.choices.model_names import titled
 from components.session import explain_job, url_state
 from components.viewer import Box, Panel
 from components.views import detections, panels
 from explain.methods import METHODS
 from explain.phrases import listing, percent
 from explain.rendering.render import share_difference
+from models import catalog
 
 if TYPE_CHECKING:
     from components.choices.detection_options import DetectOptions
@@ -75,15 +78,15 @@ def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, 
     maps, drawn_maps = strip(explanation), []
     for one, tail in zip(maps, tails([one.path for one in maps]), strict=True):
         stage = drawn[one.path]
-        size = f", {stage.stride:g} px" if stage.stride else ""
+        cells = f", cells of {stage.stride:g} px" if stage.stride else ""
         drawn_maps.append(
             panels.layer(
                 explanation,
                 one.heatmap,
-                title=f"{tail}{size}",
+                title=f"{_upper(stage.part)} {tail}",
                 note="–" if one.inside is None else percent(one.inside),
-                text=f"**{one.path}**, {stage.kind}, {stage.part}. {_upper(name)}: "
-                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the heat inside {within}."),
+                text=f"**{one.path}**, {stage.kind}{cells}. {_upper(name)}: "
+                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."),
             )
         )
     image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in drawn_maps]
@@ -94,14 +97,14 @@ def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, 
         if close:
             image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
     with above:
-        panels.show(image, shown, key="viewer-layers", columns=_columns(image, len(drawn_maps), 4) or 6)
+        panels.show(image, shown, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
     measured = [one for one in maps if one.inside is not None]
     if not measured:
         return ""
     best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
     st.caption(
-        f"Maps of {name} from the first layer to the last, with the size of a cell in input pixels and the share of "
-        f"the heat inside {within}: lowest at {least.path}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
+        f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}: lowest "
+        f"at {least.path}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     verb = "are" if request.per == "class" and len(own) > 1 else "is"
     return f"{_upper(name)} {verb} clearest at {best.path}: {percent(best.inside or 0.0)} inside {within}."
@@ -145,17 +148,17 @@ def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, w
     models = sizes(explainer.model)
     if len(models) < 2:
         st.info(
-            f"{explainer.model.id} is the only detector on this machine: add the weights of another one to see the "
-            "same object in both.",
+            f"{explainer.model.name} is the only size of {explainer.model.family} on this machine: add the weights of "
+            "another one to see the same object in both, or choose any models on Compare.",
             icon=":material/straighten:",
         )
         return ""
     method = detections.quick_method(choices, explainer)
     names, sides, problems = [], [], []
-    for spec in models:
+    for spec, name in zip(models, model_names(models), strict=True):
         try:
             sides.append(side(_other(choices, spec, request, method), wanted))
-            names.append(spec.size if _one_family(models) and spec.size else spec.id)
+            names.append(titled(name))
         except Problem as problem:
             problems.append(str(problem))
     for words in problems:
@@ -166,7 +169,7 @@ def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, w
     above, below = st.container(), st.container()
     with below, st.container(horizontal=True):
         close = _close_up()
-        together = alike is not None and len(sides) > 1 and _together(_one_family(models))
+        together = alike is not None and len(sides) > 1 and _together()
     shared = alike if together else None
     shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
     pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
@@ -199,13 +202,12 @@ def _close_up() -> bool:
     return _toggle("close", "close", "Close-up", help)
 
 
-def _together(alike: bool) -> bool:
-    """`alike`: the models are of one family; raw values of other models often differ in magnitude."""
+def _together() -> bool:
     help = (
         "1 is the hottest place of all maps, and a map with lower raw values looks pale. Off: each map on its own "
         "scale. Raw values of different models have no common unit: paler does not mean less confident."
     )
-    return _toggle("together" if alike else "together-mixed", "together", "One scale", help, alike)
+    return _toggle("together", "together", "One scale", help)
 
 
 def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
@@ -216,16 +218,11 @@ def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> b
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
-    """Return the family's detectors on this machine; if there is only one, others too."""
-    every = [spec for spec in sidebar.present(chosen.task) if "random" not in spec.weights]
-    family = [spec for spec in every if spec.family == chosen.family and spec.size]
-    if chosen in family and len(family) > 1:
-        return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
-    return [chosen, *(spec for spec in every if spec.id != chosen.id)][:MAX_MODELS]
-
-
-def _one_family(models: list[ModelSpec]) -> bool:
-    return len({spec.family for spec in models}) == 1
+    """Return the sizes of a detector's family on this machine, with the chosen one among them."""
+    family = [spec for spec in sidebar.present(chosen.task) if spec.family == chosen.family and spec.size]
+    if chosen not in family or chosen.family in (catalog.OWN_FILES, catalog.OWN_MODELS):
+        return [chosen]
+    return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
 
 
 def _other(choices: Choices, spec: ModelSpec, request: DetectOptions, method: str) -> Explanation:

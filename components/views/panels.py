@@ -102,11 +102,11 @@ def difference(
     """Return the map of a difference, -1..1; `extent` is what the values cover, `seen` unless given."""
     return Map(
         title="Difference",
-        note="share of heat",
+        note="share of evidence",
         values=values,
         extent=extent or seen,
         seen=seen,
-        text=f"Blue is where {names[0]} has more of its heat, red where {names[1]} has.",
+        text=f"Blue is where {names[0]} has more of its evidence, red where {names[1]} has.",
         kind="difference",
         sides=sides or names,
     )

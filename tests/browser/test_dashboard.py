@@ -193,7 +193,7 @@ def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
     stop.wait_for()
     start = time.perf_counter()
     stop.click()
-    page.get_by_text("ScoreCAM was stopped.").wait_for()
+    page.get_by_text("ScoreCAM was stopped").wait_for()
     measured["Stop → stopped"] = time.perf_counter() - start
     page.screenshot(path=ARTEFACTS / "stopped.png")
 

@@ -14,19 +14,22 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
     app = page("pages/compare.py")
     assert not app.exception and not app.error
     view = shown(app)
-    assert view.titles == ["s", "m", "l", "Difference"]
     names = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
     said = [Explainer(name)(bus).predictions[0].label for name in names]
     for i, name in enumerate(names):
         # All maps are of what the largest model answers first.
         result = Explainer(name)(bus, targets=[said[2]])
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
-        assert said[i] in view.head["panels"][i]["maps"][0]["note"]
+        # The panel names what its map is of, whatever the model answers itself.
+        assert view.head["panels"][i]["maps"][0]["note"].startswith(f"for {said[2]}")
     table = app.dataframe[0].value
     assert list(table["Prediction"]) == said
     assert (table["One pass"] > 0).all()
-    assert ("disagree" in app.markdown[0].value) == (len(set(said)) > 1)
-    assert "Overlap of the hottest fifths" in texts(app)
+    assert ("; large says " in app.markdown[0].value) == (len(set(said)) > 1)
+    assert "Overlap of the strongest fifths of the evidence: small and medium" in texts(app)
+    # One name in the panels and in the table.
+    assert view.titles == ["Small", "Medium", "Large", "Difference"] == [*table["Model"], "Difference"]
+    assert list(table["Network"]) == ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2"]
 
 
 @pytest.mark.parametrize("target", ["1", "own"])
@@ -45,7 +48,7 @@ def test_detectors_that_find_nothing_have_no_overlap(page):
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## Neither finds anything."
     assert "Overlap" not in texts(app)
-    assert shown(app).titles == ["s", "m"]
+    assert shown(app).titles == ["Small", "Medium"]
     assert app.dataframe[0].value["Rank correlation"].isna().all()
 
 
@@ -53,7 +56,7 @@ def test_any_two_models_and_one_is_too_few(page):
     app = page("pages/compare.py")
     app.multiselect(key="models").set_value(["efficientnet-lite0", "efficientnet-lite2"]).run()
     assert not app.exception and not app.error
-    assert shown(app).titles == ["s", "l", "Difference"]
+    assert shown(app).titles == ["Small", "Large", "Difference"]
     app.multiselect(key="models").set_value(["efficientnet-lite0"]).run()
     assert not app.exception
     assert any("two models" in m.value for m in app.markdown)

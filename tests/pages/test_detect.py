@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.choices import layer_picker, sidebar
+from components.choices import layer_picker, model_names, sidebar
 from components.session.explain_job import Running
 from components.session.image_source import Pictures
 from components.session.state import ChosenBox, Sidebar
@@ -315,8 +315,6 @@ def test_every_lens_shows_its_maps(page, bus, result, lens):
     if lens == "sizes" and len(comparisons.sizes(catalog.spec("yolo11n"))) > 1:
         assert view.titles[-1] == "Difference"
         assert "this person" in app.markdown[0].value
-        alike = len({spec.family for spec in comparisons.sizes(catalog.spec("yolo11n"))}) == 1
-        assert all(t.value == alike for t in app.toggle if str(t.key).startswith("together"))
 
 
 @present
@@ -338,7 +336,7 @@ def test_layers_say_what_their_maps_are_of(page, per, name, within):
     assert f"Maps of {name[0].lower()}{name[1:].rsplit(' ', 1)[0]} from the first layer" in texts(app)
     text = shown(app).head["panels"][0]["maps"][0]["text"]
     assert f"{name.rsplit(' ', 1)[0]}: " in text
-    assert f"of the heat inside {within}." in text
+    assert f"of the evidence in {within}." in text
 
 
 def offered(app) -> set[str]:
@@ -707,6 +705,30 @@ def test_layers_are_named_by_what_tells_them_apart():
 )
 def test_two_models_are_named_by_what_tells_them_apart(names, short):
     assert comparisons.apart(*names) == short
+
+
+def test_sizes_are_of_one_family(monkeypatch):
+    here = {"yolo11n", "yolo26n", "yolo11n-seg", "yolo11s", "demo-s", "demo-m", "demo-l"}
+    monkeypatch.setattr(sidebar, "menu", lambda: ([*catalog.families()], here))
+    found = {name: [spec.id for spec in comparisons.sizes(catalog.spec(name))] for name in sorted(here)}
+    assert found["yolo11n"] == found["yolo11s"] == ["yolo11n", "yolo11s"]
+    assert found["yolo26n"] == ["yolo26n"]
+    assert found["demo-m"] == ["demo-s", "demo-m", "demo-l"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (("yolo11n", "yolo11s"), ("nano", "small")),
+        (("yolo11n", "yolo26n"), ("YOLO11n", "YOLO26n")),
+        (("resnet18", "resnet50"), ("ResNet18", "ResNet50")),
+        (("yolox_nano",), ("YOLOX nano",)),
+    ],
+)
+def test_models_are_named_by_size_where_they_are_sizes(ids, words):
+    assert model_names.names([catalog.spec(name) for name in ids]) == words
+    assert model_names.titled("small and medium say cat") == "Small and medium say cat"
+    assert model_names.titled("yolo11n") == "yolo11n"
 
 
 @pytest.mark.parametrize(

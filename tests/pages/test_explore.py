@@ -119,6 +119,16 @@ def test_method_layers_and_fit_change_the_map(page, bus):
     assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
 
 
+def test_a_crop_is_undone_where_it_is_said(page):
+    app = page()
+    assert "of the picture was cropped away" in "\n".join(element.value for element in app.markdown)
+    app.button(key="whole-picture").click().run()
+    assert app.query_params["fit"] == "letterbox"
+    assert shown(app).head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
+    assert "cropped away" not in "\n".join(element.value for element in app.markdown)
+    assert "whole-picture" not in [button.key for button in app.button]
+
+
 def test_a_picture_that_is_none_is_a_sentence_and_the_last_one_stays(page):
     app = page()
     app.file_uploader[0].upload("fake.jpg", b"this is not a picture", "image/jpeg").run()
@@ -197,7 +207,7 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     mask = np.zeros((1080, 810), bool)
     mask[300:700, 200:600] = True
     said = next(m.value for m in app.markdown if "In the marked area" in m.value)
-    assert f"**{percent(result.inside(mask, 0))}** of the heat for {result.heatmaps[0].target.label}" in said
+    assert f"**{percent(result.inside(mask, 0))}** of the evidence for {result.heatmaps[0].target.label}" in said
     for i in range(1, 5):
         assert f"{percent(result.inside(mask, i))} for {result.heatmaps[i].target.label}" in said
     left, top, right, bottom = result.heatmaps[0].seen
