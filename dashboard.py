@@ -20,7 +20,7 @@ MENU = {
             "format_list_numbered",
             "The model's best classes side by side, and what speaks for one but not for another.",
         ),
-        "detect": ("Detect", "select_all", "Why each box is there, and why a missing one is not."),
+        "detect": ("Detect", "select_all", "The evidence for each box, and why a missing one is not shown."),
     },
     "Compare": {
         "compare": ("Models", "compare", "Two to four models on the same picture."),

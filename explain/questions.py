@@ -1,8 +1,8 @@
 """Map the two questions that an explanation can answer to the options that answer them.
 
 "Where is it?" is answered by the class score near the output. "Why this class and not another?" is answered by the
-class's logit against the others', early enough in the model to show parts of an object. On scenes with a known cause
-each of the two settings fails at the other's question (`python -m benchmarks truth`).
+class's logit against the others', early enough in the model to show parts of an object. On drawn scenes with a known
+cause each of the two settings fails at the other's question (`python -m benchmarks truth`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Detect: why each box is there, and why a missing one is not."""
+"""Detect: the evidence for each box, and why a missing one is not shown."""
 
 from __future__ import annotations
 
