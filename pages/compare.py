@@ -217,9 +217,7 @@ def _table(comparison: Comparison) -> None:
                 "Spread": f"{timing.fastest:.0f} to {timing.slowest:.0f}",
                 "Parameters": count(resident.parameters),
                 "Input": f"{width} × {height} px",
-                "Half of the evidence on": percent(explanation.statistics[0].half_heat_area)
-                if explanation.heatmaps
-                else "–",
+                "Half on": percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
                 same: agreement and agreement.iou_top20,
                 "Rank correlation": agreement and agreement.rank_correlation,
             }
@@ -227,10 +225,8 @@ def _table(comparison: Comparison) -> None:
     table = pd.DataFrame(rows)
     if [*table["Model"]] == [*table["Network"]]:
         table = table.drop(columns="Network")
-    right = {
-        name: st.column_config.TextColumn(alignment="right")
-        for name in ("Parameters", "Input", "Half of the evidence on")
-    }
+    right = {name: st.column_config.TextColumn(alignment="right") for name in ("Parameters", "Input")}
+    half = "The smallest part of the picture that holds half of the evidence."
     st.dataframe(
         table,
         hide_index=True,
@@ -241,6 +237,7 @@ def _table(comparison: Comparison) -> None:
                 format="%.1f ms",
                 help="Median of five passes after a warm-up, measured on this machine once per session.",
             ),
+            "Half on": st.column_config.TextColumn(help=half, alignment="right"),
             "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms.", alignment="right"),
             same: st.column_config.NumberColumn(
                 format="%.2f", help="Overlap of the strongest fifths: 1 is the same place, 0 nothing in common."

@@ -133,7 +133,7 @@ def before(choices: Choices) -> Explanation | None:
 
 def spinner(explainer: Explainer) -> AbstractContextManager[None]:
     """Return a spinner that names the model at work."""
-    return st.spinner(f"Running {explainer.model.id}…", show_time=False)
+    return st.spinner(f"Running {explainer.model.name}…", show_time=False)
 
 
 def _in_thread(

@@ -76,14 +76,15 @@ def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, 
     own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
     name, within = _of(item, request.per, len(own))
     maps, drawn_maps = strip(explanation), []
-    for one, tail in zip(maps, tails([one.path for one in maps]), strict=True):
+    ends = dict(zip([one.path for one in maps], tails([one.path for one in maps]), strict=True))
+    for one in maps:
         stage = drawn[one.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
         drawn_maps.append(
             panels.layer(
                 explanation,
                 one.heatmap,
-                title=f"{_upper(stage.part)} {tail}",
+                title=f"{_upper(stage.part)} {ends[one.path]}",
                 note="–" if one.inside is None else percent(one.inside),
                 text=f"**{one.path}**, {stage.kind}{cells}. {_upper(name)}: "
                 + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."),
@@ -104,10 +105,11 @@ def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, 
     best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
     st.caption(
         f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}: lowest "
-        f"at {least.path}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
+        f"at {drawn[least.path].part} {ends[least.path]}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     verb = "are" if request.per == "class" and len(own) > 1 else "is"
-    return f"{_upper(name)} {verb} clearest at {best.path}: {percent(best.inside or 0.0)} inside {within}."
+    where = f"{drawn[best.path].part} {ends[best.path]}"
+    return f"{_upper(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
 
 
 def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:

@@ -311,7 +311,7 @@ def test_every_lens_shows_its_maps(page, bus, result, lens):
         )
         for got, heatmap in zip(view.maps, strip.by_layer(0), strict=True):
             np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
-        assert "is clearest at model." in app.markdown[0].value
+        assert "is clearest at neck " in app.markdown[0].value
     if lens == "sizes" and len(comparisons.sizes(catalog.spec("yolo11n"))) > 1:
         assert view.titles[-1] == "Difference"
         assert "this person" in app.markdown[0].value
@@ -331,7 +331,7 @@ def test_layers_say_what_their_maps_are_of(page, per, name, within):
     if per == "class":
         pick(app, 1)
     assert not app.exception and not app.error
-    assert app.markdown[0].value.startswith(f"## {name} clearest at model.")
+    assert app.markdown[0].value.startswith(f"## {name} clearest at neck ")
     assert app.markdown[0].value.endswith(f" inside {within}.")
     assert f"Maps of {name[0].lower()}{name[1:].rsplit(' ', 1)[0]} from the first layer" in texts(app)
     text = shown(app).head["panels"][0]["maps"][0]["text"]
