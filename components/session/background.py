@@ -103,7 +103,7 @@ def time_left(share: float, elapsed: float) -> str:
 
     Rounded up to what a person would say, since the rate varies.
     """
-    if elapsed < SETTLED or not 0.02 <= share < 1:
+    if elapsed < SETTLED or not 0.005 <= share < 1:
         return ""
     left = elapsed * (1 - share) / share
     if left >= 90:

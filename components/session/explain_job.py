@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ABANDONED = 15.0
 """Seconds after which a slow method that no page polls any more is stopped."""
+WORTH_SHOWING = 0.1
+"""Share of a method that refines its map at which the unfinished one says more than the map before."""
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
 Key = tuple[Any, ...]
@@ -145,18 +147,19 @@ def _in_thread(
         running.key, running.job = key, Job(explainer, choices, options)
     job = running.job
     # Nobody waits for a cancelled thread: it ends before the model's next module.
+    partial = job.partial if job.status.share >= WORTH_SHOWING else None
     if job.cancel.is_set():
-        if job.partial is None:
+        if partial is None:
             raise Cancelled
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Stopped before it finished: {job.status.words}.", width="content")
             restart_button()
-        return job.partial, False
+        return partial, False
     if not job.finished(PATIENCE):
         # Before polling: it would run the page again.
         job.unseen = False
         background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
-        return job.partial, False
+        return partial, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.status.failure is not None:
         raise job.status.failure

@@ -11,7 +11,8 @@ from components.session.background import time_left
     ("share", "elapsed", "words"),
     [
         (0.0, 30, ""),
-        (0.01, 30, ""),
+        (0.004, 30, ""),
+        (0.01, 2.5, ", about 5 min left"),
         (0.5, 0.5, ""),
         (0.5, 8, ", about 10 s left"),
         (0.25, 20, ", about 60 s left"),

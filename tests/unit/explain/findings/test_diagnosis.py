@@ -340,6 +340,7 @@ def test_a_healthy_leaf_whose_evidence_is_beside_it_is_told_from_pictures_of_thi
 def test_no_bundled_picture_has_its_evidence_on_the_border(pictures: list[Path]) -> None:
     explainer = Explainer("efficientnet-lite0")
     found = {path.name: kinds(explainer(path)) for path in pictures}
+    found |= {f"{path.name}, why": kinds(explainer(path, question="why")) for path in pictures}
     assert [name for name, of in found.items() if "border" in of or "early" in of] == []
 
 
