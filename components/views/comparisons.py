@@ -154,6 +154,7 @@ def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, w
             "another one to see the same object in both, or choose any models on Compare.",
             icon=":material/straighten:",
         )
+        panels.show(choices.image, [panels.plain(choices.image)], key="viewer-sizes")
         return ""
     method = detections.quick_method(choices, explainer)
     names, sides, problems = [], [], []
