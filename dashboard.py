@@ -54,8 +54,6 @@ MENU = {
     },
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
-WITHOUT_SIDEBAR = ("cheat", "history")
-"""Pages that draw nothing in the sidebar."""
 
 if get_script_run_ctx(suppress_warning=True) is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
@@ -116,9 +114,8 @@ else:
     current, shown = bar(before)
     if shown != before:
         current, shown = bar(shown)
-    # Where there is no sidebar its logo is in the bar, as wide as the sidebar, so that the menus stay in their place.
-    small = "assets/logo-wide.svg" if shown in WITHOUT_SIDEBAR else "assets/icon.svg"
-    st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / small), size="large")
+    # Where the sidebar is folded, or a page has none, the logo in the bar is as wide: the menus stay in their place.
+    st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
     # The name takes no place, and no gap.
     with st.container(gap=None):
         page_title(pages[shown].title, links=[menu for menu, group in MENU.items() if len(group) == 1])

@@ -145,9 +145,9 @@ def _forward(step: str) -> None:
 def _pictures(current: StoryStep) -> None:
     both = {"The cheat": current.cheat, "The honest model": current.honest}
     if current.step == "answer":
-        left, right = st.columns([3, 1], gap="medium")
+        left, right = st.columns(2, gap="medium")
         with left:
-            panels.show(current.image, [panels.plain(current.image)], key="viewer-cheat-picture", height=440)
+            panels.show(current.image, [panels.plain(current.image)], key="viewer-cheat-picture", height=520)
         with right:
             st.markdown("### Predictions")
             # Which of the two cheats is for the next step to show.

@@ -95,6 +95,10 @@ def test_nothing_serious_on_any_page_of_a_phone_and_its_drawer_folds(browser: Br
         expect(drawer).to_have_attribute("data-collapsed", "true")
         shown(page, name)
         fits(page)
+        choices = page.get_by_test_id("stMain").locator('button[role="radio"]')
+        assert (
+            choices.evaluate_all("all => all.filter(one => one.getBoundingClientRect().right > innerWidth).length") == 0
+        )
         wrong += found(page, name)
     handle.click()
     expect(drawer).to_have_attribute("data-collapsed", "false")
