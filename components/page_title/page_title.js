@@ -50,6 +50,7 @@ function mount(root, signal) {
   return ({ data }) => {
     root.textContent = data.text;
     links = data.links;
+    unlist();
   };
 }
 
