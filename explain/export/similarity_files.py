@@ -50,7 +50,7 @@ def outlined(side: ComparedImage) -> NDArray[np.uint8]:
     times = max(1, round(OUTLINED / side.image.height))
     out = side.image.pixels.repeat(times, 0).repeat(times, 1).astype(np.float32)
     (height, width), (x0, y0, x1, y1) = out.shape[:2], (edge * times for edge in side.geometry.extent)
-    line, (rows, columns) = line_width(out.shape), side.signed.shape
+    line, (rows, columns) = max(2, line_width(out.shape)), side.signed.shape
     for sign, colour in ((1, color_tables.FIRST_RGB), (-1, color_tables.SECOND_RGB)):
         found = contours.segments(sign * side.signed, LEVEL)
         found[:, ::2] = x0 + found[:, ::2] / columns * (x1 - x0)
