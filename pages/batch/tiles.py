@@ -72,7 +72,7 @@ def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> N
                 key=f"keep-{where}-{row['picture']}",
                 type="tertiary",
                 icon=":material/bookmark_add:",
-                help=f"Save {row['picture']} to History; its map is computed again, exactly as it is here.",
+                help=f"Save {row['picture']} to History; its map is computed again.",
                 on_click=_keep,
                 args=(job, row),
             )
