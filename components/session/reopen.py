@@ -74,7 +74,11 @@ def result(image: Image, recipe: Recipe, how: View) -> None:
     from explain.export.embedded_recipe import Contents
 
     view(Contents(recipe=recipe, view=how))
-    image_source.turn_to(image)
+    example = image_source.example_named(image.name)
+    if example is not None and image_source.example(example).sha256 == image.sha256:
+        image_source.turn_to_example(example)
+    else:
+        image_source.turn_to(image)
 
 
 def go(*keeping: str) -> None:
