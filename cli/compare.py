@@ -60,8 +60,8 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
     """Explain one picture with a small, a medium and a large model, or any others: what each predicts, how long it
     takes here, and how far they look at the same place.
 
-    The folder gets comparison.jpg with the maps side by side, an overlay of each model's map, maps.npz with the maps on
-    one grid, and comparison.json.
+    The folder, explained/<picture>_compared by default, gets comparison.jpg with the maps side by side, an overlay of
+    each model's map, maps.npz with the maps on one grid, and comparison.json.
     """
     from explain.export import comparison_folder, result_folder
 
@@ -76,7 +76,9 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
         more: dict[str, Any] = {"mixed": comparison.mixed}
         if sides:
             more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
-        (folder,) = result_folder.places([comparison.explanations[0].image.name], options.out)
+        name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
+        # Not the picture's own folder, whose maps.npz its recipe is held against.
+        (folder,) = result_folder.places([f"{name}_compared"], options.out)
         written = result_folder.write(folder, comparison_folder.of_comparison(comparison, colours, more))
     _report(console, comparison)
     if sides:
