@@ -172,7 +172,7 @@ def report(console: Console, explanation: Explanation, colours: MapColours) -> N
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", "how sure", "half its heat on", "hottest at", *BY_BOXES)
+    columns = ("map of", "how sure", "half of it on", "hottest at", *BY_BOXES)
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.

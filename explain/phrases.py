@@ -85,7 +85,9 @@ def plural(number: int, noun: str) -> str:
 
 
 def plural_noun(noun: str) -> str:
-    """Return the plural: `buses`, `persons`."""
+    """Return the plural: `buses`, `persons`; of what is one already, itself: `scissors`, `ball-dots`."""
+    if re.search(r"[^aeious]s$|\bskis$", noun):
+        return noun
     return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 

@@ -97,11 +97,11 @@ class StoryStep:
         there, own = percent(self.on_clue(self.cheat)), percent(self.on_object(self.cheat))
         if self.scene.stamp is None:
             area = percent(float(self.object.mask.mean()))
-            return f"{there} of its heat is on {clue}, {own} on the {kind}, which is {area} of the picture."
+            return f"{there} of its evidence is on {clue}, {own} on the {kind}, which is {area} of the picture."
         if self.peak_on_clue and self.clue is not None:
             area = percent(float(self.clue.mean()))
-            return f"It looked at {clue}: {there} of its heat is on {area} of the picture, {own} on the {kind}."
-        return f"{there} of its heat is on {clue}, {own} on the {kind}."
+            return f"It looked at {clue}: {there} of its evidence is on {area} of the picture, {own} on the {kind}."
+        return f"{there} of its evidence is on {clue}, {own} on the {kind}."
 
     @property
     def aside(self) -> str:
@@ -110,7 +110,7 @@ class StoryStep:
             return ""
         kind, own = self.object.label, percent(self.on_object(self.cheat))
         return (
-            f"{own} of its heat is now on the {kind}, which it does not recognise: in training every {kind} came with "
+            f"{own} of its evidence is now on the {kind}, which it does not recognise: in training every {kind} came with "
             f"{self.story.clue}, so it never had to learn what one looks like."
         )
 

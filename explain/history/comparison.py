@@ -103,5 +103,5 @@ def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
         unseen = 1 - (right - left) * (bottom - top) / (record.width * record.height)
         part = "of the visible area" if unseen >= CROPPED else "of the picture"
         half = percent(looked.statistics.half_heat_area)
-        found.append(f"The {name} ({record.label}) is hottest {place}: half of its heat is on {half} {part}.")
+        found.append(f"The {name} ({record.label}) is hottest {place}: half of its evidence is on {half} {part}.")
     return tuple(found)

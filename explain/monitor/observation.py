@@ -20,26 +20,26 @@ MEANING: dict[str, str] = {
     "confidence": "How sure the model is of its best answer, or of its best box.",
     "found": "How many boxes a detector shows.",
     **{name: OF_MAPS[name] for name in _TAKEN},
-    "centre_x": "Where the heat would balance, from the left (0) to the right (1) of what the model saw.",
-    "centre_y": "Where the heat would balance, from the top (0) to the bottom (1) of what the model saw.",
-    "box_inside": "How much of the heat is inside the boxes that the map is of.",
-    "box_ratio": "How much more heat those boxes hold than an even map would put there: 1 is no more.",
+    "centre_x": "Where the evidence would balance, from the left (0) to the right (1) of what the model saw.",
+    "centre_y": "Where the evidence would balance, from the top (0) to the bottom (1) of what the model saw.",
+    "box_inside": "How much of the evidence is inside the boxes that the map is of.",
+    "box_ratio": "How much more of the evidence those boxes hold than an even map would put there: 1 is no more.",
 }
 """The numbers of the trend, explained."""
 NUMBERS = tuple(MEANING)
 NAMES = {
     "confidence": "Confidence",
-    "half_heat_area": "Area with half of the heat",
-    "border_share": "Heat on the border",
+    "half_heat_area": "Area with half of the evidence",
+    "border_share": "Evidence on the border",
     "entropy_normalised": "Scatter (entropy)",
-    "box_inside": "Heat in the boxes",
-    "box_ratio": "Heat in the boxes relative to their size",
+    "box_inside": "Evidence in the boxes",
+    "box_ratio": "Evidence in the boxes relative to their size",
     "found": "Number of boxes",
     "gini": "Unevenness (Gini)",
     "spread": "Spread around the centre",
     "n_regions": "Number of hot areas",
-    "centre_x": "Horizontal position of the heat",
-    "centre_y": "Vertical position of the heat",
+    "centre_x": "Horizontal position of the evidence",
+    "centre_y": "Vertical position of the evidence",
 }
 """Their short names, for menus, tables and sentences."""
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 KINDS: dict[str, str] = {
     "low confidence": "The model's best answer is below the threshold.",
     "nothing found": "A detector shows no box.",
-    "border": "Most of the heat is along the edges of the picture.",
-    "even": "The heat is spread nearly evenly: the map points nowhere.",
-    "off the box": "The boxes hold less heat than an even map would put there.",
+    "border": "Most of the evidence is along the edges of the picture.",
+    "even": "The evidence is spread nearly evenly: the map points nowhere.",
+    "off the box": "The boxes hold less of the evidence than an even map would put there.",
     "flat": "The map is the same everywhere.",
     "no evidence": "Nothing in the picture speaks for the answer by this method.",
     "not a number": "The map broke down.",
@@ -83,14 +83,14 @@ def check(seen: Observation, threshold: float, rules: Rules) -> tuple[Reason, ..
         found.append(Reason("nothing found", "It found no box.", 1.0))
     border, even, ratio = (numbers.get(name) for name in ("border_share", "half_heat_area", "box_ratio"))
     if rules.border is not None and border is not None and border > rules.border:
-        text = f"{percent(border)} of the heat is on the outer border, above {percent(rules.border)}."
+        text = f"{percent(border)} of the evidence is on the outer border, above {percent(rules.border)}."
         found.append(Reason("border", text, _beyond(border, rules.border, 1.0)))
     if rules.even is not None and even is not None and even > rules.even:
-        text = f"Half of the heat needs {percent(even)} of the area, above {percent(rules.even)}."
+        text = f"Half of the evidence needs {percent(even)} of the area, above {percent(rules.even)}."
         found.append(Reason("even", text, _beyond(even, rules.even, 0.5)))
     if rules.off_box is not None and ratio is not None and ratio < rules.off_box and _of_a_class(seen.way):
         inside, area = percent(numbers["box_inside"]), percent(seen.box_area or 0.0)
-        text = f"The boxes take up {area} of the area and hold {inside} of the heat."
+        text = f"The boxes take up {area} of the area and hold {inside} of the evidence."
         found.append(Reason("off the box", text, (rules.off_box - ratio) / rules.off_box))
     if rules.broken and seen.state in _BROKEN:
         found.append(Reason(seen.state, KINDS[seen.state], 1.0))

@@ -26,8 +26,8 @@ NUMBERS = {
     "border": ("border_share", "{share} at the edges"),
     "apart": ("disagreement", "other model says {other_predicted}; the maps share {common}"),
     "close": ("margin", "margin {share}"),
-    "scattered": ("half_heat_area", "half of the heat on {share}"),
-    "pointed": ("half_heat_area", "half of the heat on {share}"),
+    "scattered": ("half_heat_area", "half of the evidence on {share}"),
+    "pointed": ("half_heat_area", "half of the evidence on {share}"),
     "odd": ("oddness", "{oddness:.1f} × the usual distance"),
 }
 """The column that pictures are sorted by, and what is written of it."""

@@ -29,11 +29,11 @@ NAMED = 4
 """Folders' names in a sentence."""
 ORDERS = {
     "unsure": "Lowest confidence",
-    "border": "Most heat at the edges",
+    "border": "Most evidence at the edges",
     "apart": "Largest disagreement between the models",
     "close": "Smallest margin",
-    "scattered": "Most scattered heat",
-    "pointed": "Most concentrated heat",
+    "scattered": "Most scattered evidence",
+    "pointed": "Most concentrated evidence",
     "sure": "Highest confidence",
     "source": "Original order",
 }

@@ -109,6 +109,13 @@ def test_article(label: str, words: str) -> None:
 def test_listing_and_plural() -> None:
     assert [listing(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
     assert [plural(n, noun) for n, noun in ((1, "bus"), (2, "bus"), (3, "car"))] == ["1 bus", "2 buses", "3 cars"]
+    assert [plural(2, noun) for noun in ("cross", "scissors", "ball-dots", "skis", "box")] == [
+        "2 crosses",
+        "2 scissors",
+        "2 ball-dots",
+        "2 skis",
+        "2 boxes",
+    ]
 
 
 # The headline.

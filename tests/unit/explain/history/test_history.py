@@ -629,7 +629,7 @@ def test_a_place_is_told_of_what_was_seen(history: History, one: Explanation) ->
     told = [plain_text(words) for words in history.compare(first, second).words if "is hottest" in words]
     for words, explanation in zip(told, (cropped, one), strict=True):
         where = plain_text(describe_map(explanation)).partition(" is strongest ")[2]
-        assert words.partition(" is hottest ")[2] == where.replace("half of it", "half of its heat")
+        assert words.partition(" is hottest ")[2] == where.replace("half of it", "half of its evidence")
     assert "of the visible area" in told[0]
 
 
