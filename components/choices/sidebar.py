@@ -59,10 +59,10 @@ def draw(
                 _example(model)
             elif model.example and image_source.is_photograph():
                 image, instead = image_source.example(model.example), model.example
-            unavailable.say(model)
             question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
     finally:
         image_picker.bar(bar, chosen, instead)
+    unavailable.say(model)
     try:
         explainer = loaded(model.id)
     except WeightsProblem as problem:

@@ -593,6 +593,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_before_and_a_way_to_try_ag
     before = chosen_model(app)
     app.selectbox(key=f"family{own}").select(family).run()
     assert not app.exception
+    assert not app.sidebar.error, "it belongs where the result would be"
     assert "SIGHTGLASS_OFFLINE forbids to download it" in app.error[0].value
     assert app.error[0].value.endswith(f"{catalog.spec(before[0]).name} is used instead.")
     assert chosen_model(app) == before
