@@ -9,7 +9,7 @@ import streamlit as st
 
 from common.errors import ModelProblem
 from components import saving
-from components.choices import sidebar
+from components.choices import model_picker, sidebar
 from components.choices.model_names import names, titled
 from components.session import explain_job, page, url_state
 from components.session.state import Choices
@@ -69,7 +69,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
                 on_click=lambda: widgets.update(models=_sizes(chosen, MAX_MODELS)),
                 help="From small to large, those on this machine.",
             )
-        here = sidebar.menu()[1]
+        here = model_picker.menu()[1]
         ids = st.multiselect(
             "Models, two to four",
             list(every),
@@ -84,11 +84,11 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
 
 def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
     """Return the family's models on this machine; if there is only one, others of its task too."""
-    here = sidebar.menu()[1]
+    here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1 and chosen.family not in OWN:
         return family[:most]
-    return list(dict.fromkeys([chosen.id, *(spec.id for spec in sidebar.present(chosen.task))]))[:2]
+    return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
 
 
 def _pair(names: list[str]) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from common.errors import Cancelled
 from components import saving
-from components.choices import detection_options, sidebar
+from components.choices import detection_options, model_picker, sidebar
 from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
@@ -305,7 +305,7 @@ def _of_drawn_scenes(choices: Choices) -> None:
 
 def _offer() -> None:
     """Offer the download of a detector that knows photographs where none is on this machine."""
-    here = sidebar.menu()[1]
+    here = model_picker.menu()[1]
     if not catalog.spec(catalog.detector(here)).example:
         return
     spec = catalog.spec(catalog.FIRST_DETECTOR)

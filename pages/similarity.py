@@ -11,7 +11,7 @@ import streamlit as st
 from common.errors import ImageProblem, ModelProblem
 from components import saving
 from components.answer_list import Row, rows
-from components.choices import gallery_picker, sidebar
+from components.choices import gallery_picker, model_picker, sidebar
 from components.pairs import pairs
 from components.session import explain_job, image_source, page, state, url_state
 from components.session.markdown import escaped, shortened
@@ -88,7 +88,7 @@ def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, s
     if resident.adapter.has_embedding and resident.gradients:
         return choices, explainer, ""
     reason = "exposes no internals" if resident.adapter.has_embedding else "does not compare pictures"
-    instead = next((spec.id for spec in sidebar.present("classify") if spec.id == sidebar.FIRST), "")
+    instead = next((spec.id for spec in model_picker.present("classify") if spec.id == model_picker.FIRST), "")
     if not instead:
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
     explainer = sidebar.loaded(instead)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Problem
-from components.choices import sidebar
+from components.choices import model_picker, sidebar
 from components.choices.model_names import names as model_names
 from components.choices.model_names import titled
 from components.session import explain_job, url_state
@@ -222,7 +222,7 @@ def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> b
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
     """Return the sizes of a detector's family on this machine, with the chosen one among them."""
-    family = [spec for spec in sidebar.present(chosen.task) if spec.family == chosen.family and spec.size]
+    family = [spec for spec in model_picker.present(chosen.task) if spec.family == chosen.family and spec.size]
     if chosen not in family or chosen.family in (catalog.OWN_FILES, catalog.OWN_MODELS):
         return [chosen]
     return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]

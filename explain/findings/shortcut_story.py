@@ -110,8 +110,8 @@ class StoryStep:
             return ""
         kind, own = self.object.label, percent(self.on_object(self.cheat))
         return (
-            f"{own} of its evidence is now on the {kind}, which it does not recognise: in training every {kind} came with "
-            f"{self.story.clue}, so it never had to learn what one looks like."
+            f"{own} of its evidence is now on the {kind}, which it does not recognise: in training every {kind} came "
+            f"with {self.story.clue}, so it never had to learn what one looks like."
         )
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Problem
-from components.choices import sidebar
+from components.choices import model_picker, sidebar
 from components.session import background, page, state, url_state
 from components.session.image_source import Pictures
 from components.session.state import Choices
@@ -117,7 +117,7 @@ def _start_button(choices: Choices, explainer: Explainer, source: Source | None,
 
 
 def _second(choices: Choices) -> str | None:
-    every = [spec for spec in sidebar.present(choices.model.task) if spec.id != choices.model.id]
+    every = [spec for spec in model_picker.present(choices.model.task) if spec.id != choices.model.id]
     # Sizes of the same family first: most people want to compare those.
     every.sort(key=lambda spec: spec.family != choices.model.family)
     # Not None: a menu would show that as no choice yet.

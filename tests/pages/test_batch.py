@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
-from components.choices import sidebar
+from components.choices import model_picker
 from components.choices.permitted_folders import folders, permitted
 from components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from explain.batch import source as sources
@@ -73,7 +73,7 @@ def test_a_first_visit_shows_the_bundled_pictures_explained_below_the_choice_of_
     assert app.markdown[0].value == "## 16 bundled pictures explained: now choose your own"
     assert {"bus.jpg", "china.jpg", "bus.jpg, left part"} <= set(opened(app)) and len(opened(app)) == 16
     assert "4 photographs that are installed with Sightglass, and 3 parts of each" in texts(app)
-    assert f"{sidebar.FIRST}, GradCAM at" in texts(app) and "(Where is it?)" in texts(app)
+    assert f"{model_picker.FIRST}, GradCAM at" in texts(app) and "(Where is it?)" in texts(app)
     assert [one for one in app.file_uploader if str(one.key).startswith("batch-files")]
     assert session(app, Batch).job is None, "it is an example, and nobody's own run"
     for lens in ("classes", "confusions", "odd", "table"):
@@ -103,7 +103,7 @@ def test_a_picture_of_a_run_is_saved_to_history_once(page, monkeypatch, tmp_path
         assert not app.exception and not app.error
         assert [one.value for one in app.toast] == [words]
     (record,) = History().search().records
-    assert (record.picture_name, record.model, record.screen) == ("bus.jpg", sidebar.FIRST, "batch")
+    assert (record.picture_name, record.model, record.screen) == ("bus.jpg", model_picker.FIRST, "batch")
 
 
 def test_pictures_of_one_name_are_told_apart_by_their_folders(page, many):
@@ -310,11 +310,11 @@ def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, 
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     for file in sorted(many.rglob("*.jpg"))[3:]:
         file.unlink()
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     app = page(SCREEN, folder=str(many), model=model)
     button(app, "Explain all").click().run()
     app = finished(app)
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     assert not app.exception and not app.error
     assert "3 of 3 pictures explained." in app.markdown[0].value
     tiles = [one.value for one in app.markdown if one.value.startswith(":small[")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from components.choices import sidebar
+from components.choices import model_picker
 from components.session.explain_job import Running
 from tests.pages.conftest import session, shown, texts
 
@@ -53,9 +53,9 @@ def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, mo
         '[model."far"]\nloader = "http_service"\nendpoint = { url = "http://127.0.0.1:9/" }\n'
     )
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     app = page("pages/detect.py", model="far")
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     assert app.selectbox(key="method-answers").options == ["D-RISE (slow)", "Occlusion (slow)"]
     assert not [widget for widget in app.multiselect if widget.label == "Target layers"]
     assert not app.exception

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.choices import sidebar
+from components.choices import model_picker
 from explain import Explainer
 from tests.pages.conftest import shown, texts
 
@@ -71,9 +71,9 @@ def own(tmp_path, monkeypatch):
     ]
     (tmp_path / "models.toml").write_text("\n".join(tables))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     yield
-    sidebar.menu.clear()
+    model_picker.menu.clear()
 
 
 def test_attention_is_compared_where_every_model_has_it(page, own, bus):
@@ -107,7 +107,7 @@ def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypat
     row = '[model.{0}]\nloader = "torchvision.classifiers"\narch = "resnet18"\nweights = {{ random = 1 }}\n'
     (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     try:
         app = page("pages/compare.py", model="plant")
         assert not app.exception and not app.error
@@ -115,4 +115,4 @@ def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypat
         assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
         assert not any("All sizes" in button.label for button in app.button)
     finally:
-        sidebar.menu.clear()
+        model_picker.menu.clear()

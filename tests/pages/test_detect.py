@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.choices import layer_picker, model_names, sidebar
+from components.choices import layer_picker, model_names, model_picker
 from components.session.explain_job import Running
 from components.session.image_source import Pictures
 from components.session.state import ChosenBox, Sidebar
@@ -514,11 +514,11 @@ def fresh(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
     for cache in ("XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME"):
         monkeypatch.setenv(cache, str(tmp_path))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     # Earlier tests loaded models whose files are not here now.
     RESIDENCY.free()
     yield
-    sidebar.menu.clear()
+    model_picker.menu.clear()
 
 
 def chosen_model(app) -> tuple[str, str]:
@@ -710,7 +710,7 @@ def test_two_models_are_named_by_what_tells_them_apart(names, short):
 
 def test_sizes_are_of_one_family(monkeypatch):
     here = {"yolo11n", "yolo26n", "yolo11n-seg", "yolo11s", "demo-s", "demo-m", "demo-l"}
-    monkeypatch.setattr(sidebar, "menu", lambda: ([*catalog.families()], here))
+    monkeypatch.setattr(model_picker, "menu", lambda: ([*catalog.families()], here))
     found = {name: [spec.id for spec in comparisons.sizes(catalog.spec(name))] for name in sorted(here)}
     assert found["yolo11n"] == found["yolo11s"] == ["yolo11n", "yolo11s"]
     assert found["yolo26n"] == ["yolo26n"]

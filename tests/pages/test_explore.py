@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
-from components.choices import sidebar
+from components.choices import model_picker
 from components.session.explain_job import Running
 from explain import Explainer
 from explain.phrases import percent
@@ -55,17 +55,17 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
 
 
 def test_sizes_that_would_be_downloaded_are_marked(page, monkeypatch):
-    names, here = sidebar.menu()
-    monkeypatch.setattr(sidebar, "menu", lambda: (names, here - {"efficientnet-lite2"}))
+    names, here = model_picker.menu()
+    monkeypatch.setattr(model_picker, "menu", lambda: (names, here - {"efficientnet-lite2"}))
     sizes = page().segmented_control(key="size-EfficientNet-Lite")
     assert sizes.options == ["s", "m", "l :material/download:"]
     assert ":material/download: are downloaded" in sizes.help
 
 
 def test_more_marked_sizes_than_a_row_has_room_for_are_a_list(page, monkeypatch):
-    names, here = sidebar.menu()
-    monkeypatch.setattr(sidebar, "menu", lambda: (names, here - {"demo-cls-m", "demo-cls-l", "demo-cls-s"}))
-    monkeypatch.setattr(sidebar, "SIZES_WIDTH", 3 * 39 + 2 * 13)
+    names, here = model_picker.menu()
+    monkeypatch.setattr(model_picker, "menu", lambda: (names, here - {"demo-cls-m", "demo-cls-l", "demo-cls-s"}))
+    monkeypatch.setattr(model_picker, "SIZES_WIDTH", 3 * 39 + 2 * 13)
     sizes = page(model="demo-cls-s").selectbox(key="size-Demo classifier")
     assert sizes.options == ["s (download)", "m (download)", "l (download)"]
 

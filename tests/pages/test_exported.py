@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from components.choices import sidebar
+from components.choices import model_picker
 from tests.pages.conftest import shown, texts
 
 
@@ -39,9 +39,9 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         for name, file in (("bands", "bands.pt2"), ("black", "black.torchscript"))
     ]
     (tmp_path / "models.toml").write_text("\n".join(tables))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     yield tmp_path
-    sidebar.menu.clear()
+    model_picker.menu.clear()
 
 
 class Counting(nn.Module):

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
 from common import packaged
-from components.choices import image_picker, sidebar
+from components.choices import image_picker, model_picker
 from components.picture_bar import KEY
 from components.session import image_source
 from components.session.state import Sidebar
@@ -277,7 +277,7 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
     """
     (tmp_path / "models.toml").write_text(table)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     try:
         app = page()
         box = app.selectbox(key="family")
@@ -292,7 +292,7 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
         assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"
         assert app.selectbox(key="family").value == "EfficientNet-Lite"
     finally:
-        sidebar.menu.clear()
+        model_picker.menu.clear()
 
 
 def test_thumbnails_of_slivers_are_pictures_too(page):

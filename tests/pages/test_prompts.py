@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from components.choices import sidebar
+from components.choices import model_picker
 from explain import Explainer
 from explain.picture.image import Image
 from models.demo import captioned_scenes
@@ -58,11 +58,11 @@ def test_without_words_it_asks_for_them(page, tmp_path, monkeypatch):
     table = f'[model."mine"]\nloader = "clip"\nweights = {{ path = {json.dumps(str(tmp_path / "clip"))} }}\n'
     (tmp_path / "models.toml").write_text(table)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    sidebar.menu.clear()
+    model_picker.menu.clear()
     app = page(model="mine")
     assert not app.exception and not app.error
     assert "What should it look for?" in texts(app)
     app.text_input(key="words").set_value("a bus, a dog").run()
     assert not app.exception and not app.error
     assert len(shown(app).maps) == 2
-    sidebar.menu.clear()
+    model_picker.menu.clear()

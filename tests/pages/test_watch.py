@@ -233,7 +233,9 @@ def test_the_charts_of_a_day_fit_the_time_in_which_pictures_came(page, log):
 def test_a_change_of_the_maps_alone_is_called_one():
     shift = Shift("border_share", 99, 99, 0.4, 0.2, 0.9, 0.0, 1.0, corrected=0.0)
     found = Drift("m", "r", 99, 99, None, None, (shift,), None)
-    assert drift.verdict(found).startswith(":material/change_circle: **The maps of m changed**: evidence on the border is")
+    assert drift.verdict(found).startswith(
+        ":material/change_circle: **The maps of m changed**: evidence on the border is"
+    )
 
 
 def test_an_entry_is_saved_to_history(page, log, explained, monkeypatch, tmp_path):

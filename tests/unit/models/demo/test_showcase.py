@@ -30,7 +30,9 @@ def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, nu
     # The honest model sees the very same pictures.
     for shown in (look, without, borrowed):
         assert shown.honest.predictions[0].label == shown.object.label
-    assert without.aside.startswith(f"{percent(without.on_object(without.cheat))} of its evidence is now on the {label}")
+    assert without.aside.startswith(
+        f"{percent(without.on_object(without.cheat))} of its evidence is now on the {label}"
+    )
     assert not look.aside and not borrowed.aside
     assert look.on_object(look.honest) > look.on_object(look.cheat)
 

@@ -1,0 +1,162 @@
+"""Choose a model in the sidebar: its family or its id, then its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from common.errors import ModelProblem
+from components.session import reopen, state, url_state
+from components.session.reopen import OTHER, OWN_DETECTOR
+from models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.adapter import ModelSpec
+
+FIRST = "efficientnet-lite0"
+SIZES_WIDTH = 200
+"""Pixels in the sidebar for a row of buttons, each of 39 and with a mark of 52; more would begin a second row."""
+TIMM_EXAMPLE = "mobilenetv3_small_100"
+BY_ID = "id "
+"""Marks entries of the menu that are one model, not a family."""
+
+
+@st.cache_data(show_spinner=False, ttl=300)
+def menu() -> tuple[list[str], set[str]]:
+    """Return the families, those with weights on this machine first, and the ids of the models that are here.
+
+    After the first come those that the operator added; the demos are the last that are here.
+    """
+    families, packaged = catalog.families(), catalog.families(packaged=True)
+    here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
+    present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
+
+    def rank(name: str) -> int:
+        own, demo = name not in packaged, name.startswith("Demo")
+        return 0 if name == present[0] else 1 if own else 3 if demo else 2
+
+    return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
+
+
+def present(task: str) -> list[ModelSpec]:
+    """Return the models of a task whose weights are on this machine, as the catalogue lists them."""
+    here = menu()[1]
+    return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
+
+
+def choose(own_detector: bool = False) -> ModelSpec:
+    """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
+    names, here = menu()
+    families, addressed, end = catalog.families(), _addressed(), ""
+    if own_detector:
+        (names, families, addressed), end = _detectors(names, here), OWN_DETECTOR
+    first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
+    family = url_state.widget(
+        st.selectbox,
+        "Model",
+        _searchable(names, families, here, other=not own_detector),
+        first,
+        key=f"family{end}",
+        on_change=_found_by_id,
+        args=(end,),
+        help="A family of models, or one model: type a part of its name. Those marked (download) are downloaded when "
+        "you choose them.",
+    )
+    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
+    # The first detector differs from machine to machine: an address names it.
+    url_state.write("model", spec.id, None if own_detector else FIRST)
+    return spec
+
+
+def instead_of_missing(own_detector: bool) -> ModelSpec | None:
+    """Return a model to use where the chosen one cannot be loaded: the last one in use, else the first that is here."""
+    last, here = state.of(state.Sidebar).choices, menu()[1]
+    if last is not None and last.model.id in here and (last.model.task == "detect" or not own_detector):
+        return last.model
+    first = catalog.detector(here) if own_detector else FIRST
+    return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
+
+
+def _detectors(names: list[str], here: set[str]) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
+    """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
+    families = {name: [one for one in specs if one.task == "detect"] for name, specs in catalog.families().items()}
+    families = {name: specs for name, specs in families.items() if specs}
+    last = state.of(state.Sidebar).choices
+    wanted = (_addressed(), last.model if last is not None else None)
+    first = next((one for one in wanted if one is not None and one.task == "detect"), None)
+    return [name for name in names if name in families], families, first or catalog.spec(catalog.detector(here))
+
+
+def _searchable(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
+) -> dict[str, str]:
+    """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
+    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
+    labels = {name: f"{name} (download)" if name in absent else name for name in names}
+    if other:
+        labels[OTHER] = OTHER
+    for name in names:
+        for spec in families[name]:
+            labels[BY_ID + spec.id] = f"{spec.id}, {name}" + ("" if spec.id in here else " (download)")
+    return labels
+
+
+def _found_by_id(end: str) -> None:
+    """Choose the family and size of a model that was found by its id."""
+    chosen = st.session_state[f"family{end}"]
+    if chosen and chosen.startswith(BY_ID):
+        reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)), own=bool(end))
+
+
+def _addressed() -> ModelSpec | None:
+    """Return the model that the address names."""
+    try:
+        return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
+    except ModelProblem:
+        return None
+
+
+def _by_name(addressed: ModelSpec | None) -> ModelSpec:
+    timm = addressed is not None and addressed.id.startswith("timm/")
+    name = url_state.widget(
+        st.text_input,
+        "Name in timm",
+        None,
+        addressed.id.removeprefix("timm/") if addressed and timm else "",
+        key="timm",
+        placeholder=TIMM_EXAMPLE,
+        help="Any model of the timm library with ImageNet weights.",
+    )
+    return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
+
+
+def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, end: str) -> ModelSpec:
+    if len(specs) == 1:
+        return specs[0]
+    sizes = {spec.id: spec for spec in specs}
+    first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
+    # Several words name a kind and no size: the cheats among the demo models.
+    kinds = any(" " in spec.size for spec in specs)
+    sized, absent = all(spec.size for spec in specs) and not kinds, len(sizes.keys() - here)
+    few = not kinds and len(sizes) <= 5 and 39 * len(sizes) + 13 * absent <= SIZES_WIDTH
+    draw: Any = st.segmented_control if few else st.selectbox
+    chosen = url_state.widget(
+        draw,
+        "Size" if sized else "Variant",
+        {spec.id: _size_label(spec, spec.id in here, few) for spec in specs},
+        addressed.id if addressed and addressed.id in sizes else first,
+        key=f"size-{specs[0].family}{end}",
+        help=("From small and fast to large and slow." if sized else "Each is a separate model.")
+        + f" Those marked {':material/download:' if few else '(download)'} are downloaded when you choose them.",
+        width="stretch",
+    )
+    return sizes[chosen]
+
+
+def _size_label(spec: ModelSpec, present: bool, few: bool) -> str:
+    """Return a size, marked where its weights are not on this machine; a row of buttons has room for a sign only."""
+    name = spec.size or spec.id
+    return name if present else f"{name} :material/download:" if few else f"{name} (download)"
