@@ -113,6 +113,9 @@ class Explainer:
             self.model = self.resident.adapter.spec
             weakref.finalize(self, _forget, weakref.ref(self.resident))
         self._layers = self._paths(layers)
+        if self._layers:
+            # A name that the model lacks is wrong from here on, not from the first picture on.
+            chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
         # A model that was unloaded to make room must not live on in a cache.
         residents = residency.residents()
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
@@ -194,8 +197,8 @@ class Explainer:
         """Explain one picture: a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of
         one, or Image.
 
-        A list of pictures gives a list of explanations; its `targets` are then one class, or a list of classes, for
-        each picture. `bgr`: the array has blue first, as OpenCV reads it.
+        A list of pictures gives a list of explanations; its `targets` are then one class for all of them, or a list
+        with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as OpenCV reads it.
 
         `options` are the fields of `explain.options.Options`. `question`: "where" is it, or "why" this class and not
         another; it sets part, method and layers (`explain.questions`), and options given as well override it.
@@ -207,6 +210,8 @@ class Explainer:
         if not isinstance(source, list):
             return self._one(*self._request(source, bgr, question, options), run)
         targets = options.pop("targets", None)
+        if isinstance(targets, (str, int)):
+            targets = [targets] * len(source)
         if targets is not None and len(targets) != len(source):
             raise ModelProblem(f"There are {len(source)} pictures and {len(targets)} targets: give one for each.")
         rows = [{}] * len(source) if targets is None else [{"targets": _listed(one)} for one in targets]

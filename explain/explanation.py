@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explain.evidence.evidence import Evidence
+    from explain.export.figure import Format
     from explain.progress import Progress
+
+FIGURES: dict[str, Format] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
+"""The kind of figure by the ending of its file."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,13 +98,27 @@ class Explanation(Result):
         geometry = self.evidence.geometry
         return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.
 
-        The layout is that of `python -m explain`; all files are written, or none. Raises OSError.
+        The layout is that of `python -m explain`; all files are written, or none. A path that ends in .png, .jpg, .svg
+        or .pdf is a file instead, which gets the figure of the first map, and one in .html gets the report of all maps.
+        Returns the path. Raises OSError, or ModelProblem for a folder's path that is a file.
         """
-        result_folder.save(self, Path(folder))
-        return Path(folder)
+        path = Path(path)
+        kind = path.suffix.lower().removeprefix(".")
+        if kind == "html" and not path.is_dir():
+            from explain.export import html_report
+
+            path.write_text(html_report.html([self]), "utf-8")
+        elif kind in FIGURES and not path.is_dir():
+            from explain.export import figure
+
+            path.write_bytes(figure.figure(self, format=FIGURES[kind]))
+        else:
+            result_folder.check(path)
+            result_folder.save(self, path)
+        return path
 
     def _repr_html_(self) -> str:
         """Show the interactive report, as a notebook does with the last value of a cell."""

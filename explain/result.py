@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import ModelProblem
+from common.suggestions import did_you_mean
 from explain.evidence.targets import decode
 from explain.findings.missing import Missing
 from explain.maps import boxes
@@ -88,7 +89,12 @@ class Result:
             versions=versions(),
         )
 
-    def _map(self, index: int) -> Heatmap:
+    def _map(self, index: int | str) -> Heatmap:
+        if isinstance(index, str):
+            labels = [one.target.label for one in self.heatmaps]
+            if index not in labels:
+                raise ModelProblem(f"There is no map of {index}: {did_you_mean(index, labels, 'see heatmaps.')}")
+            index = labels.index(index)
         count = len(self.heatmaps)
         if -count <= index < count:
             return self.heatmaps[index]
@@ -101,11 +107,11 @@ class Result:
             )
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
-    def overlay(self, index: int = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
+    def overlay(self, index: int | str = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
         """Draw one heatmap over the picture, uint8 (H, W, 3) RGB: (1 - alpha) * picture + alpha * colour.
 
-        The part that the model did not see is never coloured; it is faded unless `alpha` is 0. Raises ModelProblem
-        for an index without a map.
+        `index` counts the maps, or is the label of one. The part that the model did not see is never coloured; it is
+        faded unless `alpha` is 0. Raises ModelProblem where there is no such map.
         """
         heatmap = self._map(index)
         return render.overlay(

@@ -21,8 +21,9 @@ trained on drawn scenes only, come with the project, and need no download:
 - `demo-clip` reads words: it finds a red star among other red things and other stars: [words](clip.md).
 - `demo-reid` tells drawn persons apart by their clothes: [Re-identification](reid.md).
 
-The page **Catch the cheat** tells the story in four steps. On every other page, *Change* under the picture offers
-drawn scenes. On a photograph the answers of these models mean nothing, and each model says so.
+The page **Catch the cheat** tells the story in five steps. On every page about one picture, the bar at the
+top offers [drawn scenes](pictures.md). On a photograph the answers of these models mean nothing, and each model says
+so.
 
 ## What decides
 

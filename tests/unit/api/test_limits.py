@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
@@ -22,6 +21,7 @@ from common.errors import Cancelled, ImageProblem, TooLarge
 from explain import Explainer
 from explain.picture.image import Image
 from models.geometry import Geometry
+from tests import loops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,10 +227,13 @@ def test_a_large_answer_is_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     async def send(message: Any) -> None:
         messages.append(message)
 
+    async def sent(given: bytes) -> None:
+        await LargeResponse(given, media_type=negotiation.JSON)({"type": "http"}, never, send)
+
     monkeypatch.setattr(negotiation, "PIECE", 1000)
     for given in (body, b""):
         messages.clear()
-        asyncio.run(LargeResponse(given, media_type=negotiation.JSON)({"type": "http"}, never, send))
+        loops.run(sent(given))
         start, *parts = messages
         assert (b"content-length", str(len(given)).encode()) in start["headers"]
         assert b"".join(part["body"] for part in parts) == given

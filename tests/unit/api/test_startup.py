@@ -17,6 +17,7 @@ from api import slow_headers, startup
 from api.slow_headers import HeaderDeadline
 from common.environment import variable
 from common.errors import SettingProblem
+from tests import loops
 from tests.unit.common.test_settings import MALFORMED
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def served(visit: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
         writer.close()
         server.close()
 
-    asyncio.run(run())
+    loops.run(run())
 
 
 @pytest.fixture

@@ -297,6 +297,32 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
     np.testing.assert_array_equal(alone, render.heatmap_only(made.heatmaps[0].values, "inferno"))
 
 
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.png", b"\x89PNG"), ("a.JPEG", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.html", b"<!")]
+)
+def test_save_to_a_file_writes_one_file(
+    explainer: Explainer, bus: Path, tmp_path: Path, name: str, start: bytes
+) -> None:
+    path = explainer(bus, top_k=1).save(tmp_path / name)
+    assert path.read_bytes().lower().startswith(start.lower())
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_save_to_a_folder_that_is_a_file_is_one_sentence(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(ModelProblem, match=r"notes\.txt is a file: name a folder to write to\."):
+        explainer(bus, top_k=1).save(tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text("utf-8") == "mine"
+
+
+def test_a_map_is_named_by_its_label(explainer: Explainer, bus: Path) -> None:
+    result = explainer(bus, top_k=2)
+    label = result.heatmaps[1].target.label
+    np.testing.assert_array_equal(result.overlay(label), result.overlay(1))
+    with pytest.raises(ModelProblem, match=f"There is no map of {label}s: did you mean {label}?"):
+        result.overlay(f"{label}s")
+
+
 @pytest.mark.parametrize("at", [1, 3, 4])
 def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int

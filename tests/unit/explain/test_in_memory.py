@@ -197,6 +197,18 @@ def test_a_list_of_pictures_with_a_class_each(net: nn.Module, pictures: list[Pat
         explainer(list(pictures[:3]), targets=["rust"])
 
 
+@pytest.mark.parametrize("targets", ["rust", 1])
+def test_a_list_of_pictures_with_one_class_for_all(net: nn.Module, bus: Path, targets: str | int) -> None:
+    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
+    made = explainer([bus, bus, bus], targets=targets)
+    assert [[one.target.label for one in result.heatmaps] for result in made] == [["rust"]] * 3
+
+
+def test_a_layer_that_the_model_lacks_is_refused_at_once(net: nn.Module) -> None:
+    with pytest.raises(ModelProblem, match="There is no layer layer5 in this model"):
+        Explainer(net, preprocess=EVALUATION, layers=["layer5"])
+
+
 @pytest.mark.parametrize(
     ("options", "passes"),
     [({"top_k": 2}, 2), ({"targets": ["rust", 0, ["spot", "mould"], 1, 2]}, 2)],
