@@ -186,7 +186,7 @@ def test_three_pictures_stand_side_by_side_on_a_small_screen(visit, store: Histo
 
     def three_in_a_row() -> bool:
         # Read at once: the page may still move while it settles.
-        tops = page.evaluate("[...document.querySelectorAll('.tile')].map(node => node.getBoundingClientRect().top)")
+        tops = tiles.evaluate_all("nodes => nodes.map(node => node.getBoundingClientRect().top)")
         return len(set(tops[:3])) == 1 and tops[3] > tops[0]
 
     until(page, three_in_a_row, "three pictures do not stand side by side")
