@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from common.errors import ModelProblem
+from common.suggestions import did_you_mean
 from models.adapter import Part
 from models.geometry import Box
 from models.preprocess import WAYS
@@ -59,8 +60,10 @@ class Options:
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Options:
         """Build Options from what a caller passed; raises ModelProblem naming the first wrong value."""
-        if unknown := set(given) - {field.name for field in fields(cls)}:
-            raise ModelProblem(f"There is no option called {', '.join(sorted(unknown))}.")
+        names = [field.name for field in fields(cls)]
+        if unknown := sorted(set(given) - set(names)):
+            hint = did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")
+            raise ModelProblem(f"There is no option called {', '.join(unknown)}: {hint}")
         readers: dict[str, Callable[[Any], Any]] = {
             "targets": _sequence,
             "classes": _sequence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
@@ -59,6 +60,8 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 def method(name: str) -> Method:
     """Look a method up by id or by its paper's name, in any case; raises ModelProblem with a suggestion."""
     wanted = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    # torch-cam's and many scripts' spellings.
+    wanted = re.sub("(plusplus|pp)$", "++", wanted)
     if wanted in METHODS:
         return METHODS[wanted]
     near = [METHODS[id].name for id in nearest(wanted, METHODS)]

@@ -251,12 +251,16 @@ def odd(job: Job) -> None:
         "After SpRAy (Lapuschkin et al. 2019): downscaled maps, grouped by spectral clustering. A small separate group "
         "that looks at an implausible place may be a shortcut that the model has learnt."
     )
-    _groups(groups, lambda group: f"{plural(group.count, 'picture')}  \nmostly {_mostly(group)}")
+    _groups(groups, lambda group: f"{plural(group.count, 'picture')}  \n{mostly(group)}")
 
 
-def _mostly(group: analysis.Group) -> str:
+def mostly(group: analysis.Group) -> str:
+    """Say what most pictures of a group are called, or that no answer is in the majority."""
     counts = group.frame["predicted"].value_counts()
-    return f"{counts.index[0]}, {percent(counts.iloc[0] / group.count)}" if len(counts) else "nothing"
+    if not len(counts):
+        return "mostly nothing"
+    share = counts.iloc[0] / group.count
+    return f"mostly {counts.index[0]}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
 
 
 def table(job: Job) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
@@ -13,10 +14,11 @@ from common.errors import ModelProblem
 from components.choices import model_picker
 from components.choices.permitted_folders import folders, permitted
 from components.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from explain.batch import analysis, table
 from explain.batch import source as sources
-from explain.batch import table
 from explain.history import History
 from explain.picture.image import to_jpeg
+from pages.batch import views
 from pages.batch.job import Batch, Job, Plan, folder_for
 from pages.batch.source import Source
 from tests.pages.conftest import session, texts
@@ -320,3 +322,16 @@ def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, 
     tiles = [one.value for one in app.markdown if one.value.startswith(":small[")]
     assert len(tiles) == 3
     assert all(said in tile for tile in tiles)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "words"),
+    [
+        (["bus"] * 3 + ["cat"], "mostly bus, 75 %"),
+        (["bus", "cat", "dog"], "3 different answers"),
+        ([], "mostly nothing"),
+    ],
+)
+def test_a_group_is_mostly_what_more_than_half_of_it_is(predicted, words):
+    group = analysis.Group("all", pd.DataFrame({"predicted": predicted}), np.zeros((1, 1), np.float32))
+    assert views.mostly(group).replace("\N{NO-BREAK SPACE}", " ") == words

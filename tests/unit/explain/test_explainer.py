@@ -732,3 +732,8 @@ def test_auto_takes_what_is_there() -> None:
 def test_an_unknown_model_gets_a_suggestion() -> None:
     with pytest.raises(ModelProblem, match="did you mean efficientnet-lite"):
         Explainer("efficientnet-lite")
+
+
+def test_an_unknown_option_is_answered_with_the_one_that_was_meant(explainer: Explainer, bus: Path) -> None:
+    with pytest.raises(ModelProblem, match=r"There is no option called target: did you mean targets\?"):
+        explainer(bus, target="minibus")

@@ -670,3 +670,8 @@ def test_a_broken_place_counts_as_nothing() -> None:
     mended = x.nan_to_num()
     for one, other in zip(projection(x, 500), projection(mended, 500), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["gradcam_pp", "GradCAMpp", "gradcam_plusplus", "GradCAM++", "Grad-CAM++"])
+def test_every_spelling_of_gradcam_plus_plus(name: str) -> None:
+    assert method(name).id == "gradcam++"
