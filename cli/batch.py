@@ -16,6 +16,7 @@ from cli import options as cli
 from cli.console import Console
 from cli.pictures import load_explainer
 from common.errors import ModelProblem
+from common.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,8 @@ def batch(
     """Explain thousands of pictures: a map file for each, and one table of predictions, scores and all statistics.
 
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
-    again. The folder gets maps/, results.csv, results.parquet and problems.csv.
+    again. The folder gets report.html (the pictures worth a look, on one page), maps/,
+    results.csv, results.parquet and problems.csv.
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
@@ -121,6 +123,10 @@ def batch(
     for picture, sentence in done.failed:
         console.warn(f"{picture}: {sentence}")
     console.say(f"{done.words}, in {done.seconds:.0f} s.")
+    if isinstance(done.folder, Path) and done.done:
+        from explain.export import batch_report
+
+        write_file(done.folder / "report.html", batch_report.html(done.folder).encode())
     console.files(done.folder, _written(done.folder))
     if monitor is not None:
         if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:

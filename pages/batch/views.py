@@ -302,6 +302,10 @@ def downloads(job: Job) -> None:
                 st.caption(next(plan.model for plan in job.plans if plan.folder == folder))
             archive = f"{folder.name}.zip"
             offers: tuple[tuple[charts.Offer, str], ...] = (
+                (
+                    ("Report, .html", "report.html", partial(_report, folder)),
+                    "One page: the least sure and wrong predictions, and the maps unlike all others.",
+                ),
                 (("Table, .csv", CSV, (folder / CSV).read_bytes), every),
                 (("Table, .parquet", PARQUET, (folder / PARQUET).read_bytes), every),
                 (
@@ -311,6 +315,12 @@ def downloads(job: Job) -> None:
             )
             for (label, file, make), help in offers:
                 charts.download(label, make, file, type="tertiary", key=f"get-{folder.name}-{file}", help=help)
+
+
+def _report(folder: Path) -> bytes:
+    from explain.export import batch_report
+
+    return batch_report.html(folder).encode()
 
 
 def _everything(folder: Path) -> BinaryIO:

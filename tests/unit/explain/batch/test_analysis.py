@@ -16,6 +16,8 @@ from explain.batch import analysis, table
 from explain.batch.item import distinct_names
 from explain.batch.label_matching import matched
 from explain.batch.records import CELLS
+from explain.export import batch_report
+from explain.picture.image import to_jpeg
 
 
 def blob(x: float, y: float) -> bytes:
@@ -195,3 +197,42 @@ def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> No
     (folder / "maps" / "cat" / ".2.jpg.part").write_bytes(b"x")
     with zipfile.ZipFile(analysis.packed(folder, tmp_path / "all.zip")) as archive:
         assert set(archive.namelist()) == {"results.parquet", "maps/cat/1.jpg"}
+
+
+def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    places = [*((8 + x, 16 + y) for x, y in generator.normal(0, 0.7, (29, 2))), (3, 29)]
+    made = frame(
+        places,
+        model=["m"] * 30,
+        picture=[f"cat/{i}.jpg" for i in range(30)],
+        file=[f"maps/{i}.jpg" for i in range(30)],
+        predicted=["cat"] * 28 + ["<b>dog</b>", "cat"],
+        predicted_score=np.linspace(0.9, 0.1, 30),
+        labelled=["cat"] * 30,
+    )
+    folder = saved(tmp_path / "run", made)
+    (folder / "maps").mkdir()
+    (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    page = batch_report.html(folder)
+    wrong, unsure, odd = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
+    assert "Not what the folder says</dt><dd>1 of 30</dd>" in page
+    assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
+    assert "<b>dog" not in page
+    assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
+    assert "29.jpg" in unsure.partition("</figure>")[0]
+    assert "29.jpg" in odd and "times the usual distance" in odd
+
+
+def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:
+    made = frame(
+        [(9, 9)] * 20,
+        model=["m"] * 20,
+        picture=[f"{i}.jpg" for i in range(20)],
+        file=[""] * 20,
+        predicted=["cat"] * 20,
+        predicted_score=[0.5] * 20,
+        labelled=[None] * 20,
+    )
+    odd = batch_report.html(saved(tmp_path / "run", made)).split("<section>")[-1]
+    assert "None is; this one is the farthest." in odd and odd.count("<figure>") == 1

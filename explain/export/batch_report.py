@@ -1,0 +1,106 @@
+"""Write a run over many pictures as one page: how sure the model was, and the pictures that are worth a look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from explain.batch import analysis
+from explain.batch.item import distinct_names
+from explain.export import offline_page
+from explain.phrases import percent, plain_text, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LISTED = 24
+"""Pictures of each section."""
+
+
+def html(folder: Path) -> str:
+    """Return the report of a finished run's folder, one page that needs no server.
+
+    It lists the least sure predictions, the maps that are farthest from all others, and where folders are labels the
+    wrong ones. Raises OSError where the folder holds no table.
+
+    >>> from pathlib import Path
+    >>> html(Path("explained/photos"))[:15]
+    '<!doctype html>'
+    """
+    frame = analysis.load(folder)
+    far, _ = analysis.odd(frame)
+    names = distinct_names(list(frame["picture"]))
+    unsure, wrong = analysis.kept(frame, only="unsure"), analysis.kept(frame, only="wrong")
+    counted = frame["wrong"].notna().sum()
+    numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
+    if counted:
+        numbers.append(("Not what the folder says", f"{len(wrong):,} of {counted:,}"))
+    sections = [
+        (
+            "Wrong, the surest first",
+            f"The prediction is no class that the name of the picture's folder may mean. {_most(wrong)}",
+            _tiles(folder, analysis.ordered(wrong, "sure"), names, lambda row: f"in the folder {row['labelled']}"),
+        ),
+        (
+            "The least sure",
+            f"The lowest scores of all predictions. {_most(frame)}",
+            _tiles(folder, analysis.ordered(frame, "unsure"), names, lambda row: ""),
+        ),
+        ("Maps unlike all others", *_odd(folder, far, names)),
+    ]
+    models = " and ".join(sorted(set(frame["model"])))
+    return offline_page.fill(
+        "batch_report.html",
+        "batch_report.css",
+        title=f"{plural(len(frame), 'picture')} explained by {models}",
+        numbers=numbers,
+        sections=[section for section in sections if section[2]],
+    )
+
+
+def _odd(folder: Path, far: Any, names: dict[str, str]) -> tuple[str, list[dict[str, str]]]:
+    """Return what is said of the farthest maps, and their tiles."""
+    ranked = analysis.ordered(far[far["oddness"].notna()], "odd")
+    if ranked.empty:
+        return "", []
+    found = analysis.outliers(far)
+    words = f"A map is unlike the others from {analysis.MIN_ODDNESS:g} times the usual distance from its like on."
+    if found.empty:
+        words = f"{words} None is; this one is the farthest."
+    return words, _tiles(
+        folder,
+        ranked.iloc[: max(1, len(found))],
+        names,
+        lambda row: f"{row['oddness']:.1f} times the usual distance",
+    )
+
+
+def _most(rows: Any) -> str:
+    return f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
+
+
+def _tiles(folder: Path, rows: Any, names: dict[str, str], more: Any) -> list[dict[str, str]]:
+    """Return each picture under its map, with its prediction; a picture whose file was deleted has none."""
+    return [
+        {
+            "name": names[row["picture"]],
+            "answer": row["predicted"] or "nothing found",
+            "score": plain_text(percent(row["predicted_score"])) if row["predicted"] else "",
+            "more": more(row),
+            "picture": _url(folder / row["file"]) if row["file"] else "",
+        }
+        for row in _records(rows)
+    ]
+
+
+def _records(rows: Any) -> Iterable[dict[str, Any]]:
+    found: list[dict[str, Any]] = rows.iloc[:LISTED].to_dict("records")
+    return found
+
+
+def _url(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return ""
+    return offline_page.data_url(data, "png" if path.suffix == ".png" else "jpeg")
