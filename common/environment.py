@@ -176,12 +176,8 @@ def read() -> Settings:
 
 def malformed() -> dict[str, str]:
     """Return a sentence for each field whose variable is malformed."""
-    try:
-        Settings()
-    except ValidationError as error:
-        wrong = {str(one["loc"][0]) for one in error.errors()}
-        return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name in wrong}
-    return {}
+    found = read().__dict__
+    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in found}
 
 
 def check() -> None:

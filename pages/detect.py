@@ -295,7 +295,7 @@ def _of_drawn_scenes(choices: Choices) -> None:
                 icon=":material/image:",
                 on_click=image_source.turn_to_example,
                 args=(choices.model.example,),
-                help="Choose a scene it was trained for. Your picture stays under Change.",
+                help="Choose a scene it was trained for. Your picture stays in the bar at the top.",
             )
         elif image_source.is_photograph():
             chosen = image_source.current().name

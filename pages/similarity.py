@@ -75,7 +75,7 @@ def similarity() -> None:
                 on_click=image_source.turn_to,
                 args=(found.gallery.image,),
                 width="stretch",
-                help="Choose this picture in the sidebar, so that the others are compared with it.",
+                help="Choose this picture at the top of the page, so that the others are compared with it.",
             )
         _notes(ranking, found, instead)
         if len(ranking.hits) > 1:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from common.errors import ImageProblem
+from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -42,28 +42,24 @@ class Uploads:
     """The uploads of all sessions by `token`; never written to disk. Safe to use from several threads."""
 
     clock: Callable[[], float] = time.monotonic
-    _kept: dict[str, _Kept] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _kept: ByteCache[_Kept] = field(default_factory=lambda: ByteCache(lambda: MAX_BYTES, lambda kept: kept.nbytes))
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: the file that it was opened from, which is smaller than its pixels."""
         kept = _Kept(image.name, data or image.jpeg or image, self.clock())
-        with self._lock:
-            self._kept.pop(token(image), None)
-            self._tidy()
-            if kept.nbytes <= MAX_BYTES:
-                self._kept[token(image)] = kept
-            while sum(one.nbytes for one in self._kept.values()) > MAX_BYTES:
-                del self._kept[next(iter(self._kept))]
+        self._tidy()
+        # The cache would hold it even where it alone exceeds the budget.
+        if kept.nbytes <= MAX_BYTES:
+            self._kept.put(token(image), kept)
+        else:
+            self.drop(token(image))
 
     def get(self, key: str) -> Image | None:
         """Return a picture; None where it was never given or is deleted."""
-        with self._lock:
-            self._tidy()
-            if (kept := self._kept.pop(key, None)) is None:
-                return None
-            kept.used = self.clock()
-            self._kept[key] = kept
+        self._tidy()
+        if (kept := self._kept.get(key)) is None:
+            return None
+        kept.used = self.clock()
         try:
             image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.name)
         except ImageProblem:  # too little memory, for now
@@ -72,13 +68,12 @@ class Uploads:
 
     def drop(self, key: str) -> None:
         """Delete a picture."""
-        with self._lock:
-            self._kept.pop(key, None)
+        kept = self._kept.get(key)
+        self._kept.discard(lambda one: one is kept)
 
     def _tidy(self) -> None:
         oldest = self.clock() - MAX_AGE
-        for key in [key for key, kept in self._kept.items() if kept.used < oldest]:
-            del self._kept[key]
+        self._kept.discard(lambda kept: kept.used < oldest)
 
 
 UPLOADS = Uploads()

@@ -220,16 +220,32 @@ def _mean(frame: Frame) -> Maps:
 
 
 def odd(frame: Frame) -> tuple[Frame, list[Group]]:
-    """Return the frame with `oddness` and `group`, and the groups of similar maps, the largest first.
+    """Return `unusual(frame)` with `group`, and the groups of similar maps, the largest first.
 
     After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
-    spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt. `oddness` is how far a
-    map lies from its nearest neighbours, among their principal components: 1 is usual, 2 twice as far.
+    spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt.
     """
+    found, nearest = _neighbours(frame)
+    if nearest is None:
+        found["group"] = 0
+        return found, []
+    found["group"] = _spectral(nearest.kneighbors_graph())
+    groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
+    return found, sorted(groups, key=lambda group: -group.count)
+
+
+def unusual(frame: Frame) -> Frame:
+    """Return the rows with a map, with `oddness`: how far a map lies from its nearest neighbours, among their principal
+    components. 1 is usual, 2 twice as far; NaN where there are fewer than `FEWEST` maps."""
+    return _neighbours(frame)[0]
+
+
+def _neighbours(frame: Frame) -> tuple[Frame, Any]:
+    """Return the rows of `unusual`, and what finds the neighbours of a map; None for too few maps."""
     found = frame[frame["cells"].notna()].copy()
     if len(found) < FEWEST:
-        found["oddness"], found["group"] = float("nan"), 0
-        return found, []
+        found["oddness"] = float("nan")
+        return found, None
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
@@ -242,9 +258,7 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
     nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced)
     distances = nearest.kneighbors()[0].mean(1)
     found["oddness"] = distances / max(float(np.median(distances)), 1e-9)
-    found["group"] = _spectral(nearest.kneighbors_graph())
-    groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
-    return found, sorted(groups, key=lambda group: -group.count)
+    return found, nearest
 
 
 def _spectral(graph: Any) -> NDArray[np.intp]:

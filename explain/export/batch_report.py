@@ -28,7 +28,7 @@ def html(folder: Path) -> str:
     '<!doctype html>'
     """
     frame = analysis.load(folder)
-    far, _ = analysis.odd(frame)
+    far = analysis.unusual(frame)
     names = distinct_names(list(frame["picture"]))
     unsure, wrong = analysis.kept(frame, only="unsure"), analysis.kept(frame, only="wrong")
     counted = frame["wrong"].notna().sum()
