@@ -59,12 +59,18 @@ class Embedded:
     vector: Tensor
     """(B, D), not normalised."""
 
+    def part(self, place: int) -> Embedded:
+        """Return the output of the picture at `place` alone."""
+        return Embedded(self.vector[place : place + 1])
+
 
 class Embedder(PreparedAdapter):
     """A module from float32 (B, 3, h, w) to vectors (B, D), as an `Adapter`.
 
     It has no classes, so it has no predictions; what is explained of a single picture is the length of its vector.
     """
+
+    splits_batches = True
 
     def run(self, tensor: Tensor) -> Embedded:
         return Embedded(self.module(tensor))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from models.adapters.attention import Record
 
 MEAN = STD = (0.5, 0.5, 0.5)
+BATCH = 32
+"""Pictures whose attention is recorded in one pass."""
 
 
 class _PromptSG(PreparedAdapter):
@@ -59,11 +61,33 @@ class _PromptSG(PreparedAdapter):
         wanted = self.attentions()
         return record_attention(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
 
-    def attention_map(self, pixels: NDArray[np.uint8], preprocessing: str = "trained") -> NDArray[np.float32]:
+    @overload
+    def attention_map(
+        self, pixels: list[NDArray[np.uint8]], preprocessing: str = ..., batch: int = ...
+    ) -> list[NDArray[np.float32]]: ...
+    @overload
+    def attention_map(
+        self, pixels: NDArray[np.uint8], preprocessing: str = ..., batch: int = ...
+    ) -> NDArray[np.float32]: ...
+    def attention_map(
+        self, pixels: NDArray[np.uint8] | list[NDArray[np.uint8]], preprocessing: str = "trained", batch: int = BATCH
+    ) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """Return how much the sentence "A photo of a X person" attends to each patch, without a gradient.
 
-        `pixels` uint8 (H, W, 3) RGB; returns float32 (h_patches, w_patches), the mean of all heads; it sums to 1.
+        `pixels`: one picture, uint8 (H, W, 3) RGB, or a list of pictures of any sizes, of which `batch` go through the
+        model at once. Returns float32 (h_patches, w_patches), the mean of all heads, which sums to 1; of a list a list.
+
+            one, other = adapter.attention_map([first, second])
         """
+        if not isinstance(pixels, list):
+            return self.attention_map([pixels], preprocessing)[0]
+        if batch < 1:
+            raise ModelProblem(f"A batch has at least one picture, not {batch}.")
+        starts = range(0, len(pixels), batch)
+        return [row for at in starts for row in self._attended(pixels[at : at + batch], preprocessing)]
+
+    def _attended(self, pixels: list[NDArray[np.uint8]], preprocessing: str) -> list[NDArray[np.float32]]:
+        """Return the attention maps of some pictures from one pass."""
         seen: list[Tensor] = []
 
         def keep(path: str, weights: Tensor) -> Tensor:
@@ -71,10 +95,11 @@ class _PromptSG(PreparedAdapter):
                 seen.append(weights)
             return weights
 
-        tensor = self.prepare(pixels, preprocessing).tensor.to(next(self.module.parameters()).device)
+        tensor = torch.cat([self.prepare(one, preprocessing).tensor for one in pixels])
         with torch.no_grad(), self.record_attention(keep):
-            self.module(tensor)
-        return seen[0][0].mean(0)[0].reshape(self.module.config.grid).float().cpu().numpy()
+            self.module(tensor.to(next(self.module.parameters()).device))
+        rows = seen[0].mean(1)[:, 0].reshape(-1, *self.module.config.grid)
+        return [*rows.float().cpu().numpy()]
 
     def _types(self) -> dict[str, str]:
         last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"

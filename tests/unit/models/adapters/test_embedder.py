@@ -10,6 +10,8 @@ import torch
 
 from common.errors import ModelProblem, WeightsProblem
 from explain import Explainer, Problem, replay
+from explain.evidence.evidence import Evidence
+from explain.explainer import EVIDENCE
 from explain.findings.diagnosis import headline
 from models import catalog
 from models.adapter import ModelSpec
@@ -48,6 +50,21 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(own: str, 
     assert any("untrained" in note for note in result.notes)
     again = replay(result.recipe, bus)
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
+
+
+def test_a_list_of_pictures_goes_through_in_one_pass(own: str, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer, pictures = Explainer(own), [bus, bus.with_name("zidane.jpg"), bus]
+    alone = [explainer(one) for one in pictures]
+    EVIDENCE.clear()
+    passes: list[int] = []
+    forward = Evidence._forward
+    monkeypatch.setattr(Evidence, "_forward", lambda self: (passes.append(len(self.tensor)), forward(self))[1])
+    found = explainer(pictures)
+    assert passes == [3]
+    for one, other in zip(found, alone, strict=True):
+        np.testing.assert_allclose(one.heatmaps[0].at_input, other.heatmaps[0].at_input, atol=1e-4)
+        assert one.recipe == other.recipe
+    assert np.abs(found[0].heatmaps[0].at_input - found[1].heatmaps[0].at_input).max() > 0.1
 
 
 def test_what_needs_a_class_is_refused_in_a_sentence(own: str, bus: Path) -> None:

@@ -224,6 +224,26 @@ def test_gradcam_at_the_interaction_is_each_patchs_share(explainer, picture):
     assert np.allclose(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0], atol=1e-6)
 
 
+def test_the_attention_maps_of_a_list_are_those_of_its_pictures_from_few_passes(explainer, monkeypatch):
+    adapter = explainer.resident.adapter
+    # Of two sizes, as crops of persons are.
+    figures = [person_scenes.draw(person_scenes.sample(person, 0)).pixels for person in (0, 1, 6, 7)]
+    figures.append(np.ascontiguousarray(figures[2][10:, 4:]))
+    alone = [adapter.attention_map(one) for one in figures]
+    passes, run = [], adapter.module.forward
+    monkeypatch.setattr(adapter.module, "forward", lambda tensor: (passes.append(len(tensor)), run(tensor))[1])
+    found = adapter.attention_map(figures, batch=2)
+    assert passes == [2, 2, 1]
+    assert isinstance(found, list) and len(found) == len(figures)
+    for one, other in zip(found, alone, strict=True):
+        assert one.shape == (12, 6) and one.dtype == np.float32
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert not np.allclose(found[0], found[2], atol=1e-4)
+    assert adapter.attention_map([]) == []
+    with pytest.raises(ModelProblem, match="at least one picture"):
+        adapter.attention_map(figures, batch=0)
+
+
 @pytest.mark.parametrize("changed", [{"guidance": "reweight"}, {"prompt": "simplified"}])
 def test_the_published_variants_run(changed, tmp_path, picture):
     config = replace(SMALL, **changed)
