@@ -87,6 +87,7 @@ def show(
 ) -> int:
     """Show one record: its headline, its maps in words, the note and the marks."""
     from explain.export import command
+    from explain.history import pairs
     from explain.history.export import described
     from explain.phrases import percent, pixels, plain_text, plural
 
@@ -98,16 +99,21 @@ def show(
         maps = history.heatmaps(record)
     except Problem as problem:
         damaged = damaged or str(problem)
+    again = command.line(record.recipe) if record.recipe else ""
+    picture = f"{record.picture_name}, {plain_text(pixels(record.width, record.height))}"
+    if (pair := record.pair) is not None:
+        picture += f"; {pair.name}, {plain_text(pixels(pair.width, pair.height))}"
+        again = pairs.command(record)
     console.say(plain_text(record.headline), *(plain_text(found.text) for found in record.findings))
     rows = [
         ("saved", f"{record.created:%Y-%m-%d %H:%M} UTC"),
-        ("picture", f"{record.picture_name}, {plain_text(pixels(record.width, record.height))}"),
+        ("pictures" if record.pair else "picture", picture),
         ("model", record.model),
         ("method", f"{record.method}, {', '.join(record.layers)}"),
         ("note", record.note),
         ("tags", ", ".join(record.tags)),
         ("marks", plural(len(record.marks), "mark") if record.marks else ""),
-        ("again", command.line(record.recipe) if record.recipe else ""),
+        ("again", again),
     ]
     console.table(("", record.id), [row for row in rows if row[1]])
     console.table(
@@ -136,6 +142,8 @@ def export(
     json: cli.Json = False,
 ) -> int:
     """Write records to files: the picture, its maps as numbers, the overlay with its recipe, and record.json.
+
+    Of two compared pictures: both of them, and what `similarity` writes.
 
     The overlay can be dropped onto the dashboard, or given to `replay`: it opens as the saved view.
     """
@@ -183,7 +191,13 @@ def _row(record: Record) -> tuple[str, ...]:
     from explain.phrases import percent
 
     sure = f", {percent(record.score)}" if record.score is not None else ""
-    of = f"{record.label or 'nothing found'}{sure}" if not record.damaged else "damaged"
+    if record.pair and record.score is not None:
+        sure = f", {record.score:.2f}"
+    of = (
+        f"{record.pair.name if record.pair else record.label or 'nothing found'}{sure}"
+        if not record.damaged
+        else "damaged"
+    )
     when = f"{record.created:%Y-%m-%d %H:%M}"
     return record.id, when, record.picture_name, record.model, record.method, of, ", ".join(record.tags)
 

@@ -12,11 +12,9 @@ from common.errors import ImageProblem, ModelProblem
 from components import saving
 from components.answer_list import Row, rows
 from components.choices import gallery_picker, model_picker, sidebar
-from components.pairs import pairs
-from components.session import explain_job, image_source, page, state, url_state
+from components.session import explain_job, history_store, image_source, page, state, url_state
 from components.session.markdown import escaped, shortened
-from components.views import exports
-from explain.methods import METHODS
+from components.views import exports, similar
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ LISTED = 50
 """Pictures of a gallery in the list."""
 STRIP = 4
 """The most similar pictures, whose maps are below."""
-OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
 
 
 @page.guarded
@@ -59,14 +56,19 @@ def similarity() -> None:
             chosen = _list(ranking)
         found = _compared(choices, explainer, ranking, chosen, of)
         with left:
-            _pair(found)
-            actions = st.container(horizontal=True)
+            similar.maps(found, key="pairs")
+            actions = st.container(horizontal=True, vertical_alignment="center")
         # Needs passes of its own the first time: the maps come first.
         context = _context(choices, explainer, found)
         names = " and ".join(escaped(shortened(side.image.name, 28, 8)) for side in found.sides)
         title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
         with actions:
-            saving.save_and_export("similarity", partial(exports.of_similarity, found, context, ranking), view=False)
+            saving.save_and_export(
+                "similarity",
+                partial(exports.of_similarity, found, context, ranking),
+                pair=history_store.Pair(found, context, ranking),
+                view=False,
+            )
         with right:
             _numbers(found, context)
             st.button(
@@ -178,31 +180,11 @@ def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Conte
         return context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 
-def _pair(found: Similarity) -> None:
-    from explain.export.similarity_files import places
-
-    sentences = places(found)
-    if found.state == "ok":
-        line = "Point at a place in one picture: a line joins it to the best match in the other."
-        texts = (sentences[0], sentences[1])
-    else:
-        line, texts = sentences[0], (sentences[0], sentences[0])
-    pairs(found, texts, line, key="pairs")
-    for words in sentences if found.state == "ok" else ():
-        st.caption(words)
-
-
 def _numbers(found: Similarity, context: Context) -> None:
-    st.markdown("### What the number means")
-    st.caption(context.words)
+    more: tuple[str, ...] = ()
     if context.subject != "pictures" and not context.caution and image_source.is_photograph():
-        st.caption(f"This model was trained on {context.subject}, but the query is a photograph of other things.")
-    layer = ", ".join(found.layers)
-    rows_, columns = found.matches.query.shape
-    st.caption(
-        f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows_} by {columns} cells. Both maps share one "
-        "scale."
-    )
+        more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
+    similar.meaning(found, context, *more)
 
 
 def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> None:
@@ -226,9 +208,9 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
 
     st.markdown("### The most similar pictures, and why")
     # Not columns: on a phone each would be as wide as the page.
-    line = st.container(horizontal=True, gap="small")
+    line = st.container(horizontal=True, gap="small", vertical_alignment="bottom")
     for i, hit in enumerate(ranking.hits[:STRIP]):
-        with line.container(width=168):
+        with line.container(width=160):
             try:
                 found = _compared(choices, explainer, ranking, i, of)
             except ImageProblem as problem:

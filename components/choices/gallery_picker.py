@@ -11,6 +11,7 @@ import streamlit as st
 from common import packaged
 from components.choices import permitted_folders
 from components.session import image_source, state, url_state
+from components.session.markdown import escaped
 from explain.batch.item import Item
 from explain.batch.source import find
 from explain.phrases import plural
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
-WAYS = {"examples": "Examples", "yours": "Your pictures", "upload": "Upload", "folder": "Folder"}
+WAYS = {
+    "examples": "Examples",
+    "yours": "Your pictures",
+    "upload": "Upload",
+    "folder": "Folder",
+    "history": "From History",
+}
+WAY = "gallery-way"
+"""Key of the choice among them."""
 CLOSE = {
     "bus": (0.1, 0.2, 0.98, 0.7),
     "zidane": (0.5, 0.0, 1.0, 1.0),
@@ -44,18 +53,23 @@ class Gallery:
     uploaded: tuple[Item, ...] = ()
     uploads: int = 0
     """Counts deletions: each gets an uploader of its own."""
+    reopened: Image | None = None
+    """The second picture of the record that was opened last."""
+
+
+def take(image: Image) -> None:
+    """Choose a record's second picture to compare with, in a widget's callback."""
+    state.of(Gallery).reopened = image
+    url_state.put(WAY, "history")
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
     others = {key: image for key, image in image_source.own().items() if key != query.sha256}
-    ways = {
-        way: label
-        for way, label in WAYS.items()
-        if (way != "yours" or others) and (way != "folder" or permitted_folders.folders())
-    }
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
+    there = {"yours": others, "folder": permitted_folders.folders(), "history": gallery.reopened}
+    ways = {way: label for way, label in WAYS.items() if there.get(way, True)}
     with place.popover(
         f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
         icon=":material/photo_library:",
@@ -66,7 +80,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             "Compare with",
             ways,
             next(iter(ways)),
-            key="gallery-way",
+            key=WAY,
             name="gallery",
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
@@ -92,6 +106,9 @@ def _found(way: str, explainer: Explainer, query: Image, others: dict[str, Image
         return tuple(_item(image, key[:12]) for key, image in others.items())
     if way == "upload":
         return _uploaded()
+    if way == "history" and (reopened := state.of(Gallery).reopened) is not None:
+        st.caption(f"{escaped(reopened.name)}, of the record that you opened.")
+        return (_item(reopened),)
     if way == "folder":
         named = permitted_folders.ask(
             "Folder",

@@ -40,13 +40,15 @@ def save_and_export(
     rows: Callable[[Look], Sequence[Files]],
     *,
     saved: Sequence[tuple[Explanation, int]] = (),
+    pair: history_store.Pair | None = None,
     view: bool = True,
     more: Callable[[], None] | None = None,
     beside: Callable[[], None] | None = None,
 ) -> None:
     """Draw *Save* and *Export* for what a page shows, in a horizontal container.
 
-    `saved`: what Save puts into History, explanations with the index of the map; without any there is only Export.
+    `saved`: what Save puts into History, explanations with the index of the map, or instead of them the `pair` of
+    pictures that the page compares; without either there is only Export.
     `rows`: returns what Export offers, given the settings of the page's viewer; it is called once Export is open, and
     each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown.
     `more` is drawn at the end of Export, `beside` right of its button: what Save says comes last and moves nothing.
@@ -59,7 +61,9 @@ def save_and_export(
         if beside is not None:
             beside()
 
-    if saved and not history_store.off():
+    if pair is not None and not history_store.off():
+        history_store.keep_pair(pair, screen=screen, beside=rest)
+    elif saved and not history_store.off():
         history_store.keep(saved, screen=screen, beside=rest)
     else:
         rest()

@@ -24,9 +24,28 @@ if TYPE_CHECKING:
     from explain.history import History, Record
     from explain.picture.image import Image
     from explain.recipe import Recipe
+    from explain.similarity.ranking import Context, Ranking
+    from explain.similarity.similarity import Similarity
 
 NOTE, TAG = 10_000, 60
 """Maximum characters of a note and of a tag in the store."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two compared pictures that can be saved, with their reference scores and the gallery of the second."""
+
+    found: Similarity
+    context: Context
+    ranking: Ranking
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What Save would save: `existing` returns its record if it is there already, `keep` saves it; both its id."""
+
+    existing: Callable[[], str | None]
+    keep: Callable[[], str]
 
 
 @dataclass
@@ -84,17 +103,34 @@ def keep(
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
     history is switched off.
     """
+    view = "|".join(f"{one.recipe.model_dump_json()} {index} {one.image.name}" for one, index in explanations)
+    entries = [
+        _Entry(partial(_existing, one, index), partial(_kept, one, index, screen, words)) for one, index in explanations
+    ]
+    _draw(entries, view, screen, "Save the picture, its maps and all numbers to History.", beside)
+
+
+def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
+    """Draw the button that saves two compared pictures, as `keep` does."""
+    found = pair.found
+    view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
+    view += "".join(f" {side.image.sha256} {side.image.name}" for side in found.sides)
+    entry = _Entry(partial(_existing_pair, found), partial(_kept_pair, pair))
+    _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
+
+
+def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: Callable[[], None] | None) -> None:
+    """Draw the button, and what came of it for this `view`."""
     if off():
         return
     saved = state.of(Saved)
-    view = "|".join(f"{one.recipe.model_dump_json()} {index} {one.image.name}" for one, index in explanations)
     st.button(
         "Save",
         icon=":material/bookmark_add:",
         key=f"keep-{screen}",
         on_click=_save,
-        args=(tuple(explanations), screen, view, words),
-        help="Save the picture, its maps and all numbers to History.",
+        args=(tuple(entries), screen, view),
+        help=help,
     )
     if beside is not None:
         beside()
@@ -114,20 +150,25 @@ def keep(
         _details(ids, f"keep-{screen}")
 
 
-def _save(explanations: Sequence[tuple[Explanation, int]], screen: str, view: str, words: str) -> None:
+def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
     """Save in a callback; an error is shown at the button; the page is drawn all the same."""
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
     try:
-        there = [_existing(one, index) for one, index in explanations]
+        there = [one.existing() for one in entries]
         pressed.again = all(there)
-        saved.ids[view] = tuple(
-            found or store().keep(one, index=index, look=look(), screen=screen, note=words).id
-            for found, (one, index) in zip(there, explanations, strict=True)
-        )
+        saved.ids[view] = tuple(found or one.keep() for found, one in zip(there, entries, strict=True))
     except Problem as problem:
         pressed.problem = str(problem)
         saved.ids.pop(view, None)
+
+
+def _kept(explanation: Explanation, index: int, screen: str, words: str) -> str:
+    return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
+
+
+def _kept_pair(pair: Pair) -> str:
+    return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:
@@ -151,6 +192,20 @@ def _existing(explanation: Explanation, index: int) -> str | None:
     recipe = explanation.recipe
     alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
     return next((one.id for one in alike if one.recipe == recipe and one.index == index), None)
+
+
+def _existing_pair(found: Similarity) -> str | None:
+    """Return the record of this comparison, whoever saved it."""
+    query, other = found.sides
+    name = query.image.name
+    alike = store().search(text=name, model=found.model.id, method=found.method, limit=200).records
+    wanted = (query.image.sha256, found.layers, other.image.sha256, found.of, found.preprocessing, found.weights_sha256)
+    for one in alike:
+        if (pair := one.pair) is not None:
+            there = (one.picture_sha256, one.layers, pair.sha256, pair.of, pair.preprocessing, pair.weights_sha256)
+            if there == wanted:
+                return one.id
+    return None
 
 
 def look() -> dict[str, Any]:

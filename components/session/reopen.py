@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from explain.export.embedded_recipe import Contents, View
     from explain.picture.image import Image
     from explain.recipe import Recipe
+    from explain.similarity.similarity import Similarity
     from models.adapter import ModelSpec
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
 OWN_DETECTOR = "-detect"
 """Ends the keys of the widgets in which a page chooses a detector of its own."""
+PAGE_METHOD = "method-page"
+"""Key of the menu of methods on a page that explains no class."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -74,6 +77,31 @@ def result(image: Image, recipe: Recipe, how: View) -> None:
     from explain.export.embedded_recipe import Contents
 
     view(Contents(recipe=recipe, view=how))
+    _turn_to(image)
+
+
+def pair(found: Similarity) -> None:
+    """Set the page that compares two pictures as it was, all but the second picture; in a callback, before `go`.
+
+    Raises ModelProblem for a model that is not on this machine.
+    """
+    spec, query = catalog.spec(found.model.id), found.query.image
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{query.name} was compared by {spec.id}, whose weights are not on this machine: choose it under Model, "
+            "then open the record again."
+        )
+    choose_model(spec)
+    url_state.put(PAGE_METHOD, found.method)
+    url_state.put(f"layers-{spec.id}", [] if found.automatic else list(found.layers))
+    url_state.put(f"fit-{spec.task}", found.preprocessing)
+    url_state.put("of", found.of)
+    _turn_to(query)
+    state.of(state.Navigation).go_to = page.script("similarity")
+
+
+def _turn_to(image: Image) -> None:
+    """Choose a picture: an example where it is one, else one of the session's own."""
     example = image_source.example_named(image.name)
     if example is not None and image_source.example(example).sha256 == image.sha256:
         image_source.turn_to_example(example)

@@ -17,6 +17,7 @@ from explain.history.records import (
     Record,
     RecordComparison,
     SavedMap,
+    SavedPair,
     SearchResult,
     Storage,
 )
@@ -24,4 +25,15 @@ from explain.history.records import (
 Compared, Found, KeptMap = RecordComparison, SearchResult, SavedMap
 """Former names."""
 
-__all__ = ["Choices", "History", "Mark", "Order", "Record", "RecordComparison", "SavedMap", "SearchResult", "Storage"]
+__all__ = [
+    "Choices",
+    "History",
+    "Mark",
+    "Order",
+    "Record",
+    "RecordComparison",
+    "SavedMap",
+    "SavedPair",
+    "SearchResult",
+    "Storage",
+]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.errors import Problem
 from explain.findings.diagnosis import CROPPED
 from explain.history.records import RecordComparison
 from explain.maps import statistics
@@ -27,7 +28,9 @@ ALIKE, APART = 0.6, 0.3
 
 
 def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Sequence[SavedMap]) -> RecordComparison:
-    """Compare the selected maps of two records, given all maps of each."""
+    """Compare the selected maps of two records, given all maps of each; raise Problem for a pair of pictures."""
+    if one.pair or other.pair:
+        raise Problem("A comparison of two pictures cannot be compared with another record: open each by itself.")
     first, second = _selected(one, maps), _selected(other, other_maps)
     same = one.picture_sha256 == other.picture_sha256
     numbers = (one.statistics, other.statistics)

@@ -15,7 +15,7 @@ from explain.findings.diagnosis import describe_map, diagnose, headline
 from explain.history import array_codec
 from explain.history.records import Body, MapInfo
 from explain.history.store import Blob
-from explain.picture.image import to_jpeg, to_lossless
+from explain.picture.image import Image, to_jpeg, to_lossless
 from explain.rendering import render
 from explain.rendering.colormaps import colormaps
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.explanation import Explanation
-    from explain.picture.image import Image
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
@@ -44,6 +43,8 @@ class EncodedRecord:
     thumbnail: Blob
     labels: frozenset[str]
     """Classes under which the record is found: of the selected map, of the best prediction, of a detector's boxes."""
+    others: tuple[Blob, ...] = ()
+    """Files of further pictures."""
 
 
 def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
@@ -84,6 +85,14 @@ def picture(image: Image) -> Blob:
     if image.jpeg:
         return Blob.of(image.jpeg, "jpg")
     return Blob.of(*to_lossless(image.pixels))
+
+
+def opened(file: str, data: bytes, name: str) -> Image:
+    """Return the picture of a file that `picture` made; `file` is the file's name."""
+    if file.endswith(".maps"):
+        arrays = array_codec.unpack(data)
+        return Image(arrays["pixels"], name, planes=arrays.get("planes"))
+    return Image.open(data, name=name)
 
 
 def score(explanation: Explanation, index: int) -> float | None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from common.errors import Problem
 from common.files import npy_bytes, npz_bytes, to_json
-from explain.export import embedded_recipe, result_folder
+from explain.export import embedded_recipe, result_folder, similarity_files, table
 from explain.export.annotations import draw
+from explain.history import pairs
 from explain.history.encoding import alpha_of, colormap_of
 from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
@@ -18,20 +20,44 @@ from explain.rendering import render
 from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from explain.history.records import Record, SavedMap
+    from explain.similarity.similarity import Similarity
 
 COLORMAP, ALPHA = "inferno", 0.9
 _STYLE = TypeAdapter(Style)
 
 
+def every(
+    records: Iterable[Record],
+    picture: Callable[[Record], Image],
+    heatmaps: Callable[[Record], Sequence[SavedMap]],
+    similarity: Callable[[Record], Similarity],
+) -> Iterator[tuple[str, bytes]]:
+    """Yield what `History.export` says, given the methods of `History` that read a record's files."""
+    for number, record in enumerate(records, 1):
+        try:
+            if record.pair:
+                found = [*pair_files(record, similarity(record))]
+            elif record.recipe is None:
+                raise Problem(f"{record.id}: {record.damaged}")
+            else:
+                found = [*files(record, picture(record), heatmaps(record))]
+        except Problem as problem:
+            # One damaged record must not stop the others.
+            found = [("damaged.txt", f"{problem}\n".encode())]
+        for name, data in found:
+            yield f"{folder(number, record)}/{name}", data
+
+
 def folder(number: int, record: Record) -> str:
-    """Return the folder of a record's files: `<number>_<picture>_<class>`."""
+    """Return the folder of a record's files: `<number>_<picture>_<class>`, of a pair with the second picture."""
     stem = result_folder.label_stem(record.picture_name.rsplit(".", 1)[0])
-    return f"{number:03}_{stem}_{result_folder.label_stem(record.label or record.task)}"
+    what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+    return f"{number:03}_{stem}_{result_folder.label_stem(what)}"
 
 
 def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[tuple[str, bytes]]:
@@ -55,6 +81,22 @@ def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[
         if record.marks:
             yield "marked.png", marked(record, picture, chosen, record.index)
     yield "record.json", to_json(described(record, maps)).encode()
+
+
+def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of a pair's files: both pictures, what `similarity_files` makes of them,
+    `ranking.csv` if the second is of a gallery, and `record.json`."""
+    assert record.pair is not None
+    for place, side in zip(("query", "other"), found.sides, strict=True):
+        name, data = _picture(side.image)
+        yield name.replace("picture", place), data
+    yield from similarity_files.of_similarity(found, pairs.context_of(record))
+    if record.pair.ranking:
+        listed = [
+            {"rank": i, "picture": name, "score": score} for i, (name, score) in enumerate(record.pair.ranking, 1)
+        ]
+        yield "ranking.csv", table.csv(listed).encode()
+    yield "record.json", to_json(described(record)).encode()
 
 
 def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Save, find, annotate and delete explanations."""
+"""Save, find, annotate and delete explanations, of one picture or of a pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
 from common.settings import settings
-from explain.history import array_codec, comparison, encoding, rows, schema, search
+from explain.history import comparison, encoding, rows, schema, search
 from explain.history.records import (
     Body,
     Choices,
@@ -28,13 +28,16 @@ from explain.history.records import (
 )
 from explain.history.store import Blob, FilesChanged, Store
 from explain.phrases import megabytes
-from explain.picture.image import Image
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     from explain.explanation import Explanation
+    from explain.picture.image import Image
+    from explain.similarity.ranking import Context, Ranking
+    from explain.similarity.similarity import Similarity
+    from models.adapter import ModelSpec
 
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
@@ -87,18 +90,53 @@ class History:
         one of `examples`, not somebody's own. Raises Problem if the explanation is not finished or the limit is
         reached; then nothing is saved or deleted.
         """
-        note, tags = checked_note(note), checked_tags(tags)
-        store, made = self._store, encoding.encode(explanation, index, look, screen)
-        image = explanation.image
+        made, method = encoding.encode(explanation, index, look, screen), explanation.recipe.method
+        return self._keep(explanation.image, explanation.model, method, made, note, tags, example=example)
+
+    def keep_pair(
+        self,
+        found: Similarity,
+        context: Context | None = None,
+        *,
+        ranking: Ranking | None = None,
+        note: str = "",
+        tags: Sequence[str] = (),
+    ) -> Record:
+        """Save the comparison of two pictures, with both of them, their maps and matches; otherwise as `keep`.
+
+        `context`: the reference scores. `ranking`: the gallery that the second picture is of; of its other pictures
+        the names and scores are saved.
+
+            record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
+            history.similarity(record).score == record.score
+        """
+        # Here, since it loads torch.
+        from explain.history import pairs
+
+        made = pairs.encode(found, context, ranking)
+        return self._keep(found.query.image, found.model, found.method, made, note, tags)
+
+    def _keep(
+        self,
+        image: Image,
+        model: ModelSpec,
+        method: str,
+        made: encoding.EncodedRecord,
+        note: str,
+        tags: Sequence[str],
+        *,
+        example: bool = False,
+    ) -> Record:
+        store, note, tags = self._store, checked_note(note), checked_tags(tags)
         columns = {
             "id": secrets.token_hex(8),
             "picture_name": search.storable(image.name),
             "picture_sha256": image.sha256,
             "width": image.width,
             "height": image.height,
-            "model": explanation.model.id,
-            "task": explanation.model.task,
-            "method": explanation.recipe.method,
+            "model": model.id,
+            "task": model.task,
+            "method": method,
             "score": made.body.score,
             "thumbnail": made.thumbnail.name,
             "note": note,
@@ -107,11 +145,14 @@ class History:
         }
         store.tidy()
         for attempt in range(TRIES):
-            blobs = [self._picture(image, anew=attempt > 0), made.thumbnail, *(blob for _, blob in made.maps)]
+            picture = self._picture(image, anew=attempt > 0)
+            blobs = [picture, made.thumbnail, *made.others, *(blob for _, blob in made.maps)]
             ready = store.draft(blobs)
             try:
                 with store.writing() as database:
-                    self._insert(database, columns | {"picture": blobs[0].name}, made, blobs, ready, tags)
+                    self._check_room(database, blobs)
+                    store.place(database, blobs, ready)
+                    rows.insert(database, columns | {"picture": picture.name}, made, blobs, tags)
                     rows.note_example(database, str(columns["id"]) if example else None)
                 break
             except FilesChanged:
@@ -134,15 +175,8 @@ class History:
                 return Blob(row[0], self._store.file(row[0]))
         return encoding.picture(image)
 
-    def _insert(
-        self,
-        database: sqlite3.Connection,
-        columns: dict[str, Any],
-        made: encoding.EncodedRecord,
-        blobs: Sequence[Blob],
-        ready: dict[str, Path],
-        tags: Sequence[str],
-    ) -> None:
+    def _check_room(self, database: sqlite3.Connection, blobs: Sequence[Blob]) -> None:
+        """Raise Problem where the files and the rows of another record go beyond the limit."""
         sizes = {blob.name: len(blob.data) for blob in blobs}
         known = {name for name in sizes if database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone()}
         new = sum(size for name, size in sizes.items() if name not in known) + ROOM
@@ -152,21 +186,6 @@ class History:
                 f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
                 "or allow more in SIGHTGLASS_HISTORY_MB."
             )
-        self._store.place(database, blobs, ready)
-        columns = columns | {"created": rows.now(), "bytes": sum(sizes.values())}
-        columns["text"] = search.text_of(columns, made.body, tags)
-        names = ", ".join(columns)
-        n = database.execute(
-            f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
-        ).lastrowid
-        database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *rows.encoded(made.body)))
-        for place, (info, blob) in enumerate(made.maps):
-            database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *rows.encoded(info)))
-        database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
-        database.executemany(
-            "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(search.storable(word), n) for word in made.labels]
-        )
-        search.add(database, n, columns["text"], tags)
 
     def search(
         self,
@@ -316,15 +335,26 @@ class History:
         return sum(freed.values())
 
     def picture(self, record: Record) -> Image:
-        """Return the picture, pixel for pixel; raise Problem if its file is damaged or gone."""
-        name, data = self._file(record, "picture")
-        if name.endswith(".maps"):
-            arrays = array_codec.unpack(data)
-            return Image(arrays["pixels"], record.picture_name, planes=arrays.get("planes"))
-        return Image.open(data, name=record.picture_name)
+        """Return the picture, of a pair the query, pixel for pixel; raise Problem if its file is damaged or gone."""
+        return encoding.opened(*self._file(record, "picture"), record.picture_name)
+
+    def similarity(self, record: Record) -> Similarity:
+        """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
+        if the record is of one picture."""
+        # Here, since it loads torch.
+        from explain.history import pairs
+
+        if (pair := record.pair) is None:
+            raise Problem("This record is of one picture: there is nothing that it was compared with.")
+        other = encoding.opened(pair.file, self._store.file(pair.file), pair.name)
+        return pairs.restored(record, (self.picture(record), other), self._maps(record))
 
     def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
+        return tuple(rows.read_map(info, crc, data) for info, crc, data in self._maps(record))
+
+    def _maps(self, record: Record) -> list[tuple[str, int, bytes]]:
+        """Return the description, its checksum and the file of each map."""
         with self._store.reading() as database:
             found = database.execute(
                 "SELECT file, about, crc FROM maps WHERE record = (SELECT n FROM records WHERE id = ?) ORDER BY place",
@@ -334,7 +364,7 @@ class History:
             self.get(record.id)
         if len(found) != len(record.labels) and not record.damaged:
             raise Problem("A map of this record is gone: the record is not complete any more.")
-        return tuple(rows.read_map(info, crc, self._store.file(file)) for file, info, crc in found)
+        return [(info, crc, self._store.file(file)) for file, info, crc in found]
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
@@ -368,20 +398,10 @@ class History:
         return comparison.compare(one, other, self.heatmaps(one), self.heatmaps(other))
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
-        overlay with the recipe, and `record.json`; for a damaged record `damaged.txt`. Raises Problem for an id that
-        does not exist."""
+        """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
+        overlay with the recipe, and `record.json`; for a pair both pictures and what `similarity` writes; for a damaged
+        record `damaged.txt`. Raises Problem for an id that does not exist."""
         # Here, since it loads torch.
         from explain.history import export
 
-        for number, id_ in enumerate(dict.fromkeys(ids), 1):
-            record = self.get(id_)
-            try:
-                if record.recipe is None:
-                    raise Problem(f"{record.id}: {record.damaged}")
-                found = [*export.files(record, self.picture(record), self.heatmaps(record))]
-            except Problem as problem:
-                # One damaged record must not stop the others.
-                found = [("damaged.txt", f"{problem}\n".encode())]
-            for name, data in found:
-                yield f"{export.folder(number, record)}/{name}", data
+        return export.every(map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity)

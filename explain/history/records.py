@@ -61,6 +61,43 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class SavedPair:
+    """What the record of two compared pictures has beside that of one: the second picture, and the comparison."""
+
+    name: str
+    """Of the second picture; the record's own name, size and hash are the query's."""
+    sha256: str
+    width: int
+    height: int
+    file: str
+    """The second picture's file in the store."""
+    of: Literal["cosine", "product"]
+    state: str
+    """`Similarity.state`."""
+    preprocessing: str
+    subject: str
+    """What the model compares where it is not pictures of any kind: `persons`."""
+    weights_sha256: str
+    device: str
+    versions: dict[str, str]
+    matches: tuple[tuple[tuple[int, int], tuple[int, int], float], ...]
+    """Cells of the query and of the other picture that match best, and their cosine."""
+    unrelated: tuple[float, ...]
+    mirrored: float | None
+    """The reference scores, as `Context`; None where there were none."""
+    compares: str = "pictures"
+    caution: str = ""
+    ranking: tuple[tuple[str, float], ...] = ()
+    """The gallery that the second picture is of, most similar first, with its scores."""
+
+    @property
+    def rank(self) -> int | None:
+        """Place of the second picture in its gallery, from 1; None without one."""
+        names = [name for name, _ in self.ranking]
+        return names.index(self.name) + 1 if self.name in names else None
+
+
+@dataclass(frozen=True)
 class Body:
     """The part of a record that never changes."""
 
@@ -74,22 +111,24 @@ class Body:
     index: int
     """The selected map."""
     score: float | None
-    """Score of that map's target, 0..1."""
+    """Score of that map's target, 0..1; of a pair the cosine, -1..1."""
     statistics: Statistics | None
     """Of that map; None without a map."""
     findings: tuple[Finding, ...]
     """Limitations of that map."""
     recipe: Recipe | None
-    """None only in a damaged record."""
+    """None only for a pair and in a damaged record."""
     view: View
     notes: tuple[str, ...] = ()
     """As `Explanation.notes`."""
     screen: str = "explore"
+    pair: SavedPair | None = None
+    """Where two pictures are compared; records of before have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Body):
-    """A saved explanation. Its maps and its picture are read on demand."""
+    """A saved explanation, of one picture or of a pair. Its maps and pictures are read on demand."""
 
     id: str
     created: datetime
@@ -143,7 +182,8 @@ class SavedMap(MapInfo):
     """A saved heatmap, bit for bit."""
 
     values: NDArray[np.float32]
-    """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture."""
+    """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture; of a pair
+    `ComparedImage.signed`, in -1..1."""
     shared: NDArray[np.float32] | None
     """The same map on the shared scale, for several layers."""
     measured: NDArray[np.float32]

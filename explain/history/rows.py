@@ -14,12 +14,15 @@ from pydantic import TypeAdapter
 
 from common.errors import Problem
 from explain.export.embedded_recipe import View
-from explain.history import array_codec, schema
+from explain.history import array_codec, schema, search
 from explain.history.records import Body, MapInfo, Mark, Record, SavedMap
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
+
+    from explain.history.encoding import EncodedRecord
+    from explain.history.store import Blob
 
 T = TypeVar("T", Body, MapInfo)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,7 +46,8 @@ def encoded(values: Body | MapInfo) -> tuple[str, int]:
     """Return the JSON of a body or a map's description, every number exact, and its checksum."""
     plain = asdict(values)
     if isinstance(values, Body):
-        plain |= {name: getattr(values, name).model_dump(mode="json") for name in ("recipe", "view")}
+        models = {name: getattr(values, name) for name in ("recipe", "view")}
+        plain |= {name: model and model.model_dump(mode="json") for name, model in models.items()}
     text = json.dumps(plain, separators=(",", ":"))
     return text, zlib.crc32(text.encode())
 
@@ -54,6 +58,31 @@ def read(kind: type[T], text: str, crc: int) -> T:
         raise ValueError("the checksum does not match")
     found: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
     return found
+
+
+def insert(
+    database: sqlite3.Connection,
+    columns: dict[str, Any],
+    made: EncodedRecord,
+    blobs: Sequence[Blob],
+    tags: Sequence[str],
+) -> None:
+    """Insert a record whose files are in their places, within `Store.writing`."""
+    sizes = {blob.name: len(blob.data) for blob in blobs}
+    columns = columns | {"created": now(), "bytes": sum(sizes.values())}
+    columns["text"] = search.text_of(columns, made.body, tags)
+    names = ", ".join(columns)
+    n = database.execute(
+        f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
+    ).lastrowid
+    database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *encoded(made.body)))
+    for place, (info, blob) in enumerate(made.maps):
+        database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *encoded(info)))
+    database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
+    database.executemany(
+        "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(search.storable(word), n) for word in made.labels]
+    )
+    search.add(database, n, columns["text"], tags)
 
 
 def marks_json(marks: Sequence[Mark]) -> str:

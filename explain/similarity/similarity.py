@@ -116,6 +116,10 @@ class Similarity:
     subject: str = ""
     """What the model compares where it is not pictures of any kind: `persons`."""
     notes: tuple[str, ...] = field(default=())
+    weights_sha256: str = ""
+    device: str = ""
+    automatic: bool = True
+    """Whether the layers are the model's own."""
 
     @property
     def sides(self) -> tuple[ComparedImage, ComparedImage]:
@@ -213,6 +217,9 @@ def similarity(
             matches(evidences[0], evidences[1], carried),
             resident.adapter.subject,
             tuple(dict.fromkeys((*one.notes, *other.notes, *more, *resident.adapter.notes))),
+            resident.adapter.weights_sha256,
+            str(resident.device),
+            not options.layers,
         )
 
     return explainer.with_oom_fallback(work)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from explain.history import Record, SavedMap
     from explain.picture.image import Image
+    from explain.similarity.similarity import Similarity
 
 
 def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
@@ -26,6 +27,24 @@ def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
     return found
 
 
+def pair(record: Record) -> Similarity:
+    """Return the comparison of a record of two pictures, cached: it never changes."""
+    store = history_store.store()
+    if (found := _pairs.get((str(store.folder), record.id))) is None:
+        found = store.similarity(record)
+        _pairs.put((str(store.folder), record.id), found)
+    return found
+
+
+def drawn_pair(id: str) -> bytes:
+    """Return both pictures of a record under their maps, with the score, as a JPEG."""
+    from explain.export.similarity_files import of_similarity
+
+    return next(
+        data for name, data in of_similarity(pair(history_store.store().get(id)), None) if name.endswith(".jpg")
+    )
+
+
 def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
     image, maps = found
     grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
@@ -33,6 +52,11 @@ def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
 
 
 _cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
+
+
+_pairs: ByteCache[Similarity] = ByteCache(
+    lambda: cache_bytes("records"), lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
+)
 
 
 def marked(id: str, index: int) -> bytes:

@@ -8,9 +8,10 @@ import streamlit as st
 
 from common.errors import Problem
 from components.session import history_store, page, reopen, state, url_state
+from components.session.markdown import escaped
 from explain.methods import METHODS
 from explain.phrases import plural
-from pages.history import examples, files, pair, tiles
+from pages.history import examples, files, pair, tiles, two_pictures
 from pages.history import record as record_view
 from pages.history.annotations import Opened
 from pages.history.record import Browsing, size
@@ -120,7 +121,7 @@ def _remove_damaged(id: str) -> None:
         return  # deleted already
     try:
         if not record.damaged:
-            files.files(record)
+            (files.pair if record.pair else files.files)(record)
             return
     except Problem:
         pass
@@ -138,10 +139,13 @@ def _one(id: str, title: DeltaGenerator) -> None:
     record = history_store.store().get(id)
     if record.damaged:
         raise Problem(record.damaged)
-    files.files(record)
-    title.markdown(f"## {record.headline}")
+    if record.pair:
+        files.pair(record)
+    else:
+        files.files(record)
+    title.markdown(f"## {escaped(record.headline) if record.pair else record.headline}")
     _problem()
-    record_view.show(record, _next(id))
+    (two_pictures if record.pair else record_view).show(record, _next(id))
 
 
 def _next(id: str) -> str | None:
@@ -175,8 +179,8 @@ def _empty() -> None:
         return
     st.markdown("## Nothing saved yet")
     st.markdown(
-        "Press **Save** below a map on Explore, Top-k, Detect or Compare: the picture, its maps, the predictions "
-        "and all numbers are saved here, to be searched, annotated with arrows and words, and compared."
+        "Press **Save** below a map on Explore, Top-k, Detect, Models or Similarity: the picture, its maps, the "
+        "predictions and all numbers are saved here, to be searched, annotated with arrows and words, and compared."
     )
     st.page_link(
         page.script("explore"), label="Go to Explore", icon=":material/visibility:", help="Explain a picture there."

@@ -156,15 +156,7 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
     with st.container(horizontal=True, vertical_alignment="center"):
         _open_again(record, image)
         _downloads(record, maps, index)
-        confirm_deletion(
-            [record.id],
-            f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
-            "shared with other records stay.",
-            # Opened for one record, it must not be open for the next one.
-            key=f"history-delete-{record.id}",
-            help="Delete it from History; asks for confirmation.",
-            after=after,
-        )
+        confirm_record_deletion(record, after)
         _all(record, maps, index)
     st.caption(about(record))
 
@@ -222,6 +214,19 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         icon=":material/download:",
         key=f"history-everything-{record.id}",
         help="A zip with the picture, the raw maps, the recipe, all numbers, your note, tags and marks.",
+    )
+
+
+def confirm_record_deletion(record: Record, after: str | None) -> None:
+    """Draw the button that deletes one record; `after`: the record to show then."""
+    confirm_deletion(
+        [record.id],
+        f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
+        "shared with other records stay.",
+        # Opened for one record, it must not be open for the next one.
+        key=f"history-delete-{record.id}",
+        help="Delete it from History; asks for confirmation.",
+        after=after,
     )
 
 

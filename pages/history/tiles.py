@@ -18,7 +18,7 @@ from pages.history.grid import Tile, grid
 from pages.history.record import Browsing, size
 
 if TYPE_CHECKING:
-    from explain.history import Record, SearchResult
+    from explain.history import Record, SavedPair, SearchResult
 
 PAGE = 24
 MAX_SHOWN = 1000
@@ -106,9 +106,10 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
     st.button(
         "Compare",
         icon=":material/compare:",
-        disabled=len(chosen) != 2,
+        disabled=len(chosen) != 2 or any(record.pair for record in chosen),
         on_click=compare,
-        help="Select exactly two: their maps, the difference and their numbers side by side.",
+        help="Select exactly two records of one picture each: their maps, the difference and their numbers side by "
+        "side.",
     )
     most = size(sum(record.bytes for record in chosen))
     record_view.confirm_deletion(
@@ -130,6 +131,8 @@ def _thumbnail(record: Record) -> bytes:
 
 
 def _tile(record: Record, *, example: bool) -> Tile:
+    if record.pair is not None and not record.damaged:
+        return _pair_tile(record, record.pair)
     first = record.predictions[0] if record.predictions else None
     detects = record.task == "detect"
     label = record.label or (first.label if first else "nothing found")
@@ -149,7 +152,25 @@ def _tile(record: Record, *, example: bool) -> Tile:
         when=when,
         about=f"Example: {about}" if example else about,
         tags=record.tags,
-        note=record.note.replace("\n", " ")[:200],
+        note=_one_line(record.note),
         marks=len(record.marks),
         damaged=record.damaged,
     )
+
+
+def _pair_tile(record: Record, pair: SavedPair) -> Tile:
+    names, score = f"{record.picture_name} and {pair.name}", f"{record.score or 0:.2f}"
+    return Tile(
+        id=record.id,
+        title=names,
+        score=score,
+        line=made_with(record.model, record.method, ()),
+        when=history_store.when(record.created),
+        about=f"{names}, similarity {score}, {record.model}, {history_store.exact(record.created)}",
+        tags=record.tags,
+        note=_one_line(record.note),
+    )
+
+
+def _one_line(note: str) -> str:
+    return note.replace("\n", " ")[:200]

@@ -1,0 +1,114 @@
+"""Draw the record of two compared pictures: both under their maps, the score, note and tags, and what to do with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Problem
+from common.files import file_stem
+from components.choices import gallery_picker
+from components.session import history_store, reopen, state
+from components.views import charts, similar
+from explain.phrases import plural
+from pages.history import record as record_view
+from pages.history.files import archive, drawn_pair, pair
+
+if TYPE_CHECKING:
+    from explain.history import Record
+    from explain.similarity.similarity import Similarity
+
+LISTED = 10
+"""Pictures of the gallery that are listed."""
+
+
+def show(record: Record, after: str | None) -> None:
+    """Draw the record; `after`: the record to show when this one is deleted."""
+    from explain.history.pairs import context_of
+
+    found, context = pair(record), context_of(record)
+    left, right = st.columns([3, 1], gap="medium")
+    with left:
+        similar.maps(found, key=f"history-pair-maps-{record.id}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _open_again(record, found)
+            _downloads(record)
+            record_view.confirm_record_deletion(record, after)
+            _all(record, found)
+        st.caption(record_view.about(record))
+    with right:
+        similar.meaning(found, context)
+        _ranking(record)
+        st.markdown("### Note and tags")
+        history_store.words(record, [record.id], key=f"history-{record.id}")
+        for note in record.notes:
+            st.caption(f":material/info: {note}")
+
+
+def _ranking(record: Record) -> None:
+    """Draw the gallery that the second picture is of, as it was ranked."""
+    from explain.phrases import plain_text
+
+    if (found := record.pair) is None or not found.ranking:
+        return
+    with st.expander(f"Rank {found.rank} of {plural(len(found.ranking), 'picture')}"):
+        for place, (name, score) in enumerate(found.ranking[:LISTED], 1):
+            words = f"{place}. {plain_text(name)} {score:.2f}"
+            st.caption(f"**{words}**" if place == found.rank else words)
+        if len(found.ranking) > LISTED:
+            st.caption(f"The first {LISTED}; all of them are in the zip.")
+
+
+def _open_again(record: Record, found: Similarity) -> None:
+    def take() -> None:
+        try:
+            reopen.pair(found)
+        except Problem as problem:
+            state.of(record_view.Browsing).problem = str(problem)
+        else:
+            gallery_picker.take(found.gallery.image)
+
+    st.button(
+        "Open in Similarity",
+        icon=":material/compare_arrows:",
+        on_click=take,
+        help="Open the same two pictures, model, method and layers there; the model must be on this machine.",
+    )
+
+
+def _downloads(record: Record) -> None:
+    stem = file_stem(record.picture_name.rsplit(".", 1)[0])
+    charts.download(
+        "Picture, .jpg",
+        partial(drawn_pair, record.id),
+        f"{stem}-similarity.jpg",
+        icon=":material/download:",
+        key=f"history-drawn-{record.id}",
+        help="Both pictures under their maps, with the score.",
+    )
+    charts.download(
+        "Everything, .zip",
+        partial(archive, [record.id]),
+        f"{stem}-{record.id}.zip",
+        icon=":material/download:",
+        key=f"history-everything-{record.id}",
+        help="A zip with both pictures, the raw maps, the matches, all numbers, your note and tags.",
+    )
+
+
+def _all(record: Record, found: Similarity) -> None:
+    if not st.button("All numbers", icon=":material/table_rows:", help="Every number, and the command."):
+        return
+
+    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
+    def window() -> None:
+        from common.files import jsonable
+        from explain.export.similarity_files import summary
+        from explain.history.pairs import command, context_of
+
+        st.code(command(record), language="shell", wrap_lines=True)
+        st.json(jsonable(summary(found, context_of(record))))
+
+    window()

@@ -1,0 +1,163 @@
+"""Two compared pictures in History: saved on Similarity, listed, opened, noted, deleted, and opened there again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from components.choices import gallery_picker
+from components.session import image_source
+from components.session.markdown import escaped
+from explain import Explainer
+from explain.history import History
+from explain.picture.image import Image
+from explain.similarity.similarity import similarity
+from pages.history import files
+from tests.pages.conftest import texts
+from tests.pages.test_history import SCREEN, button, head, pressed, tiles
+
+if TYPE_CHECKING:
+    from explain.history import Record
+
+SIMILARITY = "pages/similarity.py"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    return History()
+
+
+@pytest.fixture
+def own(store: History, bus: Path) -> Record:
+    """A record of two own pictures, by another model than the first, with other choices than the defaults."""
+    query = Image.open(np.ascontiguousarray(Image.open(bus).pixels[:, ::-1]), name="mirror.png")
+    other = Image.open(bus.with_name("zidane.jpg"))
+    found = similarity(
+        Explainer("efficientnet-lite1"), query, other, method="gradcam", of="product", layers=("blocks.4",)
+    )
+    return store.keep_pair(found, note="two of mine")
+
+
+def sides(app) -> list[str]:
+    return [side["name"] for side in head(app, "pairs")["sides"]]
+
+
+def test_the_pair_on_the_screen_is_saved_once(page, store):
+    app = page(SIMILARITY)
+    pressed(app, "Save").click().run()
+    assert not app.exception and not app.error
+    (record,) = store.search().records
+    found = store.similarity(record)
+    bus = image_source.example("bus")
+    expected = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    np.testing.assert_array_equal(found.query.signed, expected.query.signed)
+    np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
+    assert f"## {record.headline}" == app.markdown[0].value + "."
+    assert [link.proto.label for link in app.get("page_link")] == ["Saved to History"]
+    pressed(app, "Save").click().run()
+    assert [link.proto.label for link in app.get("page_link")] == ["Already in History"]
+    assert store.search().total == 1
+    # What the score is made of is another comparison.
+    app.segmented_control(key="of").set_value("product").run()
+    assert not app.get("page_link")
+    pressed(app, "Save").click().run()
+    assert store.search().total == 2
+
+
+def test_where_the_history_is_off_nothing_can_be_saved(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+    app = page(SIMILARITY)
+    assert not app.exception and "Save" not in [one.label for one in app.button]
+
+
+def test_a_pair_is_listed_with_both_names_and_its_score(page, store, own):
+    app = page(SCREEN)
+    assert not app.exception and tiles(app) == [own.id]
+    (tile,) = head(app, "history_grid")["tiles"]
+    assert (tile["title"], tile["score"]) == ("mirror.png and zidane.jpg", f"{own.score:.2f}")
+    assert tile["note"] == "two of mine"
+
+
+def test_a_pair_opens_with_both_pictures_its_score_note_and_maps(page, store, own):
+    app = page(SCREEN, kept=own.id)
+    assert not app.exception and not app.error
+    assert sides(app) == ["mirror.png", "zidane.jpg"]
+    assert app.markdown[0].value == f"## {escaped(own.headline)}"
+    assert "What the score is made of, by GradCAM at blocks.4" in texts(app)
+    assert "efficientnet-lite1" in texts(app)
+    assert head(app, "pairs")["words"]["both"] == "For and against"
+    pressed(app, "All numbers").click().run()
+    assert not app.exception
+    assert "--of product" in app.code[0].value
+
+
+def test_a_pair_of_a_gallery_says_its_rank(page, store):
+    app = page(SIMILARITY)
+    pressed(app, "Save").click().run()
+    (record,) = store.search().records
+    app = page(SCREEN, kept=record.id)
+    assert not app.exception and not app.error
+    assert app.expander[0].label == f"Rank 1 of {len(record.pair.ranking)} pictures"
+    assert f"**1. bus, part.jpg {record.score:.2f}**" in texts(app)
+    assert "unrelated pictures score" in texts(app)
+
+
+def test_a_pair_opens_on_similarity_with_the_same_pictures_and_choices(page, store, own):
+    app = page(SCREEN, kept=own.id)
+    pressed(app, "Open in Similarity").click().run()
+    assert not app.exception and not app.error
+    # The harness would run the page before again at the next act.
+    app.switch_page(SIMILARITY).run()
+    assert sides(app) == ["mirror.png", "zidane.jpg"]
+    assert app.selectbox(key="method-page").value == "gradcam"
+    assert app.segmented_control(key="of").value == "product"
+    assert app.segmented_control(key="gallery-way").value == "history"
+    assert f"{own.score:.2f}" in app.markdown[0].value
+    assert "by GradCAM at blocks.4" in texts(app)
+    # The same comparison, by the same model: the record is found again.
+    pressed(app, "Save").click().run()
+    assert [link.proto.label for link in app.get("page_link")] == ["Already in History"]
+    # The choice goes with what it was of.
+    app.segmented_control(key="gallery-way").set_value("examples").run()
+    assert not app.exception and len(head(app, "pairs")["sides"]) == 2
+    assert sides(app)[1] != "zidane.jpg"
+
+
+def test_a_model_that_is_gone_is_said_and_the_record_stays(page, store, own, monkeypatch):
+    monkeypatch.setattr("components.session.reopen.catalog.available", lambda spec: False)
+    app = page(SCREEN, kept=own.id)
+    pressed(app, "Open in Similarity").click().run()
+    assert not app.exception
+    assert "whose weights are not on this machine" in app.error[0].value
+    assert sides(app) == ["mirror.png", "zidane.jpg"]
+
+
+def test_ticked_records_of_both_kinds_are_exported_and_deleted_but_not_compared(page, store, own, pictures):
+    single = store.keep(Explainer("demo-cls-s")(pictures[0], top_k=1))
+    app = page(SCREEN)
+    turn = head(app, "history_grid")["turn"]
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [own.id, single.id]}}
+    app.run()
+    assert not app.exception
+    assert pressed(app, "Compare").disabled
+    (offered,) = app.get("download_button")
+    assert "each of 2 records:" in offered.proto.help
+    with zipfile.ZipFile(io.BytesIO(files.archive([own.id, single.id]))) as archive:
+        names = archive.namelist()
+    assert {"query.png", "other.jpg", "overlay.png"} <= {name.partition("/")[2] for name in names}
+    button(app, "Delete permanently").click().run()
+    assert not app.exception and store.search().total == 0
+
+
+def test_a_pair_cannot_be_compared_by_its_address_either(page, store, own, pictures):
+    single = store.keep(Explainer("demo-cls-s")(pictures[0], top_k=1))
+    app = page(SCREEN, kept=own.id, against=single.id)
+    assert not app.exception
+    assert "open each by itself" in app.error[0].value
+    assert store.search().total == 2
