@@ -220,6 +220,8 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     """
     from explain.export import embedded_recipe
 
+    # What was done before the files were given may come with the same request: that they are a photo, for one.
+    _follow()
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
     for name, data in files:

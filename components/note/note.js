@@ -47,6 +47,9 @@ function mount(root, signal) {
       [id, sent, step] = [data.id, data.text, ""];
       field.value = data.text;
       status.textContent = "";
+    } else if (!step && field.value === sent) {
+      // It may be opened again before the page knows what was saved when it closed.
+      sent = field.value = data.text;
     }
     if (step && data.saved === step && field.value === sent) status.textContent = data.problem || "Saved";
   };

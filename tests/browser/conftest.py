@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+LOG = ARTEFACTS / f"server-{os.getpid()}.log"
+"""What the servers of this process say of what went wrong."""
+
 
 @contextmanager
 def serving(script: Path, folder: Path) -> Iterator[str]:
@@ -38,7 +41,9 @@ def serving(script: Path, folder: Path) -> Iterator[str]:
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         command += [f"--server.port={port}", "--server.address=127.0.0.1"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=LOG.open("ab", buffering=0)
+        )
         address = f"http://127.0.0.1:{port}"
         try:
             _answers(process, address)
@@ -118,11 +123,15 @@ def visit(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(autouse=True)
 def _closed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No page of a test works on beside the next one."""
+    """No page of a test works on beside the next one, and none of the test's own broke the server."""
     browser = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    before = LOG.stat().st_size if LOG.exists() else 0
     yield
     for context in browser.contexts if browser is not None else ():
         context.close()
+    if LOG.exists():
+        said = LOG.read_bytes()[before:].decode(errors="replace")
+        assert "Traceback" not in said, said
 
 
 @pytest.fixture(scope="session")
