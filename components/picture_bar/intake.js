@@ -3,6 +3,9 @@
 const WAIT_MS = 30_000;
 const READ_MS = 4_000;
 const ASK_MS = 500;
+const RETRY_MS = 1_500;
+/** What Streamlit shows of a file that it uploads or has uploaded. */
+const CHIP = '[data-testid="stFileChip"]';
 
 /**
  * @typedef {{prefix: string, bays: number[], megabytes: number, takes: boolean}} Target  the uploaders that take the
@@ -37,8 +40,8 @@ export class Intake {
   #asked = 0;
   /** @type {File[][]} each drop, until there is an uploader for it */
   #waiting = [];
-  /** @type {Set<number>} uploaders that were given files */
-  #used = new Set();
+  /** @type {Map<number, {carried: DataTransfer, at: number}>} what each uploader was given, and when */
+  #given = new Map();
 
   /** @param {HTMLElement} veil @param {AbortSignal} signal @param {Act} act tells Python */
   constructor(veil, signal, act) {
@@ -62,33 +65,47 @@ export class Intake {
     const { taken, refused } = sorted(files ?? [], this.target.megabytes);
     if (refused.length) this.act("refused", refused);
     if (!taken.length) return false;
-    if (!this.#waiting.length) requestAnimationFrame(() => this.#hand());
+    const idle = !this.#working;
     this.#waiting.push(taken);
     this.#until = performance.now() + WAIT_MS;
     this.#asked = performance.now() + ASK_MS;
+    if (idle) requestAnimationFrame(() => this.#hand());
     return true;
   }
 
-  /** Give each drop an uploader of its own. */
+  /** Whether files wait for an uploader, or an uploader holds some that Python has not received. */
+  get #working() {
+    return this.#waiting.length > 0 || [...this.#given.keys()].some((bay) => this.target.bays.includes(bay));
+  }
+
+  /** Give each drop an uploader of its own, and again where the uploader has lost it. */
   #hand() {
     const { target, signal } = this, now = performance.now();
     for (const bay of target.bays) {
-      const input = this.#used.has(bay) ? null : document.querySelector(`${target.prefix}${bay} input[type=file]`);
-      if (!this.#waiting.length || !(input instanceof HTMLInputElement)) continue;
-      const carried = new DataTransfer();
-      for (const file of this.#waiting.shift() ?? []) carried.items.add(file);
-      this.#used.add(bay);
-      input.files = carried.files;
+      const uploader = `${target.prefix}${bay}`, input = document.querySelector(`${uploader} input[type=file]`);
+      if (!(input instanceof HTMLInputElement)) continue;
+      let given = this.#given.get(bay);
+      if (!given) {
+        const files = this.#waiting.shift();
+        if (!files) continue;
+        given = { carried: new DataTransfer(), at: 0 };
+        for (const file of files) given.carried.items.add(file);
+        this.#given.set(bay, given);
+      } else if (now - given.at < RETRY_MS || document.querySelector(`${uploader} ${CHIP}`)) continue;
+      // Streamlit asks the server where to send the files, and drops the answer where a run of the page starts then.
+      given.at = now;
+      input.files = given.carried.files;
       input.dispatchEvent(new Event("change", { bubbles: true }));
     }
-    if (!this.#waiting.length || signal.aborted) return;
+    if (!this.#working || signal.aborted) return;
     if (now > this.#until) {
+      const lost = this.#waiting.length > 0;
       this.#waiting = [];
-      return this.say("The upload failed: reload the page and try again.");
+      return lost ? this.say("The upload failed: reload the page and try again.") : undefined;
     }
-    if (now > this.#asked) {
+    if (this.#waiting.length && now > this.#asked) {
       // The one before may have failed, or takes long.
-      this.act("coming", Math.max(0, ...this.#used) + 1);
+      this.act("coming", Math.max(0, ...this.#given.keys()) + 1);
       this.#asked = Infinity;
     }
     requestAnimationFrame(() => this.#hand());

@@ -31,6 +31,7 @@ LOG = ARTEFACTS / f"server-{os.getpid()}.log"
 @contextmanager
 def serving(script: Path, folder: Path) -> Iterator[str]:
     """`streamlit run script` in a folder; yields its address, and ends it."""
+    ARTEFACTS.mkdir(exist_ok=True)
     with socket.socket() as held:
         # Who holds a port without listening keeps it from all that ask for any, and lets in who asks for this one.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
