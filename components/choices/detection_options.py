@@ -57,6 +57,13 @@ class Popover:
     just_opened: bool = False
 
 
+@dataclass
+class QuestionControl:
+    """The control that asks a question, as it was drawn last."""
+
+    key: str = ""
+
+
 @dataclass(frozen=True)
 class DetectOptions:
     """The options of a detector beyond the sidebar's."""
@@ -101,11 +108,13 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
     question = next((name for name, wanted in ready.items() if wanted == now), None)
     shown = question or CUSTOM
-    # Another widget for each answer: a click that was on its way while the answer changed asks nothing.
-    key = f"question-{shown}"
+    # Another widget for each answer: a click that was on its way while the answer changed asks nothing, and neither does
+    # a request that still brings the value of a control that is gone.
+    key = state.of(QuestionControl).key = f"question-{shown}"
 
     def ask() -> None:
-        if (wanted := ready.get(widgets[key])) is not None:
+        asks = state.of(QuestionControl).key == key and widgets[key] != shown
+        if asks and (wanted := ready.get(widgets[key])) is not None:
             widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
             url_state.put("part", wanted["part"], drawn_only=True)
 

@@ -422,6 +422,21 @@ def test_a_slow_method_leaves_the_map_before_in_place_and_stop_goes_back_to_it(p
 
 
 @present
+def test_a_late_request_does_not_ask_the_question_that_was_answered_before(page):
+    app = page(model="demo-s", example="scene 3").switch_page("pages/detect.py").run()
+    before = app._tree.get_widget_states()
+    assert any("question-where" in state.id for state in before.widgets)
+    app.session_state["more"] = True
+    app.run()
+    app.selectbox(key="part").set_value("left")
+    app.session_state["more"] = False
+    app.run()
+    assert app.query_params["part"] == "left"
+    # A browser sends what it still knows of the control that is gone, with any click.
+    app._run(before)
+    assert app.query_params["part"] == "left"
+
+
 def test_the_question_is_custom_for_any_other_method_and_closing_more_early_loses_nothing(page):
     app = page(SCREEN, model="yolo11n", method="gradcam")
     assert app.segmented_control(key="question-custom").value == "custom"
