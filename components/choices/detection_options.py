@@ -108,8 +108,8 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
     question = next((name for name, wanted in ready.items() if wanted == now), None)
     shown = question or CUSTOM
-    # Another widget for each answer: a click that was on its way while the answer changed asks nothing, and neither does
-    # a request that still brings the value of a control that is gone.
+    # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
+    # request that still brings the value of a control that is gone.
     key = state.of(QuestionControl).key = f"question-{shown}"
 
     def ask() -> None:
