@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from explain.evidence.evidence import Evidence
     from explain.export.figure import Format
+    from explain.faithfulness.proof import Proof
     from explain.progress import Progress
 
 FIGURES: dict[str, Format] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
@@ -97,6 +98,15 @@ class Explanation(Result):
         named = [replace(target, label=f"head {number}") for number in range(len(raw))]
         geometry = self.evidence.geometry
         return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
+
+    def prove(self, index: int | str = 0, **options: Any) -> Proof:
+        """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
+
+        Takes the options of `explain.faithfulness.proof.prove`: steps, fillings, progress, cancel, partial.
+        """
+        from explain.faithfulness.proof import prove
+
+        return prove(self, index, **options)
 
     def save(self, path: str | Path) -> Path:
         """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.

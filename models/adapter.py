@@ -259,6 +259,10 @@ class Adapter:
         """Return (B, classes) before softmax or sigmoid; of a detector the strongest candidate's of each class."""
         raise NotImplementedError
 
+    def class_scores(self, outputs: Any) -> Tensor:
+        """Return (B, classes) in 0..1 as predictions show them: the softmax of the logits, unless a family differs."""
+        return self.class_logits(outputs).float().softmax(1)
+
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the number, shape (), that a target's gradient starts from (first picture of the batch)."""
         raise NotImplementedError

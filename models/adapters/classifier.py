@@ -70,7 +70,7 @@ class Classifier(PreparedAdapter):
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        return self._best(outputs.logits[0].detach().float().softmax(0), top_k)
+        return self._best(self.class_scores(outputs)[0].detach(), top_k)
 
     def _best(self, scores: Tensor, count: int) -> list[Prediction]:
         """Return the predictions of the highest of (classes,), best first."""

@@ -287,6 +287,9 @@ class Detector(Adapter):
     def class_logits(self, outputs: Detections) -> Tensor:
         return outputs.logits.amax(2)
 
+    def class_scores(self, outputs: Detections) -> Tensor:
+        return outputs.scores.amax(2)
+
     def scalar(self, outputs: Detections, target: Target) -> Tensor:
         """Return the sum of the target's part over its candidates, shape ().
 

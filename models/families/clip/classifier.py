@@ -174,14 +174,16 @@ class ClipClassifier(Classifier):
             raise ModelProblem(
                 f"{self.spec.id} has no classes of its own: say in words what to look for (--words 'a dog, a cat')."
             )
-        logits = self.class_logits(outputs)[0].detach().float()
-        scores = logits.softmax(0) if self.towers.bias is None else logits.sigmoid()
-        return self._best(scores[: len(self.labels)], top_k)
+        return self._best(self.class_scores(outputs)[0, : len(self.labels)].detach(), top_k)
 
     def class_logits(self, outputs: Any) -> Tensor:
         """Return (B, K); for a single prompt (B, 2), with the logit of `NEUTRAL`, so that a softmax means something."""
         logits: Tensor = outputs.logits
         return logits if outputs.rival is None else torch.cat([logits, outputs.rival], 1)
+
+    def class_scores(self, outputs: Any) -> Tensor:
+        logits = self.class_logits(outputs).float()
+        return logits.softmax(1) if self.towers.bias is None else logits.sigmoid()
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the prompt's logit, shape (), for `contrast` minus the logsumexp of the others' or of `NEUTRAL`'s."""

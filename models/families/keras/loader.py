@@ -92,10 +92,13 @@ class KerasClassifier(Classifier):
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
+        return self._best(self.class_scores(outputs)[0].detach(), top_k)
+
+    def class_scores(self, outputs: Any) -> Tensor:
         if self.final != "sigmoid" or len(self.labels) == 2:
-            return super().decode(outputs, geometry, top_k=top_k, confidence=confidence, iou=iou)
+            return super().class_scores(outputs)
         # Each class by itself: several may be there at once.
-        return self._best(outputs.logits[0].detach().float().sigmoid(), top_k)
+        return self.class_logits(outputs).float().sigmoid()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer that makes a map: a pooling after it only makes that smaller."""

@@ -1,0 +1,190 @@
+"""Hide or keep ever more of a picture in the order of several maps, and follow the answer: deletion and insertion.
+
+Petsiuk et al. 2018, RISE, https://arxiv.org/abs/1806.07421. Deletion hides the hottest share of the picture and
+insertion keeps nothing else; steps of both, of all maps, share batches of one model without gradients.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from common.errors import Cancelled
+from explain.faithfulness.filling import fixed, imputed
+from explain.faithfulness.scores import Answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from explain.evidence.evidence import Evidence
+    from explain.faithfulness.filling import Filling
+    from explain.faithfulness.scores import Scorer
+
+STEPS = 20
+BATCH_CPU, BATCH_GPU = 8, 64
+"""Pictures in one pass. On a CPU more were not faster, and others wait for the model until a pass is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A map, as the order in which it hides pixels."""
+
+    name: str
+    """`map`, or the control's."""
+    number: int
+    """Which of several controls of that name."""
+    places: NDArray[np.float32]
+    """float32 (h, w) over the content of the model's input: the share of pixels that are hidden before each one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """The answer at every step, from the whole picture on."""
+
+    value: NDArray[np.float64]
+    """(steps + 1,); see `Answers`."""
+    score: NDArray[np.float64]
+    stays: NDArray[np.bool_]
+
+    @property
+    def area(self) -> float:
+        """The area under the values over the share of the picture, by trapezoids: their mean over all shares."""
+        return float(np.trapezoid(self.value, dx=1 / (len(self.value) - 1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What happens to the answer as pixels are hidden in the order of one map, and as nothing else is kept."""
+
+    name: str
+    number: int
+    filling: Filling
+    deletion: Trace
+    """By the share that is hidden, hottest first."""
+    insertion: Trace
+    """By the share that is kept, hottest first."""
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(steps + 1,) from 0 to 1."""
+        return np.linspace(0, 1, len(self.deletion.value))
+
+    @property
+    def advantage(self) -> float:
+        """Insertion's area minus deletion's: high for a map that hides, and keeps, what the answer hangs on."""
+        return self.insertion.area - self.deletion.area
+
+
+class Perturber:
+    """Runs a model on partly hidden versions of one picture."""
+
+    def __init__(self, evidence: Evidence, score: Scorer, cancel: threading.Event | None = None) -> None:
+        self._evidence, self._score, self._cancel = evidence, score, cancel
+        self._adapter = evidence.resident.fastest_adapter(())
+        left, top, right, bottom = evidence.geometry.content
+        self._place = (..., slice(top, bottom), slice(left, right))
+        self.picture: Tensor = evidence.tensor[self._place].detach()
+        """(1, C, h, w): the part of the model's input that is picture."""
+        adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
+        self._batch = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
+
+    def curves(
+        self,
+        orders: Sequence[Order],
+        filling: Filling,
+        steps: int = STEPS,
+        done: Callable[[Curve], None] = lambda _: None,
+    ) -> list[Curve]:
+        """Return the curve of each order, calling `done` as soon as one is whole.
+
+        Raises Cancelled within one batch of a stop.
+        """
+        fill = fixed(self.picture, filling)
+        ends = self._answers([(None, 0.0, False), (None, 1.0, False)], fill)
+        inner = np.arange(1, steps) / steps
+        wanted = [(order, float(share), keeps) for order in orders for keeps in (False, True) for share in inner]
+        found: list[Curve] = []
+        answers = self._in_batches(wanted, fill)
+        for order in orders:
+            traces = []
+            for keeps in (False, True):
+                between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
+                traces.append(_trace(ends, between, keeps=keeps))
+            curve = Curve(order.name, order.number, filling, *traces)
+            found.append(curve)
+            done(curve)
+        return found
+
+    def answers_to(self, pictures: Tensor) -> Answers:
+        """Return the answers to pictures (B, C, h, w) of the same content, run in batches."""
+        starts = range(0, len(pictures), self._batch)
+        parts = [self._run(pictures[start : start + self._batch]) for start in starts]
+        return Answers(*(torch.cat([getattr(part, name) for part in parts]) for name in Answers.__dataclass_fields__))
+
+    def _in_batches(
+        self, wanted: Sequence[tuple[Order, float, bool]], fill: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield (score, value, stays), each (), of every picture."""
+        at = 0
+        while at < len(wanted):
+            try:
+                answers = self._answers(wanted[at : at + self._batch], fill)
+            except torch.OutOfMemoryError:
+                if self._batch == 1:
+                    raise
+                self._batch //= 2
+                torch.cuda.empty_cache()
+                continue
+            at += len(answers.score)
+            yield from zip(answers.score, answers.value, answers.stays, strict=True)
+
+    def _answers(self, wanted: Sequence[tuple[Order | None, float, bool]], fill: Tensor | None) -> Answers:
+        """Return the answers to pictures, each given by its order, a share, and whether that is kept or hidden."""
+        height, width = self.picture.shape[-2:]
+        nothing = np.full((height, width), 0.5, np.float32)
+        by_order: dict[int, Tensor] = {}
+        masks = []
+        for order, share, keeps in wanted:
+            places = nothing if order is None else order.places
+            if id(places) not in by_order:
+                by_order[id(places)] = torch.from_numpy(places).to(self.picture.device)
+            place = by_order[id(places)]
+            masks.append(place < share if keeps else place >= share)
+        shown = torch.stack(masks)[:, None]
+        if fill is None:
+            return self._run(imputed(self.picture, shown))
+        return self._run(torch.where(shown, self.picture, fill))
+
+    def _run(self, pictures: Tensor) -> Answers:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+        evidence = self._evidence
+        tensor = pictures
+        if pictures.shape[-2:] != evidence.tensor.shape[-2:]:
+            tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
+            tensor[self._place] = pictures
+        tensor = evidence.resident.place(tensor)
+        # Only for the pass, so that others get in between two of the hundreds.
+        with torch.no_grad(), evidence.resident.lock:
+            outputs = self._adapter.run(tensor)
+        with torch.no_grad():
+            return self._score(outputs)
+
+
+def _trace(ends: Answers, between: Answers, *, keeps: bool) -> Trace:
+    """Return the steps with their ends: nothing and all hidden, or all and nothing."""
+    first, last = (1, 0) if keeps else (0, 1)
+
+    def joined(name: str) -> NDArray[np.float64]:
+        end = getattr(ends, name)
+        return torch.cat([end[first : first + 1], getattr(between, name), end[last : last + 1]]).numpy()
+
+    return Trace(joined("value"), joined("score"), joined("stays").astype(bool))

@@ -1,0 +1,264 @@
+"""Deletion and insertion: areas by hand, the filling by its equations, controls, and verdicts on a known cause."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import Cancelled, ModelProblem
+from explain import Explainer
+from explain.faithfulness import controls, phrases
+from explain.faithfulness.curves import BATCH_CPU, Curve, Order, Perturber, Trace
+from explain.faithfulness.filling import blurred, imputed
+from explain.faithfulness.proof import Proof, prove
+from explain.faithfulness.ranking import ranking
+from explain.faithfulness.scores import scorer
+from explain.maps.statistics import Agreement
+from explain.picture.examples import bundled
+from tests.conftest import weight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from explain.explanation import Explanation
+
+
+def trace(*values: float, stays: tuple[bool, ...] | None = None) -> Trace:
+    array = np.array(values)
+    return Trace(array, array, np.array(stays or array > 0.25))
+
+
+def curve(name: str, deletion: Trace, insertion: Trace, number: int = 0, filling: Any = "blur") -> Curve:
+    return Curve(name, number, filling, deletion, insertion)
+
+
+def proof(*curves: Curve, fillings: tuple[Any, ...] = ("blur",)) -> Proof:
+    return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]), Agreement(0.4, 0.3, 0.2), "cat")
+
+
+@pytest.fixture(scope="module")
+def explained(bus: Path) -> Explanation:
+    return Explainer()(bus, top_k=2)
+
+
+@pytest.fixture(scope="module")
+def proved(explained: Explanation) -> Proof:
+    return explained.prove(steps=10)
+
+
+# Numbers by hand.
+
+
+def test_areas_are_those_of_trapezoids_and_their_difference_is_the_advantage():
+    made = curve("map", trace(0.8, 0.4, 0.0), trace(0.0, 0.6, 0.8))
+    assert made.deletion.area == pytest.approx((0.8 / 2 + 0.4 + 0) / 2)
+    assert made.insertion.area == pytest.approx((0 + 0.6 + 0.8 / 2) / 2)
+    assert made.advantage == pytest.approx(0.5 - 0.4)
+    assert made.shares.tolist() == [0, 0.5, 1]
+
+
+def test_sufficiency_and_necessity_are_the_first_steps_that_hold():
+    kept = trace(0.0, 0.1, 0.7, 0.73, 0.8)
+    hidden = trace(0.8, 0.5, 0.3, 0.2, 0.0, stays=(True, True, True, False, False))
+    found = proof(curve("map", hidden, kept))
+    # 90 % of .8 is .72.
+    assert (found.sufficiency, found.necessity) == (0.75, 0.75)
+    # It was another answer from the start, or it never goes away, or there is nothing to keep.
+    lost = trace(0.2, 0.1, 0.0, stays=(False, False, False))
+    assert proof(curve("map", lost, trace(0.0, 0.1, 0.2))).necessity is None
+    assert proof(curve("map", trace(0.8, 0.7, 0.6), trace(-0.2, -0.1, -0.1))).necessity is None
+    assert proof(curve("map", trace(0.8, 0.7, 0.6), trace(-0.2, -0.1, -0.1))).sufficiency is None
+
+
+def test_a_difference_is_the_mean_over_seeds_and_fillings_and_its_interval_is_theirs():
+    def made(filling: str, *areas: float) -> list[Curve]:
+        return [curve("random", trace(0.5, 0.5), trace(one, one), i, filling) for i, one in enumerate(areas)]
+
+    own = [curve("map", trace(0.1, 0.1), trace(0.9, 0.9), 0, filling) for filling in ("blur", "mean")]
+    found = proof(*own, *made("blur", 0.3, 0.4, 0.5), *made("mean", 0.5, 0.6, 0.7), fillings=("blur", "mean"))
+    difference = found.difference("random")
+    # .8 less -.2, -.1, 0 and 0, .1, .2
+    assert difference.mean == pytest.approx(0.8)
+    assert 0.6 <= difference.low < 0.8 < difference.high <= 1.0 and difference.clear
+    assert found.difference("random", "mean").mean == pytest.approx(0.7)
+    with pytest.raises(KeyError):
+        found.difference("centre")
+
+
+def test_the_sentence_is_made_of_the_numbers_and_says_where_the_map_fails():
+    good = curve("map", trace(0.8, 0.1, *[0.0] * 9), trace(*[0.7] * 11))
+    even = curve("random", trace(0.8, 0.75, *[0.4] * 9), trace(*[0.4] * 11))
+    assert phrases.sentence(proof(good, even)) == (
+        "Hiding the hottest 10 % takes dog from 80 % to 10 %; hiding a random 10 % leaves 75 %."
+    ).replace(" %", "\N{NO-BREAK SPACE}%")
+    within = curve("blobs", good.deletion, good.insertion)
+    assert phrases.sentence(proof(good, even, within)).endswith("not which part of it matters.")
+    worse = curve("map", trace(0.8, 0.8, *[0.6] * 9), trace(*[0.1] * 11))
+    assert phrases.sentence(proof(worse, even)) == phrases.FAILED
+    other = [curve(one.name, one.deletion, one.insertion, 0, "mean") for one in (worse, even)]
+    assert phrases.sentence(proof(good, even, *other, fillings=("blur", "mean"))) == phrases.HANGS
+
+
+# The order of a map.
+
+
+def test_the_hottest_pixels_come_first_and_equal_ones_from_the_nearest():
+    values = np.zeros((5, 5), np.float32)
+    values[2, 2], values[2, 3] = 2, 1
+    places = ranking(values)
+    assert places is not None
+    assert places[2, 2] == 0 and places[2, 3] == pytest.approx(1 / 25)
+    assert sorted((places * 25).round().astype(int).ravel()) == list(range(25))
+    # The cold ones beside the hot ones before those in the corners.
+    assert places[2, 1] < places[0, 0] and places[1, 3] < places[4, 0]
+    assert ranking(np.full((4, 4), 0.3, np.float32)) is None
+
+
+def test_blobs_stay_in_their_region_and_random_maps_are_as_smooth_as_their_grid():
+    inside = np.zeros((60, 60), bool)
+    inside[10:30, 20:50] = True
+    places = ranking(controls.blobs(inside, (7, 7), 3))
+    assert places is not None
+    assert (places[inside] < inside.mean()).all()
+    rough, smooth = (controls.random_map((60, 60), (grid, grid), 0) for grid in (30, 5))
+    assert np.abs(np.diff(smooth)).mean() < 0.3 * np.abs(np.diff(rough)).mean()
+    assert np.array_equal(smooth, controls.random_map((60, 60), (5, 5), 0))
+    assert not np.array_equal(smooth, controls.random_map((60, 60), (5, 5), 1))
+    assert controls.seed_of("abc", 0) == controls.seed_of("abc", 0) != controls.seed_of("abc", 1)
+
+
+def test_edges_and_the_centre_are_where_they_are():
+    pixels = np.zeros((64, 64, 3), np.float32)
+    pixels[:, 40:, 1] = 1
+    assert 37 <= int(controls.edges(pixels).sum(0).argmax()) <= 42
+    assert np.unravel_index(controls.centre((9, 5)).argmax(), (9, 5)) == (4, 2)
+
+
+# The filling.
+
+
+def test_the_linear_filling_solves_the_equations_of_road():
+    road = pytest.importorskip("pytorch_grad_cam.metrics.road")
+    generator = torch.Generator().manual_seed(0)
+    picture = blurred(torch.rand(1, 3, 48, 40, generator=generator)) * 6
+    for mask in (
+        torch.rand(48, 40, generator=generator) > 0.5,
+        torch.from_numpy(controls.random_map((48, 40), (6, 6), 1) > 0.45),
+    ):
+        # It indexes a NumPy array with tensors in a way that NumPy will drop.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            expected = road.NoisyLinearImputer(noise=0)(picture[0], mask)
+        found = imputed(picture, mask[None, None])[0]
+        spread = float(picture.max() - picture.min())
+        assert float((found - expected).abs().max()) < 0.05 * spread
+        assert torch.equal(found[:, mask], picture[0][:, mask])
+
+
+def test_what_is_hidden_whole_is_the_mean_colour_in_noise():
+    picture = torch.rand(1, 3, 16, 16)
+    found = imputed(picture, torch.zeros(1, 1, 16, 16, dtype=torch.bool))
+    assert float((found - picture.mean((2, 3), keepdim=True)).abs().max()) < 0.1
+
+
+# Real models.
+
+
+def test_every_step_is_the_models_answer_to_that_picture(explained):
+    heatmap, evidence = explained.heatmaps[0], explained.evidence
+    places = ranking(heatmap.content)
+    assert places is not None
+    perturber = Perturber(evidence, scorer(evidence, heatmap.target, explained.options))
+    (found,) = perturber.curves([Order("map", 0, places)], "mean", steps=10)
+    adapter, picture = evidence.resident.adapter, perturber.picture
+    order = torch.from_numpy(places)
+    for step in (0, 3, 10):
+        for result, shown in ((found.deletion, order >= step / 10), (found.insertion, order < step / 10)):
+            with torch.no_grad():
+                outputs = adapter.run(torch.where(shown, picture, picture.mean((2, 3), keepdim=True)))
+            expected = adapter.class_logits(outputs).softmax(1)[0, heatmap.target.index]
+            assert result.score[step] == pytest.approx(float(expected), abs=2e-4)
+    assert found.deletion.score[0] == pytest.approx(explained.predictions[0].score, abs=1e-4)
+
+
+def test_the_map_of_the_packaged_model_is_better_than_every_control(proved):
+    assert proved.difference("random").clear and proved.difference("edges").mean > 0
+    assert proved.difference("centre").mean > 0
+    assert phrases.sentence(proved).startswith("Hiding the hottest 10")
+    assert 0 < proved.necessity < 0.5 < proved.sufficiency < 1
+    assert proved.runner_up == "trolleybus" and proved.similarity.ssim < 1
+    summary = proved.summary()
+    assert {one["map"] for one in summary["curves"]} == {"map", "random", "blobs", "centre", "edges", "runner-up"}
+
+
+def test_a_map_that_shows_something_else_is_told_from_one_that_shows_the_cause(explained):
+    # The answer to a picture of nothing that is there: its map turned upside down.
+    wrong = explained.heatmaps[0]
+    turned = replace(explained, heatmaps=(replace(wrong, at_input=1 - wrong.at_input),))
+    assert not prove(turned, steps=10).difference("random").clear
+    assert phrases.sentence(prove(turned, steps=10)) in (phrases.FAILED, phrases.HANGS)
+
+
+def test_it_is_the_same_again_comes_map_by_map_and_stops_within_a_batch(explained, monkeypatch):
+    seen: list[int] = []
+    first = explained.prove(steps=5, fillings=("blur",), partial=lambda one: seen.append(len(one.curves)))
+    again = explained.prove(steps=5, fillings=("blur",))
+    assert seen == list(range(1, len(first.curves) + 1))
+    for one, other in zip(first.curves, again.curves, strict=True):
+        assert np.array_equal(one.deletion.value, other.deletion.value)
+        assert np.array_equal(one.insertion.value, other.insertion.value)
+    cancel, passes = threading.Event(), []
+    run = type(explained.evidence.resident.adapter).run
+
+    def counted(self: Any, tensor: torch.Tensor) -> Any:
+        passes.append(len(tensor))
+        if len(passes) == 3:
+            cancel.set()
+        return run(self, tensor)
+
+    monkeypatch.setattr(type(explained.evidence.resident.adapter), "run", counted)
+    with pytest.raises(Cancelled):
+        explained.prove(cancel=cancel)
+    assert len(passes) == 3 and max(passes) <= BATCH_CPU
+
+
+def test_the_contrast_is_followed_by_its_margin(bus: Path):
+    made = Explainer()(bus, top_k=1, part="contrast").prove(steps=4, fillings=("mean",)).map
+    assert not np.allclose(made.deletion.value, made.deletion.score)
+    # Whole, the answer leads; hidden, another does.
+    assert made.deletion.value[0] > 0 and bool(made.deletion.stays[0]) == (made.deletion.value[0] > 0)
+    assert (made.deletion.stays == (made.deletion.value > 0)).all()
+
+
+def test_a_box_that_is_gone_scores_0(scene: Path):
+    made = Explainer("demo-s")(scene, per="detection", top_k=1)
+    found = made.prove(steps=5, fillings=("mean",))
+    assert found.start == pytest.approx(made.predictions[0].score, abs=1e-4)
+    assert found.map.deletion.score[-1] < 0.05 and found.necessity is not None
+    assert "blobs" in found.controls and found.difference("random").mean > 0
+
+
+def test_a_similarity_models_cosine_begins_at_1():
+    weight("osnet_x0_25_msmt17.pth")
+    found = Explainer("osnet_x0_25_msmt17")(bundled("person")).prove(steps=4, fillings=("mean",))
+    assert found.start == pytest.approx(1, abs=1e-6) and found.map.deletion.score[-1] < 1
+    assert found.necessity is None and "runner-up" not in found.controls
+
+
+def test_what_cannot_be_proved_is_one_sentence(explained, scene):
+    with pytest.raises(ModelProblem, match="no filling called grey"):
+        explained.prove(fillings=("grey",))
+    with pytest.raises(ModelProblem, match="2 to 100 steps"):
+        explained.prove(steps=1)
+    whole = Explainer("demo-s")(scene, per="picture")
+    with pytest.raises(ModelProblem, match="no single answer"):
+        whole.prove()
+    flat = replace(explained, heatmaps=(replace(explained.heatmaps[0], state="flat"),))
+    with pytest.raises(ModelProblem, match="is empty"):
+        prove(flat)
