@@ -53,7 +53,7 @@ def edges(pixels: NDArray[np.float32]) -> Map:
         strength = np.maximum(
             strength, np.hypot(cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1))
         )
-    return cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0))
+    return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
 
 
 def hottest_region(values: Map, share: float = REGION) -> NDArray[np.bool_]:
