@@ -102,9 +102,9 @@ class Explanation(Result):
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
 
-        Takes the options of `explain.faithfulness.proof.prove`: steps, fillings, progress, cancel, partial.
+        Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial.
         """
-        from explain.faithfulness.proof import prove
+        from explain.faithfulness.prove import prove
 
         return prove(self, index, **options)
 

@@ -13,10 +13,11 @@ import torch
 
 from common.errors import Cancelled, ModelProblem
 from explain import Explainer
-from explain.faithfulness import controls, phrases
+from explain.faithfulness import controls
 from explain.faithfulness.curves import BATCH_CPU, Curve, Order, Perturber, Trace
 from explain.faithfulness.filling import blurred, imputed
-from explain.faithfulness.proof import Proof, prove
+from explain.faithfulness.proof import FAILED, HANGS, Proof
+from explain.faithfulness.prove import prove
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
 from explain.maps.statistics import Agreement
@@ -94,15 +95,15 @@ def test_a_difference_is_the_mean_over_seeds_and_fillings_and_its_interval_is_th
 def test_the_sentence_is_made_of_the_numbers_and_says_where_the_map_fails():
     good = curve("map", trace(0.8, 0.1, *[0.0] * 9), trace(*[0.7] * 11))
     even = curve("random", trace(0.8, 0.75, *[0.4] * 9), trace(*[0.4] * 11))
-    assert phrases.sentence(proof(good, even)) == (
+    assert proof(good, even).sentence == (
         "Hiding the hottest 10 % takes dog from 80 % to 10 %; hiding a random 10 % leaves 75 %."
     ).replace(" %", "\N{NO-BREAK SPACE}%")
     within = curve("blobs", good.deletion, good.insertion)
-    assert phrases.sentence(proof(good, even, within)).endswith("not which part of it matters.")
+    assert proof(good, even, within).sentence.endswith("not which part of it matters.")
     worse = curve("map", trace(0.8, 0.8, *[0.6] * 9), trace(*[0.1] * 11))
-    assert phrases.sentence(proof(worse, even)) == phrases.FAILED
+    assert proof(worse, even).sentence == FAILED
     other = [curve(one.name, one.deletion, one.insertion, 0, "mean") for one in (worse, even)]
-    assert phrases.sentence(proof(good, even, *other, fillings=("blur", "mean"))) == phrases.HANGS
+    assert proof(good, even, *other, fillings=("blur", "mean")).sentence == HANGS
 
 
 # The order of a map.
@@ -190,7 +191,7 @@ def test_every_step_is_the_models_answer_to_that_picture(explained):
 def test_the_map_of_the_packaged_model_is_better_than_every_control(proved):
     assert proved.difference("random").clear and proved.difference("edges").mean > 0
     assert proved.difference("centre").mean > 0
-    assert phrases.sentence(proved).startswith("Hiding the hottest 10")
+    assert proved.sentence.startswith("Hiding the hottest 10")
     assert 0 < proved.necessity < 0.5 < proved.sufficiency < 1
     assert proved.runner_up == "trolleybus" and proved.similarity.ssim < 1
     summary = proved.summary()
@@ -202,7 +203,7 @@ def test_a_map_that_shows_something_else_is_told_from_one_that_shows_the_cause(e
     wrong = explained.heatmaps[0]
     turned = replace(explained, heatmaps=(replace(wrong, at_input=1 - wrong.at_input),))
     assert not prove(turned, steps=10).difference("random").clear
-    assert phrases.sentence(prove(turned, steps=10)) in (phrases.FAILED, phrases.HANGS)
+    assert prove(turned, steps=10).sentence in (FAILED, HANGS)
 
 
 def test_it_is_the_same_again_comes_map_by_map_and_stops_within_a_batch(explained, monkeypatch):
