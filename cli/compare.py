@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.picture.image import Image
 
+MODEL = ("size", "model")
+"""Names of the columns that say which model a row is of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(cli.OutputOptions, cli.LoadOptions):
@@ -82,7 +85,7 @@ def compare(picture: cli.Picture, options: CompareOptions) -> int:
         written = result_folder.write(folder, comparison_folder.of_comparison(comparison, colours, more))
     _report(console, comparison)
     if sides:
-        _report_objects(console, more["objects"], comparison.names, box)
+        _report_objects(console, more["objects"], comparison, box)
     console.files(folder, written)
     console.result(comparison_folder.comparison(comparison) | more | {"folder": folder, "files": written})
     return 0
@@ -151,24 +154,25 @@ def _object(one: Side, first: Side) -> dict[str, Any]:
 
 
 def _report_objects(
-    console: Console, objects: Sequence[dict[str, Any]], names: Sequence[str], number: int | None
+    console: Console, objects: Sequence[dict[str, Any]], comparison: Comparison, number: int | None
 ) -> None:
     from explain.phrases import percent
 
+    names, named = comparison.names, _named(comparison)
     console.say(f"Box {number} of {names[0]} in each model:")
     rows = [
         (
-            one["model"],
+            *who,
             one["label"] or "nothing",
             percent(one["score"]) if one["score"] is not None else "–",
             f"{one['iou']:.2f}" if one["iou"] is not None else "–",
             percent(one["inside"]) if one["inside"] is not None else "–",
             "no" if one["missing"] else "yes",
         )
-        for one in objects
+        for who, one in zip(named, objects, strict=True)
     ]
-    columns = ("model", "object", "how sure", "same box (IoU)", "in its box", "finds it")
-    console.table(columns, rows, right=columns[2:5])
+    columns = ("object", "how sure", "same box (IoU)", "in its box", "finds it")
+    console.table((*MODEL[-len(named[0]) :], *columns), rows, right=columns[1:4])
     console.say(*(f"{name}: {one['missing']}" for name, one in zip(names, objects, strict=True) if one["missing"]))
 
 
@@ -177,12 +181,12 @@ def _report(console: Console, comparison: Comparison) -> None:
     from explain.phrases import count, milliseconds
 
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
-    rows = []
+    rows, named = [], _named(comparison)
     for i, explanation in enumerate(comparison.explanations):
         label, sure = of_first(explanation)
         rows.append(
             (
-                explanation.model.id,
+                *named[i],
                 label,
                 sure or "–",
                 milliseconds(comparison.timings[i].median),
@@ -190,6 +194,14 @@ def _report(console: Console, comparison: Comparison) -> None:
                 comparison.overlap(0, i),
             )
         )
-    columns = ("model", "map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
-    console.table(columns, rows, right=columns[2:])
+    columns = ("map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
+    console.table((*MODEL[-len(named[0]) :], *columns), rows, right=columns[1:])
     console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
+
+
+def _named(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return what begins each model's row: the size that sentences and pictures call it by, if any, and its id."""
+    ids = [explanation.model.id for explanation in comparison.explanations]
+    if ids == [*comparison.names]:
+        return [(id,) for id in ids]
+    return [*zip(comparison.names, ids, strict=True)]

@@ -149,7 +149,7 @@ def _two(
     rows = [
         (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)
     ]
-    console.table(("pair", "cell of the first", "cell of the second", "similarity"), rows, right=("similarity",))
+    console.table(("pair", "cell of the first", "cell of the second", "similarity"), rows, right=("pair", "similarity"))
     for note in found.notes:
         console.say(f"note: {note}")
     console.files(folder, written)

@@ -14,7 +14,7 @@ from components.choices.model_names import names, titled
 from components.session import explain_job, page, url_state
 from components.session.state import Choices
 from components.viewer import Panel
-from components.views import exports, panels
+from components.views import exports, panels, tables
 from explain.comparison import Comparison
 from explain.export.caption import title as caption_of
 from explain.export.caption import with_score
@@ -44,13 +44,14 @@ def compare() -> None:
             return
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)
-        title.markdown(f"## {titled(comparison.verdict)}")
+        title.markdown(f"## {sidebar.warned(choices, titled(comparison.verdict))}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
-        _table(comparison)
+        # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             saved = [(one, 0) for one in comparison.explanations]
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved)
+        _table(comparison)
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
@@ -225,25 +226,20 @@ def _table(comparison: Comparison) -> None:
     table = pd.DataFrame(rows)
     if [*table["Model"]] == [*table["Network"]]:
         table = table.drop(columns="Network")
-    right = {name: st.column_config.TextColumn(alignment="right") for name in ("Parameters", "Input")}
-    half = "The smallest part of the picture that holds half of the evidence."
-    st.dataframe(
+    one_pass = "Median of five passes after a warm-up, measured on this machine once per session."
+    tables.table(
         table,
-        hide_index=True,
-        column_config=right
-        | {
-            "Score": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
-            "One pass": st.column_config.NumberColumn(
-                format="%.1f ms",
-                help="Median of five passes after a warm-up, measured on this machine once per session.",
-            ),
-            "Half on": st.column_config.TextColumn(help=half, alignment="right"),
-            "Spread": st.column_config.TextColumn(help="Fastest to slowest of the five, in ms.", alignment="right"),
-            same: st.column_config.NumberColumn(
-                format="%.2f", help="Overlap of the strongest fifths: 1 is the same place, 0 nothing in common."
-            ),
-            "Rank correlation": st.column_config.NumberColumn(
-                format="%.2f", help="1: the maps rank all places alike; 0: they have nothing to do with each other."
+        right=("Spread", "Parameters", "Input", "Half on"),
+        help={
+            "Spread": "Fastest to slowest of the five, in ms.",
+            "Half on": "The smallest part of the picture that holds half of the evidence.",
+        },
+        columns={
+            "Score": tables.score(),
+            "One pass": tables.number("%.1f ms", one_pass),
+            same: tables.overlap(),
+            "Rank correlation": tables.number(
+                "%.2f", "1: the maps rank all places alike; 0: they have nothing to do with each other."
             ),
         },
     )

@@ -107,18 +107,19 @@ def _show(query: Query, layout: Layout) -> None:
         if index >= len(explanation.heatmaps) and not per_picture:
             st.rerun()
     detections.keep(listed, index)
-    layout.title.markdown(f"## {_heading(base, query.request, index)}")
+    layout.title.markdown(f"## {sidebar.warned(query.choices, _heading(base, query.request, index))}")
     at = 0 if per_picture else index
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
     with layout.left:
         if heading := _through_lens(query, explanation, listed, index, missing):
-            layout.title.markdown(f"## {heading}")
+            layout.title.markdown(f"## {sidebar.warned(query.choices, heading)}")
         _below(explanation, at, offered)
     if offered:
         with layout.right:
             st.markdown("### What the map says")
-            detections.numbers(explanation, at)
+            with st.container(horizontal=True):
+                detections.numbers(explanation, at)
 
 
 def _heading(base: Explanation, request: DetectOptions, index: int) -> str:
@@ -260,13 +261,14 @@ def _one(
 
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
-    """Say why the list is empty; `asks`: a click in the picture asks for a missing box."""
+    """Say why the list is empty; `asks`: a place chosen in the picture asks for a missing box."""
     from explain.detections import filtered, kinds
 
     why = "No box has a high enough score."
     if hidden := filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
-    ask = "Click in the picture" if asks else "Choose One box, and under More one map for one box, then click"
+    place = "a place in the picture"
+    ask = f"Choose {place}" if asks else f"Choose One box, and under More one map for one box, then {place}"
     st.caption(f"{why} {ask} to find out what is missing there.")
 
 
@@ -285,11 +287,8 @@ def _hidden(explanation: Explanation) -> None:
 
 def _of_drawn_scenes(choices: Choices) -> None:
     """Say what a model that knows drawn scenes only is shown, and offer one that knows photographs."""
-    knows = f"{choices.model.name} knows drawn scenes only"
     with st.container(horizontal=True, vertical_alignment="center"):
         if image_source.is_own():
-            words = f":material/warning: {knows}: on a photograph it finds nothing, or things that are not there."
-            st.markdown(words, width="content")
             st.button(
                 "Try it on a drawn scene",
                 icon=":material/image:",
@@ -298,8 +297,11 @@ def _of_drawn_scenes(choices: Choices) -> None:
                 help="Choose a scene it was trained for. Your picture stays in the bar at the top.",
             )
         elif image_source.is_photograph():
-            chosen = image_source.current().name
-            st.caption(f"{knows}, so this page shows one. {chosen} stays chosen on the other pages.", width="content")
+            st.caption(
+                f"{choices.model.name} knows drawn scenes only, so this page shows one. {image_source.current().name} "
+                "stays chosen on the other pages.",
+                width="content",
+            )
         _offer()
 
 

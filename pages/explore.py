@@ -90,7 +90,7 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
         with right:
             index = _answers(explanation, index)
         with title:
-            panels.say(headline(explanation, HOT, index), key="headline")
+            panels.say(sidebar.warned(choices, headline(explanation, HOT, index)), key="headline")
         # The picture before the numbers: they take longer to compute and are read second.
         with left:
             view = _picture(explanation, index)
@@ -142,7 +142,7 @@ def _map_first(
     with right:
         index = _answers(explanation, index)
     with title:
-        panels.say(headline(explanation, HOT, index), key="headline")
+        panels.say(sidebar.warned(choices, headline(explanation, HOT, index)), key="headline")
     _rest(explanation, index, view, left, right)
 
 
@@ -169,7 +169,8 @@ def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator
     if explanation.heatmaps:
         with right:
             st.markdown("### What the map says")
-            charts.numbers(explanation, index)
+            with st.container(horizontal=True):
+                charts.numbers(explanation, index)
     with left:
         _below(explanation, index, view)
 

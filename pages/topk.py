@@ -12,7 +12,7 @@ from components import saving
 from components.choices import sidebar
 from components.session import explain_job, page, url_state
 from components.viewer import Map, Panel
-from components.views import charts, exports, panels
+from components.views import charts, exports, panels, tables
 from explain.findings.diagnosis import agreement_sentence
 from explain.methods import METHODS
 from explain.phrases import percent
@@ -54,13 +54,13 @@ def topk() -> None:
             title.markdown(f"## {METHODS[choices.method].name} is running.")
             return
         if not explanation.heatmaps:
-            title.markdown(f"## {agreement_sentence(explanation)}")
+            title.markdown(f"## {sidebar.warned(choices, agreement_sentence(explanation))}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
             charts.findings(explanation, 0)
             return
         _panels(explanation)
         # The maps before their agreement, which takes longer to compute.
-        title.markdown(f"## {agreement_sentence(explanation)}")
+        title.markdown(f"## {sidebar.warned(choices, agreement_sentence(explanation))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             saving.save_and_export("topk", partial(exports.of_classes, explanation), saved=[(explanation, 0)])
@@ -123,19 +123,12 @@ def _table(explanation: Explanation) -> None:
                 "Map": None if heatmap.state == "ok" else heatmap.state,
             }
         )
-    st.dataframe(
+    raw = "Strongest value, raw"
+    tables.table(
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
-        hide_index=True,
-        column_config={
-            "Score": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%"),
-            "Same place as the first": st.column_config.NumberColumn(
-                format="%.2f", help="Overlap of the strongest fifths: 1 is the same place, 0 nothing in common."
-            ),
-            "Half of the evidence on": st.column_config.TextColumn(alignment="right"),
-            "Strongest value, raw": st.column_config.TextColumn(
-                help="Before any scaling: the only value that can be compared between maps.", alignment="right"
-            ),
-        },
+        right=("Half of the evidence on", raw),
+        help={raw: "Before any scaling: the only value that can be compared between maps."},
+        columns={"Score": tables.score(), "Same place as the first": tables.overlap()},
     )
 
 

@@ -21,8 +21,8 @@ function mount(root, signal) {
   /** @type {Send} */
   let send = () => {};
 
-  function tell() {
-    broadcast("choose", { index: chosen, from: root });
+  function tell(byHand = false) {
+    broadcast("choose", { index: chosen, from: root, byHand });
   }
 
   function mark() {
@@ -52,7 +52,7 @@ function mount(root, signal) {
     find(button, "i").style.width = `max(2px, ${(100 * share).toFixed(2)}%)`;
     button.addEventListener("click", () => {
       choose(index);
-      tell();
+      tell(true);
     });
     return button;
   }
@@ -61,7 +61,7 @@ function mount(root, signal) {
   onBroadcast("choose", (choice) => {
     if (!choice?.from) choose(choice?.index);
   }, signal);
-  onBroadcast("ask", tell, signal);
+  onBroadcast("ask", () => tell(), signal);
 
   /** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} given */
   return ({ data: { name, rows, chosen: index }, setStateValue }) => {

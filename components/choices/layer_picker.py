@@ -48,7 +48,7 @@ def picker(explainer: Explainer, key: str) -> None:
         "Choose in a diagram",
         icon=":material/account_tree:",
         width="stretch",
-        help="The model step by step: click a layer to add or remove it.",
+        help="The model step by step: choose a layer to add or remove it.",
     ):
         state.of(Diagram).model = explainer.model.id
     if state.of(Diagram).model == explainer.model.id:
@@ -89,7 +89,7 @@ def _dialog(explainer: Explainer, key: str) -> None:
         chosen = dialog.chosen.get(key, list(st.session_state.get(key) or explainer.default_layers))
         st.caption(
             "Left to right: the order of execution. Top: small cells, which know where. Bottom: large cells, which "
-            "know what. Click a step to add or remove its map."
+            "know what. Choose a step to add or remove its map."
         )
         event = st.plotly_chart(
             diagram(explainer.resident.adapter.stages(explainer.layers), chosen),

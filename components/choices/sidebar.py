@@ -94,6 +94,18 @@ def foreseen() -> tuple[Choices, Explainer] | None:
     return replace(last, image=image), Explainer(last.model.id)
 
 
+def warned(choices: Choices, finding: str) -> str:
+    """Return a page's headline: before what a model of drawn scenes made of a photograph, that it means nothing."""
+    example = choices.model.example
+    if not example or not (image_source.is_own() or image_source.is_photograph()):
+        return finding
+    # A page may show its scene in place of the chosen photograph.
+    if choices.image.sha256 == image_source.example(example).sha256:
+        return finding
+    knows = f"{choices.model.name} knows drawn scenes only"
+    return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
+
+
 def loaded(model_id: str) -> Explainer:
     """Return a resident model; while it is loaded for the first time, the page shows the progress."""
     place = st.empty()

@@ -4,10 +4,10 @@
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{what: "save"|"png"|"jpg"|"link"|"settings", taken: boolean, settings?: object}} Wanted  of the first viewer of the page
  * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
- * @typedef {{choose: {index: number, from?: Element}, view: {hot: string}, "ask-view": null, ask: null,
+ * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, view: {hot: string}, "ask-view": null, ask: null,
  *   request: {name: "detail"|"file", value: object}, response: Response, export: Wanted, said: string,
- *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it was
- *   chosen in; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
+ *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
+ *   chosen in, `byHand` just now by a person; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
  *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload; export: a file of
  *   the view, or its settings; said: a message of a viewer
  */
@@ -64,6 +64,11 @@ export function broadcast(name, detail) {
 export function onBroadcast(name, handler, signal) {
   const heard = (/** @type {Event} */ event) => handler(/** @type {CustomEvent<Broadcasts[Name]>} */ (event).detail);
   window.addEventListener(`sightglass:${name}`, heard, { signal });
+}
+
+/** Whether the page is used with fingers, who have no mouse and mostly no keys. */
+export function byTouch() {
+  return matchMedia("(pointer: coarse)").matches;
 }
 
 /** Return a function that has `draw` called once in the next frame, however often it is called. @param {() => void} draw */

@@ -215,12 +215,8 @@ def look() -> dict[str, Any]:
 
 
 def _details(ids: Sequence[str], name: str) -> None:
-    more = st.popover(
-        "Note, tags", icon=":material/edit_note:", key=f"{name}-more", on_change="rerun", help="Add a note or tags."
-    )
-    if not more.open:
-        return
-    with more:
+    # Filled before it is opened: on a phone it would be placed as if it were empty, and stay a slit.
+    with st.popover("Note, tags", icon=":material/edit_note:", key=f"{name}-more", help="Add a note or tags."):
         try:
             words(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
         except Problem as problem:

@@ -4,7 +4,7 @@ import { broadcast, find } from "../frontend/component.js";
 import { bytes } from "../frontend/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
 import { Layer, readingAt } from "./draw.js";
-import { contains } from "./geometry.js";
+import { contains, outOfSight } from "./geometry.js";
 import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
 import { readout, sentence } from "./readout.js";
 import { changesOf, isDefault } from "./settings.js";
@@ -184,6 +184,14 @@ export class Display {
     for (const panel of store.panels) if (panel.maps.length > 1) panel.layer.clear();
     this.showControls();
     this.painter.redraw();
+  }
+
+  /** Bring the maps back into sight after a choice in a list: on a phone the list is a screenful below them. */
+  reveal() {
+    const holder = find(this.root, ".panels"), { top, bottom, height } = holder.getBoundingClientRect();
+    if (!height || !this.store.panels.some(({ maps }) => maps.length > 1) || !outOfSight(top, bottom, innerHeight)) return;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    holder.scrollIntoView({ block: "start", behavior });
   }
 
   listColormaps() {

@@ -96,6 +96,15 @@ export function inCanvas([x0, y0, x1, y1], [left, top, right, bottom], width, he
   return [across(x0), down(y0), across(x1), down(y1)];
 }
 
+/**
+ * Whether less than half of what could be seen of something is in the window.
+ * @param {number} top @param {number} bottom  in the window @param {number} height of the window
+ */
+export function outOfSight(top, bottom, height) {
+  const seen = Math.min(bottom, height) - Math.max(top, 0);
+  return seen < Math.min(bottom - top, height) / 2;
+}
+
 /** @param {Rect} rect @param {number} x @param {number} y */
 export function contains([x0, y0, x1, y1], x, y) {
   return x >= x0 && x < x1 && y >= y0 && y < y1;

@@ -1,6 +1,6 @@
 // What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
 
-import { ARROWS, broadcast, find, keepStored, onBroadcast, stored, themeOf } from "../frontend/component.js";
+import { ARROWS, broadcast, byTouch, find, keepStored, onBroadcast, stored, themeOf } from "../frontend/component.js";
 import { wireControls } from "./controls.js";
 import { WHOLE, contains, panned, smallestBox, zoomAt } from "./geometry.js";
 import { isFree, listen } from "./gestures.js";
@@ -9,6 +9,13 @@ import { saveScreen } from "./save.js";
 import { copied, defaults, keep, linkTo } from "./settings.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
+
+/** Return what to do with a tool. @param {boolean} asks */
+function instruction(asks) {
+  if (byTouch()) return asks ? "Tap or drag where a box is missing." : "Drag over a picture.";
+  return asks ? "Click or drag where a box is missing, or use the arrow keys and Enter."
+    : "Drag over a picture, or move with the arrow keys and press Enter.";
+}
 
 const HINTED = "sightglass.hinted", HINT_MS = 2500;
 
@@ -38,7 +45,10 @@ export class Input {
     window.addEventListener("keyup", ({ key }) => key === " " && display.cover(false), { signal });
     window.addEventListener("blur", () => display.cover(false), { signal });
     window.addEventListener("resize", () => store.head.id && display.build(), { signal });
-    onBroadcast("choose", (choice) => display.choose(choice?.index), signal);
+    onBroadcast("choose", (choice) => {
+      display.choose(choice?.index);
+      if (choice?.byHand) display.reveal();
+    }, signal);
     root.addEventListener("fullscreenchange", () => {
       find(root, ".full .icon").textContent = display.isFull() ? "fullscreen_exit" : "fullscreen";
       Object.assign(store, themeOf(root));
@@ -147,8 +157,7 @@ export class Input {
       tool: (name) => {
         marker.use(name);
         display.showControls();
-        if (name === "ask") display.say("Click or drag where a box is missing, or use the arrow keys and Enter.");
-        else if (name) display.say("Drag over a picture, or move with the arrow keys and press Enter.");
+        if (name) display.say(instruction(name === "ask"));
       },
       reset: () => {
         display.view(WHOLE, false);

@@ -78,6 +78,10 @@ export function arrange(holder, panels, head, full) {
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
   const density = Math.min(devicePixelRatio || 1, 3), fine = Math.min(density, MAX_SIDE / Math.max(width, height));
   const [quick, flying] = [MOVING, FLYING].map((most) => Math.min(fine, Math.sqrt(most / (width * height * count))));
+  // Beside a long note a name would lose its end: then all have a line for each.
+  holder.classList.remove("narrow");
+  const cut = panels.some(({ element }) => find(element, ".title").scrollWidth > find(element, ".title").clientWidth);
+  holder.classList.toggle("narrow", cut);
   for (const panel of panels) {
     Object.assign(panel, { width, height, density, fine, quick, flying });
     Object.assign(find(panel.element, ".stage").style, { width: `${width}px`, height: `${height}px` });

@@ -10,8 +10,9 @@ import numpy as np
 import streamlit as st
 
 from components.session import url_state
+from components.views import tables
 from explain.findings.diagnosis import diagnose, unseen
-from explain.maps.statistics import MEANING
+from explain.maps.statistics import MEANING, shown
 from explain.phrases import listing, milliseconds, percent
 from models.preprocess import WAYS
 
@@ -35,8 +36,8 @@ def download(label: str, make: Callable[[], Any], file: str, *, key: str | None,
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
-    """Draw a number with its name above and its unit below."""
-    st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help)
+    """Draw a number with its name above and its unit below; as wide as these, so that on a phone two share a row."""
+    st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
 
 
 def numbers(explanation: Explanation, index: int) -> None:
@@ -78,10 +79,7 @@ def near_edges(statistics: Statistics) -> None:
 
 def all_numbers(explanation: Explanation, index: int) -> None:
     """Draw every statistic of one map with its meaning, its hot regions and its histogram."""
-    import pandas as pd
     import plotly.graph_objects as go
-
-    from explain.export.table import listed, plain
 
     statistics = asdict(explanation.statistics[index])
     counts = statistics.pop("histogram")
@@ -89,30 +87,18 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     st.markdown(f"### {explanation.heatmaps[index].target.label}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
     st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
-    table = pd.DataFrame(
-        [
-            {"number": name, "value": value, "meaning": meaning}
-            for name, value, meaning in listed(explanation.statistics[index])
-        ]
-    )
-    st.dataframe(
-        table, hide_index=True, height=320, column_config={"meaning": st.column_config.TextColumn(width="large")}
-    )
+    tables.of_maps([("value", explanation.statistics[index])], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
-        st.dataframe(
-            pd.DataFrame(
-                [
-                    {
-                        "box": plain(r["box"]),
-                        "share of evidence": percent(r["share_of_heat"]),
-                        "peak": f"{r['peak']:.2f}",
-                    }
-                    for r in regions
-                ]
-            ),
-            hide_index=True,
-        )
+        rows = [
+            {
+                "box": shown("box", each["box"]),
+                "share of evidence": percent(each["share_of_heat"]),
+                "peak": f"{each['peak']:.2f}",
+            }
+            for each in regions
+        ]
+        tables.table(rows, right=[*rows[0]])
     st.markdown("### From weak to strong")
     edges = np.arange(len(counts)) / len(counts)
     chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
@@ -160,7 +146,9 @@ def findings(explanation: Explanation, index: int) -> None:
 
 
 def lines(findings: Sequence[Finding]) -> None:
-    """Draw findings, one line each."""
+    """Draw findings, one line each; no finding takes no room."""
+    if not findings:
+        return
     icons = {"serious": "error", "caution": "warning", "note": "info"}
     st.markdown("  \n".join(f":material/{icons[finding.level]}: {finding.text}" for finding in findings))
 

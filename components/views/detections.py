@@ -11,7 +11,7 @@ import streamlit as st
 from components.answer_list import Row, rows
 from components.session import explain_job, state, url_state
 from components.viewer import Box
-from components.views import panels
+from components.views import panels, tables
 from components.views.charts import metric
 from explain.phrases import NBSP, percent
 
@@ -268,10 +268,9 @@ def numbers(explanation: Explanation, index: int) -> None:
         "The share of the evidence inside, also where other boxes overlap, and the share of the visible area that this "
         "is.",
     )
-    times = f"{measured.ratio:.0f} ×" if measured.ratio >= 10 else f"{measured.ratio:.1f} ×"
     metric(
         "Concentration",
-        times,
+        _times(measured.ratio),
         f"an even spread, peak {'inside' if measured.hit else 'outside'}",
         "Share of evidence ÷ share of area; 1 means spread evenly. "
         "Whether the strongest place is inside is known as the pointing game.",
@@ -282,14 +281,12 @@ def table(explanation: Explanation, index: int) -> None:
     """Draw every number that relates a map to its boxes, with its meaning."""
     if (measured := explanation.box_numbers(index)) is None:
         return
-    import pandas as pd
-
-    table_rows = [
+    every = [
         *((name, f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
         ("area", percent(measured.area), "share of the visible area that its own boxes cover"),
         (
             "concentration",
-            f"{measured.ratio:.2f}",
+            _times(measured.ratio),
             "evidence in its own boxes divided by their area: 1 is evenly spread",
         ),
         ("hit", "yes" if measured.hit else "no", "whether the strongest place is inside (pointing game)"),
@@ -300,4 +297,8 @@ def table(explanation: Explanation, index: int) -> None:
         ),
     ]
     st.markdown("### The map and its boxes")
-    st.dataframe(pd.DataFrame(table_rows, columns=["number", "value", "meaning"]), hide_index=True)
+    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in every], right=("value",))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.{0 if ratio >= 10 else 1}f}{NBSP}×"

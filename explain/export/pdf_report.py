@@ -232,7 +232,8 @@ def _numbers(page: FPDF, explanation: Explanation, index: int) -> None:
         text_align="LEFT",
         first_row_as_headings=False,
     ) as rows:
-        for line in table.listed(explanation.statistics[index]):
+        for name, value, meaning in table.listed(explanation.statistics[index]):
             row = rows.row()
-            for cell in line:
-                row.cell(cell)
+            row.cell(name)
+            row.cell(value, align="RIGHT")
+            row.cell(meaning)

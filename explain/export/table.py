@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from explain.export import caption
 from explain.maps.boxes import BoxNumbers
-from explain.maps.statistics import BINS, MEANING
+from explain.maps.statistics import BINS, MEANING, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -102,13 +102,4 @@ def escaped(value: Any) -> Any:
 def listed(statistics: Statistics) -> list[tuple[str, str, str]]:
     """Return (name, value, meaning) of every number of a map, without histogram and regions."""
     numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
-    return [(name.replace("_", " "), plain(value), MEANING[name]) for name, value in numbers.items()]
-
-
-def plain(value: Any) -> str:
-    """Format a value for reading: `yes`, `0.314`, `1080`, several joined by commas."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple | list):
-        return ", ".join(plain(part) for part in value)
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:.0f}"
+    return [(name.replace("_", " "), shown(name, value), MEANING[name]) for name, value in numbers.items()]

@@ -88,20 +88,23 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
 def nothing_found(explanation: Result) -> str:
     """Describe the best candidate of a detector that shows no box."""
     adapter, options = explanation.evidence.resident.adapter, explanation.options
+    above = f"above {score_format(options.confidence)(options.confidence)}"
+    if explanation.model.example:
+        # Its candidates are noise on every photograph.
+        return f"{explanation.model.name} knows drawn scenes only: no detections {above}."
     scores = explanation.evidence.outputs.scores[0].amax(1)  # (K,)
     if not scores.numel() or not float(scores.max()):
         return "No detections, not even a weak candidate: choose another model or picture."
     wanted = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
     best = max(wanted, key=lambda index: float(scores[index]))
     say = score_format(options.confidence)
-    highest, above = float(scores[best]), f"above {say(options.confidence)}"
+    highest = float(scores[best])
     candidate = f"the best candidate was {adapter.labels[best]} at {say(highest)}"
     if options.classes:
         named = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
         return f"{named.capitalize()} {above}; {candidate}."
-    # No slider goes lower, and candidates below are noise, as all are of a model that knows no photographs.
-    lower = highest >= LOWEST and not explanation.model.example
-    return f"No detections {above}; {candidate}.{' Try a lower threshold.' if lower else ''}"
+    # No slider goes lower, and candidates below are noise.
+    return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
 
 
 def describe_map(explanation: Result, index: int = 0) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from explain.phrases import percent
 from explain.rendering.render import Mask, checked, hottest_mask
 from explain.rendering.style import Values
 
@@ -97,6 +98,19 @@ MEANING: dict[str, str] = {
     "quadrants": "How the evidence is shared by the four quarters: top left, top right, bottom left, bottom right.",
     "histogram": "How many cells of the map fall into each of twenty equal steps from weak to strong.",
 }
+
+DIGITS = {"mean": 2, "max": 2, "entropy": 2, "entropy_normalised": 2, "gini": 2, "spread": 2, "n_regions": 0, "peak": 0}
+DIGITS |= {"centre": 0, "box": 0, "found": 0, "box_ratio": 1}
+"""Decimals of the numbers that are no shares, those of the monitor too; shares are shown in percent."""
+
+
+def shown(name: str, value: Any) -> str:
+    """Format a number as all pages, tables and reports do: `24 %`, `0.41`, `3`, `405, 540`, `yes`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(shown(name, part) for part in value)
+    return f"{value:.{DIGITS[name]}f}" if name in DIGITS else percent(value)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from common.errors import Problem
 from explain.monitor.phrases import many
 from explain.monitor.reader import REFERENCE
 from explain.monitor.reference import Reference, save
-from explain.phrases import listing, percent, plural
+from explain.phrases import listing, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -172,14 +172,6 @@ def headline(seen: Sequence[Observation], when: str) -> str:
         parts = [*parts[:2], plural(len(parts) - 2, "other reason")]
     both = ", some in several ways" if sum(counts.values()) > len(odd) else ""
     return f"{pictures}; {len(odd):,} were odd{both}: {', '.join(parts)}."
-
-
-_DIGITS = {"found": 0, "n_regions": 0, "box_ratio": 1, "entropy_normalised": 2, "gini": 2, "spread": 2}
-
-
-def shown(number: str, value: float) -> str:
-    """Format a number: `72 %`, `0.41`, `3`."""
-    return f"{value:.{_DIGITS[number]}f}" if number in _DIGITS else percent(value)
 
 
 def ago(time: datetime, now: datetime) -> str:

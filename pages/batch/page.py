@@ -11,6 +11,7 @@ from components.choices import model_picker, sidebar
 from components.session import background, page, state, url_state
 from components.session.image_source import Pictures
 from components.session.state import Choices
+from components.views import tables
 from explain.phrases import plural
 from pages.batch import bundled
 from pages.batch import source as pictures
@@ -198,9 +199,7 @@ def _done(job: Job) -> None:
     failed = job.status.summaries[0].failed
     if failed:
         with st.expander(f"{plural(len(failed), 'picture')} could not be used", icon=":material/broken_image:"):
-            st.dataframe(
-                [{"picture": name, "why": why} for name, why in failed[:1000]], hide_index=True, width="stretch"
-            )
+            tables.table([{"picture": name, "why": why} for name, why in failed[:1000]])
     if not any(summary.done for summary in job.status.summaries):
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return

@@ -10,7 +10,7 @@ import streamlit as st
 
 from components.session import url_state
 from components.session.markdown import escaped, shortened
-from components.views import charts
+from components.views import charts, tables
 from explain.batch import analysis, journal
 from explain.batch.table import CSV, PARQUET
 from explain.phrases import listing, percent, plural
@@ -270,16 +270,12 @@ def table(job: Job) -> None:
     from explain.maps.statistics import MEANING
 
     help = {
-        "predicted_score": "The score of the best prediction, 0 to 1.",
+        "predicted_score": "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
-        "disagreement": "1 minus the overlap of the two models' hottest fifths: 1 is nothing in common.",
+        "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | MEANING
-    st.dataframe(
-        found[columns],
-        hide_index=True,
-        height=420,
-        column_config={name: st.column_config.Column(name.replace("_", " "), help=help.get(name)) for name in columns},
-    )
+    shown, config = tables.numbers(found[columns], help)
+    tables.table(shown, columns=config, height=420)
     st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
 
 

@@ -8,11 +8,11 @@ import streamlit as st
 
 from components.session import history_store
 from components.viewer import Options, Panel, Scene, View, send_texts, viewer
-from components.views import charts, panels
+from components.views import charts, panels, tables
 from explain.phrases import percent
 from models import catalog
 from pages.history.files import files
-from pages.history.record import about, boxes, made, panel_map, side_by_side
+from pages.history.record import about, boxes, made, panel_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def show(found: RecordComparison) -> None:
     listed = [(name, numbers) for name, numbers in zip(names, found.statistics, strict=True) if numbers is not None]
     if len(listed) == len(names):
         st.markdown("### Numbers side by side")
-        st.dataframe(side_by_side(listed), hide_index=True, height=320)
+        tables.of_maps(listed, height=320)
     for name, record in zip(names, (found.one, found.other), strict=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"**{name}**: {about(record)}", width="content")

@@ -13,7 +13,7 @@ from common.errors import Problem
 from components.answer_list import Row, rows
 from components.session import history_store, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
-from components.views import charts, panels
+from components.views import charts, panels, tables
 from explain.phrases import NBSP, megabytes, percent, plural
 from explain.provenance import made_with
 from pages.history.annotations import Opened, marking
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explain.history import Record, SavedMap
-    from explain.maps.statistics import Statistics
     from explain.picture.image import Image
 
 LOOK, MARK = "look", "mark"
@@ -267,7 +266,7 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     def window() -> None:
         if maps:
             st.markdown(f"### {maps[index].label}")
-            st.dataframe(side_by_side([("value", maps[index].statistics)]), hide_index=True, height=360)
+            tables.of_maps([("value", maps[index].statistics)], height=360)
         st.markdown("### Recipe")
         if record.recipe is None:
             st.caption("This record's recipe is damaged.")
@@ -278,18 +277,3 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         st.json(record.recipe.model_dump(mode="json"), expanded=False)
 
     window()
-
-
-def side_by_side(found: Sequence[tuple[str, Statistics]]) -> Any:
-    """Return a table of every number of one or more maps: its name, its values, its meaning."""
-    import pandas as pd
-
-    from explain.export.table import listed
-
-    every = [(name, listed(statistics)) for name, statistics in found]
-    return pd.DataFrame(
-        [
-            {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}
-            for place, (number, _, meaning) in enumerate(every[0][1])
-        ]
-    )

@@ -12,7 +12,7 @@ import streamlit as st
 from common.errors import ImageProblem, Problem
 from components.session import history_store, image_source, reopen, state, url_state
 from components.session.markdown import escaped, shortened
-from components.views import charts
+from components.views import charts, tables
 from explain.methods import METHODS
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
@@ -235,9 +235,8 @@ def _entry(monitor: Monitor, entry: Entry) -> None:
             f"{clock(entry.time, log.zone())}, from {escaped(entry.source)}"
         )
         if len(entry.predictions) > 1:
-            st.dataframe(
-                [{"prediction": label, "score": percent(score)} for label, score in entry.predictions], hide_index=True
-            )
+            named = [{"prediction": label, "score": percent(score)} for label, score in entry.predictions]
+            tables.table(named, right=("score",))
         _onward(entry)
         _files(entry)
     _numbers(entry)
@@ -309,21 +308,16 @@ def _example(entry: Entry) -> str | None:
 
 
 def _numbers(entry: Entry) -> None:
-    from explain.maps.statistics import MEANING
+    from explain.maps.statistics import MEANING, shown
 
     numbers = [
-        {"number": name.replace("_", " "), "value": f"{float(value):.3g}", "meaning": MEANING[name]}
+        {"number": name.replace("_", " "), "value": shown(name, value), "meaning": MEANING[name]}
         for name, value in entry.statistics.items()
         if name in MEANING and isinstance(value, int | float)
     ]
     if numbers:
         with st.expander("Statistics of the map", icon=":material/table_rows:"):
-            st.dataframe(
-                numbers,
-                hide_index=True,
-                height=300,
-                column_config={"meaning": st.column_config.TextColumn(width="large")},
-            )
+            tables.table(numbers, right=("value",), height=300)
     if entry.recipe is not None:
         with st.expander("Recipe", icon=":material/receipt_long:"):
             st.caption("To reproduce the map, run `python -m explain replay recipe.json` with the picture.")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from components.session import url_state
+from components.views.tables import table
+from explain.maps.statistics import shown
 from explain.monitor.observation import MEANING, NAMES
 from explain.monitor.phrases import many, named
-from explain.monitor.trend import SAID, shown
+from explain.monitor.trend import SAID
 from explain.phrases import percent
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ POINTS = 600
 SHARES = ("confidence", "half_heat_area", "border_share", "box_inside", "centre_x", "centre_y")
 MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
+QUARTILES = ("lower quartile", "median", "upper quartile")
 
 
 def confidence(
@@ -108,17 +111,17 @@ def tables(*trends: Trend) -> None:
     with place:
         for trend in trends:
             st.markdown(f"**{NAMES[trend.number]}**", help=MEANING[trend.number])
-            st.dataframe([_row(trend, each) for each in trend.bins if each.count], hide_index=True, height=240)
+            listed = [_row(trend, each) for each in trend.bins if each.count]
+            table(listed, right=QUARTILES, height=240)
 
 
 def _row(trend: Trend, each: Bin) -> dict[str, Any]:
     quartiles = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
-    names = ("lower quartile", "median", "upper quartile")
     return {
         f"from ({named(each.start)})": when,
         "pictures": each.count,
-        **dict(zip(names, quartiles, strict=True)),
+        **dict(zip(QUARTILES, quartiles, strict=True)),
         "odd": each.odd,
     }
 

@@ -13,6 +13,7 @@ from common.errors import Problem
 from common.settings import settings
 from components.session import state
 from explain.batch.table import PARQUET
+from explain.maps.statistics import shown
 from explain.monitor import trend
 from explain.monitor.observation import NAMES
 from explain.monitor.phrases import clock, many
@@ -114,7 +115,7 @@ def verdict(found: Drift) -> str:
         return f":material/check: {found.model} answers as before: nothing has changed beyond chance ({counts})."
     changes = []
     for one in changed[:2]:
-        now, then = trend.shown(one.name, one.median), trend.shown(one.name, one.reference_median)
+        now, then = shown(one.name, one.median), shown(one.name, one.reference_median)
         changes.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
         named = [f"{label} {percent(now)} instead of {percent(then)}" for label, now, then in found.labels.largest[:2]]
@@ -130,7 +131,7 @@ def verdict(found: Drift) -> str:
 def rows(found: Drift) -> list[dict[str, str]]:
     """Return the rows of the table, the largest change first."""
     made = [
-        _row(_name(one), trend.shown(one.name, one.reference_median), trend.shown(one.name, one.median), one.ks, one)
+        _row(_name(one), shown(one.name, one.reference_median), shown(one.name, one.median), one.ks, one)
         for one in found.numbers
     ]
     if (labels := found.labels) is not None:

@@ -74,3 +74,14 @@ test("an echo that a later click has overtaken changes nothing", () => {
   assert.equal(only.chosen(), 2);
   stop();
 });
+
+test("only what a person chooses is said to be chosen by hand", () => {
+  const only = place(), heard = [], gone = new AbortController();
+  window.addEventListener("sightglass:choose", ({ detail }) => heard.push([detail.index, detail.byHand]), { signal: gone.signal });
+  const stop = only.show("hand", ["bus", "person"], 0);
+  window.dispatchEvent(new CustomEvent("sightglass:ask"));
+  only.click(1);
+  gone.abort();
+  stop();
+  assert.deepEqual(heard, [[0, false], [0, false], [1, true]]);
+});

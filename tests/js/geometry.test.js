@@ -64,3 +64,12 @@ test("a moving picture that took too long has half its pixels, down to a quarter
   // What was doubled is still quick enough: it does not go to and fro.
   assert.equal(g.paced(g.paced(0.25, 3.9), 7.8), 0.5);
 });
+
+test("what is less than half in the window is out of sight, however high it is", () => {
+  assert.equal(g.outOfSight(100, 500, 800), false);
+  assert.equal(g.outOfSight(-500, -20, 800), true);
+  assert.equal(g.outOfSight(-250, 150, 800), true);
+  assert.equal(g.outOfSight(-150, 250, 800), false);
+  assert.equal(g.outOfSight(700, 1100, 800), true);
+  assert.equal(g.outOfSight(-300, 1700, 800), false);
+});

@@ -436,6 +436,15 @@ def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, here) 
     assert {path.name for path in Path("out").iterdir()} == set(said["files"])
 
 
+def test_a_row_has_the_size_that_the_sentences_call_its_model_by(call, here) -> None:
+    _, out, _ = call("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
+    assert re.search(r"^ size +model +map of .*overlap with s *$", out, re.MULTILINE), out
+    assert re.findall(r"^ ([sm]) +(efficientnet-lite\d) ", out, re.MULTILINE) == [
+        ("s", "efficientnet-lite0"),
+        ("m", "efficientnet-lite1"),
+    ]
+
+
 @pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)])
 def test_a_picture_of_one_line_is_explained_and_its_file_replays(size: tuple[int, int], call, here) -> None:
     Pillow.effect_noise(size, 60).convert("RGB").save("line.png")

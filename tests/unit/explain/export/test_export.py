@@ -145,7 +145,7 @@ def test_a_page_opens_on_the_wanted_map(made: Explanation) -> None:
 def test_a_model_that_found_nothing_still_has_a_page() -> None:
     nothing = Explainer("demo-s")(Image(np.full((80, 120, 3), 90, np.uint8), "grey.png"))
     assert not nothing.heatmaps
-    assert "No detections" in html_report.html([nothing])
+    assert "no detections above" in html_report.html([nothing])
     for make in (figure.figure, animation.sweep, pdf_report.pdf):
         with pytest.raises(Problem, match=r"There is no map of grey\.png"):
             make(nothing)

@@ -314,3 +314,30 @@ def test_half_of_the_heat_is_reached_by_the_cell_that_reaches_it():
         assert statistics.describe(heat).half_heat_area * heat.size == pytest.approx(
             np.searchsorted(gathered, gathered[-1] / 2) + 1
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("max", 1.0, "1.00"),
+        ("mean", 0.3141, "0.31"),
+        ("entropy", 14.0, "14.00"),
+        ("gini", 0.4567, "0.46"),
+        ("n_regions", 3, "3"),
+        ("n_regions", 3.0, "3"),
+        ("flat", False, "no"),
+        ("half_heat_area", 0.24, "24 %"),
+        ("border_share", 0.002, "< 1 %"),
+        ("confidence", 0.716, "72 %"),
+        ("peak", (404.6, 540.2), "405, 540"),
+        ("quadrants", (0.25, 0.5, 0.25, 0.0), "25 %, 50 %, 25 %, 0 %"),
+        ("box_ratio", 2.0, "2.0"),
+    ],
+)
+def test_each_number_is_shown_in_one_format(name: str, value: object, words: str) -> None:
+    assert statistics.shown(name, value).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_every_number_can_be_shown() -> None:
+    for name, value in dataclasses.asdict(statistics.describe(bump(20, 30, 8, 12, 3), PICTURE)).items():
+        assert name in ("regions", "histogram") or statistics.shown(name, value)

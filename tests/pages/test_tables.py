@@ -1,0 +1,74 @@
+"""Tables: numbers at the right, one format in each column, and all of them drawn in one place."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATTED = re.compile(r"[<\u2212-]?\s?\d[\d.,]*(\s\S{1,3})?(, \d+(\s%)?)*")
+"""`405, 540`, `< 1 %`, `35 ms`."""
+
+
+def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
+    return json.loads(app.dataframe[place].proto.columns)
+
+
+def draws_a_table(path: Path) -> bool:
+    return re.search(r"\.(dataframe|data_editor)\(", path.read_text("utf-8")) is not None
+
+
+def test_every_table_is_drawn_by_the_same_function() -> None:
+    every = [path for room in ("components", "pages") for path in (ROOT / room).rglob("*.py")]
+    assert [path for path in every if draws_a_table(path)] == [ROOT / "components" / "views" / "tables.py"]
+
+
+def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> None:
+    app = page()
+    next(button for button in app.button if button.label == "All numbers").click().run()
+    assert not app.exception
+    listed, regions = app.dataframe[0].value, app.dataframe[1].value
+    assert columns(app)["value"]["alignment"] == "right"
+    values = dict(zip(listed["number"], listed["value"], strict=True))
+    assert values["max"] == "1.00"
+    metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
+    assert values["half heat area"] == metric.value
+    assert [columns(app, 1)[name]["alignment"] for name in regions] == ["right"] * 3
+    texts = [value for name, value in values.items() if name != "flat"] + regions.to_numpy().ravel().tolist()
+    assert [text for text in texts if not FORMATTED.fullmatch(text)] == []
+
+
+def test_numbers_of_a_run_can_be_sorted_and_have_one_format() -> None:
+    def draw() -> None:
+        import pandas as pd
+
+        from components.views import tables
+
+        frame = pd.DataFrame(
+            {
+                "picture": ["a.jpg", "b.jpg"],
+                "predicted_score": [1.0, 0.314],
+                "gini": [0.5, 1.0],
+                "n_regions": [1, 12],
+            }
+        )
+        shown, config = tables.numbers(frame, {"gini": "How unequal."})
+        tables.table(shown, columns=config)
+
+    app = AppTest.from_function(draw).run()
+    assert not app.exception
+    found, shown = columns(app), app.dataframe[0].value
+    assert shown["predicted_score"].tolist() == pytest.approx([100, 31.4])
+    formats = {name: found[name]["type_config"].get("format") for name in ("predicted_score", "gini", "n_regions")}
+    assert formats == {"predicted_score": "%.0f %%", "gini": "%.2f", "n_regions": "%.0f"}
+    assert [found["gini"]["help"], found["predicted_score"]["label"]] == ["How unequal.", "predicted score"]
+    assert isinstance(shown, pd.DataFrame)
