@@ -20,6 +20,7 @@ from explain.phrases import plural
 if TYPE_CHECKING:
     from components.session.state import Choices
     from explain import Explainer
+    from explain.rendering.style import Unseen
     from explain.similarity.ranking import Context, Ranking
     from explain.similarity.similarity import Similarity
 
@@ -194,9 +195,9 @@ def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> Non
     for note in (*filter(None, more), *(found.notes if found is not None else ())):
         st.caption(f":material/info: {note}")
     if ranking.itself:
-        st.caption(f":material/info: Left out: it is your picture ({', '.join(ranking.itself[:3])}).")
+        st.caption(f":material/info: Left out: it is your picture ({escaped(', '.join(ranking.itself[:3]))}).")
     for _, sentence in ranking.failed[:3]:
-        st.warning(sentence, icon=":material/broken_image:")
+        st.warning(escaped(sentence), icon=":material/broken_image:")
     if len(ranking.failed) > 3:
         st.caption(f"{plural(len(ranking.failed) - 3, 'more file')} could not be read.")
 
@@ -207,6 +208,7 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
     from explain.picture.image import Image
 
     st.markdown("### The most similar pictures, and why")
+    unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
     # Not columns: on a phone each would be as wide as the page.
     line = st.container(horizontal=True, gap="small", vertical_alignment="bottom")
     for i, hit in enumerate(ranking.hits[:STRIP]):
@@ -216,8 +218,9 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
             except ImageProblem as problem:
                 st.caption(str(problem))
                 continue
-            small = Image(np.ascontiguousarray(drawn(found)[1])).thumbnail(360)
-            st.image(small, caption=f"{i + 1}. {hit.name} {hit.score:.2f}", width="stretch", alt=places(found)[-1])
+            small = Image(np.ascontiguousarray(drawn(found, unseen)[1])).thumbnail(360)
+            caption = f"{i + 1}. {escaped(shortened(hit.name, 24))} {hit.score:.2f}"
+            st.image(small, caption=caption, width="stretch", alt=places(found)[-1])
 
 
 similarity()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from components.pairs import pairs
+from components.session.markdown import escaped
 from explain.methods import METHODS
+from explain.phrases import NBSP
 
 if TYPE_CHECKING:
     from explain.similarity.ranking import Context
@@ -28,14 +30,15 @@ def maps(found: Similarity, *, key: str) -> None:
         line, texts = sentences[0], (sentences[0], sentences[0])
     pairs(found, texts, line, key=key)
     for words in sentences if found.state == "ok" else ():
-        st.caption(words)
+        # Names of files are in them, and a number stays with its sign.
+        st.caption(escaped(words).replace(" %", f"{NBSP}%"))
 
 
 def meaning(found: Similarity, context: Context | None, *more: str) -> None:
     """Draw the reference scores, `more` sentences, and how the maps were made."""
     st.markdown("### What the number means")
     for words in (*([context.words] if context is not None else ()), *more):
-        st.caption(words)
+        st.caption(escaped(words))
     layer = ", ".join(found.layers)
     rows, columns = found.matches.query.shape
     st.caption(

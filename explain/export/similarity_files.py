@@ -14,7 +14,7 @@ from explain.phrases import plain_text
 from explain.picture.image import to_jpeg
 from explain.rendering import color_tables, contact_sheet, contours
 from explain.rendering.render import line_width, shown
-from explain.rendering.style import Field, Style
+from explain.rendering.style import Field, Style, Unseen
 from explain.similarity.similarity import describe_places
 
 if TYPE_CHECKING:
@@ -37,9 +37,14 @@ LEVEL = 0.3
 OUTLINED = 480
 
 
-def drawn(found: Similarity) -> list[NDArray[np.uint8]]:
-    """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead."""
-    return [(outlined if found.subject == "persons" else overlay)(side) for side in found.sides]
+def drawn(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
+    """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead.
+
+    `unseen`: towards which page a part fades that the model did not see.
+    """
+    if found.subject == "persons":
+        return [outlined(side) for side in found.sides]
+    return [overlay(side, unseen=unseen) for side in found.sides]
 
 
 def outlined(side: ComparedImage) -> NDArray[np.uint8]:
@@ -67,7 +72,7 @@ def outlined(side: ComparedImage) -> NDArray[np.uint8]:
     return np.rint(out).astype(np.uint8)
 
 
-def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8]:
+def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
     """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red makes them differ.
 
     A picture without a map stays as it is.
@@ -77,7 +82,7 @@ def overlay(side: ComparedImage, style: Style | None = None) -> NDArray[np.uint8
     # Squared, so that weak places are faint: the opacity of a difference is its power of 0.6.
     values = np.sign(side.signed) * side.signed**2
     field = Field(values, side.geometry.extent, side.seen, kind="difference")
-    return shown(side.image.pixels, field, style or Style())
+    return shown(side.image.pixels, field, style or Style(), unseen=unseen)
 
 
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:

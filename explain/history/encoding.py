@@ -175,14 +175,14 @@ def _thumbnail(explanation: Explanation, index: int, colormap: str, alpha: float
         by = (full.original[0] / height, full.original[1] / width)
         small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
         values = np.clip(small.to_original(heatmap.at_input), 0, 1)
-        # Unseen parts fade to grey, which differs from light pages and from dark ones.
-        pixels = _greyed(pixels, small.seen)
+        pixels = greyed(pixels, small.seen)
         look: dict[str, Any] = {"colormap": colormap, "alpha": alpha, "weighted": True}
         pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
     return to_jpeg(pixels, 80)
 
 
-def _greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Fade what the model did not see to a grey that differs from light pages and from dark ones."""
     left, top, right, bottom = seen
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     faded = np.rint(0.4 * grey + 0.6 * GREY).astype(np.uint8)

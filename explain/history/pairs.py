@@ -108,7 +108,10 @@ def _map(found: Similarity, place: int) -> tuple[MapInfo, Blob]:
 
 def _thumbnail(found: Similarity) -> bytes:
     """Return both pictures under their maps side by side, at one height, as a JPEG."""
-    drawn = [Pillow.fromarray(pixels) for pixels in similarity_files.drawn(found)]
+    pictures = similarity_files.drawn(found, unseen="keep")
+    if found.subject != "persons":
+        pictures = [encoding.greyed(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
+    drawn = [Pillow.fromarray(pixels) for pixels in pictures]
     aspects = [one.width / one.height for one in drawn]
     height = max(1, round((encoding.SIDE - GAP) / sum(aspects)))
     # Two narrow pictures are as high as one alone may be.

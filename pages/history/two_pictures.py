@@ -11,6 +11,7 @@ from common.errors import Problem
 from common.files import file_stem
 from components.choices import gallery_picker
 from components.session import history_store, reopen, state
+from components.session.markdown import escaped
 from components.views import charts, similar
 from explain.phrases import plural
 from pages.history import record as record_view
@@ -49,13 +50,11 @@ def show(record: Record, after: str | None) -> None:
 
 def _ranking(record: Record) -> None:
     """Draw the gallery that the second picture is of, as it was ranked."""
-    from explain.phrases import plain_text
-
     if (found := record.pair) is None or not found.ranking:
         return
     with st.expander(f"Rank {found.rank} of {plural(len(found.ranking), 'picture')}"):
         for place, (name, score) in enumerate(found.ranking[:LISTED], 1):
-            words = f"{place}. {plain_text(name)} {score:.2f}"
+            words = f"{place}. {escaped(name)} {score:.2f}"
             st.caption(f"**{words}**" if place == found.rank else words)
         if len(found.ranking) > LISTED:
             st.caption(f"The first {LISTED}; all of them are in the zip.")

@@ -92,6 +92,19 @@ def test_what_is_exported_is_what_the_command_line_writes(bus) -> None:
         assert sorted(archive.namelist()) == sorted(written)
 
 
+def test_names_are_shown_as_they_are_and_a_number_stays_with_its_sign(page, pictures: list) -> None:
+    app = page(SCREEN)
+    app.segmented_control(key="gallery-way").set_value("upload").run()
+    uploader = app.file_uploader(key="gallery-files-0")
+    uploader.upload("a *b* $x$.jpg", pictures[1].read_bytes(), "image/jpeg")
+    uploader.upload("no_picture_.jpg", b"no picture", "image/jpeg").run()
+    app.run()
+    assert not app.exception and not app.error
+    said = next(one.value for one in app.caption if "similar" in one.value and "\\*b\\* \\$x\\$.jpg" in one.value)
+    assert "\xa0%" in said and " %" not in said
+    assert any("no\\_picture\\_.jpg" in one.value for one in app.warning)
+
+
 def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(page, pictures: list) -> None:
     app = page(SCREEN)
     app.segmented_control(key="gallery-way").set_value("upload").run()
